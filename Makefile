@@ -1,0 +1,41 @@
+# make demo   set up, then look at the factors of the shipped faces (demo_out/)
+# make test   set up, then check the code and run the tests
+# make check  format, lint, types and import floors only
+
+PYTHON ?= python3
+VENV ?= .venv
+CONSTRAINTS ?= constraints.txt
+TORCH ?= torch==2.13.0
+OUT ?= demo_out
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check setup clean
+
+demo: $(READY)
+	$(BIN)/mien demo --out $(OUT) --overwrite
+
+test: check
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage report
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+
+setup: $(READY)
+
+# torch comes first and pinned: the other packages then find it there and never choose another build.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: $(PYTHON) is older than 3.11; run: make PYTHON=python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) "$(TORCH)" --editable ".[train,hub,dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo_out
