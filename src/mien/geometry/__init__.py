@@ -1,0 +1,1 @@
+"""Mathematics of cameras, rotations and surfaces, without faces."""

@@ -1,0 +1,65 @@
+"""The pinhole camera: picture points to camera frame and back.
+
+Camera frame: x right, y down, z away. Pixel centres lie at integers; the principal point is the
+picture's middle.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+__all__ = ["focal_length", "pixel_grid", "project", "unproject"]
+
+
+def focal_length(width: int, fov_deg: float) -> float:
+    """Return the focal length in pixels of a camera that sees `fov_deg` across the picture."""
+    return (width - 1) / 2 / math.tan(math.radians(fov_deg) / 2)
+
+
+def pixel_grid(height: int, width: int, device: torch.device | str | None = None) -> Tensor:
+    """Return (u, v) of every pixel centre, column first. [H, W, 2]."""
+    v, u = torch.meshgrid(
+        torch.arange(height, dtype=torch.float32, device=device),
+        torch.arange(width, dtype=torch.float32, device=device),
+        indexing="ij",
+    )
+    return torch.stack([u, v], dim=-1)
+
+
+def unproject(depth: Tensor, fov_deg: float) -> Tensor:
+    """Return the points that a depth map shows.
+
+    Args:
+        depth: z in face units. [B, 1, H, W].
+        fov_deg: field of view across the picture, degrees.
+
+    Returns:
+        Points in the camera frame. [B, H, W, 3].
+    """
+    height, width = depth.shape[-2:]
+    focal = focal_length(width, fov_deg)
+    grid = pixel_grid(height, width, depth.device).to(depth.dtype)
+    centre = torch.tensor([(width - 1) / 2, (height - 1) / 2], dtype=depth.dtype).to(depth.device)
+    z = depth.movedim(1, -1)
+    return torch.cat([(grid - centre) / focal * z, z], dim=-1)
+
+
+def project(points: Tensor, height: int, width: int, fov_deg: float) -> Tensor:
+    """Return where points fall in the picture: (u, v) in pixels, then their z unchanged.
+
+    Args:
+        points: camera frame, z > 0. [..., 3].
+        height: rows of the picture.
+        width: columns of the picture.
+        fov_deg: field of view across the picture, degrees.
+
+    Returns:
+        u, v, z. [..., 3].
+    """
+    focal = focal_length(width, fov_deg)
+    z = points[..., 2:]
+    centre = points.new_tensor([(width - 1) / 2, (height - 1) / 2])
+    return torch.cat([points[..., :2] / z * focal + centre, z], dim=-1)

@@ -1,0 +1,1 @@
+"""Rasterise meshes, interpolate and shade: pure functions, no weights."""

@@ -1,0 +1,53 @@
+"""What several test files need: a tiny model with random weights, and the real data if there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mien.latentface.config import ModelConfig
+from mien.latentface.latentface import LatentFace
+from mien.model import Model, load
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory) -> Path:
+    """A saved model of the smallest size; its weights are random, its faces are not flat."""
+    config = ModelConfig(
+        image_size=32,
+        texture_dim=16,
+        shape_dim=16,
+        width=32,
+        feature_dim=32,
+        neutral_width=16,
+        neutral_blocks=1,
+    )
+    generator = torch.Generator().manual_seed(1)
+    network = LatentFace(config)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if parameter.ndim > 1:
+                spread = parameter[0].numel() ** -0.5
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * spread)
+            elif name.endswith("bias"):
+                parameter.zero_()
+        # Gentle shapes: white noise for a depth map is no face.
+        network.autoencoder.decode_depth.head.weight.mul_(0.1)
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    Model(network, card="# tiny\n").save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_folder) -> Model:
+    return load(tiny_folder)
+
+
+@pytest.fixture
+def crops() -> torch.Tensor:
+    """Three coarse made-up pictures, not faces. float [3, 3, 32, 32]."""
+    generator = torch.Generator().manual_seed(2)
+    coarse = torch.rand(3, 3, 4, 4, generator=generator)
+    return torch.nn.functional.interpolate(coarse, (32, 32), mode="bilinear", align_corners=True)
