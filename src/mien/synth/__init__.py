@@ -1,0 +1,1 @@
+"""Labelled face clips rendered from a parametric head model."""

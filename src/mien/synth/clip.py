@@ -1,0 +1,120 @@
+"""A clip: one person, several frames, and everything that is known of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mien.synth.background import Sensor
+from mien.synth.frame import Frames
+from mien.synth.person import Person
+from mien.synth.scene import Placement
+
+__all__ = ["Clip", "ClipPlan", "Labels", "label_clip"]
+
+_LEFT_OF_PICTURE_EYE, _RIGHT_OF_PICTURE_EYE = slice(36, 42), slice(42, 48)
+# Eye boxes reach beyond the lids' landmarks by this share of the eye's width.
+_EYE_MARGIN = 0.35
+
+
+@dataclass(frozen=True)
+class ClipPlan:
+    """All that chance decides about a clip; drawing it is deterministic."""
+
+    index: int
+    person: Person
+    frames: Frames
+    background: np.ndarray
+    """float32 [T, S, S, 3]."""
+    sensor: Sensor
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The truth about a clip's T frames; pixels, radians, cm, camera frame."""
+
+    person: int
+    """The clip's index, which is also the person's number."""
+    identity: np.ndarray
+    """Identity coefficients. float32 [K]."""
+    expression: np.ndarray
+    """Index into EXPRESSIONS. int64 [T]."""
+    expression_weights: np.ndarray
+    """float32 [T, E]."""
+    rotation: np.ndarray
+    """Head -> camera frame. float32 [T, 3, 3]."""
+    yaw: np.ndarray
+    """float32 [T]."""
+    pitch: np.ndarray
+    """float32 [T]."""
+    roll: np.ndarray
+    """float32 [T]."""
+    translation: np.ndarray
+    """Where the head's centre stands. float32 [T, 3]."""
+    gaze: np.ndarray
+    """Unit direction. float32 [T, 3]."""
+    ambient: np.ndarray
+    """float32 [T]."""
+    diffuse: np.ndarray
+    """float32 [T]."""
+    light: np.ndarray
+    """Unit direction from the surface to the light. float32 [T, 3]."""
+    focal: np.ndarray
+    """Focal length in pixels. float32 [T]."""
+    landmarks: np.ndarray
+    """Eye left of the picture, eye right of it, nose tip, mouth corners. float32 [T, 5, 2]."""
+    eye_boxes: np.ndarray
+    """x1 y1 x2 y2 of the eye left of the picture, then right of it. float32 [T, 2, 4]."""
+
+    def __len__(self) -> int:
+        return len(self.expression)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Pictures of one person with their truth."""
+
+    images: np.ndarray
+    """uint8 [T, 3, S, S], RGB."""
+    labels: Labels
+    depth: np.ndarray
+    """z in the camera frame, cm; 0 where nothing. float32 [T, S, S]."""
+    mask: np.ndarray
+    """Where head, hair or neck cover the pixel. bool [T, S, S]."""
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def label_clip(plan: ClipPlan, placement: Placement, landmark_vertices: np.ndarray) -> Labels:
+    """Gather the truth about a planned clip whose heads stand before the camera."""
+    frames = plan.frames
+    marks = placement.project(placement.camera[:, landmark_vertices])
+    eyes = (marks[:, _LEFT_OF_PICTURE_EYE], marks[:, _RIGHT_OF_PICTURE_EYE])
+    five = [eye.mean(axis=1) for eye in eyes] + [marks[:, 30], marks[:, 48], marks[:, 54]]
+    return Labels(
+        person=plan.index,
+        identity=plan.person.identity,
+        expression=frames.expression,
+        expression_weights=frames.weights,
+        rotation=frames.rotation,
+        yaw=frames.angles[:, 0],
+        pitch=frames.angles[:, 1],
+        roll=frames.angles[:, 2],
+        translation=placement.translation,
+        gaze=frames.gaze,
+        ambient=frames.ambient,
+        diffuse=frames.diffuse,
+        light=frames.light,
+        focal=placement.focal,
+        landmarks=np.stack(five, axis=1).astype(np.float32),
+        eye_boxes=np.stack([_box(eye) for eye in eyes], axis=1).astype(np.float32),
+    )
+
+
+def _box(points: np.ndarray) -> np.ndarray:
+    """Return x1 y1 x2 y2 around points [T, N, 2], with a margin."""
+    low, high = points.min(axis=1), points.max(axis=1)
+    margin = _EYE_MARGIN * (high - low)[:, :1]
+    return np.concatenate([low - margin, high + margin], axis=1)

@@ -1,0 +1,112 @@
+"""An endless, repeatable stream of clips of people who do not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from mien.synth.accessories import with_accessories, worn_triangles
+from mien.synth.background import draw_backgrounds, draw_sensor, expose
+from mien.synth.clip import Clip, ClipPlan, Labels, label_clip
+from mien.synth.draw import Drawing, Surface, draw, draw_torch, two_sided_triangles
+from mien.synth.expression import EXPRESSIONS
+from mien.synth.frame import draw_frames
+from mien.synth.head_model import HeadModel
+from mien.synth.paint import hair_cover, paint, resting_head
+from mien.synth.person import draw_person
+from mien.synth.regions import find_regions
+from mien.synth.scene import Placement, deform, light_rows, place
+
+__all__ = ["Stream"]
+
+
+class Stream:
+    """Clips numbered from 0; clip i depends on (seed, i) alone, so a run can resume anywhere."""
+
+    def __init__(
+        self,
+        head_model: HeadModel,
+        *,
+        seed: int,
+        frames_per_clip: int,
+        size: int,
+        balanced: bool = False,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """Prepare a stream.
+
+        Args:
+            head_model: The linear head that all people share.
+            seed: With a clip's index, decides everything in the clip.
+            frames_per_clip: T, at least 1.
+            size: Side of the pictures in pixels, at least 16.
+            balanced: Show the seven expressions in turn instead of drawing them.
+            device: Where to draw; on the CPU a fused kernel does it. Pictures agree between
+                devices but for rounding; on one device they repeat exactly on the CPU only.
+        """
+        if frames_per_clip < 1 or size < 16:
+            raise ValueError("a clip has at least 1 frame of at least 16 pixels")
+        self.head = with_accessories(head_model)
+        self.seed = seed
+        self.frames_per_clip = frames_per_clip
+        self.size = size
+        self.balanced = balanced
+        self.device = torch.device(device)
+        self._regions = find_regions(self.head)
+        self._two_sided = two_sided_triangles(self.head)
+
+    def __iter__(self) -> Iterator[Clip]:
+        index = 0
+        while True:
+            yield self.clip(index)
+            index += 1
+
+    def plan(self, index: int) -> ClipPlan:
+        """Draw all that chance decides about clip `index`."""
+        if index < 0:
+            raise ValueError("clips are numbered from 0")
+        rng = np.random.default_rng([self.seed, index])
+        count = self.frames_per_clip
+        if self.balanced:
+            expressions = np.arange(count) % len(EXPRESSIONS)
+        else:
+            expressions = rng.integers(len(EXPRESSIONS), size=count)
+        person = draw_person(rng, len(self.head.identity))
+        frames = draw_frames(rng, self.head, expressions)
+        steady = bool(rng.random() < 0.5)
+        background = draw_backgrounds(rng, count, self.size, steady=steady)
+        return ClipPlan(index, person, frames, background, draw_sensor(rng, count))
+
+    def clip(self, index: int) -> Clip:
+        """Draw clip `index`."""
+        plan = self.plan(index)
+        cover = hair_cover(self.head, self._regions, plan.person)
+        placement = self._place(plan, cover)
+        drawing = self._draw(plan, placement, cover)
+        labels = label_clip(plan, placement, self.head.landmarks)
+        return Clip(expose(drawing.image, plan.sensor), labels, drawing.depth, drawing.mask)
+
+    def labels(self, index: int) -> Labels:
+        """Return the truth about clip `index` without drawing it."""
+        plan = self.plan(index)
+        cover = hair_cover(self.head, self._regions, plan.person)
+        return label_clip(plan, self._place(plan, cover), self.head.landmarks)
+
+    def _place(self, plan: ClipPlan, cover: np.ndarray) -> Placement:
+        resting = resting_head(self.head, self._regions, plan.person, cover)
+        deformed = deform(self.head, resting, plan.frames)
+        return place(self.head, resting, deformed, plan.frames, self.size)
+
+    def _draw(self, plan: ClipPlan, placement: Placement, cover: np.ndarray) -> Drawing:
+        shown = worn_triangles(self.head, plan.person)
+        surface = Surface(
+            paint(self.head, self._regions, plan.person, cover),
+            self.head.triangles[shown],
+            self._two_sided[shown],
+        )
+        light = light_rows(plan.frames)
+        if self.device.type == "cpu":
+            return draw(placement, surface, light, plan.background)
+        return draw_torch(placement, surface, light, plan.background, device=self.device)

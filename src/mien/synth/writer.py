@@ -1,0 +1,229 @@
+"""Clips to a folder: pictures, depth, masks, a table of the truth and the resolved config."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+import mien
+from mien.errors import MienError
+from mien.synth.clip import Clip, Labels
+from mien.synth.head_model import HeadModel
+from mien.synth.label_table import write_label_table
+from mien.synth.stream import Stream
+
+__all__ = ["DEPTH_UNITS_PER_CM", "SynthConfig", "clip_writer", "write_clips"]
+
+CONFIG_FILE, LABELS_FILE, TRUTH_FILE = "config.json", "labels.parquet", "truth.zip"
+# Depth pictures hold z as whole numbers of this size; 0 is no surface, 65535 is 655 cm.
+DEPTH_UNITS_PER_CM = 100
+JPEG_QUALITY = 95
+_FORMATS = ("png", "jpg")
+_MAX_PEOPLE, _MAX_FRAMES = 999_999, 999
+
+
+@dataclass(frozen=True)
+class SynthConfig:
+    """What a folder of rendered clips was asked to hold."""
+
+    identities: int
+    """Number of people, one clip each."""
+    frames: int
+    """Pictures of each person."""
+    size: int = 128
+    """Side of the pictures. Pixels."""
+    seed: int = 0
+    """Decides, with a person's number, all that is drawn."""
+    format: str = "png"
+    """Of the pictures: png or jpg."""
+
+    def __post_init__(self) -> None:
+        for name, value, low, high in (
+            ("identities", self.identities, 1, _MAX_PEOPLE),
+            ("frames", self.frames, 1, _MAX_FRAMES),
+            ("size", self.size, 16, 2048),
+            ("seed", self.seed, 0, 2**63 - 1),
+        ):
+            if not low <= value <= high:
+                raise MienError(f"{name} must be from {low} to {high}, not {value}")
+        if self.format not in _FORMATS:
+            raise MienError(f"format must be one of {', '.join(_FORMATS)}, not {self.format!r}")
+
+
+def write_clips(
+    head: HeadModel,
+    config: SynthConfig,
+    folder: Path,
+    *,
+    overwrite: bool = False,
+    device: str = "cpu",
+) -> Path:
+    """Render all people in one call; arguments and errors as for `clip_writer`.
+
+    Returns:
+        The path of labels.parquet.
+    """
+    for _ in clip_writer(head, config, folder, overwrite=overwrite, device=device):
+        pass
+    return folder / LABELS_FILE
+
+
+def clip_writer(
+    head: HeadModel,
+    config: SynthConfig,
+    folder: Path,
+    *,
+    overwrite: bool = False,
+    device: str = "cpu",
+) -> Iterator[int]:
+    """Render people into person_000001/frame_000.png ... and write their truth to labels.parquet.
+
+    Beside a person's pictures, truth.zip holds frame_000_depth.png (16 bit, z in the camera frame
+    in units of 1 / DEPTH_UNITS_PER_CM cm, 0 = nothing) and frame_000_mask.png (255 = head).
+    Each person's folder appears whole or not at all, the table last. A run that was interrupted
+    goes on where it stopped when it is started again with the same settings.
+
+    Args:
+        head: The head model.
+        config: What to render.
+        folder: Where to; made if it is not there.
+        overwrite: Remove an earlier run's people, table and config first.
+        device: Where to draw.
+
+    Yields:
+        Each person's number once the pictures are there.
+
+    Raises:
+        MienError: The folder holds other things, another run, or a finished one; the device is
+            not there.
+    """
+    resolved = _resolve(head, config)
+    _check_device(device)
+    _prepare(folder, resolved, overwrite=overwrite)
+    stream = Stream(
+        head, seed=config.seed, frames_per_clip=config.frames, size=config.size, device=device
+    )
+    truth: list[Labels] = []
+    for index in range(config.identities):
+        target = folder / _person_name(index)
+        if target.is_dir():
+            truth.append(stream.labels(index))
+        else:
+            clip = stream.clip(index)
+            _write_person(clip, target, config.format)
+            truth.append(clip.labels)
+        yield index + 1
+    table = folder / LABELS_FILE
+    write_label_table(table, truth, _picture_paths(config), head.expression_names, resolved)
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise MienError(f"cannot draw on device {device!r}; choose cpu") from error
+
+
+def _resolve(head: HeadModel, config: SynthConfig) -> dict[str, Any]:
+    """Return all that decides the pictures."""
+    return {
+        "program": "mien synth",
+        "version": mien.__version__,
+        # Its random streams may change between releases.
+        "numpy": np.__version__,
+        "head_model": head.fingerprint,
+        **asdict(config),
+        "depth_units_per_cm": DEPTH_UNITS_PER_CM,
+    }
+
+
+def _prepare(folder: Path, resolved: dict[str, Any], *, overwrite: bool) -> None:
+    """Make the folder ready to be filled, or refuse it."""
+    if folder.exists() and not folder.is_dir():
+        raise MienError(f"{folder} is a file; give a folder")
+    replaced = overwrite and (folder / CONFIG_FILE).is_file()
+    if replaced:
+        _remove_run(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    config_path = folder / CONFIG_FILE
+    if not config_path.is_file():
+        if not replaced and any(folder.iterdir()):
+            raise MienError(f"{folder} is not empty and holds no {CONFIG_FILE}; give a new folder")
+        temporary = folder / f"{CONFIG_FILE}.tmp"
+        temporary.write_text(json.dumps(resolved, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(config_path)
+        return
+    try:
+        found = json.loads(config_path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise MienError(f"{config_path} is damaged; give a new folder or --overwrite") from error
+    if found != resolved:
+        changed = ", ".join(
+            sorted(key for key in {*found, *resolved} if found.get(key) != resolved.get(key))
+        )
+        raise MienError(
+            f"{folder} holds a run with other settings ({changed}); "
+            "give a new folder or --overwrite"
+        )
+    if (folder / LABELS_FILE).is_file():
+        raise MienError(f"{folder} is complete already; give a new folder or --overwrite")
+
+
+def _remove_run(folder: Path) -> None:
+    """Remove what an earlier run wrote, and nothing else; the table goes first."""
+    (folder / LABELS_FILE).unlink(missing_ok=True)
+    for path in folder.glob("person_[0-9][0-9][0-9][0-9][0-9][0-9]*"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+    (folder / CONFIG_FILE).unlink()
+
+
+def _person_name(index: int) -> str:
+    return f"person_{index + 1:06d}"
+
+
+def _picture_paths(config: SynthConfig) -> list[list[str]]:
+    """Return the pictures' paths relative to the folder, per person. With forward slashes."""
+    return [
+        [f"{_person_name(i)}/frame_{t:03d}.{config.format}" for t in range(config.frames)]
+        for i in range(config.identities)
+    ]
+
+
+def _write_person(clip: Clip, target: Path, suffix: str) -> None:
+    temporary = target.with_name(f"{target.name}.tmp")
+    if temporary.exists():
+        shutil.rmtree(temporary)
+    temporary.mkdir()
+    for t in range(len(clip)):
+        picture = _encoded(clip.images[t].transpose(1, 2, 0), suffix)
+        (temporary / f"frame_{t:03d}.{suffix}").write_bytes(picture)
+    # In an archive: a program that looks for pictures of faces must not find these.
+    with zipfile.ZipFile(temporary / TRUTH_FILE, "w") as archive:
+        for t in range(len(clip)):
+            units = np.clip(clip.depth[t] * DEPTH_UNITS_PER_CM + 0.5, 0, 65535).astype(np.uint16)
+            mask = clip.mask[t].astype(np.uint8) * 255
+            for kind, pixels in (("depth", units), ("mask", mask)):
+                entry = zipfile.ZipInfo(f"frame_{t:03d}_{kind}.png")
+                archive.writestr(entry, _encoded(pixels, "png"))
+    temporary.replace(target)
+
+
+def _encoded(pixels: np.ndarray, suffix: str) -> bytes:
+    """Return a picture file: RGB uint8 [S, S, 3], or grey uint8 or uint16 [S, S]."""
+    if pixels.ndim == 3:
+        pixels = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2BGR)
+    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if suffix == "jpg" else []
+    done, data = cv2.imencode(f".{suffix}", pixels, options)
+    if not done:
+        raise MienError(f"cannot encode a picture as {suffix}; choose another format")
+    return data.tobytes()
