@@ -1,0 +1,1 @@
+"""LatentFace: the 3D-aware autoencoder and the representation diffusion model."""

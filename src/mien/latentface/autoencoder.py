@@ -1,0 +1,131 @@
+"""Stage 1: one face picture to codes, pose and light; codes to canonical albedo and depth."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mien.geometry.rotation import angles_to_rotation
+from mien.latentface.config import ModelConfig
+from mien.latentface.networks import PaperDecoder, PaperEncoder, SmallDecoder, SmallEncoder
+from mien.types import Light, Pose
+
+__all__ = ["Autoencoder", "Canonical", "Encoded"]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the encoders read off a batch of pictures."""
+
+    texture: Tensor
+    """z_t, texture code. [B, D]."""
+    shape: Tensor
+    """z_s, shape code. [B, D]."""
+    angles: Tensor
+    """yaw, pitch, roll in radians. [B, 3]."""
+    pose: Pose
+    light: Light
+    features: Tensor
+    """The trunk's features, for the confidence maps. [B, F]."""
+
+
+@dataclass(frozen=True)
+class Canonical:
+    """The frontal face without pose and light."""
+
+    albedo: Tensor
+    """Colour in [0, 1]. [B, 3, H, W]."""
+    depth: Tensor
+    """z in face units, 1 +- depth_range. [B, 1, H, W]."""
+
+
+class Autoencoder(nn.Module):
+    """Encoders and decoders of the 3D-aware autoencoder (LatentFace, section 3)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        codes = config.texture_dim + config.shape_dim
+        size, width = config.image_size, config.width
+        if config.networks == "small":
+            self.trunk = SmallEncoder(size, width, config.feature_dim)
+            self.to_codes = nn.Linear(config.feature_dim, codes)
+            self.to_view = nn.Linear(config.feature_dim, 10)
+            self.decode_albedo = SmallDecoder(config.texture_dim, 3, size, width)
+            self.decode_depth = SmallDecoder(config.shape_dim, 1, size, width)
+            self.decode_confidence = SmallDecoder(config.feature_dim, 3, size // 4, width // 2)
+            confidence_head = self.decode_confidence.head
+            heads = (self.decode_albedo.head, self.decode_depth.head)
+        else:
+            self.encode_texture = PaperEncoder(size, 2 * width, config.texture_dim)
+            self.encode_shape = PaperEncoder(size, 2 * width, config.shape_dim)
+            self.encode_view = PaperEncoder(size, width, config.feature_dim)
+            self.to_view = nn.Linear(config.feature_dim, 10)
+            self.encode_confidence = PaperEncoder(size, 2 * width, config.feature_dim)
+            self.decode_albedo = PaperDecoder(config.texture_dim, 3, size, 2 * width)
+            self.decode_depth = PaperDecoder(config.shape_dim, 1, size, 2 * width)
+            self.decode_confidence = SmallDecoder(config.feature_dim, 3, size // 4, width)
+            confidence_head = self.decode_confidence.head
+            heads = (self.decode_albedo.layers[-1], self.decode_depth.layers[-1])
+        # Only training reads it; it keeps the contrastive term off the codes' own scale.
+        self.project = nn.Sequential(nn.Linear(codes, 256), nn.SiLU(), nn.Linear(256, 128))
+        # Pose starts near the frontal view, light near the camera, confidence even.
+        nn.init.normal_(self.to_view.weight, std=1e-3)
+        nn.init.zeros_(self.to_view.bias)
+        nn.init.zeros_(confidence_head.weight)
+        for head in heads:
+            nn.init.normal_(head.weight, std=1e-2)  # type: ignore[arg-type]
+        self.register_buffer("dome", _dome(size), persistent=False)
+
+    def encode(self, images: Tensor) -> Encoded:
+        """Images in [0, 1], [B, 3, H, W] -> Encoded."""
+        config = self.config
+        if config.networks == "small":
+            hidden = torch.nn.functional.silu(self.trunk(images))
+            codes = self.to_codes(hidden).float()
+            texture, shape = codes.split([config.texture_dim, config.shape_dim], dim=1)
+            features, view = hidden, self.to_view(hidden)
+        else:
+            texture = self.encode_texture(images).float()
+            shape = self.encode_shape(images).float()
+            view = self.to_view(torch.relu(self.encode_view(images)))
+            features = torch.relu(self.encode_confidence(images))
+        angles, pose, light = _read_view(view.float(), config)
+        return Encoded(texture, shape, angles, pose, light, features)
+
+    def canonical(self, texture: Tensor, shape: Tensor) -> Canonical:
+        """Codes [B, D] -> the frontal albedo and depth."""
+        albedo = self.decode_albedo(texture).float().sigmoid()
+        raw = self.decode_depth(shape).float()
+        # The dome only chooses convex over hollow at the start; the network can undo it.
+        depth = 1 + self.config.depth_range * torch.tanh(raw + self.dome)
+        return Canonical(albedo, depth)
+
+    def log_scales(self, features: Tensor) -> Tensor:
+        """Log of the expected absolute error: straight, mirrored, cross-frame. [B, 3, H/4, W/4]."""
+        raw = self.decode_confidence(features).float()
+        return math.log(0.1) + 1.5 * torch.tanh(raw / 1.5)
+
+
+def _dome(size: int) -> Tensor:
+    """Return a gentle bowl that is nearest to the camera at the middle. [1, 1, H, W]."""
+    line = torch.linspace(-1, 1, size)
+    radius2 = line[:, None] ** 2 + line[None, :] ** 2
+    return (0.6 * radius2 - 0.5)[None, None]
+
+
+def _read_view(view: Tensor, config: ModelConfig) -> tuple[Tensor, Pose, Light]:
+    """Squash the ten raw numbers of a view into angles, pose and light."""
+    angles = torch.tanh(view[:, :3]) * math.radians(config.rotation_range_deg)
+    sideways = torch.tanh(view[:, 3:5]) * config.translation_range
+    away = torch.tanh(view[:, 5:6]) * config.distance_range
+    rotation = angles_to_rotation(*angles.unbind(dim=1))
+    ambient = torch.sigmoid(view[:, 6])
+    diffuse = torch.sigmoid(view[:, 7])
+    towards = torch.cat([2 * torch.tanh(view[:, 8:10]), -torch.ones_like(view[:, :1])], dim=1)
+    direction = torch.nn.functional.normalize(towards, dim=1)
+    light = Light(ambient, diffuse, direction)
+    return angles, Pose(rotation, torch.cat([sideways, away], dim=1)), light

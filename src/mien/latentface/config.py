@@ -1,0 +1,52 @@
+"""The sizes and ranges of a LatentFace model; saved as config.json beside its weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["ModelConfig"]
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything needed to build the networks; nothing about how they are trained."""
+
+    networks: str = "small"
+    """`small`: one encoder trunk, slim decoders; `paper`: separate networks at the papers' sizes."""
+    image_size: int = 64
+    """Side of the square face crop, pixels; a power of two from 32."""
+    texture_dim: int = 256
+    """Length of the texture code z_t."""
+    shape_dim: int = 256
+    """Length of the shape code z_s."""
+    width: int = 32
+    """Channels of the first convolution; deeper ones are multiples of it."""
+    feature_dim: int = 512
+    """Length of the trunk's last hidden layer (`small` only)."""
+    fov_deg: float = 10.0
+    """The camera's field of view across the crop, degrees."""
+    depth_range: float = 0.1
+    """Canonical depth lies within 1 +- this, face units."""
+    rotation_range_deg: float = 60.0
+    """Largest head turn about each axis, degrees."""
+    translation_range: float = 0.05
+    """Largest shift to the sides and up or down, face units."""
+    distance_range: float = 0.1
+    """Largest shift along the viewing direction, face units."""
+    neutral: str = "diffusion"
+    """How the neutral code is found: `diffusion` (the RDM) or `regression` (its control)."""
+    neutral_width: int = 256
+    """Hidden units of the neutral networks."""
+    neutral_blocks: int = 2
+    """Residual blocks of the neutral networks."""
+    sampling_steps: int = 5
+    """DDIM steps of the RDM."""
+
+    def __post_init__(self) -> None:
+        """Refuse contradictions."""
+        if self.networks not in ("small", "paper"):
+            raise ValueError(f"networks is `small` or `paper`, not {self.networks!r}")
+        if self.neutral not in ("diffusion", "regression"):
+            raise ValueError(f"neutral is `diffusion` or `regression`, not {self.neutral!r}")
+        if self.image_size < 32 or self.image_size & (self.image_size - 1):
+            raise ValueError(f"image_size is a power of two from 32, not {self.image_size}")

@@ -1,0 +1,126 @@
+"""Stage 2: a frame's code to its clip's neutral code; identity = neutral, expression = rest.
+
+The representation diffusion model (RDM) samples neutral ~ p(neutral | code); the control regresses
+E[neutral | code]. Both are residual MLPs on vectors: a U-Net on 1x1 maps would be the same
+function with two thirds of its parameters never touched.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mien.latentface.diffusion import STEPS, ddim_sample
+
+__all__ = ["CodeScale", "NeutralDiffusion", "NeutralRegressor", "starting_noise"]
+
+
+class CodeScale(nn.Module):
+    """Shift and scale of raw codes, fixed after stage 1, so that each entry has unit spread."""
+
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("spread", torch.ones(dim))
+
+    @torch.no_grad()
+    def fit(self, codes: Tensor) -> None:
+        """Set mean and spread from raw codes. [N, D]."""
+        self.mean.copy_(codes.mean(dim=0))
+        # Entries that hardly vary are left small rather than blown up.
+        spread = codes.std(dim=0)
+        self.spread.copy_(spread.clamp_min(0.05 * float(spread.mean()) + 1e-6))
+
+    def forward(self, raw: Tensor) -> Tensor:
+        """Raw codes => unit spread. [B, D]."""
+        return (raw - self.mean) / self.spread
+
+    def inverse(self, code: Tensor) -> Tensor:
+        """Unit spread => raw codes, as the decoders read them. [B, D]."""
+        return code * self.spread + self.mean
+
+
+def starting_noise(dim: int, seed: int = 0) -> Tensor:
+    """Return x_T, the same for every row, so that sampling repeats in any batch. [1, D]."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(1, dim, generator=generator)
+
+
+class _Block(nn.Module):
+    """x + MLP(norm(x) (1 + scale) + shift), scale and shift from the noise level."""
+
+    def __init__(self, width: int, time_dim: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.first = nn.Linear(width, width)
+        self.second = nn.Linear(width, width)
+        self.modulate = nn.Linear(time_dim, 2 * width) if time_dim else None
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, x: Tensor, time: Tensor | None) -> Tensor:
+        h = self.norm(x)
+        if self.modulate is not None and time is not None:
+            scale, shift = self.modulate(time).chunk(2, dim=1)
+            h = h * (1 + scale) + shift
+        return x + self.second(F.silu(self.first(h)))
+
+
+class NeutralRegressor(nn.Module):
+    """The control: E[neutral | code] in one call."""
+
+    def __init__(self, dim: int, width: int, blocks: int) -> None:
+        super().__init__()
+        self.enter = nn.Linear(dim, width)
+        self.blocks = nn.ModuleList(_Block(width, 0) for _ in range(blocks))
+        self.leave = nn.Linear(width, dim)
+        self.skip = nn.Linear(dim, dim, bias=False)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
+        nn.init.eye_(self.skip.weight)
+
+    def forward(self, code: Tensor) -> Tensor:
+        """Code [B, D] -> neutral code [B, D]."""
+        h = self.enter(code)
+        for block in self.blocks:
+            h = block(h, None)
+        return self.skip(code) + self.leave(h)
+
+
+class NeutralDiffusion(nn.Module):
+    """The RDM: samples the neutral code, given one frame's code (LatentFace section 3)."""
+
+    noise: Tensor
+
+    def __init__(self, dim: int, width: int, blocks: int, steps: int) -> None:
+        super().__init__()
+        self.steps = steps
+        self.enter = nn.Linear(2 * dim, width)
+        self.blocks = nn.ModuleList(_Block(width, 64) for _ in range(blocks))
+        self.leave = nn.Linear(width, dim)
+        self.skip = nn.Linear(dim, dim, bias=False)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
+        nn.init.eye_(self.skip.weight)
+        self.register_buffer("noise", starting_noise(dim), persistent=False)
+
+    def predict(self, noisy: Tensor, code: Tensor, t: Tensor) -> Tensor:
+        """x_t [B, D], the frame's code [B, D], t int64 [B] -> x̂_0, the neutral code [B, D]."""
+        frequency = torch.exp(torch.arange(32, device=t.device) * (-math.log(1e4) / 32))
+        phase = t[:, None] / STEPS * 1000 * frequency
+        time = torch.cat([phase.sin(), phase.cos()], dim=1)
+        h = self.enter(torch.cat([noisy, code], dim=1))
+        for block in self.blocks:
+            h = block(h, time)
+        return self.skip(code) + self.leave(h)
+
+    def forward(self, code: Tensor) -> Tensor:
+        """Code [B, D] -> neutral code by DDIM from the fixed noise. [B, D]."""
+        noise = self.noise.expand(len(code), -1).to(code.dtype)
+        return ddim_sample(lambda x, t: self.predict(x, code, t), noise, self.steps)

@@ -1,0 +1,74 @@
+"""Image formation: canonical face, pose and light to the camera's picture.
+
+LatentFace section 3 (after Wu et al. 2020, equations 1 and 2): shading, rotation, rasterisation
+and sampling, in that order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mien.geometry.camera import pixel_grid, project, unproject
+from mien.geometry.surface import surface_normals
+from mien.render.interpolate import interpolate
+from mien.render.mesh import grid_triangles
+from mien.render.rasterize import Fragments, rasterize
+from mien.render.sample import sample
+from mien.render.shade import shade
+from mien.types import Light, Pose
+
+__all__ = ["View", "draw", "place", "view"]
+
+
+@dataclass(frozen=True)
+class View:
+    """Where every picture pixel looks on the canonical face."""
+
+    uv: Tensor
+    """Canonical pixel (column, row) seen by each pixel. [B, 2, H, W]."""
+    mask: Tensor
+    """1 where the surface covers the pixel. [B, 1, H, W]."""
+    depth: Tensor
+    """z of the seen point in the camera frame; 0 where nothing. [B, 1, H, W]."""
+
+
+def place(points: Tensor, pose: Pose) -> Tensor:
+    """Turn canonical points about (0, 0, 1), then shift them. [B, N, 3] -> [B, N, 3]."""
+    centre = points.new_tensor([0.0, 0.0, 1.0])
+    turned = (points - centre) @ pose.rotation.transpose(1, 2)
+    return turned + centre + pose.translation[:, None]
+
+
+def view(depth: Tensor, pose: Pose, fov_deg: float) -> View:
+    """Find which canonical pixel each picture pixel sees; differentiable in depth and pose.
+
+    Args:
+        depth: canonical z, face units. [B, 1, H, W].
+        pose: canonical -> camera.
+        fov_deg: field of view across the picture, degrees.
+    """
+    batch, _, height, width = depth.shape
+    points = unproject(depth, fov_deg).reshape(batch, height * width, 3)
+    placed = project(place(points, pose), height, width, fov_deg)
+    triangles = grid_triangles(height, width).to(depth.device)
+    fragments: Fragments = rasterize(placed.detach(), triangles, height, width)
+    grid = pixel_grid(height, width, depth.device).reshape(1, -1, 2).expand(batch, -1, -1)
+    attributes = torch.cat([grid.to(depth.dtype), placed[..., 2:]], dim=2)
+    seen = interpolate(fragments, placed, triangles, attributes)
+    mask = (fragments.pix_to_face >= 0)[:, None].to(depth.dtype)
+    return View(seen[:, :2], mask, seen[:, 2:])
+
+
+def draw(albedo: Tensor, depth: Tensor, seen: View, rotation: Tensor, light: Light, fov_deg: float) -> Tensor:
+    """Shade the canonical face under a light given in the camera frame, then sample it.
+
+    Returns:
+        The picture, 0 where nothing is seen. [B, 3, H, W].
+    """
+    normals = surface_normals(unproject(depth, fov_deg))
+    turned = torch.einsum("bij,bjhw->bihw", rotation, normals)
+    shaded = shade(albedo, turned, light)
+    return sample(shaded, seen.uv) * seen.mask

@@ -1,0 +1,174 @@
+"""Stage 1's loss on a batch: straight, mirrored and cross-frame pictures must be given back.
+
+The cross-frame branch draws the canonical face of frame i with the pose and light of frame j of
+the same clip and compares it with frame j: a canonical face that holds its frame's turn cannot
+pass. It is our addition to Wu et al.'s two branches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mien.latentface.autoencoder import Autoencoder, Canonical, Encoded
+from mien.latentface.contrast import contrastive_error, second_view
+from mien.latentface.reconstruction import ReconstructionError, reconstruction_error
+from mien.latentface.scene import draw, view
+from mien.types import Light, Pose
+
+__all__ = ["Stage1Loss", "Stage1Weights", "partners", "stage1_loss"]
+
+
+@dataclass(frozen=True)
+class Stage1Weights:
+    """How much each term counts."""
+
+    photometric: float = 1.0
+    """Confidence-weighted L1."""
+    gradient: float = 4.0
+    """Image gradients at three scales."""
+    orientation: float = 1.0
+    """Contrast-normalised oriented gradients."""
+    mirrored: float = 0.5
+    """The mirrored branch against the straight one."""
+    cross: float = 0.3
+    """The cross-frame branch against the straight one; only frames of clips have it. It is judged by
+    the photometric term alone: its structure cannot be right where the expressions differ."""
+    contrast: float = 0.2
+    """Two views of a picture against all other pictures of the batch; 0 leaves it out."""
+    temperature: float = 0.15
+    """Of the contrastive term."""
+    spread: float = 1.0
+    """Penalty when the spread of the predicted yaw over the batch falls below `least_spread`."""
+    least_spread: float = 0.1
+    """Radians."""
+
+
+@dataclass(frozen=True)
+class Stage1Loss:
+    """The loss, its weighted parts (they sum to it) and numbers to watch."""
+
+    total: Tensor
+    parts: dict[str, Tensor]
+    monitors: dict[str, Tensor]
+    encoded: Encoded
+    canonical: Canonical
+    pictures: Tensor
+    """Drawn pictures: straight, mirrored, then cross-frame. [2 B + C, 3, H, W]."""
+
+
+def partners(clip: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (rows, partner of each): the next frame of the same clip in the batch, cyclically.
+
+    Args:
+        clip: clip of each row, -1 for stills. [B].
+    """
+    order: dict[int, list[int]] = {}
+    for row, name in enumerate(clip.tolist()):
+        if name >= 0:
+            order.setdefault(name, []).append(row)
+    pairs = [
+        (frames[i], frames[(i + 1) % len(frames)])
+        for frames in order.values()
+        if len(frames) > 1
+        for i in range(len(frames))
+    ]
+    index = torch.tensor(pairs, dtype=torch.long, device=clip.device).reshape(-1, 2)
+    return index[:, 0], index[:, 1]
+
+
+def stage1_loss(
+    model: Autoencoder,
+    images: Tensor,
+    targets: Tensor,
+    clip: Tensor,
+    *,
+    weights: Stage1Weights,
+    generator: torch.Generator,
+) -> Stage1Loss:
+    """Return the loss of one batch.
+
+    Args:
+        model: the autoencoder.
+        images: what the encoders see, perhaps blurred and noisy; RGB in [0, 1]. [B, 3, H, W].
+        targets: the same pictures untouched, to be given back. [B, 3, H, W].
+        clip: clip of each row, -1 for stills. [B].
+        weights: of the terms.
+        generator: draws the second views.
+    """
+    encoded = model.encode(images)
+    canonical = model.canonical(encoded.texture, encoded.shape)
+    log_scales = model.log_scales(encoded.features)
+    source, target = partners(clip)
+    every = torch.arange(len(images), device=images.device)
+    # One pass through the renderer for all three branches.
+    face = torch.cat([every, every, source])
+    seen = torch.cat([every, every, target])
+    pictures, mask = _draw_branches(model, canonical, encoded, face, seen)
+    scale = torch.cat([log_scales[:, :1], log_scales[:, 1:2], log_scales[target, 2:]])
+    error = reconstruction_error(pictures, targets[seen], scale, mask)
+    parts = _weigh(error, len(images), len(source), weights)
+    if weights.contrast:
+        other = model.encode(second_view(targets, generator))
+        first, second = (
+            model.project(torch.cat([e.texture, e.shape], dim=1)).float() for e in (encoded, other)
+        )
+        error_contrast = contrastive_error(first, second, weights.temperature)
+        parts["contrast"] = weights.contrast * error_contrast.mean()
+    yaw = encoded.angles[:, 0]
+    # A pose that freezes lets the canonical face hold the turn; keep it moving.
+    parts["spread"] = weights.spread * (weights.least_spread - yaw.std()).clamp_min(0)
+    monitors = _monitors(encoded, canonical, error, mask, len(images))
+    return Stage1Loss(torch.stack(list(parts.values())).sum(), parts, monitors, encoded, canonical, pictures)
+
+
+def _draw_branches(
+    model: Autoencoder, canonical: Canonical, encoded: Encoded, face: Tensor, seen: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Draw canonical faces `face` with the pose and light of rows `seen`; the second B mirrored."""
+    batch = len(canonical.albedo)
+    fov = model.config.fov_deg
+    albedo = torch.cat([canonical.albedo, canonical.albedo.flip(-1), canonical.albedo[face[2 * batch :]]])
+    depth = torch.cat([canonical.depth, canonical.depth.flip(-1), canonical.depth[face[2 * batch :]]])
+    pose: Pose = encoded.pose[seen]
+    light: Light = encoded.light[seen]
+    where = view(depth, pose, fov)
+    return draw(albedo, depth, where, pose.rotation, light, fov), where.mask
+
+
+def _weigh(error: ReconstructionError, batch: int, crossed: int, weights: Stage1Weights) -> dict[str, Tensor]:
+    """Average each term over its branch and weigh it."""
+    branches = {"straight": slice(0, batch), "mirrored": slice(batch, 2 * batch)}
+    factors = {"straight": 1.0, "mirrored": weights.mirrored, "cross": weights.cross}
+    if crossed:
+        branches["cross"] = slice(2 * batch, 2 * batch + crossed)
+    parts = {}
+    for name, rows in branches.items():
+        # Stills have no other frame: their share of the cross term is zero, not redistributed.
+        share = factors[name] * (crossed / batch if name == "cross" else 1.0)
+        parts[f"{name}/photometric"] = share * weights.photometric * error.photometric[rows].mean()
+        if name == "cross":
+            continue
+        parts[f"{name}/gradient"] = share * weights.gradient * error.gradient[rows].mean()
+        parts[f"{name}/orientation"] = share * weights.orientation * error.orientation[rows].mean()
+    return parts
+
+
+def _monitors(
+    encoded: Encoded, canonical: Canonical, error: ReconstructionError, mask: Tensor, batch: int
+) -> dict[str, Tensor]:
+    """Numbers that show a collapse: flat depth, frozen pose, empty pictures."""
+    log_depth = canonical.depth.detach().flatten(1).log()
+    spread = encoded.angles.detach().std(dim=0)
+    return {
+        "absolute_error": error.absolute[:batch].detach().mean(),
+        "absolute_error_cross": error.absolute[2 * batch :].detach().mean() if len(mask) > 2 * batch else error.absolute.new_zeros(()),
+        "log_depth_range": (log_depth.amax(dim=1) - log_depth.amin(dim=1)).mean(),
+        "yaw_spread": spread[0],
+        "pitch_spread": spread[1],
+        "roll_spread": spread[2],
+        "covered": mask[:batch].mean(),
+        "diffuse": encoded.light.diffuse.detach().mean(),
+    }

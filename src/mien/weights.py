@@ -1,0 +1,247 @@
+"""Weights in and out: safetensors beside a config.json that records their hash; never a pickle.
+
+A model folder holds `config.json` (format, version, hash, the model's options), `model.safetensors`
+and `README.md` (the model card). This is the only reader of weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as parse_safetensors, save as dump_safetensors
+from torch import Tensor
+
+from mien.errors import MienError
+
+__all__ = [
+    "CARD_FILE",
+    "CONFIG_FILE",
+    "FORMAT_VERSION",
+    "WEIGHTS_FILE",
+    "check_keys",
+    "locate",
+    "read",
+    "save",
+    "shipped_folder",
+    "weights_id",
+]
+
+FORMAT_VERSION = 1
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+CARD_FILE = "README.md"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?")
+
+
+def shipped_folder() -> Path:
+    """Return the folder of the weights that come with the package."""
+    return Path(__file__).parent / "shipped" / "weights"
+
+
+def save(
+    folder: str | os.PathLike[str],
+    state_dict: Mapping[str, Tensor],
+    config: Mapping[str, Any],
+    card: str,
+    *,
+    half: bool = False,
+    overwrite: bool = False,
+) -> None:
+    """Write a model folder; a killed process leaves no half-written file.
+
+    Args:
+        folder: made where it does not exist.
+        state_dict: finite tensors by name.
+        config: the model's options, JSON-able.
+        card: text of the model card (Markdown).
+        half: store floating-point tensors as float16; they are read back as float32.
+        overwrite: replace the model that is already there.
+
+    Raises:
+        MienError: the folder holds a model already, or a tensor is not finite.
+    """
+    folder = Path(folder)
+    if not overwrite and any((folder / name).exists() for name in (CONFIG_FILE, WEIGHTS_FILE)):
+        raise MienError(f"{folder} already holds a model; save elsewhere or say overwrite")
+    stored = {name: _as_stored(name, tensor, half) for name, tensor in state_dict.items()}
+    content = dump_safetensors(stored)
+    header = {
+        "format": "mien",
+        "format_version": FORMAT_VERSION,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "model": dict(config),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = {
+        WEIGHTS_FILE: content,
+        CONFIG_FILE: (json.dumps(header, indent=2) + "\n").encode(),
+        CARD_FILE: card.encode(),
+    }
+    # All are written out before the first is put in place: a full disk changes nothing.
+    waiting = {name: folder / f".{name}.{os.getpid()}.part" for name in parts}
+    try:
+        for name, data in parts.items():
+            waiting[name].write_bytes(data)
+        for name, path in waiting.items():
+            path.replace(folder / name)
+    finally:
+        for path in waiting.values():
+            path.unlink(missing_ok=True)
+
+
+def read(where: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read a model: its options and its tensors, on the CPU.
+
+    Args:
+        where: a model folder, the safetensors file in it, or a hub id "owner/name[@revision]".
+
+    Returns:
+        The options as they were saved, and finite tensors; floating-point ones are float32.
+
+    Raises:
+        MienError: nothing there, another format or version, changed or cut short, not finite.
+    """
+    folder = locate(where)
+    header = _read_header(folder)
+    path = folder / WEIGHTS_FILE
+    content = _read_bytes(path)
+    if hashlib.sha256(content).hexdigest() != header["sha256"]:
+        raise MienError(
+            f"{path} is not the file that {CONFIG_FILE} was written for (its sha256 differs): "
+            "cut short or changed; fetch or train it again"
+        )
+    try:
+        tensors = parse_safetensors(content)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise MienError(f"{path} is not a safetensors file: {error}") from error
+    return header["model"], {name: _as_read(name, x, path) for name, x in tensors.items()}
+
+
+def weights_id(where: str | os.PathLike[str]) -> str:
+    """Return the first 12 hex digits of the weights' recorded sha256: names them in tables."""
+    return str(_read_header(locate(where))["sha256"])[:12]
+
+
+def check_keys(
+    expected: Mapping[str, Tensor], found: Mapping[str, Tensor], where: str | os.PathLike[str]
+) -> None:
+    """Refuse tensors that do not fit a network, naming the first that does not.
+
+    Args:
+        expected: the network's own state dict.
+        found: tensors as read.
+        where: named in the error.
+
+    Raises:
+        MienError: a name is missing or unknown, or a shape differs.
+    """
+    for kind, names in (
+        ("lacks", sorted(expected.keys() - found.keys())),
+        ("has the unknown", sorted(found.keys() - expected.keys())),
+    ):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise MienError(
+                f"weights in {where} do not fit the model: it {kind} tensor {names[0]}{more}"
+            )
+    for name, tensor in expected.items():
+        if tensor.shape != found[name].shape:
+            raise MienError(
+                f"weights in {where} do not fit the model: {name} is "
+                f"{tuple(found[name].shape)}, not {tuple(tensor.shape)}"
+            )
+
+
+def locate(where: str | os.PathLike[str]) -> Path:
+    """Return the model folder: given, around the given file, or fetched from the hub.
+
+    Raises:
+        MienError: there is no such folder and no such hub model, or the hub cannot be asked.
+    """
+    path = Path(where)
+    if path.is_dir():
+        return path
+    if path.is_file():
+        if path.name != WEIGHTS_FILE:
+            raise MienError(f"{path} is no {WEIGHTS_FILE}; give a model folder")
+        return path.parent
+    if isinstance(where, str) and _HUB_ID.fullmatch(where):
+        return _fetch(where)
+    raise MienError(f"no weights at {path}; give a model folder or a hub id owner/name")
+
+
+def _fetch(hub_id: str) -> Path:
+    """Download a model folder, or find it in the hub's cache (HF_HUB_OFFLINE is honoured)."""
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise MienError(
+            f"no folder {hub_id}; to fetch it from the hub: pip install 'mien[hub]'"
+        ) from error
+    name, _, revision = hub_id.partition("@")
+    wanted = [CONFIG_FILE, WEIGHTS_FILE, CARD_FILE]
+    try:
+        folder = huggingface_hub.snapshot_download(
+            name, revision=revision or None, allow_patterns=wanted
+        )
+    except Exception as error:  # the client's errors share no base class
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise MienError(
+            f"no folder {hub_id}, and it cannot be had from the hub: {reason}"
+        ) from error
+    return Path(folder)
+
+
+def _read_header(folder: Path) -> dict[str, Any]:
+    """Read and check config.json."""
+    path = folder / CONFIG_FILE
+    try:
+        header = json.loads(_read_bytes(path))
+    except ValueError as error:
+        raise MienError(f"{path} is not JSON: cut short or changed; fetch it again") from error
+    if not isinstance(header, dict) or header.get("format") != "mien":
+        raise MienError(f"{path} does not describe a mien model")
+    version = header.get("format_version")
+    if version != FORMAT_VERSION:
+        raise MienError(
+            f"{path} is of weights format {version}, this mien reads {FORMAT_VERSION}; "
+            "use the version of mien that wrote it, or other weights"
+        )
+    if not isinstance(header.get("sha256"), str) or not isinstance(header.get("model"), dict):
+        raise MienError(f"{path} lacks the sha256 or the model's options; fetch it again")
+    return header
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise MienError(f"no {path.name} in {path.parent}: not a model folder") from error
+    except OSError as error:
+        raise MienError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _as_stored(name: str, tensor: Tensor, half: bool) -> Tensor:  # noqa: FBT001
+    """Detach, move to the CPU and halve; what is not finite is not worth keeping."""
+    tensor = tensor.detach().to("cpu", copy=True).contiguous()
+    if tensor.is_floating_point() and half:
+        tensor = tensor.to(torch.float16)
+    if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+        raise MienError(f"tensor {name} holds NaN or infinity; nothing was saved")
+    return tensor
+
+
+def _as_read(name: str, tensor: Tensor, path: Path) -> Tensor:
+    if not tensor.is_floating_point():
+        return tensor
+    if not bool(tensor.isfinite().all()):
+        raise MienError(f"{path} holds NaN or infinity in {name}; use other weights")
+    return tensor.to(torch.float32)
