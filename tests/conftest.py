@@ -34,7 +34,7 @@ def tiny_folder(tmp_path_factory) -> Path:
             elif name.endswith("bias"):
                 parameter.zero_()
         # Gentle shapes: white noise for a depth map is no face.
-        network.autoencoder.decode_depth.head.weight.mul_(0.1)
+        network.get_parameter("autoencoder.decode_depth.head.weight").mul_(0.1)
     folder = tmp_path_factory.mktemp("model") / "tiny"
     Model(network, card="# tiny\n").save(folder)
     return folder

@@ -25,7 +25,7 @@ def _all(frames, name):
 
 def test_rotation_turns_the_face_as_the_angles_say():
     yaw, pitch, roll = 0.4, 0.2, 0.3
-    forward = rotation_matrix(np.float64(yaw), np.float64(pitch), np.float64(roll)) @ [0, 0, -1]
+    forward = rotation_matrix(yaw, pitch, roll) @ [0, 0, -1]
     found_yaw, found_pitch = angles_of(forward)
     assert found_yaw == pytest.approx(yaw)
     assert found_pitch == pytest.approx(pitch)
@@ -33,7 +33,7 @@ def test_rotation_turns_the_face_as_the_angles_say():
     assert forward[0] < 0
     assert forward[1] < 0
     # + roll is clockwise as seen: the top of the head goes to the right.
-    up = rotation_matrix(np.float64(0), np.float64(0), np.float64(roll)) @ [0, -1, 0]
+    up = rotation_matrix(0.0, 0.0, roll) @ [0, -1, 0]
     assert up[0] > 0
 
 

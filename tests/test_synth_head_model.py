@@ -159,7 +159,7 @@ def test_the_toy_head_is_whole_and_faces_the_camera():
 
 
 @pytest.mark.data
-@pytest.mark.skipif(not ICT.is_file(), reason=f"ICT-FaceKit is not at {ICT.parent.name}")
+@pytest.mark.skipif(not ICT.is_file(), reason="ICT-FaceKit is not in shared/data")
 def test_ict_facekit_loads_with_its_drawn_parts():
     head = load_head_model(ICT)
     assert len(head.neutral) == sum(end - start for start, end, _ in ICT_GROUPS) < ICT_VERTICES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,14 +56,13 @@ def staged(count: int, **changes) -> Stream:
         "eye_rotation": turned(np.zeros(count)),
         "ambient": np.full(count, 0.5, dtype=np.float32),
         "diffuse": np.full(count, 0.5, dtype=np.float32),
-        "light": np.tile(np.float32([0.0, 0.0, -1.0]), (count, 1)),
+        "light": np.tile([0.0, 0.0, -1.0], (count, 1)).astype(np.float32),
     }
     stream.changes = still | changes
     return stream
 
 
-def turned(yaw, pitch=0.0, roll=0.0) -> np.ndarray:
-    yaw, pitch, roll = (np.asarray(a, dtype=float) for a in (yaw, pitch, roll))
+def turned(yaw, pitch: Any = 0.0, roll: Any = 0.0) -> np.ndarray:
     return rotation_matrix(yaw, pitch, roll).astype(np.float32)
 
 
@@ -203,9 +203,7 @@ def test_gaze_labels_of_planned_frames_follow_head_and_eyes(stream):
     np.testing.assert_allclose(
         np.einsum("tij,tj->ti", frames.rotation, eyes), frames.gaze, atol=1e-5
     )
-    np.testing.assert_allclose(
-        direction_of(np.float64(0.2), np.float64(0.0))[0], -np.sin(0.2), atol=1e-9
-    )
+    np.testing.assert_allclose(direction_of(0.2, 0.0)[0], -np.sin(0.2), atol=1e-9)
 
 
 def test_the_face_fills_the_crop_like_a_detectors():
@@ -244,7 +242,9 @@ def test_the_sensor_blurs_greys_and_adds_noise():
     edge = np.zeros((2, 32, 32, 3), dtype=np.float32)
     edge[:, :, 16:] = [0.2, 0.6, 1.0]
     none = np.zeros(2, dtype=np.float32)
-    blurred = expose(edge, Sensor(none, np.float32([0.0, 0.1]), grey=False, noise_seed=0))
+    blurred = expose(
+        edge, Sensor(none, np.array([0.0, 0.1], dtype=np.float32), grey=False, noise_seed=0)
+    )
     assert blurred[0, 2, 0, 15] == 0
     assert blurred[0, 2, 0, 16] == 255
     assert 60 < blurred[1, 2, 0, 15] < blurred[1, 2, 0, 16] < 200
@@ -256,7 +256,7 @@ def test_the_sensor_blurs_greys_and_adds_noise():
 
 
 @pytest.mark.data
-@pytest.mark.skipif(not ICT.is_file(), reason=f"ICT-FaceKit is not at {ICT.parent.name}")
+@pytest.mark.skipif(not ICT.is_file(), reason="ICT-FaceKit is not in shared/data")
 def test_real_heads_look_like_people():
     stream = Stream(load_head_model(ICT), seed=0, frames_per_clip=2, size=64)
     for index in range(3):

@@ -20,6 +20,12 @@ from mien.synth.writer import DEPTH_UNITS_PER_CM, SynthConfig, clip_writer, writ
 CONFIG = SynthConfig(identities=3, frames=2, size=24, seed=5)
 
 
+def _decoded(data: bytes) -> np.ndarray:
+    picture = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+    assert picture is not None
+    return picture
+
+
 def test_pictures_and_table_say_the_same_as_the_stream(tmp_path):
     table = pq.read_table(write_clips(toy_head(), CONFIG, tmp_path / "out"))
     rows = table.to_pylist()
@@ -31,13 +37,11 @@ def test_pictures_and_table_say_the_same_as_the_stream(tmp_path):
     np.testing.assert_allclose(row["rotation"], clip.labels.rotation[1].ravel())
     np.testing.assert_allclose([row[f"gaze_{a}"] for a in "xyz"], clip.labels.gaze[1])
     np.testing.assert_allclose(row["landmarks"], clip.labels.landmarks[1].ravel())
-    picture = cv2.imread(str(tmp_path / "out" / row["path"]))
+    picture = _decoded((tmp_path / "out" / row["path"]).read_bytes())
     np.testing.assert_array_equal(picture[..., ::-1].transpose(2, 0, 1), clip.images[1])
     with zipfile.ZipFile(tmp_path / "out/person_000002/truth.zip") as archive:
-        raw = np.frombuffer(archive.read("frame_001_depth.png"), dtype=np.uint8)
-        depth = cv2.imdecode(raw, cv2.IMREAD_UNCHANGED)
-        raw = np.frombuffer(archive.read("frame_001_mask.png"), dtype=np.uint8)
-        mask = cv2.imdecode(raw, cv2.IMREAD_UNCHANGED)
+        depth = _decoded(archive.read("frame_001_depth.png"))
+        mask = _decoded(archive.read("frame_001_mask.png"))
     assert depth.dtype == np.uint16
     np.testing.assert_allclose(depth / DEPTH_UNITS_PER_CM, clip.depth[1], atol=0.006)
     np.testing.assert_array_equal(mask > 0, clip.mask[1])

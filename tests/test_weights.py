@@ -151,7 +151,7 @@ def test_nan_is_refused_on_both_ways(folder):
 def test_absent_files_are_named(tmp_path):
     with pytest.raises(MienError, match="no weights at"):
         weights.read(tmp_path / "none")
-    with pytest.raises(MienError, match="no config.json in"):
+    with pytest.raises(MienError, match=r"no config.json in"):
         weights.read(tmp_path)
     other = tmp_path / "x.bin"
     other.touch()

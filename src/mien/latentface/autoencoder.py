@@ -70,8 +70,6 @@ class Autoencoder(nn.Module):
             self.decode_confidence = SmallDecoder(config.feature_dim, 3, size // 4, width)
             confidence_head = self.decode_confidence.head
             heads = (self.decode_albedo.layers[-1], self.decode_depth.layers[-1])
-        # Only training reads it; it keeps the contrastive term off the codes' own scale.
-        self.project = nn.Sequential(nn.Linear(codes, 256), nn.SiLU(), nn.Linear(256, 128))
         # Pose starts near the frontal view, light near the camera, confidence even.
         nn.init.normal_(self.to_view.weight, std=1e-3)
         nn.init.zeros_(self.to_view.bias)

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from mien.latentface.autoencoder import Autoencoder, Canonical, Encoded
-from mien.latentface.contrast import contrastive_error, second_view
 from mien.latentface.reconstruction import ReconstructionError, reconstruction_error
 from mien.latentface.scene import draw, view
 from mien.types import Light, Pose
@@ -25,21 +24,17 @@ __all__ = ["Stage1Loss", "Stage1Weights", "partners", "stage1_loss"]
 class Stage1Weights:
     """How much each term counts."""
 
-    photometric: float = 1.0
+    photometric: float = 0.5
     """Confidence-weighted L1."""
     gradient: float = 4.0
     """Image gradients at three scales."""
-    orientation: float = 1.0
+    orientation: float = 4.0
     """Contrast-normalised oriented gradients."""
     mirrored: float = 0.5
     """The mirrored branch against the straight one."""
     cross: float = 0.3
     """The cross-frame branch against the straight one; only frames of clips have it. It is judged by
     the photometric term alone: its structure cannot be right where the expressions differ."""
-    contrast: float = 0.2
-    """Two views of a picture against all other pictures of the batch; 0 leaves it out."""
-    temperature: float = 0.15
-    """Of the contrastive term."""
     spread: float = 1.0
     """Penalty when the spread of the predicted yaw over the batch falls below `least_spread`."""
     least_spread: float = 0.1
@@ -84,9 +79,7 @@ def stage1_loss(
     images: Tensor,
     targets: Tensor,
     clip: Tensor,
-    *,
     weights: Stage1Weights,
-    generator: torch.Generator,
 ) -> Stage1Loss:
     """Return the loss of one batch.
 
@@ -96,7 +89,6 @@ def stage1_loss(
         targets: the same pictures untouched, to be given back. [B, 3, H, W].
         clip: clip of each row, -1 for stills. [B].
         weights: of the terms.
-        generator: draws the second views.
     """
     encoded = model.encode(images)
     canonical = model.canonical(encoded.texture, encoded.shape)
@@ -110,13 +102,6 @@ def stage1_loss(
     scale = torch.cat([log_scales[:, :1], log_scales[:, 1:2], log_scales[target, 2:]])
     error = reconstruction_error(pictures, targets[seen], scale, mask)
     parts = _weigh(error, len(images), len(source), weights)
-    if weights.contrast:
-        other = model.encode(second_view(targets, generator))
-        first, second = (
-            model.project(torch.cat([e.texture, e.shape], dim=1)).float() for e in (encoded, other)
-        )
-        error_contrast = contrastive_error(first, second, weights.temperature)
-        parts["contrast"] = weights.contrast * error_contrast.mean()
     yaw = encoded.angles[:, 0]
     # A pose that freezes lets the canonical face hold the turn; keep it moving.
     parts["spread"] = weights.spread * (weights.least_spread - yaw.std()).clamp_min(0)

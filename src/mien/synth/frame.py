@@ -57,22 +57,27 @@ class Frames:
         return len(self.expression)
 
 
-def rotation_matrix(yaw: np.ndarray, pitch: np.ndarray, roll: np.ndarray) -> np.ndarray:
+def rotation_matrix(
+    yaw: np.ndarray | float, pitch: np.ndarray | float, roll: np.ndarray | float
+) -> np.ndarray:
     """Return Ry(yaw) Rx(-pitch) Rz(roll) for angles in radians. [..., 3, 3]."""
-    yaw, pitch, roll = np.broadcast_arrays(yaw, pitch, roll)
-    zero, one = np.zeros_like(yaw, dtype=np.float64), np.ones_like(yaw, dtype=np.float64)
+    angles = np.broadcast_arrays(yaw, pitch, roll)
+    shape = angles[0].shape
+    zero, one = np.zeros(shape), np.ones(shape)
 
     def stack(*entries: np.ndarray) -> np.ndarray:
-        return np.stack(entries, axis=-1).reshape(*yaw.shape, 3, 3)
+        return np.stack(entries, axis=-1).reshape(*shape, 3, 3)
 
-    cy, sy, cp, sp, cr, sr = (f(a) for a in (yaw, -pitch, roll) for f in (np.cos, np.sin))
+    cy, sy, cp, sp, cr, sr = (
+        f(a) for a in (angles[0], -angles[1], angles[2]) for f in (np.cos, np.sin)
+    )
     about_y = stack(cy, zero, sy, zero, one, zero, -sy, zero, cy)
     about_x = stack(one, zero, zero, zero, cp, -sp, zero, sp, cp)
     about_z = stack(cr, -sr, zero, sr, cr, zero, zero, zero, one)
     return about_y @ about_x @ about_z
 
 
-def direction_of(yaw: np.ndarray, pitch: np.ndarray) -> np.ndarray:
+def direction_of(yaw: np.ndarray | float, pitch: np.ndarray | float) -> np.ndarray:
     """Return the unit direction with these angles: pitch = asin(-y), yaw = atan2(-x, -z)."""
     return np.stack(
         [-np.sin(yaw) * np.cos(pitch), -np.sin(pitch), -np.cos(yaw) * np.cos(pitch)], axis=-1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,8 @@ from mien.synth.clip import Labels
 from mien.synth.expression import EXPRESSIONS
 
 __all__ = ["write_label_table"]
+
+Column: TypeAlias = tuple[pa.Field, pa.Array]
 
 _LANDMARK_ORDER = "x y of: eye left of the picture, eye right of it, nose tip, mouth left, right"
 _EYE_BOX_ORDER = "x1 y1 x2 y2 of the eye left of the picture, then of the eye right of it"
@@ -36,49 +38,16 @@ def write_label_table(
         expression_names: Of the expression weights.
         config: Resolved settings, kept in the file's metadata.
     """
-    columns: list[tuple[pa.Field, pa.Array]] = [
-        _text("path", [p for person in pictures for p in person], "relative to the table"),
-        _number("person", np.repeat([t.person + 1 for t in truth], _frames(truth)), "number"),
-        _number("frame", np.concatenate([np.arange(len(t)) for t in truth]), "number"),
-        _text("expression", [EXPRESSIONS[e] for t in truth for e in t.expression], "name"),
-        _vector(
-            "expression_weights",
-            np.concatenate([t.expression_weights for t in truth]),
-            "weights of the shapes: " + " ".join(expression_names),
-        ),
-        _vector(
-            "rotation",
-            np.concatenate([t.rotation.reshape(-1, 9) for t in truth]),
-            "head to camera frame, row by row; Ry(yaw) Rx(-pitch) Rz(roll)",
-        ),
-    ]
-    columns += [
-        _number(name, np.concatenate([getattr(t, field) for t in truth]), unit)
-        for name, field, unit in (
-            ("yaw_rad", "yaw", "radians, + towards image-left"),
-            ("pitch_rad", "pitch", "radians, + up"),
-            ("roll_rad", "roll", "radians, + clockwise in the image"),
-        )
-    ]
-    columns += _axes("translation", truth, "translation", "cm, camera frame, of the head's centre")
-    columns += _axes("gaze", truth, "gaze", "unit vector, camera frame")
-    columns += [
-        _number(name, np.concatenate([getattr(t, field) for t in truth]), unit)
-        for name, field, unit in (
-            ("light_ambient", "ambient", "share of the albedo"),
-            ("light_diffuse", "diffuse", "share of the albedo"),
-            ("focal_px", "focal", "pixels; the principal point is the picture's middle"),
-        )
-    ]
-    columns += _axes("light", truth, "light", "unit vector to the light, camera frame")
-    columns += [
+    columns = [
+        *_which(truth, pictures),
+        *_face(truth, expression_names),
+        *_pose(truth),
+        *_axes("gaze", truth, "gaze", "unit vector, camera frame"),
+        _per_frame("light_ambient", truth, "ambient", "share of the albedo"),
+        _per_frame("light_diffuse", truth, "diffuse", "share of the albedo"),
+        *_axes("light", truth, "light", "unit vector to the light, camera frame"),
         _vector("eye_boxes", _rows(truth, "eye_boxes"), f"pixels: {_EYE_BOX_ORDER}"),
         _vector("landmarks", _rows(truth, "landmarks"), f"pixels: {_LANDMARK_ORDER}"),
-        _vector(
-            "identity",
-            np.concatenate([np.repeat(t.identity[None], len(t), axis=0) for t in truth]),
-            "coefficients of the head model, standard normal",
-        ),
     ]
     schema = pa.schema([field for field, _ in columns])
     schema = schema.with_metadata({"mien.synth": json.dumps(config)})
@@ -88,8 +57,35 @@ def write_label_table(
     temporary.replace(path)
 
 
-def _frames(truth: Sequence[Labels]) -> list[int]:
-    return [len(t) for t in truth]
+def _which(truth: Sequence[Labels], pictures: Sequence[Sequence[str]]) -> list[Column]:
+    frames = [len(t) for t in truth]
+    return [
+        _text("path", [p for person in pictures for p in person], "relative to the table"),
+        _number("person", np.repeat([t.person + 1 for t in truth], frames), "number"),
+        _number("frame", np.concatenate([np.arange(count) for count in frames]), "number"),
+    ]
+
+
+def _face(truth: Sequence[Labels], expression_names: Sequence[str]) -> list[Column]:
+    identity = np.concatenate([np.repeat(t.identity[None], len(t), axis=0) for t in truth])
+    names = "weights of the shapes: " + " ".join(expression_names)
+    return [
+        _vector("identity", identity, "coefficients of the head model, standard normal"),
+        _text("expression", [EXPRESSIONS[e] for t in truth for e in t.expression], "name"),
+        _vector("expression_weights", _rows(truth, "expression_weights"), names),
+    ]
+
+
+def _pose(truth: Sequence[Labels]) -> list[Column]:
+    order = "head to camera frame, row by row; Ry(yaw) Rx(-pitch) Rz(roll)"
+    return [
+        _vector("rotation", _rows(truth, "rotation"), order),
+        _per_frame("yaw_rad", truth, "yaw", "radians, + towards image-left"),
+        _per_frame("pitch_rad", truth, "pitch", "radians, + up"),
+        _per_frame("roll_rad", truth, "roll", "radians, + clockwise in the image"),
+        *_axes("translation", truth, "translation", "cm, camera frame, of the head's centre"),
+        _per_frame("focal_px", truth, "focal", "pixels; principal point in the middle"),
+    ]
 
 
 def _rows(truth: Sequence[Labels], field: str) -> np.ndarray:
@@ -100,23 +96,25 @@ def _field(name: str, kind: pa.DataType, unit: str) -> pa.Field:
     return pa.field(name, kind, nullable=False, metadata={"unit": unit})
 
 
-def _text(name: str, values: list[str], unit: str) -> tuple[pa.Field, pa.Array]:
+def _text(name: str, values: list[str], unit: str) -> Column:
     return _field(name, pa.string(), unit), pa.array(values, pa.string())
 
 
-def _number(name: str, values: np.ndarray, unit: str) -> tuple[pa.Field, pa.Array]:
+def _number(name: str, values: np.ndarray, unit: str) -> Column:
     kind = pa.int32() if values.dtype.kind in "iu" else pa.float32()
     return _field(name, kind, unit), pa.array(values, kind)
 
 
-def _vector(name: str, rows: np.ndarray, unit: str) -> tuple[pa.Field, pa.Array]:
+def _per_frame(name: str, truth: Sequence[Labels], field: str, unit: str) -> Column:
+    return _number(name, np.concatenate([getattr(t, field) for t in truth]), unit)
+
+
+def _vector(name: str, rows: np.ndarray, unit: str) -> Column:
     flat = pa.array(np.ascontiguousarray(rows, dtype=np.float32).ravel(), pa.float32())
     array = pa.FixedSizeListArray.from_arrays(flat, rows.shape[1])
     return _field(name, array.type, unit), array
 
 
-def _axes(
-    prefix: str, truth: Sequence[Labels], field: str, unit: str
-) -> list[tuple[pa.Field, pa.Array]]:
+def _axes(prefix: str, truth: Sequence[Labels], field: str, unit: str) -> list[Column]:
     values = np.concatenate([getattr(t, field) for t in truth])
     return [_number(f"{prefix}_{axis}", values[:, i], unit) for i, axis in enumerate("xyz")]

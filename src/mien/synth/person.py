@@ -8,7 +8,7 @@ import numpy as np
 
 __all__ = ["Person", "draw_person"]
 
-# Skin colours (sRGB) from fair to dark, with how often each neighbourhood is drawn left to chance.
+# Skin colours (sRGB) from fair to dark; every shade between two neighbours is drawn too.
 SKIN_TONES = np.array(
     [
         [0.93, 0.77, 0.69],

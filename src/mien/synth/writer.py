@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 import torch
 
-import mien
 from mien.errors import MienError
 from mien.synth.clip import Clip, Labels
 from mien.synth.head_model import HeadModel
@@ -27,6 +26,8 @@ CONFIG_FILE, LABELS_FILE, TRUTH_FILE = "config.json", "labels.parquet", "truth.z
 # Depth pictures hold z as whole numbers of this size; 0 is no surface, 65535 is 655 cm.
 DEPTH_UNITS_PER_CM = 100
 JPEG_QUALITY = 95
+# Raised whenever the same settings draw other pictures than before.
+PICTURES_VERSION = 1
 _FORMATS = ("png", "jpg")
 _MAX_PEOPLE, _MAX_FRAMES = 999_999, 999
 
@@ -137,7 +138,7 @@ def _resolve(head: HeadModel, config: SynthConfig) -> dict[str, Any]:
     """Return all that decides the pictures."""
     return {
         "program": "mien synth",
-        "version": mien.__version__,
+        "pictures": PICTURES_VERSION,
         # Its random streams may change between releases.
         "numpy": np.__version__,
         "head_model": head.fingerprint,

@@ -1,0 +1,132 @@
+"""The numbers of docs/results.md, from rendered people never seen and from FER-2013.
+
+Run:
+    mien synth --head-model HEAD --identities 300 --frames 14 --size 96 --seed 900001 --out heldout
+    python benchmarks/results.py --heldout heldout --fer2013 train.zip val.zip [--weights FOLDER]
+
+Labels are read here and nowhere in training. Probes choose their regularisation inside their
+training part. Pictures of FER-2013's validation set that stand, to the pixel, in its training set
+are left out of the probe's training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+
+import mien
+from mien.evaluate.fer2013 import fer2013_scores
+from mien.evaluate.rendered import direct_scores, factor_matrix, frontal_depth, read_truth
+from mien.model import Model, load
+
+
+def reconstruction_error(model: Model, paths: list[Path]) -> float:
+    """Return the mean absolute error of reconstructions where the face is drawn."""
+    total, count = 0.0, 0.0
+    size = model.config.image_size
+    for start in range(0, len(paths), 256):
+        images = crops(paths[start : start + 256], size)
+        drawn = model.render(model.encode(images))
+        total += float(((drawn.image - images).abs() * drawn.mask).sum())
+        count += 3 * float(drawn.mask.sum())
+    return total / count
+
+
+def crops(paths: list[Path], size: int) -> torch.Tensor:
+    """Return pictures in [0, 1]. [B, 3, size, size]."""
+    pixels = [
+        np.asarray(Image.open(p).convert("RGB").resize((size, size), Image.Resampling.BICUBIC))
+        for p in paths
+    ]
+    return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 255
+
+
+def canonical_depths(model: Model, paths: list[Path]) -> np.ndarray:
+    """Return the canonical depth of every picture. [N, H, W]."""
+    parts = []
+    for start in range(0, len(paths), 256):
+        factors = model.encode(crops(paths[start : start + 256], model.config.image_size))
+        with torch.no_grad():
+            parts.append(model.network.canonical(factors).depth[:, 0].numpy())
+    return np.concatenate(parts)
+
+
+def unpack(archive: Path, folder: Path) -> Path:
+    """Unpack a zip of class folders."""
+    with zipfile.ZipFile(archive) as zipped:
+        zipped.extractall(folder)
+    return folder
+
+
+def without_twins(train: pd.DataFrame, train_folder: Path, validation_folder: Path) -> pd.DataFrame:
+    """Leave out training pictures whose pixels stand in the validation set."""
+
+    def pixels(path: Path) -> str:
+        return hashlib.sha256(np.asarray(Image.open(path)).tobytes()).hexdigest()
+
+    known = {pixels(path) for path in sorted(validation_folder.rglob("*.jpg"))}
+    kept = [pixels(train_folder / path) not in known for path in train["path"]]
+    print(f"FER-2013: {len(kept) - sum(kept)} training pictures are also in the validation set; left out")
+    return train[kept]
+
+
+def rendered(model: Model, folder: Path) -> dict[str, object]:
+    """Return every number on rendered people."""
+    table = mien.embed([folder], model=model, detector="none")
+    truth = read_truth(folder, table)
+    paths = [folder / path for path in truth.labels["path"]]
+    scores: dict[str, object] = dict(direct_scores(truth, np.random.default_rng(0)))
+    depth = frontal_depth(folder, truth, canonical_depths(model, paths))
+    scores["frontal depth correlation"] = float(depth.mean())
+    scores["frontal depth pictures"] = len(depth)
+    scores["mean absolute error"] = reconstruction_error(model, paths)
+    matrix = factor_matrix(truth)
+    print(matrix.round(3).to_markdown() if hasattr(matrix, "to_markdown") else matrix.round(3))
+    scores["probes"] = matrix.round(4).to_dict("index")
+    return scores
+
+
+def fer2013(model: Model, train_zip: Path, validation_zip: Path) -> dict[str, object]:
+    """Return every number on FER-2013."""
+    with tempfile.TemporaryDirectory() as place:
+        train_folder = unpack(train_zip, Path(place) / "train")
+        validation_folder = unpack(validation_zip, Path(place) / "validation")
+        train = mien.embed([train_folder], model=model, detector="none")
+        train = without_twins(train, train_folder, validation_folder)
+        validation = mien.embed([validation_folder], model=model, detector="none")
+        scores: dict[str, object] = dict(fer2013_scores(train, validation))
+        error = reconstruction_error(model, sorted(validation_folder.rglob("*.jpg")))
+        scores["mean absolute error"] = error
+    return scores
+
+
+def main() -> None:
+    """Measure what is given, print it and write it as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--heldout", type=Path)
+    parser.add_argument("--fer2013", type=Path, nargs=2, metavar=("TRAIN", "VALIDATION"))
+    parser.add_argument("--weights", default=None)
+    parser.add_argument("--out", type=Path, default=Path("results.json"))
+    given = parser.parse_args()
+    model = load(given.weights)
+    results: dict[str, object] = {"weights": model.weights_id}
+    if given.heldout:
+        results["rendered"] = rendered(model, given.heldout)
+    if given.fer2013:
+        results["fer2013"] = fer2013(model, *given.fer2013)
+    text = json.dumps(results, indent=1)
+    given.out.write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

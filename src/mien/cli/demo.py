@@ -1,0 +1,48 @@
+"""`mien demo`: look at the factors of the shipped faces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["demo"]
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")] = Path(
+        "demo_out"
+    ),
+    clips: Annotated[
+        Path | None,
+        typer.Option("--clips", help="Your own folder of clips; else the shipped ones."),
+    ] = None,
+    detector: Annotated[
+        str, typer.Option("--detector", help="auto, haar or yunet; none: clips are face crops.")
+    ] = "none",
+    weights: Annotated[
+        str | None, typer.Option("--weights", help="Folder, file or hub id; else the shipped ones.")
+    ] = None,
+    device: Annotated[
+        str, typer.Option("--device", help="cpu, cuda, cuda:N or mps; it must be there.")
+    ] = "cpu",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files.")] = False,
+) -> None:
+    """Embed the shipped clips with the shipped weights, and draw what was found.
+
+    Writes faces.parquet (the table), faces.png (one row a face, one column a factor) and
+    turntable.mp4.
+    """
+    import time
+
+    from mien.demo import run_demo
+    from mien.model import load
+
+    start = time.monotonic()
+    model = load(weights, device=device)
+    files = run_demo(out, model=model, clips=clips, detector=detector, overwrite=overwrite)
+    print(f"{files.table}  {files.rows} faces and their factors")
+    print(f"{files.sheet}  what they are made of: look at this first")
+    print(f"{files.film}  the same faces, turning")
+    print(f"done in {time.monotonic() - start:.0f} s")

@@ -1,0 +1,127 @@
+"""`mien embed`: pictures and video in, a table of factors out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mien.cli.progress import ProgressDisplay
+from mien.errors import MienError
+
+if TYPE_CHECKING:
+    from mien.embedding.run import EmbedOptions
+    from mien.embedding.summary import Summary
+
+__all__ = ["embed"]
+
+_INTERRUPTED = 130
+
+
+def embed(
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="INPUT...",
+            help="Pictures, videos, folders (searched to the bottom) and globs.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The table to write, Parquet.")
+    ] = None,
+    detector: Annotated[
+        str,
+        typer.Option(
+            help="auto, haar or yunet; none: every picture is a face cut out from hairline to chin."
+        ),
+    ] = "auto",
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda, cuda:N or mps; it must be there.")
+    ] = "cpu",
+    batch_size: Annotated[int, typer.Option(min=1, help="Faces encoded at a time.")] = 64,
+    every: Annotated[
+        int | None, typer.Option(min=1, help="Take every N-th frame of a video.")
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option(help="Take this many frames a second of a video.")
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Folder, file or hub id of weights; otherwise those of the package."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where an earlier run was broken off.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the table if it is there.")
+    ] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the columns of the table and stop.")
+    ] = False,
+) -> None:
+    """Embed faces: one row per face per frame, with identity, expression, pose and light.
+
+    What cannot be read becomes a row with the reason. A broken-off run is continued with --resume.
+    """
+    if schema:
+        _print_schema()
+        return
+    if not inputs:
+        raise MienError("no INPUT is given; name pictures, videos or folders")
+    if out is None:
+        raise MienError("no table is named; give --out FILE.parquet")
+    try:
+        from mien.embedding.run import EmbedOptions
+
+        options = EmbedOptions(detector=detector, batch_size=batch_size, every=every, fps=fps)
+        summary = _run(inputs, out, options, (weights, device), (overwrite, resume))
+    except KeyboardInterrupt:
+        print(f"stopped; {_where_it_stands(out)}", file=sys.stderr)
+        raise typer.Exit(_INTERRUPTED) from None
+    print("\n".join(summary.lines()), file=sys.stderr)
+
+
+def _run(
+    inputs: list[str],
+    out: Path,
+    options: EmbedOptions,
+    model_options: tuple[str | None, str],
+    begin_options: tuple[bool, bool],
+) -> Summary:
+    from mien.embedding.job import JobFolder
+    from mien.embedding.run import embed_to_parquet
+
+    overwrite, resume = begin_options
+    # Before the weights are read, which takes seconds.
+    JobFolder(out).refuse(overwrite=overwrite, resume=resume)
+    from mien.model import load
+
+    weights, device = model_options
+    model = load(weights, device=device)
+    with ProgressDisplay() as show:
+        return embed_to_parquet(
+            inputs,
+            out,
+            model=model,
+            options=options,
+            overwrite=overwrite,
+            resume=resume,
+            on_progress=show,
+        )
+
+
+def _where_it_stands(out: Path) -> str:
+    from mien.embedding.job import JobFolder
+
+    if JobFolder(out).path.is_dir():
+        return f"what is finished is kept: the same command with --resume goes on with {out}"
+    return "nothing was begun"
+
+
+def _print_schema() -> None:
+    from mien.table.schema import describe_columns
+
+    print("\n".join(describe_columns()))

@@ -1,0 +1,51 @@
+"""`mien synth`: render labelled clips of made-up people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["synth"]
+
+
+def synth(
+    head_model: Annotated[
+        str,
+        typer.Option(
+            "--head-model",
+            help="ICT-FaceKit's FaceXModel folder or an .npz of it; `toy` needs no download.",
+        ),
+    ],
+    identities: Annotated[int, typer.Option("--identities", help="Number of people.")],
+    frames: Annotated[int, typer.Option("--frames", help="Pictures of each person.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write to.")],
+    size: Annotated[int, typer.Option("--size", help="Side of the pictures, pixels.")] = 128,
+    seed: Annotated[int, typer.Option("--seed", help="Other seeds give other people.")] = 0,
+    image_format: Annotated[str, typer.Option("--format", help="png or jpg.")] = "png",
+    device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier run in the folder.")
+    ] = False,
+) -> None:
+    """Render clips of people who do not exist, with the truth about every picture.
+
+    Writes person_000001/frame_000.png and so on, beside them truth.zip with depth and masks, and
+    labels.parquet with expression, pose, gaze, light, landmarks and identity. Start it again with
+    the same settings to go on with a run that was interrupted.
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    from mien.synth.head_model import load_head_model
+    from mien.synth.toy import toy_head
+    from mien.synth.writer import SynthConfig, clip_writer
+
+    config = SynthConfig(identities, frames, size, seed, image_format)
+    head = toy_head() if head_model == "toy" else load_head_model(head_model)
+    writer = clip_writer(head, config, out, overwrite=overwrite, device=device)
+    console = Console(stderr=True)
+    for _ in track(writer, "rendering", total=identities, console=console, transient=True):
+        pass
+    print(f"{identities * frames} pictures of {identities} people in {out}")

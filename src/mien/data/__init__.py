@@ -1,0 +1,1 @@
+"""Training data: pictures and clips to batches."""

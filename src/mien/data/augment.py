@@ -1,0 +1,164 @@
+"""Variation of crops, drawn for the whole batch by a generator and applied to any of its rows.
+
+What is drawn does not depend on which process applies it, so several processes train on the very
+pictures that one would train on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mien.data.options import DataOptions
+
+__all__ = ["Variation", "degrade", "draw_variation", "noise_tiles", "vary"]
+
+TILES = 64
+
+
+@dataclass(frozen=True)
+class Variation:
+    """How each picture of a batch is changed."""
+
+    affine: Tensor
+    """Output to input coordinates, both in pixels from the middle. [B, 2, 3]."""
+    gain: Tensor
+    """Brightness of each channel. [B, 3]."""
+    contrast: Tensor
+    """Around the picture's mean. [B]."""
+    saturation: Tensor
+    """0 = grey, 1 = as it is. [B]."""
+    noise: Tensor
+    """Standard deviation, with a sign that mirrors the tile's values. [B]."""
+    tile: Tensor
+    """Which noise tile. int64 [B]."""
+    blurred: Tensor
+    """Rows that are scaled down and up again. int64 [K]; on the CPU."""
+    blur: float
+    """Scale that they go down to."""
+
+    def take(self, rows: Tensor) -> Variation:
+        """Return the variation of some rows of the batch. int64 [R]."""
+        mask = torch.zeros(len(self.affine), dtype=torch.bool)
+        mask[self.blurred] = True
+        return Variation(
+            self.affine[rows],
+            self.gain[rows],
+            self.contrast[rows],
+            self.saturation[rows],
+            self.noise[rows],
+            self.tile[rows],
+            mask[rows].nonzero()[:, 0],
+            self.blur,
+        )
+
+    def to(self, device: torch.device) -> Variation:
+        """Return the same variation on another device."""
+        return Variation(
+            self.affine.to(device, non_blocking=True),
+            self.gain.to(device, non_blocking=True),
+            self.contrast.to(device, non_blocking=True),
+            self.saturation.to(device, non_blocking=True),
+            self.noise.to(device, non_blocking=True),
+            self.tile.to(device, non_blocking=True),
+            self.blurred.to(device, non_blocking=True),
+            self.blur,
+        )
+
+
+def draw_variation(
+    unit: Tensor, size: int, options: DataOptions, generator: torch.Generator
+) -> Variation:
+    """Draw how a batch is varied.
+
+    Mirror, colour and greyness are those of the clip; shift, zoom and turn are each frame's own
+    unless `options.together`.
+
+    Args:
+        unit: row at which each row's clip begins; its own number for stills. int64 [B].
+        size: S, side of the crop. Pixels.
+        options: strengths and chances.
+        generator: on the CPU.
+    """
+    batch = len(unit)
+    uniform = torch.rand(batch, 16, generator=generator)
+    spread = 2 * uniform - 1
+    shared_uniform, shared = uniform[unit], spread[unit]
+    own = shared if options.together else spread
+    zoom = (own[:, 0] * options.zoom).exp()
+    turn = own[:, 1] * options.turn
+    shift = own[:, 2:4] * options.shift * size
+    sign = torch.where(shared_uniform[:, 4] < options.mirror, -1.0, 1.0)
+    colour = options.colour * shared[:, 5:10]
+    grey = shared_uniform[:, 10] < options.grey
+    cos, sin = zoom * turn.cos(), zoom * turn.sin()
+    affine = torch.stack([sign * cos, -sin, shift[:, 0], sign * sin, cos, shift[:, 1]], dim=1)
+    noise = options.noise * uniform[:, 11] * spread[:, 12].sign()
+    return Variation(
+        affine=affine.reshape(-1, 2, 3),
+        gain=(1 + colour[:, :1]) * (1 + 0.3 * colour[:, 1:4]),
+        contrast=1 + colour[:, 4],
+        saturation=torch.where(grey, 0.0, 1 + shared[:, 13] * options.colour),
+        noise=noise,
+        tile=(uniform[:, 14] * TILES).long().clamp_max(TILES - 1),
+        blurred=(uniform[:, 15] < options.blur).nonzero()[:, 0],
+        blur=0.35 + 0.4 * float(torch.rand((), generator=generator)),
+    )
+
+
+def vary(crops: Tensor, variation: Variation, size: int) -> Tensor:
+    """Return the crops shifted, scaled, turned, mirrored and recoloured.
+
+    Args:
+        crops: RGB with room around the crop. uint8 [B, P, P, 3].
+        variation: of these rows.
+        size: S, side of what is returned. Pixels.
+
+    Returns:
+        RGB in [0, 1]. [B, 3, S, S].
+    """
+    images = crops.permute(0, 3, 1, 2).float() / 255
+    side = crops.shape[1]
+    # Pixels from the middle => [-1, 1] from pixel centre to pixel centre.
+    scale = variation.affine.new_tensor([size - 1, size - 1, 2.0]) / (side - 1)
+    grid = F.affine_grid(variation.affine * scale, [len(images), 3, size, size], align_corners=True)
+    images = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=True)
+    return _recolour(images, variation)
+
+
+def degrade(images: Tensor, variation: Variation, tiles: Tensor) -> Tensor:
+    """Return what a poorer camera would have seen: some blurred, all noisy. [B, 3, S, S].
+
+    Args:
+        images: RGB in [0, 1]. [B, 3, S, S].
+        variation: of these rows.
+        tiles: unit normal noise from noise_tiles. [T, 3, S, S].
+    """
+    if len(variation.blurred):
+        sharp = images[variation.blurred]
+        side = max(4, round(images.shape[-1] * variation.blur))
+        small = F.interpolate(
+            sharp, size=(side, side), mode="bilinear", antialias=True, align_corners=False
+        )
+        soft = F.interpolate(small, size=sharp.shape[-2:], mode="bilinear", align_corners=False)
+        images = images.index_copy(0, variation.blurred, soft)
+    noise = tiles[variation.tile] * variation.noise[:, None, None, None]
+    return (images + noise).clamp(0, 1)
+
+
+def noise_tiles(size: int, seed: int) -> Tensor:
+    """Return unit normal noise that batches draw tiles of. [T, 3, S, S]."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(TILES, 3, size, size, generator=generator)
+
+
+def _recolour(images: Tensor, variation: Variation) -> Tensor:
+    weights = images.new_tensor([0.299, 0.587, 0.114])[None, :, None, None]
+    luma = (images * weights).sum(dim=1, keepdim=True)
+    images = torch.lerp(luma, images, variation.saturation[:, None, None, None])
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)
+    images = torch.lerp(mean, images, variation.contrast[:, None, None, None])
+    return (images * variation.gain[:, :, None, None]).clamp(0, 1)

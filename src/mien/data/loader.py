@@ -1,0 +1,166 @@
+"""Batches on the device, prepared by threads ahead of the step that needs them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mien.data.augment import Variation, degrade, draw_variation, noise_tiles, vary
+from mien.data.batches import STREAM_CLIPS, Sampler
+from mien.data.options import DataOptions
+from mien.data.pack import Pack
+from mien.data.seeds import seed_of
+
+__all__ = ["ClipStream", "Loader", "Share"]
+
+AHEAD = 2  # batches ready beyond those that threads are working on
+
+
+class _Clip(Protocol):
+    @property
+    def images(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """RGB. uint8 [T, 3, S, S]."""
+        ...
+
+
+class ClipStream(Protocol):
+    """Clips without end, clip i the same whenever it is asked for; mien.synth.Stream is one."""
+
+    def clip(self, index: int) -> _Clip:
+        """Return clip `index`, from 0."""
+        ...
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which part of every batch a process takes."""
+
+    rank: int = 0
+    """This process, from 0."""
+    world: int = 1
+    """How many there are."""
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    crops: Tensor
+    clip: Tensor
+    index: Tensor
+    variation: Variation
+
+
+class Loader:
+    """Yields dict(image, input, clip, index) for any range of steps.
+
+    image: varied crop, RGB in [0, 1] [B, 3, S, S]; input: the same, poorer (blur, noise), for the
+    encoder; clip: int64 [B], -1 for stills; index: row in the global batch, int64 [B].
+    """
+
+    def __init__(
+        self,
+        pack: Pack | None,
+        sampler: Sampler,
+        *,
+        options: DataOptions,
+        image_size: int,
+        device: torch.device,
+        share: Share | None = None,
+        stream: ClipStream | None = None,
+    ) -> None:
+        """Prepare a loader.
+
+        Args:
+            pack: crops; None where everything comes from the stream.
+            sampler: what makes up a batch.
+            options: how crops are varied, and threads.
+            image_size: S. Pixels.
+            device: where batches go.
+            share: of every batch that this process takes; everything by default.
+            stream: endless clips, where the sampler draws some.
+        """
+        self._pack, self._sampler, self._stream = pack, sampler, stream
+        self._options, self._size, self._device = options, image_size, device
+        share = share or Share()
+        self._mine = sampler.share(share.rank, share.world)
+        self._room = round(image_size * options.margin)
+        seed = sampler.seed
+        self._tiles = noise_tiles(image_size, seed_of(seed, "tiles")).to(device)
+        shape = (sampler.n_clips, sampler.n_stream, sampler.n_stills, sampler.frames)
+        self.fingerprint = f"{pack.key if pack else 'stream'}-{shape}-{seed}"
+
+    def iterate(self, start: int, stop: int) -> Iterator[dict[str, Tensor]]:
+        """Yield the batches of steps start, ..., stop - 1."""
+        workers = self._options.workers
+        waiting: deque[Future[_Prepared | dict[str, Tensor]]] = deque()
+        with ThreadPoolExecutor(workers, thread_name_prefix="batches") as pool:
+            try:
+                for step in range(start, min(stop, start + workers + AHEAD)):
+                    waiting.append(pool.submit(self._work, step))
+                for step in range(start, stop):
+                    ready = waiting.popleft().result()
+                    later = step + workers + AHEAD
+                    if later < stop:
+                        waiting.append(pool.submit(self._work, later))
+                    yield ready if isinstance(ready, dict) else self._finish(ready)
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def _work(self, step: int) -> _Prepared | dict[str, Tensor]:
+        prepared = self._prepare(step)
+        if self._device.type == "cpu":
+            return self._finish(prepared)
+        return prepared
+
+    def _prepare(self, step: int) -> _Prepared:
+        draw = self._sampler.draw(step)
+        generator = torch.Generator().manual_seed(seed_of(self._sampler.seed, "vary", step))
+        unit = torch.from_numpy(draw.unit)
+        variation = draw_variation(unit, self._size, self._options, generator)
+        mine = torch.from_numpy(self._mine)
+        crops = self._gather(draw.row[self._mine], draw.clip[self._mine])
+        prepared = _Prepared(crops, torch.from_numpy(draw.clip)[mine], mine, variation.take(mine))
+        if self._device.type != "cuda":
+            return prepared
+        return _Prepared(
+            crops.pin_memory(), prepared.clip.pin_memory(), mine.pin_memory(), prepared.variation
+        )
+
+    def _gather(self, rows: np.ndarray[Any, Any], clips: np.ndarray[Any, Any]) -> Tensor:
+        side = self._size + 2 * self._room
+        crops = np.empty((len(rows), side, side, 3), dtype=np.uint8)
+        packed = rows >= 0
+        if self._pack is not None:
+            crops[packed] = self._pack.crops[rows[packed]]
+        if self._stream is not None:
+            places = np.flatnonzero(~packed).reshape(-1, self._sampler.frames)
+            for place in places:
+                crops[place] = self._rendered(int(clips[place[0]]))
+        return torch.from_numpy(crops)
+
+    def _rendered(self, clip: int) -> np.ndarray[Any, Any]:
+        assert self._stream is not None
+        images = self._stream.clip(clip % STREAM_CLIPS).images.transpose(0, 2, 3, 1)
+        order = np.random.default_rng(seed_of(self._sampler.seed, "rendered", clip))
+        images = images[np.resize(order.permutation(len(images)), self._sampler.frames)]
+        room = (self._room, self._room)
+        return np.pad(images, ((0, 0), room, room, (0, 0)), mode="edge")
+
+    @torch.no_grad()
+    def _finish(self, prepared: _Prepared) -> dict[str, Tensor]:
+        device = self._device
+        variation = prepared.variation.to(device)
+        image = vary(prepared.crops.to(device, non_blocking=True), variation, self._size)
+        return {
+            "image": image,
+            "input": degrade(image, variation, self._tiles),
+            "clip": prepared.clip.to(device, non_blocking=True),
+            "index": prepared.index.to(device, non_blocking=True),
+        }

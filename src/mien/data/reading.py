@@ -1,0 +1,153 @@
+"""Pieces to crops: read, find the face, cut it out with room around it."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import threading
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mien.data.sources import Piece
+from mien.errors import MienError
+from mien.faces.crop import crop_face, crop_square
+from mien.faces.detect import find_faces
+from mien.faces.face import Detector, Face
+from mien.faces.track import Tracker
+from mien.media.image import Picture, read_picture
+from mien.media.names import to_text
+from mien.media.video import Frame, read_frames
+
+__all__ = ["Crop", "Cutter", "Pixels"]
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+@dataclass(frozen=True)
+class Crop:
+    """One face, cut out."""
+
+    pixels: Pixels
+    """RGB. uint8 [P, P, 3]."""
+    name: str
+    """The piece and, in a video, the frame."""
+    clip: str
+    """Crops of one clip share this; empty = a still."""
+
+
+@dataclass(frozen=True)
+class Cutter:
+    """Cuts pieces into crops; may be used from several threads at once."""
+
+    side: int
+    """S, side of the face crop. Pixels."""
+    room: int
+    """Pixels kept around the crop on each side, so P = S + 2 room."""
+    detector: Detector
+    """Finds the faces where they are not known."""
+    every: int = 1
+    """Take every n-th frame of a video."""
+    _of_thread: threading.local = field(default_factory=threading.local, repr=False, compare=False)
+
+    def crops(self, piece: Piece) -> list[Crop]:
+        """Return the crops of a piece.
+
+        Raises:
+            MienError: it cannot be read, or there is no face; the message is the bare reason.
+        """
+        try:
+            return list(self._video(piece) if piece.video else self._picture(piece))
+        except MienError as error:
+            # Reasons are counted: the file's name must not make each one different.
+            reason = str(error)
+            for name in (to_text(piece.file), piece.file.name):
+                reason = reason.replace(name, "").replace("  ", " ")
+            raise MienError(reason.strip()) from error
+
+    def _picture(self, piece: Piece) -> Iterator[Crop]:
+        picture = self._read(piece)
+        if piece.boxes:
+            # Boxes are in the file's pixels, and the picture may have been reduced.
+            faces = [_known(piece, box.corners).scaled(1 / picture.scale) for box in piece.boxes]
+        else:
+            faces = self._find(picture.pixels)
+        if not faces:
+            raise MienError("no face is found")
+        if piece.clip:  # a clip is of one person: the one in front
+            faces = [max(faces, key=lambda face: crop_square(face)[2])]
+        for face in faces:
+            yield Crop(self._cut(picture.pixels, face), piece.name, piece.clip)
+
+    def _video(self, piece: Piece) -> Iterator[Crop]:
+        """Yield all faces of the sampled frames; each face that is followed is a clip."""
+        known: dict[int, list[tuple[Face, int]]] = {}
+        for box in piece.boxes:
+            known.setdefault(box.frame, []).append((_known(piece, box.corners), box.track))
+        tracker, found = Tracker(), False
+        for frame in read_frames(piece.file, every=1 if known else self.every):
+            if frame.pixels is None:
+                continue
+            faces = known.get(frame.index, []) if known else self._follow(frame, tracker)
+            for face, track in faces:
+                found = True
+                name = f"{piece.name}#{frame.index}"
+                yield Crop(self._cut(frame.pixels, face), name, f"{piece.name}#{track}")
+        if not found:
+            raise MienError("no face is found")
+
+    def _follow(self, frame: Frame, tracker: Tracker) -> list[tuple[Face, int]]:
+        if frame.pixels is None:
+            return []
+        faces = self._find(frame.pixels)
+        tracks = tracker.update([face.box for face in faces], time_s=frame.time_s)
+        return list(zip(faces, tracks, strict=True))
+
+    def _find(self, image: Pixels) -> list[Face]:
+        return find_faces(image, self.detector)
+
+    def _cut(self, image: Pixels, face: Face) -> Pixels:
+        """Return the crop with room around it."""
+        x, y, side = crop_square(face)
+        whole = self.side + 2 * self.room
+        half = side * whole / self.side / 2
+        box = (x - half, y - half, x + half, y + half)
+        return crop_face(image, Face(box, face.score, framing="picture"), whole)
+
+    def _read(self, piece: Piece) -> Picture:
+        if not piece.member:
+            return read_picture(piece.file)
+        try:
+            data = self._archive(piece.file).read(piece.member)
+        except (OSError, zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError) as error:
+            raise MienError("cannot be unpacked") from error
+        with _spilled(data) as path:
+            try:
+                return read_picture(path)
+            except MienError as error:
+                raise MienError(str(error).replace(to_text(path), "")) from error
+
+    def _archive(self, path: Path) -> zipfile.ZipFile:
+        """Return this thread's own handle of a zip."""
+        archives: dict[Path, zipfile.ZipFile] = self._of_thread.__dict__.setdefault("archives", {})
+        if path not in archives:
+            archives[path] = zipfile.ZipFile(path)
+        return archives[path]
+
+
+@contextlib.contextmanager
+def _spilled(data: bytes) -> Iterator[Path]:
+    """Give the bytes a name for as long as the block lasts."""
+    with tempfile.NamedTemporaryFile(prefix="mien-") as file:
+        file.write(data)
+        file.flush()
+        yield Path(file.name)
+
+
+def _known(piece: Piece, corners: Sequence[float]) -> Face:
+    x1, y1, x2, y2 = corners
+    return Face((x1, y1, x2, y2), 1.0, framing=piece.framing)

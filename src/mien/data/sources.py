@@ -1,0 +1,185 @@
+"""What was given as --data: folders, zips, tables, videos, endless streams; as pieces to pack."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from mien.errors import MienError
+from mien.faces.face import Framing
+from mien.media.inputs import expand
+from mien.media.kinds import kind_of, may_be_media
+from mien.media.names import from_text
+
+__all__ = ["TOY", "Box", "Piece", "Sources", "absolute", "find_sources"]
+
+TOY = "toy"
+"""In place of a head model: the small one that needs no download."""
+
+_STREAM, _CLIPS = "synth:", "clips:"
+
+
+@dataclass(frozen=True)
+class Box:
+    """A face that a table of `mien embed` found."""
+
+    frame: int
+    """Number of the frame; 0 for a picture."""
+    track: int
+    """Same face over frames; -1 where it is not known."""
+    corners: tuple[float, float, float, float]
+    """x1, y1, x2, y2 in pixels of the picture."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One picture or video that becomes crops."""
+
+    name: str
+    """How a person knows it, and part of the cache's key: without the place of its source."""
+    file: Path
+    """The file it is in."""
+    member: str = ""
+    """Its name inside a zip."""
+    video: bool = False
+    """Whether it is a video."""
+    clip: str = ""
+    """Pieces of one clip share this; empty = a still, or a video that is its own clip."""
+    boxes: tuple[Box, ...] = field(default=())
+    """Faces that are known; empty = to be found, or the whole picture."""
+    framing: Framing = "haar"
+    """Whose idea of a box `boxes` are."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Everything that was given."""
+
+    pieces: list[Piece]
+    """In an order that does not depend on the file system."""
+    streams: list[Path]
+    """Head models of endless streams."""
+
+
+def find_sources(given: Sequence[str | Path]) -> Sources:
+    """Return the pieces of all sources.
+
+    A folder's pictures are stills, whatever its sub-folders are called, unless it has the layout
+    of `mien synth` (labels.parquet beside one folder a clip) or is given as clips:FOLDER (every
+    folder of pictures is a clip of one person). Videos are clips. A .zip holds stills. A .parquet
+    is a table of `mien embed`, a synth:HEAD_MODEL an endless stream of rendered clips.
+
+    Raises:
+        MienError: a source is missing, of no known kind, or holds nothing.
+    """
+    pieces: list[Piece] = []
+    streams: list[Path] = []
+    for number, source in enumerate(given):
+        text = str(source)
+        if text.startswith(_STREAM):
+            streams.append(_head_model(text.removeprefix(_STREAM)))
+            continue
+        found = list(_one_source(text))
+        if not found:
+            raise MienError(f"{source} holds no pictures or videos; give another folder or file")
+        pieces += [_renamed(piece, number) for piece in found]
+    if not pieces and not streams:
+        raise MienError("no data; give --data a folder, .zip, .parquet, video or synth:HEAD_MODEL")
+    return Sources(pieces, streams)
+
+
+def absolute(source: str) -> str:
+    """Return a source so that it means the same in another working folder."""
+    if source == _STREAM + TOY:
+        return source
+    for prefix in (_STREAM, _CLIPS):
+        if source.startswith(prefix):
+            return prefix + str(Path(source.removeprefix(prefix)).absolute())
+    return str(Path(source).absolute())
+
+
+def _one_source(text: str) -> Iterator[Piece]:
+    as_clips = text.startswith(_CLIPS)
+    path = Path(text.removeprefix(_CLIPS))
+    if path.suffix.lower() == ".zip" and path.is_file():
+        yield from _zipped(path)
+    elif path.suffix.lower() == ".parquet" and path.is_file():
+        yield from _table(path)
+    else:
+        yield from _found(path, as_clips=as_clips or (path / "labels.parquet").is_file())
+
+
+def _head_model(text: str) -> Path:
+    path = Path(text)
+    if text != TOY and not path.exists():
+        raise MienError(f"{text} does not exist; give synth:HEAD_MODEL")
+    return path
+
+
+def _renamed(piece: Piece, number: int) -> Piece:
+    # Two sources may hold files of the same name: the source's number tells them apart.
+    clip = f"{number}/{piece.clip}" if piece.clip else ""
+    return replace(piece, name=f"{number}/{piece.name}", clip=clip)
+
+
+def _found(path: Path, *, as_clips: bool) -> Iterator[Piece]:
+    """Yield the pieces of a folder, a file or a glob."""
+    for source in expand(path):
+        file = Path(source.full_path)
+        if source.kind == "video":
+            yield Piece(source.path_label, file, video=True)
+        else:
+            clip = source.path_label.rpartition("/")[0] or "." if as_clips else ""
+            yield Piece(source.path_label, file, clip=clip)
+
+
+def _zipped(path: Path) -> Iterator[Piece]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = sorted(archive.namelist())
+    except (OSError, zipfile.BadZipFile) as error:
+        raise MienError(f"cannot read {path}: {error}; it is no whole zip file") from error
+    for name in names:
+        base = name.rsplit("/", 1)[-1]
+        # Videos inside a zip would have to be unpacked: they are counted as unreadable pictures.
+        if may_be_media(base) and not base.startswith((".", "._")):
+            yield Piece(name, path, member=name)
+
+
+def _table(path: Path) -> Iterator[Piece]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = ["path", "frame", "track_id", "face_found", "x1", "y1", "x2", "y2"]
+    try:
+        table = pq.read_table(path, columns=columns)
+    except (OSError, KeyError, pa.ArrowException) as error:
+        reason = str(error).splitlines()[0]
+        raise MienError(f"{path} is no table of `mien embed` ({reason}); make it anew") from error
+    told = (table.schema.metadata or {}).get(b"mien.detector", b"haar").decode()
+    framing: Framing = "picture" if told == "none" else "yunet" if told == "yunet" else "haar"
+    boxes: dict[str, list[Box]] = {}
+    for row in table.to_pylist():
+        if not row["face_found"] or row["x1"] is None:
+            continue
+        track = -1 if row["track_id"] is None else int(row["track_id"])
+        corners = (row["x1"], row["y1"], row["x2"], row["y2"])
+        boxes.setdefault(row["path"], []).append(Box(int(row["frame"]), track, corners))
+    for name in sorted(boxes):
+        file = _beside(path, name)
+        video = kind_of(file) == "video"
+        known = sorted(boxes[name], key=lambda box: (box.frame, box.track, box.corners))
+        yield Piece(name, file, video=video, boxes=tuple(known), framing=framing)
+
+
+def _beside(table: Path, name: str) -> Path:
+    """Return where a table's picture is: as written, or below the table's folder."""
+    name = from_text(name)
+    for candidate in (Path(name), table.parent / name):
+        if candidate.exists():
+            return candidate
+    raise MienError(
+        f"{table} names {name}, which is neither here nor beside it; move the table there"
+    )

@@ -1,0 +1,124 @@
+"""The demonstration: the shipped clips through the shipped weights, to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mien.embed import embed_to_parquet
+from mien.embedding.run import EmbedOptions
+from mien.errors import MienError
+from mien.media.image import to_uint8, write_png
+from mien.media.video import write_mp4
+from mien.model import Model
+from mien.types import Factors
+from mien.views.colours import on_background
+from mien.views.factor_sheet import factor_columns
+from mien.views.portrait import read_clip
+from mien.views.redraw import Edit, redraw
+from mien.views.sheet import contact_sheet
+from mien.views.turntable import turntable_poses
+
+__all__ = ["DemoFiles", "run_demo", "shipped_clips"]
+
+_FACES, _FILM_FACES, _FILM_SIZE, _FRAMES, _FPS = 8, 6, 128, 72, 24.0
+
+
+@dataclass(frozen=True)
+class DemoFiles:
+    """What the demonstration wrote."""
+
+    table: Path
+    """Every face of every frame: Parquet."""
+    sheet: Path
+    """Several faces and what their factors are: PNG."""
+    film: Path
+    """The same faces turning: MP4."""
+    rows: int
+    """Rows of the table."""
+
+
+def shipped_clips() -> Path:
+    """Return the folder of the clips that come with the package."""
+    return Path(__file__).parent / "shipped" / "clips"
+
+
+def run_demo(
+    out: Path,
+    *,
+    model: Model,
+    clips: Path | None = None,
+    detector: str = "none",
+    overwrite: bool = False,
+) -> DemoFiles:
+    """Embed clips, then draw their faces in every way.
+
+    Args:
+        out: folder to write to.
+        model: what embeds and draws.
+        clips: folder of videos, or of folders of PNG frames; the shipped ones where not given.
+        detector: `none` where the clips are face crops, as the shipped ones are.
+        overwrite: replace an earlier demonstration.
+
+    Raises:
+        MienError: no clips, or files are there that may not be replaced.
+    """
+    clips = clips or shipped_clips()
+    each = _clips_in(clips)
+    files = DemoFiles(out / "faces.parquet", out / "faces.png", out / "turntable.mp4", 0)
+    for path in (files.table, files.sheet, files.film):
+        if path.exists() and not overwrite:
+            raise MienError(f"{path} exists: name another folder or give --overwrite")
+    out.mkdir(parents=True, exist_ok=True)
+    options = EmbedOptions(detector=detector)
+    summary = embed_to_parquet(
+        clips, files.table, model=model, options=options, overwrite=overwrite
+    )
+    crops = _choose(each[:_FACES], detector, model.config.image_size)
+    title = "mien: what these faces are made of"
+    subtitle = (
+        f"weights {model.weights_id}, learned without labels; each row is one picture, "
+        "each column a way to draw its factors"
+    )
+    sheet = contact_sheet(factor_columns(model, crops), title=title, subtitle=subtitle)
+    write_png(files.sheet, sheet, overwrite=overwrite)
+    film = _film(model, model.encode(crops[:_FILM_FACES]))
+    write_mp4(files.film, film, fps=_FPS, overwrite=overwrite)
+    return replace(files, rows=summary.rows)
+
+
+def _clips_in(folder: Path) -> list[Path]:
+    """Return the videos and frame folders of a folder, by name."""
+    try:
+        inside = sorted(folder.iterdir())
+    except OSError as error:
+        raise MienError(f"no clips to show: cannot read {folder}: {error.strerror}") from error
+    each = [path for path in inside if path.is_dir() or path.suffix.lower() == ".mp4"]
+    if not each:
+        raise MienError(f"no clips to show in {folder}; install the package again")
+    return each
+
+
+def _choose(clips: list[Path], detector: str, size: int) -> Tensor:
+    """Take one frame of each clip, later and later, so that expressions and poses differ."""
+    chosen = []
+    for i, path in enumerate(clips):
+        crops = read_clip(path, detector=detector, size=size)
+        at = round(i / max(len(clips) - 1, 1) * (len(crops) - 1))
+        chosen.append(crops[at : at + 1])
+    return torch.cat(chosen)
+
+
+def _film(model: Model, factors: Factors) -> Iterator[NDArray[np.uint8]]:
+    """Draw the faces side by side on one turn, frame by frame."""
+    poses = turntable_poses(_FRAMES, device=model.device)
+    for i in range(_FRAMES):
+        drawn = redraw(model, factors, Edit(pose=poses[i : i + 1]), size=_FILM_SIZE)
+        row = on_background(drawn.image, drawn.mask)
+        yield np.concatenate(list(to_uint8(row)), axis=1)

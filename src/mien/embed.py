@@ -1,0 +1,105 @@
+"""Pictures and video in, a table of named factors out: one row per face per frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mien.embedding.batches import Encoder
+    from mien.embedding.run import EmbedOptions
+    from mien.embedding.summary import Status, Summary
+
+__all__ = ["embed", "embed_to_parquet"]
+
+Paths = str | Path | Sequence[str | Path]
+
+
+def embed(
+    paths: Paths,
+    *,
+    model: Encoder | None = None,
+    detector: str = "auto",
+    batch_size: int = 64,
+    device: str = "cpu",
+    every: int | None = None,
+    fps: float | None = None,
+) -> pd.DataFrame:
+    """Return the faces in pictures and videos as a DataFrame, one row per face per frame.
+
+    The columns are those of `mien embed --schema`; a code is one float32 array [D] a row. What
+    cannot be read, or shows no face, is a row with `face_found` False, the reason and no factors.
+    `attrs` says what made the table, and under "columns" each column's unit, frame and range.
+
+    Args:
+        paths: pictures, videos, folders and globs.
+        model: from `mien.load`; None loads the shipped weights onto `device`.
+        detector: auto, haar, yunet; none if every picture is a face crop already.
+        batch_size: faces encoded at a time; it does not show in the result.
+        device: where to load the shipped weights: cpu, cuda, cuda:N, mps. A given model stays
+            where it is.
+        every: take every N-th frame of a video.
+        fps: take this many frames a second of a video.
+
+    Raises:
+        MienError: if an input does not exist, nothing is found, or an option cannot be met.
+    """
+    from mien.embedding.run import EmbedOptions, embed_to_frame
+
+    options = EmbedOptions(detector=detector, batch_size=batch_size, every=every, fps=fps)
+    return embed_to_frame(_listed(paths), model=model or _shipped(device), options=options)
+
+
+def embed_to_parquet(
+    paths: Paths,
+    out: str | Path,
+    *,
+    model: Encoder | None = None,
+    options: EmbedOptions | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    on_progress: Callable[[Status], None] | None = None,
+) -> Summary:
+    """Write the same table as `embed` to a Parquet file, in memory that does not grow with it.
+
+    Finished rows are kept in the hidden folder `.NAME.parts` beside the table until it is complete;
+    a run that was killed at any moment goes on with `resume` and gives the same table.
+
+    Args:
+        paths: pictures, videos, folders and globs.
+        out: the table to be written.
+        model: from `mien.load`; None loads the shipped weights onto the CPU.
+        options: detector, batch size, choice of frames.
+        overwrite: whether a table that is there, or an unfinished one, may be replaced.
+        resume: go on with an unfinished table; begin if there is none; do nothing if it is
+            complete.
+        on_progress: called after each batch.
+
+    Raises:
+        MienError: as `embed`; also if the table may not be replaced or cannot be written, or if
+            the unfinished one is from other inputs, options or weights.
+    """
+    from mien.embedding import run
+
+    return run.embed_to_parquet(
+        _listed(paths),
+        out,
+        model=model or _shipped("cpu"),
+        options=options or run.EmbedOptions(),
+        overwrite=overwrite,
+        resume=resume,
+        on_progress=on_progress,
+    )
+
+
+def _listed(paths: Paths) -> list[str | Path]:
+    return [paths] if isinstance(paths, (str, Path)) else list(paths)
+
+
+def _shipped(device: str) -> Encoder:
+    from mien.model import load
+
+    return load(device=device)

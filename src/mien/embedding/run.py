@@ -1,0 +1,200 @@
+"""The whole way: inputs found, read ahead, searched for faces, encoded, written.
+
+`embed_to_frame` keeps the table in memory, `embed_to_parquet` writes it as it grows and can go on
+after a crash.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+import mien
+from mien.embedding.batches import Batch, Encoder, encode, gather
+from mien.embedding.job import JobFolder, job_digest
+from mien.embedding.prefetch import prefetch
+from mien.embedding.sources import Reader, list_inputs
+from mien.embedding.summary import Status, Summary, summarise
+from mien.errors import MienError
+from mien.table.read import data_frame
+from mien.table.schema import TableInfo, arrow_schema
+from mien.table.writer import PartWriter
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["EmbedOptions", "embed_to_frame", "embed_to_parquet"]
+
+
+@dataclass(frozen=True)
+class EmbedOptions:
+    """How inputs are read and encoded; each choice but the batch size and workers shows."""
+
+    detector: str = "auto"
+    """auto, haar or yunet; none: every picture is a face crop already."""
+    batch_size: int = 64
+    """Faces encoded at a time."""
+    every: int | None = None
+    """Take every N-th frame of a video."""
+    fps: float | None = None
+    """Take this many frames a second of a video."""
+    workers: int | None = None
+    """Threads that read pictures and find faces; None: as many as there are processors."""
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            MienError: if an option is out of its range or contradicts another.
+        """
+        if self.batch_size < 1:
+            raise MienError(f"--batch-size is at least 1, not {self.batch_size}")
+        if self.every is not None and self.every < 1:
+            raise MienError(f"--every is at least 1, not {self.every}")
+        if self.fps is not None and not 0 < self.fps < float("inf"):
+            raise MienError(f"--fps is above 0, not {self.fps}")
+        if self.every is not None and self.fps is not None:
+            raise MienError("--every and --fps both choose frames: give one of them")
+
+    def thread_count(self) -> int:
+        """Return how many threads read and search."""
+        return max(1, self.workers or os.cpu_count() or 1)
+
+
+def embed_to_frame(
+    paths: Sequence[str | Path], *, model: Encoder, options: EmbedOptions
+) -> pd.DataFrame:
+    """Return the table of all faces; see `mien.embed.embed`."""
+    job = _Job.of(paths, model, options)
+    schema = job.schema(digest="")
+    with contextlib.closing(job.batches(start=0)) as batches:
+        encoded = [encode(batch, model, schema) for batch in batches]
+    if not encoded:
+        raise MienError("no picture or video is found in the inputs")
+    return data_frame(pa.Table.from_batches(encoded, schema=schema))
+
+
+def embed_to_parquet(
+    paths: Sequence[str | Path],
+    out: str | Path,
+    *,
+    model: Encoder,
+    options: EmbedOptions,
+    overwrite: bool = False,
+    resume: bool = False,
+    on_progress: Callable[[Status], None] | None = None,
+) -> Summary:
+    """Write the table of all faces; see `mien.embed.embed_to_parquet`."""
+    folder = JobFolder(Path(out))
+    folder.refuse(overwrite=overwrite, resume=resume)
+    job = _Job.of(paths, model, options)
+    listing = list_inputs(paths)
+    pinned = job.pinned() | {"inputs": listing.digest, "number of inputs": listing.count}
+    digest = job_digest(pinned)
+    if resume:
+        if folder.is_finished(digest):
+            folder.remove()
+            return summarise(folder.out, inputs=listing.count, resumed_at=listing.count)
+        folder.refuse_another(overwrite=overwrite)
+    try:
+        start = folder.begin(pinned, resume=resume)
+        schema = job.schema(digest)
+        writer = PartWriter(folder.path, schema, start)
+        report = _Report(on_progress, listing.count, start.sources)
+        try:
+            _write_rows(job, start.sources, writer, folder, report)
+        except BaseException:
+            # What is complete is worth keeping, whatever ended the run.
+            with contextlib.suppress(OSError):
+                writer.save_complete()
+            raise
+        with folder.writing():
+            writer.finish(listing.count)
+        folder.finish(schema)
+    finally:
+        folder.close()
+    return summarise(folder.out, inputs=listing.count, resumed_at=start.sources)
+
+
+def _write_rows(
+    job: _Job, start: int, writer: PartWriter, folder: JobFolder, report: _Report
+) -> None:
+    with contextlib.closing(job.batches(start)) as batches:
+        for batch in batches:
+            rows = encode(batch, job.model, writer.schema)
+            with folder.writing():
+                writer.write(rows, batch.sources)
+            report(batch)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What decides the rows: inputs, model, options."""
+
+    paths: Sequence[str | Path]
+    model: Encoder
+    options: EmbedOptions
+    reader: Reader
+
+    @staticmethod
+    def of(paths: Sequence[str | Path], model: Encoder, options: EmbedOptions) -> _Job:
+        size = model.config.image_size
+        reader = Reader(options.detector, size, every=options.every, fps=options.fps)
+        return _Job(paths, model, options, reader)
+
+    def pinned(self) -> dict[str, Any]:
+        """Return what must be the same for a broken-off run to go on, as JSON values."""
+        return {
+            "version": mien.__version__,
+            "weights": self.model.weights_id,
+            "detector": self.reader.detector,
+            "every": self.options.every,
+            "fps": self.options.fps,
+        }
+
+    def schema(self, digest: str) -> pa.Schema:
+        config = self.model.config
+        info = TableInfo(
+            version=mien.__version__,
+            model_id=self.model.weights_id,
+            detector=self.reader.detector,
+            options={"every": self.options.every, "fps": self.options.fps},
+            job=digest,
+        )
+        return arrow_schema(info, texture_dim=config.texture_dim, shape_dim=config.shape_dim)
+
+    def batches(self, start: int) -> Generator[Batch]:
+        """Yield the faces of all inputs from number `start` on, read and found on threads."""
+        workers = self.options.thread_count()
+        tasks = self.reader.tasks(self.paths, start)
+        with self.reader.one_thread_each():
+            found = prefetch(tasks, workers=workers, ahead=2 * workers)
+            yield from gather(self.reader.follow(found), self.options.batch_size)
+
+
+class _Report:
+    """Tells whoever wants to know how far the job is."""
+
+    def __init__(self, listener: Callable[[Status], None] | None, total: int, start: int) -> None:
+        self._listener = listener
+        self._total = total
+        self._frames = self._faces = 0
+        self._last: tuple[str, int] | None = None
+        self._tell(float(start))
+
+    def __call__(self, batch: Batch) -> None:
+        for row in batch.rows:
+            self._frames += (row.path, row.frame) != self._last
+            self._last = (row.path, row.frame)
+        self._faces += len(batch.crops)
+        self._tell(batch.done)
+
+    def _tell(self, done: float) -> None:
+        if self._listener is not None:
+            self._listener(Status(self._total, done, self._frames, self._faces))

@@ -1,0 +1,99 @@
+"""What came out of a job, counted in its finished table: also what an earlier run had written."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+__all__ = ["NO_FACE", "Status", "Summary", "summarise"]
+
+NO_FACE = "no face found"
+"""The reason of a frame that was read and searched and shows no face."""
+
+_MOST_REASONS = 10
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a running job is."""
+
+    total: int
+    """Number of inputs."""
+    done: float
+    """Inputs done, parts of one counted."""
+    frames: int
+    """Frames and pictures read in this run."""
+    faces: int
+    """Faces encoded in this run."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the table holds."""
+
+    out: Path
+    """The table."""
+    inputs: int
+    """Pictures and videos that were found."""
+    rows: int
+    """Rows of the table."""
+    faces: int
+    """Rows with a face."""
+    without_face: int
+    """Frames that were read and show no face."""
+    failures: Mapping[str, int]
+    """How often a reading failed, by reason."""
+    resumed_at: int
+    """Inputs that an earlier run had done; all of them if nothing was left to do."""
+
+    def lines(self) -> list[str]:
+        """Return it for a person, the reasons of failures most frequent first."""
+        text = f"{self.out}: {_count(self.faces, 'face')} in {_count(self.inputs, 'input')}"
+        if self.without_face:
+            text += f"; {_count(self.without_face, 'frame')} without a face"
+        if self.resumed_at:
+            text += f"; {self.resumed_at:,} were done before"
+        failed = sum(self.failures.values())
+        if not failed:
+            return [text]
+        ordered = sorted(self.failures.items(), key=lambda item: (-item[1], item[0]))
+        lines = [f"{text}; {failed:,} could not be read:"]
+        lines += [f"  {count:,} x {reason}" for reason, count in ordered[:_MOST_REASONS]]
+        if len(ordered) > _MOST_REASONS:
+            lines.append(f"  and {len(ordered) - _MOST_REASONS:,} other reasons")
+        return lines
+
+
+def summarise(out: Path, *, inputs: int, resumed_at: int) -> Summary:
+    """Count what a table holds, a row group at a time."""
+    reasons: Counter[str] = Counter()
+    rows = faces = 0
+    with pq.ParquetFile(out) as file:
+        for batch in file.iter_batches(columns=["face_found", "reason"]):
+            rows += batch.num_rows
+            faces += batch.column("face_found").true_count
+            for item in batch.column("reason").value_counts().to_pylist():
+                reasons[item["values"]] += item["counts"]
+    without_face = reasons.pop(NO_FACE, 0)
+    failures = _grouped({reason: n for reason, n in reasons.items() if reason is not None})
+    return Summary(out, inputs, rows, faces, without_face, failures, resumed_at)
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number:,} {name}{'' if number == 1 else 's'}"
+
+
+def _grouped(reasons: Mapping[str, int]) -> dict[str, int]:
+    """Count reasons that differ only in their numbers as one."""
+    groups: dict[str, list[str]] = {}
+    for reason in reasons:
+        groups.setdefault(re.sub(r"\d+", "N", reason), []).append(reason)
+    return {
+        alike[0] if len(alike) == 1 else pattern: sum(reasons[reason] for reason in alike)
+        for pattern, alike in groups.items()
+    }

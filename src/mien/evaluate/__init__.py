@@ -1,0 +1,1 @@
+"""What the factors are worth: metrics, probes, protocols."""

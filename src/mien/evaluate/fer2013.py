@@ -1,0 +1,60 @@
+"""FER-2013's public validation set by a linear probe: what the codes say of real expressions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mien.errors import MienError
+from mien.evaluate.probe import classify
+
+__all__ = ["CODES", "fer2013_scores", "labels_of"]
+
+CODES = ("identity", "expression", "texture_code", "shape_code")
+POSE_AND_LIGHT = ("yaw_rad", "pitch_rad", "roll_rad", "light_ambient", "light_diffuse", "light_x", "light_y", "light_z")
+
+
+def labels_of(table: pd.DataFrame) -> NDArray[np.str_]:
+    """Return the class of each row: the name of the picture's folder. [N].
+
+    Raises:
+        MienError: the pictures are not in folders named after classes.
+    """
+    names = table["path"].str.replace("\\", "/").str.split("/").str[-2]
+    if names.isna().any():
+        raise MienError("pictures must stand in folders named after their expression, as angry/1.jpg")
+    return names.to_numpy(str)
+
+
+def fer2013_scores(train: pd.DataFrame, validation: pd.DataFrame) -> dict[str, float]:
+    """Return the accuracy of a logistic regression on each code and on all together.
+
+    Args:
+        train: table of `mien embed` of the training pictures, in class folders.
+        validation: likewise of the public validation set.
+    """
+    classes = {name: i for i, name in enumerate(sorted(set(labels_of(train))))}
+    train_labels = np.array([classes[name] for name in labels_of(train)])
+    labels = np.array([classes[name] for name in labels_of(validation)])
+
+    def accuracy(*names: str) -> float:
+        return classify(
+            train=_columns(train, names),
+            train_labels=train_labels,
+            test=_columns(validation, names),
+            test_labels=labels,
+        )
+
+    scores = {name: accuracy(name) for name in CODES}
+    return {**scores, "all codes": accuracy(*CODES, *POSE_AND_LIGHT)}
+
+
+def _columns(table: pd.DataFrame, names: tuple[str, ...]) -> NDArray[np.float32]:
+    """Return the columns side by side; lists become several. [N, D]."""
+    parts = []
+    for name in names:
+        values = table[name].to_numpy()
+        wide = np.stack(values) if values.dtype == object else values[:, None]
+        parts.append(wide.astype(np.float32))
+    return np.concatenate(parts, axis=1)

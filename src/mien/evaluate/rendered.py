@@ -1,0 +1,165 @@
+"""Rendered people never seen in training, whose every factor is known: what the factors are worth.
+
+A folder of `mien synth` and the table that `mien embed FOLDER --detector none` makes of it go in;
+named numbers come out. Nothing is trained but the linear probes that are named as such.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from PIL import Image
+
+from mien.errors import MienError
+from mien.evaluate.metrics import correlation, masked_depth_correlation, verification_auc
+from mien.evaluate.probe import cross_validate
+
+__all__ = ["FACTORS", "Truth", "direct_scores", "factor_matrix", "frontal_depth", "read_truth"]
+
+FACTORS = ("identity", "expression", "texture_code", "shape_code")
+ANGLES = ("yaw_rad", "pitch_rad", "roll_rad")
+LIGHTS = ("light_x", "light_y", "light_ambient", "light_diffuse")
+
+Array = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The labels of a rendered folder, in the order of a table."""
+
+    labels: pd.DataFrame
+    """One row a picture: person, expression, angles, light."""
+    codes: dict[str, Array]
+    """The table's factor columns, same rows. Each [N, D]."""
+    predicted: pd.DataFrame
+    """The table's angles and light, same rows."""
+
+    @property
+    def person(self) -> NDArray[np.int64]:
+        """Who it is. [N]."""
+        return self.labels["person"].to_numpy(np.int64)
+
+
+def read_truth(folder: Path, table: pd.DataFrame) -> Truth:
+    """Join a table of `mien embed` with the truth about its pictures.
+
+    Args:
+        folder: written by `mien synth`.
+        table: made of that folder.
+
+    Raises:
+        MienError: the folder has no labels, or pictures are missing in the table.
+    """
+    path = folder / "labels.parquet"
+    if not path.is_file():
+        raise MienError(f"{path} does not exist; give a folder written by `mien synth`")
+    labels = pq.read_table(path).to_pandas()
+    rows = table.set_index("path").reindex(labels["path"])
+    missing = int(rows["face_found"].isna().sum())
+    if missing:
+        raise MienError(f"{missing} pictures of {folder} are not in the table; embed the whole folder")
+    codes = {name: np.stack(rows[name].to_numpy()).astype(np.float32) for name in FACTORS}
+    predicted = rows[[*ANGLES, *LIGHTS]].reset_index(drop=True)
+    return Truth(labels.reset_index(drop=True), codes, predicted)
+
+
+def direct_scores(truth: Truth, rng: np.random.Generator) -> dict[str, float]:
+    """Return what the factors say of themselves, with no probe.
+
+    Correlations of angles and light with the truth; same-person AUC of each code by cosine.
+    """
+    scores = {
+        f"{name} correlation": correlation(
+            prediction=truth.predicted[name].to_numpy(), target=truth.labels[name].to_numpy()
+        )
+        for name in (*ANGLES, *LIGHTS)
+    }
+    raw = np.concatenate([truth.codes["texture_code"], truth.codes["shape_code"]], axis=1)
+    half = truth.codes["identity"].shape[1] // 2
+    looked_at = {
+        **truth.codes,
+        "both codes": raw,
+        "identity, texture part": truth.codes["identity"][:, :half],
+        "identity, shape part": truth.codes["identity"][:, half:],
+    }
+    for name, codes in looked_at.items():
+        scores[f"same person AUC from {name}"] = verification_auc(
+            codes=codes, person=truth.person, rng=rng
+        )
+    return scores
+
+
+def factor_matrix(truth: Truth) -> pd.DataFrame:
+    """Return every label probed from every code: rows codes, columns labels.
+
+    Expression by logistic regression (accuracy), angles and light by ridge regression
+    (correlation), each cross-validated over five groups of people.
+    """
+    classes = np.unique(truth.labels["expression"], return_inverse=True)[1].astype(np.int64)
+    targets: dict[str, NDArray[np.generic]] = {"expression": classes}
+    for name in (*ANGLES, "light_x", "light_y"):
+        targets[name] = truth.labels[name].to_numpy(np.float64)
+    raw = np.concatenate([truth.codes["texture_code"], truth.codes["shape_code"]], axis=1)
+    table = {
+        name: {
+            label: float(cross_validate(codes=codes, labels=y, person=truth.person).mean())
+            for label, y in targets.items()
+        }
+        for name, codes in {**truth.codes, "both codes": raw}.items()
+    }
+    return pd.DataFrame(table).T
+
+
+def frontal_depth(
+    folder: Path, truth: Truth, predicted: Array, largest_turn_rad: float = 0.15
+) -> Array:
+    """Return the depth correlation inside the face of each nearly frontal picture. [K].
+
+    Args:
+        folder: written by `mien synth`.
+        truth: of that folder.
+        predicted: canonical depth of every picture. [N, H, W].
+        largest_turn_rad: yaw and pitch up to this count as frontal.
+    """
+    turn = truth.labels[["yaw_rad", "pitch_rad"]].abs().max(axis=1).to_numpy()
+    rows = np.flatnonzero(turn < largest_turn_rad)
+    size = predicted.shape[-1]
+    depths, masks = zip(*_true_depths(folder, truth, rows, size), strict=True)
+    return masked_depth_correlation(
+        prediction=predicted[rows], target=np.stack(depths), mask=np.stack(masks)
+    )
+
+
+def _true_depths(
+    folder: Path, truth: Truth, rows: NDArray[np.int64], size: int
+) -> Iterator[tuple[Array, NDArray[np.bool_]]]:
+    """Yield true depth and face mask at `size`; the face is an ellipse inside the head's mask."""
+    down, across = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
+    ellipse = (across / 0.8) ** 2 + (down / 0.92) ** 2 < 1
+    for row in rows:
+        picture = Path(truth.labels["path"][row])
+        with zipfile.ZipFile(folder / picture.parent / "truth.zip") as archive:
+            depth = _read(archive, f"{picture.stem}_depth.png")
+            mask = _read(archive, f"{picture.stem}_mask.png") > 0
+        small = Image.fromarray(depth.astype(np.float32)).resize((size, size), Image.Resampling.NEAREST)
+        inside = Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST)
+        yield np.asarray(small), np.asarray(inside) & ellipse
+
+
+def _read(archive: zipfile.ZipFile, name: str) -> NDArray[np.generic]:
+    return np.asarray(Image.open(io.BytesIO(archive.read(name))))
+
+
+def describe(folder: Path) -> str:
+    """Return how a rendered folder was made, from its labels' metadata."""
+    metadata = pq.read_schema(folder / "labels.parquet").metadata or {}
+    return json.dumps(json.loads(metadata.get(b"mien.synth", b"{}")))

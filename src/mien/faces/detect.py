@@ -1,0 +1,77 @@
+"""Faces in a picture, always in the same order, by whichever detector there is.
+
+detector = open_detector("auto")
+for face in find_faces(image, detector):
+    crop = crop_face(image, face, 64)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import MienError
+from mien.faces.face import Detector, Face
+from mien.faces.haar import HaarDetector
+from mien.faces.yunet import YunetDetector, find_yunet
+
+__all__ = ["DETECTORS", "Detector", "Face", "WholePicture", "find_faces", "open_detector"]
+
+DETECTORS = ("auto", "haar", "yunet", "none")
+"""The names that `open_detector` takes."""
+
+
+class WholePicture:
+    """The detector `none`: the picture is a face crop already. Its score is 1."""
+
+    name = "none"
+
+    def __call__(self, image: NDArray[np.uint8]) -> list[Face]:
+        """Return one face that fills the picture; `crop_face` takes the centre square of it."""
+        height, width = image.shape[:2]
+        return [Face((0.0, 0.0, float(width), float(height)), 1.0, framing="picture")]
+
+
+def open_detector(
+    name: str = "auto", *, yunet: str | Path | None = None, threads: int | None = None
+) -> Detector:
+    """Return a detector.
+
+    Args:
+        name: `haar`; `yunet`; `none`; or `auto`: `yunet` where its file is found (as
+            `mien.faces.yunet.find_yunet` says), else `haar`. The detector's own name says which.
+        yunet: YuNet's file.
+        threads: how many threads OpenCV may use, from now on and in the whole process; None leaves
+            that as it is.
+
+    Raises:
+        MienError: if there is no such detector, or it cannot be had here.
+    """
+    if name not in DETECTORS:
+        raise MienError(f"there is no detector {name}; give one of {', '.join(DETECTORS)}")
+    if name == "none":
+        return WholePicture()
+    if threads is not None:
+        import cv2
+
+        cv2.setNumThreads(threads)
+    if name == "haar" or (name == "auto" and find_yunet(yunet) is None):
+        return HaarDetector()
+    return YunetDetector(yunet)
+
+
+def find_faces(image: NDArray[np.uint8], detector: Detector) -> list[Face]:
+    """Return the faces of a picture, from left to right, then from top to bottom.
+
+    A face's place in the list is its `face_id`.
+
+    Args:
+        image: RGB [H, W, 3] of any size.
+        detector: see `open_detector`.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"uint8 RGB [H, W, 3] is wanted, not {image.dtype} {list(image.shape)}")
+    faces = detector(np.ascontiguousarray(image))
+    return sorted(faces, key=lambda face: (*face.box, -face.score))

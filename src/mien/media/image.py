@@ -1,0 +1,260 @@
+"""Still pictures: any file that Pillow reads => uint8 RGB, and uint8 RGB => PNG.
+
+Alpha is laid over white. 16-bit grey keeps its high bits; floating-point grey is read as [0, 1],
+[0, 255] or [0, 65535], whichever its brightest pixel fits. The EXIF rotation is applied. Colour
+profiles are ignored: pixel values are taken as sRGB. Of an animation the first picture is read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from mien.errors import MienError
+from mien.media.atomic import replacing
+from mien.media.names import to_text
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = [
+    "MAX_PIXELS",
+    "MAX_SIDE",
+    "Picture",
+    "check_file",
+    "read",
+    "read_picture",
+    "to_float",
+    "to_uint8",
+    "write_png",
+]
+
+MAX_SIDE = 4096
+"""Pictures are reduced on reading so that neither side is longer, in pixels."""
+MAX_PIXELS = 20_000**2
+"""Larger pictures are refused: they are more likely made to fill the memory than to be seen."""
+
+_FORMATS = (
+    *("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PPM", "JPEG2000", "AVIF"),
+    "MPO",
+)
+_STRIP_PIXELS = 1 << 22
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ORIENTATION_TAG = 0x0112
+# Pillow keeps its own size limit in a module variable; it is lifted only while this is held.
+_LIMIT = threading.Lock()
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture as read, perhaps reduced."""
+
+    pixels: NDArray[np.uint8]
+    """RGB. [H, W, 3]."""
+    scale: int
+    """Pixels of the file per pixel here, >= 1; a place in the file is a place here times this."""
+    width: int
+    """Width in the file after its rotation is applied, in pixels."""
+    height: int
+    """Height in the file after its rotation is applied, in pixels."""
+
+
+def read(path: str | Path, *, max_side: int = MAX_SIDE) -> NDArray[np.uint8]:
+    """Return the pixels of a picture, as `read_picture` reads them. RGB [H, W, 3].
+
+    Raises:
+        MienError: as `read_picture`.
+    """
+    return read_picture(path, max_side=max_side).pixels
+
+
+def read_picture(path: str | Path, *, max_side: int = MAX_SIDE) -> Picture:
+    """Read a picture; one that is longer than `max_side` is reduced by a whole factor.
+
+    The reduction happens while decoding where the format can (JPEG), and strip by strip otherwise,
+    so that 20,000 x 20,000 pixels need little more memory than the decoder itself takes.
+
+    Args:
+        path: a picture file.
+        max_side: the longest side to return, in pixels.
+
+    Raises:
+        MienError: if the file is missing, unreadable, empty, broken, not a picture, or has more
+            than `MAX_PIXELS` pixels.
+    """
+    shown = to_text(path)
+    check_file(path)
+    try:
+        with Path(path).open("rb") as file, _opened(file) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise MienError(
+                    f"{shown} is too large: {image.width} x {image.height} pixels; "
+                    f"up to {MAX_PIXELS:,} in all are read"
+                )
+            return _decode(image, max_side)
+    except MienError:
+        raise
+    except UnidentifiedImageError as error:
+        raise MienError(
+            f"{shown} is not a picture that can be read; convert it to JPEG or PNG, or leave it out"
+        ) from error
+    except Exception as error:  # a decoder may raise anything when its bytes are broken
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise MienError(f"{shown} cannot be read as a picture: {reason}") from error
+
+
+def check_file(path: str | Path) -> None:
+    """Refuse what cannot be a media file, before a decoder sees it.
+
+    Raises:
+        MienError: if there is nothing at `path`, or a folder, a device, an empty file, or a file
+            that may not be read.
+    """
+    shown = to_text(path)
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise MienError(f"cannot read {shown}: {reason}") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise MienError(f"{shown} is a folder, not a file")
+    if not stat.S_ISREG(status.st_mode):
+        raise MienError(f"{shown} is not an ordinary file")
+    if status.st_size == 0:
+        raise MienError(f"{shown} is empty (0 bytes); copy it again or leave it out")
+    if not os.access(path, os.R_OK):
+        raise MienError(f"cannot read {shown}: permission denied")
+
+
+def write_png(path: str | Path, image: NDArray[np.uint8], *, overwrite: bool = False) -> None:
+    """Write a picture as PNG, whole or not at all.
+
+    Args:
+        path: the file to be written.
+        image: RGB [H, W, 3] or grey [H, W].
+        overwrite: whether a file that is there may be replaced.
+
+    Raises:
+        MienError: if the file exists and may not be replaced, or cannot be written.
+    """
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
+        raise ValueError(f"a uint8 picture is wanted, not {image.dtype} {list(image.shape)}")
+    with replacing(path, overwrite=overwrite) as unfinished:
+        Image.fromarray(np.ascontiguousarray(image)).save(unfinished, format="PNG")
+
+
+def to_float(image: NDArray[np.uint8]) -> Tensor:
+    """Return uint8 RGB [..., H, W, 3] => float32 in [0, 1], [..., 3, H, W]."""
+    import torch
+
+    if image.dtype != np.uint8 or image.ndim < 3 or image.shape[-1] != 3:
+        raise ValueError(f"uint8 [..., H, W, 3] is wanted, not {image.dtype} {list(image.shape)}")
+    pixels = torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, -3)))
+    return pixels.to(torch.float32) / 255
+
+
+def to_uint8(image: Tensor) -> NDArray[np.uint8]:
+    """Return float RGB in [0, 1], [..., 3, H, W] => uint8 [..., H, W, 3]; rounded and clipped."""
+    if not image.is_floating_point() or image.ndim < 3 or image.shape[-3] != 3:
+        raise ValueError(f"float [..., 3, H, W] is wanted, not {image.dtype} {list(image.shape)}")
+    values = np.moveaxis(image.detach().float().cpu().numpy(), -3, -1)
+    if np.isnan(values).any():
+        raise ValueError("the picture holds NaN")
+    return (values * 255).round().clip(0, 255).astype(np.uint8)
+
+
+@contextlib.contextmanager
+def _opened(file: IO[bytes]) -> Iterator[Image.Image]:
+    """Open without Pillow's size limit (ours is checked next), and only as a known format."""
+    with _LIMIT:
+        before = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = None
+        try:
+            Image.init()
+            known = [name for name in _FORMATS if name in Image.OPEN]
+            image = Image.open(file, formats=known)
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+    with image:
+        yield image
+
+
+def _decode(image: Image.Image, max_side: int) -> Picture:
+    width, height = image.size
+    wanted = max(width, height) / max_side
+    if wanted > 1:
+        shrink = min(8, 1 << int(np.log2(wanted)))
+        # Does nothing where the format cannot decode at a smaller size.
+        image.draft(image.mode, (max(1, width // shrink), max(1, height // shrink)))
+    drafted = -(-width // image.width)
+    factor = -(-max(image.size) // max_side)
+    image.load()
+    reduced = _reduced(image, factor)
+    turn = _UPRIGHT.get(_orientation(image))
+    if turn is not None:
+        reduced = reduced.transpose(turn)
+        if turn not in (_UPRIGHT[2], _UPRIGHT[3], _UPRIGHT[4]):
+            width, height = height, width
+    return Picture(np.array(reduced), drafted * factor, width, height)
+
+
+def _reduced(image: Image.Image, factor: int) -> Image.Image:
+    """Return the picture as RGB, each `factor` x `factor` pixels averaged into one."""
+    white = _white(image) if image.mode == "F" else 0.0
+    if factor == 1:
+        return _rgb(image, white)
+    width, height = image.size
+    out = Image.new("RGB", (-(-width // factor), -(-height // factor)))
+    rows = factor * max(1, _STRIP_PIXELS // (width * factor))
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(top + rows, height)))
+        out.paste(_rgb(strip, white).reduce(factor), (0, top // factor))
+    return out
+
+
+def _rgb(image: Image.Image, white: float) -> Image.Image:
+    if image.mode.startswith("I"):  # 16-bit grey, or 32-bit that holds 16
+        values = np.asarray(image).astype(np.int64).clip(0, 65535)
+        return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        values = np.nan_to_num(np.asarray(image) * np.float32(255 / white))
+        return Image.fromarray(values.round().clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        paper = Image.new("RGB", image.size, (255, 255, 255))
+        paper.paste(layer, mask=layer.getchannel("A"))
+        return paper
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _white(image: Image.Image) -> float:
+    """Return the value that means white in a floating-point picture."""
+    values = np.asarray(image)
+    finite = values[np.isfinite(values)]
+    peak = finite.max() if finite.size else 0.0
+    return next((top for top in (1.0, 255.0) if peak <= top), 65535.0)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+    except Exception:  # noqa: BLE001 - broken EXIF says nothing about the pixels
+        return 1

@@ -1,0 +1,1 @@
+"""The table of factors: columns, units, writing."""

@@ -1,0 +1,118 @@
+"""Read a table of faces back: columns as a DataFrame, codes as plain arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mien.errors import MienError
+from mien.table.schema import CODES, TableInfo, read_info
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FaceTable", "code_matrix", "data_frame", "read_table", "table_info"]
+
+
+@dataclass(frozen=True)
+class FaceTable:
+    """A table of faces: `frame` to look at, `codes(name)` to compute with."""
+
+    path: Path
+    frame: pd.DataFrame
+    """Every column but the codes, one row per face per frame; its `attrs` say what made it."""
+    info: TableInfo | None
+    """What made the table; None if mien did not."""
+
+    def codes(self, name: str) -> np.ndarray:
+        """Return a code column, NaN where there is no face. Float32 [N, D].
+
+        Args:
+            name: identity, expression, texture_code or shape_code.
+
+        Raises:
+            MienError: if the table has no such column of codes.
+        """
+        if name not in CODES:
+            raise MienError(f"{name} is no column of codes; there are {', '.join(CODES)}")
+        return code_matrix(_read(self.path, [name]).column(name))
+
+
+def read_table(path: str | Path) -> FaceTable:
+    """Read a table of faces; the codes are read when they are asked for.
+
+    Raises:
+        MienError: if the file is missing, or no table of faces.
+    """
+    path = Path(path)
+    table = _read(path, None)
+    return FaceTable(path, data_frame(table), read_info(table.schema))
+
+
+def data_frame(table: pa.Table) -> pd.DataFrame:
+    """Return the table as a DataFrame; codes become one float32 array [D] a row, or None.
+
+    `attrs` holds what made the table and, under "columns", each column's unit, frame, range and
+    description.
+    """
+    import pandas as pd
+
+    # Numbers of faces and tracks stay whole numbers where some are missing.
+    whole = {pa.int32(): pd.Int32Dtype()}
+    frame = table.to_pandas(types_mapper=whole.get)
+    info = read_info(table.schema)
+    if info is not None:
+        names = ("version", "model_id", "detector", "euler_order", "camera_frame")
+        frame.attrs.update({name: getattr(info, name) for name in names})
+        frame.attrs["options"] = dict(info.options)
+    frame.attrs["columns"] = {
+        field.name: {k.decode(): v.decode() for k, v in (field.metadata or {}).items()}
+        for field in table.schema
+    }
+    return frame
+
+
+def table_info(path: str | Path) -> TableInfo | None:
+    """Return what made the table in this file; None if mien did not."""
+    with _open(Path(path)) as file:
+        return read_info(file.schema_arrow)
+
+
+def code_matrix(column: pa.ChunkedArray) -> np.ndarray:
+    """Return a column of codes as one matrix, NaN in the rows that are null. Float32 [N, D]."""
+    length = column.type.list_size
+    matrix = np.full((len(column), length), np.nan, dtype=np.float32)
+    start = 0
+    for chunk in column.chunks:
+        stop = start + len(chunk)
+        # flatten() leaves out what belongs to null rows.
+        values = np.asarray(chunk.flatten(), dtype=np.float32).reshape(-1, length)
+        matrix[start:stop][np.asarray(chunk.is_valid())] = values
+        start = stop
+    return matrix
+
+
+def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
+    with _open(path) as file:
+        there = file.schema_arrow.names
+        wanted = [name for name in there if name not in CODES] if columns is None else columns
+        missing = [name for name in (*wanted, "path", "face_found") if name not in there]
+        if missing:
+            raise MienError(f"{path} has no column {missing[0]}: it is no table of faces")
+        return file.read(columns=list(wanted))
+
+
+def _open(path: Path) -> pq.ParquetFile:
+    if not path.is_file():
+        raise MienError(f"there is no table {path}; write one with mien embed")
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise MienError(f"{path} is no Parquet file that can be read: {reason}") from error

@@ -1,0 +1,116 @@
+"""Rows of the table: from faces and their factors to Arrow record batches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from mien.geometry.rotation import rotation_to_angles
+from mien.table.schema import CODES
+from mien.types import Factors
+
+__all__ = ["FaceRow", "record_batch"]
+
+
+@dataclass(frozen=True)
+class FaceRow:
+    """One face in one frame, or why there is none: all columns but the factors."""
+
+    path: str
+    """As found under the input that was given."""
+    frame: int = 0
+    """Number in the video; 0 for a picture."""
+    time_s: float | None = None
+    """Seconds from the video's start; None for a picture."""
+    face_id: int | None = None
+    """Number within the frame; None where there is no face."""
+    track_id: int | None = None
+    """The same for the same face over a video's frames; None for a picture."""
+    face_found: bool = False
+    """Whether the row has factors."""
+    det_score: float | None = None
+    """The detector's certainty."""
+    box: tuple[float, float, float, float] | None = None
+    """x1, y1, x2, y2 in pixels of the picture."""
+    reason: str | None = None
+    """Why there is no face; None where all is well."""
+
+
+def record_batch(
+    rows: Sequence[FaceRow], factors: Factors | None, schema: pa.Schema
+) -> pa.RecordBatch:
+    """Return rows and factors as one record batch; factors are null where no face is found.
+
+    Args:
+        rows: faces and failures, in the table's order.
+        factors: those of the rows with a face, in the same order; None if there are none.
+        schema: of the table, by `arrow_schema`.
+
+    Raises:
+        ValueError: if the number of factors is not the number of rows with a face.
+    """
+    found = np.array([row.face_found for row in rows], dtype=bool)
+    count = 0 if factors is None else len(factors)
+    if count != int(found.sum()):
+        raise ValueError(f"{count} factors for {int(found.sum())} faces")
+    columns = dict(_facts(rows))
+    values = {} if factors is None else _factor_values(factors)
+    for name in schema.names:
+        if name not in columns:
+            columns[name] = _spread(values.get(name), found, schema.field(name).type)
+    return pa.RecordBatch.from_arrays([columns[n] for n in schema.names], schema=schema)
+
+
+def _facts(rows: Sequence[FaceRow]) -> list[tuple[str, pa.Array]]:
+    def corner(index: int) -> Callable[[FaceRow], float | None]:
+        return lambda row: None if row.box is None else row.box[index]
+
+    def text(value: str | None) -> str | None:
+        # Names that are not UTF-8 come as lone surrogates, which Arrow cannot store.
+        return None if value is None else os.fsencode(value).decode("utf-8", "backslashreplace")
+
+    kinds: tuple[tuple[str, pa.DataType, Callable[[FaceRow], object]], ...] = (
+        ("path", pa.string(), lambda row: text(row.path)),
+        ("frame", pa.int64(), lambda row: row.frame),
+        ("time_s", pa.float64(), lambda row: row.time_s),
+        ("face_id", pa.int32(), lambda row: row.face_id),
+        ("track_id", pa.int32(), lambda row: row.track_id),
+        ("face_found", pa.bool_(), lambda row: row.face_found),
+        ("det_score", pa.float32(), lambda row: row.det_score),
+        ("x1", pa.float32(), corner(0)),
+        ("y1", pa.float32(), corner(1)),
+        ("x2", pa.float32(), corner(2)),
+        ("y2", pa.float32(), corner(3)),
+        ("reason", pa.string(), lambda row: text(row.reason)),
+    )
+    return [(name, pa.array([get(row) for row in rows], type=kind)) for name, kind, get in kinds]
+
+
+def _factor_values(factors: Factors) -> dict[str, np.ndarray]:
+    """Return every factor column by name: codes [B, D], the rest [B]; float32."""
+    yaw, pitch, roll = rotation_to_angles(factors.pose.rotation.float())
+    light = factors.light
+    tensors = {name: getattr(factors, name) for name in CODES}
+    tensors |= {"yaw_rad": yaw, "pitch_rad": pitch, "roll_rad": roll}
+    tensors |= {"light_ambient": light.ambient, "light_diffuse": light.diffuse}
+    tensors |= dict(
+        zip(("light_x", "light_y", "light_z"), light.direction.unbind(dim=1), strict=True)
+    )
+    return {name: value.detach().float().cpu().numpy() for name, value in tensors.items()}
+
+
+def _spread(values: np.ndarray | None, found: np.ndarray, kind: pa.DataType) -> pa.Array:
+    """Return a column with the values where a face is found and null elsewhere."""
+    if values is None:
+        return pa.nulls(len(found), type=kind)
+    full = np.zeros((len(found), *values.shape[1:]), dtype=np.float32)
+    full[found] = values
+    if not pa.types.is_fixed_size_list(kind):
+        return pa.array(full, type=kind, mask=~found)
+    return pa.FixedSizeListArray.from_arrays(
+        pa.array(full.reshape(-1)), type=kind, mask=pa.array(~found)
+    )

@@ -1,0 +1,169 @@
+"""Every column of the table of faces: type, unit, frame, range, meaning; kept inside the file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+import pyarrow as pa
+
+__all__ = [
+    "CODES",
+    "COLUMNS",
+    "EULER_ORDER",
+    "Column",
+    "TableInfo",
+    "arrow_schema",
+    "describe_columns",
+    "read_info",
+]
+
+EULER_ORDER = "R = Ry(yaw) @ Rx(-pitch) @ Rz(roll), canonical -> camera, turning about the head"
+"""How the three pose angles make the head's rotation."""
+
+CAMERA_FRAME = "x right, y down, z away from the camera"
+
+_PREFIX = "mien."
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column, as it is written into the Parquet field's metadata."""
+
+    name: str
+    kind: str
+    """Arrow type, or "codes" for a list of float32 whose length the model decides."""
+    unit: str
+    """Physical unit; "" where there is none."""
+    frame: str
+    """Frame of reference; "" where there is none."""
+    range: str
+    """Values it can take."""
+    description: str
+    """What it says, and when it is null."""
+
+    def metadata(self) -> dict[str, str]:
+        """Return what goes into the field's metadata, all strings."""
+        names = ("unit", "frame", "range", "description")
+        return {name: getattr(self, name) for name in names}
+
+
+_PICTURE = "picture: x right, y down, (0, 0) = outer corner of the top left pixel"
+_CAMERA = f"camera: {CAMERA_FRAME}"
+_CANONICAL = "canonical"
+
+COLUMNS: tuple[Column, ...] = (
+    Column("path", "string", "", "", "", "Where the face is from: as given, or below the folder."),
+    Column("frame", "int64", "frames", "", ">= 0", "Number in the video; 0 for a picture."),
+    Column("time_s", "float64", "s", "video", ">= 0", "Time in the video; null for a picture."),
+    Column("face_id", "int32", "", "frame", ">= 0", "Number within its frame; null: no face."),
+    Column("track_id", "int32", "", "video", ">= 0", "Same face over frames; null for a picture."),
+    Column("face_found", "bool", "", "", "", "False: no face, or unreadable; see reason."),
+    Column(
+        "det_score", "float32", "", "", "[0, 1]", "Certainty, the detector's own; null: no face."
+    ),
+    Column("x1", "float32", "px", _PICTURE, "", "Left side of the face's box; null: no face."),
+    Column("y1", "float32", "px", _PICTURE, "", "Top of the face's box; null: no face."),
+    Column("x2", "float32", "px", _PICTURE, "> x1", "Right side of the box; null: no face."),
+    Column("y2", "float32", "px", _PICTURE, "> y1", "Bottom of the face's box; null: no face."),
+    Column("reason", "string", "", "", "", "Why there is no face; null where all is well."),
+    Column("identity", "codes", "", _CANONICAL, "", "Who: neutral texture, then neutral shape."),
+    Column("expression", "codes", "", _CANONICAL, "", "Codes minus neutral: texture, then shape."),
+    Column("texture_code", "codes", "", _CANONICAL, "", "Texture as seen: neutral + expression."),
+    Column("shape_code", "codes", "", _CANONICAL, "", "Shape as seen: neutral + expression."),
+    Column("yaw_rad", "float32", "rad", _CAMERA, "[-pi, pi]", "Head turn, + to the image's left."),
+    Column("pitch_rad", "float32", "rad", _CAMERA, "[-pi/2, pi/2]", "Head nod, + upwards."),
+    Column("roll_rad", "float32", "rad", _CAMERA, "[-pi, pi]", "Head tilt, + clockwise as seen."),
+    Column("light_ambient", "float32", "albedo", "", ">= 0", "Light from everywhere."),
+    Column("light_diffuse", "float32", "albedo", "", ">= 0", "Light from one direction."),
+    Column("light_x", "float32", "", _CAMERA, "[-1, 1]", "Unit vector to the light, right."),
+    Column("light_y", "float32", "", _CAMERA, "[-1, 1]", "Unit vector to the light, down."),
+    Column("light_z", "float32", "", _CAMERA, "[-1, 1]", "Unit vector to the light, away."),
+)
+"""The columns in the order in which they stand in the file; the factors are null without a face."""
+
+CODES: tuple[str, ...] = tuple(column.name for column in COLUMNS if column.kind == "codes")
+"""Names of the code columns."""
+
+
+@dataclass(frozen=True)
+class TableInfo:
+    """What made a table; stored with it, so that it can be told apart from another's."""
+
+    version: str
+    """Version of mien."""
+    model_id: str
+    """First 12 hex digits of the SHA-256 of the weights."""
+    detector: str
+    """The face detector that was used."""
+    options: Mapping[str, object] = field(default_factory=dict)
+    """What else decides the rows; values that JSON knows."""
+    job: str = ""
+    """Digest of options, weights and inputs: equal jobs give equal tables."""
+    euler_order: str = EULER_ORDER
+    camera_frame: str = CAMERA_FRAME
+
+    def metadata(self) -> dict[str, str]:
+        """Return the table's metadata, all strings, keys beginning with "mien."."""
+        values = {name: value for name, value in asdict(self).items() if name != "options"}
+        values["options"] = json.dumps(dict(self.options), sort_keys=True)
+        values["columns"] = json.dumps({c.name: c.metadata() for c in COLUMNS})
+        return {_PREFIX + name: value for name, value in values.items()}
+
+
+def arrow_schema(info: TableInfo, *, texture_dim: int, shape_dim: int) -> pa.Schema:
+    """Return the schema of a table of codes of these lengths, metadata included."""
+    both = texture_dim + shape_dim
+    lengths = dict(zip(CODES, (both, both, texture_dim, shape_dim), strict=True))
+    fields = [
+        pa.field(
+            column.name,
+            _arrow_type(column, lengths.get(column.name, 0)),
+            nullable=column.name not in ("path", "frame", "face_found"),
+            metadata=column.metadata(),
+        )
+        for column in COLUMNS
+    ]
+    return pa.schema(fields, metadata=info.metadata())
+
+
+def read_info(schema: pa.Schema) -> TableInfo | None:
+    """Return what made the table with this schema; None if mien did not."""
+    stored = {
+        key.decode()[len(_PREFIX) :]: value.decode()
+        for key, value in (schema.metadata or {}).items()
+        if key.startswith(_PREFIX.encode())
+    }
+    stored.pop("columns", None)
+    if "version" not in stored:
+        return None
+    options = json.loads(stored.pop("options", "{}"))
+    known = {name: stored[name] for name in TableInfo.__dataclass_fields__ if name in stored}
+    return TableInfo(**known, options=options)
+
+
+def describe_columns() -> list[str]:
+    """Return the columns as lines for a person: name, type, unit, range, meaning."""
+    rows = [("column", "type", "unit", "range", "meaning")]
+    for column in COLUMNS:
+        kind = "float32 list" if column.kind == "codes" else column.kind
+        rows.append((column.name, kind, column.unit, column.range, column.description))
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    return [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]])
+        for row in rows
+    ]
+
+
+def _arrow_type(column: Column, length: int) -> pa.DataType:
+    if column.kind == "codes":
+        return pa.list_(pa.field("element", pa.float32(), nullable=False), length)
+    return {
+        "string": pa.string(),
+        "int64": pa.int64(),
+        "int32": pa.int32(),
+        "float64": pa.float64(),
+        "float32": pa.float32(),
+        "bool": pa.bool_(),
+    }[column.kind]

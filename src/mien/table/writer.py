@@ -1,0 +1,154 @@
+"""Write a table bit by bit so that a crash at any moment loses little and breaks nothing.
+
+Finished rows go to numbered part files in a hidden folder beside the table, each written under
+another name and then renamed. A part is named after what it completes: `part-000004.done-37`
+ends with the last row of source 36, so that 37 sources are complete; `part-000005.open` ends in
+the middle of a source, and is dropped when the job goes on. `join_parts` makes one table of them.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+__all__ = ["PartWriter", "Progress", "join_parts", "last_complete", "write_batches"]
+
+_PART = re.compile(r"part-(\d{6,})\.(?:done-(\d+)|open)\.parquet")
+_ROWS_PER_GROUP = 4096
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the parts in a folder go."""
+
+    parts: int
+    """Number of parts kept."""
+    sources: int
+    """Number of sources that are complete in them."""
+
+
+class PartWriter:
+    """Takes rows in the order of their sources and keeps them as parts in a folder."""
+
+    def __init__(
+        self,
+        folder: Path,
+        schema: pa.Schema,
+        start: Progress,
+        *,
+        rows_per_part: int = 2048,
+        seconds_per_part: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._folder = folder
+        self.schema = schema
+        """Of all parts and of the table."""
+        self._part = start.parts
+        self._rows_per_part = rows_per_part
+        self._seconds_per_part = seconds_per_part
+        self._clock = clock
+        self._written = clock()
+        self._batches: list[pa.RecordBatch] = []
+        self._sources: list[int] = []
+
+    def write(self, batch: pa.RecordBatch, sources: Sequence[int]) -> None:
+        """Take rows and the number of each row's source, which never falls.
+
+        Raises:
+            OSError: if a part cannot be written; the parts before it stay whole.
+        """
+        self._batches.append(batch)
+        self._sources.extend(sources)
+        full = len(self._sources) >= self._rows_per_part
+        if full or self._clock() - self._written >= self._seconds_per_part:
+            # The last row's source may have more rows to come; those before it are complete.
+            self._write_complete(self._sources[-1])
+        if len(self._sources) >= self._rows_per_part:
+            self._write_part(len(self._sources), "open")
+
+    def finish(self, sources: int) -> None:
+        """Write all rows that are left: `sources` sources are complete, and no other is begun."""
+        if self._sources:
+            self._write_part(len(self._sources), f"done-{sources}")
+
+    def save_complete(self) -> None:
+        """Write the complete sources among the rows that are left: the job stops here."""
+        if self._sources:
+            self._write_complete(self._sources[-1])
+
+    def _write_complete(self, sources: int) -> None:
+        count = next((i for i, s in enumerate(self._sources) if s >= sources), 0)
+        if count:
+            self._write_part(count, f"done-{sources}")
+
+    def _write_part(self, count: int, state: str) -> None:
+        table = pa.Table.from_batches(self._batches, schema=self.schema)
+        path = self._folder / f"part-{self._part:06d}.{state}.parquet"
+        unfinished = self._folder / "unfinished"
+        write_batches(unfinished, table.slice(0, count).to_batches(), self.schema)
+        unfinished.replace(path)
+        self._part += 1
+        self._batches = table.slice(count).to_batches()
+        self._sources = self._sources[count:]
+        self._written = self._clock()
+
+
+def last_complete(folder: Path) -> Progress:
+    """Drop the parts of a source that was broken off and return how far the rest goes."""
+    parts = _parts(folder)
+    kept = [number for number, done, _ in parts if done is not None]
+    count = kept[-1] + 1 if kept else 0
+    for path in set(folder.glob("part-*")) - {path for _, _, path in parts[:count]}:
+        path.unlink()
+    sources = parts[count - 1][1] if count else 0
+    return Progress(parts=count, sources=sources or 0)
+
+
+def join_parts(folder: Path, unfinished: Path, schema: pa.Schema) -> None:
+    """Write all parts as one Parquet file, a row group at a time, in memory for one group."""
+    with _open_writer(unfinished, schema) as writer:
+        waiting: list[pa.RecordBatch] = []
+        for _, _, path in _parts(folder):
+            with pq.ParquetFile(path) as part:
+                waiting.extend(part.iter_batches(batch_size=_ROWS_PER_GROUP))
+            waiting = _write_groups(writer, waiting, schema, least=_ROWS_PER_GROUP)
+        _write_groups(writer, waiting, schema, least=1)
+
+
+def write_batches(path: Path, batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> None:
+    """Write record batches as one Parquet file."""
+    with _open_writer(path, schema) as writer:
+        writer.write_table(pa.Table.from_batches(batches, schema=schema), _ROWS_PER_GROUP)
+
+
+def _open_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    # A dictionary of random numbers only costs time, and names compress without one.
+    return pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=False)
+
+
+def _write_groups(
+    writer: pq.ParquetWriter, batches: Sequence[pa.RecordBatch], schema: pa.Schema, *, least: int
+) -> list[pa.RecordBatch]:
+    """Write whole row groups while there are `least` rows and return the rows left over."""
+    table = pa.Table.from_batches(batches, schema=schema)
+    while table.num_rows >= least:
+        writer.write_table(table.slice(0, _ROWS_PER_GROUP), _ROWS_PER_GROUP)
+        table = table.slice(_ROWS_PER_GROUP)
+    return table.to_batches()
+
+
+def _parts(folder: Path) -> list[tuple[int, int | None, Path]]:
+    """Return (number, sources done or None, path) of the parts, in order, up to the first gap."""
+    found: list[tuple[int, int | None, Path]] = []
+    for path in folder.iterdir():
+        match = _PART.fullmatch(path.name)
+        if match:
+            found.append((int(match[1]), int(match[2]) if match[2] else None, path))
+    found.sort(key=lambda part: part[0])
+    return [part for index, part in enumerate(found) if part[0] == index]

@@ -1,0 +1,80 @@
+"""Stage 1 as the loop sees it: the autoencoder, its loss, its contact sheet and its warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mien.geometry.camera import unproject
+from mien.geometry.surface import surface_normals
+from mien.latentface.autoencoder import Autoencoder
+from mien.latentface.stage1 import Stage1Loss, Stage1Weights, stage1_loss
+from mien.train.options import LoopOptions
+from mien.train.task import Terms
+
+__all__ = ["AutoencoderTask"]
+
+FLAT_DEPTH = 0.03
+"""Log depth range below which the face is a mask without relief; a head has about 0.08."""
+FROZEN_POSE = 0.05
+"""Spread of the yaw in radians below which the pose says the same of every picture."""
+
+
+class AutoencoderTask:
+    """Learns the autoencoder from pictures and clips."""
+
+    def __init__(self, module: Autoencoder, weights: Stage1Weights) -> None:
+        self.module = module
+        self.weights = weights
+
+    def compute(self, batch: dict[str, Tensor], step: int, generator: torch.Generator) -> Terms:  # noqa: ARG002  # noqa: ARG002
+        """Return the loss of a batch of `input`, `image` [B, 3, H, W] and `clip` [B]."""
+        loss = self._loss(batch)
+        return Terms(loss.total, loss.parts, loss.monitors)
+
+    def parameter_groups(self, options: LoopOptions) -> list[dict[str, Any]]:  # noqa: ARG002
+        """Return one group: everything learns at one rate."""
+        return [{"params": list(self.module.parameters())}]
+
+    @torch.no_grad()
+    def picture(self, batch: dict[str, Tensor], step: int) -> np.ndarray[Any, np.dtype[np.uint8]]:  # noqa: ARG002
+        """Return a contact sheet: a column a picture, first frames of clips and then stills.
+
+        Rows: input, straight, mirrored, cross-frame, albedo, depth, shaded depth.
+        """
+        loss = self._loss(batch)
+        images, batch_size = batch["image"], len(batch["image"])
+        straight, mirrored = loss.pictures[:batch_size], loss.pictures[batch_size : 2 * batch_size]
+        cross = torch.zeros_like(images)
+        cross[: len(loss.pictures) - 2 * batch_size] = loss.pictures[2 * batch_size :]
+        depth = loss.canonical.depth
+        low, high = depth.amin(dim=(2, 3), keepdim=True), depth.amax(dim=(2, 3), keepdim=True)
+        normals = surface_normals(unproject(depth, self.module.config.fov_deg))
+        shaded = (-0.7 * normals[:, 2:] - 0.35 * normals[:, :1] + 0.2).clamp(0, 1)
+        nearness = (high - depth) / (high - low).clamp_min(1e-6)
+        rows = [images, straight, mirrored, cross, loss.canonical.albedo, nearness, shaded]
+        chosen = list(range(min(8, batch_size))) + list(range(max(8, batch_size - 8), batch_size))
+        sheet = torch.cat(
+            [torch.cat([row[i].float().expand(3, -1, -1) for i in chosen], dim=2) for row in rows], dim=1
+        )
+        return (sheet.clamp(0, 1) * 255).byte().permute(1, 2, 0).cpu().numpy()
+
+    def warnings(self, monitors: Mapping[str, float]) -> list[str]:
+        """Return a line for each sign of a collapse."""
+        found = []
+        if monitors.get("log_depth_range", 1.0) < FLAT_DEPTH:
+            found.append("collapse: the canonical depth is flat; lower the learning rate or add clips")
+        if monitors.get("yaw_spread", 1.0) < FROZEN_POSE:
+            found.append("collapse: the pose is frozen; raise stage1.weights.spread or add clips")
+        if monitors.get("covered", 1.0) < 0.5:
+            found.append("collapse: faces leave the picture; lower the learning rate")
+        return found
+
+    def _loss(self, batch: dict[str, Tensor]) -> Stage1Loss:
+        return stage1_loss(
+            self.module, batch["input"], batch["image"], batch["clip"], self.weights
+        )

@@ -1,0 +1,171 @@
+"""Checkpoints: safetensors for tensors, JSON for the rest; written whole or not at all.
+
+A checkpoint is a folder step_000123 with tensors.safetensors and state.json. It is written under a
+temporary name and renamed; then the file `last` is pointed at it; then older ones are removed. A
+process killed at any moment leaves `last` pointing at a whole checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from mien.errors import MienError
+from mien.train.run_folder import write_text
+
+__all__ = [
+    "Checkpoint",
+    "load_last",
+    "optimizer_state",
+    "restore_module",
+    "restore_optimizer",
+    "save",
+    "under",
+]
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What was read back."""
+
+    step: int
+    """Optimiser steps that were done."""
+    tensors: dict[str, Tensor]
+    """By name, such as model/trunk.weight; on the CPU."""
+    state: dict[str, Any]
+    """Everything that is not a tensor."""
+
+
+def save(
+    folder: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any], *, keep: int
+) -> Path:
+    """Write a checkpoint, point `last` at it and remove all but the newest `keep`.
+
+    Raises:
+        MienError: it could not be written (full disk, no permission); older ones are untouched.
+    """
+    target = folder / f"step_{step:06d}"
+    if _last_name(folder) == target.name:
+        return target
+    temporary = folder / f".step_{step:06d}.{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for left_over in folder.glob(".step_*"):
+            shutil.rmtree(left_over)
+        temporary.mkdir()
+        plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        save_file(plain, temporary / "tensors.safetensors")
+        text = json.dumps({"format": FORMAT, "step": step, **state}, indent=1)
+        (temporary / "state.json").write_text(text, encoding="utf-8")
+        if target.exists():  # left by a run that was killed before it moved `last`
+            shutil.rmtree(target)
+        temporary.replace(target)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        reason = getattr(error, "strerror", None) or error
+        raise MienError(f"cannot write checkpoint {target}: {reason}; free the disk") from error
+    write_text(folder / "last", target.name)
+    _prune(folder, keep, target.name)
+    return target
+
+
+def load_last(folder: Path) -> Checkpoint | None:
+    """Return the checkpoint that `last` points at, or None where there is none.
+
+    Raises:
+        MienError: it cannot be read, or another version wrote it.
+    """
+    name = _last_name(folder)
+    if name is None:
+        return None
+    path = folder / name
+    try:
+        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        tensors = load_file(path / "tensors.safetensors")
+    except (OSError, ValueError, SafetensorError) as error:
+        advice = f"write the name of another one into {folder / 'last'} or start anew"
+        raise MienError(f"checkpoint {path} cannot be read ({error}); {advice}") from error
+    if state.get("format") != FORMAT:
+        raise MienError(
+            f"checkpoint {path} has format {state.get('format')}, not {FORMAT}; start anew"
+        )
+    return Checkpoint(int(state["step"]), tensors, state)
+
+
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose name starts with `prefix/`, named without it."""
+    start = f"{prefix}/"
+    return {name.removeprefix(start): t for name, t in tensors.items() if name.startswith(start)}
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], list[Any]]:
+    """Return an optimiser's tensors as `index/entry`, and its parameter groups as plain values."""
+    state = optimizer.state_dict()
+    tensors = {
+        f"{index}/{name}": torch.as_tensor(value)
+        for index, entries in state["state"].items()
+        for name, value in entries.items()
+    }
+    return tensors, state["param_groups"]
+
+
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], groups: list[Any]
+) -> None:
+    """Put back what optimizer_state returned; each tensor takes its parameter's memory format."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, name = key.split("/", 1)
+        parameter = parameters[int(index)]
+        if value.shape == parameter.shape:
+            value = torch.empty_like(parameter, device="cpu", dtype=value.dtype).copy_(value)
+        state.setdefault(int(index), {})[name] = value
+    for group in groups:
+        group["betas"] = tuple(group["betas"])
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def restore_module(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Put weights and buffers back.
+
+    Raises:
+        MienError: they are those of another model.
+    """
+    try:
+        module.load_state_dict(dict(tensors))
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise MienError(f"the checkpoint is of another model ({reason}); start anew") from error
+
+
+def _last_name(folder: Path) -> str | None:
+    pointer = folder / "last"
+    try:
+        return pointer.read_text(encoding="utf-8").strip() or None
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise MienError(
+            f"cannot read {pointer}: {error.strerror}; check its permissions"
+        ) from error
+
+
+def _prune(folder: Path, keep: int, newest: str) -> None:
+    # What stands after the newest was left by a run that was rolled back.
+    steps = {path.name: int(path.name.removeprefix("step_")) for path in folder.glob("step_*")}
+    past = sorted((name for name in steps if steps[name] <= steps[newest]), key=lambda n: steps[n])
+    for name in steps.keys() - set(past[-keep:]):
+        shutil.rmtree(folder / name, ignore_errors=True)

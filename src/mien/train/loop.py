@@ -1,0 +1,288 @@
+"""The training loop: batch -> terms -> step -> log -> checkpoint. It knows no model.
+
+Everything random is a pure function of (seed, stage, step, process): the batches, their
+augmentation and the generator handed to the task. A checkpoint therefore needs the step, the
+weights, their average, the optimiser's state and the log's running sums, and a resumed run gives
+the losses of an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from mien.data.seeds import seed_of
+from mien.errors import MienError
+from mien.train import checkpoint
+from mien.train.ema import WeightAverage
+from mien.train.interrupt import Interrupted, StopRequest, stop_on_signals
+from mien.train.log import Meter, RunLog
+from mien.train.optim import Pace, learning_rate, make_optimizer, set_learning_rate
+from mien.train.options import LoopOptions
+from mien.train.run_folder import RunFolder
+from mien.train.task import Batches, Task, Terms
+
+__all__ = ["Fitted", "fit"]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a finished stage leaves."""
+
+    step: int
+    """Optimiser steps done."""
+    weights: dict[str, Tensor]
+    """The running average of the weights, by the module's own names; what is exported."""
+
+
+def fit(
+    task: Task,
+    loader: Batches,
+    *,
+    run: RunFolder,
+    options: LoopOptions,
+    pace: Pace,
+    fabric: Fabric,
+    echo: Callable[[str], None] | None = None,
+) -> Fitted:
+    """Train a stage to its end, going on from the run folder's checkpoint if there is one.
+
+    The module ends with the last step's weights; their running average is returned.
+
+    Args:
+        task: the module and its loss.
+        loader: batches as a function of the step.
+        run: the folder, seen from this stage (`RunFolder.of_stage`).
+        options: how to run.
+        pace: how long and how fast.
+        fabric: launched (`engine.launch`).
+        echo: given every line that a person should see.
+
+    Raises:
+        MienError: a loss or gradient is not finite, or a file cannot be written.
+        Interrupted: Ctrl-C or SIGTERM came; a checkpoint was written.
+    """
+    training = _Training(task, loader, run, options, pace, fabric)
+    done = training.restore()
+    log = RunLog(
+        run,
+        step=done,
+        tensorboard=options.tensorboard,
+        echo=echo,
+        silent=fabric.global_rank != 0,
+    )
+    gpus = [fabric.device.index] if fabric.device.type == "cuda" else []
+    try:
+        if done:
+            log.say(f"{run.stage}: going on from step {done:,} of {pace.steps:,}")
+        with torch.random.fork_rng(devices=gpus), stop_on_signals() as request:
+            training.go(done, log, request)
+    finally:
+        log.close()
+    return Fitted(pace.steps, {k: v.clone() for k, v in training.average.state().items()})
+
+
+class _Step(nn.Module):
+    """The loss as a forward pass, so that autocast and gradient averaging wrap around it."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        self.module = task.module
+        self._compute = task.compute
+
+    def forward(
+        self, batch: dict[str, Tensor], step: int, generator: torch.Generator
+    ) -> dict[str, dict[str, Tensor]]:
+        terms = self._compute(batch, step, generator)
+        return {"total": {"total": terms.total}, "parts": terms.parts, "monitors": terms.monitors}
+
+
+class _Training:
+    """One stage while it runs."""
+
+    def __init__(
+        self,
+        task: Task,
+        loader: Batches,
+        run: RunFolder,
+        options: LoopOptions,
+        pace: Pace,
+        fabric: Fabric,
+    ) -> None:
+        self.task, self.loader, self.run = task, loader, run
+        self.options, self.pace, self.fabric = options, pace, fabric
+        if options.channels_last:
+            for parameter in task.module.parameters():
+                if parameter.ndim == 4:
+                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        if options.compile:
+            for child in task.module.children():
+                child.compile()
+        optimizer = make_optimizer(task.parameter_groups(options), options, pace)
+        self.step_module, self.optimizer = fabric.setup(_Step(task), optimizer)
+        self.average = WeightAverage(task.module, options.ema_decay)
+        self.meter = Meter()
+        self._checked = False
+        self.generator = torch.Generator(device=fabric.device)
+
+    def restore(self) -> int:
+        """Put the last checkpoint back and return its step; 0 where there is none."""
+        last = checkpoint.load_last(self.run.checkpoints)
+        if last is None:
+            return 0
+        if last.state["fingerprint"] != self.loader.fingerprint:
+            raise MienError(
+                f"the data differs from that of the run in {self.run.path}; "
+                "give the same data, or start anew with --overwrite"
+            )
+        tensors = last.tensors
+        checkpoint.restore_module(self.task.module, checkpoint.under("model", tensors))
+        self.average.restore(checkpoint.under("average", tensors))
+        checkpoint.restore_optimizer(
+            self.optimizer, checkpoint.under("optimizer", tensors), last.state["groups"]
+        )
+        sums = {k: v.to(self.fabric.device) for k, v in checkpoint.under("meter", tensors).items()}
+        self.meter.restore(sums, last.state["counts"])
+        return last.step
+
+    def save(self, step: int) -> None:
+        """Write a checkpoint; the other processes wait for the first."""
+        if self.fabric.global_rank == 0:
+            optimizer, groups = checkpoint.optimizer_state(self.optimizer)
+            sums, counts = self.meter.state()
+            kinds = {
+                "model": self.task.module.state_dict(),
+                "average": self.average.state(),
+                "optimizer": optimizer,
+                "meter": sums,
+            }
+            tensors = {f"{kind}/{k}": v for kind, each in kinds.items() for k, v in each.items()}
+            state: dict[str, Any] = {
+                "stage": self.run.stage,
+                "seed": self.options.seed,
+                "fingerprint": self.loader.fingerprint,
+                "counts": counts,
+                "groups": groups,
+            }
+            checkpoint.save(self.run.checkpoints, step, tensors, state, keep=self.options.keep)
+        self.fabric.barrier()
+
+    def go(self, done: int, log: RunLog, request: StopRequest) -> None:
+        """Run the steps that are left."""
+        options, steps = self.options, self.pace.steps
+        batches = self.loader.iterate(done, steps)
+        try:
+            for step, batch in enumerate(batches, start=done):
+                stop = self._advance(batch, step, request)
+                count = step + 1
+                if count % options.log_every == 0 or count == steps:
+                    self._report(count, log)
+                if options.sheet_every and (count % options.sheet_every == 0 or count == steps):
+                    self._show(batch, count, log)
+                if count % options.checkpoint_every == 0 or count == steps or stop:
+                    self.save(count)
+                if stop:
+                    where = (
+                        f"checkpoint of step {count:,} is in {self.run.path}; go on with --resume"
+                    )
+                    raise Interrupted(f"stopped: {where}", request.number or 2)
+        finally:
+            close = getattr(batches, "close", None)
+            if close is not None:
+                close()
+
+    def _advance(self, batch: dict[str, Tensor], step: int, request: StopRequest) -> bool:
+        """Take one optimiser step; return whether the run was asked to stop."""
+        self._seed(step)
+        self.optimizer.zero_grad(set_to_none=True)
+        output = self.step_module(batch, step, self.generator)
+        terms = Terms(output["total"]["total"], output["parts"], output["monitors"])
+        if not self._checked:
+            _check_sum(terms)
+            self._checked = True
+        self.fabric.backward(terms.total)
+        norm = self._gradient_norm()
+        stop = self._agree(terms, norm, step, request)
+        set_learning_rate(self.optimizer, learning_rate(step, self.pace))
+        self.optimizer.step()
+        self.average.update(step)
+        watched = {"total": terms.total, "gradient_norm": norm}
+        self.meter.add(watched | terms.parts | terms.monitors)
+        return stop
+
+    def _seed(self, step: int) -> None:
+        seed = seed_of(self.options.seed, self.run.stage, step, self.fabric.global_rank)
+        self.generator.manual_seed(seed)
+        # Layers such as dropout take no generator: theirs is set too, and put back after the run.
+        torch.default_generator.manual_seed(seed)
+        if self.fabric.device.type == "cuda":
+            torch.cuda.default_generators[self.fabric.device.index].manual_seed(seed)
+
+    def _gradient_norm(self) -> Tensor:
+        parameters = [p for p in self.task.module.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if self.options.clip:
+            torch.nn.utils.clip_grads_with_norm_(parameters, self.options.clip, norm)
+        return norm
+
+    def _agree(self, terms: Terms, norm: Tensor, step: int, request: StopRequest) -> bool:
+        """Stop all processes where one has a number that is not finite, or was asked to stop."""
+        finite = torch.isfinite(terms.total) & torch.isfinite(norm)
+        if self.fabric.world_size == 1:
+            if not bool(finite):
+                raise self._broken(terms, step)
+            return request.number is not None
+        flags = torch.stack(
+            [(~finite).float(), finite.new_tensor(request.number is not None).float()]
+        )
+        bad, stop = cast(Tensor, self.fabric.all_reduce(flags, reduce_op="sum")).tolist()
+        if bad:
+            raise self._broken(terms, step)
+        return bool(stop)
+
+    def _broken(self, terms: Terms, step: int) -> MienError:
+        parts = [name for name, value in terms.parts.items() if not bool(torch.isfinite(value))]
+        learned = self.task.module.named_parameters()
+        grads = [n for n, p in learned if p.grad is not None and not bool(p.grad.isfinite().all())]
+        if parts:
+            what = f"loss term {', '.join(parts)} is"
+        elif not bool(torch.isfinite(terms.total)):
+            what = "the total loss is"
+        else:
+            what = f"the gradient of {grads[0] if grads else 'another process'} is"
+        return MienError(
+            f"{self.run.stage} step {step + 1:,}: {what} not finite; the last good checkpoint is "
+            f"kept in {self.run.checkpoints}; try a lower {self.run.stage}.learning_rate"
+        )
+
+    def _report(self, count: int, log: RunLog) -> None:
+        means = self.meter.means()
+        if self.fabric.world_size > 1:
+            packed = torch.tensor(list(means.values()), device=self.fabric.device)
+            shared = cast(Tensor, self.fabric.all_reduce(packed, reduce_op="mean"))
+            means = dict(zip(means, shared.tolist(), strict=True))
+        means["learning_rate"] = learning_rate(count - 1, self.pace)
+        log.metrics(count, means, batch_size=self.pace.batch_size, steps=self.pace.steps)
+        for warning in self.task.warnings(means):
+            log.say(f"warning: {self.run.stage} step {count:,}: {warning}")
+
+    @torch.no_grad()
+    def _show(self, batch: dict[str, Tensor], count: int, log: RunLog) -> None:
+        if self.fabric.global_rank == 0:
+            with self.fabric.autocast():
+                picture = self.task.picture(batch, count)
+            if picture is not None:
+                log.picture(count, picture)
+
+
+def _check_sum(terms: Terms) -> None:
+    """What is logged must be what is optimised."""
+    parts = torch.stack([part.detach().float() for part in terms.parts.values()]).sum()
+    total = terms.total.detach().float()
+    if bool(torch.isfinite(total) & ((parts - total).abs() > 1e-3 * total.abs() + 1e-6)):
+        raise ValueError(f"the parts of the loss sum to {float(parts)}, not to {float(total)}")

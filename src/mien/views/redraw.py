@@ -1,0 +1,112 @@
+"""A face drawn anew: turned, relit, with another expression, its hidden side filled in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mien.geometry.camera import unproject
+from mien.geometry.surface import surface_normals
+from mien.latentface.scene import draw, view
+from mien.model import Model
+from mien.render.sample import sample
+from mien.types import Factors, Light, Pose, Rendering
+from mien.views.symmetry import restore_hidden, visibility
+
+__all__ = ["Edit", "light_from", "redraw"]
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What to change of a face before it is drawn; what is None stays as it was."""
+
+    pose: Pose | None = None
+    """One row, or one a face."""
+    light: Light | None = None
+    """Camera frame. One row, or one a face."""
+    neutral: bool = False
+    """Show the person at rest."""
+    expression: Factors | None = None
+    """Whose expression to put on. One row, or one a face."""
+
+    def apply(self, factors: Factors) -> Factors:
+        """Return the changed factors."""
+        if self.neutral:
+            factors = factors.neutral()
+        if self.expression is not None:
+            factors = factors.with_expression(self.expression.to(factors.neutral_texture.device))
+        if self.pose is not None:
+            factors = factors.with_pose(_spread_pose(self.pose, factors))
+        if self.light is not None:
+            factors = factors.with_light(_spread_light(self.light, factors))
+        return factors
+
+
+@torch.no_grad()
+def redraw(model: Model, factors: Factors, edit: Edit, *, size: int | None = None) -> Rendering:
+    """Draw the faces with the changes; the side that their own pose hid comes from symmetry.
+
+    Args:
+        model: whose codes the factors are.
+        factors: the faces as they were seen.
+        edit: what to change.
+        size: side of the drawn pictures, pixels; the model's own where not given. The canonical
+            maps are enlarged before they are drawn, so outlines stay sharp.
+    """
+    factors = factors.to(model.device)
+    changed = edit.apply(factors)
+    canonical = model.network.canonical(changed)
+    fov = model.config.fov_deg
+    seen = visibility(canonical.depth, factors.pose, fov)
+    albedo = _enlarged(restore_hidden(canonical.albedo, seen), size).clamp(0, 1)
+    depth = _enlarged(canonical.depth, size)
+    pose = changed.pose
+    looked_at = view(depth, pose, fov)
+    image = draw(albedo, depth, looked_at, pose.rotation, changed.light, fov)
+    normals = surface_normals(unproject(depth, fov))
+    turned = sample(torch.einsum("bij,bjhw->bihw", pose.rotation, normals), looked_at.uv)
+    return Rendering(
+        image=image.clamp(0, 1),
+        mask=looked_at.mask,
+        depth=looked_at.depth,
+        normals=F.normalize(turned, dim=1, eps=1e-12) * looked_at.mask,
+        canonical_albedo=albedo,
+        canonical_depth=depth,
+        canonical_normals=normals,
+    )
+
+
+def light_from(direction: tuple[float, float, float], own: Light) -> Light:
+    """Return a plain light from a direction, about as bright as the faces' own light.
+
+    Args:
+        direction: towards the light, camera frame (x right, y down, z away); any length but 0.
+        own: one row a face.
+    """
+    towards = torch.tensor([direction], dtype=torch.float32, device=own.direction.device)
+    brightness = own.ambient + own.diffuse
+    unit = F.normalize(towards, dim=1).expand(len(own), 3)
+    return Light(0.4 * brightness, 0.7 * brightness, unit)
+
+
+def _enlarged(canonical: Tensor, size: int | None) -> Tensor:
+    """Bring a canonical map to another size; its corners stay where they are."""
+    if size is None or size == canonical.shape[-1]:
+        return canonical
+    return F.interpolate(canonical, (size, size), mode="bicubic", align_corners=True)
+
+
+def _spread_pose(pose: Pose, factors: Factors) -> Pose:
+    """Let one row serve all, on the factors' device."""
+    pose, rows = pose.to(factors.pose.rotation.device), len(factors)
+    return Pose(pose.rotation.expand(rows, 3, 3), pose.translation.expand(rows, 3))
+
+
+def _spread_light(light: Light, factors: Factors) -> Light:
+    """Let one row serve all, on the factors' device."""
+    light, rows = light.to(factors.pose.rotation.device), len(factors)
+    direction = light.direction.expand(rows, 3)
+    return Light(light.ambient.expand(rows), light.diffuse.expand(rows), direction)

@@ -1,0 +1,89 @@
+"""Contact sheets: rows are faces, columns are ways to look at them, captions on top."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["Column", "contact_sheet"]
+
+_GAP, _MARGIN, _LINE = 4, 12, 15
+_PAPER, _INK, _FAINT = (255, 255, 255), (20, 20, 20), (110, 110, 110)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One way to look at every face of a sheet."""
+
+    caption: str
+    """Broken into lines to fit over the pictures."""
+    pictures: Tensor
+    """RGB or grey in [0, 1], one a row of the sheet. [B, 3 or 1, h, w]."""
+
+
+def contact_sheet(
+    columns: Sequence[Column],
+    *,
+    title: str = "",
+    subtitle: str = "",
+    rows: Sequence[str] = (),
+    cell: int = 112,
+) -> NDArray[np.uint8]:
+    """Lay pictures out on white paper.
+
+    Args:
+        columns: all with the same number of pictures, at least one.
+        title: heading of the sheet.
+        subtitle: a second, fainter line under it.
+        rows: a caption for each row, printed under its first picture; none where empty.
+        cell: side of a picture on the sheet, pixels.
+
+    Returns:
+        RGB uint8. [H, W, 3].
+    """
+    heading, small = ImageFont.load_default(18), ImageFont.load_default(11)
+    captions = [_broken(column.caption, cell, small) for column in columns]
+    count = len(columns[0].pictures)
+    top = _MARGIN + (26 if title else 0) + (_LINE + 4 if subtitle else 0)
+    first = top + _LINE * max(len(lines) for lines in captions) + _GAP
+    pitch = cell + _GAP + (_LINE if rows else 0)
+    size = (2 * _MARGIN + len(columns) * (cell + _GAP) - _GAP, first + count * pitch + _MARGIN)
+    paper = Image.new("RGB", size, _PAPER)
+    ink = ImageDraw.Draw(paper)
+    ink.text((_MARGIN, _MARGIN - 4), title, fill=_INK, font=heading)
+    ink.text((_MARGIN, _MARGIN + (24 if title else 0)), subtitle, fill=_FAINT, font=small)
+    for i, (column, lines) in enumerate(zip(columns, captions, strict=True)):
+        left = _MARGIN + i * (cell + _GAP)
+        for j, line in enumerate(reversed(lines)):
+            ink.text((left, first - _GAP - _LINE * (j + 1)), line, fill=_INK, font=small)
+        for j, picture in enumerate(_cells(column.pictures, cell)):
+            paper.paste(Image.fromarray(picture), (left, first + j * pitch))
+    for j, text in enumerate(rows):
+        ink.text((_MARGIN, first + j * pitch + cell), text, fill=_FAINT, font=small)
+    return np.asarray(paper)
+
+
+def _cells(pictures: Tensor, cell: int) -> NDArray[np.uint8]:
+    """Enlarge pictures to cells. [B, C, h, w] -> uint8 [B, cell, cell, 3]."""
+    pictures = pictures.detach().cpu().float().expand(-1, 3, -1, -1)
+    size = (cell, cell)
+    pictures = F.interpolate(pictures, size, mode="bicubic", align_corners=False, antialias=True)
+    return (pictures.clamp(0, 1) * 255).round().byte().movedim(1, -1).numpy()
+
+
+def _broken(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> list[str]:
+    """Break a caption at its spaces so that each line fits."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and font.getlength(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines or [""]

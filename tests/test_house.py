@@ -1,0 +1,176 @@
+"""The rules of the house that no linter knows."""
+
+import ast
+import importlib
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mien.cli.main import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted((ROOT / "src" / "mien").rglob("*.py"))
+FILES = sorted([*SOURCES, *(ROOT / "tests").rglob("*.py")])
+HEAVY = ("torch", "pandas", "cv2", "av", "numba", "pyarrow", "sklearn", "lightning_fabric")
+
+
+def name_of(path):
+    return str(path.relative_to(ROOT))
+
+
+def functions(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def test_there_is_something_to_look_at():
+    assert len(SOURCES) > 20
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_files_are_short(path):
+    assert len(path.read_text().splitlines()) < 400
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_functions_are_short(path):
+    for node in functions(ast.parse(path.read_text())):
+        # A command's options are its documentation, so cli functions are counted by their body.
+        start = node.body[0].lineno if "cli" in path.parts else node.lineno
+        assert (node.end_lineno or 0) - start < 60, f"{path.name}: {node.name}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_every_module_says_what_it_offers(path):
+    tree = ast.parse(path.read_text())
+    assert ast.get_docstring(tree), "a module starts with what it is for"
+    names = [
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__"
+    ]
+    if path.name == "__init__.py" and path.parent.name != "mien":
+        assert not names
+        assert len(tree.body) == 1, "an inner folder's __init__ holds a docstring only"
+        return
+    assert len(names) == 1
+    defined = {getattr(node, "name", None) for node in tree.body}
+    defined |= {
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name)
+    }
+    assert len(set(names[0])) == len(names[0])
+    if path.parent.name != "mien" or path.name != "__init__.py":
+        assert set(names[0]) <= defined, set(names[0]) - defined
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_no_file_is_a_drawer(path):
+    assert path.stem not in ("utils", "misc", "common", "helpers")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_nothing_is_left_to_do(path):
+    assert not re.search(r"\b(TODO|FIXME|XXX)\b", path.read_text())
+
+
+@pytest.mark.parametrize("module", ["mien", "mien.cli.main"])
+def test_importing_loads_nothing_heavy(module):
+    code = f"import sys, {module}; print([m for m in {HEAVY!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+def rows(text):
+    """Cells of the Markdown tables whose header starts with `equation`."""
+    inside = False
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        if not line.startswith("|"):
+            inside = False
+        elif cells[0].lower() == "equation":
+            inside = True
+        elif inside and not set(cells[0]) <= set("-: "):
+            yield cells
+
+
+def test_every_equation_has_its_function():
+    found = list(rows((ROOT / "docs" / "equations.md").read_text()))
+    assert found
+    for cells in found:
+        for name in re.findall(r"`([\w.]+\.[\w.]+)`", cells[1]):
+            module, *attributes = split(name)
+            thing = importlib.import_module(module)
+            for attribute in attributes:
+                thing = getattr(thing, attribute)
+        assert re.search(r"`[\w.]+\.[\w.]+`", cells[1]), cells
+
+
+def split(name):
+    """`render.shade.shade` -> (`mien.render.shade`, `shade`); `mien.` may be left out."""
+    words = name.removeprefix("mien.").split(".")
+    for end in range(len(words), 0, -1):
+        module = ROOT.joinpath("src", "mien", *words[:end])
+        if module.with_suffix(".py").exists():
+            return ["mien." + ".".join(words[:end]), *words[end:]]
+    raise AssertionError(f"no module for {name}")
+
+
+def commands(text):
+    """Every `mien ...` line of the fenced blocks, continued lines joined."""
+    for block in re.findall(r"```(?:sh|bash|console)\n(.*?)```", text, re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            if line.strip().startswith("mien "):
+                yield shlex.split(line.strip(), comments=True)
+
+
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+
+
+def test_the_readme_shows_commands():
+    assert len(list(commands((ROOT / "README.md").read_text()))) >= 5
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_documented_commands_and_options_exist(path, capsys):
+    from mien.cli.main import run
+
+    for words in commands(path.read_text()):
+        if words[1].startswith("-"):
+            assert run(words[1:]) == 0
+            continue
+        assert words[1] in COMMANDS, words
+        assert run([words[1], *sub_command(words), "--help"]) == 0
+        text = capsys.readouterr().out
+        for option in (word.split("=")[0] for word in words[2:] if word.startswith("--")):
+            assert re.search(rf"{re.escape(option)}\b", text), f"{words[1]} has no {option}"
+
+
+def sub_command(words):
+    """`mien pretrain latentface ...`: the help that lists the options is one level down."""
+    module = importlib.import_module(f"mien.cli.{words[1]}")
+    return words[2:3] if hasattr(module, "app") and len(words) > 2 else []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_links_between_documents_lead_somewhere(path):
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text()):
+        assert (path.parent / target).exists(), target
+
+
+def test_the_version_is_said_once_and_the_same():
+    import tomllib
+
+    import mien
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == mien.__version__
+    assert f"## {mien.__version__}" in (ROOT / "CHANGELOG.md").read_text()

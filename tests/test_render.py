@@ -1,0 +1,198 @@
+import json
+import shutil
+import struct
+
+import numpy as np
+import pytest
+
+from mien.cli.main import run
+from mien.media.image import read, write_png
+from mien.media.video import read_frames, write_mp4
+from mien.views.portrait import read_clip, read_film
+
+
+def picture(seed, side=48):
+    """Soft colours that no detector takes for a face. uint8 [side, side, 3]."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(40, 215, (6, 6, 3))
+    return np.kron(coarse, np.ones((side // 6, side // 6, 1))).astype(np.uint8)
+
+
+@pytest.fixture
+def photo(tmp_path):
+    write_png(tmp_path / "photo.png", picture(0))
+    return str(tmp_path / "photo.png")
+
+
+@pytest.fixture
+def film(tmp_path):
+    write_mp4(tmp_path / "film.mp4", [picture(i) for i in range(4)], fps=10)
+    return str(tmp_path / "film.mp4")
+
+
+@pytest.fixture
+def draw(tiny_folder, capsys):
+    """Run `mien render` with the tiny model on face crops; returns exit code and stderr."""
+
+    def go(*words):
+        options = ["--weights", str(tiny_folder), "--detector", "none", "--size", "48"]
+        code = run(["render", *words, *options])
+        return code, capsys.readouterr().err
+
+    return go
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("--frontal",),
+        ("--yaw", "30", "--pitch=-10"),
+        ("--light=-1,0,-1",),
+        ("--neutral", "--frontal"),
+        ("--depth",),
+        ("--normals",),
+    ],
+    ids=" ".join,
+)
+def test_a_picture_is_drawn(options, photo, draw, tmp_path):
+    out = tmp_path / "out.png"
+    assert draw(photo, "--out", str(out), *options) == (0, "")
+    drawn = read(out)
+    assert drawn.shape == (48, 48, 3)
+    assert drawn.std() > 1
+
+
+def test_turning_to_the_left_and_right_differ(photo, draw, tmp_path):
+    for name, yaw in (("left", "40"), ("right", "-40")):
+        assert draw(photo, "--out", str(tmp_path / f"{name}.png"), "--yaw", yaw)[0] == 0
+    assert not np.array_equal(read(tmp_path / "left.png"), read(tmp_path / "right.png"))
+
+
+def test_two_maps_stand_side_by_side(photo, draw, tmp_path):
+    out = tmp_path / "out.png"
+    assert draw(photo, "--out", str(out), "--depth", "--normals")[0] == 0
+    assert read(out).shape == (48, 96, 3)
+
+
+def test_anothers_expression_changes_the_picture(photo, draw, tmp_path):
+    write_png(tmp_path / "other.png", picture(5))
+    plain, swapped = tmp_path / "plain.png", tmp_path / "swapped.png"
+    assert draw(photo, "--out", str(plain))[0] == 0
+    words = (photo, "--out", str(swapped), "--expression-from", str(tmp_path / "other.png"))
+    assert draw(*words)[0] == 0
+    assert not np.array_equal(read(plain), read(swapped))
+
+
+@pytest.mark.parametrize("name", ["head.glb", "head.obj"])
+def test_a_mesh_can_be_all_that_is_asked_for(name, photo, draw, tmp_path):
+    assert draw(photo, "--mesh", str(tmp_path / name)) == (0, "")
+    data = (tmp_path / name).read_bytes()
+    if name.endswith("glb"):
+        (length,) = struct.unpack("<I", data[12:16])
+        assert json.loads(data[20 : 20 + length])["accessors"][0]["count"] == 32 * 32
+    else:
+        assert data.count(b"\nf ") == 2 * 31 * 31
+        assert (tmp_path / "head.png").exists()
+
+
+def test_a_turntable_is_a_film(photo, draw, tmp_path, monkeypatch):
+    monkeypatch.setattr("mien.cli.render._FRAMES", 6)
+    out = tmp_path / "turn.mp4"
+    assert draw(photo, "--out", str(out), "--turntable") == (0, "")
+    frames = [frame.pixels for frame in read_frames(out) if frame.pixels is not None]
+    assert len(frames) == 6
+    assert not np.array_equal(frames[1], frames[5])
+
+
+def test_a_film_is_drawn_frame_by_frame(film, draw, tmp_path):
+    out = tmp_path / "again.mp4"
+    assert draw(film, "--out", str(out), "--frontal") == (0, "")
+    assert len(list(read_frames(out))) == 4
+    assert draw(film, "--out", str(tmp_path / "first.png"))[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        ((), "nothing to write"),
+        (("--out", "x.jpg"), "--out is a .png or a .mp4"),
+        (("--out", "x.png", "--turntable"), "name --out something.mp4"),
+        (("--out", "x.png", "--frontal", "--yaw", "3"), "give one of"),
+        (("--out", "x.png", "--neutral", "--expression-from", "y.png"), "not both"),
+        (("--out", "x.png", "--light", "1,2"), "three numbers"),
+        (("--out", "x.png", "--light", "0,0,0"), "points nowhere"),
+        (("--out", "x.png", "--light", "nan,0,0"), "points nowhere"),
+        (("--out", "x.mp4"), "is no video"),
+        (("--mesh", "x.stl"), "name it .obj or .glb"),
+        (("--out", "x.png", "--device", "cuda:99"), "cuda:99"),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_line(words, part, photo, draw, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, err = draw(photo, *words)
+    assert code == 2
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert part in err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["photo.png"]
+
+
+def test_files_are_replaced_only_when_told(photo, draw, tmp_path):
+    out = tmp_path / "out.png"
+    out.write_bytes(b"mine")
+    code, err = draw(photo, "--out", str(out))
+    assert code == 2
+    assert "exists" in err
+    assert out.read_bytes() == b"mine"
+    assert draw(photo, "--out", str(out), "--overwrite")[0] == 0
+    assert read(out).shape == (48, 48, 3)
+
+
+@pytest.mark.parametrize("name", ["photo.png", "film.mp4"])
+def test_no_face_is_one_line(name, photo, film, tiny_folder, tmp_path, capsys):
+    out = tmp_path / "out.png"
+    words = [str(tmp_path / name), "--out", str(out), "--weights", str(tiny_folder)]
+    assert run(["render", *words, "--detector", "haar"]) == 2
+    err = capsys.readouterr().err
+    assert "no face found in" in err
+    assert err.count("\n") == 1
+    assert not out.exists()
+
+
+def test_files_that_cannot_be_read_are_one_line(draw, tmp_path):
+    (tmp_path / "text.jpg").write_text("not a picture")
+    for name in ("text.jpg", "absent.png"):
+        code, err = draw(str(tmp_path / name), "--out", str(tmp_path / "out.png"))
+        assert code == 2
+        assert name in err
+        assert err.count("\n") == 1
+
+
+def test_frames_without_a_face_show_the_one_before(film, monkeypatch):
+    import mien.views.portrait as portrait
+
+    real, calls = portrait.find_faces, []
+
+    def sometimes(pixels, detector):
+        calls.append(0)
+        return [] if len(calls) in (1, 3) else real(pixels, detector)
+
+    monkeypatch.setattr(portrait, "find_faces", sometimes)
+    crops = list(read_film(film, detector="none", size=16))
+    assert len(crops) == 3
+    assert crops[0] is crops[1]
+    assert crops[2] is not crops[1]
+
+
+def test_a_clip_is_a_video_or_a_folder_of_frames(film, tmp_path):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for i in range(3):
+        write_png(folder / f"{i}.png", picture(i))
+    assert read_clip(folder, detector="none", size=16).shape == (3, 3, 16, 16)
+    assert read_clip(film, detector="none", size=16).shape == (4, 3, 16, 16)
+    shutil.rmtree(folder)
+    folder.mkdir()
+    with pytest.raises(Exception, match="no face found in the clip"):
+        read_clip(folder, detector="none", size=16)

@@ -1,0 +1,196 @@
+"""Stage 1: image formation, losses, and that eight pictures can be learned by heart."""
+
+import math
+
+import pytest
+import torch
+
+from mien.geometry.rotation import angles_to_rotation
+from mien.latentface.autoencoder import Autoencoder
+from mien.latentface.config import ModelConfig
+from mien.latentface.reconstruction import confidence_error, reconstruction_error
+from mien.latentface.scene import draw, view
+from mien.latentface.stage1 import Stage1Weights, partners, stage1_loss
+from mien.latentface.structure import gradient_error, orientation_error, oriented_gradients
+from mien.types import Light, Pose
+
+FOV = 10.0
+
+
+def frontal(batch: int = 1) -> Pose:
+    return Pose(torch.eye(3).expand(batch, 3, 3), torch.zeros(batch, 3))
+
+
+def even_light(batch: int = 1) -> Light:
+    direction = torch.tensor([[0.0, 0.0, -1.0]]).expand(batch, 3)
+    return Light(torch.ones(batch), torch.zeros(batch), direction)
+
+
+def smooth_face(size: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(1, 3, 8, 8, generator=generator)
+    albedo = torch.nn.functional.interpolate(coarse, size=(size, size), mode="bilinear", align_corners=True)
+    line = torch.linspace(-1, 1, size)
+    depth = 1 + 0.04 * (line[:, None] ** 2 + line[None] ** 2)
+    return albedo, depth[None, None]
+
+
+def turned(yaw: float) -> Pose:
+    rotation = angles_to_rotation(torch.tensor([yaw]), torch.tensor([0.0]), torch.tensor([0.0]))
+    return Pose(rotation, torch.zeros(1, 3))
+
+
+def test_the_frontal_view_is_the_canonical_face() -> None:
+    albedo, depth = smooth_face()
+    seen = view(depth, frontal(), FOV)
+    picture = draw(albedo, depth, seen, frontal().rotation, even_light(), FOV)
+    inner = (..., slice(1, -1), slice(1, -1))
+    torch.testing.assert_close(picture[inner], albedo[inner], atol=2e-3, rtol=0)
+    torch.testing.assert_close(seen.depth[inner], depth[inner], atol=1e-4, rtol=0)
+
+
+def test_a_mirrored_face_turned_the_other_way_is_the_mirrored_picture() -> None:
+    albedo, depth = smooth_face()
+
+    def picture(flip: bool, yaw: float) -> torch.Tensor:
+        a, d = (albedo.flip(-1), depth.flip(-1)) if flip else (albedo, depth)
+        pose = turned(yaw)
+        return draw(a, d, view(d, pose, FOV), pose.rotation, even_light(), FOV)
+
+    torch.testing.assert_close(picture(True, -0.3), picture(False, 0.3).flip(-1), atol=2e-3, rtol=0)
+
+
+def test_light_from_the_right_brightens_the_right() -> None:
+    albedo, depth = smooth_face()
+    direction = torch.nn.functional.normalize(torch.tensor([[1.0, 0.0, -1.0]]), dim=1)
+    light = Light(torch.tensor([0.2]), torch.tensor([0.8]), direction)
+    picture = draw(torch.full_like(albedo, 0.5), depth, view(depth, frontal(), FOV), frontal().rotation, light, FOV)
+    assert picture[..., 20:28].mean() > picture[..., 4:12].mean() + 0.05
+
+
+def test_gradients_reach_depth_and_pose_and_agree_with_finite_differences() -> None:
+    albedo, depth = smooth_face(16)
+    albedo, depth = albedo.double(), depth.double()
+    target = torch.zeros(1, 3, 16, 16, dtype=torch.float64)
+
+    def loss(scale: torch.Tensor, yaw: torch.Tensor) -> torch.Tensor:
+        curved = 1 + (depth - 1) * scale
+        rotation = angles_to_rotation(yaw[None], 0 * yaw[None], 0 * yaw[None])
+        pose = Pose(rotation, torch.zeros(1, 3, dtype=torch.float64))
+        light = Light(*(x.double() for x in (torch.tensor([0.4]), torch.tensor([0.6]), torch.tensor([[0.0, 0.0, -1.0]]))))
+        picture = draw(albedo, curved, view(curved, pose, FOV), rotation, light, FOV)
+        inner = picture[..., 4:12, 4:12] - target[..., 4:12, 4:12]
+        return inner.square().mean()
+
+    scale = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
+    yaw = torch.tensor(0.07, dtype=torch.float64, requires_grad=True)
+    for value, gradient in zip((scale, yaw), torch.autograd.grad(loss(scale, yaw), (scale, yaw)), strict=True):
+        step = 1e-6
+        with torch.no_grad():
+            ahead, behind = (
+                loss(*(v + s * step if v is value else v for v in (scale, yaw))) for s in (1, -1)
+            )
+        assert gradient.item() == pytest.approx(float(ahead - behind) / (2 * step), rel=1e-3, abs=1e-8)
+
+
+def test_confidence_error_is_the_laplace_likelihood() -> None:
+    prediction, target = torch.full((1, 3, 2, 2), 0.5), torch.full((1, 3, 2, 2), 0.3)
+    sigma = 0.1
+    expected = math.sqrt(2) * 0.2 / sigma + math.log(sigma * math.sqrt(2))
+    log_scale = torch.full((1, 1, 2, 2), math.log(sigma))
+    found = confidence_error(prediction, target, log_scale, torch.ones(1, 1, 2, 2))
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_masked_pixels_do_not_count() -> None:
+    generator = torch.Generator().manual_seed(0)
+    target = torch.rand(1, 3, 16, 16, generator=generator)
+    mask = torch.zeros(1, 1, 16, 16)
+    mask[..., 4:12, 4:12] = 1
+    prediction = torch.where(mask > 0, target, torch.zeros_like(target))
+    error = reconstruction_error(prediction, target, torch.full((1, 1, 4, 4), -2.3), mask)
+    assert error.absolute.item() == 0
+    assert error.orientation.item() == pytest.approx(0, abs=1e-6)
+    empty = reconstruction_error(prediction, target, torch.full((1, 1, 4, 4), -2.3), mask * 0)
+    assert empty.photometric.item() == 0
+    assert empty.absolute.item() == 0
+
+
+def test_structure_terms_vanish_only_for_the_same_picture() -> None:
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(2, 3, 16, 16, generator=generator)
+    other = torch.rand(2, 3, 16, 16, generator=generator)
+    mask = torch.ones(2, 1, 16, 16)
+    for term in (gradient_error, orientation_error):
+        assert term(image, image, mask).abs().max().item() < 1e-6
+        assert term(other, image, mask).min().item() > 0.01
+
+
+def test_oriented_gradients_do_not_depend_on_contrast() -> None:
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(1, 3, 16, 16, generator=generator)
+    torch.testing.assert_close(oriented_gradients(image), oriented_gradients(0.7 * image), atol=0.05, rtol=0.1)
+
+
+def test_partners_are_other_frames_of_the_same_clip() -> None:
+    rows, others = partners(torch.tensor([5, 5, 7, 7, 7, -1, 9]))
+    assert rows.tolist() == [0, 1, 2, 3, 4]
+    assert others.tolist() == [1, 0, 3, 4, 2]
+
+
+def test_the_total_is_the_sum_of_its_parts() -> None:
+    model = Autoencoder(ModelConfig(image_size=32, width=16, feature_dim=64, texture_dim=32, shape_dim=32))
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(4, 3, 32, 32, generator=generator)
+    clip = torch.tensor([0, 0, -1, -1])
+    loss = stage1_loss(model, images, images, clip, Stage1Weights())
+    torch.testing.assert_close(loss.total, torch.stack(list(loss.parts.values())).sum())
+    assert {"straight/photometric", "cross/photometric", "spread"} <= loss.parts.keys()
+
+
+@pytest.mark.parametrize("size", [64, 128])
+@pytest.mark.parametrize("networks", ["small", "paper"])
+def test_sizes(size: int, networks: str) -> None:
+    config = ModelConfig(networks=networks, image_size=size, width=16, feature_dim=64, texture_dim=32, shape_dim=32)
+    model = Autoencoder(config)
+    images = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        encoded = model.encode(images)
+        canonical = model.canonical(encoded.texture, encoded.shape)
+    assert encoded.texture.shape == encoded.shape.shape == (2, 32)
+    assert canonical.albedo.shape == (2, 3, size, size)
+    assert canonical.depth.shape == (2, 1, size, size)
+    assert (canonical.depth - 1).abs().max() <= config.depth_range
+    with torch.no_grad():
+        one = model.encode(images[:1])
+    torch.testing.assert_close(one.texture, encoded.texture[:1], atol=1e-5, rtol=1e-4)
+
+
+def test_paper_networks_have_the_papers_sizes() -> None:
+    model = Autoencoder(ModelConfig(networks="paper"))
+
+    def millions(*parts: torch.nn.Module) -> float:
+        return sum(p.numel() for part in parts for p in part.parameters()) / 1e6
+
+    assert millions(model.encode_texture) == pytest.approx(4.85, rel=0.02)
+    assert millions(model.encode_texture, model.decode_albedo) == pytest.approx(12.98, rel=0.02)
+
+
+def test_eight_pictures_are_learned_by_heart() -> None:
+    with torch.random.fork_rng():
+        torch.default_generator.manual_seed(0)
+        model = Autoencoder(ModelConfig(image_size=32, width=16, feature_dim=64, texture_dim=32, shape_dim=32))
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(8, 3, 6, 6, generator=generator)
+    images = torch.nn.functional.interpolate(coarse, size=(32, 32), mode="bilinear", align_corners=True)
+    clip = torch.full((8,), -1)
+    weights = Stage1Weights(mirrored=0.0)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    errors = []
+    for _ in range(150):
+        loss = stage1_loss(model, images, images, clip, weights)
+        optimizer.zero_grad()
+        loss.total.backward()
+        optimizer.step()
+        errors.append(loss.monitors["absolute_error"].item())
+    assert errors[-1] < 0.25 * errors[0]

@@ -1,0 +1,224 @@
+import json
+import math
+import struct
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mien.errors import MienError
+from mien.geometry.camera import unproject
+from mien.geometry.rotation import rotation_to_angles
+from mien.types import Light
+from mien.views.colours import BACKGROUND, depth_grey, normal_colours, on_background, shaded
+from mien.views.mesh_export import face_mesh, glb_bytes, write_mesh
+from mien.views.redraw import Edit, redraw
+from mien.views.sheet import Column, contact_sheet
+from mien.views.symmetry import restore_hidden, visibility
+from mien.views.turntable import frontal_pose, turned_pose, turntable_poses
+
+FOV = 10.0
+
+
+def bump(size=32, height=0.05):
+    """A round bump towards the camera. [1, 1, size, size]."""
+    line = torch.linspace(-1, 1, size)
+    radius2 = line[:, None] ** 2 + line[None] ** 2
+    return (1 - height * (1 - radius2).clamp_min(0).sqrt())[None, None]
+
+
+def test_a_background_shows_only_around_the_face():
+    mask = torch.tensor([[[[1.0, 0.0]]]])
+    picture = on_background(torch.zeros(1, 3, 1, 2), mask)
+    assert picture[0, :, 0].tolist() == [[0, pytest.approx(BACKGROUND)]] * 3
+
+
+def test_near_is_white_and_far_is_black():
+    depth = torch.tensor([[[[1.0, 2.0, 3.0, 99.0]]]])
+    mask = torch.tensor([[[[1.0, 1.0, 1.0, 0.0]]]])
+    assert depth_grey(depth, mask)[0, 0, 0].tolist() == pytest.approx([1, 0.5, 0, BACKGROUND])
+    assert depth_grey(torch.ones(1, 1, 2, 2)).isfinite().all()
+    assert depth_grey(torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)).isfinite().all()
+
+
+def test_a_normal_towards_the_camera_is_blue():
+    towards = torch.tensor([0.0, 0.0, -1.0])[None, :, None, None]
+    assert normal_colours(towards).flatten().tolist() == [0.5, 0.5, 1.0]
+    up = torch.tensor([0.0, -1.0, 0.0])[None, :, None, None]
+    assert normal_colours(up).flatten().tolist() == [0.5, 1.0, 0.5]
+
+
+def test_a_cast_is_bright_where_it_faces_the_light():
+    normals = torch.tensor([[0.0, 0.0, -1.0], [1.0, 0.0, 0.0]]).T[None, :, None]
+    light = Light(torch.tensor([0.1]), torch.tensor([0.5]), torch.tensor([[0.0, 0.0, -1.0]]))
+    assert shaded(normals, light)[0, 0, 0].tolist() == pytest.approx([0.6, 0.1])
+    assert shaded(normals)[0, 0, 0, 0] > shaded(normals)[0, 0, 0, 1]
+
+
+def test_a_turntable_goes_to_both_sides_and_comes_back():
+    poses = turntable_poses(8, yaw=0.7, pitch=0.2)
+    yaw, pitch, roll = rotation_to_angles(poses.rotation)
+    assert yaw.max().item() == pytest.approx(0.7)
+    assert yaw.min().item() == pytest.approx(-0.7)
+    assert yaw[0].item() == pytest.approx(0)
+    assert pitch.abs().max().item() <= 0.2 + 1e-6
+    assert roll.abs().max().item() < 1e-6
+    assert torch.equal(frontal_pose(2).rotation, torch.eye(3).expand(2, 3, 3))
+
+
+def test_a_frontal_bump_is_seen_whole_and_a_turned_one_is_not():
+    depth = bump()
+    assert visibility(depth, frontal_pose(), FOV)[..., 4:-4, 4:-4].min() > 0.5
+    # Yaw + turns the face towards image-left: its image-right cheek, at the right of the
+    # canonical picture, comes forward; the left one turns away.
+    seen = visibility(depth, turned_pose([0.9], [0.0]), FOV)
+    assert seen[..., 8:24, 17:28].mean() > seen[..., 8:24, 4:15].mean() + 0.2
+    mirrored = visibility(depth, turned_pose([-0.9], [0.0]), FOV)
+    torch.testing.assert_close(seen, mirrored.flip(-1), atol=0.2, rtol=0)
+
+
+def test_a_point_behind_another_is_hidden():
+    # A wall in the middle, seen from the side, hides what is beyond its foot.
+    depth = torch.ones(1, 1, 32, 32)
+    depth[..., 14:18] = 0.94
+    seen = visibility(depth, turned_pose([-0.7], [0.0]), FOV)[0, 0, 16]
+    plain = visibility(torch.ones(1, 1, 32, 32), turned_pose([-0.7], [0.0]), FOV)[0, 0, 16]
+    lost = (plain > 0.9) & (seen < 0.1)
+    assert lost[:14].sum() + lost[18:].sum() >= 6
+    assert (lost[:14].sum() == 0) != (lost[18:].sum() == 0)
+
+
+def test_hidden_points_come_from_their_twins():
+    left = torch.zeros(1, 1, 16, 16)
+    left[..., :8] = 1
+    seen = (left == 0).float()
+    restored = restore_hidden(left * 0.2 + (1 - left) * 0.8, seen)
+    assert restored[..., 3].mean().item() == pytest.approx(0.8)
+    assert restored[..., 13].mean().item() == pytest.approx(0.8)
+    untouched = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(restore_hidden(untouched, torch.ones(1, 1, 16, 16)), untouched)
+
+
+def test_a_redrawn_frontal_face_is_the_models_own(tiny_model, crops):
+    factors = tiny_model.encode(crops)
+    pose = frontal_pose()
+    factors = factors.with_pose(frontal_pose(len(crops)))
+    expected = tiny_model.render(factors, pose=pose).image
+    found = redraw(tiny_model, factors, Edit(pose=pose)).image
+    middle = (..., slice(8, 24), slice(8, 24))
+    assert (found[middle] - expected[middle]).abs().mean() < 0.01
+
+
+def test_edits_change_what_they_name(tiny_model, crops):
+    factors = tiny_model.encode(crops)
+    other = factors[:1]
+    swapped = Edit(expression=other).apply(factors)
+    torch.testing.assert_close(swapped.expression, other.expression.expand(3, -1))
+    assert torch.equal(swapped.identity, factors.identity)
+    assert Edit(neutral=True).apply(factors).expression.abs().max() == 0
+    light = Light(torch.zeros(1), torch.zeros(1), torch.tensor([[0.0, 0.0, -1.0]]))
+    dark = redraw(tiny_model, factors, Edit(light=light))
+    assert dark.image.max() == 0
+    turned = redraw(tiny_model, factors, Edit(pose=turned_pose([0.5], [0.1])))
+    assert turned.image.shape == (3, 3, 32, 32)
+    assert not torch.equal(turned.mask, dark.mask)
+
+
+def test_a_mesh_faces_the_viewer_and_has_its_colours():
+    albedo = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    depth = bump()
+    mesh = face_mesh(albedo, depth, FOV)
+    assert mesh.vertices.shape == (1024, 3)
+    assert mesh.triangles.shape == (2 * 31 * 31, 3)
+    a, b, c = (mesh.vertices[mesh.triangles[:, i]] for i in range(3))
+    outward = np.cross(b - a, c - a)
+    assert (outward[:, 2] > 0).all()
+    assert (mesh.normals[:, 2] > 0).all()
+    # Up in the picture is up in the file; the nose comes out of it.
+    assert mesh.vertices[:32, 1].min() > mesh.vertices[-32:, 1].max()
+    assert mesh.vertices[16 * 32 + 16, 2] > mesh.vertices[0, 2]
+    point = unproject(depth, FOV)[0, 5, 7] - torch.tensor([0, 0, 1])
+    np.testing.assert_allclose(mesh.vertices[5 * 32 + 7], point.numpy() * [1, -1, -1], atol=1e-6)
+    assert mesh.texture[5, 7].tolist() == [round(x * 255) for x in albedo[0, :, 5, 7].tolist()]
+
+
+def test_a_posed_mesh_turns_towards_image_left():
+    mesh = face_mesh(torch.ones(1, 3, 8, 8), torch.ones(1, 1, 8, 8), FOV, turned_pose([0.5], [0]))
+    np.testing.assert_allclose(
+        mesh.normals, np.tile([-math.sin(0.5), 0, math.cos(0.5)], (64, 1)), atol=1e-5
+    )
+
+
+def test_a_glb_can_be_taken_apart_again(tmp_path):
+    mesh = face_mesh(torch.rand(1, 3, 16, 16), bump(16), FOV)
+    path = tmp_path / "face.glb"
+    write_mesh(path, mesh)
+    data = path.read_bytes()
+    assert struct.unpack("<4sII", data[:12]) == (b"glTF", 2, len(data))
+    length, kind = struct.unpack("<I4s", data[12:20])
+    assert (kind, length % 4) == (b"JSON", 0)
+    document = json.loads(data[20 : 20 + length])
+    size, kind = struct.unpack("<I4s", data[20 + length : 28 + length])
+    binary = data[28 + length :]
+    assert kind == b"BIN\0"
+    assert len(binary) == size == document["buffers"][0]["byteLength"]
+
+    def read(index, dtype, columns):
+        view = document["bufferViews"][index]
+        assert view["byteOffset"] % 4 == 0
+        part = binary[view["byteOffset"] :][: view["byteLength"]]
+        return np.frombuffer(part, dtype).reshape(-1, columns) if dtype else part
+
+    np.testing.assert_array_equal(read(0, "<f4", 3), mesh.vertices)
+    np.testing.assert_array_equal(read(3, "<u4", 3), mesh.triangles)
+    assert document["accessors"][0]["min"] == mesh.vertices.min(axis=0).tolist()
+    assert document["accessors"][3]["count"] == mesh.triangles.size
+    (tmp_path / "t.png").write_bytes(read(4, None, 1))
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "t.png")), mesh.texture)
+    assert glb_bytes(mesh) == data
+
+
+def test_an_obj_comes_with_its_material_and_texture(tmp_path):
+    mesh = face_mesh(torch.rand(1, 3, 8, 8), bump(8), FOV)
+    write_mesh(tmp_path / "face.obj", mesh)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["face.mtl", "face.obj", "face.png"]
+    lines = (tmp_path / "face.obj").read_text().splitlines()
+    kinds = [line.split()[0] for line in lines]
+    assert [kinds.count(k) for k in ("v", "vt", "vn", "f")] == [64, 64, 64, 98]
+    assert "mtllib face.mtl" in lines
+    assert "map_Kd face.png" in (tmp_path / "face.mtl").read_text()
+    vertex = [float(x) for x in lines[kinds.index("v")].split()[1:]]
+    np.testing.assert_allclose(vertex[:3], mesh.vertices[0], atol=1e-5)
+    np.testing.assert_allclose(vertex[3:], mesh.texture[0, 0] / 255, atol=1e-3)
+    corner = lines[kinds.index("f")].split()[1]
+    assert corner == "/".join([str(mesh.triangles[0, 0] + 1)] * 3)
+
+
+def test_meshes_are_not_overwritten_and_need_a_known_suffix(tmp_path):
+    mesh = face_mesh(torch.rand(1, 3, 8, 8), bump(8), FOV)
+    (tmp_path / "face.png").write_bytes(b"mine")
+    with pytest.raises(MienError, match=r"face.png is there already"):
+        write_mesh(tmp_path / "face.obj", mesh)
+    assert [p.name for p in tmp_path.iterdir()] == ["face.png"]
+    write_mesh(tmp_path / "face.obj", mesh, overwrite=True)
+    with pytest.raises(MienError, match=r"name it .obj or .glb"):
+        write_mesh(tmp_path / "face.stl", mesh)
+
+
+def test_a_sheet_holds_every_picture_in_its_place():
+    colours = torch.eye(3)[:, :, None, None].expand(3, 3, 8, 8)
+    columns = [
+        Column("a caption that is far too long for one line", colours),
+        Column("grey", torch.full((3, 1, 4, 4), 0.5)),
+    ]
+    sheet = contact_sheet(columns, title="Title", subtitle="more", rows=["x", "y", "z"], cell=64)
+    assert sheet.dtype == np.uint8
+    assert sheet.ndim == 3
+    for picture in ([255, 0, 0], [0, 255, 0], [0, 0, 255], [127, 127, 127]):
+        near = (np.abs(sheet.astype(int) - picture) <= 1).all(axis=2)
+        assert near.sum() >= 60 * 60
+    rows = [np.argwhere((sheet == c).all(axis=2))[0, 0] for c in ([255, 0, 0], [0, 255, 0])]
+    assert rows[0] < rows[1]
+    plain = contact_sheet(columns[1:], cell=64)
+    assert plain.shape[0] < sheet.shape[0]
