@@ -75,7 +75,8 @@ def without_twins(train: pd.DataFrame, train_folder: Path, validation_folder: Pa
 
     known = {pixels(path) for path in sorted(validation_folder.rglob("*.jpg"))}
     kept = [pixels(train_folder / path) not in known for path in train["path"]]
-    print(f"FER-2013: {len(kept) - sum(kept)} training pictures are also in the validation set; left out")
+    twins = len(kept) - sum(kept)
+    print(f"FER-2013: {twins} training pictures are also in the validation set; left out")
     return train[kept]
 
 
@@ -111,7 +112,9 @@ def fer2013(model: Model, train_zip: Path, validation_zip: Path) -> dict[str, ob
 
 def main() -> None:
     """Measure what is given, print it and write it as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--heldout", type=Path)
     parser.add_argument("--fer2013", type=Path, nargs=2, metavar=("TRAIN", "VALIDATION"))
     parser.add_argument("--weights", default=None)

@@ -19,7 +19,7 @@ from mien.latentface.stage1 import Stage1Weights, stage1_loss
 from mien.train.memory import keep_freed_memory
 
 
-def pictures_per_second(batch_size: int, steps: int, device: str, bf16: bool) -> float:
+def pictures_per_second(batch_size: int, steps: int, device: str, *, bf16: bool) -> float:
     """Return the rate of `steps` steps after three to warm up."""
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(batch_size, 3, 64, 64, generator=generator).to(device)
@@ -55,7 +55,9 @@ def main() -> None:
     keep_freed_memory()
     half = pictures_per_second(given.batch_size, given.steps, given.device, bf16=True)
     full = pictures_per_second(given.batch_size, given.steps, given.device, bf16=False)
-    print(f"bfloat16: {half:.0f} pictures/s  float32: {full:.0f} pictures/s  ratio {half / full:.2f}")
+    print(
+        f"bfloat16: {half:.0f} pictures/s  float32: {full:.0f} pictures/s  ratio {half / full:.2f}"
+    )
 
 
 if __name__ == "__main__":

@@ -59,7 +59,9 @@ def test_rotation_is_the_product_of_elementary_ones() -> None:
 
 def test_face_direction_follows_the_gaze_convention() -> None:
     yaw, pitch, roll = random_angles()
-    forward = angles_to_rotation(yaw, pitch, roll) @ torch.tensor([0.0, 0.0, -1.0], dtype=torch.float64)
+    forward = angles_to_rotation(yaw, pitch, roll) @ torch.tensor(
+        [0.0, 0.0, -1.0], dtype=torch.float64
+    )
     torch.testing.assert_close(forward, angles_to_vector(yaw, pitch))
     for found, given in zip(vector_to_angles(forward), (yaw, pitch), strict=True):
         torch.testing.assert_close(found, given)

@@ -11,7 +11,9 @@ from mien.latentface.latentface import LatentFace
 from mien.model import Model, load, prepare, resolve_device
 from mien.types import Factors, Pose
 
-SMALL = ModelConfig(image_size=32, width=16, feature_dim=64, texture_dim=16, shape_dim=16, neutral_width=32)
+SMALL = ModelConfig(
+    image_size=32, width=16, feature_dim=64, texture_dim=16, shape_dim=16, neutral_width=32
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +32,9 @@ def test_batch_of_one_is_row_of_many_and_repeats(model: Model, images: torch.Ten
     together = model.encode(images)
     apart = Factors.cat([model.encode(images[i : i + 1]) for i in range(len(images))])
     for name in ("identity", "expression", "texture_code", "shape_code"):
-        torch.testing.assert_close(getattr(together, name), getattr(apart, name), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            getattr(together, name), getattr(apart, name), atol=1e-5, rtol=1e-4
+        )
     torch.testing.assert_close(together.pose.rotation, apart.pose.rotation)
     torch.testing.assert_close(model.encode(images).identity, together.identity, atol=0, rtol=0)
 
@@ -43,12 +47,18 @@ def test_identity_and_expression_make_the_codes(model: Model, images: torch.Tens
     swapped = factors[:2].with_expression(factors[2:4])
     torch.testing.assert_close(swapped.expression, factors[2:4].expression)
     torch.testing.assert_close(swapped.identity, factors[:2].identity)
-    torch.testing.assert_close(factors.with_expression(factors[:1]).expression[4], factors.expression[0])
+    torch.testing.assert_close(
+        factors.with_expression(factors[:1]).expression[4], factors.expression[0]
+    )
 
 
 def test_uint8_and_float_agree(model: Model) -> None:
-    pixels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(model.encode(pixels).identity, model.encode(pixels.float() / 255).identity)
+    pixels = torch.randint(
+        0, 256, (2, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    torch.testing.assert_close(
+        model.encode(pixels).identity, model.encode(pixels.float() / 255).identity
+    )
 
 
 def test_render_takes_another_pose_and_light(model: Model, images: torch.Tensor) -> None:
@@ -59,7 +69,9 @@ def test_render_takes_another_pose_and_light(model: Model, images: torch.Tensor)
     assert drawn.mask[..., 8:24, 8:24].min() == 1
     inner = (..., slice(4, -4), slice(4, -4))
     torch.testing.assert_close(drawn.depth[inner], drawn.canonical_depth[inner], atol=1e-3, rtol=0)
-    torch.testing.assert_close(drawn.normals[inner], drawn.canonical_normals[inner], atol=0.05, rtol=0)
+    torch.testing.assert_close(
+        drawn.normals[inner], drawn.canonical_normals[inner], atol=0.05, rtol=0
+    )
 
 
 @pytest.mark.parametrize(
@@ -77,7 +89,9 @@ def test_bad_batches_are_refused(bad: torch.Tensor, says: str) -> None:
         prepare(bad, 32)
 
 
-def test_save_and_load_give_the_same_model(model: Model, images: torch.Tensor, tmp_path: Path) -> None:
+def test_save_and_load_give_the_same_model(
+    model: Model, images: torch.Tensor, tmp_path: Path
+) -> None:
     model.save(tmp_path / "weights")
     again = load(tmp_path / "weights")
     assert again.config == SMALL

@@ -31,13 +31,19 @@ def test_neutral_is_learned_and_repeats(kind: str) -> None:
     target = leave_one_out(codes)
     with torch.random.fork_rng():
         torch.default_generator.manual_seed(0)
-        network = NeutralDiffusion(8, 32, 1, 5) if kind == "diffusion" else NeutralRegressor(8, 32, 1)
+        network = (
+            NeutralDiffusion(8, 32, 1, 5) if kind == "diffusion" else NeutralRegressor(8, 32, 1)
+        )
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
     for _ in range(400):
         rows = torch.randint(300, (128,), generator=generator)
         frames = torch.randint(6, (128,), generator=generator)
         error = neutral_error(
-            network, codes[rows, frames], target[rows, frames], weighting="constant", generator=generator
+            network,
+            codes[rows, frames],
+            target[rows, frames],
+            weighting="constant",
+            generator=generator,
         )
         optimizer.zero_grad()
         error.mean().backward()

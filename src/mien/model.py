@@ -21,6 +21,7 @@ from mien.types import Factors, Light, Pose, Rendering
 
 __all__ = ["Model", "load", "resolve_device"]
 
+
 class Model:
     """Trained networks with their configuration; encodes and renders, never trains."""
 
@@ -54,7 +55,9 @@ class Model:
         return self.network(prepared)
 
     @torch.no_grad()
-    def render(self, factors: Factors, *, pose: Pose | None = None, light: Light | None = None) -> Rendering:
+    def render(
+        self, factors: Factors, *, pose: Pose | None = None, light: Light | None = None
+    ) -> Rendering:
         """Draw factors.
 
         Args:
@@ -94,16 +97,22 @@ class Model:
 def prepare(images: Tensor, size: int) -> Tensor:
     """Check a batch of crops and bring it to [0, 1] float32 at `size`. [B, 3, size, size]."""
     if images.ndim != 4 or images.shape[1] != 3:
-        raise MienError(f"images must be [B, 3, H, W], not {list(images.shape)}; stack RGB crops channel first")
+        raise MienError(
+            f"images must be [B, 3, H, W], not {list(images.shape)}; stack RGB crops channel first"
+        )
     if images.dtype == torch.uint8:
         images = images.float() / 255
     elif not images.is_floating_point():
         raise MienError(f"images must be uint8 or float in [0, 1], not {images.dtype}")
-    elif images.numel() and (not images.isfinite().all() or images.min() < -1e-3 or images.max() > 1 + 1e-3):
+    elif images.numel() and (
+        not images.isfinite().all() or images.min() < -1e-3 or images.max() > 1 + 1e-3
+    ):
         raise MienError("float images must lie in [0, 1] and be finite; divide 8-bit values by 255")
     images = images.float()
     if images.shape[-2:] != (size, size):
-        images = F.interpolate(images, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+        images = F.interpolate(
+            images, size=(size, size), mode="bilinear", antialias=True, align_corners=False
+        )
     return images.clamp(0, 1)
 
 
@@ -118,7 +127,9 @@ def resolve_device(name: str) -> torch.device:
     except RuntimeError as error:
         raise MienError(f"--device {name}: no such device; use cpu, cuda, cuda:0 or mps") from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise MienError(f"--device {name}: torch {torch.__version__} finds no CUDA device; use --device cpu")
+        raise MienError(
+            f"--device {name}: torch {torch.__version__} finds no CUDA device; use --device cpu"
+        )
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise MienError(f"--device {name}: only {torch.cuda.device_count()} CUDA devices are there")
     if device.type == "mps" and not torch.backends.mps.is_available():
@@ -143,7 +154,9 @@ def load(where: str | Path | None = None, *, device: str = "cpu") -> Model:
         network = LatentFace(ModelConfig(**config))
         network.load_state_dict(state_dict)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise MienError(f"{source}: the weights do not fit their configuration: {str(error).splitlines()[0]}") from error
+        raise MienError(
+            f"{source}: the weights do not fit their configuration: {str(error).splitlines()[0]}"
+        ) from error
     return Model(network.to(target), weights_id=weights.weights_id(source))
 
 
@@ -154,4 +167,6 @@ def _spread_pose(pose: Pose, rows: int) -> Pose:
 
 def _spread_light(light: Light, rows: int) -> Light:
     """Let one row serve all."""
-    return Light(light.ambient.expand(rows), light.diffuse.expand(rows), light.direction.expand(rows, 3))
+    return Light(
+        light.ambient.expand(rows), light.diffuse.expand(rows), light.direction.expand(rows, 3)
+    )

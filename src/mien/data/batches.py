@@ -79,7 +79,7 @@ class Sampler:
             raise MienError(
                 "this stage needs clips: videos, a folder of `mien synth` or clips:FOLDER"
             )
-        if self.n_stills < 0 or (self.n_stills and not len(self._stills)):
+        if self.n_stills < 0 or (self.n_stills and not (share and len(self._stills))):
             raise MienError(
                 f"a batch of {batch_size} pictures is no whole number of clips of {frames} frames; "
                 "give a batch_size that is a multiple of frames"

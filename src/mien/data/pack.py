@@ -97,6 +97,8 @@ def pack(
     try:
         _sweep(target)
         temporary.mkdir(parents=True)
+        if cutter.detector.name == "none":
+            say("every picture is taken for a face crop (data.detector=none)")
         unwanted = {_pixels_hash(crop) for crop in _crops(excluded, cutter, None)}
         with (temporary / "crops.u8").open("wb") as file:
             written = _write(_Progress(pieces, say), cutter, unwanted, file)

@@ -13,10 +13,7 @@ from mien.media.inputs import expand
 from mien.media.kinds import kind_of, may_be_media
 from mien.media.names import from_text
 
-__all__ = ["TOY", "Box", "Piece", "Sources", "absolute", "find_sources"]
-
-TOY = "toy"
-"""In place of a head model: the small one that needs no download."""
+__all__ = ["Box", "Piece", "Sources", "absolute", "find_sources"]
 
 _STREAM, _CLIPS = "synth:", "clips:"
 
@@ -92,8 +89,6 @@ def find_sources(given: Sequence[str | Path]) -> Sources:
 
 def absolute(source: str) -> str:
     """Return a source so that it means the same in another working folder."""
-    if source == _STREAM + TOY:
-        return source
     for prefix in (_STREAM, _CLIPS):
         if source.startswith(prefix):
             return prefix + str(Path(source.removeprefix(prefix)).absolute())
@@ -113,7 +108,7 @@ def _one_source(text: str) -> Iterator[Piece]:
 
 def _head_model(text: str) -> Path:
     path = Path(text)
-    if text != TOY and not path.exists():
+    if not path.exists():
         raise MienError(f"{text} does not exist; give synth:HEAD_MODEL")
     return path
 

@@ -83,15 +83,16 @@ def gather(frames: Iterable[Frame], batch_size: int) -> Iterator[Batch]:
 
     for frame in frames:
         left = iter(frame.crops)
-        for row in frame.rows:
+        for number, row in enumerate(frame.rows, start=1):
             rows.append(row)
             sources.append(frame.source)
             if row.face_found:
                 crops.append(next(left))
+            if number == len(frame.rows):
+                done = frame.source + frame.done
             # Many frames without a face must not pile up either.
             if len(crops) == batch_size or len(rows) >= _ROWS_PER_CROP * batch_size:
                 yield take()
-        done = frame.source + frame.done
     if rows:
         yield take()
 

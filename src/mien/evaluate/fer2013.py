@@ -12,7 +12,16 @@ from mien.evaluate.probe import classify
 __all__ = ["CODES", "fer2013_scores", "labels_of"]
 
 CODES = ("identity", "expression", "texture_code", "shape_code")
-POSE_AND_LIGHT = ("yaw_rad", "pitch_rad", "roll_rad", "light_ambient", "light_diffuse", "light_x", "light_y", "light_z")
+POSE_AND_LIGHT = (
+    "yaw_rad",
+    "pitch_rad",
+    "roll_rad",
+    "light_ambient",
+    "light_diffuse",
+    "light_x",
+    "light_y",
+    "light_z",
+)
 
 
 def labels_of(table: pd.DataFrame) -> NDArray[np.str_]:
@@ -23,7 +32,9 @@ def labels_of(table: pd.DataFrame) -> NDArray[np.str_]:
     """
     names = table["path"].str.replace("\\", "/").str.split("/").str[-2]
     if names.isna().any():
-        raise MienError("pictures must stand in folders named after their expression, as angry/1.jpg")
+        raise MienError(
+            "pictures must stand in folders named after their expression, as angry/1.jpg"
+        )
     return names.to_numpy(str)
 
 

@@ -58,9 +58,7 @@ def classify(
 def regress(*, train: Array, train_target: Array, test: Array, test_target: Array) -> float:
     """Return the correlation of a ridge regression's predictions with the truth."""
     ridge = make_pipeline(StandardScaler(), RidgeCV(np.logspace(0, 5, 11)))
-    return correlation(
-        prediction=ridge.fit(train, train_target).predict(test), target=test_target
-    )
+    return correlation(prediction=ridge.fit(train, train_target).predict(test), target=test_target)
 
 
 def cross_validate(

@@ -66,7 +66,9 @@ def read_truth(folder: Path, table: pd.DataFrame) -> Truth:
     rows = table.set_index("path").reindex(labels["path"])
     missing = int(rows["face_found"].isna().sum())
     if missing:
-        raise MienError(f"{missing} pictures of {folder} are not in the table; embed the whole folder")
+        raise MienError(
+            f"{missing} pictures of {folder} are not in the table; embed the whole folder"
+        )
     codes = {name: np.stack(rows[name].to_numpy()).astype(np.float32) for name in FACTORS}
     predicted = rows[[*ANGLES, *LIGHTS]].reset_index(drop=True)
     return Truth(labels.reset_index(drop=True), codes, predicted)
@@ -150,7 +152,9 @@ def _true_depths(
         with zipfile.ZipFile(folder / picture.parent / "truth.zip") as archive:
             depth = _read(archive, f"{picture.stem}_depth.png")
             mask = _read(archive, f"{picture.stem}_mask.png") > 0
-        small = Image.fromarray(depth.astype(np.float32)).resize((size, size), Image.Resampling.NEAREST)
+        small = Image.fromarray(depth.astype(np.float32)).resize(
+            (size, size), Image.Resampling.NEAREST
+        )
         inside = Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST)
         yield np.asarray(small), np.asarray(inside) & ellipse
 

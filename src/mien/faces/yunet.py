@@ -35,6 +35,7 @@ _LONGEST = 640
 _SHORTEST = 160
 _LEAST_SCORE = 0.6
 _LEAST_SIDE = 8
+_LEAST_WORK = 64
 
 
 def find_yunet(given: str | Path | None = None) -> Path | None:
@@ -89,11 +90,17 @@ class YunetDetector:
         size = max(1, round(width * scale)), max(1, round(height * scale))
         kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         work = cv2.cvtColor(cv2.resize(image, size, interpolation=kind), cv2.COLOR_RGB2BGR)
+        # OpenCV reads past the end of pictures that are wide and less than 33 pixels high.
+        right, below = (max(0, _LEAST_WORK - side) for side in size)
+        work = cv2.copyMakeBorder(work, 0, below, 0, right, cv2.BORDER_CONSTANT)
         network = self._network()
-        network.setInputSize(size)
+        network.setInputSize((work.shape[1], work.shape[0]))
         rows = network.detect(work)[1]
         to_image = np.array([width / size[0], height / size[1]])
-        return [_face(row, to_image) for row in ([] if rows is None else rows)]
+        found = [] if rows is None else rows
+        return [
+            _face(row, to_image) for row in found if np.isfinite(row).all() and min(row[2:4]) > 0
+        ]
 
     def _network(self) -> cv2.FaceDetectorYN:
         """Return this thread's network: one keeps its last picture's size and sums."""

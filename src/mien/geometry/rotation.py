@@ -43,6 +43,4 @@ def vector_to_angles(direction: Tensor) -> tuple[Tensor, Tensor]:
 
 def angles_to_vector(yaw: Tensor, pitch: Tensor) -> Tensor:
     """Return the unit vector in the camera frame that looks along (yaw, pitch). [..., 3]."""
-    return torch.stack(
-        [-pitch.cos() * yaw.sin(), -pitch.sin(), -pitch.cos() * yaw.cos()], dim=-1
-    )
+    return torch.stack([-pitch.cos() * yaw.sin(), -pitch.sin(), -pitch.cos() * yaw.cos()], dim=-1)

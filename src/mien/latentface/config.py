@@ -12,7 +12,7 @@ class ModelConfig:
     """Everything needed to build the networks; nothing about how they are trained."""
 
     networks: str = "small"
-    """`small`: one encoder trunk, slim decoders; `paper`: separate networks at the papers' sizes."""
+    """`small`: one encoder trunk, slim decoders; `paper`: separate networks, the papers' sizes."""
     image_size: int = 64
     """Side of the square face crop, pixels; a power of two from 32."""
     texture_dim: int = 256

@@ -15,7 +15,9 @@ __all__ = ["LatentFace", "build_neutral"]
 def build_neutral(config: ModelConfig, dim: int) -> NeutralDiffusion | NeutralRegressor:
     """Return the untrained network that finds neutral codes of length `dim`."""
     if config.neutral == "diffusion":
-        return NeutralDiffusion(dim, config.neutral_width, config.neutral_blocks, config.sampling_steps)
+        return NeutralDiffusion(
+            dim, config.neutral_width, config.neutral_blocks, config.sampling_steps
+        )
     return NeutralRegressor(dim, config.neutral_width, config.neutral_blocks)
 
 

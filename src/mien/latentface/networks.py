@@ -15,14 +15,19 @@ from torch.nn import functional as F
 __all__ = ["PaperDecoder", "PaperEncoder", "SmallDecoder", "SmallEncoder"]
 
 
+def _norm(channels: int) -> nn.GroupNorm:
+    """Return group normalisation with eight groups, or what divides a narrow layer."""
+    return nn.GroupNorm(math.gcd(8, channels), channels)
+
+
 class ResidualBlock(nn.Module):
     """x + conv(act(norm(conv(act(norm(x))))))."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.norm1 = nn.GroupNorm(8, channels)
+        self.norm1 = _norm(channels)
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.norm2 = nn.GroupNorm(8, channels)
+        self.norm2 = _norm(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
         nn.init.zeros_(self.conv2.weight)
 
@@ -42,12 +47,12 @@ class SmallEncoder(nn.Module):
         layers: list[nn.Module] = []
         previous = 3
         for i, c in enumerate(channels):
-            layers += [nn.Conv2d(previous, c, 4, 2, 1), nn.GroupNorm(8, c), nn.SiLU()]
+            layers += [nn.Conv2d(previous, c, 4, 2, 1), _norm(c), nn.SiLU()]
             if i >= levels - 3:
                 layers.append(ResidualBlock(c))
             previous = c
         self.convolutions = nn.Sequential(*layers)
-        self.norm = nn.GroupNorm(8, previous)
+        self.norm = _norm(previous)
         self.linear = nn.Linear(previous * 16, out_features)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -62,7 +67,9 @@ class SmallDecoder(nn.Module):
     def __init__(self, in_features: int, out_channels: int, image_size: int, width: int) -> None:
         super().__init__()
         levels = int(math.log2(image_size)) - 2
-        channels = [max(width // 2, min(width * 4, width * 2 ** (levels - 2 - i))) for i in range(levels)]
+        channels = [
+            max(width // 2, min(width * 4, width * 2 ** (levels - 2 - i))) for i in range(levels)
+        ]
         self.first = channels[0]
         self.linear = nn.Linear(in_features, self.first * 16)
         layers: list[nn.Module] = []
@@ -71,7 +78,7 @@ class SmallDecoder(nn.Module):
             layers += [
                 nn.Upsample(scale_factor=2, mode="nearest"),
                 nn.Conv2d(previous, c, 3, padding=1),
-                nn.GroupNorm(8, c),
+                _norm(c),
                 nn.SiLU(),
             ]
             previous = c

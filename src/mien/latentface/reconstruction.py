@@ -44,7 +44,9 @@ def confidence_error(prediction: Tensor, target: Tensor, log_scale: Tensor, mask
     return (likelihood * mask).sum(dim=(1, 2, 3)) / mask.sum(dim=(1, 2, 3)).clamp_min(1)
 
 
-def reconstruction_error(prediction: Tensor, target: Tensor, log_scale: Tensor, mask: Tensor) -> ReconstructionError:
+def reconstruction_error(
+    prediction: Tensor, target: Tensor, log_scale: Tensor, mask: Tensor
+) -> ReconstructionError:
     """Compare a drawn picture with its target.
 
     Args:
@@ -53,7 +55,9 @@ def reconstruction_error(prediction: Tensor, target: Tensor, log_scale: Tensor, 
         log_scale: ln σ at any size that divides H; enlarged here. [B, 1, h, w].
         mask: 1 where the face was drawn. [B, 1, H, W].
     """
-    log_scale = F.interpolate(log_scale, size=target.shape[-2:], mode="bilinear", align_corners=True)
+    log_scale = F.interpolate(
+        log_scale, size=target.shape[-2:], mode="bilinear", align_corners=True
+    )
     # Where σ is large (background, hidden parts) the edges cannot be known either.
     trust = mask * (0.1 / log_scale.detach().exp()).clamp(max=1.0)
     error = ((prediction - target).abs() * mask).sum(dim=(1, 2, 3))

@@ -62,7 +62,9 @@ def view(depth: Tensor, pose: Pose, fov_deg: float) -> View:
     return View(seen[:, :2], mask, seen[:, 2:])
 
 
-def draw(albedo: Tensor, depth: Tensor, seen: View, rotation: Tensor, light: Light, fov_deg: float) -> Tensor:
+def draw(
+    albedo: Tensor, depth: Tensor, seen: View, rotation: Tensor, light: Light, fov_deg: float
+) -> Tensor:
     """Shade the canonical face under a light given in the camera frame, then sample it.
 
     Returns:

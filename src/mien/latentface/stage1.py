@@ -32,9 +32,9 @@ class Stage1Weights:
     """Contrast-normalised oriented gradients."""
     mirrored: float = 0.5
     """The mirrored branch against the straight one."""
-    cross: float = 0.3
-    """The cross-frame branch against the straight one; only frames of clips have it. It is judged by
-    the photometric term alone: its structure cannot be right where the expressions differ."""
+    cross: float = 1.0
+    """The cross-frame branch against the straight one; only frames of clips have it. It is judged
+    by the photometric term alone: its structure cannot be right where expressions differ."""
     spread: float = 1.0
     """Penalty when the spread of the predicted yaw over the batch falls below `least_spread`."""
     least_spread: float = 0.1
@@ -106,7 +106,9 @@ def stage1_loss(
     # A pose that freezes lets the canonical face hold the turn; keep it moving.
     parts["spread"] = weights.spread * (weights.least_spread - yaw.std()).clamp_min(0)
     monitors = _monitors(encoded, canonical, error, mask, len(images))
-    return Stage1Loss(torch.stack(list(parts.values())).sum(), parts, monitors, encoded, canonical, pictures)
+    return Stage1Loss(
+        torch.stack(list(parts.values())).sum(), parts, monitors, encoded, canonical, pictures
+    )
 
 
 def _draw_branches(
@@ -115,15 +117,21 @@ def _draw_branches(
     """Draw canonical faces `face` with the pose and light of rows `seen`; the second B mirrored."""
     batch = len(canonical.albedo)
     fov = model.config.fov_deg
-    albedo = torch.cat([canonical.albedo, canonical.albedo.flip(-1), canonical.albedo[face[2 * batch :]]])
-    depth = torch.cat([canonical.depth, canonical.depth.flip(-1), canonical.depth[face[2 * batch :]]])
+    albedo = torch.cat(
+        [canonical.albedo, canonical.albedo.flip(-1), canonical.albedo[face[2 * batch :]]]
+    )
+    depth = torch.cat(
+        [canonical.depth, canonical.depth.flip(-1), canonical.depth[face[2 * batch :]]]
+    )
     pose: Pose = encoded.pose[seen]
     light: Light = encoded.light[seen]
     where = view(depth, pose, fov)
     return draw(albedo, depth, where, pose.rotation, light, fov), where.mask
 
 
-def _weigh(error: ReconstructionError, batch: int, crossed: int, weights: Stage1Weights) -> dict[str, Tensor]:
+def _weigh(
+    error: ReconstructionError, batch: int, crossed: int, weights: Stage1Weights
+) -> dict[str, Tensor]:
     """Average each term over its branch and weigh it."""
     branches = {"straight": slice(0, batch), "mirrored": slice(batch, 2 * batch)}
     factors = {"straight": 1.0, "mirrored": weights.mirrored, "cross": weights.cross}
@@ -149,7 +157,9 @@ def _monitors(
     spread = encoded.angles.detach().std(dim=0)
     return {
         "absolute_error": error.absolute[:batch].detach().mean(),
-        "absolute_error_cross": error.absolute[2 * batch :].detach().mean() if len(mask) > 2 * batch else error.absolute.new_zeros(()),
+        "absolute_error_cross": error.absolute[2 * batch :].detach().mean()
+        if len(mask) > 2 * batch
+        else error.absolute.new_zeros(()),
         "log_depth_range": (log_depth.amax(dim=1) - log_depth.amin(dim=1)).mean(),
         "yaw_spread": spread[0],
         "pitch_spread": spread[1],

@@ -104,7 +104,9 @@ def _roots_of(given: str) -> list[_Root]:
             continue  # `**` matches a folder and what is in it
         if os.path.isdir(match):  # noqa: PTH112
             folder = os.path.join(match, "")  # noqa: PTH118 - ends with one separator
-            roots.append(_Root(folder, folder.replace(os.sep, "/"), is_folder=True))
+            root = _Root(folder, folder.replace(os.sep, "/"), is_folder=True)
+            if next(_found(root), None):
+                roots.append(root)
         elif Path(match).is_file() and kind_of(match) is not None:
             roots.append(_Root(match, match, is_folder=False))
     if not roots:

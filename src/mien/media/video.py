@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
@@ -88,7 +88,7 @@ def info(path: str | Path) -> VideoInfo:
 
 def read_frames(
     path: str | Path, *, every: int | None = None, fps: float | None = None
-) -> Iterator[Frame]:
+) -> Generator[Frame]:
     """Yield a video's frames in the order of showing.
 
     A frame that cannot be decoded, or only with holes filled in, comes as a `Frame` without pixels
@@ -164,7 +164,7 @@ class _Selection:
         return taken
 
 
-def _selected(path: str | Path, selection: _Selection) -> Iterator[Frame]:
+def _selected(path: str | Path, selection: _Selection) -> Generator[Frame]:
     with _opened(path) as container:
         stream = _video_stream(container, path)
         index = -1

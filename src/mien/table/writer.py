@@ -91,8 +91,13 @@ class PartWriter:
         table = pa.Table.from_batches(self._batches, schema=self.schema)
         path = self._folder / f"part-{self._part:06d}.{state}.parquet"
         unfinished = self._folder / "unfinished"
-        write_batches(unfinished, table.slice(0, count).to_batches(), self.schema)
-        unfinished.replace(path)
+        try:
+            write_batches(unfinished, table.slice(0, count).to_batches(), self.schema)
+            unfinished.replace(path)
+        except OSError:
+            # On a full disk what could not be finished only takes room.
+            unfinished.unlink(missing_ok=True)
+            raise
         self._part += 1
         self._batches = table.slice(count).to_batches()
         self._sources = self._sources[count:]

@@ -59,7 +59,8 @@ class AutoencoderTask:
         rows = [images, straight, mirrored, cross, loss.canonical.albedo, nearness, shaded]
         chosen = list(range(min(8, batch_size))) + list(range(max(8, batch_size - 8), batch_size))
         sheet = torch.cat(
-            [torch.cat([row[i].float().expand(3, -1, -1) for i in chosen], dim=2) for row in rows], dim=1
+            [torch.cat([row[i].float().expand(3, -1, -1) for i in chosen], dim=2) for row in rows],
+            dim=1,
         )
         return (sheet.clamp(0, 1) * 255).byte().permute(1, 2, 0).cpu().numpy()
 
@@ -67,7 +68,9 @@ class AutoencoderTask:
         """Return a line for each sign of a collapse."""
         found = []
         if monitors.get("log_depth_range", 1.0) < FLAT_DEPTH:
-            found.append("collapse: the canonical depth is flat; lower the learning rate or add clips")
+            found.append(
+                "collapse: the canonical depth is flat; lower the learning rate or add clips"
+            )
         if monitors.get("yaw_spread", 1.0) < FROZEN_POSE:
             found.append("collapse: the pose is frozen; raise stage1.weights.spread or add clips")
         if monitors.get("covered", 1.0) < 0.5:
@@ -75,6 +78,4 @@ class AutoencoderTask:
         return found
 
     def _loss(self, batch: dict[str, Tensor]) -> Stage1Loss:
-        return stage1_loss(
-            self.module, batch["input"], batch["image"], batch["clip"], self.weights
-        )
+        return stage1_loss(self.module, batch["input"], batch["image"], batch["clip"], self.weights)

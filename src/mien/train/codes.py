@@ -71,7 +71,10 @@ def clip_codes(
     model.eval()
     texture, shape = [], []
     for number, frames in enumerate(clips, start=1):
-        images = torch.from_numpy(np.ascontiguousarray(frames)).to(device).permute(0, 3, 1, 2).float() / 255
+        images = (
+            torch.from_numpy(np.ascontiguousarray(frames)).to(device).permute(0, 3, 1, 2).float()
+            / 255
+        )
         encoded = model.encode(torch.cat([images, images.flip(-1)]))
         texture.append(encoded.texture.float().unflatten(0, (2, -1)))
         shape.append(encoded.shape.float().unflatten(0, (2, -1)))

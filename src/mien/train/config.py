@@ -151,11 +151,12 @@ def _assign(config: T, dotted: str, parts: list[str], text: str) -> T:
 
 def _unknown(dotted: str, kind: type, where: str) -> MienError:
     known = [f"{where}{name}" for name, _ in _leaves(kind())]
-    near = difflib.get_close_matches(dotted, known, n=1, cutoff=0.6)
-    if not near:  # the group was left out: steps -> stage1.steps
-        last = dotted.rsplit(".", 1)[-1]
-        near = [name for name in known if name.rsplit(".", 1)[-1] == last]
-    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known[:12])}, ..."
+    last = dotted.rsplit(".", 1)[-1]
+    near = [name for name in known if name.rsplit(".", 1)[-1] == last]  # steps => stage1.steps
+    near = near or difflib.get_close_matches(dotted, known, n=1, cutoff=0.6)
+    hint = (
+        f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known[:12])}, ..."
+    )
     return MienError(f"unknown option {dotted!r}; {hint}")
 
 

@@ -12,9 +12,9 @@ from lightning_fabric import Fabric
 
 from mien import weights
 from mien.card import Card, card_text
+from mien.data.batches import Sampler
 from mien.data.loader import ClipStream, Loader, Share
 from mien.data.pack import Pack, open_pack, pack
-from mien.data.batches import Sampler
 from mien.data.seeds import seed_of
 from mien.data.sources import find_sources
 from mien.errors import MienError
@@ -69,7 +69,10 @@ def pretrain(
         torch.default_generator.manual_seed(config.loop.seed)
         model = LatentFace(config.model)
     model.to(fabric.device)
-    _stage1(model, found, config, run, fabric, echo)
+    if config.stage1.start:
+        _take_over(model, config.stage1.start)
+    if config.stage1.steps:
+        _stage1(model, found, config, run, fabric, echo)
     if config.stage2.steps:
         _stage2(model, found, config, run, fabric, echo)
     if fabric.global_rank == 0:
@@ -83,7 +86,11 @@ def pretrain(
 
 
 def _open_data(
-    config: TrainConfig, data: list[str], run: RunFolder, fabric: Fabric, echo: Callable[[str], None]
+    config: TrainConfig,
+    data: list[str],
+    run: RunFolder,
+    fabric: Fabric,
+    echo: Callable[[str], None],
 ) -> _Data:
     """Pack what is given; the first process packs, the others wait for it."""
     sources = find_sources(data)
@@ -114,6 +121,15 @@ def _open_stream(models: list[Path], config: TrainConfig) -> ClipStream:
         frames_per_clip=config.data.stream_frames,
         size=config.model.image_size,
     )
+
+
+def _take_over(model: LatentFace, start: str) -> None:
+    """Put another model's autoencoder into this one."""
+    _, tensors = weights.read(start)
+    prefix = "autoencoder."
+    found = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    weights.check_keys(model.autoencoder.state_dict(), found, start)
+    model.autoencoder.load_state_dict(found)
 
 
 def _stage1(

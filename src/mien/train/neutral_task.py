@@ -1,4 +1,4 @@
-"""Stage 2 as the loop sees it: the frozen autoencoder's codes of clips, and the neutral networks."""
+"""Stage 2 as the loop sees it: codes of clips by the frozen autoencoder, neutral networks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ __all__ = ["CodeBatches", "NeutralTask"]
 class CodeBatches:
     """Batches of scaled codes from memory; batch k is a pure function of (seed, k)."""
 
-    def __init__(self, texture: Tensor, shape: Tensor, *, size: int, seed: int, rank: int, world: int) -> None:
+    def __init__(
+        self, texture: Tensor, shape: Tensor, *, size: int, seed: int, rank: int, world: int
+    ) -> None:
         """Hold the codes of clips.
 
         Args:
@@ -51,7 +53,9 @@ class CodeBatches:
             generator = torch.Generator().manual_seed(seed_of(self.seed, "codes", step))
             clip = torch.randint(clips, (self.size,), generator=generator)
             frame = torch.randint(frames, (self.size,), generator=generator)
-            mine = slice(self.rank * self.size // self.world, (self.rank + 1) * self.size // self.world)
+            mine = slice(
+                self.rank * self.size // self.world, (self.rank + 1) * self.size // self.world
+            )
             rows = (clip[mine].to(self.texture.device), frame[mine].to(self.texture.device))
             yield {
                 "texture": self.texture[rows],

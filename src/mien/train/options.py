@@ -73,6 +73,8 @@ class Stage1Options:
     """Learning rate at the end, as a share of the peak (cosine in between)."""
     weight_decay: float = 0.0
     """Decoupled weight decay (AdamW); 0 = Adam."""
+    start: str = ""
+    """Weights whose autoencoder is taken over, a folder or a hub id; empty = random weights."""
     stills: float = 0.5
     """Share of the pictures that are stills, where there are stills and clips."""
     frames: int = 2

@@ -1,0 +1,119 @@
+"""Throughput of `mien embed` against the number of faces, and the memory it takes.
+
+    python benchmarks/embedding.py
+    python benchmarks/embedding.py --faces 100 1000 10000 --pictures FOLDER --device cuda
+
+Each line is a process of its own: made-up crops with the detector `none`, then pictures with
+`haar` (those of FOLDER, else the clips that the package ships). Ratios are to the first line, all
+measured in one run. If throughput keeps level and memory too, the time is linear and the memory
+constant. Seconds include finding inputs, decoding, encoding and writing, and not loading the model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+__all__ = ["main"]
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main() -> None:
+    """Measure and print the table; with --measure, do one line's work and print it as JSON."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--faces", type=int, nargs="+", default=[100, 1_000, 10_000])
+    parser.add_argument("--pictures", type=Path, default=ROOT / "src/mien/shipped/clips")
+    parser.add_argument("--weights", default=None)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--measure", nargs=2, metavar=("DETECTOR", "INPUT"), help="internal")
+    given = parser.parse_args()
+    if given.measure:
+        print(json.dumps(measure(*given.measure, given)))
+        return
+    print(f"{'input':<24} {'faces':>7} {'faces/s':>9} {'ratio':>6} {'peak MB':>8} {'ratio':>6}")
+    with tempfile.TemporaryDirectory() as name:
+        first: dict[str, Any] | None = None
+        for count in given.faces:
+            write_crops(Path(name) / str(count), count)
+            found = run_alone("none", Path(name) / str(count))
+            first = first or found
+            show(f"{count:,} crops, none", found, first)
+        if given.pictures.is_dir() and any(given.pictures.iterdir()):
+            show("pictures, haar", run_alone("haar", given.pictures), first or {})
+        else:
+            print(f"pictures, haar: nothing in {given.pictures}; give --pictures FOLDER")
+
+
+def write_crops(folder: Path, count: int) -> None:
+    """Write smooth random pictures of 64 x 64, a thousand to a folder."""
+    from PIL import Image
+
+    numbers = np.random.default_rng(0)
+    for number in range(count):
+        path = folder / f"{number // 1000:04}" / f"{number:07}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        coarse = Image.fromarray(numbers.integers(0, 256, (8, 8, 3), np.uint8))
+        coarse.resize((64, 64), Image.Resampling.BICUBIC).save(path)
+
+
+def run_alone(detector: str, inputs: Path) -> dict[str, Any]:
+    """Measure in a process of its own, so that its peak memory is its own too."""
+    options = [word for word in sys.argv[1:] if word != "--measure"]
+    line = [sys.executable, __file__, *options, "--measure", detector, str(inputs)]
+    done = subprocess.run(line, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(detector: str, inputs: str, given: argparse.Namespace) -> dict[str, Any]:
+    """Embed once and return faces, faces a second and peak memory in MB."""
+    from mien.embed import embed_to_parquet
+    from mien.embedding.run import EmbedOptions
+
+    model = a_model(given.weights, given.device)
+    options = EmbedOptions(detector, batch_size=given.batch_size)
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        out = Path(folder) / "faces.parquet"
+        summary = embed_to_parquet(inputs, out, model=model, options=options)
+        seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"faces": summary.faces, "rate": summary.faces / seconds, "megabytes": peak}
+
+
+def a_model(weights: str | None, device: str) -> Any:
+    """Return the model that is asked for, or one that is as fast: random, of the default size."""
+    from mien.latentface.config import ModelConfig
+    from mien.latentface.latentface import LatentFace
+    from mien.model import Model, load, resolve_device
+    from mien.weights import shipped_folder
+
+    if weights is not None or any(shipped_folder().glob("*.safetensors")):
+        return load(weights, device=device)
+    print("no weights are shipped: random ones are measured", file=sys.stderr)
+    return Model(LatentFace(ModelConfig()).to(resolve_device(device)))
+
+
+def show(name: str, found: dict[str, Any], first: dict[str, Any]) -> None:
+    """Print one line of the table."""
+    rate = found["rate"] / first.get("rate", found["rate"])
+    memory = found["megabytes"] / first.get("megabytes", found["megabytes"])
+    print(
+        f"{name:<24} {found['faces']:>7,} {found['rate']:>9,.1f} {rate:>6.2f} "
+        f"{found['megabytes']:>8,.0f} {memory:>6.2f}",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mien.data import pack as packing
+from mien.data.options import DataOptions
+from mien.data.pack import open_pack, pack
+from mien.data.sources import absolute, find_sources
+from mien.errors import MienError
+from mien.media.image import write_png
+from mien.media.video import write_mp4
+
+
+def picture(value, height=40, width=40):
+    rng = np.random.default_rng(value)
+    return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Four stills under two label folders, one copy, one broken file and one that is no picture."""
+    root = tmp_path / "pictures"
+    for number, name in enumerate(["happy/a.png", "happy/b.png", "sad/a.png", "top.png"]):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        write_png(root / name, picture(number))
+    (root / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing more")
+    (root / "empty.png").write_bytes(b"")
+    (root / "notes.txt").write_text("no picture")
+    return root
+
+
+def packed(given, cache, *, size=32, say=lambda _: None, **options):
+    where = pack(given, cache, image_size=size, options=DataOptions(**options), say=say)
+    return open_pack(where)
+
+
+def test_a_folder_holds_stills_whatever_its_folders_are_called(folder, tmp_path):
+    said = []
+    found = packed([folder], tmp_path / "cache", say=said.append)
+    assert len(found) == 4
+    assert found.clip.tolist() == [-1] * 4
+    assert sum(found.skipped.values()) == 2
+    assert found.crops.shape == (4, 40, 40, 3)
+    assert any("packed 4 crops: 4 stills, 0 clips" in line for line in said)
+    assert any("broken.jpg" in line for line in said)
+
+
+def test_the_crop_stands_in_the_middle_and_its_edge_goes_on(folder, tmp_path):
+    found = packed([folder / "top.png"], tmp_path / "cache", size=40, margin=0.1)
+    crop = found.crops[0]
+    assert crop.shape == (48, 48, 3)
+    assert np.array_equal(crop[4:44, 4:44], picture(3))
+    assert np.array_equal(crop[0, 4:44], picture(3)[0])
+
+
+def test_a_pack_is_found_again_wherever_the_data_is(folder, tmp_path, monkeypatch):
+    first = packed([folder], tmp_path / "cache")
+    moved = shutil.copytree(folder, tmp_path / "elsewhere")
+    monkeypatch.setattr(packing, "_write", None)  # must not be needed again
+    assert packed([moved], tmp_path / "cache").key == first.key
+
+
+def test_other_content_or_options_are_another_pack(folder, tmp_path):
+    keys = {packed([folder], tmp_path / "cache").key}
+    keys.add(packed([folder], tmp_path / "cache", margin=0.25).key)
+    keys.add(packed([folder], tmp_path / "cache", size=16).key)
+    write_png(folder / "top.png", picture(9), overwrite=True)
+    keys.add(packed([folder], tmp_path / "cache").key)
+    assert len(keys) == 4
+
+
+def test_a_large_file_is_hashed_in_places(tmp_path, monkeypatch):
+    monkeypatch.setattr(packing, "_WHOLE", 10)
+    monkeypatch.setattr(packing, "_SPOT", 4)
+    file = tmp_path / "large"
+    file.write_bytes(bytes(range(200)))
+    first = packing._content(file)  # pyright: ignore[reportPrivateUsage]
+    file.write_bytes(bytes(range(199)) + b"x")
+    assert packing._content(file) != first  # pyright: ignore[reportPrivateUsage]
+
+
+def test_a_zip_holds_stills(folder, tmp_path):
+    archive = tmp_path / "all.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in sorted(folder.rglob("*.*")):
+            file.write(path, path.relative_to(folder))
+    found = packed([archive], tmp_path / "cache")
+    direct = packed([folder], tmp_path / "cache")
+    assert len(found) == 4
+    assert sorted(map(bytes, found.crops)) == sorted(map(bytes, direct.crops))
+
+
+def test_clips_are_folders_of_frames(tmp_path):
+    for person in ("person_000001", "person_000002"):
+        for frame in range(3):
+            path = tmp_path / "clips" / person / f"frame_{frame:03d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_png(path, picture(frame))
+    source = tmp_path / "clips"
+    told = packed([f"clips:{source}"], tmp_path / "cache")
+    assert told.clip.tolist() == [0, 0, 0, 1, 1, 1]
+    assert packed([source], tmp_path / "cache").clip.tolist() == [-1] * 6
+    (source / "labels.parquet").write_bytes(b"")  # what `mien synth` leaves beside its clips
+    assert packed([source], tmp_path / "cache").clip.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_a_video_is_a_clip_of_sampled_frames(tmp_path):
+    video = tmp_path / "talk.mp4"
+    write_mp4(video, [picture(1, 32, 48)] * 7, fps=25)
+    found = packed([video], tmp_path / "cache", every=3)
+    assert found.clip.tolist() == [0, 0, 0]
+
+
+def test_a_table_of_faces_is_cut_from_its_pictures(tmp_path):
+    image = np.zeros((60, 90, 3), np.uint8)
+    image[10:30, 50:70] = 255
+    write_png(tmp_path / "group.png", image)
+    write_mp4(tmp_path / "talk.mp4", [picture(2, 32, 32)] * 4, fps=25)
+    rows = [
+        ("group.png", 0, None, True, 50.0, 10.0, 70.0, 30.0),
+        ("group.png", 0, None, True, 0.0, 30.0, 20.0, 50.0),
+        ("talk.mp4", 0, 4, True, 0.0, 0.0, 32.0, 32.0),
+        ("talk.mp4", 2, 4, True, 0.0, 0.0, 32.0, 32.0),
+        ("talk.mp4", 2, 5, True, 8.0, 8.0, 24.0, 24.0),
+        ("talk.mp4", 3, None, False, None, None, None, None),
+    ]
+    names = ["path", "frame", "track_id", "face_found", "x1", "y1", "x2", "y2"]
+    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+    table = pa.table(columns).replace_schema_metadata({"mien.detector": "none"})
+    pq.write_table(table, tmp_path / "faces.parquet")
+    found = packed([tmp_path / "faces.parquet"], tmp_path / "cache", size=16, margin=0.0)
+    means = sorted(float(crop[1:-1, 1:-1].mean()) for crop in found.crops[:2])
+    assert means == [0.0, 255.0]
+    assert found.clip.tolist() == [-1, -1, 0, 0, 1]
+
+
+def test_pictures_to_be_left_out_are_known_by_their_pixels(folder, tmp_path):
+    write_png(tmp_path / "test.png", picture(1))
+    found = packed([folder], tmp_path / "cache", exclude=(str(tmp_path / "test.png"),))
+    assert len(found) == 3
+    assert found.skipped["excluded"] == 1
+
+
+def test_a_detector_that_finds_nothing_is_said(folder, tmp_path):
+    with pytest.raises(MienError, match="4 no face is found"):
+        packed([folder], tmp_path / "cache", detector="haar")
+
+
+def test_nothing_half_made_is_left_and_stale_leavings_are_swept(folder, tmp_path, monkeypatch):
+    cache = tmp_path / "cache"
+    key = packed([folder], cache).key
+    shutil.rmtree(cache / key)
+    old = cache / f".{key}.1"
+    old.mkdir()
+    (old / "crops.u8").write_bytes(b"")
+    os.utime(old / "crops.u8", (0, 0))
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(packing, "_describe", full)
+        with pytest.raises(MienError, match="No space left"):
+            packed([folder], cache)
+    assert list(cache.iterdir()) == []
+
+
+def test_a_damaged_pack_is_refused(folder, tmp_path):
+    found = packed([folder], tmp_path / "cache")
+    (tmp_path / "cache" / found.key / "crops.u8").write_bytes(b"short")
+    with pytest.raises(MienError, match="delete it"):
+        packed([folder], tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("missing", "does not exist"),
+        ("nothing", "nothing"),
+        ("notes.txt", r"notes\.txt"),
+        ("bad.zip", "no whole zip"),
+        ("bad.parquet", "no table of"),
+        ("synth:missing", "does not exist"),
+    ],
+)
+def test_sources_of_no_use_are_refused(tmp_path, name, told):
+    (tmp_path / "nothing").mkdir()
+    for file in ("notes.txt", "bad.zip", "bad.parquet"):
+        (tmp_path / file).write_text("text")
+    prefix, _, rest = name.rpartition(":")
+    given = f"{prefix}:{tmp_path / rest}" if prefix else tmp_path / name
+    with pytest.raises(MienError, match=told):
+        find_sources([given])
+
+
+def test_no_source_at_all_is_refused():
+    with pytest.raises(MienError, match="--data"):
+        find_sources([])
+
+
+def test_sources_mean_the_same_in_another_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    here = Path.cwd()
+    assert absolute("a") == str(here / "a")
+    assert absolute("clips:a") == f"clips:{here / 'a'}"
+    (here / "head.npz").write_bytes(b"")
+    assert absolute("synth:head.npz") == f"synth:{here / 'head.npz'}"
+    assert find_sources(["synth:head.npz"]).streams == [Path("head.npz")]

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mien.cli.main import run
+from mien.embedding.job import JobFolder
+from mien.media.image import write_png
+from mien.table.read import read_table
+from mien.table.schema import CODES, COLUMNS
+
+ROOT = Path(__file__).parents[1]
+# The real command in a process of its own: small parts, often written, and in no hurry.
+SLOW_EMBED = """
+import sys, time
+from mien.embedding import run
+from mien.table.writer import PartWriter
+from mien.cli.main import main
+PartWriter.__init__.__kwdefaults__["rows_per_part"] = 8
+encode = run.encode
+run.encode = lambda *given: (time.sleep(0.15), encode(*given))[1]
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    numbers = np.random.default_rng(0)
+    for i in range(96):
+        write_png(folder / f"{i:03}.png", numbers.integers(0, 256, (16, 16, 3), np.uint8))
+    return folder
+
+
+def words(inputs: Path, out: Path, weights: Path, *more: str) -> list[str]:
+    common = ["embed", str(inputs), "--out", str(out), "--weights", str(weights)]
+    return [*common, "--detector", "none", "--batch-size", "4", *more]
+
+
+def test_a_table_is_written(
+    tmp_path: Path, tiny_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    write_png(tmp_path / "in" / "a.png", np.full((9, 9, 3), 80, np.uint8))
+    (tmp_path / "in" / "b.png").write_text("bad")
+    out = tmp_path / "t.parquet"
+    assert run(words(tmp_path / "in", out, tiny_folder)) == 0
+    table = read_table(out)
+    assert table.frame["face_found"].tolist() == [True, False]
+    assert table.codes("identity").shape == (2, 32)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.splitlines()[0].endswith("1 face in 2 inputs; 1 could not be read:")
+    assert "not a picture" in printed.err
+
+
+def test_only_bad_input_is_no_error(tmp_path: Path, tiny_folder: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"")
+    assert run(words(tmp_path / "a.jpg", tmp_path / "t.parquet", tiny_folder)) == 0
+    assert read_table(tmp_path / "t.parquet").frame["reason"][0].startswith("the file is empty")
+
+
+def test_the_schema_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["embed", "--schema"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == [column.name for column in COLUMNS]
+
+
+def mistakes(folder: Path, weights: Path) -> dict[str, tuple[list[str], str]]:
+    (folder / "empty").mkdir()
+    (folder / "a.jpg").write_text("bad")
+    (folder / "there.parquet").write_text("mine")
+    out = folder / "t.parquet"
+    good = folder / "a.jpg"
+    cases = {
+        "nothing given": (["embed", "--out", str(out)], "no INPUT is given"),
+        "no table": (["embed", str(good)], "give --out"),
+        "missing": (words(folder / "none.jpg", out, weights), "does not exist"),
+        "empty folder": (words(folder / "empty", out, weights), "no picture or video"),
+        "is there": (words(good, folder / "there.parquet", weights), "--overwrite"),
+        "detector": (words(good, out, weights, "--detector", "best"), "no detector best"),
+        "both": (words(good, out, weights, "--every", "2", "--fps", "3"), "give one of them"),
+        "weights": (words(good, out, folder / "empty"), "empty"),
+        "batch size": (words(good, out, weights, "--batch-size", "0"), "batch-size"),
+    }
+    if not torch.cuda.is_available():
+        cases["cuda"] = (words(good, out, weights, "--device", "cuda"), "CUDA")
+    return cases
+
+
+def test_what_is_wrong_is_one_line(
+    tmp_path: Path, tiny_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, (line, message) in mistakes(tmp_path, tiny_folder).items():
+        assert run(line) == 2, name
+        printed = capsys.readouterr().err
+        assert printed.startswith("error: "), name
+        assert printed.count("\n") == 1, name
+        assert message in printed, name
+    assert {path.name for path in tmp_path.iterdir()} == {"empty", "a.jpg", "there.parquet"}
+
+
+def start_slowly(line: list[str]) -> subprocess.Popen[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", SLOW_EMBED, *line],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+def wait_for_parts(process: subprocess.Popen[str], folder: Path) -> None:
+    for _ in range(1200):
+        if len(list(folder.glob("part-*"))) >= 2:
+            return
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.05)
+    pytest.fail("no part was written in a minute")
+
+
+def assert_same(left: Path, right: Path) -> None:
+    first, second = read_table(left), read_table(right)
+    assert first.info == second.info
+    assert first.frame["path"].tolist() == second.frame["path"].tolist()
+    np.testing.assert_allclose(first.frame["yaw_rad"], second.frame["yaw_rad"], atol=1e-5)
+    for name in CODES:
+        np.testing.assert_allclose(first.codes(name), second.codes(name), atol=1e-5)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_kill_9_and_ctrl_c_lose_nothing(
+    tmp_path: Path, pictures: Path, tiny_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, out = tmp_path / "whole.parquet", tmp_path / "t.parquet"
+    assert run(words(pictures, whole, tiny_folder)) == 0
+    parts = JobFolder(out).path
+
+    process = start_slowly(words(pictures, out, tiny_folder))
+    wait_for_parts(process, parts)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not out.exists()
+    killed_at = len(list(parts.glob("part-*")))
+
+    process = start_slowly(words(pictures, out, tiny_folder, "--resume"))
+    for _ in range(1200):
+        if len(list(parts.glob("part-*"))) > killed_at + 1:
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    printed = process.communicate()[1]
+    assert process.returncode == 130
+    assert printed.startswith("stopped; ")
+    assert "--resume" in printed
+    assert printed.count("\n") == 1
+    assert not out.exists()
+
+    capsys.readouterr()
+    assert run(words(pictures, out, tiny_folder)) == 2
+    assert "go on with --resume" in capsys.readouterr().err
+    assert run(words(pictures, out, tiny_folder, "--resume")) == 0
+    assert "were done before" in capsys.readouterr().err
+    assert_same(out, whole)
+    assert not parts.exists()

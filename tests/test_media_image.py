@@ -1,0 +1,281 @@
+"""Pictures of every mode and make become uint8 RGB; broken ones are refused in one line."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mien.errors import MienError
+from mien.media.image import read, read_picture, to_float, to_uint8, write_png
+
+
+@pytest.fixture
+def gradient() -> np.ndarray:
+    """A picture without symmetry. uint8 [6, 9, 3]."""
+    rows, columns = np.mgrid[0:6, 0:9]
+    return np.stack([columns * 25, rows * 40, (rows + columns) * 10], axis=2).astype(np.uint8)
+
+
+def refused(path) -> str:
+    with pytest.raises(MienError) as caught:
+        read(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert path.name[:3] in message
+    message.encode("utf-8")
+    return message
+
+
+def test_rgb_comes_back_as_written(tmp_path, gradient):
+    write_png(tmp_path / "a.png", gradient)
+    picture = read_picture(tmp_path / "a.png")
+    assert np.array_equal(picture.pixels, gradient)
+    assert picture.pixels.dtype == np.uint8
+    assert (picture.scale, picture.width, picture.height) == (1, 9, 6)
+
+
+def test_grey_and_bilevel(tmp_path, gradient):
+    write_png(tmp_path / "l.png", gradient[:, :, 0])
+    assert np.array_equal(read(tmp_path / "l.png"), gradient[:, :, :1].repeat(3, axis=2))
+    Image.fromarray(gradient[:, :, 0]).convert("1", dither=0).save(tmp_path / "1.png")
+    assert set(read(tmp_path / "1.png").ravel().tolist()) == {0, 255}
+
+
+def test_alpha_lies_over_white(tmp_path):
+    layers = np.array([[[200, 0, 0, 255], [200, 0, 0, 0], [100, 0, 0, 128]]], np.uint8)
+    Image.fromarray(layers).save(tmp_path / "a.png")
+    pixels = read(tmp_path / "a.png")[0]
+    assert pixels[0].tolist() == [200, 0, 0]
+    assert pixels[1].tolist() == [255, 255, 255]
+    assert np.abs(pixels[2].astype(int) - [177, 127, 127]).max() <= 1
+    Image.fromarray(layers[:, :, [0, 3]]).save(tmp_path / "la.png")
+    assert read(tmp_path / "la.png")[0, :2, 0].tolist() == [200, 255]
+
+
+def test_transparent_colour_and_palette(tmp_path):
+    grey = Image.fromarray(np.array([[7, 90]], np.uint8))
+    grey.save(tmp_path / "key.png", transparency=7)
+    assert read(tmp_path / "key.png")[0, :, 0].tolist() == [255, 90]
+    palette = Image.fromarray(np.array([[0, 1, 2]], np.uint8)).convert("P")
+    palette.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
+    palette.save(tmp_path / "p.png")
+    assert read(tmp_path / "p.png")[0].tolist() == [[10, 20, 30], [40, 50, 60], [70, 80, 90]]
+    palette.save(tmp_path / "pt.png", transparency=bytes([255, 0, 255]))
+    assert read(tmp_path / "pt.png")[0].tolist() == [[10, 20, 30], [255] * 3, [70, 80, 90]]
+
+
+def test_sixteen_bits_keep_the_high_ones(tmp_path):
+    values = np.array([[0, 257, 128 * 257, 65535]], np.uint16)
+    for name in ("a.png", "a.tiff"):
+        Image.fromarray(values).save(tmp_path / name)
+        assert read(tmp_path / name)[0, :, 1].tolist() == [0, 1, 128, 255]
+    Image.fromarray(values.astype(np.int32)).save(tmp_path / "i.tiff")
+    assert read(tmp_path / "i.tiff")[0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+def test_sixteen_bit_colour(tmp_path):
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0))
+    data = chunk(b"IDAT", zlib.compress(b"\0" + struct.pack(">HHH", 65535, 32896, 257)))
+    end = chunk(b"IEND", b"")
+    (tmp_path / "rgb16.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + data + end)
+    assert read(tmp_path / "rgb16.png")[0, 0].tolist() == [255, 128, 1]
+
+
+@pytest.mark.parametrize("white", [1.0, 255.0, 65535.0])
+def test_floating_point_grey(tmp_path, white):
+    values = np.array([[0, 0.5, 1, np.nan]], np.float32) * np.float32(white)
+    Image.fromarray(values).save(tmp_path / "f.tiff")
+    assert read(tmp_path / "f.tiff")[0, :, 2].tolist() == [0, 128, 255, 0]
+
+
+def test_cmyk(tmp_path):
+    inks = np.zeros((8, 8, 4), np.uint8)
+    inks[..., 1:3] = 255  # magenta + yellow = red
+    Image.fromarray(inks, mode="CMYK").save(tmp_path / "c.jpg", quality=100)
+    assert np.abs(read(tmp_path / "c.jpg").astype(int) - [255, 0, 0]).max() < 8
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_rotation(tmp_path, gradient, orientation):
+    stored = {
+        1: gradient,
+        2: gradient[:, ::-1],
+        3: gradient[::-1, ::-1],
+        4: gradient[::-1],
+        5: gradient.transpose(1, 0, 2),
+        6: np.rot90(gradient),
+        7: gradient[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(gradient, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "a.png", exif=exif)
+    picture = read_picture(tmp_path / "a.png")
+    assert np.array_equal(picture.pixels, gradient)
+    assert (picture.width, picture.height) == (9, 6)
+
+
+def test_broken_exif_is_passed_over(tmp_path, gradient):
+    Image.fromarray(gradient).save(tmp_path / "a.png", exif=b"Exif\0\0nonsense")
+    assert np.array_equal(read(tmp_path / "a.png"), gradient)
+
+
+def test_one_pixel(tmp_path):
+    for name in ("a.png", "a.jpg", "a.gif", "a.webp", "a.bmp", "a.ppm"):
+        Image.new("RGB", (1, 1), (255, 255, 255)).save(tmp_path / name)
+        assert read(tmp_path / name).tolist() == [[[255, 255, 255]]]
+
+
+@pytest.mark.parametrize("name", ["wide.png", "wide.jpg", "wide.bmp"])
+def test_twenty_thousand_pixels_wide(tmp_path, name):
+    stripes = np.repeat(np.arange(20, dtype=np.uint8) * 12, 1000)
+    image = np.broadcast_to(stripes[None, :, None], (40, 20_000, 3))
+    Image.fromarray(np.ascontiguousarray(image)).save(tmp_path / name)
+    picture = read_picture(tmp_path / name)
+    assert max(picture.pixels.shape) <= 4096
+    assert (picture.width, picture.height) == (20_000, 40)
+    columns = np.arange(20) * 1000 + 500
+    seen = picture.pixels[2, columns // picture.scale, 0].astype(int)
+    assert np.abs(seen - np.arange(20) * 12).max() <= 2
+
+
+def test_reduced_by_averaging_and_turned(tmp_path, gradient):
+    tall = gradient.repeat(4, axis=0).repeat(4, axis=1)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.ascontiguousarray(np.rot90(tall))).save(tmp_path / "a.tiff", exif=exif)
+    picture = read_picture(tmp_path / "a.tiff", max_side=9)
+    assert np.array_equal(picture.pixels, gradient)
+    assert (picture.scale, picture.width, picture.height) == (4, 36, 24)
+
+
+def test_reading_in_strips_changes_nothing(tmp_path, monkeypatch):
+    image = np.random.default_rng(0).integers(0, 256, (101, 67, 4), np.uint8)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    whole = read(tmp_path / "a.png", max_side=40)
+    monkeypatch.setattr("mien.media.image._STRIP_PIXELS", 300)
+    assert np.array_equal(read(tmp_path / "a.png", max_side=40), whole)
+    assert whole.shape == (34, 23, 3)
+
+
+def test_a_bomb_is_refused_and_pillows_own_limit_is_left_alone(tmp_path):
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0))
+    bomb = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(100)))
+    (tmp_path / "bomb.png").write_bytes(bomb)
+    before = Image.MAX_IMAGE_PIXELS
+    assert "too large: 60000 x 60000" in refused(tmp_path / "bomb.png")
+    assert before is not None
+    assert before == Image.MAX_IMAGE_PIXELS
+
+
+def test_broken_files(tmp_path, gradient):
+    for name in ("cut.jpg", "cut.png", "cut.webp", "cut.tiff"):
+        whole = io.BytesIO()
+        noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+        Image.fromarray(noise).save(whole, format={"jpg": "JPEG"}.get(name[4:], name[4:]))
+        data = whole.getvalue()
+        for kept in (4, 30, len(data) // 2):
+            (tmp_path / name).write_bytes(data[:kept])
+            refused(tmp_path / name)
+    (tmp_path / "empty.jpg").touch()
+    assert "empty" in refused(tmp_path / "empty.jpg")
+    (tmp_path / "text.jpg").write_text("hello, I am a text")
+    assert "not a picture" in refused(tmp_path / "text.jpg")
+    (tmp_path / "page.png").write_text("<svg></svg>")
+    refused(tmp_path / "page.png")
+
+
+def test_what_is_no_file(tmp_path):
+    assert "no such file" in refused(tmp_path / "missing.png")
+    (tmp_path / "folder.png").mkdir()
+    assert "is a folder" in refused(tmp_path / "folder.png")
+    with pytest.raises(MienError, match="cannot read"):
+        read("with\0nul.png")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    assert "ordinary" in refused(tmp_path / "pipe.png")
+
+
+def test_unreadable_file(tmp_path, gradient, monkeypatch):
+    path = tmp_path / "secret.png"
+    write_png(path, gradient)
+    path.chmod(0)
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may read anything
+    assert "permission denied" in refused(path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are text there")
+def test_names_that_are_not_utf8(tmp_path, gradient):
+    path = tmp_path / os.fsdecode(b"caf\xe9\n.png")
+    try:
+        path.touch()
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    assert "caf\\xe9\\x0a" in refused(path)
+    path.unlink()
+    write_png(path, gradient)
+    assert np.array_equal(read(path), gradient)
+
+
+def test_unknown_format_is_refused_though_pillow_reads_it(tmp_path, gradient):
+    Image.fromarray(gradient).save(tmp_path / "a.sgi", format="SGI")
+    assert "not a picture" in refused(tmp_path / "a.sgi")
+
+
+def test_first_picture_of_an_animation(tmp_path):
+    first, second = (Image.new("RGB", (4, 4), (level,) * 3) for level in (255, 0))
+    first.save(tmp_path / "a.gif", save_all=True, append_images=[second])
+    assert read(tmp_path / "a.gif").min() == 255
+
+
+def test_writing(tmp_path, gradient):
+    write_png(tmp_path / "a.png", gradient)
+    with pytest.raises(MienError, match="exists"):
+        write_png(tmp_path / "a.png", gradient)
+    write_png(tmp_path / "a.png", gradient[::-1], overwrite=True)
+    assert np.array_equal(read(tmp_path / "a.png"), gradient[::-1])
+    for wrong in (gradient.astype(np.float32), gradient[:, :, :2]):
+        with pytest.raises(ValueError, match="uint8"):
+            write_png(tmp_path / "b.png", wrong)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_float_and_back(gradient):
+    image = to_float(gradient)
+    assert image.dtype == torch.float32
+    assert image.shape == (3, 6, 9)
+    assert float(image[0, 0, 8]) == pytest.approx(200 / 255)
+    assert np.array_equal(to_uint8(image), gradient)
+    every = np.arange(256, dtype=np.uint8).reshape(1, 1, 256, 1).repeat(3, axis=3)
+    assert np.array_equal(to_uint8(to_float(every)), every)
+
+
+def test_float_is_rounded_and_clipped():
+    image = torch.tensor([-1.0, 0.5, 2.0]).reshape(3, 1, 1).to(torch.bfloat16)
+    assert to_uint8(image)[0, 0].tolist() == [0, 128, 255]
+    with pytest.raises(ValueError, match="NaN"):
+        to_uint8(torch.full((3, 1, 1), torch.nan))
+    with pytest.raises(ValueError, match="float"):
+        to_uint8(torch.zeros(3, 2, 2, dtype=torch.uint8))
+    with pytest.raises(ValueError, match="uint8"):
+        to_float(np.zeros((2, 2, 3), np.float32))

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import json
+import signal
+
+import numpy as np
+import pytest
+import yaml
+
+from mien.cli.main import run
+from mien.media.image import write_png
+from mien.train.interrupt import Interrupted
+
+TINY = [
+    "model.image_size=32",
+    "model.texture_dim=8",
+    "model.shape_dim=8",
+    "model.feature_dim=16",
+    "model.neutral_width=16",
+    "model.neutral_blocks=1",
+    "loop.tensorboard=false",
+    "loop.sheet_every=0",
+    "loop.log_every=1",
+    "stage1.steps=2",
+    "stage1.batch_size=4",
+    "stage2.steps=2",
+    "stage2.batch_size=4",
+    "stage2.frames=2",
+]
+
+
+@pytest.fixture
+def clips(tmp_path):
+    rng = np.random.default_rng(0)
+    for person in range(3):
+        for frame in range(3):
+            path = tmp_path / "clips" / f"person_{person}" / f"{frame}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            coarse = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+            write_png(path, coarse.repeat(8, axis=0).repeat(8, axis=1))
+    return tmp_path / "clips"
+
+
+def pretrain(*words):
+    return run(["pretrain", "latentface", "--device", "cpu", *map(str, words)])
+
+
+def test_a_run_from_pictures_to_weights(clips, tmp_path, capsys):
+    out = tmp_path / "run"
+    stills = clips / "person_0"
+    assert pretrain("--data", f"clips:{clips}", stills, "--out", out, *TINY) == 0
+    said = capsys.readouterr()
+    assert "weights are in" in said.out
+    assert said.err == ""
+    config = yaml.safe_load((out / "config.yaml").read_text())
+    assert config["data"]["sources"] == [f"clips:{clips}", str(stills)]
+    assert config["stage1"]["steps"] == 2
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    steps = [(row["stage"], row["step"]) for row in lines]
+    assert steps == [("stage1", 1), ("stage1", 2), ("stage2", 1), ("stage2", 2)]
+    assert list((out / "exported").glob("*.safetensors"))
+
+    assert pretrain("--data", clips, "--out", out) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert pretrain("--out", out, "--resume", "stage1.steps=3") == 2
+    assert "cannot change stage1.steps" in capsys.readouterr().err
+    assert pretrain("--data", clips, "--out", out, "--resume") == 2
+    assert "cannot change data.sources" in capsys.readouterr().err
+    assert pretrain("--out", out, "--resume", "loop.keep=1") == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--data", "{missing}"], "does not exist"),
+        (["--data", "{empty}"], "nothing"),
+        ([], "--data"),
+        (["--data", "{clips}", "stage1.stesp=1"], "did you mean stage1.steps"),
+        (["--data", "{clips}", "--config", "huge"], "paper, small"),
+        (["--data", "{clips}", "--device", "cuda"], "--device cuda"),
+        (["--data", "{clips}", "--resume", "--overwrite"], "contradict"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_touches_nothing(clips, tmp_path, capsys, words, told):
+    import torch
+
+    if "cuda" in words and torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    (tmp_path / "empty").mkdir()
+    places = {name: str(tmp_path / name) for name in ("missing", "empty", "clips")}
+    out = tmp_path / "run"
+    assert pretrain("--out", out, *[word.format(**places) for word in words]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert told in error
+    assert not out.exists()
+
+
+def test_without_a_run_folder_nothing_is_done(capsys):
+    assert pretrain() == 2
+    assert "--out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_says_one_line(clips, tmp_path, capsys, monkeypatch, number, code):
+    def stopped(*_, **__):
+        raise Interrupted("stopped: go on with --resume", number)
+
+    monkeypatch.setattr("mien.train.latentface.pretrain", stopped)
+    assert pretrain("--data", clips, "--out", tmp_path / "run") == code
+    assert capsys.readouterr().err == "stopped: go on with --resume\n"

@@ -1,0 +1,138 @@
+"""A small training run for tests, in this process or as a program that may be killed."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from mien.data.batches import Sampler
+from mien.data.loader import Loader, Share
+from mien.data.options import DataOptions
+from mien.data.pack import Pack
+from mien.train.config import TrainConfig, override
+from mien.train.engine import launch
+from mien.train.loop import Fitted, fit
+from mien.train.run_folder import RunFolder, is_first_process, write_text
+from mien.train.task import Terms
+
+SIZE = 16
+SMALL = [
+    "stage1.steps=9",
+    "stage1.batch_size=8",
+    "stage1.warmup_steps=2",
+    "loop.log_every=1",
+    "loop.checkpoint_every=2",
+    "loop.sheet_every=0",
+    "loop.tensorboard=false",
+]
+
+
+class ToyTask:
+    """Gives a picture back through a bottleneck; noise and dropout make it random."""
+
+    def __init__(self, *, random: bool = True, nan_at: int = -1, pause_s: float = 0.0) -> None:
+        generator = torch.Generator().manual_seed(5)
+        self.module = nn.Sequential(
+            nn.Conv2d(3, 8, 3, 2, 1),
+            nn.BatchNorm2d(8) if random else nn.Identity(),
+            nn.ReLU(),
+            nn.Dropout(0.2 if random else 0.0),
+            nn.Conv2d(8, 3, 3, 1, 1),
+        )
+        with torch.no_grad():
+            for parameter in self.module.parameters():
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
+        self.random, self.nan_at, self.pause_s = random, nan_at, pause_s
+        self.seen: list[int] = []
+
+    def compute(self, batch, step, generator):
+        time.sleep(self.pause_s)
+        self.seen.append(step)
+        small = nn.functional.avg_pool2d(batch["image"], 2)
+        drawn = self.module(batch["input"])
+        if self.random:
+            drawn = drawn + 0.01 * torch.randn(drawn.shape, generator=generator)
+        error = (drawn - small).abs().mean()
+        if step == self.nan_at:
+            error = error * float("nan")
+        edges = 0.5 * (drawn.diff(dim=-1) - small.diff(dim=-1)).abs().mean()
+        parts = {"error": error, "edges": edges}
+        return Terms(error + edges, parts, {"brightness": drawn.mean()})
+
+    def parameter_groups(self, options):
+        return [{"params": list(self.module.parameters())}]
+
+    def picture(self, batch, step):
+        return (batch["image"][0].permute(1, 2, 0) * 255).byte().numpy()
+
+    def warnings(self, monitors):
+        return ["it is dark"] if monitors["brightness"] < 10 else []
+
+
+def toy_pack() -> Pack:
+    rng = np.random.default_rng(3)
+    crops = rng.integers(0, 256, (40, SIZE + 4, SIZE + 4, 3), dtype=np.uint8)
+    clip = np.repeat([-1, 0, 1, 2, 3, 4], [15, 5, 5, 5, 5, 5])
+    return Pack(crops, clip.astype(np.int64), "toy", {})
+
+
+def toy_loader(config: TrainConfig, share: Share | None = None) -> Loader:
+    pack = toy_pack()
+    sampler = Sampler(
+        pack.clip, seed=config.loop.seed, batch_size=config.stage1.batch_size, frames=2, stills=0.5
+    )
+    return Loader(
+        pack,
+        sampler,
+        options=DataOptions(),
+        image_size=SIZE,
+        device=torch.device("cpu"),
+        share=share,
+    )
+
+
+def toy_run(folder: Path, changes: list[str], task: ToyTask | None = None, echo=None) -> Fitted:
+    config = override(TrainConfig(), SMALL + changes)
+    run = RunFolder.open(folder, resume=True)
+    write_text(run.config, "toy: true\n")
+    fabric = launch("cpu", config.loop)
+    share = Share(fabric.global_rank, fabric.world_size)
+    fitted = fit(
+        task or ToyTask(),
+        toy_loader(config, share),
+        run=run.of_stage("stage1"),
+        options=config.loop,
+        pace=config.stage1,
+        fabric=fabric,
+        echo=echo,
+    )
+    return fitted
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--pause", type=float, default=0.0)
+    parser.add_argument("--plain", action="store_true")
+    parser.add_argument("--gradients", type=Path)
+    options, changes = parser.parse_known_args()
+    task = ToyTask(random=not options.plain, pause_s=options.pause)
+    toy_run(options.folder, changes, task)
+    if options.gradients is not None and is_first_process():
+        gradients = {
+            name: p.grad.contiguous()
+            for name, p in task.module.named_parameters()
+            if p.grad is not None
+        }
+        save_file(gradients, options.gradients)
+
+
+if __name__ == "__main__":
+    main()
