@@ -44,7 +44,9 @@ def test_rgb_comes_back_as_written(tmp_path, gradient):
 def test_grey_and_bilevel(tmp_path, gradient):
     write_png(tmp_path / "l.png", gradient[:, :, 0])
     assert np.array_equal(read(tmp_path / "l.png"), gradient[:, :, :1].repeat(3, axis=2))
-    Image.fromarray(gradient[:, :, 0]).convert("1", dither=0).save(tmp_path / "1.png")
+    Image.fromarray(gradient[:, :, 0]).convert("1", dither=Image.Dither.NONE).save(
+        tmp_path / "1.png"
+    )
     assert set(read(tmp_path / "1.png").ravel().tolist()) == {0, 255}
 
 
@@ -278,4 +280,4 @@ def test_float_is_rounded_and_clipped():
     with pytest.raises(ValueError, match="float"):
         to_uint8(torch.zeros(3, 2, 2, dtype=torch.uint8))
     with pytest.raises(ValueError, match="uint8"):
-        to_float(np.zeros((2, 2, 3), np.float32))
+        to_float(np.zeros((2, 2), np.uint8))

@@ -73,7 +73,7 @@ def test_a_run_from_pictures_to_weights(clips, tmp_path, capsys):
     ("words", "told"),
     [
         (["--data", "{missing}"], "does not exist"),
-        (["--data", "{empty}"], "nothing"),
+        (["--data", "{empty}"], "no picture or video"),
         ([], "--data"),
         (["--data", "{clips}", "stage1.stesp=1"], "did you mean stage1.steps"),
         (["--data", "{clips}", "--config", "huge"], "paper, small"),

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from mien.errors import MienError
+from mien.train import engine
 from mien.train.ema import WeightAverage
 from mien.train.engine import check_device, launch
 from mien.train.optim import learning_rate, make_optimizer, set_learning_rate
@@ -38,6 +39,8 @@ def test_groups_scale_their_rate_and_weight_decay_makes_adamw():
 
 def test_the_average_follows_its_formula_and_copies_buffers():
     module = nn.BatchNorm1d(1)
+    assert module.running_mean is not None
+    assert module.num_batches_tracked is not None
     average = WeightAverage(module, decay=0.5)
     with torch.no_grad():
         module.weight.fill_(3.0)
@@ -69,3 +72,14 @@ def test_one_process_on_the_cpu_is_launched_without_a_word(capsys, caplog):
     fabric = launch("cpu", LoopOptions())
     assert fabric.world_size == 1
     assert capsys.readouterr() == ("", "")
+
+
+def test_torchrun_says_how_many_processes_there_are(monkeypatch):
+    processes = engine._processes  # pyright: ignore[reportPrivateUsage]
+    assert processes(LoopOptions(devices=2)) == (2, 1)
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert processes(LoopOptions()) == (4, 2)
+    assert processes(LoopOptions(devices=4, num_nodes=2)) == (4, 2)
+    with pytest.raises(MienError, match="4 processes on each of 2 machines"):
+        processes(LoopOptions(devices=2))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -95,7 +95,7 @@ class Loader:
         shape = (sampler.n_clips, sampler.n_stream, sampler.n_stills, sampler.frames)
         self.fingerprint = f"{pack.key if pack else 'stream'}-{shape}-{seed}"
 
-    def iterate(self, start: int, stop: int) -> Iterator[dict[str, Tensor]]:
+    def iterate(self, start: int, stop: int) -> Generator[dict[str, Tensor], None, None]:
         """Yield the batches of steps start, ..., stop - 1."""
         workers = self._options.workers
         waiting: deque[Future[_Prepared | dict[str, Tensor]]] = deque()

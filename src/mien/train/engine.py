@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from datetime import timedelta
 
@@ -29,17 +30,18 @@ def launch(device: str, options: LoopOptions) -> Fabric:
         MienError: there is no such device here; never a silent run on the CPU.
     """
     accelerator = check_device(device)
-    available = torch.cuda.device_count() if accelerator == "cuda" else options.devices
-    if options.devices > available:
-        raise MienError(f"loop.devices={options.devices}, but this machine has {available} GPUs")
-    alone = options.devices * options.num_nodes == 1
+    devices, nodes = _processes(options)
+    available = torch.cuda.device_count() if accelerator == "cuda" else devices
+    if devices > available:
+        raise MienError(f"loop.devices={devices}, but this machine has {available} GPUs")
+    alone = devices * nodes == 1
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it praises its precision
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # advice about unused devices: they were not asked for
         fabric = Fabric(
             accelerator=accelerator,
-            devices=options.devices,
-            num_nodes=options.num_nodes,
+            devices=devices,
+            num_nodes=nodes,
             precision=options.precision,
             strategy="auto" if alone else _several(accelerator),
         )
@@ -61,6 +63,21 @@ def check_device(device: str) -> str:
     if not present[device]:
         raise MienError(f"--device {device}: torch finds none here; give --device cpu, or install")
     return device
+
+
+def _processes(options: LoopOptions) -> tuple[int, int]:
+    """Return processes a machine and machines; torchrun's word counts where nothing was asked."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "0"))
+    asked = options.devices, options.num_nodes
+    if world == 1 or not local or asked == (local, world // local):
+        return asked
+    if asked != (1, 1):
+        raise MienError(
+            f"torchrun started {local} processes on each of {world // local} machines, but "
+            f"loop.devices={asked[0]} loop.num_nodes={asked[1]} ask for others; leave these out"
+        )
+    return local, world // local
 
 
 def _several(accelerator: str) -> DDPStrategy:

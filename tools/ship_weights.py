@@ -1,0 +1,77 @@
+"""Put trained weights into the package, with their card and the output that they must give.
+
+Run: python tools/ship_weights.py RUN/exported results.json
+
+`results.json` is what benchmarks/results.py wrote for these weights; its numbers go into the card.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import torch
+
+from mien import weights
+from mien.card import Card, card_text
+from mien.demo import shipped_clips
+from mien.doctor import record_golden
+from mien.model import load
+from mien.views.portrait import read_clip
+
+DATA = (
+    "30,000 rendered pictures of 3,000 people who do not exist (`mien synth`, ICT-FaceKit, MIT)",
+    "28,709 pictures of FER-2013's training set, without labels (Goodfellow et al. 2013, research use)",
+    "1,505 pictures of Labeled Faces in the Wild, of people in none of View 2's test pairs "
+    "(Huang et al. 2007, research use)",
+)
+LIMITS = (
+    "head turns beyond about 30 degrees are underestimated",
+    "eyes, teeth and glasses are blurred in reconstructions",
+    "not tested on children's faces, occluded faces, or pictures under 48 px",
+)
+
+
+def main() -> None:
+    """Copy, write the card, record the golden output."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("exported", type=Path)
+    parser.add_argument("results", type=Path)
+    given = parser.parse_args()
+    target = weights.shipped_folder()
+    shutil.rmtree(target, ignore_errors=True)
+    config, tensors = weights.read(given.exported)
+    found = json.loads(given.results.read_text())
+    card = Card(
+        name="mien small",
+        licence="mit",
+        data=DATA,
+        results=_flat(found),
+        limits=LIMITS,
+        config=config,
+    )
+    weights.save(target, tensors, config, card_text(card), half=True)
+    model = load()
+    clips = sorted(shipped_clips().glob("*.mp4"))
+    size = model.config.image_size
+    frames = [read_clip(clip, detector="none", size=size)[:1] for clip in clips]
+    record_golden(model, torch.cat(frames))
+
+
+def _flat(found: dict[str, object], prefix: str = "") -> dict[str, str]:
+    """Return nested numbers as name -> text; the probes' table is left to docs/results.md."""
+    flat: dict[str, str] = {}
+    for name, value in found.items():
+        if name == "probes":
+            continue
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}: ")
+        else:
+            flat[f"{prefix}{name}"] = f"{value:.3f}" if isinstance(value, float) else str(value)
+    return flat
+
+
+if __name__ == "__main__":
+    main()
