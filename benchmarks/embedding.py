@@ -39,7 +39,8 @@ def main() -> None:
     parser.add_argument("--measure", nargs=2, metavar=("DETECTOR", "INPUT"), help="internal")
     given = parser.parse_args()
     if given.measure:
-        print(json.dumps(measure(*given.measure, given)))
+        detector, inputs = given.measure
+        print(json.dumps(measure(detector, inputs, given)))
         return
     print(f"{'input':<24} {'faces':>7} {'faces/s':>9} {'ratio':>6} {'peak MB':>8} {'ratio':>6}")
     with tempfile.TemporaryDirectory() as name:

@@ -77,7 +77,7 @@ def without_twins(train: pd.DataFrame, train_folder: Path, validation_folder: Pa
     kept = [pixels(train_folder / path) not in known for path in train["path"]]
     twins = len(kept) - sum(kept)
     print(f"FER-2013: {twins} training pictures are also in the validation set; left out")
-    return train[kept]
+    return train.loc[kept]
 
 
 def rendered(model: Model, folder: Path) -> dict[str, object]:

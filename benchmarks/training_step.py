@@ -25,7 +25,8 @@ def pictures_per_second(batch_size: int, steps: int, device: str, *, bf16: bool)
     images = torch.rand(batch_size, 3, 64, 64, generator=generator).to(device)
     images = images.contiguous(memory_format=torch.channels_last)
     clip = torch.arange(batch_size, device=device) // 2
-    model = Autoencoder(ModelConfig()).to(device).to(memory_format=torch.channels_last)
+    model = Autoencoder(ModelConfig()).to(device)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, betas=(0.9, 0.99))
 
     def step() -> None:

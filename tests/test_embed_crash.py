@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ class Killed(BaseException):
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PartWriter.__init__.__kwdefaults__, "rows_per_part", 5)
+    monkeypatch.setitem(PartWriter.__init__.__kwdefaults__ or {}, "rows_per_part", 5)
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +52,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def embed(pictures: Path, tiny_model: Model) -> Callable[..., Summary]:
-    def run(out: Path, **options: Any) -> Summary:
-        return embed_to_parquet(pictures, out, model=tiny_model, **({"options": CROPS} | options))
+    def run(out: Path, *, options: EmbedOptions = CROPS, **more: Any) -> Summary:
+        return embed_to_parquet(pictures, out, model=tiny_model, options=options, **more)
 
     return run
 
@@ -194,7 +195,7 @@ def stopped(embed: Callable[..., Summary], tmp_path: Path) -> Path:
 def test_other_options_cannot_go_on(
     embed: Callable[..., Summary], stopped: Path, options: dict[str, Any]
 ) -> None:
-    changed = EmbedOptions(**({"detector": "none"} | options))
+    changed = replace(CROPS, **options)
     with pytest.raises(MienError, match=f"{next(iter(options))} was .* and is") as caught:
         embed(stopped, resume=True, options=changed)
     assert "\n" not in str(caught.value)

@@ -137,9 +137,9 @@ def test_as_many_factors_as_faces_are_asked_for() -> None:
         record_batch([face("a")], some_factors(2), SCHEMA)
 
 
-def test_names_that_are_not_utf8_are_written_readably() -> None:
+def test_text_that_is_not_utf8_is_written_readably() -> None:
     batch = record_batch([FaceRow("a\udcff.jpg", reason="é")], None, SCHEMA)
-    assert batch.column("path")[0].as_py() == "a\\xff.jpg"
+    assert batch.column("path")[0].as_py() == "a\\udcff.jpg"
     assert batch.column("reason")[0].as_py() == "é"
 
 

@@ -28,6 +28,7 @@ COMMANDS = {
     "render": "Draw a face again: frontal, turned, relit, with another expression, as a mesh.",
     "pretrain": "Learn a model from unlabelled pictures and clips.",
     "synth": "Render labelled clips of made-up people.",
+    "forget": "Take people out of a table of faces.",
     "demo": "Show the factors of the shipped faces.",
     "doctor": "Check versions, devices, detectors, kernels and weights.",
 }

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 __all__ = ["EmbedOptions", "embed_to_frame", "embed_to_parquet"]
 
+# Each thread may hold a large picture, and each waiting task a video's frame.
+_MOST_WORKERS = 16
+_WAITING = 4
+
 
 @dataclass(frozen=True)
 class EmbedOptions:
@@ -45,7 +49,7 @@ class EmbedOptions:
     fps: float | None = None
     """Take this many frames a second of a video."""
     workers: int | None = None
-    """Threads that read pictures and find faces; None: as many as there are processors."""
+    """Threads that read pictures and find faces; None: one a processor, up to 16."""
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense.
@@ -64,7 +68,7 @@ class EmbedOptions:
 
     def thread_count(self) -> int:
         """Return how many threads read and search."""
-        return max(1, self.workers or os.cpu_count() or 1)
+        return max(1, self.workers or min(os.cpu_count() or 1, _MOST_WORKERS))
 
 
 def embed_to_frame(
@@ -174,7 +178,7 @@ class _Job:
         workers = self.options.thread_count()
         tasks = self.reader.tasks(self.paths, start)
         with self.reader.one_thread_each():
-            found = prefetch(tasks, workers=workers, ahead=2 * workers)
+            found = prefetch(tasks, workers=workers, ahead=workers + _WAITING)
             yield from gather(self.reader.follow(found), self.options.batch_size)
 
 

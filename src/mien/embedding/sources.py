@@ -185,7 +185,9 @@ class Reader:
 
 def _failed(number: int, blank: FaceRow, error: Exception, source: Source) -> Frame:
     """Return a frame that is one row with the reason; the path is in the row already."""
-    reason = str(error).replace(to_text(source.full_path), "the file")
+    reason = str(error)
+    for name in (to_text(source.full_path), source.full_path):
+        reason = reason.replace(name, "the file")
     if not isinstance(error, MienError):
         reason = f"unforeseen {type(error).__name__}: {reason}"
     return Frame(number, (replace(blank, reason=" ".join(reason.split())),), (), 1.0)

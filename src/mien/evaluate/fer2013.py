@@ -65,7 +65,6 @@ def _columns(table: pd.DataFrame, names: tuple[str, ...]) -> NDArray[np.float32]
     """Return the columns side by side; lists become several. [N, D]."""
     parts = []
     for name in names:
-        values = table[name].to_numpy()
-        wide = np.stack(values) if values.dtype == object else values[:, None]
-        parts.append(wide.astype(np.float32))
+        values = list(table[name])
+        parts.append(np.asarray(values, dtype=np.float32).reshape(len(values), -1))
     return np.concatenate(parts, axis=1)

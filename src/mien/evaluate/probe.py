@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression, RidgeCV
@@ -62,7 +64,7 @@ def regress(*, train: Array, train_target: Array, test: Array, test_target: Arra
 
 
 def cross_validate(
-    *, codes: Array, labels: NDArray[np.generic], person: NDArray[np.integer], folds: int = 5
+    *, codes: Array, labels: NDArray[Any], person: NDArray[np.integer], folds: int = 5
 ) -> Array:
     """Return the score of each fold: accuracy for integer labels, correlation for real ones.
 

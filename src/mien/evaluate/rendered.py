@@ -7,11 +7,11 @@ named numbers come out. Nothing is trained but the linear probes that are named 
 from __future__ import annotations
 
 import io
-import json
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,9 @@ __all__ = ["FACTORS", "Truth", "direct_scores", "factor_matrix", "frontal_depth"
 
 FACTORS = ("identity", "expression", "texture_code", "shape_code")
 ANGLES = ("yaw_rad", "pitch_rad", "roll_rad")
+INNER_FACE = (0.7, 0.85)
+"""Half axes of the ellipse that is called the face, as shares of half the crop: inside the outline
+of cheeks and chin, without hair and ears."""
 LIGHTS = ("light_x", "light_y", "light_ambient", "light_diffuse")
 
 Array = NDArray[np.floating]
@@ -64,13 +67,13 @@ def read_truth(folder: Path, table: pd.DataFrame) -> Truth:
         raise MienError(f"{path} does not exist; give a folder written by `mien synth`")
     labels = pq.read_table(path).to_pandas()
     rows = table.set_index("path").reindex(labels["path"])
-    missing = int(rows["face_found"].isna().sum())
+    missing = int(np.count_nonzero(pd.isna(rows["face_found"].to_numpy())))
     if missing:
         raise MienError(
             f"{missing} pictures of {folder} are not in the table; embed the whole folder"
         )
-    codes = {name: np.stack(rows[name].to_numpy()).astype(np.float32) for name in FACTORS}
-    predicted = rows[[*ANGLES, *LIGHTS]].reset_index(drop=True)
+    codes = {name: np.asarray(list(rows[name]), dtype=np.float32) for name in FACTORS}
+    predicted = pd.DataFrame(rows.loc[:, [*ANGLES, *LIGHTS]]).reset_index(drop=True)
     return Truth(labels.reset_index(drop=True), codes, predicted)
 
 
@@ -107,7 +110,7 @@ def factor_matrix(truth: Truth) -> pd.DataFrame:
     (correlation), each cross-validated over five groups of people.
     """
     classes = np.unique(truth.labels["expression"], return_inverse=True)[1].astype(np.int64)
-    targets: dict[str, NDArray[np.generic]] = {"expression": classes}
+    targets: dict[str, NDArray[Any]] = {"expression": classes}
     for name in (*ANGLES, "light_x", "light_y"):
         targets[name] = truth.labels[name].to_numpy(np.float64)
     raw = np.concatenate([truth.codes["texture_code"], truth.codes["shape_code"]], axis=1)
@@ -146,9 +149,9 @@ def _true_depths(
 ) -> Iterator[tuple[Array, NDArray[np.bool_]]]:
     """Yield true depth and face mask at `size`; the face is an ellipse inside the head's mask."""
     down, across = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
-    ellipse = (across / 0.8) ** 2 + (down / 0.92) ** 2 < 1
+    ellipse = (across / INNER_FACE[0]) ** 2 + (down / INNER_FACE[1]) ** 2 < 1
     for row in rows:
-        picture = Path(truth.labels["path"][row])
+        picture = Path(str(truth.labels["path"].iloc[row]))
         with zipfile.ZipFile(folder / picture.parent / "truth.zip") as archive:
             depth = _read(archive, f"{picture.stem}_depth.png")
             mask = _read(archive, f"{picture.stem}_mask.png") > 0
@@ -159,11 +162,5 @@ def _true_depths(
         yield np.asarray(small), np.asarray(inside) & ellipse
 
 
-def _read(archive: zipfile.ZipFile, name: str) -> NDArray[np.generic]:
+def _read(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
     return np.asarray(Image.open(io.BytesIO(archive.read(name))))
-
-
-def describe(folder: Path) -> str:
-    """Return how a rendered folder was made, from its labels' metadata."""
-    metadata = pq.read_schema(folder / "labels.parquet").metadata or {}
-    return json.dumps(json.loads(metadata.get(b"mien.synth", b"{}")))

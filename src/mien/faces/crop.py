@@ -1,4 +1,21 @@
-"""A face => the square picture that the model sees."""
+"""A face => the square picture that the model sees.
+
+The square is that of FER-2013's pictures: hairline to chin, the face's width some three quarters of
+the side. By YuNet's landmarks, medians over 820 of its pictures: distance of the eyes 0.377 of the
+side, eyes 0.381 and mouth 0.749 from the top; in our squares around faces in LFW 0.388, 0.398 and
+0.756.
+
+Both detectors' boxes lead to the same square. Haar's against YuNet's, median (quartile distance):
+
+    pictures                            side            to the right    down
+    LFW crops, 296 of 301               0.994 (0.051)    0.001 (0.057)  -0.001 (0.023)
+    FER-2013 validation, 156 of 200     0.999 (0.085)    0.006 (0.062)   0.002 (0.038)
+    Extended Yale B, 38 of 150          0.963 (0.090)   -0.041 (0.028)  -0.115 (0.056)
+
+(shifts in sides of the square). Yale's pictures are cut so tightly that the frontal cascade finds
+few of the faces and sees none whole. The profile cascade's squares, on 114 faces in LFW: 0.953,
+0.021 towards the back of the head, -0.002 down.
+"""
 
 from __future__ import annotations
 

@@ -39,6 +39,10 @@ class Stage1Weights:
     """Penalty when the spread of the predicted yaw over the batch falls below `least_spread`."""
     least_spread: float = 0.1
     """Radians."""
+    beyond: float = 5.0
+    """Penalty on angles beyond `largest_turn`, where a pose could run away to its limit."""
+    largest_turn: float = 0.75
+    """Radians."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,9 @@ def stage1_loss(
     yaw = encoded.angles[:, 0]
     # A pose that freezes lets the canonical face hold the turn; keep it moving.
     parts["spread"] = weights.spread * (weights.least_spread - yaw.std()).clamp_min(0)
+    # Near its limit the squashed angle has no gradient left to bring it back.
+    excess = (encoded.angles.abs() - weights.largest_turn).clamp_min(0)
+    parts["beyond"] = weights.beyond * excess.sum(dim=1).mean()
     monitors = _monitors(encoded, canonical, error, mask, len(images))
     return Stage1Loss(
         torch.stack(list(parts.values())).sum(), parts, monitors, encoded, canonical, pictures

@@ -17,7 +17,7 @@ from mien.table.schema import CODES, TableInfo, read_info
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FaceTable", "code_matrix", "data_frame", "read_table", "table_info"]
+__all__ = ["FaceTable", "code_matrix", "data_frame", "open_table", "read_table", "table_info"]
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def data_frame(table: pa.Table) -> pd.DataFrame:
 
 def table_info(path: str | Path) -> TableInfo | None:
     """Return what made the table in this file; None if mien did not."""
-    with _open(Path(path)) as file:
+    with open_table(Path(path)) as file:
         return read_info(file.schema_arrow)
 
 
@@ -99,7 +99,7 @@ def code_matrix(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
-    with _open(path) as file:
+    with open_table(path) as file:
         there = file.schema_arrow.names
         wanted = [name for name in there if name not in CODES] if columns is None else columns
         missing = [name for name in (*wanted, "path", "face_found") if name not in there]
@@ -108,7 +108,12 @@ def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
         return file.read(columns=list(wanted))
 
 
-def _open(path: Path) -> pq.ParquetFile:
+def open_table(path: Path) -> pq.ParquetFile:
+    """Open a Parquet file for reading.
+
+    Raises:
+        MienError: if it is missing or no Parquet file.
+    """
     if not path.is_file():
         raise MienError(f"there is no table {path}; write one with mien embed")
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -70,8 +69,8 @@ def _facts(rows: Sequence[FaceRow]) -> list[tuple[str, pa.Array]]:
         return lambda row: None if row.box is None else row.box[index]
 
     def text(value: str | None) -> str | None:
-        # Names that are not UTF-8 come as lone surrogates, which Arrow cannot store.
-        return None if value is None else os.fsencode(value).decode("utf-8", "backslashreplace")
+        # Lone surrogates, which may stand in a system's message, cannot be stored.
+        return None if value is None else value.encode(errors="backslashreplace").decode()
 
     kinds: tuple[tuple[str, pa.DataType, Callable[[FaceRow], object]], ...] = (
         ("path", pa.string(), lambda row: text(row.path)),

@@ -17,7 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-__all__ = ["PartWriter", "Progress", "join_parts", "last_complete", "write_batches"]
+__all__ = ["PartWriter", "Progress", "join_parts", "last_complete", "open_writer", "write_batches"]
 
 _PART = re.compile(r"part-(\d{6,})\.(?:done-(\d+)|open)\.parquet")
 _ROWS_PER_GROUP = 4096
@@ -117,7 +117,7 @@ def last_complete(folder: Path) -> Progress:
 
 def join_parts(folder: Path, unfinished: Path, schema: pa.Schema) -> None:
     """Write all parts as one Parquet file, a row group at a time, in memory for one group."""
-    with _open_writer(unfinished, schema) as writer:
+    with open_writer(unfinished, schema) as writer:
         waiting: list[pa.RecordBatch] = []
         for _, _, path in _parts(folder):
             with pq.ParquetFile(path) as part:
@@ -128,11 +128,12 @@ def join_parts(folder: Path, unfinished: Path, schema: pa.Schema) -> None:
 
 def write_batches(path: Path, batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> None:
     """Write record batches as one Parquet file."""
-    with _open_writer(path, schema) as writer:
+    with open_writer(path, schema) as writer:
         writer.write_table(pa.Table.from_batches(batches, schema=schema), _ROWS_PER_GROUP)
 
 
-def _open_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+def open_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """Return a writer of tables with this schema."""
     # A dictionary of random numbers only costs time, and names compress without one.
     return pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=False)
 

@@ -1,0 +1,48 @@
+"""`mien forget`: take people out of a table of faces."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mien.errors import MienError
+
+__all__ = ["forget"]
+
+
+def forget(
+    table: Annotated[Path, typer.Argument(help="A table that mien embed wrote.")],
+    path: Annotated[
+        list[str] | None,
+        typer.Option(help="File as in the column path; *, ? and [...] match; may be repeated."),
+    ] = None,
+    track: Annotated[
+        int | None, typer.Option(min=0, help="Only this track_id of the files.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the rest here.")] = None,
+    in_place: Annotated[
+        bool, typer.Option("--in-place", help="Replace the table by the rest.")
+    ] = False,
+) -> None:
+    """Take all rows of some files, or of one track in them, out of a table.
+
+    Copies of the table, the pictures themselves, and models trained on them are not touched.
+    """
+    if not path:
+        raise MienError("nothing to forget is named; give --path, once or more often")
+    if (out is None) != in_place:
+        raise MienError("give either --out FILE or --in-place")
+    from mien.embedding.job import JobFolder
+    from mien.table.forget import forget_rows
+
+    unfinished = JobFolder(table).path
+    if unfinished.exists():
+        raise MienError(
+            f"{unfinished} still holds rows of an unfinished run: finish it with mien embed "
+            "--resume, or delete that folder"
+        )
+    done = forget_rows(table, out or table, paths=path, track=track, overwrite=in_place)
+    print(f"{done.removed:,} rows taken out, {done.kept:,} left: {out or table}", file=sys.stderr)
