@@ -50,14 +50,19 @@ def crops(paths: list[Path], size: int) -> torch.Tensor:
     return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 255
 
 
-def canonical_depths(model: Model, paths: list[Path]) -> np.ndarray:
-    """Return the canonical depth of every picture. [N, H, W]."""
-    parts = []
+def depths(model: Model, paths: list[Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return canonical depth, the same carried into the picture by the pose, and where it is drawn.
+
+    Each [N, H, W]; the last is boolean.
+    """
+    canonical, carried, drawn = [], [], []
     for start in range(0, len(paths), 256):
-        factors = model.encode(crops(paths[start : start + 256], model.config.image_size))
-        with torch.no_grad():
-            parts.append(model.network.canonical(factors).depth[:, 0].numpy())
-    return np.concatenate(parts)
+        images = crops(paths[start : start + 256], model.config.image_size)
+        rendering = model.render(model.encode(images))
+        canonical.append(rendering.canonical_depth[:, 0].numpy())
+        carried.append(rendering.depth[:, 0].numpy())
+        drawn.append(rendering.mask[:, 0].numpy() > 0)
+    return np.concatenate(canonical), np.concatenate(carried), np.concatenate(drawn)
 
 
 def unpack(archive: Path, folder: Path) -> Path:
@@ -86,12 +91,15 @@ def rendered(model: Model, folder: Path) -> dict[str, object]:
     truth = read_truth(folder, table)
     paths = [folder / path for path in truth.labels["path"]]
     scores: dict[str, object] = dict(direct_scores(truth, np.random.default_rng(0)))
-    depth = frontal_depth(folder, truth, canonical_depths(model, paths))
-    scores["frontal depth correlation"] = float(depth.mean())
+    canonical, carried, drawn = depths(model, paths)
+    unmoved = frontal_depth(folder, truth, canonical)
+    depth = frontal_depth(folder, truth, carried, drawn=drawn)
+    scores["frontal depth correlation, canonical grid as it is"] = float(unmoved.mean())
+    scores["frontal depth correlation, carried into the picture"] = float(depth.mean())
     scores["frontal depth pictures"] = len(depth)
     scores["mean absolute error"] = reconstruction_error(model, paths)
     matrix = factor_matrix(truth)
-    print(matrix.round(3).to_markdown() if hasattr(matrix, "to_markdown") else matrix.round(3))
+    print(matrix.round(3).to_string())
     scores["probes"] = matrix.round(4).to_dict("index")
     return scores
 

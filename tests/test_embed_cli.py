@@ -26,7 +26,7 @@ from mien.table.writer import PartWriter
 from mien.cli.main import main
 PartWriter.__init__.__kwdefaults__["rows_per_part"] = 8
 encode = run.encode
-run.encode = lambda *given: (time.sleep(0.15), encode(*given))[1]
+run.encode = lambda *given: (time.sleep(0.4), encode(*given))[1]
 main()
 """
 

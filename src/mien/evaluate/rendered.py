@@ -125,22 +125,29 @@ def factor_matrix(truth: Truth) -> pd.DataFrame:
 
 
 def frontal_depth(
-    folder: Path, truth: Truth, predicted: Array, largest_turn_rad: float = 0.15
+    folder: Path,
+    truth: Truth,
+    predicted: Array,
+    *,
+    drawn: NDArray[np.bool_] | None = None,
+    largest_turn_rad: float = 0.15,
 ) -> Array:
     """Return the depth correlation inside the face of each nearly frontal picture. [K].
 
     Args:
         folder: written by `mien synth`.
         truth: of that folder.
-        predicted: canonical depth of every picture. [N, H, W].
+        predicted: depth of every picture. [N, H, W].
+        drawn: where it is known; everywhere if not given. [N, H, W].
         largest_turn_rad: yaw and pitch up to this count as frontal.
     """
     turn = truth.labels[["yaw_rad", "pitch_rad"]].abs().max(axis=1).to_numpy()
     rows = np.flatnonzero(turn < largest_turn_rad)
     size = predicted.shape[-1]
     depths, masks = zip(*_true_depths(folder, truth, rows, size), strict=True)
+    inside = np.stack(masks) if drawn is None else np.stack(masks) & drawn[rows]
     return masked_depth_correlation(
-        prediction=predicted[rows], target=np.stack(depths), mask=np.stack(masks)
+        prediction=predicted[rows], target=np.stack(depths), mask=inside
     )
 
 

@@ -1,0 +1,37 @@
+"""The weights that ship: small enough, safe, and better than chance where it can be seen here."""
+
+import torch
+
+from mien import weights
+from mien.demo import shipped_clips
+from mien.model import load
+from mien.views.portrait import read_clip
+
+
+def test_the_weights_are_small_and_have_a_card() -> None:
+    folder = weights.shipped_folder()
+    assert (folder / weights.WEIGHTS_FILE).stat().st_size <= 12_000_000
+    card = (folder / weights.CARD_FILE).read_text(encoding="utf-8")
+    assert "FER-2013" in card
+    assert "Known failures" in card
+
+
+def test_frames_of_one_person_are_nearer_than_frames_of_two() -> None:
+    model = load()
+    clips = [read_clip(c, detector="none", size=64) for c in sorted(shipped_clips().glob("*.mp4"))]
+    codes = torch.stack([model.encode(clip).identity.mean(dim=0) for clip in clips])
+    alone = torch.stack([model.encode(clip[:1]).identity[0] for clip in clips])
+    centre = codes.mean(dim=0)
+    near = torch.nn.functional.cosine_similarity(
+        (alone - centre)[:, None], (codes - centre)[None], dim=2
+    )
+    assert (near.argmax(dim=1) == torch.arange(len(clips))).float().mean() >= 0.75
+
+
+def test_a_mirrored_picture_turns_the_other_way() -> None:
+    model = load()
+    clip = read_clip(min(shipped_clips().glob("*.mp4")), detector="none", size=64)
+    forward = model.encode(clip).pose.rotation[:, :, 2]
+    mirrored = model.encode(clip.flip(-1)).pose.rotation[:, :, 2]
+    assert torch.corrcoef(torch.stack([forward[:, 0], -mirrored[:, 0]]))[0, 1] > 0.9
+    assert (forward[:, 1] - mirrored[:, 1]).abs().mean() < 0.1
