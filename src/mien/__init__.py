@@ -12,6 +12,8 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from mien.version import VERSION
+
 if TYPE_CHECKING:
     from mien.embed import embed
     from mien.errors import MienError
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Factors", "MienError", "__version__", "embed", "load"]
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 _HOMES = {
     "Factors": "mien.types",

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-import mien
 from mien.embedding.batches import Batch, Encoder, encode, gather
 from mien.embedding.job import JobFolder, job_digest
 from mien.embedding.prefetch import prefetch
@@ -25,6 +24,7 @@ from mien.errors import MienError
 from mien.table.read import data_frame
 from mien.table.schema import TableInfo, arrow_schema
 from mien.table.writer import PartWriter
+from mien.version import VERSION
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,7 +155,7 @@ class _Job:
     def pinned(self) -> dict[str, Any]:
         """Return what must be the same for a broken-off run to go on, as JSON values."""
         return {
-            "version": mien.__version__,
+            "version": VERSION,
             "weights": self.model.weights_id,
             "detector": self.reader.detector,
             "every": self.options.every,
@@ -165,7 +165,7 @@ class _Job:
     def schema(self, digest: str) -> pa.Schema:
         config = self.model.config
         info = TableInfo(
-            version=mien.__version__,
+            version=VERSION,
             model_id=self.model.weights_id,
             detector=self.reader.detector,
             options={"every": self.options.every, "fps": self.options.fps},
