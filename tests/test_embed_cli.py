@@ -20,12 +20,14 @@ from mien.table.schema import CODES, COLUMNS
 ROOT = Path(__file__).parents[1]
 # The real command in a process of its own: small parts, often written, and in no hurry.
 SLOW_EMBED = """
-import sys, time
+import signal, sys, time
 from mien.embedding import run
 from mien.table.writer import PartWriter
 from mien.cli.main import main
 PartWriter.__init__.__kwdefaults__["rows_per_part"] = 8
 encode = run.encode
+# A shell that starts the tests in the background has its children ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 run.encode = lambda *given: (time.sleep(0.4), encode(*given))[1]
 main()
 """
