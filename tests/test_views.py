@@ -13,7 +13,7 @@ from mien.geometry.rotation import rotation_to_angles
 from mien.types import Light
 from mien.views.colours import BACKGROUND, depth_grey, normal_colours, on_background, shaded
 from mien.views.mesh_export import face_mesh, glb_bytes, write_mesh
-from mien.views.redraw import Edit, redraw
+from mien.views.redraw import Edit, redraw, without_brim
 from mien.views.sheet import Column, contact_sheet
 from mien.views.symmetry import restore_hidden, visibility
 from mien.views.turntable import frontal_pose, turned_pose, turntable_poses
@@ -222,3 +222,13 @@ def test_a_sheet_holds_every_picture_in_its_place():
     assert rows[0] < rows[1]
     plain = contact_sheet(columns[1:], cell=64)
     assert plain.shape[0] < sheet.shape[0]
+
+
+def test_what_lies_outside_the_head_cannot_hide_it():
+    line = torch.linspace(-1, 1, 32)
+    depth = (1 - 0.05 * (line[:, None] ** 2 + line**2)).expand(2, 1, 32, 32)  # corners nearest
+    pushed = without_brim(depth)
+    assert pushed[..., 0, 0].min() > depth[..., 0, 0].max() + 0.02
+    torch.testing.assert_close(pushed[..., 10:22, 10:22], depth[..., 10:22, 10:22])
+    bowl = 2 - depth  # corners farthest already: nothing is to be pushed
+    torch.testing.assert_close(without_brim(bowl), bowl)

@@ -16,7 +16,11 @@ from mien.render.sample import sample
 from mien.types import Factors, Light, Pose, Rendering
 from mien.views.symmetry import restore_hidden, visibility
 
-__all__ = ["Edit", "light_from", "redraw"]
+__all__ = ["Edit", "light_from", "redraw", "without_brim"]
+
+
+OVAL = (0.85, 0.95)
+"""Half axes of the head's oval in the canonical picture, as shares of half its sides."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ def redraw(model: Model, factors: Factors, edit: Edit, *, size: int | None = Non
     fov = model.config.fov_deg
     seen = visibility(canonical.depth, factors.pose, fov)
     albedo = _enlarged(restore_hidden(canonical.albedo, seen), size).clamp(0, 1)
-    depth = _enlarged(canonical.depth, size)
+    depth = _enlarged(without_brim(canonical.depth), size)
     pose = changed.pose
     looked_at = view(depth, pose, fov)
     image = draw(albedo, depth, looked_at, pose.rotation, changed.light, fov)
@@ -77,6 +81,28 @@ def redraw(model: Model, factors: Factors, edit: Edit, *, size: int | None = Non
         canonical_depth=depth,
         canonical_normals=normals,
     )
+
+
+def without_brim(depth: Tensor) -> Tensor:
+    """Push what lies outside the head's oval back, so that it hides nothing in a turned view.
+
+    There the canonical depth shows hair and background of no certain distance, which no picture
+    of training corrected.
+
+    Args:
+        depth: canonical depth. [B, 1, H, W].
+
+    Returns:
+        The same inside the oval, outside it no nearer than the oval's rim. [B, 1, H, W].
+    """
+    height, width = depth.shape[-2:]
+    down = torch.linspace(-1, 1, height, device=depth.device)[:, None]
+    across = torch.linspace(-1, 1, width, device=depth.device)
+    radius = ((across / OVAL[0]) ** 2 + (down / OVAL[1]) ** 2).sqrt()
+    outside = ((radius - 1) / 0.15).clamp(0, 1)
+    rim = (radius - 1).abs() < 0.1
+    far = depth[:, :, rim].median(dim=2, keepdim=True).values[..., None]
+    return torch.lerp(depth, torch.maximum(depth, far), outside)
 
 
 def light_from(direction: tuple[float, float, float], own: Light) -> Light:
