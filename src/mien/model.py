@@ -11,12 +11,9 @@ from torch.nn import functional as F
 
 from mien import weights
 from mien.errors import MienError
-from mien.geometry.camera import unproject
-from mien.geometry.surface import surface_normals
 from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
-from mien.latentface.scene import draw, view
-from mien.render.sample import sample
+from mien.latentface.scene import render
 from mien.types import Factors, Light, Pose, Rendering
 
 __all__ = ["Model", "load", "resolve_device"]
@@ -66,24 +63,10 @@ class Model:
             light: another light, in the camera frame; one row serves all.
         """
         factors = factors.to(self.device)
-        pose = _spread_pose(pose.to(self.device) if pose else factors.pose, len(factors))
-        light = _spread_light(light.to(self.device) if light else factors.light, len(factors))
+        pose = (pose.to(self.device) if pose else factors.pose).expand(len(factors))
+        light = (light.to(self.device) if light else factors.light).expand(len(factors))
         canonical = self.network.canonical(factors)
-        fov = self.config.fov_deg
-        seen = view(canonical.depth, pose, fov)
-        image = draw(canonical.albedo, canonical.depth, seen, pose.rotation, light, fov)
-        normals = surface_normals(unproject(canonical.depth, fov))
-        turned = torch.einsum("bij,bjhw->bihw", pose.rotation, normals)
-        turned = F.normalize(sample(turned, seen.uv), dim=1, eps=1e-12) * seen.mask
-        return Rendering(
-            image=image.clamp(0, 1),
-            mask=seen.mask,
-            depth=seen.depth,
-            normals=turned,
-            canonical_albedo=canonical.albedo,
-            canonical_depth=canonical.depth,
-            canonical_normals=normals,
-        )
+        return render(canonical.albedo, canonical.depth, pose, light, self.config.fov_deg)
 
     def save(self, folder: str | Path) -> None:
         """Write config.json, model.safetensors and the model card into `folder`.
@@ -158,15 +141,3 @@ def load(where: str | Path | None = None, *, device: str = "cpu") -> Model:
             f"{source}: the weights do not fit their configuration: {str(error).splitlines()[0]}"
         ) from error
     return Model(network.to(target), weights_id=weights.weights_id(source))
-
-
-def _spread_pose(pose: Pose, rows: int) -> Pose:
-    """Let one row serve all."""
-    return Pose(pose.rotation.expand(rows, 3, 3), pose.translation.expand(rows, 3))
-
-
-def _spread_light(light: Light, rows: int) -> Light:
-    """Let one row serve all."""
-    return Light(
-        light.ambient.expand(rows), light.diffuse.expand(rows), light.direction.expand(rows, 3)
-    )

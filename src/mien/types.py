@@ -30,6 +30,10 @@ class Pose:
         """Return the same pose on another device."""
         return Pose(self.rotation.to(device), self.translation.to(device))
 
+    def expand(self, rows: int) -> Pose:
+        """Let one row serve `rows` faces."""
+        return Pose(self.rotation.expand(rows, 3, 3), self.translation.expand(rows, 3))
+
 
 @dataclass(frozen=True)
 class Light:
@@ -51,6 +55,11 @@ class Light:
     def to(self, device: torch.device | str) -> Light:
         """Return the same light on another device."""
         return Light(self.ambient.to(device), self.diffuse.to(device), self.direction.to(device))
+
+    def expand(self, rows: int) -> Light:
+        """Let one row serve `rows` faces."""
+        direction = self.direction.expand(rows, 3)
+        return Light(self.ambient.expand(rows), self.diffuse.expand(rows), direction)
 
 
 @dataclass(frozen=True)

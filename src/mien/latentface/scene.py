@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from mien.geometry.camera import pixel_grid, project, unproject
 from mien.geometry.surface import surface_normals
@@ -18,9 +19,9 @@ from mien.render.mesh import grid_triangles
 from mien.render.rasterize import Fragments, rasterize
 from mien.render.sample import sample
 from mien.render.shade import shade
-from mien.types import Light, Pose
+from mien.types import Light, Pose, Rendering
 
-__all__ = ["View", "draw", "place", "view"]
+__all__ = ["View", "draw", "place", "render", "view"]
 
 
 @dataclass(frozen=True)
@@ -74,3 +75,28 @@ def draw(
     turned = torch.einsum("bij,bjhw->bihw", rotation, normals)
     shaded = shade(albedo, turned, light)
     return sample(shaded, seen.uv) * seen.mask
+
+
+def render(albedo: Tensor, depth: Tensor, pose: Pose, light: Light, fov_deg: float) -> Rendering:
+    """Draw a canonical face and all that goes with the picture, for a person to look at.
+
+    Args:
+        albedo: canonical RGB. [B, 3, H, W].
+        depth: canonical z, face units. [B, 1, H, W].
+        pose: canonical -> camera, one row a face.
+        light: camera frame, one row a face.
+        fov_deg: field of view across the picture, degrees.
+    """
+    seen = view(depth, pose, fov_deg)
+    image = draw(albedo, depth, seen, pose.rotation, light, fov_deg)
+    normals = surface_normals(unproject(depth, fov_deg))
+    turned = sample(torch.einsum("bij,bjhw->bihw", pose.rotation, normals), seen.uv)
+    return Rendering(
+        image=image.clamp(0, 1),
+        mask=seen.mask,
+        depth=seen.depth,
+        normals=F.normalize(turned, dim=1, eps=1e-12) * seen.mask,
+        canonical_albedo=albedo,
+        canonical_depth=depth,
+        canonical_normals=normals,
+    )

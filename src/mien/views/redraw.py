@@ -8,11 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mien.geometry.camera import unproject
-from mien.geometry.surface import surface_normals
-from mien.latentface.scene import draw, view
+from mien.latentface.scene import render
 from mien.model import Model
-from mien.render.sample import sample
 from mien.types import Factors, Light, Pose, Rendering
 from mien.views.symmetry import restore_hidden, visibility
 
@@ -38,14 +35,15 @@ class Edit:
 
     def apply(self, factors: Factors) -> Factors:
         """Return the changed factors."""
+        device = factors.neutral_texture.device
         if self.neutral:
             factors = factors.neutral()
         if self.expression is not None:
-            factors = factors.with_expression(self.expression.to(factors.neutral_texture.device))
+            factors = factors.with_expression(self.expression.to(device))
         if self.pose is not None:
-            factors = factors.with_pose(_spread_pose(self.pose, factors))
+            factors = factors.with_pose(self.pose.to(device).expand(len(factors)))
         if self.light is not None:
-            factors = factors.with_light(_spread_light(self.light, factors))
+            factors = factors.with_light(self.light.to(device).expand(len(factors)))
         return factors
 
 
@@ -67,20 +65,7 @@ def redraw(model: Model, factors: Factors, edit: Edit, *, size: int | None = Non
     seen = visibility(canonical.depth, factors.pose, fov)
     albedo = _enlarged(restore_hidden(canonical.albedo, seen), size).clamp(0, 1)
     depth = _enlarged(without_brim(canonical.depth), size)
-    pose = changed.pose
-    looked_at = view(depth, pose, fov)
-    image = draw(albedo, depth, looked_at, pose.rotation, changed.light, fov)
-    normals = surface_normals(unproject(depth, fov))
-    turned = sample(torch.einsum("bij,bjhw->bihw", pose.rotation, normals), looked_at.uv)
-    return Rendering(
-        image=image.clamp(0, 1),
-        mask=looked_at.mask,
-        depth=looked_at.depth,
-        normals=F.normalize(turned, dim=1, eps=1e-12) * looked_at.mask,
-        canonical_albedo=albedo,
-        canonical_depth=depth,
-        canonical_normals=normals,
-    )
+    return render(albedo, depth, changed.pose, changed.light, fov)
 
 
 def without_brim(depth: Tensor) -> Tensor:
@@ -123,16 +108,3 @@ def _enlarged(canonical: Tensor, size: int | None) -> Tensor:
     if size is None or size == canonical.shape[-1]:
         return canonical
     return F.interpolate(canonical, (size, size), mode="bicubic", align_corners=True)
-
-
-def _spread_pose(pose: Pose, factors: Factors) -> Pose:
-    """Let one row serve all, on the factors' device."""
-    pose, rows = pose.to(factors.pose.rotation.device), len(factors)
-    return Pose(pose.rotation.expand(rows, 3, 3), pose.translation.expand(rows, 3))
-
-
-def _spread_light(light: Light, factors: Factors) -> Light:
-    """Let one row serve all, on the factors' device."""
-    light, rows = light.to(factors.pose.rotation.device), len(factors)
-    direction = light.direction.expand(rows, 3)
-    return Light(light.ambient.expand(rows), light.diffuse.expand(rows), direction)
