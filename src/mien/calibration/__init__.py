@@ -1,0 +1,1 @@
+"""From gaze codes to directions, learned from a few samples whose direction is known."""

@@ -1,0 +1,141 @@
+"""Where a screen stands before the camera: from pixels on it to directions of gaze."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from mien.errors import MienError
+
+__all__ = ["Screen", "read_screen"]
+
+Array = NDArray[np.float64]
+
+_KEYS = {"pixel_mm", "origin_mm", "x_axis", "y_axis", "eye_mm", "eye_distance_mm"}
+_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True)
+class Screen:
+    """A flat screen; all in the camera frame (x right, y down, z away from the camera), mm."""
+
+    pixel_mm: tuple[float, float]
+    """Width and height of a pixel."""
+    origin_mm: tuple[float, float, float]
+    """The outer corner of pixel (0, 0): the top left one for who looks at the screen."""
+    x_axis: tuple[float, float, float]
+    """Unit vector along which x_px grows."""
+    y_axis: tuple[float, float, float]
+    """Unit vector along which y_px grows."""
+    eye_mm: tuple[float, float, float]
+    """The point between the eyes."""
+
+    def directions(self, points: Array) -> Array:
+        """Return unit vectors from the eye to points on the screen. [N, 2] => [N, 3].
+
+        Args:
+            points: x, y in pixels; (0.5, 0.5) is the middle of the first pixel. [N, 2].
+        """
+        across = points[:, :1] * self.pixel_mm[0] * np.array(self.x_axis)
+        down = points[:, 1:] * self.pixel_mm[1] * np.array(self.y_axis)
+        gaze = np.array(self.origin_mm) + across + down - np.array(self.eye_mm)
+        return gaze / np.linalg.norm(gaze, axis=1, keepdims=True)
+
+
+def read_screen(path: str | Path) -> Screen:
+    """Read a screen's geometry from JSON or YAML.
+
+    Keys: `pixel_mm` (one number, or width and height), `origin_mm`, either `eye_mm` or
+    `eye_distance_mm` (straight before the camera), and, for a screen that does not stand upright
+    and face the way the camera does, `x_axis` and `y_axis`; otherwise these are (-1, 0, 0) and
+    (0, 1, 0), because who looks at the screen sees the camera's right to their left.
+
+    Raises:
+        MienError: if the file cannot be read, or a key is missing, unknown or impossible.
+    """
+    path = Path(path)
+    given = _read(path)
+    unknown = sorted(str(key) for key in given if key not in _KEYS)
+    if unknown:
+        raise MienError(
+            f"{path} has the unknown key {unknown[0]}; there are {', '.join(sorted(_KEYS))}"
+        )
+    if ("eye_mm" in given) == ("eye_distance_mm" in given):
+        raise MienError(f"{path} must say either eye_mm or eye_distance_mm")
+    pixel = given.get("pixel_mm")
+    given = dict(given) | {"pixel_mm": pixel if isinstance(pixel, list) else [pixel, pixel]}
+    width, height = _numbers(path, given, "pixel_mm", 2)
+    if min(width, height) <= 0:
+        raise MienError(f"{path}: pixel_mm must be above 0")
+    x_axis = _axis(path, given, "x_axis", (-1.0, 0.0, 0.0))
+    y_axis = _axis(path, given, "y_axis", (0.0, 1.0, 0.0))
+    if abs(float(np.dot(x_axis, y_axis))) > _TOLERANCE:
+        raise MienError(f"{path}: x_axis and y_axis must be perpendicular")
+    screen = Screen(
+        (width, height), _point(path, given, "origin_mm"), x_axis, y_axis, _eye(path, given)
+    )
+    distance = np.dot(np.cross(x_axis, y_axis), np.subtract(screen.eye_mm, screen.origin_mm))
+    if abs(float(distance)) < 1:
+        raise MienError(f"{path}: the eye lies in the plane of the screen; check eye and origin_mm")
+    return screen
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        given = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
+    except OSError as error:
+        raise MienError(
+            f"cannot read {path}: {(error.strerror or 'unreadable').lower()}"
+        ) from error
+    except (ValueError, yaml.YAMLError) as error:
+        raise MienError(f"{path} is neither JSON nor YAML that can be read") from error
+    if not isinstance(given, dict):
+        raise MienError(f"{path} does not hold the keys of a screen: {', '.join(sorted(_KEYS))}")
+    return given
+
+
+def _numbers(path: Path, given: Mapping[str, Any], key: str, count: int) -> list[float]:
+    value = given.get(key)
+    values: list[Any] = value if isinstance(value, list) else [value]
+    good = len(values) == count and all(
+        isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) for x in values
+    )
+    if not good:
+        what = "a number" if count == 1 else f"{count} numbers"
+        raise MienError(f"{path}: {key} must be {what}")
+    return [float(x) for x in values]
+
+
+def _point(path: Path, given: Mapping[str, Any], key: str) -> tuple[float, float, float]:
+    x, y, z = _numbers(path, given, key, 3)
+    return x, y, z
+
+
+def _axis(
+    path: Path, given: Mapping[str, Any], key: str, usual: tuple[float, float, float]
+) -> tuple[float, float, float]:
+    if key not in given:
+        return usual
+    axis = _point(path, given, key)
+    length = math.hypot(*axis)
+    if abs(length - 1) > _TOLERANCE:
+        raise MienError(f"{path}: {key} must be a unit vector, its length is {length:.3g}")
+    return axis[0] / length, axis[1] / length, axis[2] / length
+
+
+def _eye(path: Path, given: Mapping[str, Any]) -> tuple[float, float, float]:
+    if "eye_mm" in given:
+        return _point(path, given, "eye_mm")
+    (distance,) = _numbers(path, given, "eye_distance_mm", 1)
+    if distance <= 0:
+        raise MienError(f"{path}: eye_distance_mm must be above 0")
+    return 0.0, 0.0, distance

@@ -1,0 +1,118 @@
+"""`mien calibrate`: a table of faces and a few known targets in, a calibration out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mien.errors import MienError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mien.calibration.calibration import Calibration, HeldOut
+    from mien.calibration.match import Matched
+
+__all__ = ["calibrate"]
+
+
+def calibrate(
+    table: Annotated[Path, typer.Argument(help="A table that mien embed wrote.")],
+    targets: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV: path (frame, face_id), where each face looks as angles, unit vector or "
+            "point on a screen, and person if it is known."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The calibration to write, JSON.")
+    ] = None,
+    screen: Annotated[
+        Path | None, typer.Option(help="Where the screen stands before the camera; JSON or YAML.")
+    ] = None,
+    no_pose: Annotated[
+        bool, typer.Option("--no-pose", help="Use the gaze code alone, not the head pose.")
+    ] = False,
+    per_person: Annotated[
+        bool, typer.Option("--per-person", help="Give each person an offset of their own.")
+    ] = False,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of what is held out when the error is measured.")
+    ] = 0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the calibration if it is there.")
+    ] = False,
+) -> None:
+    """Learn from a few samples with known targets how a gaze code becomes a direction.
+
+    Nine samples are the least, a few hundred are enough. The error printed is that on samples held
+    out of everything. Apply the calibration with mien embed --calibration.
+    """
+    if targets is None:
+        raise MienError("no targets are given; give --targets FILE.csv")
+    if out is None:
+        raise MienError("no calibration is named; give --out FILE.json")
+    if out.exists() and not overwrite:
+        raise MienError(f"{out} exists: name another file or give --overwrite")
+    import numpy as np
+
+    from mien.calibration.fit import fit
+    from mien.calibration.match import match
+    from mien.calibration.screen import read_screen
+    from mien.calibration.targets import read_targets
+
+    geometry = None if screen is None else read_screen(screen)
+    matched = match(_faces(table), read_targets(targets, geometry))
+    made = fit(
+        codes=matched.codes,
+        targets=matched.targets,
+        rng=np.random.default_rng(seed),
+        head_pose=None if no_pose else matched.head_pose,
+        people=matched.people,
+        per_person=per_person,
+        model_id=matched.model_id,
+        names=matched.names,
+    )
+    made.save(out, overwrite=overwrite)
+    print("\n".join(_lines(made, matched)), file=sys.stderr)
+
+
+def _faces(table: Path) -> pd.DataFrame:
+    """Read the columns that matter; `match` says which are missing."""
+    from mien.calibration.match import NEEDED
+    from mien.table.read import data_frame, open_table
+
+    with open_table(table) as file:
+        there = file.schema_arrow.names
+        return data_frame(file.read(columns=[name for name in NEEDED if name in there]))
+
+
+def _lines(made: Calibration, matched: Matched) -> list[str]:
+    """Return what was made, for a person."""
+    people = "" if matched.people is None else f" of {len(set(matched.people))} people"
+    pose = "gaze code and head pose" if made.uses_pose else "gaze code alone"
+    yaw, pitch = made.pooled.strengths / made.samples
+    lines = [
+        f"{made.samples} samples{people}, {pose}, {made.kind} features",
+        f"regularisation {yaw:.2g} (yaw) and {pitch:.2g} (pitch) a sample",
+        f"error on held-out {_error(made.error)}",
+    ]
+    if made.personal_error is not None:
+        lines.append(f"with the offsets, on held-out {_error(made.personal_error)}")
+    if matched.without_eyes:
+        lines.append(
+            f"left out: {len(matched.without_eyes)} targets without eyes, "
+            f"first {matched.without_eyes[0]}"
+        )
+    return lines
+
+
+def _error(error: HeldOut) -> str:
+    return (
+        f"{error.by}: {error.mean_deg:.2f} degrees (95 % interval {error.low_deg:.2f} to "
+        f"{error.high_deg:.2f}); the mean target is off by {error.baseline_deg:.2f}"
+    )
