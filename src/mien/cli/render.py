@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien.cli.render_gaze import FPS, SIZE, GazeRequest, draw_arrows, draw_other_eyes
 from mien.errors import MienError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["render"]
 
-_FRAMES, _FPS = 96, 24.0
+_FRAMES = 96
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,21 @@ class _Request:
         """Return whether a film is to be written."""
         return self.out is not None and self.out.suffix.lower() == ".mp4"
 
+    def edits(self) -> tuple[str, ...]:
+        """Return the options that draw one face anew from its factors."""
+        given = {
+            "--mesh": self.mesh is not None,
+            "--frontal": self.frontal,
+            "--yaw": self.yaw_deg is not None,
+            "--pitch": self.pitch_deg is not None,
+            "--turntable": self.turntable,
+            "--light": self.light is not None,
+            "--expression-from": self.expression_from is not None,
+            "--neutral": self.neutral,
+            **{f"--{name}": True for name in self.maps},
+        }
+        return tuple(name for name, is_given in given.items() if is_given)
+
 
 def render(
     input: Annotated[Path, typer.Argument(metavar="INPUT", help="A picture or a video.")],
@@ -103,7 +119,21 @@ def render(
     mesh: Annotated[
         Path | None, typer.Option("--mesh", help="Also write the frontal surface, .obj or .glb.")
     ] = None,
-    size: Annotated[int, typer.Option("--size", help="Side of the pictures.", min=16)] = 256,
+    gaze: Annotated[
+        bool,
+        typer.Option("--gaze", help="Draw an arrow for the gaze of every face in INPUT."),
+    ] = False,
+    calibration: Annotated[
+        Path | None,
+        typer.Option("--calibration", help="File by mien calibrate; --gaze needs it."),
+    ] = None,
+    eyes_from: Annotated[
+        Path | None, typer.Option("--eyes-from", help="Draw the eyes by this other face's gaze.")
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option("--size", help="Side of the pictures.", min=16, show_default=str(SIZE)),
+    ] = None,
     detector: Annotated[
         str,
         typer.Option("--detector", help="auto, haar or yunet; none: INPUT is a face crop already."),
@@ -119,16 +149,24 @@ def render(
     """Draw the largest face of INPUT again: turned, relit, with another expression, as a mesh.
 
     Without options the face is drawn as it was seen. The side that its own turn hides is restored
-    through symmetry.
+    through symmetry. With --gaze the whole picture, or video, is kept and all faces get an arrow.
     """
     maps = (*(["depth"] if depth else []), *(["normals"] if normals else []))
     request = _Request(
         *(input, out, mesh, frontal, yaw, pitch, turntable),
-        *(_direction(light), expression_from, neutral, maps, size, detector, overwrite),
+        *(_direction(light), expression_from, neutral, maps, size or SIZE, detector, overwrite),
     )
+    edits = request.edits()
+    looks = GazeRequest(input, out, gaze, calibration, eyes_from, edits, size, detector, overwrite)
     from mien.model import load
 
-    _draw_all(load(weights, device=device), request)
+    model = load(weights, device=device)
+    if looks.gaze:
+        draw_arrows(model, looks)
+    elif looks:
+        draw_other_eyes(model, looks)
+    else:
+        _draw_all(model, request)
 
 
 def _direction(text: str | None) -> tuple[float, float, float] | None:
@@ -166,12 +204,12 @@ def _draw_all(model: Model, request: _Request) -> None:
         write_png(request.out, picture, overwrite=request.overwrite)
         return
     if request.turntable:
-        frames, fps = _turntable(model, request, factors, edit), _FPS
+        frames, fps = _turntable(model, request, factors, edit), FPS
     else:
         film = read_film(request.input, detector=request.detector, size=size)
         seen = (model.encode(crop) for crop in film)
         frames = (p for one in seen for p in _pictures(model, request, one, edit))
-        fps = info(request.input).fps or _FPS
+        fps = info(request.input).fps or FPS
     write_mp4(request.out, frames, fps=fps, overwrite=request.overwrite)
 
 

@@ -11,7 +11,9 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["focal_length", "pixel_grid", "project", "unproject"]
+from mien.types import Pose
+
+__all__ = ["focal_length", "pixel_grid", "place", "project", "unproject"]
 
 
 def focal_length(width: int, fov_deg: float) -> float:
@@ -63,3 +65,10 @@ def project(points: Tensor, height: int, width: int, fov_deg: float) -> Tensor:
     z = points[..., 2:]
     centre = points.new_tensor([(width - 1) / 2, (height - 1) / 2])
     return torch.cat([points[..., :2] / z * focal + centre, z], dim=-1)
+
+
+def place(points: Tensor, pose: Pose) -> Tensor:
+    """Turn canonical points about (0, 0, 1), then shift them. [B, N, 3] -> [B, N, 3]."""
+    centre = points.new_tensor([0.0, 0.0, 1.0])
+    turned = (points - centre) @ pose.rotation.transpose(1, 2)
+    return turned + centre + pose.translation[:, None]

@@ -20,9 +20,8 @@ from PIL import Image
 from torch import Tensor
 
 from mien.errors import MienError
-from mien.geometry.camera import unproject
+from mien.geometry.camera import place, unproject
 from mien.geometry.surface import surface_normals
-from mien.latentface.scene import place
 from mien.media.atomic import replacing
 from mien.render.mesh import grid_triangles
 from mien.types import Pose

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mien.geometry.camera import focal_length, project, unproject
+from mien.geometry.camera import focal_length, place, project, unproject
 from mien.geometry.surface import surface_normals
-from mien.latentface.scene import place
 from mien.render.mesh import grid_triangles
 from mien.render.rasterize import rasterize
 from mien.types import Pose

@@ -1,0 +1,158 @@
+"""The part of `mien render` that shows gaze: arrows, and a face with the eyes of another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mien.errors import MienError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from mien.types import GazeCode
+    from mien.views.gaze_film import EyePainter, GazeEncoder
+
+__all__ = ["FPS", "SIZE", "GazeRequest", "draw_arrows", "draw_other_eyes"]
+
+FPS = 24.0
+"""Frames a second where a video does not say."""
+SIZE = 256
+"""Side of a drawn face, pixels, where --size is not given."""
+
+
+@dataclass(frozen=True)
+class GazeRequest:
+    """What is to be shown, checked as far as it can be without opening a file."""
+
+    input: Path
+    out: Path | None
+    gaze: bool
+    calibration: Path | None
+    eyes_from: Path | None
+    others: tuple[str, ...]
+    """Options given that draw the face anew in other ways."""
+    size: int | None
+    """As given, if it was given."""
+    detector: str
+    overwrite: bool
+
+    def __post_init__(self) -> None:
+        if self.calibration is not None and not self.gaze:
+            raise MienError("--calibration goes with --gaze; give both, or leave it out")
+        if not self:
+            return
+        asked = "--gaze" if self.gaze else "--eyes-from"
+        others = (*(["--eyes-from"] if self.gaze and self.eyes_from else []), *self.others)
+        if others:
+            raise MienError(f"{asked} goes alone; leave {', '.join(others)} out")
+        if self.gaze and self.calibration is None:
+            raise MienError(
+                "--gaze needs --calibration FILE: without one a gaze code has no direction; "
+                "make it with mien calibrate"
+            )
+        if self.gaze and self.size is not None:
+            raise MienError("--gaze draws on the picture as large as it is; leave --size out")
+
+    def __bool__(self) -> bool:
+        """Return whether gaze is asked for at all."""
+        return self.gaze or self.eyes_from is not None
+
+    def is_film(self) -> bool:
+        """Return whether a film is to be made, and refuse one of a picture."""
+        from mien.media.kinds import kind_of
+
+        films = self.out is not None and self.out.suffix.lower() == ".mp4"
+        if films and kind_of(self.input) != "video":
+            raise MienError(f"{self.input} is no video; name --out X.png")
+        return films
+
+
+def draw_arrows(model: GazeEncoder, request: GazeRequest) -> None:
+    """Write the picture or video with an arrow for the gaze of every face."""
+    from mien.calibration.calibration import Calibration
+    from mien.media.image import write_png
+    from mien.views.gaze_film import GazeReader, film_gaze, picture_gaze
+
+    assert request.out is not None
+    assert request.calibration is not None
+    is_film = request.is_film()
+    calibration = Calibration.load(request.calibration)
+    reader = GazeReader(model, calibration, detector=request.detector)
+    if is_film:
+        _write_film(request, film_gaze(request.input, reader))
+    else:
+        picture = picture_gaze(request.input, reader)
+        write_png(request.out, picture, overwrite=request.overwrite)
+
+
+def draw_other_eyes(model: EyePainter, request: GazeRequest) -> None:
+    """Write the face with the eyes that another face's gaze code stands for."""
+    from mien.media.image import write_png
+    from mien.views.portrait import read_face, read_film
+
+    assert request.out is not None
+    is_film = request.is_film()
+    other = _other_eyes(model, request)
+    size, detector = model.crop_size, request.detector
+    if is_film:
+        film = read_film(request.input, detector=detector, size=size)
+        _write_film(request, _redrawn(model, film, other, request))
+    else:
+        crop = read_face(request.input, detector=detector, size=size)
+        (picture,) = _redrawn(model, [crop], other, request)
+        write_png(request.out, picture, overwrite=request.overwrite)
+
+
+def _other_eyes(model: EyePainter, request: GazeRequest) -> GazeCode:
+    """Read the gaze code of the face that the eyes are taken from."""
+    from mien.views.portrait import read_face
+
+    if model.config.gaze is None:
+        raise MienError(
+            f"the weights {model.weights_id} know no gaze, which --eyes-from asks for: "
+            "give others with --weights"
+        )
+    assert request.eyes_from is not None
+    crop = read_face(request.eyes_from, detector=request.detector, size=model.crop_size)
+    other = model.encode(crop).gaze
+    if other is None or not other.eyes_found.all():
+        raise MienError(
+            f"no open eyes are seen in {request.eyes_from}; take them from another picture"
+        )
+    return other
+
+
+def _redrawn(
+    model: EyePainter, crops: Iterable[Tensor], other: GazeCode, request: GazeRequest
+) -> Iterator[NDArray[np.uint8]]:
+    """Draw faces with other eyes; refuse at the end if none of them has eyes to be drawn anew."""
+    from torch.nn.functional import interpolate
+
+    from mien.media.image import to_uint8
+    from mien.views.gaze_film import swap_eyes
+
+    size, any_found = request.size or SIZE, False
+    for crop in crops:
+        drawn, found = swap_eyes(model, crop, other)
+        any_found |= bool(found.any())
+        if drawn.shape[-2:] != (size, size):
+            drawn = interpolate(drawn, (size, size), mode="bicubic", antialias=True)
+        yield from to_uint8(drawn)
+    if not any_found:
+        raise MienError(
+            f"no open eyes are seen in {request.input}: there are none to draw anew; "
+            "give a picture that shows them"
+        )
+
+
+def _write_film(request: GazeRequest, frames: Iterator[NDArray[np.uint8]]) -> None:
+    from mien.media.video import info, write_mp4
+
+    assert request.out is not None
+    fps = info(request.input).fps or FPS
+    write_mp4(request.out, frames, fps=fps, overwrite=request.overwrite)

@@ -1,0 +1,241 @@
+"""Pictures and videos with the gaze of every face drawn in; a face with the eyes of another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mien.calibration.calibration import Calibration
+from mien.errors import MienError
+from mien.faces.crop import crop_face, crop_square
+from mien.faces.detect import find_faces, open_detector
+from mien.faces.face import Face
+from mien.geometry.rotation import rotation_to_angles
+from mien.media.image import read
+from mien.media.kinds import kind_of
+from mien.media.names import to_text
+from mien.media.video import read_frames
+from mien.types import Factors, GazeCode
+from mien.views.gaze_arrow import FaceGaze, draw_gazes
+
+__all__ = ["EyePainter", "GazeEncoder", "GazeReader", "film_gaze", "picture_gaze", "swap_eyes"]
+
+_ARROW = 1.0
+"""Length of a gaze straight to the side, in sides of the face's square."""
+
+
+class GazeConfig(Protocol):
+    """What must be known of a gaze branch."""
+
+    @property
+    def code_dim(self) -> int: ...
+
+
+class Config(Protocol):
+    """What must be known of a model."""
+
+    @property
+    def gaze(self) -> GazeConfig | None: ...
+
+
+class GazeEncoder(Protocol):
+    """What is asked of a model to read gaze."""
+
+    weights_id: str
+
+    @property
+    def config(self) -> Config: ...
+    @property
+    def crop_size(self) -> int: ...
+    def encode(self, images: Tensor, /) -> Factors: ...
+
+
+class EyePainter(GazeEncoder, Protocol):
+    """What is asked of a model to draw eyes from a gaze code."""
+
+    def redraw_eyes(self, images: Tensor, codes: Tensor, /) -> Tensor: ...
+
+
+class GazeReader:
+    """Finds the faces of a picture and where each of them looks."""
+
+    def __init__(
+        self, model: GazeEncoder, calibration: Calibration, *, detector: str = "auto"
+    ) -> None:
+        """Open the detector.
+
+        Args:
+            model: whose gaze codes the calibration is for.
+            calibration: makes directions of the codes.
+            detector: auto, haar or yunet; none: every picture is a face crop already.
+
+        Raises:
+            MienError: if the weights know no gaze, the calibration belongs to others, or the
+                detector cannot be had here.
+        """
+        calibration.check_model(model.weights_id, _code_dim(model))
+        self._model = model
+        self._calibration = calibration
+        self._detect = open_detector(detector)
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> list[FaceGaze | None]:
+        """Return the gaze of every face, from left to right; None where no open eyes are seen.
+
+        Args:
+            pixels: RGB uint8. [H, W, 3].
+        """
+        faces = find_faces(pixels, self._detect)
+        if not faces:
+            return []
+        crops = np.stack([crop_face(pixels, face, self._model.crop_size) for face in faces])
+        images = torch.from_numpy(crops).permute(0, 3, 1, 2).contiguous()
+        factors = self._model.encode(images)
+        seen = _gaze_of(factors)
+        found = seen.eyes_found.cpu().numpy()
+        # Where no eyes are found the code means nothing; NaN goes through to the direction.
+        codes = np.where(found[:, None], seen.code.double().cpu().numpy(), np.nan)
+        pose = torch.stack(rotation_to_angles(factors.pose.rotation.double()), dim=1)
+        gaze = self._calibration.predict(codes, pose.cpu().numpy())
+        known = found & np.isfinite(gaze.direction).all(axis=1)
+        eyes = seen.eyes.double().cpu().numpy()
+        return [
+            _placed(face, eyes[row], gaze.direction[row], float(gaze.std_rad[row]))
+            if known[row]
+            else None
+            for row, face in enumerate(faces)
+        ]
+
+
+def picture_gaze(path: str | Path, reader: GazeReader) -> NDArray[np.uint8]:
+    """Return a picture with an arrow for the gaze of every face whose eyes are open and seen.
+
+    Args:
+        path: a picture; or a video, whose first frame with such a face is taken.
+        reader: reads the gaze.
+
+    Returns:
+        RGB uint8, of the file's own size unless that is above 4096 pixels a side. [H, W, 3].
+
+    Raises:
+        MienError: if the file cannot be read, or shows no face with open eyes.
+    """
+    faces = 0
+    for pixels in _pictures(path):
+        if pixels is None:
+            continue
+        seen = reader(pixels)
+        faces += len(seen)
+        if any(seen):
+            return draw_gazes(pixels, [gaze for gaze in seen if gaze is not None])
+    raise _nothing_seen(path, faces)
+
+
+def film_gaze(path: str | Path, reader: GazeReader) -> Iterator[NDArray[np.uint8]]:
+    """Yield every frame of a video with the arrows of its faces; a broken frame repeats the last.
+
+    Frames without a face, or without open eyes, come as they are: nothing is carried over.
+
+    Args:
+        path: a video.
+        reader: reads the gaze.
+
+    Raises:
+        MienError: at the end if no frame showed a face with open eyes; if the file cannot be read.
+    """
+    faces = drawn = 0
+    last: NDArray[np.uint8] | None = None
+    for pixels in _pictures(path):
+        if pixels is not None:
+            seen = reader(pixels)
+            gazes = [gaze for gaze in seen if gaze is not None]
+            faces, drawn = faces + len(seen), drawn + len(gazes)
+            last = draw_gazes(pixels, gazes)
+        if last is not None:
+            yield last
+    if not drawn:
+        raise _nothing_seen(path, faces)
+
+
+@torch.no_grad()
+def swap_eyes(model: EyePainter, crops: Tensor, other: GazeCode) -> tuple[Tensor, Tensor]:
+    """Draw faces with the eyes that another face's gaze code stands for.
+
+    Args:
+        model: encodes and draws.
+        crops: uint8 or float in [0, 1]. [B, 3, H, W].
+        other: one row serves all.
+
+    Returns:
+        The faces, RGB in [0, 1], [B, 3, H', W']; and whether eyes were found in them, bool [B]:
+        where not, a face comes as it was.
+
+    Raises:
+        MienError: if the weights know no gaze, or no eyes are found in a row of `other`.
+    """
+    if not other.eyes_found.all():
+        raise MienError("no open eyes are seen where they are to be taken from")
+    own = _gaze_of(model.encode(crops))
+    pixels = crops.float() / 255 if crops.dtype == torch.uint8 else crops
+    pixels = pixels.to(own.code.device)
+    drawn = model.redraw_eyes(pixels, other.code.to(own.code.device).expand(len(crops), -1))
+    if drawn.shape[-2:] != pixels.shape[-2:]:
+        pixels = torch.nn.functional.interpolate(
+            pixels, drawn.shape[-2:], mode="bilinear", antialias=True
+        )
+    kept = own.eyes_found[:, None, None, None]
+    return torch.where(kept, drawn, pixels).clamp(0, 1), own.eyes_found
+
+
+def _placed(
+    face: Face, eyes: NDArray[np.float64], direction: NDArray[np.float64], std_rad: float
+) -> FaceGaze:
+    """Bring the eyes from shares of the crop to the picture's pixels.
+
+    One arrow from between the eyes: it is one direction, and the eyes stay in sight.
+    """
+    x, y, side = crop_square(face)
+    middle = eyes.mean(axis=0) * side + (x - side / 2, y - side / 2)
+    return FaceGaze(middle, direction, _ARROW * side, std_rad)
+
+
+def _code_dim(model: GazeEncoder) -> int:
+    if model.config.gaze is None:
+        raise _no_branch(model.weights_id)
+    return model.config.gaze.code_dim
+
+
+def _gaze_of(factors: Factors) -> GazeCode:
+    if factors.gaze is None:
+        raise _no_branch("")
+    return factors.gaze
+
+
+def _no_branch(weights_id: str) -> MienError:
+    which = f"the weights {weights_id}" if weights_id else "these weights"
+    return MienError(f"{which} know no gaze; give others with --weights")
+
+
+def _nothing_seen(path: str | Path, faces: int) -> MienError:
+    if faces:
+        return MienError(
+            f"no open eyes are seen in {to_text(path)}, so there is no gaze to draw; "
+            "give a picture that shows them, turned to the camera"
+        )
+    return MienError(
+        f"no face found in {to_text(path)}; try --detector yunet, "
+        "or --detector none if it is cut from hairline to chin"
+    )
+
+
+def _pictures(path: str | Path) -> Iterator[NDArray[np.uint8] | None]:
+    if kind_of(path) == "video":
+        for frame in read_frames(path):
+            yield frame.pixels
+    else:
+        yield read(path)
