@@ -116,3 +116,25 @@ def test_expressions_differ_on_average_but_not_every_time():
     assert means[:, sneer].argmax() == EXPRESSIONS.index("disgust")
     assert spread > 0.05
     assert set(PROTOTYPES) == set(EXPRESSIONS)
+
+
+def test_wide_gaze_looks_anywhere_and_leaves_the_rest_as_it_was():
+    head, limit = toy_head(), np.deg2rad(25.0)
+    rows = [
+        [
+            draw_frames(np.random.default_rng(i), head, np.zeros(8, int), wide_gaze=wide)
+            for i in range(60)
+        ]
+        for wide in (False, True)
+    ]
+    natural, wide = (
+        np.stack(
+            angles_of(_all(frames, "eye_rotation") @ np.array([0.0, 0.0, -1.0])),
+        )
+        for frames in rows
+    )
+    assert np.abs(wide).max() <= limit + 1e-6
+    # Uniform: standard deviation limit / sqrt(3) about both axes.
+    np.testing.assert_allclose(wide.std(axis=1), limit / np.sqrt(3), rtol=0.1)
+    assert natural.std(axis=1)[1] < 0.8 * wide.std(axis=1)[1]
+    np.testing.assert_array_equal(_all(rows[0], "angles"), _all(rows[1], "angles"))

@@ -24,6 +24,9 @@ def synth(
     size: Annotated[int, typer.Option("--size", help="Side of the pictures, pixels.")] = 128,
     seed: Annotated[int, typer.Option("--seed", help="Other seeds give other people.")] = 0,
     image_format: Annotated[str, typer.Option("--format", help="png or jpg.")] = "png",
+    gaze: Annotated[
+        str, typer.Option("--gaze", help="natural: mostly ahead; wide: anywhere within 25 degrees.")
+    ] = "natural",
     device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier run in the folder.")
@@ -42,7 +45,7 @@ def synth(
     from mien.synth.toy import toy_head
     from mien.synth.writer import SynthConfig, clip_writer
 
-    config = SynthConfig(identities, frames, size, seed, image_format)
+    config = SynthConfig(identities, frames, size, seed, image_format, gaze)
     head = toy_head() if head_model == "toy" else load_head_model(head_model)
     writer = clip_writer(head, config, out, overwrite=overwrite, device=device)
     console = Console(stderr=True)

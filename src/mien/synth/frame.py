@@ -90,13 +90,21 @@ def angles_of(direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.arctan2(-x, -z), np.arcsin(np.clip(-y, -1.0, 1.0))
 
 
-def draw_frames(rng: np.random.Generator, head: HeadModel, expressions: np.ndarray) -> Frames:
+def draw_frames(
+    rng: np.random.Generator,
+    head: HeadModel,
+    expressions: np.ndarray,
+    *,
+    wide_gaze: bool = False,
+) -> Frames:
     """Draw the frames of one clip.
 
     Args:
         rng: Source of all choices.
         head: Gives the names of the expression shapes.
         expressions: Index into `EXPRESSIONS` for each frame, int [T].
+        wide_gaze: Let the eyes look anywhere within their limits, all directions alike, in place
+            of mostly ahead and often at the camera.
 
     Returns:
         T frames, of which at least one looks nearly straight ahead.
@@ -110,7 +118,7 @@ def draw_frames(rng: np.random.Generator, head: HeadModel, expressions: np.ndarr
     weights = np.stack([draw_expression_weights(rng, int(e), names) for e in expressions])
     angles = _head_angles(rng, count)
     rotation = rotation_matrix(angles[:, 0], angles[:, 1], angles[:, 2])
-    eye_angles = _eye_angles(rng, rotation)
+    eye_angles = _wide_angles(rng, count) if wide_gaze else _eye_angles(rng, rotation)
     _move_lids(weights, names, eye_angles)
     eye_rotation = rotation_matrix(eye_angles[:, 0], eye_angles[:, 1], np.zeros(count))
     forward = direction_of(eye_angles[:, 0], eye_angles[:, 1])
@@ -157,6 +165,12 @@ def _eye_angles(rng: np.random.Generator, rotation: np.ndarray) -> np.ndarray:
     looks = rng.random(count) < LOOKS_AT_CAMERA_CHANCE
     angles = np.where(looks[:, None], at_camera + 0.2 * angles, angles)
     return np.clip(angles, -limit, limit)
+
+
+def _wide_angles(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Return the eyes' yaw and pitch in the head frame, radians. [T, 2]."""
+    limit = np.deg2rad(GAZE_LIMIT_DEG)
+    return rng.uniform(-limit, limit, (count, 2))
 
 
 def _move_lids(weights: np.ndarray, names: tuple[str, ...], eye_angles: np.ndarray) -> None:

@@ -33,6 +33,7 @@ class Stream:
         frames_per_clip: int,
         size: int,
         balanced: bool = False,
+        wide_gaze: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
         """Prepare a stream.
@@ -43,6 +44,7 @@ class Stream:
             frames_per_clip: T, at least 1.
             size: Side of the pictures in pixels, at least 16.
             balanced: Show the seven expressions in turn instead of drawing them.
+            wide_gaze: Let the eyes look anywhere, not mostly ahead and at the camera.
             device: Where to draw; on the CPU a fused kernel does it. Pictures agree between
                 devices but for rounding; on one device they repeat exactly on the CPU only.
         """
@@ -53,6 +55,7 @@ class Stream:
         self.frames_per_clip = frames_per_clip
         self.size = size
         self.balanced = balanced
+        self.wide_gaze = wide_gaze
         self.device = torch.device(device)
         self._regions = find_regions(self.head)
         self._two_sided = two_sided_triangles(self.head)
@@ -74,7 +77,7 @@ class Stream:
         else:
             expressions = rng.integers(len(EXPRESSIONS), size=count)
         person = draw_person(rng, len(self.head.identity))
-        frames = draw_frames(rng, self.head, expressions)
+        frames = draw_frames(rng, self.head, expressions, wide_gaze=self.wide_gaze)
         steady = bool(rng.random() < 0.5)
         background = draw_backgrounds(rng, count, self.size, steady=steady)
         return ClipPlan(index, person, frames, background, draw_sensor(rng, count))

@@ -29,6 +29,7 @@ JPEG_QUALITY = 95
 # Raised whenever the same settings draw other pictures than before.
 PICTURES_VERSION = 1
 _FORMATS = ("png", "jpg")
+_GAZES = ("natural", "wide")
 _MAX_PEOPLE, _MAX_FRAMES = 999_999, 999
 
 
@@ -46,6 +47,8 @@ class SynthConfig:
     """Decides, with a person's number, all that is drawn."""
     format: str = "png"
     """Of the pictures: png or jpg."""
+    gaze: str = "natural"
+    """natural: mostly ahead, often at the camera; wide: anywhere within 25 degrees of ahead."""
 
     def __post_init__(self) -> None:
         for name, value, low, high in (
@@ -58,6 +61,8 @@ class SynthConfig:
                 raise MienError(f"{name} must be from {low} to {high}, not {value}")
         if self.format not in _FORMATS:
             raise MienError(f"format must be one of {', '.join(_FORMATS)}, not {self.format!r}")
+        if self.gaze not in _GAZES:
+            raise MienError(f"gaze must be one of {', '.join(_GAZES)}, not {self.gaze!r}")
 
 
 def write_clips(
@@ -111,7 +116,12 @@ def clip_writer(
     _check_device(device)
     _prepare(folder, resolved, overwrite=overwrite)
     stream = Stream(
-        head, seed=config.seed, frames_per_clip=config.frames, size=config.size, device=device
+        head,
+        seed=config.seed,
+        frames_per_clip=config.frames,
+        size=config.size,
+        wide_gaze=config.gaze == "wide",
+        device=device,
     )
     truth: list[Labels] = []
     for index in range(config.identities):
