@@ -41,15 +41,16 @@ def card_text(card: Card) -> str:
         "---",
         f"# {card.name}",
         "",
-        "A LatentFace model for `mien`: face crop to identity, expression, texture, shape, pose "
-        "and light, and back to a picture. No labels were used in training.",
+        "A model for `mien`: face crop to identity, expression, texture, shape, pose and light, "
+        "and back to a picture (LatentFace); with a `gaze` entry in its configuration also to a "
+        "gaze code (EM-IB). No labels were used in training but where rendered eyes are.",
         "",
         *_list("Training data and consent", card.data),
         *_table("Results on data not trained on", card.results),
         *_table("Error by group of people", card.groups),
         *_list("Known failures", card.limits),
         "## Conventions",
-        "Square RGB crops in [0, 1]. Camera frame: x right, y down, z away. Pitch + looks up, "
+        "Square RGB crops in [0, 1], at best 224 px where there is a gaze branch. Camera frame: x right, y down, z away. Pitch + looks up, "
         "yaw + turns towards image-left, roll + is clockwise in the picture; radians.",
         "",
         "## Not for",

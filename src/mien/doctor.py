@@ -17,8 +17,7 @@ from torch import Tensor
 from mien.errors import MienError
 from mien.faces.detect import open_detector
 from mien.faces.yunet import find_yunet
-from mien.geometry.camera import project, unproject
-from mien.latentface.scene import place
+from mien.geometry.camera import place, project, unproject
 from mien.model import Model, load
 from mien.render.interpolate import interpolate
 from mien.render.mesh import grid_triangles
@@ -182,6 +181,8 @@ def _factor_tensors(factors: Factors) -> dict[str, Tensor]:
         "rotation": factors.pose.rotation,
         "light_direction": factors.light.direction,
     }
+    if factors.gaze is not None:
+        named |= {"gaze_code": factors.gaze.code, "eyes": factors.gaze.eyes}
     return {name: tensor.float().cpu().contiguous() for name, tensor in named.items()}
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,20 +12,45 @@ from torch.nn import functional as F
 
 from mien import weights
 from mien.errors import MienError
+from mien.gaze.canonical import carry_eyes
+from mien.gaze.config import FACE_CROP, STRIP_HEIGHT, STRIP_WIDTH, GazeConfig
+from mien.gaze.cut import luminance
+from mien.gaze.emib import EMIB
+from mien.gaze.paste import redraw
 from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
 from mien.latentface.scene import render
-from mien.types import Factors, Light, Pose, Rendering
+from mien.types import Factors, GazeCode, Light, Pose, Rendering
 
-__all__ = ["Model", "load", "resolve_device"]
+__all__ = ["Model", "WholeConfig", "load", "resolve_device", "tensors_of"]
+
+_GAZE = "gaze."
+# Eyes are searched in at most this many faces at a time: pictures at full size take memory.
+_MOST_EYES = 64
+
+
+@dataclass(frozen=True)
+class WholeConfig(ModelConfig):
+    """LatentFace's sizes and, where the weights have a gaze branch, that branch's."""
+
+    gaze: GazeConfig | None = None
 
 
 class Model:
     """Trained networks with their configuration; encodes and renders, never trains."""
 
-    def __init__(self, network: LatentFace, *, weights_id: str = "", card: str = "") -> None:
+    def __init__(
+        self,
+        network: LatentFace,
+        *,
+        gaze: EMIB | None = None,
+        weights_id: str = "",
+        card: str = "",
+    ) -> None:
         self.network = network.eval().requires_grad_(requires_grad=False)
-        self.config = network.config
+        self.gaze = gaze.eval().requires_grad_(requires_grad=False) if gaze else None
+        sizes = {k: v for k, v in asdict(network.config).items() if k != "gaze"}
+        self.config = WholeConfig(**sizes, gaze=gaze.config if gaze else None)
         self.weights_id = weights_id
         """First 12 hex digits of the weights' SHA-256; empty when never saved."""
         self.card = card
@@ -40,16 +66,83 @@ class Model:
 
         Args:
             images: RGB face crops framed from hairline to chin; float in [0, 1] or uint8, any
-                size. [B, 3, H, W].
+                size, best `crop_size`: gaze is read from pixels that smaller ones lack.
+                [B, 3, H, W].
 
         Returns:
-            Factors on the model's device.
+            Factors on the model's device; `gaze` is None where the weights have no gaze branch.
 
         Raises:
             MienError: when the tensor is not such a batch.
         """
-        prepared = prepare(images, self.config.image_size).to(self.device)
-        return self.network(prepared)
+        size = self.config.image_size
+        if self.gaze is None:
+            return self.network(prepare(images, (size, size)).to(self.device))
+        large = prepare(images, (FACE_CROP, FACE_CROP)).to(self.device)
+        factors = self.network(_resized(large, (size, size)))
+        guess = carry_eyes(self.gaze.canonical_eyes, factors.pose, self.config.fov_deg)
+        return replace(factors, gaze=self._look(large, guess))
+
+    @torch.no_grad()
+    def encode_eyes(self, strips: Tensor) -> GazeCode:
+        """Read the gaze code off wide strips that show both eyes.
+
+        Args:
+            strips: RGB (or grey three times); float in [0, 1] or uint8, best `strip_size`: the
+                eyes 85 of 200 pixels apart and near the middle. [B, 3, H, W].
+
+        Raises:
+            MienError: when the tensor is not such a batch, or the weights have no gaze branch.
+        """
+        self._gaze_branch()
+        return self._look(prepare(strips, self.strip_size).to(self.device), None)
+
+    @torch.no_grad()
+    def redraw_eyes(self, images: Tensor, codes: Tensor) -> Tensor:
+        """Draw faces with other gaze codes, through the eye-masked auto-encoder.
+
+        Args:
+            images: face crops, as for `encode`. [B, 3, H, W].
+            codes: gaze codes; one row serves all. [B, d].
+
+        Returns:
+            The crops with the eyes drawn anew; RGB in [0, 1]. [B, 3, crop_size, crop_size].
+
+        Raises:
+            MienError: as `encode`; the weights have no gaze branch.
+        """
+        branch = self._gaze_branch()
+        large = prepare(images, (FACE_CROP, FACE_CROP)).to(self.device)
+        size = self.config.image_size
+        pose = self.network(_resized(large, (size, size))).pose
+        guess = carry_eyes(branch.canonical_eyes, pose, self.config.fov_deg)
+        return redraw(branch, large, guess, codes.to(self.device).expand(len(large), -1))
+
+    @property
+    def crop_size(self) -> int:
+        """Return the side of the face crops that `encode` wants at best. Pixels."""
+        return self.config.image_size if self.gaze is None else FACE_CROP
+
+    @property
+    def strip_size(self) -> tuple[int, int]:
+        """Return height and width of the strips that `encode_eyes` wants. Pixels."""
+        return STRIP_HEIGHT, STRIP_WIDTH
+
+    def _look(self, images: Tensor, guess: Tensor | None) -> GazeCode:
+        """Find eyes in RGB crops or, where there is no guess, in strips, and read their code."""
+        branch, grey = self._gaze_branch(), luminance(images)
+        codes = []
+        for start in range(0, max(1, len(grey)), _MOST_EYES):
+            rows = slice(start, start + _MOST_EYES)
+            near = None if guess is None else guess[rows]
+            codes.append(branch(grey[rows], near, is_face=guess is not None))
+        return GazeCode.cat(codes)
+
+    def _gaze_branch(self) -> EMIB:
+        if self.gaze is None:
+            name = f"the weights {self.weights_id}" if self.weights_id else "these weights"
+            raise MienError(f"{name} have no gaze branch; train one with `mien pretrain gaze`")
+        return self.gaze
 
     @torch.no_grad()
     def render(
@@ -74,11 +167,18 @@ class Model:
         Raises:
             MienError: when the folder cannot be written.
         """
-        weights.save(Path(folder), self.network.state_dict(), asdict(self.config), self.card)
+        tensors = tensors_of(self.network, self.gaze)
+        weights.save(Path(folder), tensors, asdict(self.config), self.card)
 
 
-def prepare(images: Tensor, size: int) -> Tensor:
-    """Check a batch of crops and bring it to [0, 1] float32 at `size`. [B, 3, size, size]."""
+def tensors_of(network: LatentFace, gaze: EMIB | None) -> dict[str, Tensor]:
+    """Return the tensors of both methods as one file of weights holds them."""
+    branch = gaze.state_dict() if gaze else {}
+    return {**network.state_dict(), **{_GAZE + name: value for name, value in branch.items()}}
+
+
+def prepare(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Check a batch of crops and bring it to [0, 1] float32 at `size`. [B, 3, *size]."""
     if images.ndim != 4 or images.shape[1] != 3:
         raise MienError(
             f"images must be [B, 3, H, W], not {list(images.shape)}; stack RGB crops channel first"
@@ -91,10 +191,13 @@ def prepare(images: Tensor, size: int) -> Tensor:
         not images.isfinite().all() or images.min() < -1e-3 or images.max() > 1 + 1e-3
     ):
         raise MienError("float images must lie in [0, 1] and be finite; divide 8-bit values by 255")
-    images = images.float()
-    if images.shape[-2:] != (size, size):
+    return _resized(images.float(), size)
+
+
+def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
+    if images.shape[-2:] != size:
         images = F.interpolate(
-            images, size=(size, size), mode="bilinear", antialias=True, align_corners=False
+            images, size=size, mode="bilinear", antialias=True, align_corners=False
         )
     return images.clamp(0, 1)
 
@@ -132,12 +235,28 @@ def load(where: str | Path | None = None, *, device: str = "cpu") -> Model:
     """
     target = resolve_device(device)
     source = weights.shipped_folder() if where is None else where
-    config, state_dict = weights.read(source)
+    config, tensors = weights.read(source)
+    told = config.pop("gaze", None)
+    own = {name: value for name, value in tensors.items() if not name.startswith(_GAZE)}
+    branch = {k.removeprefix(_GAZE): v for k, v in tensors.items() if k.startswith(_GAZE)}
     try:
         network = LatentFace(ModelConfig(**config))
-        network.load_state_dict(state_dict)
+        network.load_state_dict(own)
+        gaze = _gaze_of(told, branch)
     except (TypeError, ValueError, RuntimeError) as error:
         raise MienError(
             f"{source}: the weights do not fit their configuration: {str(error).splitlines()[0]}"
         ) from error
-    return Model(network.to(target), weights_id=weights.weights_id(source))
+    return Model(
+        network.to(target),
+        gaze=gaze.to(target) if gaze else None,
+        weights_id=weights.weights_id(source),
+    )
+
+
+def _gaze_of(config: dict[str, Any] | None, tensors: dict[str, Tensor]) -> EMIB | None:
+    if config is None and not tensors:
+        return None
+    gaze = EMIB(GazeConfig(**(config or {})))
+    gaze.load_state_dict(tensors)
+    return gaze

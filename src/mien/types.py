@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["Factors", "Light", "Pose", "Rendering"]
+__all__ = ["Factors", "GazeCode", "Light", "Pose", "Rendering"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,37 @@ class Light:
 
 
 @dataclass(frozen=True)
+class GazeCode:
+    """Where a batch of faces looks, as the bottleneck says it; a calibration makes angles of it."""
+
+    code: Tensor
+    """The bottleneck's code; means nothing where no eyes are found. [B, d]."""
+    eyes_found: Tensor
+    """Whether open eyes are seen. Bool [B]."""
+    eyes: Tensor
+    """Centres x, y of the eye left of the picture, then of the eye right of it, as shares of the
+    picture's width and height: (0, 0) = its outer top left corner. [B, 2, 2]."""
+    eye_score: Tensor
+    """Certainty that eyes are seen, in [0, 1]. [B]."""
+
+    def __len__(self) -> int:
+        return len(self.code)
+
+    def __getitem__(self, rows: slice | Tensor) -> GazeCode:
+        return GazeCode(*(getattr(self, f.name)[rows] for f in fields(self)))
+
+    def to(self, device: torch.device | str) -> GazeCode:
+        """Return the same codes on another device."""
+        return GazeCode(*(getattr(self, f.name).to(device) for f in fields(self)))
+
+    @staticmethod
+    def cat(parts: Sequence[GazeCode]) -> GazeCode:
+        """Return the rows of all parts, in order."""
+        names = [f.name for f in fields(GazeCode)]
+        return GazeCode(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
+
+
+@dataclass(frozen=True)
 class Factors:
     """What a batch of faces is made of; identity + expression = the autoencoder's codes."""
 
@@ -76,6 +108,8 @@ class Factors:
     """Shape code minus its neutral. [B, D]."""
     pose: Pose
     light: Light
+    gaze: GazeCode | None = None
+    """None where the weights have no gaze branch."""
 
     @property
     def texture_code(self) -> Tensor:
@@ -101,11 +135,13 @@ class Factors:
         return len(self.neutral_texture)
 
     def __getitem__(self, rows: slice | Tensor) -> Factors:
-        return Factors(*(getattr(self, f.name)[rows] for f in fields(self)))
+        named: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Factors(**{k: v if v is None else v[rows] for k, v in named.items()})
 
     def to(self, device: torch.device | str) -> Factors:
         """Return the same factors on another device."""
-        return Factors(*(getattr(self, f.name).to(device) for f in fields(self)))
+        named: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Factors(**{k: v if v is None else v.to(device) for k, v in named.items()})
 
     def with_expression(self, other: Factors) -> Factors:
         """Return these people with the other's expression; one row of `other` serves all."""
@@ -144,7 +180,9 @@ class Factors:
             torch.cat([part.light.direction for part in parts]),
         )
         names = ("neutral_texture", "neutral_shape", "expression_texture", "expression_shape")
-        return Factors(*(join(name) for name in names), pose=pose, light=light)
+        codes = [part.gaze for part in parts if part.gaze is not None]
+        gaze = GazeCode.cat(codes) if len(codes) == len(parts) else None
+        return Factors(*(join(name) for name in names), pose=pose, light=light, gaze=gaze)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mien.geometry.camera import pixel_grid, project, unproject
+from mien.geometry.camera import pixel_grid, place, project, unproject
 from mien.geometry.surface import surface_normals
 from mien.render.interpolate import interpolate
 from mien.render.mesh import grid_triangles
@@ -21,7 +21,7 @@ from mien.render.sample import sample
 from mien.render.shade import shade
 from mien.types import Light, Pose, Rendering
 
-__all__ = ["View", "draw", "place", "render", "view"]
+__all__ = ["View", "draw", "render", "view"]
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,6 @@ class View:
     """1 where the surface covers the pixel. [B, 1, H, W]."""
     depth: Tensor
     """z of the seen point in the camera frame; 0 where nothing. [B, 1, H, W]."""
-
-
-def place(points: Tensor, pose: Pose) -> Tensor:
-    """Turn canonical points about (0, 0, 1), then shift them. [B, N, 3] -> [B, N, 3]."""
-    centre = points.new_tensor([0.0, 0.0, 1.0])
-    turned = (points - centre) @ pose.rotation.transpose(1, 2)
-    return turned + centre + pose.translation[:, None]
 
 
 def view(depth: Tensor, pose: Pose, fov_deg: float) -> View:

@@ -1,0 +1,99 @@
+"""The sizes of a gaze branch, and of the pictures that it looks at; saved in config.json."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = [
+    "CANVAS_HEIGHT",
+    "CANVAS_WIDTH",
+    "FACE_CROP",
+    "FACE_SIDE",
+    "STRIP_HEIGHT",
+    "STRIP_WIDTH",
+    "GazeConfig",
+]
+
+# The eyes are looked at in the pixels of a face crop of this side, where an iris is 17 px wide and
+# a degree of gaze moves it by a quarter of a pixel; strips of both eyes are brought to that scale.
+FACE_CROP = 224
+CANVAS_HEIGHT = 128
+CANVAS_WIDTH = 256
+FACE_SIDE = 64
+STRIP_HEIGHT = 96
+STRIP_WIDTH = 200
+
+
+@dataclass(frozen=True)
+class GazeConfig:
+    """Everything needed to build the networks; nothing about how they are trained.
+
+    The paper publishes none of its sizes: these are choices of ours, backed by measurements.
+    """
+
+    code_dim: int = 16
+    """d, length of the bottleneck's code."""
+    dim: int = 128
+    """Width of the transformers."""
+    heads: int = 4
+    """Attention heads."""
+    bottleneck_depth: int = 2
+    """Transformer blocks of FF-IB."""
+    encoder_depth: int = 2
+    """Transformer blocks of EM-AE's encoder."""
+    decoder_depth: int = 2
+    """Transformer blocks of EM-AE's decoder."""
+    stem_width: int = 32
+    """Channels of the first convolution over the eyes; deeper ones are multiples of it."""
+    eye_height: int = 48
+    """Height of an eye's picture; a multiple of eye_patch. Pixels of the face crop."""
+    eye_width: int = 64
+    """Width of an eye's picture; a multiple of eye_patch. Pixels of the face crop."""
+    eye_patch: int = 16
+    """Side of the patch that becomes a token of an eye: a power of two. Pixels."""
+    band_height: int = 40
+    """Height of the band around both eyes; a multiple of band_patch. Two crop pixels each."""
+    band_width: int = 96
+    """Width of the band around both eyes; a multiple of band_patch. Two crop pixels each."""
+    band_patch: int = 8
+    """Side of the band's patches. Pixels of the band."""
+    face_patch: int = 16
+    """Side of the patches of the whole face, which is seen at FACE_SIDE pixels."""
+    variational: bool = False
+    """Whether the bottleneck is a normal distribution whose rate is measured, or a plain vector."""
+    injected: bool = True
+    """Whether the code reaches EM-AE's decoder; without it only the contrast trains FF-IB."""
+
+    def __post_init__(self) -> None:
+        """Refuse contradictions."""
+        for name in ("code_dim", "dim", "heads", "stem_width"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"gaze.{name} must be at least 1")
+        if self.dim % self.heads:
+            raise ValueError(f"gaze.dim {self.dim} must be a multiple of heads {self.heads}")
+        if self.eye_patch < 4 or self.eye_patch & (self.eye_patch - 1):
+            raise ValueError(f"gaze.eye_patch must be a power of two from 4, not {self.eye_patch}")
+        for side, patch in (
+            (self.eye_height, self.eye_patch),
+            (self.eye_width, self.eye_patch),
+            (self.band_height, self.band_patch),
+            (self.band_width, self.band_patch),
+            (FACE_SIDE, self.face_patch),
+        ):
+            if side < patch or side % patch:
+                raise ValueError(f"gaze: a side of {side} is no whole number of patches of {patch}")
+
+    @property
+    def eye_grid(self) -> tuple[int, int]:
+        """Return rows and columns of an eye's tokens."""
+        return self.eye_height // self.eye_patch, self.eye_width // self.eye_patch
+
+    @property
+    def band_tokens(self) -> int:
+        """Return the number of tokens of the band."""
+        return (self.band_height // self.band_patch) * (self.band_width // self.band_patch)
+
+    @property
+    def face_tokens(self) -> int:
+        """Return the number of tokens of the whole face."""
+        return (FACE_SIDE // self.face_patch) ** 2

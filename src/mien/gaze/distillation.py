@@ -1,0 +1,206 @@
+"""What a student learns from: its teacher's code of faces that nobody labelled.
+
+    L   = L_z + w_s L_s
+    L_z = mean_k h((z^_k - z_k) / s_k)       where the teacher sees eyes
+    L_s = -s log s^ - (1 - s) log(1 - s^)
+
+z is the teacher's code of the picture as it is, s_k the spread of its k-th number over faces, s its
+eye score, 0 where the eyes were hidden from the student; z^ and s^ are the student's, who sees the
+band shifted, under another lamp and through a poorer camera; h is the Huber function. Mirrored
+pictures are mirrored for both: their code is another one. All of it is a choice of ours; the paper
+says that its code can be distilled without labels, not how.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mien.gaze.config import FACE_CROP, FACE_SIDE
+from mien.gaze.cut import Picture, cut_views, normalised
+from mien.gaze.emib import EMIB
+from mien.gaze.objective import GazeLoss
+from mien.gaze.student import BAND_HEIGHT, BAND_WIDTH, Student
+from mien.gaze.variation import picture_of
+
+__all__ = ["Lesson", "distill_loss", "fit_scale", "teach", "vary_bands"]
+
+_SCORE = 0.2  # w_s
+# Shares of the batch whose eyes the student cannot see: behind dark glasses, or out of the band.
+_GLASSES, _ELSEWHERE = 0.06, 0.04
+_ELSEWHERE_PX = 60.0
+# What detectors' eye points may be off by, and their crops' scale.
+_SHIFT, _ZOOM = (6.0, 4.0), 0.06
+_RAMP, _GAMMA, _NOISE = 0.25, 0.3, 0.03
+_BLUR_SHARE, _BLUR_PX, _BLUR_REACH = 0.3, 1.5, 3
+_DEAD = 0.01  # a number of the code whose spread is this share of the largest tells nothing
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a teacher says of pictures."""
+
+    code: Tensor
+    """Its gaze code. [B, d]."""
+    score: Tensor
+    """Its eye score, in [0, 1]. [B]."""
+    eyes: Tensor
+    """Where it finds the eyes. Pixels of the picture [B, 2, 2]."""
+
+    @property
+    def seen(self) -> Tensor:
+        """Return whether it sees eyes, so that the code means something. Bool [B]."""
+        return self.score > 0.5
+
+
+@torch.no_grad()
+def teach(teacher: EMIB, picture: Picture) -> Lesson:
+    """Ask a teacher about canvases, as it is asked when faces are embedded: it finds the eyes."""
+    found, logit = teacher.look(picture.pixels, None, is_face=False)
+    moved = (found.eyes - picture.eyes) * (FACE_SIDE / FACE_CROP)
+    told = replace(picture, eyes=found.eyes, face_eyes=picture.face_eyes + moved)
+    code = teacher.bottleneck(normalised(cut_views(told, teacher.config))).mean
+    return Lesson(code.float(), logit.float().sigmoid(), found.eyes)
+
+
+@torch.no_grad()
+def fit_scale(
+    student: Student,
+    teacher: EMIB,
+    batches: Iterable[dict[str, Tensor]],
+    *,
+    generator: torch.Generator,
+) -> None:
+    """Set the student's `code_mean` and `code_scale` from what its teacher says of batches.
+
+    Args:
+        student: changed in place; left as it is where fewer than two faces show eyes.
+        teacher: is asked.
+        batches: of mien.data.eye_loader.
+        generator: mirrors half of the pictures, as training does.
+    """
+    codes = [student.code_mean.new_zeros(0, len(student.code_mean))]
+    for batch in batches:
+        lesson = teach(teacher, picture_of(batch, mirror=True, generator=generator))
+        codes.append(lesson.code[lesson.seen])
+    seen = torch.cat(codes)
+    if len(seen) > 1:
+        spread = seen.std(dim=0)
+        student.code_mean.copy_(seen.mean(dim=0))
+        student.code_scale.copy_(spread.clamp_min(float(_DEAD * spread.max()) or 1.0))
+
+
+def distill_loss(
+    student: Student, teacher: EMIB, batch: dict[str, Tensor], *, generator: torch.Generator
+) -> GazeLoss:
+    """Return the loss of one step on a batch of canvases (see mien.data.eye_loader).
+
+    Args:
+        student: learns; its scale is set (`fit_scale`).
+        teacher: is asked, and not changed.
+        batch: unlabelled; `open` is not looked at.
+        generator: draws the variation.
+    """
+    picture = picture_of(batch, mirror=True, generator=generator)
+    lesson = teach(teacher, picture)
+    bands, hidden = vary_bands(picture.pixels, lesson.eyes, generator)
+    code, logit = student.read(bands)
+    wanted = (lesson.code - student.code_mean) / student.code_scale
+    counted = (lesson.seen & ~hidden).float()
+    rows = counted.sum().clamp_min(1)
+    distance = F.huber_loss(code.float(), wanted, reduction="none").mean(dim=1)
+    score = torch.where(hidden, 0.0, lesson.score)
+    parts = {
+        "code": (distance * counted).sum() / rows,
+        "score": _SCORE * F.binary_cross_entropy_with_logits(logit.float(), score),
+    }
+    missed = ((code.detach().float() - wanted).square().mean(dim=1) * counted).sum() / rows
+    agreed = ((logit.detach() > 0) == (score > 0.5)).float().mean()
+    monitors = {
+        "code_error": missed,
+        "score_agreed": agreed,
+        "eyes_seen": lesson.seen.float().mean(),
+    }
+    total = torch.stack(list(parts.values())).sum()
+    return GazeLoss(total, {k: v.detach() for k, v in parts.items()}, monitors, bands.detach())
+
+
+def vary_bands(pixels: Tensor, eyes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Cut eye bands as a careless detector would, under another lamp, with a poorer camera.
+
+    Args:
+        pixels: luminance in [0, 1] of canvases. [B, 1, H, W].
+        eyes: x, y of both eyes. Pixels [B, 2, 2].
+        generator: draws everything.
+
+    Returns:
+        Bands, luminance in [0, 1] [B, 1, 80, 192], and whether their eyes are hidden, bool [B].
+    """
+    count, device = len(pixels), pixels.device
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand((count, *shape), generator=generator, device=device)
+
+    kind = uniform()
+    dark, away = kind < _GLASSES, kind > 1 - _ELSEWHERE
+    pixels = torch.where(dark[:, None, None, None], _with_glasses(pixels, eyes, uniform), pixels)
+    side = torch.where(uniform(1) < 0.5, -_ELSEWHERE_PX, _ELSEWHERE_PX)
+    shift = (2 * uniform(2) - 1) * pixels.new_tensor(_SHIFT)
+    zoom = ((2 * uniform(1) - 1) * _ZOOM).exp()
+    # Half of them keep their pixels as they are: a resampled band is always a little blurred.
+    sharp = uniform(1) < 0.5
+    shift, zoom = torch.where(sharp, shift.round(), shift), torch.where(sharp, 1.0, zoom)
+    far = pixels.new_tensor([0.0, 1.0]) * side * away[:, None]
+    bands = _sample(pixels, eyes.mean(dim=1).round() + shift + far, zoom)
+    return _poorer(_relit(bands, uniform), uniform, generator), dark | away
+
+
+def _with_glasses(pixels: Tensor, eyes: Tensor, uniform: Callable[..., Tensor]) -> Tensor:
+    """Put two dark lenses before the eyes. [B, 1, H, W]."""
+    rows = torch.arange(pixels.shape[-2], device=pixels.device)[None, None, :, None]
+    columns = torch.arange(pixels.shape[-1], device=pixels.device)[None, None, None, :]
+    across = (columns - eyes[:, :, 0, None, None]) / (30 + 12 * uniform(1, 1, 1))
+    down = (rows - eyes[:, :, 1, None, None] - 3) / (18 + 10 * uniform(1, 1, 1))
+    lens = (across.abs() ** 3 + down.abs() ** 3 < 1).any(dim=1, keepdim=True)
+    shade = 0.02 + 0.2 * uniform(1, 1, 1) + 0.1 * uniform(1, 1, 1) * pixels
+    return torch.where(lens, shade, pixels)
+
+
+def _sample(pixels: Tensor, middle: Tensor, zoom: Tensor) -> Tensor:
+    """Sample bands around x, y [B, 2] at `zoom` [B, 1] picture pixels each; borders go on."""
+    across = torch.arange(BAND_WIDTH, device=pixels.device) - BAND_WIDTH // 2
+    down = torch.arange(BAND_HEIGHT, device=pixels.device) - BAND_HEIGHT // 2
+    x = (middle[:, :1] + across * zoom) / (pixels.shape[-1] - 1) * 2 - 1
+    y = (middle[:, 1:] + down * zoom) / (pixels.shape[-2] - 1) * 2 - 1
+    size = (len(pixels), BAND_HEIGHT, BAND_WIDTH)
+    grid = torch.stack([x[:, None].expand(size), y[:, :, None].expand(size)], dim=-1)
+    return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=True)
+
+
+def _relit(bands: Tensor, uniform: Callable[..., Tensor]) -> Tensor:
+    """Bend the brightness and let it rise to one side; mean and contrast the student removes."""
+    gamma = ((2 * uniform(1, 1, 1) - 1) * _GAMMA).exp()
+    x = torch.linspace(-1, 1, BAND_WIDTH, device=bands.device)
+    y = torch.linspace(-1, 1, BAND_HEIGHT, device=bands.device)[:, None]
+    slope = (2 * uniform(2, 1, 1, 1) - 1) * _RAMP
+    lamp = 1 + slope[:, 0] * x + slope[:, 1] * y
+    return (bands.clamp(1e-3, 1) ** gamma * lamp).clamp(0, 1)
+
+
+def _poorer(bands: Tensor, uniform: Callable[..., Tensor], generator: torch.Generator) -> Tensor:
+    """Blur some (a normal distribution, up to _BLUR_PX wide), and add noise to all."""
+    count, reach = len(bands), _BLUR_REACH
+    width = uniform(1) * _BLUR_PX * (uniform(1) < _BLUR_SHARE)
+    offsets = torch.arange(-reach, reach + 1, device=bands.device)
+    kernel = torch.exp(-0.5 * (offsets / width.clamp_min(0.1)) ** 2)
+    kernel = kernel / kernel.sum(dim=1, keepdim=True)
+    # One group for each picture: every one has its own kernel.
+    wide = F.pad(bands.transpose(0, 1), (reach, reach, reach, reach), mode="replicate")
+    wide = F.conv2d(wide, kernel[:, None, None, :], groups=count)
+    blurred = F.conv2d(wide, kernel[:, None, :, None], groups=count).transpose(0, 1)
+    noise = torch.randn(bands.shape, generator=generator, device=bands.device)
+    return (blurred + noise * uniform(1, 1, 1) * _NOISE).clamp(0, 1)

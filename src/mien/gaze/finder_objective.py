@@ -1,0 +1,110 @@
+"""What the eye finder learns from: eyes whose place and lids are known, and hidden eyes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mien.gaze.config import CANVAS_HEIGHT, CANVAS_WIDTH
+from mien.gaze.finder import EyeFinder
+from mien.gaze.objective import GazeLoss
+from mien.gaze.variation import picture_of
+
+__all__ = ["finder_loss"]
+
+_SHIFT = (26.0, 18.0)
+_TURN, _ZOOM = 0.2, 0.15
+# Shares of the batch that are spoilt: dark glasses, or a place without eyes.
+_SUNGLASSES, _ELSEWHERE = 0.12, 0.12
+
+
+def finder_loss(
+    finder: EyeFinder, batch: dict[str, Tensor], *, generator: torch.Generator
+) -> GazeLoss:
+    """Return the distance to the true eyes and the cross-entropy of whether they can be seen.
+
+    Args:
+        finder: the network.
+        batch: of mien.data.eye_loader; `open` must be known for some rows.
+        generator: draws the variation.
+    """
+    picture = picture_of(batch, mirror=True, generator=generator)
+    count, device = len(picture), picture.pixels.device
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(count, *shape, generator=generator, device=device)
+
+    kind = uniform()
+    dark, away = kind < _SUNGLASSES, kind > 1 - _ELSEWHERE
+    pixels = torch.where(
+        dark[:, None, None, None],
+        _with_sunglasses(picture.pixels, picture.eyes, uniform),
+        picture.pixels,
+    )
+    shift = (2 * uniform(2) - 1) * picture.eyes.new_tensor(_SHIFT)
+    # Away: so far above, below or beside that neither eye is on the canvas.
+    far = torch.where(uniform(1) < 0.5, 1.0, -1.0) * picture.eyes.new_tensor([0.0, 75.0])
+    shift = shift + far * away[:, None]
+    canvas, eyes = _moved(pixels, picture.eyes, shift, uniform)
+    light = (0.6 * uniform() - 0.3).exp()[:, None, None, None]
+    canvas = canvas.clamp(1e-3, 1) ** light * (0.6 + 0.6 * uniform())[:, None, None, None]
+    found = finder((canvas + 0.02 * (uniform(1, 1, 1) - 0.5)).clamp(0, 1))
+    known = ~(away | dark)
+    near = (found.eyes - eyes).norm(dim=2)
+    # Huber: eyes that a hand or hair hides must not pull at all others.
+    place = F.huber_loss(near, torch.zeros_like(near), reduction="none", delta=4.0).mean(dim=1)
+    place = (place * known).sum() / known.sum().clamp_min(1) / 8
+    truth = torch.where(known, batch["open"], 0.0)
+    told = truth.isfinite()
+    entropy = F.binary_cross_entropy_with_logits(found.logit, truth.nan_to_num(), reduction="none")
+    score = (entropy * told).sum() / told.sum().clamp_min(1)
+    right = ((found.logit > 0).float() == truth)[told].float().sum() / told.sum().clamp_min(1)
+    monitors = {
+        "error_px": near[known].detach().mean() if known.any() else near.new_zeros(()),
+        "seen_right": right.detach(),
+    }
+    parts = {"place": place, "score": score}
+    return GazeLoss(place + score, {k: v.detach() for k, v in parts.items()}, monitors, canvas[:0])
+
+
+def _with_sunglasses(pixels: Tensor, eyes: Tensor, draw: Callable[..., Tensor]) -> Tensor:
+    """Paint two dark lenses over the eyes. [B, 1, H, W]."""
+    rows = torch.arange(pixels.shape[-2], device=pixels.device)[None, None, :, None]
+    columns = torch.arange(pixels.shape[-1], device=pixels.device)[None, None, None, :]
+    half_width = 30 + 12 * draw(1, 1, 1)
+    half_height = 18 + 10 * draw(1, 1, 1)
+    x = (columns - eyes[:, :, 0, None, None]) / half_width
+    y = (rows - eyes[:, :, 1, None, None] - 3) / half_height
+    lens = ((x.abs() ** 2.5 + y.abs() ** 2.5) < 1).any(dim=1, keepdim=True)
+    shade = 0.02 + 0.15 * draw(1, 1, 1)
+    # Some let a little of the face through, and the sky is mirrored in most.
+    through = 0.12 * draw(1, 1, 1)
+    sky = 0.25 * draw(1, 1, 1) * (1 - rows / pixels.shape[-2])
+    return torch.where(lens, shade + through * pixels + sky * draw(1, 1, 1), pixels)
+
+
+def _moved(
+    pixels: Tensor, eyes: Tensor, shift: Tensor, draw: Callable[..., Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Shift, turn and zoom canvases, and the eyes with them."""
+    turn = (2 * draw() - 1) * _TURN
+    zoom = ((2 * draw() - 1) * _ZOOM).exp()
+    cos, sin = zoom * turn.cos(), zoom * turn.sin()
+    affine = torch.stack([cos, -sin, sin, cos], dim=1).view(-1, 2, 2)
+    middle = pixels.new_tensor([CANVAS_WIDTH // 2, CANVAS_HEIGHT // 2])
+    y, x = torch.meshgrid(
+        torch.arange(CANVAS_HEIGHT, device=pixels.device) - CANVAS_HEIGHT // 2,
+        torch.arange(CANVAS_WIDTH, device=pixels.device) - CANVAS_WIDTH // 2,
+        indexing="ij",
+    )
+    offsets = torch.stack([x, y], dim=-1).to(pixels.dtype)
+    source = torch.einsum("bij,hwj->bhwi", affine, offsets) + (middle + shift)[:, None, None]
+    span = pixels.new_tensor([CANVAS_WIDTH - 1, CANVAS_HEIGHT - 1])
+    moved = F.grid_sample(
+        pixels, source / span * 2 - 1, mode="bilinear", padding_mode="border", align_corners=True
+    )
+    inverse = torch.linalg.inv(affine).transpose(1, 2)
+    return moved, (eyes - (middle + shift)[:, None]) @ inverse + middle

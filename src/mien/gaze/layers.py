@@ -1,0 +1,108 @@
+"""The pieces both branches are made of: attention blocks, a stem over an eye, its way back."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["Block", "ResidualBlock", "Upsampler", "eye_stem", "patches", "table_of"]
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block: self-attention, then a two-layer perceptron."""
+
+    def __init__(self, dim: int, heads: int, ratio: int = 3) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1 = nn.LayerNorm(dim)
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.out = nn.Linear(dim, dim)
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(
+            nn.Linear(dim, ratio * dim), nn.GELU(), nn.Linear(ratio * dim, dim)
+        )
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """[B, N, D] -> [B, N, D]."""
+        batch, count, dim = tokens.shape
+        qkv = self.qkv(self.norm1(tokens)).view(batch, count, 3, self.heads, dim // self.heads)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(query, key, value)
+        tokens = tokens + self.out(mixed.transpose(1, 2).reshape(batch, count, dim))
+        return tokens + self.mlp(self.norm2(tokens))
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(act(norm(conv(act(norm(x)))))); begins as x."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        groups = math.gcd(8, channels)
+        self.norm1 = nn.GroupNorm(groups, channels)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.norm2 = nn.GroupNorm(groups, channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.conv2.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C, H, W]."""
+        h = self.conv1(F.gelu(self.norm1(x)))
+        return x + self.conv2(F.gelu(self.norm2(h)))
+
+
+def eye_stem(patch: int, width: int, dim: int) -> nn.Sequential:
+    """Return strided convolutions that make one token of each patch of an eye.
+
+    Convolutions place an edge to a fraction of a pixel, which decides here, and learn that from
+    fewer pictures than a linear embedding of the patch.
+    """
+    levels = int(math.log2(patch))
+    layers: list[nn.Module] = [nn.Conv2d(1, width, 5, 2, 2), nn.GELU()]
+    previous = width
+    for level in range(1, levels - 1):
+        channels = width * (level + 1)
+        layers += [
+            nn.Conv2d(previous, channels, 3, 2, 1),
+            ResidualBlock(channels),
+            nn.GELU(),
+        ]
+        previous = channels
+    return nn.Sequential(*layers, nn.Conv2d(previous, dim, 3, 2, 1))
+
+
+class Upsampler(nn.Module):
+    """The stem's way back: tokens on an eye's grid to its picture, by pixel shuffling."""
+
+    def __init__(self, patch: int, width: int, dim: int) -> None:
+        super().__init__()
+        levels = int(math.log2(patch))
+        layers: list[nn.Module] = []
+        previous = dim
+        for level in range(levels - 1, 0, -1):
+            channels, coarse = width * level, level > 1
+            size = 1 if level == levels - 1 else 3
+            layers += [nn.Conv2d(previous, 4 * channels, size, padding=size // 2)]
+            layers += [nn.PixelShuffle(2)]
+            layers += [ResidualBlock(channels)] if coarse else []
+            layers += [nn.GELU()]
+            previous = channels
+        last = width // 2
+        layers += [nn.Conv2d(previous, 4 * last, 3, padding=1), nn.PixelShuffle(2), nn.GELU()]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(last, 1, 3, padding=1))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """[B, D, rows, columns] -> [B, 1, rows * patch, columns * patch]."""
+        return self.layers(tokens)
+
+
+def patches(pictures: Tensor, side: int) -> Tensor:
+    """Return a picture's square patches, row by row. [B, 1, H, W] -> [B, N, side * side]."""
+    return F.unfold(pictures, side, stride=side).transpose(1, 2)
+
+
+def table_of(count: int, dim: int) -> nn.Parameter:
+    """Return a learned table of positions. [1, count, dim]."""
+    return nn.Parameter(torch.randn(1, count, dim) * 0.02)

@@ -1,0 +1,232 @@
+"""What EM-IB learns from: eyes told by a code, surroundings told without it, swapped eyes.
+
+    L   = L_a + w_u L_u + w_c L_c + w_r R
+    L_a = l(D(E(m * x), z), x)  where m = 0       eye-attended steps
+    L_u = |D(E(m' * x), z') - x|  where m' = 0    eye-unattended steps, z' = another face's code
+    L_c = -log( exp(s(z_i, z~_i) / tau) / sum_k exp(s(z_i, z~_k) / tau) )    k over a clip's frames
+    R   = KL(q(z|x) || N(0, 1))                   nats, where the bottleneck is variational
+
+x is a face, m and m' masks (1 = kept), z its code, E and D EM-AE's halves, z~_k the code of the
+eyes of frame k in the surroundings of another frame of the clip under other light (the eye swap),
+s the cosine of their projections. l adds to the L1 distance that of the image gradients
+at three scales, which is where an iris differs from its blur. The paper names these parts; their
+form, weights and sizes are choices of ours.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mien.gaze.cut import EyeViews, cut_views, eye_mask, normalised
+from mien.gaze.emib import EMIB
+from mien.gaze.layers import patches
+from mien.gaze.variation import draw_affine, jitter, picture_of, relit
+
+__all__ = ["GazeLoss", "GazeWeights", "contrast", "emib_loss", "emib_sheet", "eye_distance"]
+
+
+@dataclass(frozen=True)
+class GazeWeights:
+    """How much each part counts, and how the steps take turns; choices of ours."""
+
+    attended: float = 1.0
+    """Of the eyes' reconstruction."""
+    unattended: float = 0.5
+    """w_u; 0 = no eye-unattended steps."""
+    every: int = 8
+    """Every n-th step is eye-unattended, the others are eye-attended."""
+    contrast: float = 0.0
+    """w_c; 0 = no eye swaps, which measured better at every weight tried."""
+    temperature: float = 0.1
+    """tau of the contrast."""
+    rate: float = 0.0
+    """w_r, for a variational bottleneck."""
+    keep: float = 0.5
+    """Share of the surroundings that EM-AE sees in eye-attended steps."""
+    keep_unattended: float = 0.25
+    """The same in eye-unattended steps."""
+    no_face: float = 0.3
+    """Chance that the whole face is hidden, so that strips of both eyes are understood too."""
+    jitter: float = 1.0
+    """Standard deviation of the shift of the eyes' places. Pixels."""
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        for name in ("attended", "unattended", "contrast", "rate", "jitter"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is at least 0, not {getattr(self, name)}")
+        for name in ("keep", "keep_unattended", "no_face"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is from 0 to 1, not {getattr(self, name)}")
+        if self.every < 2:
+            raise ValueError(f"every is at least 2, not {self.every}")
+        if self.temperature <= 0:
+            raise ValueError(f"temperature is above 0, not {self.temperature}")
+
+
+@dataclass(frozen=True)
+class GazeLoss:
+    """A step's loss, its parts, which sum to it, what is watched, and what was drawn."""
+
+    total: Tensor
+    parts: dict[str, Tensor]
+    monitors: dict[str, Tensor]
+    pictures: Tensor
+    """Reconstructed eyes, normalised; of no rows in an unattended step. [B, 2, 1, H, W]."""
+
+
+def emib_loss(
+    model: EMIB,
+    batch: dict[str, Tensor],
+    weights: GazeWeights,
+    *,
+    step: int,
+    generator: torch.Generator,
+) -> GazeLoss:
+    """Return the loss of one step on a batch of canvases (see mien.data.eye_loader)."""
+    views, again = _vary(model, batch, weights, generator)
+    target = normalised(views)
+    seen = normalised(relit(views, generator))
+    bottleneck = model.bottleneck(seen)
+    code = bottleneck.sample(generator)
+    parts: dict[str, Tensor] = {}
+    monitors = {"code_spread": code.detach().std(dim=0).mean()}
+    pictures = code.new_zeros(0)
+    injected = code if model.config.injected else None
+    if weights.unattended and step % weights.every == weights.every - 1:
+        other = torch.randperm(len(code), generator=generator, device=code.device)
+        parts["unattended"] = weights.unattended * _unattended(
+            model,
+            target,
+            None if injected is None else injected.detach()[other],
+            weights,
+            generator,
+        )
+    elif weights.attended:
+        visible = model.autoencoder.encode(target, keep=weights.keep, generator=generator)
+        pictures = model.autoencoder.draw_eyes(visible, injected, target)
+        parts["attended"] = weights.attended * eye_distance(pictures, target.eyes)
+    if model.config.variational:
+        rate = bottleneck.rate().mean()
+        monitors["rate_nats"] = rate.detach()
+        parts["rate"] = weights.rate * rate
+    if weights.contrast:
+        swapped = normalised(relit(again, generator))
+        swapped = swapped.with_surroundings(swapped[_neighbours(batch["clip"])])
+        positive = model.bottleneck(swapped).mean
+        loss, hit = contrast(
+            model.projector(bottleneck.mean),
+            model.projector(positive),
+            batch["clip"],
+            weights.temperature,
+        )
+        monitors["swap_found"] = hit.detach()
+        parts["contrast"] = weights.contrast * loss
+    if not parts:
+        # FF-IB without any loss would not be touched: keep the graph whole.
+        parts["nothing"] = 0.0 * code.sum()
+    total = torch.stack(list(parts.values())).sum()
+    return GazeLoss(total, {k: v.detach() for k, v in parts.items()}, monitors, pictures.detach())
+
+
+def eye_distance(drawn: Tensor, target: Tensor) -> Tensor:
+    """Return l: L1 of the eyes and of their gradients at three scales. [B, 2, 1, H, W] -> []."""
+    one, other = drawn.flatten(0, 1), target.flatten(0, 1)
+    total = (one - other).abs().mean()
+    for _ in range(3):
+        difference = one - other
+        total = total + (difference[..., 1:] - difference[..., :-1]).abs().mean()
+        total = total + (difference[..., 1:, :] - difference[..., :-1, :]).abs().mean()
+        one, other = F.avg_pool2d(one, 2), F.avg_pool2d(other, 2)
+    return total
+
+
+def contrast(
+    code: Tensor, swapped: Tensor, clip: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """Return L_c, and the share of frames whose nearest swapped code is their own.
+
+    Args:
+        code: projections of the frames as they are. [B, P].
+        swapped: of the same eyes in other surroundings. [B, P].
+        clip: frames of one clip share a number; stills (-1) are one another's negatives. [B].
+        temperature: tau.
+    """
+    one, other = F.normalize(code.float(), dim=1), F.normalize(swapped.float(), dim=1)
+    logits = (one @ other.T / temperature).masked_fill(clip[:, None] != clip[None], -math.inf)
+    own = torch.arange(len(code), device=code.device)
+    return F.cross_entropy(logits, own), (logits.argmax(dim=1) == own).float().mean()
+
+
+@torch.no_grad()
+def emib_sheet(
+    model: EMIB, batch: dict[str, Tensor], *, columns: int = 12
+) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
+    """Return a contact sheet: eyes, as drawn, with the next frame's code, with the mean code."""
+    views = normalised(cut_views(picture_of(batch), model.config))[slice(columns)]
+    code = model.bottleneck(views).mean
+    rows = [views.eyes]
+    for told in (code, code.roll(-1, dims=0), code.mean(dim=0, keepdim=True).expand_as(code)):
+        rows.append(model.draw(views, told))
+    lines = [torch.cat([torch.cat([e[0], e[1]], dim=2) for e in row], dim=1) for row in rows]
+    sheet = torch.cat(lines, dim=2)[0].float() * 0.18 + 0.5
+    grey = (sheet.clamp(0, 1) * 255).byte().cpu().numpy()
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def _vary(
+    model: EMIB, batch: dict[str, Tensor], weights: GazeWeights, generator: torch.Generator
+) -> tuple[EyeViews, EyeViews]:
+    """Cut the same pictures twice with other shifts of the eyes' places; not yet normalised."""
+    picture = picture_of(batch, mirror=True, no_face=weights.no_face, generator=generator)
+    affine = draw_affine(picture, generator)
+    cuts = [
+        cut_views(
+            picture, model.config, affine=affine, jitter=jitter(picture, weights.jitter, generator)
+        )
+        for _ in range(2 if weights.contrast else 1)
+    ]
+    return cuts[0], cuts[-1]
+
+
+def _unattended(
+    model: EMIB,
+    target: EyeViews,
+    code: Tensor | None,
+    weights: GazeWeights,
+    generator: torch.Generator,
+) -> Tensor:
+    """Return L_u: the band's patches that were not seen, without the eyes."""
+    config = model.config
+    visible = model.autoencoder.encode(
+        target, keep=weights.keep_unattended, generator=generator, masked=False
+    )
+    drawn = model.autoencoder.draw_rest(visible, code)
+    size = (config.band_height, config.band_width)
+    rest = eye_mask(target.band_eyes, size, (config.eye_width / 4, config.eye_height / 4))
+    counts = patches(rest, config.band_patch)
+    seen = counts.new_zeros(len(counts), config.band_tokens + config.face_tokens)
+    seen = seen.scatter(1, visible.order, 1.0)[:, : config.band_tokens]
+    counts = counts * (1 - seen)[..., None]
+    distance = (drawn - patches(target.band, config.band_patch)).abs()
+    return (distance * counts).sum() / counts.sum().clamp_min(1)
+
+
+def _neighbours(clip: Tensor) -> Tensor:
+    """Return for each row another row of the same clip: the next one, round the clip's end.
+
+    Stills count as one clip.
+    """
+    order = clip.argsort(stable=True)
+    sorted_clip = clip[order]
+    following = order.roll(-1)
+    same = sorted_clip == sorted_clip.roll(-1)
+    first = torch.searchsorted(sorted_clip, sorted_clip)
+    following = torch.where(same, following, order[first])
+    return torch.empty_like(order).scatter(0, order, following)

@@ -1,0 +1,106 @@
+"""Variation of training pictures: mirrors, turns, shifts, light; drawn from a generator.
+
+A turn or a mirror changes the gaze of all views of a picture alike; there are no gaze targets in
+training, and calibration sees pictures as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mien.gaze.config import FACE_SIDE
+from mien.gaze.cut import EyeViews, Picture
+
+__all__ = ["draw_affine", "jitter", "picture_of", "relit"]
+
+_TURN, _ZOOM = 0.12, 0.12
+_BAND_SHIFT = (8.0, 5.0)
+
+
+def picture_of(
+    batch: dict[str, Tensor],
+    *,
+    mirror: bool = False,
+    no_face: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> Picture:
+    """Return a batch of the loader as pictures.
+
+    Args:
+        batch: canvas, eyes, face, face_eyes, has_face.
+        mirror: mirror half of them; a mirrored eye left of the picture stands right of it.
+        no_face: chance that the whole face is hidden.
+        generator: needed where something is drawn.
+    """
+    pixels, face = batch["canvas"].float() / 255, batch["face"].float() / 255
+    eyes, face_eyes, has_face = batch["eyes"], batch["face_eyes"], batch["has_face"]
+    count, device = len(pixels), pixels.device
+    if mirror:
+        flip = torch.rand(count, generator=generator, device=device) < 0.5
+        pixels = torch.where(flip[:, None, None, None], pixels.flip(-1), pixels)
+        face = torch.where(flip[:, None, None, None], face.flip(-1), face)
+        eyes = torch.where(flip[:, None, None], _mirrored(eyes, pixels.shape[-1]), eyes)
+        face_eyes = torch.where(flip[:, None, None], _mirrored(face_eyes, FACE_SIDE), face_eyes)
+    if no_face:
+        has_face = has_face & (torch.rand(count, generator=generator, device=device) >= no_face)
+    return Picture(pixels, eyes, face, face_eyes, has_face)
+
+
+def draw_affine(picture: Picture, generator: torch.Generator) -> Tensor:
+    """Draw a small turn and zoom for each picture. [B, 2, 2]."""
+    spread = _spread(picture, 2, generator)
+    turn, zoom = spread[:, 0] * _TURN, (spread[:, 1] * _ZOOM).exp()
+    cos, sin = zoom * turn.cos(), zoom * turn.sin()
+    return torch.stack([cos, -sin, sin, cos], dim=1).view(-1, 2, 2)
+
+
+def jitter(picture: Picture, strength: float, generator: torch.Generator) -> Tensor:
+    """Draw shifts of both eyes' places (normal) and of the band (uniform). Pixels [B, 3, 2]."""
+    shape, device = (len(picture), 2, 2), picture.pixels.device
+    eyes = strength * torch.randn(shape, generator=generator, device=device)
+    band = _spread(picture, 2, generator) * eyes.new_tensor(_BAND_SHIFT)
+    return torch.cat([eyes, band[:, None]], dim=1)
+
+
+def relit(views: EyeViews, generator: torch.Generator) -> EyeViews:
+    """Return what another lamp and a poorer camera would have shown: gamma, gain, blur, noise."""
+    count, device = len(views), views.eyes.device
+
+    def uniform(low: float, high: float) -> Tensor:
+        return torch.rand(count, generator=generator, device=device) * (high - low) + low
+
+    gamma, gain, offset = uniform(-0.3, 0.3).exp(), uniform(0.7, 1.3), uniform(-0.12, 0.12)
+
+    def lit(pictures: Tensor) -> Tensor:
+        shape = (-1,) + (1,) * (pictures.ndim - 1)
+        curved = pictures.clamp(1e-3, 1) ** gamma.view(shape)
+        return ((curved - 0.5) * gain.view(shape) + 0.5 + offset.view(shape)).clamp(0, 1)
+
+    eyes = lit(views.eyes)
+    blurred = (uniform(0, 1) < 0.25).view(-1, 1, 1, 1, 1)
+    eyes = torch.where(blurred, _blur(eyes), eyes)
+    noise = torch.randn(eyes.shape, generator=generator, device=device)
+    eyes = eyes + noise * uniform(0, 0.03).view(-1, 1, 1, 1, 1)
+    return replace(views, eyes=eyes, band=lit(views.band), face=lit(views.face))
+
+
+def _blur(eyes: Tensor) -> Tensor:
+    size = eyes.shape[-2:]
+    small = F.avg_pool2d(eyes.flatten(0, 1), 2)
+    wide = F.interpolate(small, size=size, mode="bilinear", align_corners=False)
+    return wide.view_as(eyes)
+
+
+def _mirrored(eyes: Tensor, width: int) -> Tensor:
+    swapped = eyes.flip(1)
+    return torch.stack([width - 1 - swapped[..., 0], swapped[..., 1]], dim=-1)
+
+
+def _spread(picture: Picture, count: int, generator: torch.Generator) -> Tensor:
+    """Draw uniform numbers from -1 to 1. [B, count]."""
+    shape, device = (len(picture), count), picture.pixels.device
+    return 2 * torch.rand(shape, generator=generator, device=device) - 1
