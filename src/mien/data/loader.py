@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
+import contextlib
 from collections.abc import Generator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mien.data.ahead import ahead
 from mien.data.augment import Variation, degrade, draw_variation, noise_tiles, vary
 from mien.data.batches import STREAM_CLIPS, Sampler
 from mien.data.options import DataOptions
@@ -19,8 +19,6 @@ from mien.data.pack import Pack
 from mien.data.seeds import seed_of
 
 __all__ = ["ClipStream", "Loader", "Share"]
-
-AHEAD = 2  # batches ready beyond those that threads are working on
 
 
 class _Clip(Protocol):
@@ -97,21 +95,9 @@ class Loader:
 
     def iterate(self, start: int, stop: int) -> Generator[dict[str, Tensor], None, None]:
         """Yield the batches of steps start, ..., stop - 1."""
-        workers = self._options.workers
-        waiting: deque[Future[_Prepared | dict[str, Tensor]]] = deque()
-        with ThreadPoolExecutor(workers, thread_name_prefix="batches") as pool:
-            try:
-                for step in range(start, min(stop, start + workers + AHEAD)):
-                    waiting.append(pool.submit(self._work, step))
-                for step in range(start, stop):
-                    ready = waiting.popleft().result()
-                    later = step + workers + AHEAD
-                    if later < stop:
-                        waiting.append(pool.submit(self._work, later))
-                    yield ready if isinstance(ready, dict) else self._finish(ready)
-            finally:
-                for future in waiting:
-                    future.cancel()
+        with contextlib.closing(ahead(self._work, start, stop, self._options.workers)) as made:
+            for ready in made:
+                yield ready if isinstance(ready, dict) else self._finish(ready)
 
     def _work(self, step: int) -> _Prepared | dict[str, Tensor]:
         prepared = self._prepare(step)

@@ -1,17 +1,19 @@
-"""What is trained on and how a crop is varied: frozen, shared by both stages."""
+"""What is trained on and how a crop is varied: frozen, shared by all stages of a run."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Literal
 
 from mien.errors import MienError
 
-__all__ = ["DataOptions", "check_range"]
+__all__ = ["DataOptions", "EyeDataOptions", "SourceOptions", "check_range"]
 
 
 @dataclass(frozen=True)
-class DataOptions:
-    """What is trained on and how a crop is varied; shared by both stages."""
+class SourceOptions:
+    """What is trained on and how it is read; the same for every method."""
 
     sources: tuple[str, ...] = ()
     """Folders, .zip, .parquet, videos, or synth:HEAD_MODEL. Filled from --data."""
@@ -23,14 +25,26 @@ class DataOptions:
     """none (the pictures are face crops already), haar, yunet or auto."""
     every: int = 5
     """Take every n-th frame of a video."""
-    margin: float = 0.125
-    """Room kept around each crop for jitter, as a share of its side."""
     workers: int = 1
     """Threads that prepare batches."""
     stream_share: float = 0.5
     """Share of the clips taken from an endless synth: source where there are others too."""
     stream_frames: int = 8
     """Frames rendered for each clip of an endless source."""
+
+    def __post_init__(self) -> None:
+        check_range("data.every", self.every, 1)
+        check_range("data.workers", self.workers, 1)
+        check_range("data.stream_frames", self.stream_frames, 1)
+        check_range("data.stream_share", self.stream_share, 0, 1)
+
+
+@dataclass(frozen=True)
+class DataOptions(SourceOptions):
+    """What is trained on and how a crop is varied; shared by both stages of LatentFace."""
+
+    margin: float = 0.125
+    """Room kept around each crop for jitter, as a share of its side."""
     shift: float = 0.04
     """Largest shift of the crop, as a share of its side."""
     zoom: float = 0.06
@@ -51,13 +65,36 @@ class DataOptions:
     """Largest standard deviation of the noise added to the encoder's input. [0, 1] scale."""
 
     def __post_init__(self) -> None:
-        check_range("data.every", self.every, 1)
-        check_range("data.workers", self.workers, 1)
-        check_range("data.stream_frames", self.stream_frames, 1)
-        for name in ("margin", "stream_share", "mirror", "grey", "blur", "shift", "zoom"):
+        super().__post_init__()
+        for name in ("margin", "mirror", "grey", "blur", "shift", "zoom"):
             check_range(f"data.{name}", getattr(self, name), 0, 1)
         for name in ("turn", "colour", "noise"):
             check_range(f"data.{name}", getattr(self, name), 0)
+
+
+@dataclass(frozen=True)
+class EyeDataOptions(SourceOptions):
+    """What the gaze branch is trained on; pictures are kept as they are and varied by its loss."""
+
+    crop: Literal["face", "eyes"] = "face"
+    """What the pictures show: a face, or only a wide strip with both eyes (no detector)."""
+    clip_pattern: str = ""
+    """Regular expression looked for in a picture's name; its first group names the clip. Empty, or
+    where it is not found: clips as the source has them."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        try:
+            groups = re.compile(self.clip_pattern).groups
+        except re.error as error:
+            raise MienError(
+                f"data.clip_pattern {self.clip_pattern!r} is no regular expression: {error}"
+            ) from error
+        if self.clip_pattern and not groups:
+            raise MienError(
+                f"data.clip_pattern {self.clip_pattern!r} has no group; put what names the clip "
+                "in parentheses, as in '^(\\d+)_'"
+            )
 
 
 def check_range(name: str, value: float, low: float, high: float = float("inf")) -> None:

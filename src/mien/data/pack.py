@@ -15,7 +15,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,7 +27,18 @@ from mien.data.sources import Piece, find_sources
 from mien.errors import MienError
 from mien.faces.detect import open_detector
 
-__all__ = ["Pack", "open_pack", "pack"]
+__all__ = [
+    "Pack",
+    "Progress",
+    "Skipped",
+    "content_key",
+    "fill_folder",
+    "open_pack",
+    "pack",
+    "plain_text",
+    "read_crops",
+    "wanted",
+]
 
 FORMAT = 1
 _WHOLE = 64 << 20  # files up to this size are hashed whole, larger ones in 64 places
@@ -56,11 +67,34 @@ class Pack:
 
 
 @dataclass(frozen=True)
+class Skipped:
+    """What was left out, by reason."""
+
+    reasons: Counter[str] = field(default_factory=Counter)
+    """How many."""
+    examples: dict[str, str] = field(default_factory=dict)
+    """The first of each."""
+
+    def add(self, reason: str, name: str) -> None:
+        """Count one more."""
+        self.reasons[reason] += 1
+        self.examples.setdefault(reason, name)
+
+    def lines(self) -> Iterator[str]:
+        """Yield a line for a person for each reason, the commonest first."""
+        for reason, count in self.reasons.most_common():
+            yield f"skipped {count:,}: {reason} (such as {self.examples[reason]})"
+
+    def summary(self) -> str:
+        """Return all reasons in a few words."""
+        return ", ".join(f"{n} {reason}" for reason, n in self.reasons.items()) or "nothing given"
+
+
+@dataclass(frozen=True)
 class _Written:
-    names: list[str]
-    clips: list[str]
-    skipped: Counter[str]
-    examples: dict[str, str]
+    names: list[str] = field(default_factory=list)
+    clips: list[str] = field(default_factory=list)
+    skipped: Skipped = field(default_factory=Skipped)
 
 
 def pack(
@@ -89,21 +123,37 @@ def pack(
     # Files are read on several threads: OpenCV's own would only get in their way.
     detector = open_detector(options.detector, threads=1)
     cutter = Cutter(image_size, room, detector, options.every)
-    key = _key(pieces, excluded, cutter)
-    target = Path(cache) / key
+    told = (FORMAT, cutter.side, cutter.room, cutter.detector.name, cutter.every)
+    target = Path(cache) / content_key(told, pieces, excluded)
+
+    def fill(folder: Path) -> None:
+        if cutter.detector.name == "none":
+            say("every picture is taken for a face crop (data.detector=none)")
+        with (folder / "crops.u8").open("wb") as file:
+            written = _write(Progress(pieces, say), cutter, excluded, file)
+        _describe(folder, written, cutter)
+        _report(written, say)
+
+    return fill_folder(target, fill)
+
+
+def fill_folder(target: Path, fill: Callable[[Path], None]) -> Path:
+    """Make the folder of a pack whole or not at all; one that is there is left as it is.
+
+    Args:
+        target: its folder, named by `content_key`.
+        fill: writes pack.json and *.u8 into the folder that it is given.
+
+    Raises:
+        MienError: the cache cannot be written.
+    """
     if (target / "pack.json").is_file():
         return target
-    temporary = target.with_name(f".{key}.{os.getpid()}")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         _sweep(target)
         temporary.mkdir(parents=True)
-        if cutter.detector.name == "none":
-            say("every picture is taken for a face crop (data.detector=none)")
-        unwanted = {_pixels_hash(crop) for crop in _crops(excluded, cutter, None)}
-        with (temporary / "crops.u8").open("wb") as file:
-            written = _write(_Progress(pieces, say), cutter, unwanted, file)
-        _describe(temporary, written, cutter)
-        _report(written, say)
+        fill(temporary)
         temporary.replace(target)
     except OSError as error:
         if (target / "pack.json").is_file():  # another run was faster
@@ -137,7 +187,7 @@ def open_pack(folder: Path) -> Pack:
     return Pack(crops, clip, folder.name, dict(told["skipped"]))
 
 
-class _Progress:
+class Progress:
     """Pieces one after another, telling how far it is every few seconds."""
 
     def __init__(self, pieces: Sequence[Piece], say: Callable[[str], None]) -> None:
@@ -152,29 +202,37 @@ class _Progress:
             self._say(f"packing: {done:,} of {len(self.pieces):,} files, {left:.0f} s left")
 
 
-def _write(progress: _Progress, cutter: Cutter, unwanted: set[bytes], file: BinaryIO) -> _Written:
-    written = _Written([], [], Counter(), {})
-    for crop in _crops(progress.pieces, cutter, written, progress):
+def wanted(
+    progress: Progress, cutter: Cutter, excluded: Sequence[Piece], skipped: Skipped
+) -> Iterator[Crop]:
+    """Yield the crops of pieces, but for those whose pixels are those of an excluded piece."""
+    unwanted = {_pixels_hash(crop) for crop in read_crops(excluded, cutter)}
+    for crop in read_crops(progress.pieces, cutter, skipped, progress):
         if unwanted and _pixels_hash(crop) in unwanted:
-            written.skipped["excluded"] += 1
-            written.examples.setdefault("excluded", crop.name)
-            continue
+            skipped.add("excluded", crop.name)
+        else:
+            yield crop
+
+
+def _write(
+    progress: Progress, cutter: Cutter, excluded: Sequence[Piece], file: BinaryIO
+) -> _Written:
+    written = _Written()
+    for crop in wanted(progress, cutter, excluded, written.skipped):
         file.write(crop.pixels.tobytes())
         written.names.append(crop.name)
         written.clips.append(crop.clip)
     if not written.names:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in written.skipped.items())
-        raise MienError(
-            f"no usable picture in the data ({reasons or 'nothing given'}); give others"
-        )
+        reasons = written.skipped.summary()
+        raise MienError(f"no usable picture in the data ({reasons}); give others")
     return written
 
 
-def _crops(
+def read_crops(
     pieces: Sequence[Piece],
     cutter: Cutter,
-    written: _Written | None,
-    progress: _Progress | None = None,
+    skipped: Skipped | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[Crop]:
     """Yield the crops in the order of the pieces; a bad piece is counted and left out."""
     workers = os.cpu_count() or 1
@@ -189,9 +247,8 @@ def _crops(
                 try:
                     yield from future.result()
                 except MienError as error:
-                    if written is not None:
-                        written.skipped[str(error)] += 1
-                        written.examples.setdefault(str(error), piece.name)
+                    if skipped is not None:
+                        skipped.add(str(error), piece.name)
                 if progress is not None:
                     progress.tell(done)
         finally:
@@ -202,8 +259,8 @@ def _crops(
 def _sweep(target: Path) -> None:
     """Remove what killed runs left of this pack; one that is being written is younger."""
     for folder in target.parent.glob(f".{target.name}.*"):
-        written = folder / "crops.u8"
-        if not written.exists() or time.time() - written.stat().st_mtime > _STALE_S:
+        written = max((file.stat().st_mtime for file in folder.glob("*.u8")), default=0.0)
+        if time.time() - written > _STALE_S:
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -211,19 +268,14 @@ def _describe(folder: Path, written: _Written, cutter: Cutter) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    names = [
-        name.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for name in written.names
-    ]
-    clips = [
-        name.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for name in written.clips
-    ]
+    names, clips = plain_text(written.names), plain_text(written.clips)
     pq.write_table(pa.table({"name": names, "clip": clips}), folder / "items.parquet")
     told = {
         "format": FORMAT,
         "count": len(names),
         "side": cutter.side + 2 * cutter.room,
         "clips": len(set(clips) - {""}),
-        "skipped": dict(written.skipped),
+        "skipped": dict(written.skipped.reasons),
     }
     (folder / "pack.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
 
@@ -232,16 +284,21 @@ def _report(written: _Written, say: Callable[[str], None]) -> None:
     stills = sum(not clip for clip in written.clips)
     clips = len(set(written.clips) - {""})
     say(f"packed {len(written.names):,} crops: {stills:,} stills, {clips:,} clips")
-    for reason, count in written.skipped.most_common():
-        say(f"skipped {count:,}: {reason} (such as {written.examples[reason]})")
+    for line in written.skipped.lines():
+        say(line)
 
 
-def _key(pieces: Sequence[Piece], excluded: Sequence[Piece], cutter: Cutter) -> str:
+def plain_text(names: Sequence[str]) -> list[str]:
+    """Return names as text that Parquet takes; what is not UTF-8 is lost."""
+    return [name.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for name in names]
+
+
+def content_key(options: Sequence[object], *groups: Sequence[Piece]) -> str:
+    """Return a hash of what pieces hold, whatever their place, and of options that change crops."""
     hashed = hashlib.blake2b(digest_size=12)
-    options = (FORMAT, cutter.side, cutter.room, cutter.detector.name, cutter.every)
     hashed.update(repr(options).encode())
     contents: dict[Path, str] = {}
-    for group in (pieces, excluded):
+    for group in groups:
         hashed.update(f"group of {len(group)}".encode())
         for piece in group:
             if piece.file not in contents:

@@ -18,6 +18,7 @@ from mien.errors import MienError
 from mien.faces.crop import crop_face, crop_square
 from mien.faces.detect import find_faces
 from mien.faces.face import Detector, Face
+from mien.faces.strip import fit_strip
 from mien.faces.track import Tracker
 from mien.media.image import Picture, read_picture
 from mien.media.names import to_text
@@ -26,18 +27,36 @@ from mien.media.video import Frame, read_frames
 __all__ = ["Crop", "Cutter", "Pixels"]
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+Points = np.ndarray[Any, np.dtype[np.float32]]
 
 
 @dataclass(frozen=True)
 class Crop:
-    """One face, cut out."""
+    """One face or strip of both eyes, cut out."""
 
     pixels: Pixels
-    """RGB. uint8 [P, P, 3]."""
+    """RGB. uint8 [P, P, 3], of a strip [H, W, 3]."""
     name: str
     """The piece and, in a video, the frame."""
     clip: str
     """Crops of one clip share this; empty = a still."""
+    corner: tuple[float, float]
+    """x, y of its top left corner in the file's picture. Pixels, 0 = the outer edge."""
+    scale: float
+    """Pixels of the crop per pixel of the file."""
+    landmarks: Points | None = None
+    """As the detector found them, counted as in `corner`. float32 [5, 2]."""
+    strip: bool = False
+    """Whether it is a strip."""
+
+    def place(self, points: Points) -> Points:
+        """Return points of the file's picture in pixels of the crop, pixel centres at integers.
+
+        Args:
+            points: x, y in the file's pixels, counted as in `corner`. [N, 2].
+        """
+        moved = (points - np.asarray(self.corner)) * self.scale - 0.5
+        return moved.astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -52,6 +71,8 @@ class Cutter:
     """Finds the faces where they are not known."""
     every: int = 1
     """Take every n-th frame of a video."""
+    strip_size: tuple[int, int] = (0, 0)
+    """Height and width of strips, where there are some. Pixels."""
     _of_thread: threading.local = field(default_factory=threading.local, repr=False, compare=False)
 
     def crops(self, piece: Piece) -> list[Crop]:
@@ -60,8 +81,9 @@ class Cutter:
         Raises:
             MienError: it cannot be read, or there is no face; the message is the bare reason.
         """
+        cut = self._strips if piece.strip else self._video if piece.video else self._picture
         try:
-            return list(self._video(piece) if piece.video else self._picture(piece))
+            return list(cut(piece))
         except MienError as error:
             # Reasons are counted: the file's name must not make each one different.
             reason = str(error)
@@ -81,7 +103,17 @@ class Cutter:
         if piece.clip:  # a clip is of one person: the one in front
             faces = [max(faces, key=lambda face: crop_square(face)[2])]
         for face in faces:
-            yield Crop(self._cut(picture.pixels, face), piece.name, piece.clip)
+            yield self._cut(picture.pixels, face, piece.name, piece.clip, reduced=picture.scale)
+
+    def _strips(self, piece: Piece) -> Iterator[Crop]:
+        """Yield the whole picture, or each sampled frame, as a strip; a video is one clip."""
+        if not piece.video:
+            picture = self._read(piece)
+            yield self._strip(picture.pixels, piece.name, piece.clip, reduced=picture.scale)
+            return
+        for frame in read_frames(piece.file, every=self.every):
+            if frame.pixels is not None:
+                yield self._strip(frame.pixels, f"{piece.name}#{frame.index}", piece.name)
 
     def _video(self, piece: Piece) -> Iterator[Crop]:
         """Yield all faces of the sampled frames; each face that is followed is a clip."""
@@ -96,7 +128,7 @@ class Cutter:
             for face, track in faces:
                 found = True
                 name = f"{piece.name}#{frame.index}"
-                yield Crop(self._cut(frame.pixels, face), name, f"{piece.name}#{track}")
+                yield self._cut(frame.pixels, face, name, f"{piece.name}#{track}")
         if not found:
             raise MienError("no face is found")
 
@@ -110,13 +142,24 @@ class Cutter:
     def _find(self, image: Pixels) -> list[Face]:
         return find_faces(image, self.detector)
 
-    def _cut(self, image: Pixels, face: Face) -> Pixels:
-        """Return the crop with room around it."""
+    def _cut(self, image: Pixels, face: Face, name: str, clip: str, *, reduced: int = 1) -> Crop:
+        """Return the crop with room around it, out of a picture reduced by a whole factor."""
         x, y, side = crop_square(face)
         whole = self.side + 2 * self.room
         half = side * whole / self.side / 2
         box = (x - half, y - half, x + half, y + half)
-        return crop_face(image, Face(box, face.score, framing="picture"), whole)
+        pixels = crop_face(image, Face(box, face.score, framing="picture"), whole)
+        corner, scale = (box[0] * reduced, box[1] * reduced), whole / (2 * half * reduced)
+        landmarks = None if face.landmarks is None else face.landmarks * np.float32(reduced)
+        return Crop(pixels, name, clip, corner, scale, landmarks)
+
+    def _strip(self, image: Pixels, name: str, clip: str, *, reduced: int = 1) -> Crop:
+        pixels = fit_strip(image, self.strip_size)
+        height, width = self.strip_size
+        scale = width / image.shape[1]
+        top = (max(1, round(image.shape[0] * scale)) - height) // 2
+        corner = (0.0, top / scale * reduced)
+        return Crop(pixels, name, clip, corner, scale / reduced, strip=True)
 
     def _read(self, piece: Piece) -> Picture:
         if not piece.member:

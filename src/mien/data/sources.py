@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,9 +14,11 @@ from mien.media.inputs import expand
 from mien.media.kinds import kind_of, may_be_media
 from mien.media.names import from_text
 
-__all__ = ["Box", "Piece", "Sources", "absolute", "find_sources"]
+__all__ = ["LABELS_FILE", "Box", "Piece", "Sources", "absolute", "find_sources", "place_of"]
 
-_STREAM, _CLIPS = "synth:", "clips:"
+LABELS_FILE = "labels.parquet"
+"""What `mien synth` leaves beside its clips."""
+_STREAM, _CLIPS, _EYES = "synth:", "clips:", "eyes:"
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class Piece:
     """Faces that are known; empty = to be found, or the whole picture."""
     framing: Framing = "haar"
     """Whose idea of a box `boxes` are."""
+    strip: bool = False
+    """Whether it shows only a wide strip with both eyes."""
 
 
 @dataclass(frozen=True)
@@ -60,50 +65,80 @@ class Sources:
     """Head models of endless streams."""
 
 
-def find_sources(given: Sequence[str | Path]) -> Sources:
+def find_sources(
+    given: Sequence[str | Path], *, strips: bool | None = None, clip_pattern: str = ""
+) -> Sources:
     """Return the pieces of all sources.
 
     A folder's pictures are stills, whatever its sub-folders are called, unless it has the layout
     of `mien synth` (labels.parquet beside one folder a clip) or is given as clips:FOLDER (every
     folder of pictures is a clip of one person). Videos are clips. A .zip holds stills. A .parquet
-    is a table of `mien embed`, a synth:HEAD_MODEL an endless stream of rendered clips.
+    is a table of `mien embed`, a synth:HEAD_MODEL an endless stream of rendered clips. eyes:SOURCE
+    is a source of wide strips with both eyes.
+
+    Args:
+        given: the sources.
+        strips: whether all pictures are strips; None = there may be none.
+        clip_pattern: regular expression; where it is found in a picture's name within its source,
+            its first group names the clip. Folders of `mien synth` keep their clips.
 
     Raises:
-        MienError: a source is missing, of no known kind, or holds nothing.
+        MienError: a source is missing, of no known kind, or holds nothing; the pattern is found in
+            no name.
     """
     pieces: list[Piece] = []
     streams: list[Path] = []
+    grouped = False
     for number, source in enumerate(given):
         text = str(source)
         if text.startswith(_STREAM):
             streams.append(_head_model(text.removeprefix(_STREAM)))
             continue
-        found = list(_one_source(text))
+        prefixes, path = _parted(text)
+        if _EYES in prefixes and strips is None:
+            raise MienError(f"{source}: eye strips have no face; leave them out")
+        found = list(_one_source(path, as_clips=_CLIPS in prefixes))
         if not found:
             raise MienError(f"{source} holds no pictures or videos; give another folder or file")
-        pieces += [_renamed(piece, number) for piece in found]
+        if clip_pattern and not (path / LABELS_FILE).is_file():
+            found = [_regrouped(piece, clip_pattern) for piece in found]
+            grouped = grouped or any(re.search(clip_pattern, piece.name) for piece in found)
+        strip = bool(strips) or _EYES in prefixes
+        pieces += [_renamed(replace(piece, strip=strip), number) for piece in found]
     if not pieces and not streams:
         raise MienError("no data; give --data a folder, .zip, .parquet, video or synth:HEAD_MODEL")
+    if clip_pattern and not grouped:
+        raise MienError(f"data.clip_pattern {clip_pattern!r} is found in no picture's name")
     return Sources(pieces, streams)
 
 
 def absolute(source: str) -> str:
     """Return a source so that it means the same in another working folder."""
-    for prefix in (_STREAM, _CLIPS):
-        if source.startswith(prefix):
-            return prefix + str(Path(source.removeprefix(prefix)).absolute())
-    return str(Path(source).absolute())
+    prefixes, path = _parted(source)
+    return "".join(prefixes) + str(path.absolute())
 
 
-def _one_source(text: str) -> Iterator[Piece]:
-    as_clips = text.startswith(_CLIPS)
-    path = Path(text.removeprefix(_CLIPS))
+def place_of(source: str) -> Path:
+    """Return where a source is, without its prefixes."""
+    return _parted(source)[1]
+
+
+def _parted(source: str) -> tuple[list[str], Path]:
+    """Return a source's prefixes and its place."""
+    prefixes: list[str] = []
+    while prefix := next((p for p in (_STREAM, _CLIPS, _EYES) if source.startswith(p)), ""):
+        prefixes.append(prefix)
+        source = source.removeprefix(prefix)
+    return prefixes, Path(source)
+
+
+def _one_source(path: Path, *, as_clips: bool) -> Iterator[Piece]:
     if path.suffix.lower() == ".zip" and path.is_file():
         yield from _zipped(path)
     elif path.suffix.lower() == ".parquet" and path.is_file():
         yield from _table(path)
     else:
-        yield from _found(path, as_clips=as_clips or (path / "labels.parquet").is_file())
+        yield from _found(path, as_clips=as_clips or (path / LABELS_FILE).is_file())
 
 
 def _head_model(text: str) -> Path:
@@ -117,6 +152,12 @@ def _renamed(piece: Piece, number: int) -> Piece:
     # Two sources may hold files of the same name: the source's number tells them apart.
     clip = f"{number}/{piece.clip}" if piece.clip else ""
     return replace(piece, name=f"{number}/{piece.name}", clip=clip)
+
+
+def _regrouped(piece: Piece, pattern: str) -> Piece:
+    """Return a picture in the clip that the pattern finds in its name, if it finds one."""
+    match = None if piece.video else re.search(pattern, piece.name)
+    return piece if match is None or not match[1] else replace(piece, clip=match[1])
 
 
 def _found(path: Path, *, as_clips: bool) -> Iterator[Piece]:

@@ -26,6 +26,7 @@ __all__ = [
     "from_mapping",
     "load_config",
     "override",
+    "read_config",
     "to_mapping",
     "to_yaml",
 ]
@@ -47,20 +48,32 @@ def load_config(name: str = "small", overrides: Sequence[str] = ()) -> TrainConf
     Raises:
         MienError: no such file, unknown key, or a value that its field does not take.
     """
-    path = PRESETS / f"{name}.yaml"
+    return read_config(TrainConfig, name, overrides, PRESETS)
+
+
+def read_config(kind: type[T], name: str, overrides: Sequence[str], presets: Path) -> T:
+    """Return a configuration of any kind; otherwise as load_config.
+
+    Args:
+        kind: the dataclass to be made.
+        name: of a preset, or the path of a YAML file.
+        overrides: key=value.
+        presets: folder of NAME.yaml.
+    """
+    path = presets / f"{name}.yaml"
     if not path.is_file():
         path = Path(name)
     try:
         mapping = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except FileNotFoundError:
-        known = ", ".join(sorted(preset.stem for preset in PRESETS.glob("*.yaml")))
+        known = ", ".join(sorted(preset.stem for preset in presets.glob("*.yaml")))
         raise MienError(f"no configuration {name!r}; give {known} or a YAML file") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         line = str(error).splitlines()[0]
         raise MienError(f"cannot read configuration {path}: {line}; mend the file") from error
     if not isinstance(mapping, dict):
         raise MienError(f"configuration {path} holds no keys; write lines such as 'loop: ...'")
-    return override(from_mapping(TrainConfig, mapping), overrides)
+    return override(from_mapping(kind, mapping), overrides)
 
 
 def override(config: T, assignments: Sequence[str]) -> T:

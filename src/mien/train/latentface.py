@@ -17,7 +17,6 @@ from mien.data.loader import ClipStream, Loader, Share
 from mien.data.pack import Pack, open_pack, pack
 from mien.data.seeds import seed_of
 from mien.data.sources import find_sources
-from mien.errors import MienError
 from mien.latentface.latentface import LatentFace
 from mien.train.autoencoder_task import AutoencoderTask
 from mien.train.codes import clip_codes, clip_images
@@ -27,6 +26,7 @@ from mien.train.memory import keep_freed_memory
 from mien.train.neutral_task import CodeBatches, NeutralTask
 from mien.train.options import TrainConfig
 from mien.train.run_folder import RunFolder
+from mien.train.streams import open_stream
 
 __all__ = ["pretrain"]
 
@@ -104,23 +104,9 @@ def _open_data(
         fabric.barrier()
         if packed is None:
             packed = open_pack(pack(paths, cache, image_size=size, options=options))
-    stream = _open_stream(sources.streams, config) if sources.streams else None
+    size, frames = config.model.image_size, config.data.stream_frames
+    stream = open_stream(sources.streams, seed=config.loop.seed, frames=frames, size=size)
     return _Data(packed, stream)
-
-
-def _open_stream(models: list[Path], config: TrainConfig) -> ClipStream:
-    """Return the endless stream of rendered clips."""
-    from mien.synth.head_model import load_head_model
-    from mien.synth.stream import Stream
-
-    if len(models) > 1:
-        raise MienError("give one synth:HEAD_MODEL; several cannot be mixed")
-    return Stream(
-        load_head_model(models[0]),
-        seed=seed_of(config.loop.seed, "stream"),
-        frames_per_clip=config.data.stream_frames,
-        size=config.model.image_size,
-    )
 
 
 def _take_over(model: LatentFace, start: str) -> None:

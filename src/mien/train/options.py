@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from mien.data.options import DataOptions, check_range
 from mien.latentface.config import ModelConfig
 from mien.latentface.stage1 import Stage1Weights
 
-__all__ = ["LoopOptions", "Stage1Options", "Stage2Options", "TrainConfig"]
+__all__ = ["LoopOptions", "Stage1Options", "Stage2Options", "TrainConfig", "check_pace"]
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,8 @@ class Stage1Options:
     """How much each term of the loss counts."""
 
     def __post_init__(self) -> None:
-        _check_pace("stage1", self)
+        check_pace("stage1", self)
+        check_range("stage1.stills", self.stills, 0, 1)
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class Stage2Options:
     """Clips taken from an endless source, where there is one."""
 
     def __post_init__(self) -> None:
-        _check_pace("stage2", self)
+        check_pace("stage2", self)
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,25 @@ class TrainConfig:
     """The neutral codes."""
 
 
-def _check_pace(stage: str, pace: Stage1Options | Stage2Options) -> None:
+class _Paced(Protocol):
+    @property
+    def steps(self) -> int: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def warmup_steps(self) -> int: ...
+    @property
+    def final_share(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
+    @property
+    def frames(self) -> int: ...
+
+
+def check_pace(stage: str, pace: _Paced) -> None:
+    """Refuse a stage's length, rate or batch where it makes no sense."""
     check_range(f"{stage}.steps", pace.steps, 0)
     check_range(f"{stage}.batch_size", pace.batch_size, 1)
     check_range(f"{stage}.warmup_steps", pace.warmup_steps, 0)
@@ -137,5 +156,3 @@ def _check_pace(stage: str, pace: Stage1Options | Stage2Options) -> None:
     check_range(f"{stage}.final_share", pace.final_share, 0, 1)
     check_range(f"{stage}.weight_decay", pace.weight_decay, 0)
     check_range(f"{stage}.frames", pace.frames, 1)
-    if isinstance(pace, Stage1Options):
-        check_range("stage1.stills", pace.stills, 0, 1)

@@ -1,0 +1,171 @@
+"""What the commands that train have in common: options, the run folder, how a run ends."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mien.errors import MienError
+
+if TYPE_CHECKING:
+    from mien.train.run_folder import RunFolder
+
+__all__ = [
+    "Device",
+    "Devices",
+    "Method",
+    "Nodes",
+    "Out",
+    "Overwrite",
+    "Resume",
+    "Wish",
+    "Words",
+    "absolute_weights",
+    "run_method",
+    "sort_words",
+]
+
+_ASSIGNMENT = re.compile(r"[a-z][a-z0-9_.]*=")
+# What may be changed on --resume: it decides how the run is watched, not what it computes.
+_FREE = frozenset(
+    [
+        "loop.keep",
+        "loop.tensorboard",
+        "loop.sheet_every",
+        "loop.checkpoint_every",
+        "data.workers",
+        "data.cache",
+    ]
+)
+
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Options to change; further data."),
+]
+Out = Annotated[Path | None, typer.Option(help="Folder of the run.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in OUT.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Devices = Annotated[int | None, typer.Option(help="Processes on each machine.")]
+Nodes = Annotated[int | None, typer.Option(help="Machines.")]
+
+
+@dataclass(frozen=True)
+class Method:
+    """What is trained: how its options are read, refused and obeyed."""
+
+    load: Callable[[str, Sequence[str]], Any]
+    """Name of a preset or a file, and key=value changes => configuration."""
+    check: Callable[[Any], None]
+    """Refuses what a run cannot be made of."""
+    train: Callable[..., Path]
+    """Takes the configuration, data, run, device and echo."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What was asked for."""
+
+    out: Path | None
+    config: str
+    sources: list[str]
+    changes: list[str]
+    resume: bool
+    overwrite: bool
+    device: str
+
+
+def sort_words(
+    data: list[str] | None, words: list[str] | None, devices: int | None, num_nodes: int | None
+) -> tuple[list[str], list[str]]:
+    """Return sources and key=value changes."""
+    sources, changes = list(data or []), []
+    for word in words or []:
+        (changes if _ASSIGNMENT.match(word) else sources).append(word)
+    changes += [f"loop.devices={devices}"] if devices is not None else []
+    changes += [f"loop.num_nodes={num_nodes}"] if num_nodes is not None else []
+    return sources, changes
+
+
+def absolute_weights(weights: str) -> str:
+    """Return weights so that they mean the same in another working folder; a hub id stays."""
+    return str(Path(weights).absolute()) if Path(weights).exists() else weights
+
+
+def run_method(method: Method, wish: Wish) -> None:
+    """Check everything that can be wrong, open the run folder, train.
+
+    Raises:
+        MienError: what was asked for cannot be done; the run folder is as it was.
+        typer.Exit: the run was interrupted.
+    """
+    if wish.out is None:
+        raise MienError("no folder for the run; give --out RUN")
+    config, run = _prepare(method, wish, wish.out)
+    _train(method, config, run, wish.device)
+
+
+def _prepare(method: Method, wish: Wish, out: Path) -> tuple[Any, RunFolder]:
+    from mien.data.sources import absolute
+    from mien.train.config import to_yaml
+    from mien.train.engine import check_device
+    from mien.train.run_folder import RunFolder, is_first_process, write_text
+
+    saved = out / "config.yaml"
+    going_on = wish.resume and saved.is_file()
+    fallback = str(saved) if going_on else "small"
+    resolved = method.load(wish.config or fallback, wish.changes)
+    if wish.sources:
+        given = tuple(absolute(source) for source in wish.sources)
+        resolved = replace(resolved, data=replace(resolved.data, sources=given))
+    elif wish.config and going_on:
+        kept = method.load(str(saved), ()).data.sources
+        resolved = replace(resolved, data=replace(resolved.data, sources=kept))
+    if going_on:
+        _refuse_changes(method.load(str(saved), ()), resolved, out)
+    method.check(resolved)
+    check_device(wish.device)
+    run = RunFolder.open(out, resume=wish.resume, overwrite=wish.overwrite)
+    if is_first_process():
+        write_text(run.config, to_yaml(resolved))
+    return resolved, run
+
+
+def _refuse_changes(before: Any, now: Any, out: Path) -> None:
+    from mien.train.config import differences
+
+    changed = [name for name in differences(before, now) if name not in _FREE]
+    if changed:
+        raise MienError(
+            f"--resume cannot change {', '.join(changed)} of the run in {out}; "
+            "leave that out, or start anew with --overwrite"
+        )
+
+
+def _train(method: Method, config: Any, run: RunFolder, device: str) -> None:
+    from mien.train.interrupt import Interrupted
+    from mien.train.run_folder import is_first_process
+
+    first = is_first_process()
+    try:
+        method.train(
+            config,
+            data=list(config.data.sources),
+            run=run,
+            device=device,
+            echo=print if first else _nothing,
+        )
+    except Interrupted as stop:
+        if first:
+            print(stop, file=sys.stderr)
+        raise typer.Exit(128 + stop.number) from stop
+
+
+def _nothing(line: str) -> None:
+    """Say nothing: another process speaks for all."""

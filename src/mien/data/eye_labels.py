@@ -1,0 +1,82 @@
+"""Where the eyes are and whether they are open, where `mien synth` has written it down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mien.data.sources import LABELS_FILE
+from mien.errors import MienError
+
+__all__ = ["EyeLabel", "lids_open", "read_eye_labels"]
+
+Numbers = np.ndarray[Any, np.dtype[np.float32]]
+
+_LIDS = ("eyeBlink_L", "eyeBlink_R")
+# Weight of the lids' shape above which an eye is shut; below the lower one it is open.
+_SHUT, _HALF_SHUT = 0.75, 0.45
+
+
+@dataclass(frozen=True)
+class EyeLabel:
+    """What is known of the eyes of one picture; no gaze."""
+
+    eyes: Numbers
+    """x, y of the eye left of the picture, then right of it; pixels from centre 0, 0. [2, 2]."""
+    open: float
+    """1 = open, 0 = both shut, NaN = between."""
+
+
+def lids_open(weights: Numbers, names: Sequence[str]) -> Numbers:
+    """Return 1 for open eyes, 0 where both are shut, NaN between. [T].
+
+    Args:
+        weights: of the expression shapes. [T, E].
+        names: of the shapes; a head without lids is not known to be either.
+    """
+    if any(name not in names for name in _LIDS):
+        return np.full(len(weights), np.nan, dtype=np.float32)
+    shut = weights[:, [list(names).index(name) for name in _LIDS]].min(axis=1)
+    told = np.where(shut > _SHUT, 0.0, np.where(shut >= _HALF_SHUT, np.nan, 1.0))
+    return told.astype(np.float32)
+
+
+def read_eye_labels(folders: Iterable[Path]) -> dict[Path, EyeLabel]:
+    """Return what the folders of `mien synth` say of their pictures' eyes, by the picture's file.
+
+    Args:
+        folders: places of sources; those without labels are passed over.
+
+    Raises:
+        MienError: a table of labels cannot be read.
+    """
+    labels: dict[Path, EyeLabel] = {}
+    for folder in folders:
+        if (folder / LABELS_FILE).is_file():
+            labels |= _of_folder(folder)
+    return labels
+
+
+def _of_folder(folder: Path) -> dict[Path, EyeLabel]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = folder / LABELS_FILE
+    try:
+        table = pq.read_table(path, columns=["path", "landmarks", "expression_weights"])
+        marks = np.array(table["landmarks"].to_pylist(), dtype=np.float32).reshape(-1, 5, 2)
+        weights = np.array(table["expression_weights"].to_pylist(), dtype=np.float32)
+        unit = (table.schema.field("expression_weights").metadata or {}).get(b"unit", b"")
+        opened = lids_open(weights, unit.decode().rpartition(": ")[2].split())
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        reason = str(error).splitlines()[0]
+        raise MienError(f"{path} is no table of `mien synth` ({reason}); render it anew") from error
+    names = table["path"].to_pylist()
+    return {
+        folder / name: EyeLabel(eyes[:2], float(shown))
+        for name, eyes, shown in zip(names, marks, opened, strict=True)
+    }

@@ -1,0 +1,266 @@
+"""Batches of canvases around the eyes: faces and strips in fixed shares, prepared by threads ahead.
+
+The loader only gathers; all variation is the loss's own. Batch k is a pure function of k.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mien.data.ahead import ahead
+from mien.data.batches import STREAM_CLIPS, Sampler
+from mien.data.eye_canvas import EyeForm, eye_row
+from mien.data.eye_labels import lids_open
+from mien.data.eye_pack import EyePack
+from mien.data.loader import Share
+from mien.data.seeds import seed_of
+from mien.errors import MienError
+
+__all__ = ["EyeLoader", "EyeMixture", "LabelledStream"]
+
+STRIP_CLIPS = 1 << 50  # clips of strips are numbered from here
+
+Numbers = np.ndarray[Any, np.dtype[np.int64]]
+
+
+class _Labels(Protocol):
+    @property
+    def landmarks(self) -> np.ndarray[Any, Any]:
+        """Pixels; the first two are the eyes. [T, 5, 2]."""
+        ...
+
+    @property
+    def expression_weights(self) -> np.ndarray[Any, Any]:
+        """[T, E]."""
+        ...
+
+
+class _Clip(Protocol):
+    @property
+    def images(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """RGB. uint8 [T, 3, S, S]."""
+        ...
+
+    @property
+    def labels(self) -> _Labels: ...
+
+
+class _Head(Protocol):
+    @property
+    def expression_names(self) -> Sequence[str]: ...
+
+
+class LabelledStream(Protocol):
+    """Rendered clips without end that say where the eyes are; mien.synth.Stream is one."""
+
+    @property
+    def head(self) -> _Head: ...
+
+    def clip(self, index: int) -> _Clip:
+        """Return clip `index`, from 0."""
+        ...
+
+
+@dataclass(frozen=True)
+class EyeMixture:
+    """What makes up a batch."""
+
+    seed: int
+    """Decides every batch, together with the step."""
+    batch_size: int
+    """B, over all processes."""
+    frames: int
+    """Frames drawn from each clip."""
+    stills: float = 0.5
+    """Share of the pictures that are stills, where there are stills and clips."""
+    strip_share: float | None = None
+    """Share of the batch that is strips, where there are strips and faces; None = their share of
+    the pictures, or half where faces come from an endless source."""
+    stream_share: float = 0.0
+    """Share of the faces' clips that an endless source gives; 0 = there is none."""
+    labelled: bool = False
+    """Take only pictures whose labels tell the eyes."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Faces or strips: a sampler of some rows of the pack."""
+
+    sampler: Sampler
+    rows: Numbers
+    first_clip: int
+    """Added to its clips' numbers."""
+    start: int
+    """Row of the batch at which it begins."""
+
+
+class EyeLoader:
+    """Yields batches for any range of steps.
+
+    canvas uint8 [B, 1, H, W]; eyes float32 [B, 2, 2], pixels of the canvas; face uint8
+    [B, 1, F, F]; face_eyes float32 [B, 2, 2]; has_face bool [B]; clip int64 [B], -1 for stills;
+    open float32 [B], 1 = open, 0 = shut, NaN = not known; index int64 [B], row of the whole batch.
+    """
+
+    def __init__(
+        self,
+        pack: EyePack | None,
+        mixture: EyeMixture,
+        *,
+        form: EyeForm,
+        device: torch.device,
+        workers: int = 1,
+        share: Share | None = None,
+        stream: LabelledStream | None = None,
+    ) -> None:
+        """Prepare a loader.
+
+        Args:
+            pack: pictures; None where everything comes from the stream.
+            mixture: what makes up a batch.
+            form: sizes.
+            device: where batches go.
+            workers: threads.
+            share: of every batch that this process takes; everything by default.
+            stream: endless clips, where the mixture wants some.
+
+        Raises:
+            MienError: nothing can be drawn, or the batch cannot be divided as asked.
+        """
+        self._pack, self._form, self._device = pack, form, device
+        self._workers, self._stream, self._seed = workers, stream, mixture.seed
+        share = share or Share()
+        self._parts = list(_parts(pack, mixture, stream))
+        mine = [p.start + p.sampler.share(share.rank, share.world) for p in self._parts]
+        self._mine = np.concatenate(mine)
+        shapes = [
+            (p.sampler.n_clips, p.sampler.n_stream, p.sampler.n_stills, p.sampler.frames)
+            for p in self._parts
+        ]
+        only = "-labelled" if mixture.labelled else ""
+        self.fingerprint = f"{pack.key if pack else 'stream'}{only}-{shapes}-{mixture.seed}"
+
+    def iterate(self, start: int, stop: int) -> Generator[dict[str, Tensor], None, None]:
+        """Yield the batches of steps start, ..., stop - 1 on the device."""
+        with contextlib.closing(ahead(self._gathered, start, stop, self._workers)) as made:
+            for batch in made:
+                yield {k: v.to(self._device, non_blocking=True) for k, v in batch.items()}
+
+    def _gathered(self, step: int) -> dict[str, Tensor]:
+        rows, clips = [], []
+        for part in self._parts:
+            draw = part.sampler.draw(step)
+            rows.append(
+                np.where(draw.row >= 0, part.rows[draw.row], -1) if len(part.rows) else draw.row
+            )
+            clips.append(np.where(draw.clip >= 0, draw.clip + part.first_clip, -1))
+        row, clip = np.concatenate(rows)[self._mine], np.concatenate(clips)[self._mine]
+        batch = self._blank(len(row))
+        packed = row >= 0
+        if self._pack is not None and packed.any():
+            self._fill_packed(batch, packed, row[packed])
+        drawn = np.flatnonzero(~packed)
+        for place in drawn.reshape(-1, self._parts[0].sampler.frames):
+            self._fill_rendered(batch, place, int(clip[place[0]]))
+        batch |= {"clip": clip, "index": self._mine}
+        tensors = {name: torch.from_numpy(value) for name, value in batch.items()}
+        if self._device.type == "cuda":
+            tensors = {name: value.pin_memory() for name, value in tensors.items()}
+        return tensors
+
+    def _blank(self, count: int) -> dict[str, np.ndarray[Any, Any]]:
+        form = self._form
+        return {
+            "canvas": np.empty((count, 1, *form.canvas), dtype=np.uint8),
+            "eyes": np.empty((count, 2, 2), dtype=np.float32),
+            "face": np.empty((count, 1, form.face, form.face), dtype=np.uint8),
+            "face_eyes": np.empty((count, 2, 2), dtype=np.float32),
+            "has_face": np.ones(count, dtype=np.bool_),
+            "open": np.empty(count, dtype=np.float32),
+        }
+
+    def _fill_packed(
+        self, batch: dict[str, np.ndarray[Any, Any]], where: np.ndarray[Any, Any], rows: Numbers
+    ) -> None:
+        assert self._pack is not None
+        batch["canvas"][where, 0], batch["face"][where, 0] = self._pack.gather(rows)
+        for name in ("eyes", "face_eyes", "has_face", "open"):
+            batch[name][where] = getattr(self._pack, name)[rows]
+
+    def _fill_rendered(
+        self, batch: dict[str, np.ndarray[Any, Any]], place: Numbers, number: int
+    ) -> None:
+        assert self._stream is not None
+        clip = self._stream.clip(number % STREAM_CLIPS)
+        shown = lids_open(clip.labels.expression_weights, self._stream.head.expression_names)
+        order = np.random.default_rng(seed_of(self._seed, "rendered", number))
+        frames = np.resize(order.permutation(len(clip.images)), len(place))
+        for at, frame in zip(place, frames, strict=True):
+            image = clip.images[frame].transpose(1, 2, 0)
+            row = eye_row(image, clip.labels.landmarks[frame, :2], self._form)
+            batch["canvas"][at, 0], batch["face"][at, 0] = row.canvas, row.face
+            batch["eyes"][at], batch["face_eyes"][at] = row.eyes, row.face_eyes
+            batch["open"][at] = shown[frame]
+
+
+def _parts(
+    pack: EyePack | None, mixture: EyeMixture, stream: LabelledStream | None
+) -> Generator[_Part, None, None]:
+    """Yield the faces' sampler, then the strips', where there are such pictures."""
+    usable = np.empty(0, dtype=bool)
+    if pack is not None:
+        usable = pack.labelled if mixture.labelled else np.ones(len(pack), dtype=bool)
+    clip = np.empty(0, dtype=np.int64) if pack is None else pack.clip
+    has_face = np.empty(0, dtype=bool) if pack is None else pack.has_face
+    faces, strips = np.flatnonzero(usable & has_face), np.flatnonzero(usable & ~has_face)
+    stream_share = mixture.stream_share if stream is not None else 0.0
+    if stream is not None and not len(faces):
+        stream_share = 1.0
+    some_faces = bool(len(faces)) or stream_share > 0
+    if not some_faces and not len(strips):
+        raise MienError("no pictures whose eyes are known; give faces, strips or synth:HEAD_MODEL")
+    count = _strip_count(mixture, len(faces), len(strips), endless=stream_share > 0)
+    if count < mixture.batch_size:
+        sampler = Sampler(
+            clip[faces],
+            seed=mixture.seed,
+            batch_size=mixture.batch_size - count,
+            frames=mixture.frames,
+            stills=mixture.stills,
+            stream_share=stream_share,
+        )
+        yield _Part(sampler, faces, 0, 0)
+    if count:
+        sampler = Sampler(
+            clip[strips],
+            seed=seed_of(mixture.seed, "strips"),
+            batch_size=count,
+            frames=mixture.frames,
+            stills=mixture.stills,
+        )
+        yield _Part(sampler, strips, STRIP_CLIPS, mixture.batch_size - count)
+
+
+def _strip_count(mixture: EyeMixture, faces: int, strips: int, *, endless: bool) -> int:
+    """Return how many pictures of a batch are strips: whole clips."""
+    size, frames, share = mixture.batch_size, mixture.frames, mixture.strip_share
+    if not strips or not (faces or endless):
+        return size if strips else 0
+    if share is None:
+        share = 0.5 if endless else strips / (strips + faces)
+        most = (size - 1) // frames
+        if most < 1:
+            raise MienError(
+                f"a batch of {size} pictures has no room for a clip of {frames} frames of faces "
+                "and one of strips; give a larger batch_size"
+            )
+        # Each kind has a place in every batch, however few there are of it.
+        return min(max(round(size * share / frames), 1), most) * frames
+    return min(round(size * share / frames) * frames, size)

@@ -1,0 +1,312 @@
+"""All pictures of a gaze run, cut around the eyes, in memory-mapped files; made once.
+
+PACK/canvas.u8 holds uint8 [N, H, W], face.u8 uint8 [N, F, F]; items.parquet names each picture, its
+clip and its eyes; pack.json tells sizes and what was skipped. The folder's name is a hash of every
+file's content, of the labels and of every option that changes a row, as for LatentFace's crops.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from mien.data.eye_canvas import EyeForm, EyeRow, eye_row, placeable
+from mien.data.eye_labels import EyeLabel, read_eye_labels
+from mien.data.options import EyeDataOptions
+from mien.data.pack import Progress, Skipped, content_key, fill_folder, plain_text, wanted
+from mien.data.reading import Crop, Cutter, Pixels
+from mien.data.sources import Piece, find_sources, place_of
+from mien.errors import MienError
+from mien.faces.detect import open_detector
+
+__all__ = ["EyePack", "EyeSearch", "EyeSources", "find_eye_sources", "open_eye_packs", "pack_eyes"]
+
+FORMAT = 1
+_AT_ONCE = 64
+_FLOATS = ("eyes", "face_eyes", "open")
+_FLAGS = ("labelled", "has_face")
+
+Points = np.ndarray[Any, np.dtype[np.float32]]
+
+
+class EyeSearch(Protocol):
+    """Finds eyes in crops whose eyes nobody has told."""
+
+    @property
+    def name(self) -> str:
+        """Changes when it would find others."""
+        ...
+
+    def __call__(
+        self, pictures: Pixels, *, strips: bool
+    ) -> tuple[Points, np.ndarray[Any, np.dtype[np.bool_]]]:
+        """Return the eyes as shares of the sides [B, 2, 2], and whether they are seen [B].
+
+        Args:
+            pictures: RGB crops, or strips. uint8 [B, H, W, 3].
+            strips: which they are.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class EyeSources:
+    """Everything that was given, by how its eyes are found."""
+
+    told: list[Piece]
+    """Pieces with labels, or whose faces' detector gives their eyes."""
+    untold: list[Piece]
+    """Pieces whose eyes must be searched for."""
+    labels: dict[Path, EyeLabel]
+    """By file."""
+    streams: list[Path]
+    """Head models of endless streams."""
+
+
+@dataclass(frozen=True)
+class EyePack:
+    """Pictures that are ready to be drawn from; of several folders, one after the other."""
+
+    canvas: tuple[Pixels, ...]
+    """Memory-mapped luminance of each folder. uint8 [n, H, W]."""
+    face: tuple[Pixels, ...]
+    """Memory-mapped small faces. uint8 [n, F, F]."""
+    clip: np.ndarray[Any, np.dtype[np.int64]]
+    """Clip of each row from 0, -1 for stills. [N]."""
+    eyes: Points
+    """Pixels of the canvas. [N, 2, 2]."""
+    face_eyes: Points
+    """Pixels of the face. [N, 2, 2]."""
+    open: Points
+    """1 = open, 0 = shut, NaN = not known. [N]."""
+    labelled: np.ndarray[Any, np.dtype[np.bool_]]
+    """Whether labels told the eyes. [N]."""
+    has_face: np.ndarray[Any, np.dtype[np.bool_]]
+    """False for strips. [N]."""
+    key: str
+    """Hash of content and options."""
+
+    def __len__(self) -> int:
+        return len(self.clip)
+
+    def gather(self, rows: np.ndarray[Any, Any]) -> tuple[Pixels, Pixels]:
+        """Return canvases and faces of some rows. uint8 [B, H, W], [B, F, F]."""
+        canvas = np.empty((len(rows), *self.canvas[0].shape[1:]), dtype=np.uint8)
+        face = np.empty((len(rows), *self.face[0].shape[1:]), dtype=np.uint8)
+        start = 0
+        for canvases, faces in zip(self.canvas, self.face, strict=True):
+            here = (rows >= start) & (rows < start + len(canvases))
+            canvas[here], face[here] = canvases[rows[here] - start], faces[rows[here] - start]
+            start += len(canvases)
+        return canvas, face
+
+
+def find_eye_sources(given: Sequence[str], options: EyeDataOptions) -> EyeSources:
+    """Return the pieces of all sources and who knows their eyes.
+
+    Raises:
+        MienError: as find_sources; labels that cannot be read; a detector that is not there.
+    """
+    sources = find_sources(given, strips=options.crop == "eyes", clip_pattern=options.clip_pattern)
+    labels = read_eye_labels(place_of(source) for source in given)
+    found = open_detector(options.detector, threads=1).name == "yunet"
+    told, untold = [], []
+    for piece in sources.pieces:
+        knows = piece.file in labels or (found and not piece.strip and not piece.boxes)
+        (told if knows else untold).append(piece)
+    return EyeSources(told, untold, labels, sources.streams)
+
+
+def pack_eyes(
+    pieces: Sequence[Piece],
+    labels: Mapping[Path, EyeLabel],
+    cache: Path,
+    *,
+    form: EyeForm,
+    options: EyeDataOptions,
+    search: EyeSearch | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Path:
+    """Return the folder of the packed pieces, made if it is not there.
+
+    Args:
+        pieces: from find_eye_sources.
+        labels: of the pieces that have some.
+        cache: folder that packs are kept in.
+        form: sizes.
+        options: detector, frames of videos, what to exclude.
+        search: finds the eyes that neither labels nor the detector tell.
+        say: told how far it is and what was skipped.
+
+    Raises:
+        MienError: no usable picture at all, or the cache cannot be written.
+    """
+    detector = open_detector(options.detector, threads=1)
+    cutter = Cutter(form.crop, 0, detector, options.every, form.strip)
+    strips = options.crop == "eyes"
+    excluded = find_sources(options.exclude, strips=strips).pieces if options.exclude else []
+    kinds = [piece.strip for piece in pieces]
+    known = [labels[piece.file] for piece in pieces if piece.file in labels]
+    marks = [(label.eyes.tolist(), label.open) for label in known]
+    searched = search.name if search else ""
+    told = (FORMAT, form, detector.name, options.every, kinds, marks, searched)
+    target = Path(cache) / content_key(told, pieces, excluded)
+
+    def fill(folder: Path) -> None:
+        if detector.name == "none" and not all(kinds):
+            say("every picture is taken for a face crop (data.detector=none)")
+        skipped = Skipped()
+        crops = wanted(Progress(pieces, say), cutter, excluded, skipped)
+        _write(folder, _rows(crops, _by_name(pieces, labels), search, form, skipped), skipped, form)
+        for line in _report(folder, skipped):
+            say(line)
+
+    return fill_folder(target, fill)
+
+
+def open_eye_packs(folders: Sequence[Path]) -> EyePack:
+    """Return packs for reading, as one.
+
+    Raises:
+        MienError: one is not whole.
+    """
+    opened = [_open(folder) for folder in folders]
+    clips, first = [], 0
+    for one in opened:
+        clips.append(np.where(one.clip >= 0, one.clip + first, -1))
+        first += int(one.clip.max(initial=-1)) + 1
+
+    def joined(name: str) -> Any:
+        return np.concatenate([getattr(one, name) for one in opened])
+
+    return replace(
+        opened[0],
+        canvas=tuple(one.canvas[0] for one in opened),
+        face=tuple(one.face[0] for one in opened),
+        clip=np.concatenate(clips),
+        key="-".join(one.key for one in opened),
+        **{name: joined(name) for name in (*_FLOATS, *_FLAGS)},
+    )
+
+
+@dataclass(frozen=True)
+class _Known:
+    crop: Crop
+    row: EyeRow
+    open: float
+    labelled: bool
+
+
+def _by_name(pieces: Sequence[Piece], labels: Mapping[Path, EyeLabel]) -> dict[str, EyeLabel]:
+    return {piece.name: labels[piece.file] for piece in pieces if piece.file in labels}
+
+
+def _rows(
+    crops: Iterator[Crop],
+    labels: Mapping[str, EyeLabel],
+    search: EyeSearch | None,
+    form: EyeForm,
+    skipped: Skipped,
+) -> Iterator[_Known]:
+    """Yield the crops whose eyes are known or found, in order; the others are counted."""
+    while some := list(islice(crops, _AT_ONCE)):
+        told = [_told(crop, labels) for crop in some]
+        for strips in (False, True):
+            open_rows = [
+                i for i, crop in enumerate(some) if told[i] is None and crop.strip == strips
+            ]
+            if open_rows and search is not None:
+                eyes, seen = search(np.stack([some[i].pixels for i in open_rows]), strips=strips)
+                for i, shares, there in zip(open_rows, eyes, seen, strict=True):
+                    height, width = some[i].pixels.shape[:2]
+                    found = (shares * np.array([width, height]) - 0.5).astype(np.float32)
+                    told[i] = found if there else None
+        for crop, eyes in zip(some, told, strict=True):
+            if eyes is None:
+                skipped.add("no eyes are found", crop.name)
+            elif not placeable(eyes, *crop.pixels.shape[:2]):
+                skipped.add("the eyes are not both in the picture", crop.name)
+            else:
+                label = labels.get(crop.name)
+                row = eye_row(crop.pixels, eyes, form, strip=crop.strip)
+                yield _Known(crop, row, label.open if label else np.nan, label is not None)
+
+
+def _told(crop: Crop, labels: Mapping[str, EyeLabel]) -> Points | None:
+    """Return the eyes in pixels of the crop, where labels or the detector tell them."""
+    label = labels.get(crop.name)
+    if label is not None:
+        return crop.place(label.eyes + 0.5)
+    return None if crop.landmarks is None else crop.place(crop.landmarks[:2])
+
+
+def _write(folder: Path, rows: Iterator[_Known], skipped: Skipped, form: EyeForm) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns: dict[str, list[Any]] = {name: [] for name in ("name", "clip", *_FLOATS, *_FLAGS)}
+    with (folder / "canvas.u8").open("wb") as canvas, (folder / "face.u8").open("wb") as face:
+        for known in rows:
+            canvas.write(known.row.canvas.tobytes())
+            face.write(known.row.face.tobytes())
+            columns["name"].append(known.crop.name)
+            columns["clip"].append(known.crop.clip)
+            columns["eyes"].append(known.row.eyes.ravel().tolist())
+            columns["face_eyes"].append(known.row.face_eyes.ravel().tolist())
+            columns["open"].append(float(known.open))
+            columns["labelled"].append(known.labelled)
+            columns["has_face"].append(not known.crop.strip)
+    if not columns["name"]:
+        raise MienError(f"no usable picture in the data ({skipped.summary()}); give others")
+    texts = {name: plain_text(columns[name]) for name in ("name", "clip")}
+    pq.write_table(pa.table({**columns, **texts}), folder / "items.parquet")
+    told = {
+        "format": FORMAT,
+        "count": len(columns["name"]),
+        "clips": len(set(columns["clip"]) - {""}),
+        "stills": sum(not clip for clip in columns["clip"]),
+        "strips": sum(not has for has in columns["has_face"]),
+        "canvas": form.canvas,
+        "face": form.face,
+        "skipped": dict(skipped.reasons),
+    }
+    (folder / "pack.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
+
+
+def _report(folder: Path, skipped: Skipped) -> Iterator[str]:
+    told = json.loads((folder / "pack.json").read_text(encoding="utf-8"))
+    yield (
+        f"packed {told['count']:,} pictures ({told['strips']:,} of them strips): "
+        f"{told['stills']:,} stills, {told['clips']:,} clips"
+    )
+    yield from skipped.lines()
+
+
+def _open(folder: Path) -> EyePack:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        told = json.loads((folder / "pack.json").read_text(encoding="utf-8"))
+        count, side = told["count"], told["face"]
+        canvas = np.memmap(
+            folder / "canvas.u8", dtype=np.uint8, mode="r", shape=(count, *told["canvas"])
+        )
+        face = np.memmap(folder / "face.u8", dtype=np.uint8, mode="r", shape=(count, side, side))
+        table = pq.read_table(folder / "items.parquet")
+        floats = {name: np.array(table[name].to_pylist(), dtype=np.float32) for name in _FLOATS}
+        flags = {name: np.array(table[name].to_pylist(), dtype=bool) for name in _FLAGS}
+        names = table["clip"].to_pylist()
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise MienError(f"the cache {folder} is damaged ({error}); delete it") from error
+    numbers = {name: i for i, name in enumerate(sorted({name for name in names if name}))}
+    clip = np.array([numbers.get(name, -1) for name in names], dtype=np.int64)
+    for name in ("eyes", "face_eyes"):
+        floats[name] = floats[name].reshape(-1, 2, 2)
+    return EyePack((canvas,), (face,), clip, key=folder.name, **floats, **flags)

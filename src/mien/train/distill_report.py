@@ -1,0 +1,208 @@
+"""What a student is worth: its code beside its teacher's on pictures kept back, size, speed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mien.errors import MienError
+from mien.gaze.config import FACE_CROP, STRIP_HEIGHT, STRIP_WIDTH
+from mien.gaze.distillation import teach
+from mien.gaze.emib import EMIB
+from mien.gaze.student import BAND_HEIGHT, BAND_WIDTH, Student, cut_band
+from mien.gaze.variation import picture_of
+
+__all__ = [
+    "DistillReport",
+    "Exam",
+    "Fidelity",
+    "Speed",
+    "explained",
+    "judge",
+    "report_lines",
+    "set_exam",
+    "speeds",
+]
+
+_WARM_UP, _TRIALS, _LEAST_S = 2, 5, 0.3
+_LEAST_ROWS = 10
+
+
+@dataclass(frozen=True)
+class Exam:
+    """Pictures kept back, and what the teacher says of them."""
+
+    bands: Tensor
+    """Luminance, 255 = white. uint8 [N, 1, 80, 192]."""
+    code: Tensor
+    """[N, d]."""
+    seen: Tensor
+    """Whether it sees eyes. Bool [N]."""
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """How well a student's code stands for its teacher's."""
+
+    pictures: int
+    """Pictures kept back."""
+    compared: int
+    """Those in which the teacher sees eyes."""
+    r2: float
+    """1 - squared error / variance, of the code's d numbers together."""
+    r2_of_each: tuple[float, ...]
+    """The same for each number of the code. [d]."""
+    score_agreed: float
+    """Share of the pictures on which both say the same about whether eyes are seen."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Milliseconds a face; the teacher finds the eyes too, the student is told where they are."""
+
+    batch: int
+    """Faces at a time."""
+    student_ms: float
+    teacher_ms: float
+
+
+@dataclass(frozen=True)
+class DistillReport:
+    """All that is measured when a student is done."""
+
+    fidelity: Fidelity
+    bytes: int
+    """Of the student's weights as stored, half precision."""
+    parameters: int
+    speeds: tuple[Speed, ...]
+    threads: int
+    """Of the processor, as torch was set."""
+    device: str
+    """Where the speeds were measured."""
+
+    def as_json(self) -> dict[str, object]:
+        """Return plain values."""
+        return asdict(self)
+
+    def as_results(self) -> Mapping[str, str]:
+        """Return the lines of a model card."""
+        seen = self.fidelity
+        lines = {
+            f"R2 of the teacher's code on {seen.compared} pictures kept back": f"{seen.r2:.3f}",
+            "R2 of the worst number of the code": f"{min(seen.r2_of_each):.3f}",
+            "agrees on whether eyes are seen": f"{seen.score_agreed:.1%}",
+            "size": f"{self.bytes / 1e6:.2f} MB, {self.parameters:,} parameters",
+        }
+        for speed in self.speeds:
+            where = f"ms a face at batch {speed.batch} ({self.device}, {self.threads} threads)"
+            lines[where] = f"{speed.student_ms:.2f}, teacher {speed.teacher_ms:.2f}"
+        return lines
+
+
+def explained(wanted: Tensor, given: Tensor) -> tuple[float, tuple[float, ...]]:
+    """Return R2 of codes, all numbers together and each: 1 = the same, 0 = no better than the mean.
+
+    Args:
+        wanted: the teacher's. [N, d].
+        given: the student's. [N, d].
+    """
+    wanted, given = wanted.double(), given.double()
+    error = (given - wanted).square().sum(dim=0)
+    spread = (wanted - wanted.mean(dim=0)).square().sum(dim=0)
+    each = 1 - error / spread.clamp_min(1e-12)
+    return float(1 - error.sum() / spread.sum().clamp_min(1e-12)), tuple(each.tolist())
+
+
+@torch.no_grad()
+def set_exam(teacher: EMIB, batches: Iterable[dict[str, Tensor]]) -> Exam:
+    """Ask a teacher about pictures, as they are.
+
+    Args:
+        teacher: in evaluation mode.
+        batches: of mien.data.eye_loader; pictures that no student is taught with.
+
+    Raises:
+        MienError: it sees eyes in fewer than ten of them.
+    """
+    bands, codes, seen = [], [], []
+    for batch in batches:
+        picture = picture_of(batch)
+        lesson = teach(teacher, picture)
+        bands.append((cut_band(picture.pixels, lesson.eyes) * 255).round().byte().cpu())
+        codes.append(lesson.code.cpu())
+        seen.append(lesson.seen.cpu())
+    count = int(torch.cat(seen).sum()) if seen else 0
+    if count < _LEAST_ROWS:
+        raise MienError(
+            f"the teacher sees eyes in {count} of {sum(map(len, seen))} pictures kept back, too "
+            "few to judge a student by; give more pictures, raise distill.held_out, or mend --crop"
+        )
+    return Exam(torch.cat(bands), torch.cat(codes), torch.cat(seen))
+
+
+@torch.no_grad()
+def judge(student: Student, exam: Exam, *, at_once: int = 64) -> Fidelity:
+    """Give a student, in evaluation mode, the exam."""
+    device = student.code_mean.device
+    answers = [student(bands.to(device).float() / 255) for bands in exam.bands.split(at_once)]
+    code = torch.cat([code for code, _ in answers]).cpu()
+    score = torch.cat([score for _, score in answers]).cpu()
+    r2, each = explained(exam.code[exam.seen], code[exam.seen])
+    agreed = ((score > 0.5) == exam.seen).float().mean()
+    return Fidelity(len(exam.seen), int(exam.seen.sum()), r2, each, float(agreed))
+
+
+@torch.no_grad()
+def speeds(
+    student: Student, teacher: EMIB, *, is_face: bool, batches: tuple[int, ...] = (1, 32)
+) -> tuple[Speed, ...]:
+    """Measure both networks, input and output excluded.
+
+    Args:
+        student: in evaluation mode.
+        teacher: in evaluation mode, on the same device.
+        is_face: whether the teacher looks at faces, or at strips of both eyes.
+        batches: faces at a time.
+    """
+    device = student.code_mean.device
+    size = (FACE_CROP, FACE_CROP) if is_face else (STRIP_HEIGHT, STRIP_WIDTH)
+    generator = torch.Generator().manual_seed(0)
+    found = []
+    for batch in batches:
+        bands = torch.rand(batch, 1, BAND_HEIGHT, BAND_WIDTH, generator=generator).to(device)
+        pictures = torch.rand(batch, 1, *size, generator=generator).to(device)
+        found.append(
+            Speed(
+                batch,
+                _milliseconds(lambda b=bands: student(b), device) / batch,
+                _milliseconds(lambda p=pictures: teacher(p, is_face=is_face), device) / batch,
+            )
+        )
+    return tuple(found)
+
+
+def report_lines(report: DistillReport) -> list[str]:
+    """Return what a person is told."""
+    return [f"{name}: {value}" for name, value in report.as_results().items()]
+
+
+def _milliseconds(work: Callable[[], object], device: torch.device) -> float:
+    """Return the median time of a call."""
+
+    def once() -> float:
+        start = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return (time.perf_counter() - start) * 1e3
+
+    for _ in range(_WARM_UP):
+        once()
+    repeats = max(1, round(_LEAST_S * 1e3 / _TRIALS / max(once(), 1e-3)))
+    trials = [sum(once() for _ in range(min(repeats, 100))) for _ in range(_TRIALS)]
+    return float(np.median(trials)) / min(repeats, 100)

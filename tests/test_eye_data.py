@@ -1,0 +1,353 @@
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from mien.data.eye_canvas import EyeForm, eye_row, placeable
+from mien.data.eye_labels import lids_open
+from mien.data.eye_loader import STRIP_CLIPS, EyeLoader, EyeMixture
+from mien.data.eye_pack import find_eye_sources, open_eye_packs, pack_eyes
+from mien.data.loader import Share
+from mien.data.options import EyeDataOptions
+from mien.data.reading import Crop, Cutter
+from mien.data.sources import Piece, find_sources
+from mien.errors import MienError
+from mien.faces.detect import WholePicture
+from mien.faces.face import Face
+from mien.media.image import write_png
+
+FORM = EyeForm(crop=64, strip=(24, 50), canvas=(32, 64), face=16)
+NAMES = ["jawOpen", "eyeBlink_L", "eyeBlink_R"]
+EYES = np.array([[[20, 25], [43, 27]], [[22, 24], [42, 24]]], dtype=np.float32)
+
+
+def face(eyes):
+    """A grey picture with a white pixel at either eye."""
+    image = np.full((64, 64, 3), 90, np.uint8)
+    for x, y in eyes.astype(int):
+        image[y, x] = 255
+    return image
+
+
+@pytest.fixture
+def rendered(tmp_path):
+    """Three people of two frames, as `mien synth` leaves them; one frame blinks, one half."""
+    folder, rows = tmp_path / "faces", []
+    lids = iter([(0, 0), (0.9, 0.8), (0.6, 0.5), (1, 0.1), (0, 0), (0, 0)])
+    for person in range(3):
+        for frame in range(2):
+            path = folder / f"person_{person}" / f"frame_{frame}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_png(path, face(EYES[frame]))
+            marks = [*EYES[frame].ravel().tolist(), 0, 0, 0, 0, 0, 0]
+            rows.append(
+                (f"person_{person}/frame_{frame}.png", marks, [0.0, *map(float, next(lids))])
+            )
+    paths, marks, weights = map(list, zip(*rows, strict=True))
+    unit = {"unit": "weights of the shapes: " + " ".join(NAMES)}
+    schema = pa.schema(
+        [
+            pa.field("path", pa.string()),
+            pa.field("landmarks", pa.list_(pa.float32(), 10)),
+            pa.field("expression_weights", pa.list_(pa.float32(), 3), metadata=unit),
+        ]
+    )
+    table = pa.table([paths, marks, weights], schema=schema)
+    pq.write_table(table, folder / "labels.parquet")
+    return folder
+
+
+@pytest.fixture
+def strips(tmp_path):
+    """Ten wide pictures of two people; the last is dark."""
+    archive = tmp_path / "strips.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for number in range(10):
+            image = np.full((24, 50, 3), 0 if number == 9 else 100 + number, np.uint8)
+            path = tmp_path / f"{number % 2:04d}_{number}.png"
+            write_png(path, image)
+            file.write(path, path.name)
+    return archive
+
+
+class Search:
+    """Sees eyes at fixed shares of all pictures that are not dark."""
+
+    name = "fake"
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, pictures, *, strips):
+        self.asked.append((len(pictures), strips))
+        eyes = np.tile(np.array([[0.25, 0.5], [0.75, 0.5]], np.float32), (len(pictures), 1, 1))
+        return eyes, pictures.max(axis=(1, 2, 3)) > 0
+
+
+def packed(given, cache, search=None, say=lambda _: None, **changes):
+    options = EyeDataOptions(**changes)
+    found = find_eye_sources([str(one) for one in given], options)
+    pieces = [*found.told, *found.untold]
+    return open_eye_packs(
+        [pack_eyes(pieces, found.labels, cache, form=FORM, options=options, search=search, say=say)]
+    )
+
+
+def test_labels_place_the_eyes_in_canvas_and_face(rendered, tmp_path):
+    found = packed([rendered], tmp_path / "cache")
+    assert len(found) == 6
+    assert found.clip.tolist() == [0, 0, 1, 1, 2, 2]
+    assert found.labelled.all()
+    assert found.has_face.all()
+    assert found.open.tolist() == pytest.approx([1, 0, np.nan, 1, 1, 1], nan_ok=True)
+    canvas, small = found.gather(np.arange(6))
+    for row in range(6):
+        for x, y in found.eyes[row]:
+            assert canvas[row, int(y), int(x)] == 255
+            assert canvas[row, int(y) + 1, int(x)] == 90
+    # The middle between the eyes is the canvas's middle pixel, rounded; borders go on.
+    assert np.abs(found.eyes.mean(axis=1) - [32, 16]).max() <= 0.5
+    assert (canvas[:, :, 0] == 90).all()
+    assert small.shape == (6, 16, 16)
+    assert np.allclose(found.face_eyes, (EYES[[0, 1] * 3] + 0.5) / 4 - 0.5, atol=1e-5)
+
+
+def test_strips_are_searched_and_what_is_not_seen_is_counted(strips, tmp_path):
+    said, search = [], Search()
+    pattern = r"^(\d+)_"
+    found = packed(
+        [f"eyes:{strips}"], tmp_path / "cache", search, said.append, clip_pattern=pattern
+    )
+    assert search.asked == [(10, True)]
+    assert len(found) == 9
+    assert sorted(np.bincount(found.clip).tolist()) == [4, 5]
+    assert not found.has_face.any()
+    assert not found.labelled.any()
+    assert np.isnan(found.open).all()
+    assert (found.eyes[:, 1] - found.eyes[:, 0]).tolist() == [[25.0, 0.0]] * 9
+    assert (found.face_eyes[:, 0] < -100).all()
+    assert (found.face_eyes[:, 1] > 100).all()
+    assert any("skipped 1: no eyes are found (such as 0/0001_9.png)" in line for line in said)
+
+
+def test_the_crop_option_makes_every_picture_a_strip(strips, tmp_path):
+    assert not packed([strips], tmp_path / "cache", Search(), crop="eyes").has_face.any()
+    told = find_eye_sources([str(strips)], EyeDataOptions())
+    assert not any(piece.strip for piece in told.untold)
+
+
+def test_faces_and_strips_share_a_pack_in_order(rendered, strips, tmp_path):
+    search = Search()
+    found = packed([rendered, f"eyes:{strips}"], tmp_path / "cache", search)
+    assert found.has_face.tolist() == [True] * 6 + [False] * 9
+    assert found.clip.tolist() == [0, 0, 1, 1, 2, 2, *[-1] * 9]
+
+
+def test_packs_are_joined_and_clips_stay_apart(rendered, strips, tmp_path):
+    options = EyeDataOptions(clip_pattern=r"(\d{4})_")
+    found = find_eye_sources([str(rendered), f"eyes:{strips}"], options)
+    folders = [
+        pack_eyes(p, found.labels, tmp_path / "c", form=FORM, options=options, search=Search())
+        for p in (found.told, found.untold)
+    ]
+    both = open_eye_packs(folders)
+    assert sorted(set(both.clip.tolist())) == [0, 1, 2, 3, 4]
+    canvas, _ = both.gather(np.array([14, 0, 6]))
+    alone = [open_eye_packs([folder]).gather(np.array([0]))[0][0] for folder in folders]
+    assert np.array_equal(canvas[1], alone[0])
+    assert np.array_equal(canvas[2], alone[1])
+
+
+def test_a_pack_is_found_again_unless_labels_or_search_differ(rendered, strips, tmp_path):
+    first = packed([rendered], tmp_path / "cache")
+    assert packed([rendered], tmp_path / "cache").key == first.key
+    table = pq.read_table(rendered / "labels.parquet")
+    moved = pa.array([[21.0] * 10] * 6, table.schema.field("landmarks").type)
+    pq.write_table(table.set_column(1, table.schema.field(1), moved), rendered / "labels.parquet")
+    found = find_eye_sources([str(rendered)], EyeDataOptions())
+    with pytest.raises(MienError, match="6 the eyes are not both in the picture"):
+        pack_eyes(found.told, found.labels, tmp_path / "cache", form=FORM, options=EyeDataOptions())
+    one, other = Search(), Search()
+    other.name = "other"
+    keys = {packed([f"eyes:{strips}"], tmp_path / "cache", s).key for s in (one, other)}
+    assert len(keys) == 2
+
+
+def test_a_detectors_eyes_are_placed_in_the_crop():
+    class Detector:
+        name = "yunet"
+
+        def __call__(self, image):
+            marks = np.array([[30, 40], [50, 40], [40, 50], [30, 60], [50, 60]], np.float32)
+            return [Face((20, 20, 60, 60), 1.0, marks, "picture")]
+
+    image = np.zeros((80, 80, 3), np.uint8)
+    cutter = Cutter(64, 0, Detector())
+    crop: Crop = cutter._cut(image, Detector()(image)[0], "a", "", reduced=2)  # pyright: ignore[reportPrivateUsage]
+    assert crop.landmarks is not None
+    assert crop.corner == (40, 40)
+    assert crop.place(crop.landmarks[:2]).tolist() == [[15.5, 31.5], [47.5, 31.5]]
+
+
+def test_a_strip_keeps_its_places(tmp_path):
+    write_png(tmp_path / "a.png", np.zeros((80, 100, 3), np.uint8))
+    cutter = Cutter(64, 0, WholePicture(), strip_size=(24, 50))
+    crop = cutter.crops(Piece("a", tmp_path / "a.png", strip=True))[0]
+    assert crop.pixels.shape == (24, 50, 3)
+    assert crop.place(np.array([[50.0, 40.0]], np.float32)).tolist() == [[24.5, 11.5]]
+    write_png(tmp_path / "b.png", np.zeros((100, 80, 3), np.uint8))
+    with pytest.raises(MienError, match="higher than wide"):
+        cutter.crops(Piece("b", tmp_path / "b.png", strip=True))
+
+
+def test_lids_are_shut_together_or_not_known():
+    weights = np.array([[0, 0.8, 0.76], [0, 0.8, 0.2], [0, 0.5, 0.9], [0, 0.1, 0]], np.float32)
+    assert lids_open(weights, NAMES).tolist() == pytest.approx([0, 1, np.nan, 1], nan_ok=True)
+    assert np.isnan(lids_open(weights, ["jawOpen"] * 3)).all()
+
+
+def test_hidden_eyes_and_wild_places_are_refused():
+    assert placeable(EYES[0], 64, 64)
+    assert not placeable(EYES[0] + 40, 64, 64)
+    assert not placeable(np.array([[30, 30], [31, 30]], np.float32), 64, 64)
+    assert not placeable(np.full((2, 2), np.nan, np.float32), 64, 64)
+
+
+def test_sources_of_strips_are_not_for_latentface(strips):
+    with pytest.raises(MienError, match="eye strips have no face"):
+        find_sources([f"eyes:{strips}"])
+    assert find_sources([f"eyes:clips:{strips}"], strips=False).pieces[0].strip
+
+
+@pytest.mark.parametrize(
+    ("pattern", "told"),
+    [("(", "no regular expression"), (r"\d+", "has no group"), ("(zebra)", "in no picture's name")],
+)
+def test_patterns_of_no_use_are_refused(strips, pattern, told):
+    with pytest.raises(MienError, match=told):
+        find_eye_sources([str(strips)], EyeDataOptions(clip_pattern=pattern))
+
+
+def test_damaged_labels_are_refused(rendered):
+    (rendered / "labels.parquet").write_bytes(b"no table")
+    with pytest.raises(MienError, match="render it anew"):
+        find_eye_sources([str(rendered)], EyeDataOptions())
+
+
+class Labels(NamedTuple):
+    landmarks: np.ndarray
+    expression_weights: np.ndarray
+
+
+class Head(NamedTuple):
+    expression_names: list[str]
+
+
+@dataclass
+class Rendered:
+    images: np.ndarray
+    labels: Labels
+
+
+class Stream:
+    """Clip i is as bright as i; its second frame blinks."""
+
+    head = Head(NAMES)
+
+    def clip(self, index):
+        marks = np.concatenate([EYES, np.zeros((2, 3, 2), np.float32)], axis=1)
+        weights = np.array([[0, 0, 0], [0, 1, 1]], np.float32)
+        return Rendered(np.full((2, 3, 64, 64), index, np.uint8), Labels(marks, weights))
+
+
+@pytest.fixture
+def pack(rendered, strips, tmp_path):
+    return packed(
+        [rendered, f"eyes:{strips}"], tmp_path / "cache", Search(), clip_pattern=r"^(\d+)_"
+    )
+
+
+def loader(pack, share=None, stream=None, **changes):
+    mixture = replace(EyeMixture(seed=1, batch_size=8, frames=2), **changes)
+    device = torch.device("cpu")
+    return EyeLoader(pack, mixture, form=FORM, device=device, share=share, stream=stream)
+
+
+def test_a_batch_has_what_the_losses_ask_for(pack):
+    batch = next(loader(pack).iterate(0, 1))
+    shapes = {name: (tuple(v.shape), v.dtype) for name, v in batch.items()}
+    assert shapes == {
+        "canvas": ((8, 1, 32, 64), torch.uint8),
+        "eyes": ((8, 2, 2), torch.float32),
+        "face": ((8, 1, 16, 16), torch.uint8),
+        "face_eyes": ((8, 2, 2), torch.float32),
+        "has_face": ((8,), torch.bool),
+        "open": ((8,), torch.float32),
+        "clip": ((8,), torch.int64),
+        "index": ((8,), torch.int64),
+    }
+    # 9 of 15 pictures are strips: two clips of the four.
+    assert batch["has_face"].tolist() == [True] * 4 + [False] * 4
+    assert (batch["clip"][:4] < STRIP_CLIPS).all()
+    assert (batch["clip"][4:] >= STRIP_CLIPS).all()
+    assert (batch["clip"][::2] == batch["clip"][1::2]).all()
+    assert (batch["face"][4:] == 0).all()
+    assert batch["index"].tolist() == list(range(8))
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.25, 2), (0.75, 6), (1.0, 8)])
+def test_the_share_of_strips_can_be_given(pack, share, count):
+    batch = next(loader(pack, strip_share=share).iterate(0, 1))
+    assert int((~batch["has_face"]).sum()) == count
+
+
+def test_labelled_pictures_alone_may_be_asked_for(pack):
+    batches = list(loader(pack, labelled=True).iterate(0, 3))
+    assert all(batch["has_face"].all() for batch in batches)
+    assert loader(pack, labelled=True).fingerprint != loader(pack, strip_share=0.0).fingerprint
+
+
+def test_batches_do_not_depend_on_where_one_starts(pack):
+    whole, later = list(loader(pack).iterate(0, 5)), list(loader(pack).iterate(3, 5))
+    for one, other in zip(whole[3:], later, strict=True):
+        for name in one:
+            assert torch.equal(one[name].nan_to_num(9), other[name].nan_to_num(9)), name
+    assert not torch.equal(whole[0]["clip"], whole[1]["clip"])
+
+
+def test_processes_together_see_the_batch_of_one(pack):
+    whole = next(loader(pack).iterate(2, 3))
+    seen = []
+    for rank in range(2):
+        part = next(loader(pack, Share(rank, 2)).iterate(2, 3))
+        seen += part["index"].tolist()
+        for name in ("canvas", "eyes", "clip", "has_face"):
+            assert torch.equal(part[name], whole[name][part["index"]]), name
+    assert sorted(seen) == list(range(8))
+    with pytest.raises(MienError, match="cannot be shared by 3"):
+        loader(pack, Share(0, 3))
+
+
+def test_rendered_clips_bring_their_eyes(pack):
+    alone = next(loader(None, stream=Stream(), stream_share=0.5).iterate(1, 2))
+    assert alone["canvas"][:, 0, 0, 0].tolist() == [4, 4, 5, 5, 6, 6, 7, 7]
+    assert sorted(alone["open"][:2].tolist()) == [0.0, 1.0]
+    frame = 0 if alone["open"][0] == 1 else 1
+    row = eye_row(np.zeros((64, 64, 3), np.uint8), EYES[frame], FORM)
+    assert alone["eyes"][0].tolist() == row.eyes.tolist()
+    mixed = next(loader(pack, stream=Stream(), stream_share=0.5).iterate(0, 1))
+    assert mixed["has_face"].tolist() == [True] * 4 + [False] * 4  # half: faces have no end
+
+
+def test_batches_without_room_and_runs_without_pictures_are_refused(pack):
+    with pytest.raises(MienError, match="no room"):
+        loader(pack, batch_size=2)
+    with pytest.raises(MienError, match="no pictures whose eyes are known"):
+        loader(replace(pack, labelled=np.zeros(len(pack), bool)), labelled=True)

@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from mien import weights
+from mien.cli.main import run
+from mien.errors import MienError
+from mien.media.image import write_png
+from mien.model import load
+from mien.synth.toy import toy_head
+from mien.synth.writer import SynthConfig, write_clips
+from mien.train import gaze
+from mien.train.config import PRESETS, to_yaml
+from mien.train.gaze_options import load_gaze_config
+
+TINY = [
+    "model.code_dim=4",
+    "model.dim=16",
+    "model.heads=2",
+    "model.stem_width=4",
+    "model.bottleneck_depth=1",
+    "model.encoder_depth=1",
+    "model.decoder_depth=1",
+    "loop.tensorboard=false",
+    "loop.sheet_every=0",
+    "loop.log_every=1",
+    "finder.steps=2",
+    "finder.batch_size=4",
+    "finder.frames=2",
+    "emib.steps=4",
+    "emib.batch_size=4",
+    "emib.frames=2",
+]
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rendered") / "faces"
+    write_clips(toy_head(), SynthConfig(identities=3, frames=2, size=96), folder)
+    return folder
+
+
+@pytest.fixture
+def strips(tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(6):
+        path = tmp_path / "strips" / f"{number % 2:04d}_{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        write_png(path, rng.integers(0, 256, (96, 200, 3), dtype=np.uint8))
+    return tmp_path / "strips"
+
+
+class Search:
+    """Stands for a finder that has learned: two steps teach none."""
+
+    name = "fake"
+
+    def __init__(self, network, branch):
+        assert all(not p.isnan().any() for p in branch.finder.parameters())
+
+    def __call__(self, pictures, *, strips):
+        eyes = np.tile(np.array([[0.3, 0.5], [0.7, 0.5]], np.float32), (len(pictures), 1, 1))
+        return eyes, np.ones(len(pictures), bool)
+
+
+def pretrain(*words):
+    return run(["pretrain", "gaze", "--device", "cpu", *map(str, words)])
+
+
+def rows(folder):
+    found = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    for row in found:
+        del row["images_per_s"]
+    return found
+
+
+def test_a_run_from_pictures_to_weights_of_both_methods(
+    faces, strips, tiny_folder, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(gaze, "FinderSearch", Search)
+    out = tmp_path / "run"
+    words = ["--data", faces, f"eyes:{strips}", "--weights", tiny_folder, *TINY]
+    words += [r"data.clip_pattern=^(\d+)_", "loop.checkpoint_every=2"]
+    assert pretrain("--out", out, *words) == 0, capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "packed 6 pictures (6 of them strips): 0 stills, 2 clips" in said.out
+    assert "weights are in" in said.out
+    assert said.err == ""
+    config = yaml.safe_load((out / "config.yaml").read_text())
+    assert config["base"] == str(tiny_folder)
+    assert config["data"]["sources"] == [str(faces), f"eyes:{strips}"]
+    steps = [(row["stage"], row["step"]) for row in rows(out)]
+    assert steps == [("finder", 1), ("finder", 2), *[("emib", step) for step in (1, 2, 3, 4)]]
+
+    options, tensors = weights.read(out / "exported")
+    base_options, base = weights.read(tiny_folder)
+    assert options["gaze"]["code_dim"] == 4
+    assert {**options, "gaze": None} == {**base_options, "gaze": None}
+    assert all(torch.equal(tensors[name], value) for name, value in base.items())
+    model = load(out / "exported")
+    assert model.encode_eyes(torch.zeros(2, 3, 96, 200)).code.shape == (2, 4)
+
+    # From its third step on it gives the same again.
+    whole = rows(out)
+    (out / "checkpoints" / "emib" / "last").write_text("step_000002")
+    assert pretrain("--out", out, "--resume", "loop.keep=1") == 0
+    assert "emib: going on from step 2 of 4" in capsys.readouterr().out
+    assert rows(out) == whole
+    _, again = weights.read(out / "exported")
+    assert all(torch.equal(again[name], value) for name, value in tensors.items())
+    assert pretrain("--out", out, "--resume", "emib.steps=5") == 2
+    assert "cannot change emib.steps" in capsys.readouterr().err
+    assert pretrain("--out", out, "--resume", "--crop", "eyes") == 2
+    assert "cannot change data.crop" in capsys.readouterr().err
+
+    # Strips alone: the finder is the one that was learned above.
+    later, short = tmp_path / "later", [w for w in TINY if not w.startswith("emib.steps")]
+    words = ["--crop", "eyes", "--weights", out / "exported", *short, "emib.steps=1"]
+    assert pretrain("--data", f"clips:{strips}", "--out", later, *words) == 0
+    assert "finder: taken over from" in capsys.readouterr().out
+    _, taken = weights.read(later / "exported")
+    kept = [name for name in tensors if name.startswith(("gaze.finder", "gaze.canonical"))]
+    assert len(kept) > 5
+    assert all(torch.equal(taken[name], tensors[name]) for name in kept)
+    assert not torch.equal(taken["gaze.bottleneck.query"], tensors["gaze.bottleneck.query"])
+
+
+def test_emib_start_takes_the_branch_over(faces, tiny_folder, tmp_path, capsys):
+    first, second = tmp_path / "first", tmp_path / "second"
+    words = ["--data", faces, "--weights", tiny_folder, *TINY, "finder.steps=1", "emib.steps=0"]
+    assert pretrain("--out", first, *words) == 0
+    words = ["--data", faces, "--weights", first / "exported", *TINY, "finder.steps=0"]
+    words += [f"emib.start={first / 'exported'}", "emib.steps=0"]
+    assert pretrain("--out", second, *words) == 0
+    one, other = (weights.read(folder / "exported")[1] for folder in (first, second))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert pretrain("--out", tmp_path / "third", *words, "model.dim=32") == 2
+    assert "do not fit the model" in capsys.readouterr().err
+
+
+def test_the_canonical_eyes_come_from_labelled_faces(faces, tiny_folder, tmp_path):
+    before = torch.tensor([[-0.03, -0.02, 0.98], [0.03, -0.02, 0.98]])
+    words = ["--data", faces, "--weights", tiny_folder, *TINY, "finder.steps=1", "emib.steps=0"]
+    assert pretrain("--out", tmp_path / "run", *words) == 0
+    found = load(tmp_path / "run" / "exported").gaze
+    assert found is not None
+    assert not torch.allclose(found.canonical_eyes, before)
+    # The eye left of the picture is left of the other.
+    assert float(found.canonical_eyes[0, 0]) < float(found.canonical_eyes[1, 0])
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--data", "{strips}", "--weights", "{base}"], "nothing teaches it"),
+        (["--data", "{faces}", "--weights", "{base}", "finder.steps=0"], "nothing teaches it"),
+        (["--data", "{faces}", "--weights", "{strips}"], "not a model folder"),
+        (["--data", "{faces}", "--weights", "{base}", "emib.start={base}"], "has no gaze branch"),
+        (["--data", "{faces}", "--crop", "nose"], "face, eyes"),
+        (["--data", "{faces}", "emib.stesp=1"], "did you mean emib.steps"),
+        (["--data", "{faces}", "model.dim=130"], "multiple of heads"),
+        (["--data", "{faces}", "--config", "huge"], "paper, small"),
+        ([], "--data"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_touches_nothing(
+    faces, strips, tiny_folder, tmp_path, capsys, words, told
+):
+    out = tmp_path / "run"
+    places = {"faces": faces, "strips": strips, "base": tiny_folder}
+    assert pretrain("--out", out, *[word.format(**places) for word in words]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert told in error
+    assert not out.exists()
+
+
+def test_presets_are_read_and_differ_in_size(tmp_path):
+    assert sorted(path.stem for path in (PRESETS / "gaze").glob("*.yaml")) == ["paper", "small"]
+    small, paper = load_gaze_config("small"), load_gaze_config("paper")
+    assert (small.model.code_dim, small.emib.batch_size, small.emib.frames) == (16, 64, 4)
+    assert (paper.model.dim, paper.model.bottleneck_depth) == (384, 12)
+    changed = load_gaze_config("small", ["emib.strip_share=0.5", "emib.weights.contrast=0"])
+    (tmp_path / "mine.yaml").write_text(to_yaml(changed))
+    assert load_gaze_config(str(tmp_path / "mine.yaml")) == changed
+    assert changed.emib.strip_share == 0.5
+    assert load_gaze_config("small", ["emib.strip_share=none"]).emib.strip_share is None
+
+
+@pytest.mark.parametrize(
+    ("assignment", "told"),
+    [
+        ("emib.strip_share=2", "from 0 to 1"),
+        ("finder.steps=-1", "at least 0"),
+        ("data.margin=0.1", "unknown option 'data.margin'"),
+        ("data.clip_pattern=(", "no regular expression"),
+        ("emib.weights.every=1", "every is at least 2"),
+    ],
+)
+def test_a_wrong_override_is_refused_and_explained(assignment, told):
+    with pytest.raises(MienError, match=told):
+        load_gaze_config("small", [assignment])
