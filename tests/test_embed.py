@@ -29,7 +29,7 @@ from mien.model import Model
 from mien.table.read import code_matrix, read_table
 from mien.table.schema import COLUMNS
 from mien.table.writer import PartWriter
-from mien.types import Factors, Light, Pose
+from mien.types import Factors, GazeCode, Light, Pose
 
 CROPS = EmbedOptions(detector="none", batch_size=4, workers=2)
 SHARED = Path(__file__).parents[2] / "shared"
@@ -37,9 +37,9 @@ SHARED = Path(__file__).parents[2] / "shared"
 
 @dataclass(frozen=True)
 class FakeConfig:
-    image_size: int = 8
     texture_dim: int = 3
     shape_dim: int = 2
+    gaze: None = None
 
 
 @dataclass
@@ -47,6 +47,8 @@ class FakeModel:
     """Codes are the crop's mean colour, so that every row can be told from its picture."""
 
     weights_id: str = "fake00000000"
+    crop_size: int = 8
+    strip_size: tuple[int, int] = (4, 8)
     config: FakeConfig = field(default_factory=FakeConfig)
     batches: list[int] = field(default_factory=list)
 
@@ -66,6 +68,9 @@ class FakeModel:
             pose=Pose(turn, torch.zeros(len(images), 3)),
             light=Light(level, 1 - level, direction),
         )
+
+    def encode_eyes(self, strips: torch.Tensor, /) -> GazeCode:
+        raise NotImplementedError
 
 
 def frame_of(*paths: Any, **options: Any) -> Any:
@@ -134,7 +139,7 @@ def test_rows_are_in_input_order_and_belong_to_their_pictures(
 def test_pictures_have_frame_0_and_neither_time_nor_track(tmp_path: Path, model: FakeModel) -> None:
     write_pictures(tmp_path / "in", 2)
     frame = frame_of([str(tmp_path / "in")], model=model, detector="none")
-    assert list(frame.columns) == [column.name for column in COLUMNS]
+    assert list(frame.columns) == [column.name for column in COLUMNS if not column.needs]
     assert frame["frame"].tolist() == [0, 0]
     assert frame["time_s"].isna().all()
     assert frame["track_id"].isna().all()
@@ -186,7 +191,7 @@ def test_a_bad_file_is_a_row_with_the_reason(tmp_path: Path, model: FakeModel) -
     assert "empty" in bad.loc["empty.png", "reason"]
     assert "not a picture" in bad.loc["text.jpg", "reason"]
     assert not bad["reason"].str.contains(str(tmp_path)).any()
-    names = [column.name for column in COLUMNS[12:]]
+    names = [column.name for column in COLUMNS[12:] if not column.needs]
     assert bad[names].isna().all(axis=None)
 
 
@@ -320,6 +325,10 @@ def test_progress_is_told(tmp_path: Path, model: FakeModel) -> None:
         ({"fps": float("nan")}, "above 0"),
         ({"batch_size": 0}, "at least 1"),
         ({"detector": "best"}, "no detector best"),
+        ({"crop": "nose"}, "no crop nose"),
+        ({"crop": "eyes"}, "know no gaze"),
+        ({"crop": "eyes", "detector": "none"}, "leave --detector out"),
+        ({"calibration": "c.json"}, "know no gaze"),
     ],
 )
 def test_senseless_options_are_refused(

@@ -15,7 +15,7 @@ from mien.cli.main import run
 from mien.embedding.job import JobFolder
 from mien.media.image import write_png
 from mien.table.read import read_table
-from mien.table.schema import CODES, COLUMNS
+from mien.table.schema import COLUMNS
 
 ROOT = Path(__file__).parents[1]
 # The real command in a process of its own: small parts, often written, and in no hurry.
@@ -28,7 +28,7 @@ PartWriter.__init__.__kwdefaults__["rows_per_part"] = 8
 encode = run.encode
 # A shell that starts the tests in the background has its children ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-run.encode = lambda *given: (time.sleep(0.4), encode(*given))[1]
+run.encode = lambda *given, **more: (time.sleep(0.4), encode(*given, **more))[1]
 main()
 """
 
@@ -92,6 +92,16 @@ def mistakes(folder: Path, weights: Path) -> dict[str, tuple[list[str], str]]:
         "detector": (words(good, out, weights, "--detector", "best"), "no detector best"),
         "both": (words(good, out, weights, "--every", "2", "--fps", "3"), "give one of them"),
         "weights": (words(good, out, folder / "empty"), "empty"),
+        "crop": ([*words(good, out, weights)[:-4], "--crop", "nose"], "no crop nose"),
+        "searched strips": (words(good, out, weights, "--crop", "eyes"), "leave --detector out"),
+        "no gaze": (
+            [*words(good, out, weights)[:-4], "--crop", "eyes"],
+            "know no gaze, which --crop eyes asks for",
+        ),
+        "nothing to calibrate": (
+            words(good, out, weights, "--calibration", str(good)),
+            "know no gaze, which --calibration asks for",
+        ),
         "batch size": (words(good, out, weights, "--batch-size", "0"), "batch-size"),
     }
     if not torch.cuda.is_available():
@@ -135,7 +145,7 @@ def assert_same(left: Path, right: Path) -> None:
     assert first.info == second.info
     assert first.frame["path"].tolist() == second.frame["path"].tolist()
     np.testing.assert_allclose(first.frame["yaw_rad"], second.frame["yaw_rad"], atol=1e-5)
-    for name in CODES:
+    for name in first.code_names:
         np.testing.assert_allclose(first.codes(name), second.codes(name), atol=1e-5)
 
 

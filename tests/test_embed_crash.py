@@ -22,7 +22,6 @@ from mien.media.video import write_mp4
 from mien.model import Model
 from mien.table import writer
 from mien.table.read import read_table
-from mien.table.schema import CODES
 from mien.table.writer import PartWriter
 
 CROPS = EmbedOptions(detector="none", batch_size=4, workers=2)
@@ -72,7 +71,7 @@ def assert_same(left: Path, right: Path) -> None:
     assert first.frame[columns].equals(second.frame[columns])
     floats = [name for name in first.frame if name not in columns]
     np.testing.assert_allclose(first.frame[floats], second.frame[floats], atol=1e-5)
-    for name in CODES:
+    for name in first.code_names:
         np.testing.assert_allclose(first.codes(name), second.codes(name), atol=1e-5)
 
 

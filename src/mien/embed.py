@@ -4,52 +4,67 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mien.embedding.batches import Encoder
+    from mien.embedding.encode import Encoder
     from mien.embedding.run import EmbedOptions
     from mien.embedding.summary import Status, Summary
 
-__all__ = ["embed", "embed_to_parquet"]
+__all__ = ["EmbedChoices", "embed", "embed_to_parquet"]
 
 Paths = str | Path | Sequence[str | Path]
+
+
+class EmbedChoices(TypedDict, total=False):
+    """The choices of `embed`; what is left out is as in `mien.embedding.run.EmbedOptions`."""
+
+    detector: str | None
+    """auto (without it), haar, yunet; none if every picture is a face crop already."""
+    batch_size: int
+    """Faces encoded at a time, 64 without it; it does not show in the result."""
+    every: int | None
+    """Take every N-th frame of a video."""
+    fps: float | None
+    """Take this many frames a second of a video."""
+    crop: str
+    """face; eyes if every picture is a wide strip of both eyes."""
+    calibration: str | Path | None
+    """File by `mien calibrate`, which makes directions of the gaze codes."""
 
 
 def embed(
     paths: Paths,
     *,
     model: Encoder | None = None,
-    detector: str = "auto",
-    batch_size: int = 64,
     device: str = "cpu",
-    every: int | None = None,
-    fps: float | None = None,
+    **choices: Unpack[EmbedChoices],
 ) -> pd.DataFrame:
     """Return the faces in pictures and videos as a DataFrame, one row per face per frame.
 
     The columns are those of `mien embed --schema`; a code is one float32 array [D] a row. What
     cannot be read, or shows no face, is a row with `face_found` False, the reason and no factors.
-    `attrs` says what made the table, and under "columns" each column's unit, frame and range.
+    A face without eyes has `eyes_found` False and no gaze; `gaze_code` and `eyes_found` are left
+    out where the weights know no gaze, and of eye strips gaze is the only factor. `attrs` says
+    what made the table, and under "columns" each column's unit, frame and range.
 
     Args:
         paths: pictures, videos, folders and globs.
         model: from `mien.load`; None loads the shipped weights onto `device`.
-        detector: auto, haar, yunet; none if every picture is a face crop already.
-        batch_size: faces encoded at a time; it does not show in the result.
         device: where to load the shipped weights: cpu, cuda, cuda:N, mps. A given model stays
             where it is.
-        every: take every N-th frame of a video.
-        fps: take this many frames a second of a video.
+        choices: `detector`, `batch_size`, `every`, `fps`, `crop` and `calibration`, as in
+            `EmbedChoices`. With a calibration the table has the columns `gaze_x` to `gaze_std_rad`.
 
     Raises:
-        MienError: if an input does not exist, nothing is found, or an option cannot be met.
+        MienError: if an input does not exist, nothing is found, an option cannot be met, or the
+            calibration belongs to other weights.
     """
     from mien.embedding.run import EmbedOptions, embed_to_frame
 
-    options = EmbedOptions(detector=detector, batch_size=batch_size, every=every, fps=fps)
+    options = EmbedOptions(**choices)
     return embed_to_frame(_listed(paths), model=model or _shipped(device), options=options)
 
 
@@ -72,7 +87,7 @@ def embed_to_parquet(
         paths: pictures, videos, folders and globs.
         out: the table to be written.
         model: from `mien.load`; None loads the shipped weights onto the CPU.
-        options: detector, batch size, choice of frames.
+        options: detector, batch size, choice of frames, eye strips, calibration.
         overwrite: whether a table that is there, or an unfinished one, may be replaced.
         resume: go on with an unfinished table; begin if there is none; do nothing if it is
             complete.

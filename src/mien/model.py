@@ -76,10 +76,11 @@ class Model:
             MienError: when the tensor is not such a batch.
         """
         size = self.config.image_size
+        factors = self.network(prepare(images, (size, size)).to(self.device))
         if self.gaze is None:
-            return self.network(prepare(images, (size, size)).to(self.device))
+            return factors
+        # Both from the given picture: one enlarged and reduced again would be blurred.
         large = prepare(images, (FACE_CROP, FACE_CROP)).to(self.device)
-        factors = self.network(_resized(large, (size, size)))
         guess = carry_eyes(self.gaze.canonical_eyes, factors.pose, self.config.fov_deg)
         return replace(factors, gaze=self._look(large, guess))
 
@@ -112,9 +113,9 @@ class Model:
             MienError: as `encode`; the weights have no gaze branch.
         """
         branch = self._gaze_branch()
-        large = prepare(images, (FACE_CROP, FACE_CROP)).to(self.device)
         size = self.config.image_size
-        pose = self.network(_resized(large, (size, size))).pose
+        pose = self.network(prepare(images, (size, size)).to(self.device)).pose
+        large = prepare(images, (FACE_CROP, FACE_CROP)).to(self.device)
         guess = carry_eyes(branch.canonical_eyes, pose, self.config.fov_deg)
         return redraw(branch, large, guess, codes.to(self.device).expand(len(large), -1))
 
@@ -191,10 +192,7 @@ def prepare(images: Tensor, size: tuple[int, int]) -> Tensor:
         not images.isfinite().all() or images.min() < -1e-3 or images.max() > 1 + 1e-3
     ):
         raise MienError("float images must lie in [0, 1] and be finite; divide 8-bit values by 255")
-    return _resized(images.float(), size)
-
-
-def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
+    images = images.float()
     if images.shape[-2:] != size:
         images = F.interpolate(
             images, size=size, mode="bilinear", antialias=True, align_corners=False

@@ -33,11 +33,22 @@ def embed(
         Path | None, typer.Option("--out", "-o", help="The table to write, Parquet.")
     ] = None,
     detector: Annotated[
+        str | None,
+        typer.Option(
+            show_default="auto",
+            help="auto, haar, yunet; none: every picture is a face cut out from hairline to chin.",
+        ),
+    ] = None,
+    crop: Annotated[
         str,
         typer.Option(
-            help="auto, haar or yunet; none: every picture is a face cut out from hairline to chin."
+            help="face; eyes: every picture is a wide strip of both eyes, for gaze alone."
         ),
-    ] = "auto",
+    ] = "face",
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="File by mien calibrate: adds the gaze as a direction and angles."),
+    ] = None,
     device: Annotated[
         str, typer.Option(help="cpu, cuda, cuda:N or mps; it must be there.")
     ] = "cpu",
@@ -62,7 +73,7 @@ def embed(
         bool, typer.Option("--schema", help="Print the columns of the table and stop.")
     ] = False,
 ) -> None:
-    """Embed faces: one row per face per frame, with identity, expression, pose and light.
+    """Embed faces: one row per face per frame, with identity, expression, pose, light and gaze.
 
     What cannot be read becomes a row with the reason. A broken-off run is continued with --resume.
     """
@@ -76,7 +87,14 @@ def embed(
     try:
         from mien.embedding.run import EmbedOptions
 
-        options = EmbedOptions(detector=detector, batch_size=batch_size, every=every, fps=fps)
+        options = EmbedOptions(
+            detector=detector,
+            batch_size=batch_size,
+            every=every,
+            fps=fps,
+            crop=crop,
+            calibration=calibration,
+        )
         summary = _run(inputs, out, options, (weights, device), (overwrite, resume))
     except KeyboardInterrupt:
         print(f"stopped; {_where_it_stands(out)}", file=sys.stderr)

@@ -26,7 +26,9 @@ __all__ = ["COMMANDS", "main", "run"]
 COMMANDS = {
     "embed": "Pictures and video to a table of factors, one row a face.",
     "render": "Draw a face again: frontal, turned, relit, with another expression, as a mesh.",
+    "calibrate": "Learn what gaze codes mean in degrees, from few samples.",
     "pretrain": "Learn a model from unlabelled pictures and clips.",
+    "distill": "Teach a small network to give the same codes.",
     "synth": "Render labelled clips of made-up people.",
     "forget": "Take people out of a table of faces.",
     "demo": "Show the factors of the shipped faces.",

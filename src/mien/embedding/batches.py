@@ -1,44 +1,17 @@
-"""Gather the faces of many frames into batches for the model, and batches into table rows."""
+"""Gather the faces of many frames into batches for the model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
-import pyarrow as pa
-import torch
-from torch import Tensor
 
-from mien.errors import MienError
-from mien.table.rows import FaceRow, record_batch
-from mien.types import Factors
+from mien.table.rows import FaceRow
 
-__all__ = ["Batch", "Config", "Encoder", "Frame", "encode", "gather"]
+__all__ = ["Batch", "Frame", "gather"]
 
 _ROWS_PER_CROP = 16
-
-
-class Config(Protocol):
-    """What must be known of a model's sizes."""
-
-    @property
-    def image_size(self) -> int: ...
-    @property
-    def texture_dim(self) -> int: ...
-    @property
-    def shape_dim(self) -> int: ...
-
-
-class Encoder(Protocol):
-    """What is asked of a model."""
-
-    weights_id: str
-
-    @property
-    def config(self) -> Config: ...
-    def encode(self, images: Tensor, /) -> Factors: ...
 
 
 @dataclass(frozen=True)
@@ -50,7 +23,7 @@ class Frame:
     rows: tuple[FaceRow, ...]
     """At least one: the faces, or that there is none."""
     crops: tuple[np.ndarray, ...]
-    """One for each row with a face, in their order. Uint8 RGB [S, S, 3]."""
+    """One for each row with a face, in their order. Uint8 RGB [H, W, 3]."""
     done: float
     """Share of the input that is done with this frame, in [0, 1]."""
 
@@ -61,7 +34,7 @@ class Batch:
 
     rows: tuple[FaceRow, ...]
     crops: tuple[np.ndarray, ...]
-    """One for each row with a face. Uint8 RGB [S, S, 3]."""
+    """One for each row with a face. Uint8 RGB [H, W, 3]."""
     sources: tuple[int, ...]
     """Number of each row's input."""
     done: float
@@ -95,33 +68,3 @@ def gather(frames: Iterable[Frame], batch_size: int) -> Iterator[Batch]:
                 yield take()
     if rows:
         yield take()
-
-
-def encode(batch: Batch, model: Encoder, schema: pa.Schema) -> pa.RecordBatch:
-    """Return the batch as rows of the table, factors included.
-
-    Raises:
-        MienError: if the model gives a factor that is not a finite number.
-    """
-    if not batch.crops:
-        return record_batch(batch.rows, None, schema)
-    # uint8 [B, S, S, 3] => [B, 3, S, S]; the model brings it to [0, 1]
-    images = torch.from_numpy(np.stack(batch.crops)).permute(0, 3, 1, 2).contiguous()
-    factors = model.encode(images)
-    finite = _finite_rows(factors)
-    if not finite.all():
-        bad = [row.path for row in batch.rows if row.face_found][int(finite.int().argmin())]
-        raise MienError(
-            f"the weights {model.weights_id} give factors that are not finite for {bad}: "
-            "they are broken; take others with --weights"
-        )
-    return record_batch(batch.rows, factors, schema)
-
-
-def _finite_rows(factors: Factors) -> Tensor:
-    """Return for each row whether all its factors are finite. Bool [B]."""
-    light = torch.cat(
-        [factors.light.ambient[:, None], factors.light.diffuse[:, None], factors.light.direction], 1
-    )
-    parts = [factors.identity, factors.expression, factors.pose.rotation.flatten(1), light]
-    return torch.stack([part.isfinite().all(dim=1) for part in parts]).all(dim=0)

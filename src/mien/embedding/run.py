@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from mien.embedding.batches import Batch, Encoder, encode, gather
+from mien.embedding.batches import Batch, gather
+from mien.embedding.encode import Encoder, encode
+from mien.embedding.gaze import CalibrationFile, open_calibration
 from mien.embedding.job import JobFolder, job_digest
 from mien.embedding.prefetch import prefetch
 from mien.embedding.sources import Reader, list_inputs
@@ -29,7 +31,10 @@ from mien.version import VERSION
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["EmbedOptions", "embed_to_frame", "embed_to_parquet"]
+__all__ = ["CROPS", "EmbedOptions", "embed_to_frame", "embed_to_parquet"]
+
+CROPS = ("face", "eyes")
+"""What is cut out of the pictures: faces; nothing, every picture is a wide strip of both eyes."""
 
 # Each thread may hold a large picture, and each waiting task a video's frame.
 _MOST_WORKERS = 16
@@ -40,8 +45,9 @@ _WAITING = 4
 class EmbedOptions:
     """How inputs are read and encoded; each choice but the batch size and workers shows."""
 
-    detector: str = "auto"
-    """auto, haar or yunet; none: every picture is a face crop already."""
+    detector: str | None = None
+    """auto, haar or yunet; none: every picture is a face crop already. None: auto, or nothing where
+    eye strips are read."""
     batch_size: int = 64
     """Faces encoded at a time."""
     every: int | None = None
@@ -50,6 +56,10 @@ class EmbedOptions:
     """Take this many frames a second of a video."""
     workers: int | None = None
     """Threads that read pictures and find faces; None: one a processor, up to 16."""
+    crop: str = "face"
+    """face; eyes: every picture is a wide strip of both eyes, and gaze is all that is read."""
+    calibration: str | Path | None = None
+    """File by `mien calibrate`, which makes directions of the gaze codes."""
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense.
@@ -65,6 +75,10 @@ class EmbedOptions:
             raise MienError(f"--fps is above 0, not {self.fps}")
         if self.every is not None and self.fps is not None:
             raise MienError("--every and --fps both choose frames: give one of them")
+        if self.crop not in CROPS:
+            raise MienError(f"there is no crop {self.crop}; give one of {', '.join(CROPS)}")
+        if self.crop == "eyes" and self.detector is not None:
+            raise MienError("--crop eyes searches for no face: leave --detector out")
 
     def thread_count(self) -> int:
         """Return how many threads read and search."""
@@ -78,7 +92,7 @@ def embed_to_frame(
     job = _Job.of(paths, model, options)
     schema = job.schema(digest="")
     with contextlib.closing(job.batches(start=0)) as batches:
-        encoded = [encode(batch, model, schema) for batch in batches]
+        encoded = [job.encode(batch, schema) for batch in batches]
     if not encoded:
         raise MienError("no picture or video is found in the inputs")
     return data_frame(pa.Table.from_batches(encoded, schema=schema))
@@ -131,7 +145,7 @@ def _write_rows(
 ) -> None:
     with contextlib.closing(job.batches(start)) as batches:
         for batch in batches:
-            rows = encode(batch, job.model, writer.schema)
+            rows = job.encode(batch, writer.schema)
             with folder.writing():
                 writer.write(rows, batch.sources)
             report(batch)
@@ -145,12 +159,15 @@ class _Job:
     model: Encoder
     options: EmbedOptions
     reader: Reader
+    gaze: CalibrationFile | None
 
     @staticmethod
     def of(paths: Sequence[str | Path], model: Encoder, options: EmbedOptions) -> _Job:
-        size = model.config.image_size
-        reader = Reader(options.detector, size, every=options.every, fps=options.fps)
-        return _Job(paths, model, options, reader)
+        gaze = _calibration(model, options)
+        size = model.strip_size if options.crop == "eyes" else model.crop_size
+        detector = options.detector or "auto"
+        reader = Reader(detector, size, every=options.every, fps=options.fps)
+        return _Job(paths, model, options, reader, gaze)
 
     def pinned(self) -> dict[str, Any]:
         """Return what must be the same for a broken-off run to go on, as JSON values."""
@@ -158,8 +175,7 @@ class _Job:
             "version": VERSION,
             "weights": self.model.weights_id,
             "detector": self.reader.detector,
-            "every": self.options.every,
-            "fps": self.options.fps,
+            **self._choices(),
         }
 
     def schema(self, digest: str) -> pa.Schema:
@@ -168,10 +184,22 @@ class _Job:
             version=VERSION,
             model_id=self.model.weights_id,
             detector=self.reader.detector,
-            options={"every": self.options.every, "fps": self.options.fps},
+            options=self._choices(),
             job=digest,
         )
-        return arrow_schema(info, texture_dim=config.texture_dim, shape_dim=config.shape_dim)
+        return arrow_schema(
+            info,
+            texture_dim=config.texture_dim,
+            shape_dim=config.shape_dim,
+            gaze_dim=None if config.gaze is None else config.gaze.code_dim,
+            calibrated=self.gaze is not None,
+        )
+
+    def encode(self, batch: Batch, schema: pa.Schema) -> pa.RecordBatch:
+        """Return the batch as rows of the table."""
+        calibration = None if self.gaze is None else self.gaze.calibration
+        eyes_only = self.options.crop == "eyes"
+        return encode(batch, self.model, schema, eyes_only=eyes_only, calibration=calibration)
 
     def batches(self, start: int) -> Generator[Batch]:
         """Yield the faces of all inputs from number `start` on, read and found on threads."""
@@ -180,6 +208,33 @@ class _Job:
         with self.reader.one_thread_each():
             found = prefetch(tasks, workers=workers, ahead=workers + _WAITING)
             yield from gather(self.reader.follow(found), self.options.batch_size)
+
+    def _choices(self) -> dict[str, Any]:
+        return {
+            "every": self.options.every,
+            "fps": self.options.fps,
+            "crop": self.options.crop,
+            "calibration": None if self.gaze is None else self.gaze.digest,
+        }
+
+
+def _calibration(model: Encoder, options: EmbedOptions) -> CalibrationFile | None:
+    """Open the calibration that is asked for, if these weights can do what is asked for."""
+    eyes_only = options.crop == "eyes"
+    if model.config.gaze is None and (eyes_only or options.calibration is not None):
+        asked = "--crop eyes" if eyes_only else "--calibration"
+        raise MienError(
+            f"the weights {model.weights_id} know no gaze, which {asked} asks for: "
+            "give others with --weights"
+        )
+    if model.config.gaze is None or options.calibration is None:
+        return None
+    return open_calibration(
+        options.calibration,
+        weights_id=model.weights_id,
+        code_dim=model.config.gaze.code_dim,
+        has_pose=not eyes_only,
+    )
 
 
 class _Report:

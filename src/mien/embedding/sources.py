@@ -17,6 +17,7 @@ from mien.embedding.summary import NO_FACE
 from mien.errors import MienError
 from mien.faces.crop import crop_face
 from mien.faces.detect import find_faces, open_detector
+from mien.faces.strip import fit_strip
 from mien.faces.track import Tracker
 from mien.media.image import read_picture
 from mien.media.inputs import Source, expand
@@ -59,23 +60,29 @@ def list_inputs(paths: Sequence[str | Path]) -> Listing:
 
 
 class Reader:
-    """Reads pictures and videos, finds the faces in them and cuts them out."""
+    """Reads pictures and videos, finds the faces in them and cuts them out; or takes eye strips."""
 
     def __init__(
-        self, detector: str, size: int, *, every: int | None = None, fps: float | None = None
+        self,
+        detector: str,
+        size: int | tuple[int, int],
+        *,
+        every: int | None = None,
+        fps: float | None = None,
     ) -> None:
         """Open the detector.
 
         Args:
             detector: auto, haar, yunet or none.
-            size: side of the crops, pixels.
+            size: side of the crops, pixels; or height and width of eye strips: then every picture
+                is one, and none is searched.
             every: take every N-th frame of a video.
             fps: take this many frames a second of a video.
 
         Raises:
             MienError: if the detector cannot be had here.
         """
-        self._detect = open_detector(detector)
+        self._detect = open_detector("none" if isinstance(size, tuple) else detector)
         self._size = size
         self._every = every
         self._fps = fps
@@ -166,6 +173,11 @@ class Reader:
             return replace(_failed(number, blank, error, source), done=share)
 
     def _search(self, number: int, blank: FaceRow, pixels: np.ndarray, scale: int) -> Frame:
+        if isinstance(self._size, tuple):
+            height, width = pixels.shape[:2]
+            box = (0.0, 0.0, float(width * scale), float(height * scale))
+            row = replace(blank, face_id=0, face_found=True, box=box)
+            return Frame(number, (row,), (fit_strip(pixels, self._size),), 1.0)
         faces = find_faces(pixels, self._detect)
         if not faces:
             return Frame(number, (replace(blank, reason=NO_FACE),), (), 1.0)
@@ -179,7 +191,8 @@ class Reader:
             )
             for face_id, face in enumerate(faces)
         )
-        crops = tuple(crop_face(pixels, face, self._size) for face in faces)
+        size = self._size
+        crops = tuple(crop_face(pixels, face, size) for face in faces)
         return Frame(number, rows, crops, 1.0)
 
 

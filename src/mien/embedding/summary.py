@@ -46,6 +46,8 @@ class Summary:
     """Rows with a face."""
     without_face: int
     """Frames that were read and show no face."""
+    without_eyes: int
+    """Rows with a face, or a strip, whose eyes are not found; 0 where they are not looked for."""
     failures: Mapping[str, int]
     """How often a reading failed, by reason."""
     resumed_at: int
@@ -56,6 +58,8 @@ class Summary:
         text = f"{self.out}: {_count(self.faces, 'face')} in {_count(self.inputs, 'input')}"
         if self.without_face:
             text += f"; {_count(self.without_face, 'frame')} without a face"
+        if self.without_eyes:
+            text += f"; {_count(self.without_eyes, 'face')} without eyes"
         if self.resumed_at:
             text += f"; {self.resumed_at:,} were done before"
         failed = sum(self.failures.values())
@@ -72,16 +76,20 @@ class Summary:
 def summarise(out: Path, *, inputs: int, resumed_at: int) -> Summary:
     """Count what a table holds, a row group at a time."""
     reasons: Counter[str] = Counter()
-    rows = faces = 0
+    rows = faces = without_eyes = 0
     with pq.ParquetFile(out) as file:
-        for batch in file.iter_batches(columns=["face_found", "reason"]):
+        looked_for = [name for name in file.schema_arrow.names if name == "eyes_found"]
+        for batch in file.iter_batches(columns=["face_found", "reason", *looked_for]):
             rows += batch.num_rows
             faces += batch.column("face_found").true_count
+            for name in looked_for:
+                without_eyes += batch.column(name).false_count
             for item in batch.column("reason").value_counts().to_pylist():
                 reasons[item["values"]] += item["counts"]
     without_face = reasons.pop(NO_FACE, 0)
     failures = _grouped({reason: n for reason, n in reasons.items() if reason is not None})
-    return Summary(out, inputs, rows, faces, without_face, failures, resumed_at)
+    counts = (inputs, rows, faces, without_face, without_eyes)
+    return Summary(out, *counts, failures, resumed_at)
 
 
 def _count(number: int, name: str) -> str:

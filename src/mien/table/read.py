@@ -29,18 +29,25 @@ class FaceTable:
     """Every column but the codes, one row per face per frame; its `attrs` say what made it."""
     info: TableInfo | None
     """What made the table; None if mien did not."""
+    code_names: tuple[str, ...] = CODES
+    """The columns of codes that the table has."""
 
     def codes(self, name: str) -> np.ndarray:
-        """Return a code column, NaN where there is no face. Float32 [N, D].
+        """Return a code column, NaN where there is no face or, of gaze, no eyes. Float32 [N, D].
 
         Args:
-            name: identity, expression, texture_code or shape_code.
+            name: identity, expression, texture_code, shape_code or gaze_code.
 
         Raises:
             MienError: if the table has no such column of codes.
         """
         if name not in CODES:
             raise MienError(f"{name} is no column of codes; there are {', '.join(CODES)}")
+        if name not in self.code_names:
+            raise MienError(
+                f"{self.path} has no column {name}: its weights, or the mien that made it, "
+                "had none; embed again"
+            )
         return code_matrix(_read(self.path, [name]).column(name))
 
 
@@ -52,7 +59,10 @@ def read_table(path: str | Path) -> FaceTable:
     """
     path = Path(path)
     table = _read(path, None)
-    return FaceTable(path, data_frame(table), read_info(table.schema))
+    with open_table(path) as file:
+        there = file.schema_arrow.names
+    names = tuple(name for name in CODES if name in there)
+    return FaceTable(path, data_frame(table), read_info(table.schema), names)
 
 
 def data_frame(table: pa.Table) -> pd.DataFrame:
@@ -63,9 +73,12 @@ def data_frame(table: pa.Table) -> pd.DataFrame:
     """
     import pandas as pd
 
-    # Numbers of faces and tracks stay whole numbers where some are missing.
+    # Numbers of faces and tracks stay whole numbers, and yes and no what they are, where some are
+    # missing.
     whole = {pa.int32(): pd.Int32Dtype()}
     frame = table.to_pandas(types_mapper=whole.get)
+    if "eyes_found" in frame:
+        frame["eyes_found"] = frame["eyes_found"].astype(pd.BooleanDtype())
     info = read_info(table.schema)
     if info is not None:
         names = ("version", "model_id", "detector", "euler_order", "camera_frame")

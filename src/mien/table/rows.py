@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from mien.geometry.rotation import rotation_to_angles
-from mien.table.schema import CODES
-from mien.types import Factors
+from mien.table.schema import GAZE
+from mien.types import Factors, GazeCode
 
 __all__ = ["FaceRow", "record_batch"]
+
+_NEED_EYES = ("gaze_code", *GAZE)
 
 
 @dataclass(frozen=True)
@@ -40,14 +42,21 @@ class FaceRow:
 
 
 def record_batch(
-    rows: Sequence[FaceRow], factors: Factors | None, schema: pa.Schema
+    rows: Sequence[FaceRow],
+    factors: Factors | GazeCode | None,
+    schema: pa.Schema,
+    gaze: Mapping[str, np.ndarray] | None = None,
 ) -> pa.RecordBatch:
     """Return rows and factors as one record batch; factors are null where no face is found.
 
+    The gaze is null, too, where no eyes are found. Columns that nothing is given for are null.
+
     Args:
         rows: faces and failures, in the table's order.
-        factors: those of the rows with a face, in the same order; None if there are none.
+        factors: those of the rows with a face, in the same order, or, of eye strips, the gaze code
+            alone; None if there are none.
         schema: of the table, by `arrow_schema`.
+        gaze: the calibrated gaze of the rows with a face, column by column. Each [B].
 
     Raises:
         ValueError: if the number of factors is not the number of rows with a face.
@@ -57,10 +66,17 @@ def record_batch(
     if count != int(found.sum()):
         raise ValueError(f"{count} factors for {int(found.sum())} faces")
     columns = dict(_facts(rows))
-    values = {} if factors is None else _factor_values(factors)
+    code = factors.gaze if isinstance(factors, Factors) else factors
+    values = _factor_values(factors) if isinstance(factors, Factors) else {}
+    values |= {} if code is None else _code_values(code)
+    values |= gaze or {}
+    seen = found.copy()
+    if code is not None:
+        seen[found] = code.eyes_found.cpu().numpy()
     for name in schema.names:
         if name not in columns:
-            columns[name] = _spread(values.get(name), found, schema.field(name).type)
+            there = seen if name in _NEED_EYES else found
+            columns[name] = _spread(values.get(name), there, found, schema.field(name).type)
     return pa.RecordBatch.from_arrays([columns[n] for n in schema.names], schema=schema)
 
 
@@ -90,10 +106,11 @@ def _facts(rows: Sequence[FaceRow]) -> list[tuple[str, pa.Array]]:
 
 
 def _factor_values(factors: Factors) -> dict[str, np.ndarray]:
-    """Return every factor column by name: codes [B, D], the rest [B]; float32."""
+    """Return every factor column but gaze by name: codes [B, D], the rest [B]; float32."""
     yaw, pitch, roll = rotation_to_angles(factors.pose.rotation.float())
     light = factors.light
-    tensors = {name: getattr(factors, name) for name in CODES}
+    names = ("identity", "expression", "texture_code", "shape_code")
+    tensors = {name: getattr(factors, name) for name in names}
     tensors |= {"yaw_rad": yaw, "pitch_rad": pitch, "roll_rad": roll}
     tensors |= {"light_ambient": light.ambient, "light_diffuse": light.diffuse}
     tensors |= dict(
@@ -102,14 +119,26 @@ def _factor_values(factors: Factors) -> dict[str, np.ndarray]:
     return {name: value.detach().float().cpu().numpy() for name, value in tensors.items()}
 
 
-def _spread(values: np.ndarray | None, found: np.ndarray, kind: pa.DataType) -> pa.Array:
-    """Return a column with the values where a face is found and null elsewhere."""
+def _code_values(code: GazeCode) -> dict[str, np.ndarray]:
+    """Return the columns of gaze by name: float32 [B, d], bool [B]."""
+    return {
+        "gaze_code": code.code.detach().float().cpu().numpy(),
+        "eyes_found": code.eyes_found.cpu().numpy(),
+    }
+
+
+def _spread(
+    values: np.ndarray | None, there: np.ndarray, found: np.ndarray, kind: pa.DataType
+) -> pa.Array:
+    """Return a column with the values, given where a face is found; null where not `there`."""
     if values is None:
         return pa.nulls(len(found), type=kind)
-    full = np.zeros((len(found), *values.shape[1:]), dtype=np.float32)
+    full = np.zeros((len(found), *values.shape[1:]), dtype=values.dtype)
     full[found] = values
+    # What is null leaves nothing of itself in the file.
+    full[~there] = 0
     if not pa.types.is_fixed_size_list(kind):
-        return pa.array(full, type=kind, mask=~found)
+        return pa.array(full, type=kind, mask=~there)
     return pa.FixedSizeListArray.from_arrays(
-        pa.array(full.reshape(-1)), type=kind, mask=pa.array(~found)
+        pa.array(full.reshape(-1)), type=kind, mask=pa.array(~there)
     )

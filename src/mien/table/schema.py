@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Literal
 
 import pyarrow as pa
 
@@ -12,6 +13,7 @@ __all__ = [
     "CODES",
     "COLUMNS",
     "EULER_ORDER",
+    "GAZE",
     "Column",
     "TableInfo",
     "arrow_schema",
@@ -42,6 +44,8 @@ class Column:
     """Values it can take."""
     description: str
     """What it says, and when it is null."""
+    needs: Literal["", "gaze", "calibration"] = ""
+    """Weights with a gaze branch, or a calibration too; a table made without has no such column."""
 
     def metadata(self) -> dict[str, str]:
         """Return what goes into the field's metadata, all strings."""
@@ -61,7 +65,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("track_id", "int32", "", "video", ">= 0", "Same face over frames; null for a picture."),
     Column("face_found", "bool", "", "", "", "False: no face, or unreadable; see reason."),
     Column(
-        "det_score", "float32", "", "", "[0, 1]", "Certainty, the detector's own; null: no face."
+        *("det_score", "float32", "", "", "[0, 1]"),
+        "Certainty, the detector's own; null: no face, or no search for one.",
     ),
     Column("x1", "float32", "px", _PICTURE, "", "Left side of the face's box; null: no face."),
     Column("y1", "float32", "px", _PICTURE, "", "Top of the face's box; null: no face."),
@@ -72,6 +77,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("expression", "codes", "", _CANONICAL, "", "Codes minus neutral: texture, then shape."),
     Column("texture_code", "codes", "", _CANONICAL, "", "Texture as seen: neutral + expression."),
     Column("shape_code", "codes", "", _CANONICAL, "", "Shape as seen: neutral + expression."),
+    Column("gaze_code", "codes", "", "", "", "Gaze, to be calibrated; null: no eyes.", "gaze"),
+    Column("eyes_found", "bool", "", "", "", "Whether open eyes are seen; null: no face.", "gaze"),
     Column("yaw_rad", "float32", "rad", _CAMERA, "[-pi, pi]", "Head turn, + to the image's left."),
     Column("pitch_rad", "float32", "rad", _CAMERA, "[-pi/2, pi/2]", "Head nod, + upwards."),
     Column("roll_rad", "float32", "rad", _CAMERA, "[-pi, pi]", "Head tilt, + clockwise as seen."),
@@ -80,11 +87,32 @@ COLUMNS: tuple[Column, ...] = (
     Column("light_x", "float32", "", _CAMERA, "[-1, 1]", "Unit vector to the light, right."),
     Column("light_y", "float32", "", _CAMERA, "[-1, 1]", "Unit vector to the light, down."),
     Column("light_z", "float32", "", _CAMERA, "[-1, 1]", "Unit vector to the light, away."),
+    *(
+        Column(name, "float32", unit, _CAMERA, values, f"{meaning}; null: no eyes.", "calibration")
+        for name, unit, values, meaning in (
+            ("gaze_x", "", "[-1, 1]", "Unit vector along the gaze, right"),
+            ("gaze_y", "", "[-1, 1]", "Unit vector along the gaze, down"),
+            ("gaze_z", "", "[-1, 1]", "Unit vector along the gaze, away"),
+            ("gaze_yaw_rad", "rad", "[-pi, pi]", "Gaze sideways, + to the image's left"),
+            ("gaze_pitch_rad", "rad", "[-pi/2, pi/2]", "Gaze up or down, + upwards"),
+            (
+                "gaze_std_rad",
+                "rad",
+                ">= 0",
+                "Error to be expected, root mean square of yaw's and pitch's",
+            ),
+        )
+    ),
 )
-"""The columns in the order in which they stand in the file; the factors are null without a face."""
+"""The columns in the order in which they stand in the file; the factors are null without a face.
+
+Of eye strips the gaze alone is known: there the other factors are null."""
 
 CODES: tuple[str, ...] = tuple(column.name for column in COLUMNS if column.kind == "codes")
-"""Names of the code columns."""
+"""Names of the code columns; not every table has `gaze_code`."""
+
+GAZE: tuple[str, ...] = tuple(column.name for column in COLUMNS if column.needs == "calibration")
+"""Names of the columns that a calibration adds."""
 
 
 @dataclass(frozen=True)
@@ -104,18 +132,40 @@ class TableInfo:
     euler_order: str = EULER_ORDER
     camera_frame: str = CAMERA_FRAME
 
-    def metadata(self) -> dict[str, str]:
-        """Return the table's metadata, all strings, keys beginning with "mien."."""
+    def metadata(self, columns: Sequence[Column]) -> dict[str, str]:
+        """Return the metadata of a table of these columns: strings, keys begin with "mien."."""
         values = {name: value for name, value in asdict(self).items() if name != "options"}
         values["options"] = json.dumps(dict(self.options), sort_keys=True)
-        values["columns"] = json.dumps({c.name: c.metadata() for c in COLUMNS})
+        values["columns"] = json.dumps({c.name: c.metadata() for c in columns})
         return {_PREFIX + name: value for name, value in values.items()}
 
 
-def arrow_schema(info: TableInfo, *, texture_dim: int, shape_dim: int) -> pa.Schema:
-    """Return the schema of a table of codes of these lengths, metadata included."""
+def arrow_schema(
+    info: TableInfo,
+    *,
+    texture_dim: int,
+    shape_dim: int,
+    gaze_dim: int | None = None,
+    calibrated: bool = False,
+) -> pa.Schema:
+    """Return the schema of a table of codes of these lengths, metadata included.
+
+    Args:
+        info: what makes the table.
+        texture_dim: length of the texture code.
+        shape_dim: length of the shape code.
+        gaze_dim: length of the gaze code; None leaves the columns of gaze out.
+        calibrated: whether the columns that a calibration adds are there.
+
+    Raises:
+        ValueError: if `calibrated` without a gaze code.
+    """
+    if calibrated and gaze_dim is None:
+        raise ValueError("no calibration without a gaze code")
+    there = {"": True, "gaze": gaze_dim is not None, "calibration": calibrated}
+    columns = [column for column in COLUMNS if there[column.needs]]
     both = texture_dim + shape_dim
-    lengths = dict(zip(CODES, (both, both, texture_dim, shape_dim), strict=True))
+    lengths = dict(zip(CODES, (both, both, texture_dim, shape_dim, gaze_dim or 0), strict=True))
     fields = [
         pa.field(
             column.name,
@@ -123,9 +173,9 @@ def arrow_schema(info: TableInfo, *, texture_dim: int, shape_dim: int) -> pa.Sch
             nullable=column.name not in ("path", "frame", "face_found"),
             metadata=column.metadata(),
         )
-        for column in COLUMNS
+        for column in columns
     ]
-    return pa.schema(fields, metadata=info.metadata())
+    return pa.schema(fields, metadata=info.metadata(columns))
 
 
 def read_info(schema: pa.Schema) -> TableInfo | None:

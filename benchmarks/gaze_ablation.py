@@ -1,0 +1,387 @@
+"""EM-IB without each of its parts, and its controls: the ablation tables of docs/results.md.
+
+Run:
+    mien pretrain gaze --data people --out run
+    python benchmarks/gaze_ablation.py --weights run/exported --pack run/cache/KEY --train people \
+        --rendered others --strips images.zip --steps 400 --out ablation.json
+
+Every variant is trained from scratch on the pictures that a run has packed, with the same number
+of pictures, seed and schedule; the finder of eyes is that of the weights. The last step is judged
+from 100 labelled samples of other people (10 draws): on rendered people, and across domains on
+Columbia's eye strips, which nothing here was trained on. `--only` takes some of the variants; what
+OUT already holds is not measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+import mien
+from mien.data.eye_pack import EyePack, open_eye_packs
+from mien.errors import MienError
+from mien.evaluate.columbia import Columbia, read_columbia
+from mien.evaluate.gaze import few_shot, halves, leakage_auc, over_folds
+from mien.evaluate.hog import hog_features
+from mien.gaze.config import GazeConfig
+from mien.gaze.cut import EyeViews, Picture, cut_views, normalised
+from mien.gaze.emib import EMIB
+from mien.gaze.objective import GazeWeights, contrast, emib_loss
+from mien.gaze.variation import draw_affine, jitter, picture_of, relit
+from mien.geometry.gaze import gaze_angles
+from mien.latentface.neutral import CodeScale, NeutralDiffusion, NeutralRegressor
+from mien.latentface.stage2 import leave_one_out, neutral_error
+from mien.media.image import read
+
+Array = NDArray[Any]
+Loss = Callable[[EMIB, dict[str, Tensor], int, torch.Generator], Tensor]
+SAMPLES, DRAWS, CLIPS, FRAMES, RATE = 100, 10, 16, 4, 1e-3
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What is trained, and what differs from EM-IB as it is shipped."""
+
+    name: str
+    config: dict[str, Any] = field(default_factory=dict)
+    weights: dict[str, Any] = field(default_factory=dict)
+    kind: str = "emib"
+    """emib, simclr, mae (features of the auto-encoder's encoder), or labels."""
+
+
+VARIANTS = (
+    Variant("EM-IB as shipped"),
+    Variant("without alternation", weights={"unattended": 0.0}),
+    Variant("with eye-swap contrast 0.02", weights={"contrast": 0.02}),
+    Variant("with eye-swap contrast 0.1", weights={"contrast": 0.1}),
+    Variant("without bottleneck: d = 128", {"code_dim": 128}),
+    Variant("without injection: contrast alone", {"injected": False}, {"contrast": 0.3}),
+    Variant("variational, rate weight 0.001", {"variational": True}, {"rate": 0.001}),
+    Variant("d = 2", {"code_dim": 2}),
+    Variant("d = 4", {"code_dim": 4}),
+    Variant("d = 8", {"code_dim": 8}),
+    Variant("d = 32", {"code_dim": 32}),
+    Variant("auto-encoder: no surroundings", weights={"keep": 0.0, "unattended": 0.0}),
+    Variant("masked auto-encoder", {"injected": False}, {"every": 2}, "mae"),
+    Variant("SimCLR, d = 128", {"code_dim": 128}, kind="simclr"),
+    Variant("all labels (ceiling)", {"code_dim": 2}, kind="labels"),
+)
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Rendered people to be judged on."""
+
+    images: Tensor
+    """Luminance in [0, 1]. [N, 1, 224, 224]."""
+    guess: Tensor
+    """Where LatentFace's pose carries the eyes. [N, 2, 2]."""
+    pose: Array
+    """LatentFace's yaw, pitch, roll. [N, 3]."""
+    gaze: Array
+    person: NDArray[np.int64]
+    hog: Array
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Everything that the variants share."""
+
+    pack: EyePack
+    labels: Array
+    """Yaw and pitch of the packed pictures' gaze, for the ceiling alone. [N, 2]."""
+    base: EMIB
+    faces: Faces
+    strips: Columbia
+    strip_images: Tensor
+    strip_hog: Array
+    steps: int
+    width: dict[str, int]
+
+
+def main() -> None:
+    """Train and judge the variants, writing after each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weights", type=Path, required=True, help="whose finder is used")
+    parser.add_argument("--pack", type=Path, required=True, help="packed pictures of a run")
+    parser.add_argument("--train", type=Path, nargs="+", required=True, help="what was packed")
+    parser.add_argument("--rendered", type=Path, required=True, help="other people, 224 px")
+    parser.add_argument("--strips", type=Path, required=True, help="Columbia's eye strips")
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--dim", type=int, default=64, help="width of the networks")
+    parser.add_argument("--only", nargs="*", help="names of variants")
+    parser.add_argument("--out", type=Path, default=Path("ablation.json"))
+    given = parser.parse_args()
+    bench = prepare(given)
+    done = json.loads(given.out.read_text()) if given.out.is_file() else {}
+    if "HOG" not in done:
+        done["HOG"] = judge(bench, bench.faces.hog, bench.strip_hog)
+    for variant in VARIANTS:
+        if variant.name in done or (given.only and variant.name not in given.only):
+            continue
+        started = time.monotonic()
+        model = train(bench, variant)
+        found = judge(bench, *codes(bench, model, variant))
+        done[variant.name] = found | {"pictures": bench.steps * CLIPS * FRAMES}
+        if variant.name == "EM-IB as shipped":
+            done |= split(bench, model)
+        given.out.write_text(json.dumps(done, indent=1) + "\n")
+        print(f"{variant.name}: {found} in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def prepare(given: argparse.Namespace) -> Bench:
+    """Read everything once."""
+    model = mien.load(given.weights)
+    if model.gaze is None:
+        raise MienError(f"{given.weights} has no gaze branch")
+    pack = open_eye_packs([given.pack])
+    tables = [pq.read_table(folder / "labels.parquet").to_pandas() for folder in given.train]
+    labels = pd.concat([table.sort_values("path") for table in tables])
+    if len(labels) != len(pack):
+        raise MienError(f"{given.pack} does not hold the pictures of --train, all of them")
+    yaw, pitch = gaze_angles(labels[["gaze_x", "gaze_y", "gaze_z"]].to_numpy(np.float64))
+    strips = read_columbia(given.strips)
+    pictures = list(strips.strips(model.strip_size))
+    return Bench(
+        pack,
+        np.stack([yaw, pitch], axis=1),
+        model.gaze,
+        see(model, given.rendered),
+        strips,
+        torch.from_numpy(np.stack(pictures))[:, None].float() / 255,
+        hog_features(images=pictures, size=(48, 96)),
+        given.steps,
+        {"dim": given.dim, "stem_width": given.dim // 4},
+    )
+
+
+def see(model: mien.Model, folder: Path) -> Faces:
+    """Read rendered people and what LatentFace says of their pose."""
+    from mien.gaze.canonical import carry_eyes
+    from mien.geometry.rotation import rotation_to_angles
+    from mien.model import prepare as crops
+
+    labels = pq.read_table(folder / "labels.parquet").to_pandas()
+    rgb = torch.from_numpy(np.stack([read(folder / path) for path in labels["path"]]))
+    rgb, size = rgb.permute(0, 3, 1, 2), model.config.image_size
+    with torch.no_grad():
+        small = torch.cat([crops(part, (size, size)) for part in rgb.split(100)])
+        pose = model.network(small).pose
+    assert model.gaze is not None
+    guess = carry_eyes(model.gaze.canonical_eyes, pose, model.config.fov_deg)
+    grey = np.stack([cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in rgb.permute(0, 2, 3, 1).numpy()])
+    return Faces(
+        torch.from_numpy(grey)[:, None].float() / 255,
+        guess,
+        torch.stack(rotation_to_angles(pose.rotation), dim=1).numpy(),
+        labels[["gaze_x", "gaze_y", "gaze_z"]].to_numpy(np.float64),
+        labels["person"].to_numpy(np.int64),
+        hog_features(images=list(grey), size=(128, 128)),
+    )
+
+
+def train(bench: Bench, variant: Variant) -> EMIB:
+    """Train one variant from scratch and return its averaged weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        model = EMIB(GazeConfig(**{**bench.width, **variant.config}))
+    model.finder.load_state_dict(bench.base.finder.state_dict())
+    model.canonical_eyes.copy_(bench.base.canonical_eyes)
+    model.finder.requires_grad_(requires_grad=False)
+    learned = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(learned, lr=RATE, betas=(0.9, 0.99), weight_decay=0.02)
+    average = torch.optim.swa_utils.AveragedModel(
+        model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99)
+    )
+    rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
+    members = np.argsort(bench.pack.clip, kind="stable").reshape(
+        -1, int(np.sum(bench.pack.clip == 0))
+    )
+    loss = losses(bench, variant)
+    for step in range(bench.steps):
+        chosen = members[rng.integers(len(members), size=CLIPS)]
+        rows = np.concatenate([rng.permutation(row)[:FRAMES] for row in chosen])
+        for group in optimizer.param_groups:
+            cosine = 0.5 + 0.5 * math.cos(math.pi * step / bench.steps)
+            group["lr"] = RATE * min(1, (step + 1) / 50) * (0.02 + 0.98 * cosine)
+        with torch.autocast("cpu", torch.bfloat16):
+            total = loss(model, gather(bench.pack, rows), step, generator)
+        optimizer.zero_grad()
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(learned, 1.0)
+        optimizer.step()
+        average.update_parameters(model)
+    model.load_state_dict(average.module.state_dict())
+    return model.eval()
+
+
+def gather(pack: EyePack, rows: Array) -> dict[str, Tensor]:
+    """Return rows of the pack as a batch."""
+    canvas, face = pack.gather(rows)
+    named = {
+        "canvas": canvas[:, None],
+        "face": face[:, None],
+        "eyes": pack.eyes[rows].astype(np.float32),
+        "face_eyes": pack.face_eyes[rows].astype(np.float32),
+        "has_face": pack.has_face[rows],
+        "clip": pack.clip[rows],
+        "row": rows,
+    }
+    return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in named.items()}
+
+
+def losses(bench: Bench, variant: Variant) -> Loss:
+    """Return the loss of a variant's kind."""
+    weights = GazeWeights(**variant.weights)
+
+    def emib(
+        model: EMIB, batch: dict[str, Tensor], step: int, generator: torch.Generator
+    ) -> Tensor:
+        return emib_loss(model, batch, weights, step=step, generator=generator).total
+
+    def simclr(
+        model: EMIB,
+        batch: dict[str, Tensor],
+        step: int,  # noqa: ARG001 - all losses are called alike
+        generator: torch.Generator,
+    ) -> Tensor:
+        picture = picture_of(batch, mirror=True, no_face=weights.no_face, generator=generator)
+        affine = draw_affine(picture, generator)
+        one, other = (
+            model.projector(model.bottleneck(_again(model, picture, affine, generator)).mean)
+            for _ in range(2)
+        )
+        return contrast(one, other, torch.zeros(len(one)), 0.1)[0]
+
+    def labels(
+        model: EMIB,
+        batch: dict[str, Tensor],
+        step: int,  # noqa: ARG001 - all losses are called alike
+        generator: torch.Generator,
+    ) -> Tensor:
+        picture = picture_of(batch, no_face=weights.no_face, generator=generator)
+        told = model.bottleneck(_again(model, picture, None, generator)).mean
+        truth = torch.from_numpy(bench.labels[batch["row"].numpy()]).float()
+        return (told - truth).abs().mean()
+
+    return {"emib": emib, "mae": emib, "simclr": simclr, "labels": labels}[variant.kind]
+
+
+def _again(
+    model: EMIB, picture: Picture, affine: Tensor | None, generator: torch.Generator
+) -> EyeViews:
+    """Cut and light a picture once more."""
+    shift = jitter(picture, 1.0, generator)
+    return normalised(
+        relit(cut_views(picture, model.config, affine=affine, jitter=shift), generator)
+    )
+
+
+@torch.no_grad()
+def codes(bench: Bench, model: EMIB, variant: Variant) -> tuple[Array, Array]:
+    """Return the features of all faces and strips."""
+
+    def read_off(images: Tensor, guess: Tensor | None) -> Tensor:
+        picture, _ = model.look(images, guess, is_face=guess is not None)
+        views = normalised(cut_views(picture, model.config))
+        if variant.kind != "mae":
+            return model.bottleneck(views).mean
+        # The eyes are in the band: the encoder sees them when nothing is masked.
+        seen = model.autoencoder.encode(views, keep=1.0, generator=None, masked=False)
+        return seen.tokens.flatten(1)[:, : model.config.band_tokens * model.config.dim]
+
+    faces = zip(bench.faces.images.split(100), bench.faces.guess.split(100), strict=True)
+    return (
+        torch.cat([read_off(images, guess) for images, guess in faces]).float().numpy(),
+        torch.cat([read_off(images, None) for images in bench.strip_images.split(100)]).numpy(),
+    )
+
+
+def judge(bench: Bench, faces: Array, strips: Array) -> dict[str, float]:
+    """Return the errors from 100 samples on both sets, and how well codes tell people apart."""
+    turn = bench.strips.head_yaw_rad[:, None]
+    one = [halves(bench.faces.person)]
+    folds = bench.strips.folds(4)
+    leak = leakage_auc(
+        codes={"code": faces}, person=bench.faces.person, rng=np.random.default_rng(0)
+    )
+    return {
+        "rendered": _score(faces, bench.faces.gaze, one, None),
+        "rendered, own pose": _score(faces, bench.faces.gaze, one, bench.faces.pose),
+        "strips": _score(strips, bench.strips.gaze, folds, None),
+        "strips, pose": _score(strips, bench.strips.gaze, folds, turn),
+        "same person AUC": round(leak["code"], 3),
+    }
+
+
+def _score(features: Array, gaze: Array, splits: Any, pose: Array | None) -> float:
+    parts = [
+        few_shot(
+            train_codes=features[train],
+            train_gaze=gaze[train],
+            test_codes=features[test],
+            test_gaze=gaze[test],
+            pose=None if pose is None else (pose[train], pose[test]),
+            counts=(SAMPLES,),
+            draws=DRAWS,
+            rng=np.random.default_rng(0),
+        )
+        for train, test in splits
+    ]
+    return round(over_folds(parts)[0].mean_deg, 2)
+
+
+def split(bench: Bench, model: EMIB) -> dict[str, dict[str, float]]:
+    """Split the code into a static and a dynamic part as LatentFace does; judge the dynamic one."""
+    shipped = Variant("")
+    with torch.no_grad():
+        rows = np.argsort(bench.pack.clip, kind="stable")[:8000]
+        parts = [
+            model.bottleneck(
+                normalised(cut_views(picture_of(gather(bench.pack, part)), model.config))
+            )
+            for part in np.split(rows, 40)
+        ]
+    raw = torch.cat([part.mean for part in parts])
+    scale = CodeScale(raw.shape[1])
+    scale.fit(raw)
+    clips = scale(raw).unflatten(0, (-1, int(np.sum(bench.pack.clip == 0))))
+    code, target = clips.flatten(0, 1), leave_one_out(clips).flatten(0, 1)
+    faces, strips = (torch.from_numpy(each) for each in codes(bench, model, shipped))
+    found = {}
+    for name, network in (
+        ("regressed", NeutralRegressor(raw.shape[1], 128, 2)),
+        ("RDM", NeutralDiffusion(raw.shape[1], 128, 2, 5)),
+    ):
+        generator = torch.Generator().manual_seed(0)
+        optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+        for _ in range(1500):
+            chosen = torch.randint(len(code), (256,), generator=generator)
+            loss = neutral_error(
+                network, code[chosen], target[chosen], weighting="constant", generator=generator
+            ).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        with torch.no_grad():
+            dynamic = [(scale(each) - network(scale(each))).numpy() for each in (faces, strips)]
+        found[f"dynamic part, static {name}"] = judge(bench, dynamic[0], dynamic[1])
+    return found
+
+
+if __name__ == "__main__":
+    main()

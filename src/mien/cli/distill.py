@@ -1,0 +1,101 @@
+"""`mien distill`: teach a small network what a large one says of unlabelled faces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mien.cli.training import (
+    Device,
+    Devices,
+    Method,
+    Nodes,
+    Out,
+    Overwrite,
+    Resume,
+    Wish,
+    Words,
+    absolute_weights,
+    run_method,
+    sort_words,
+)
+from mien.errors import MienError
+
+if TYPE_CHECKING:
+    from mien.train.distill_options import DistillConfig
+
+__all__ = ["app", "gaze"]
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+_STUDENTS = ("cnn",)
+
+
+@app.callback()
+def _distill() -> None:
+    """Teach a small network what a large one says of unlabelled faces."""
+
+
+@app.command()
+def gaze(
+    words: Words = None,
+    student: Annotated[str, typer.Option(help="Kind of network: cnn.")] = "cnn",
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Folder, .zip, .parquet of `mien embed`, video, clips:FOLDER, synth:HEAD; "
+            "eyes:SOURCE for wide strips with both eyes."
+        ),
+    ] = None,
+    out: Out = None,
+    weights: Annotated[
+        str | None, typer.Option(help="The teacher's weights; by default the package's.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Length of the training.")] = None,
+    crop: Annotated[
+        str | None, typer.Option(help="face, or eyes: every picture is a strip with both eyes.")
+    ] = None,
+    config: Annotated[str, typer.Option(help="small or a YAML file.")] = "",
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    device: Device = "auto",
+    devices: Devices = None,
+    num_nodes: Nodes = None,
+) -> None:
+    """Teach a convolutional network of about a megabyte the gaze code, without labels.
+
+    It sees a grey band around the eyes and gives the teacher's code, so that a calibration serves
+    both. At the end: how much of the code it has, its size, and the speed of both.
+    """
+    if student not in _STUDENTS:
+        raise MienError(f"--student takes {', '.join(_STUDENTS)}, not {student!r}")
+    sources, changes = sort_words(data, words, devices, num_nodes)
+    changes += [f"data.crop={crop}"] if crop is not None else []
+    changes += [f"distill.steps={steps}"] if steps is not None else []
+    if weights is not None:
+        changes.append(f"distill.teacher={absolute_weights(weights)}")
+    run_method(_method(), Wish(out, config, sources, changes, resume, overwrite, device))
+
+
+def _method() -> Method:
+    from mien.train.distill import check, distill
+
+    return Method(_load, check, distill)
+
+
+def _load(name: str, changes: Sequence[str]) -> DistillConfig:
+    """Return the configuration; the code is as long as the teacher's unless it is given."""
+    from dataclasses import replace
+
+    from mien.train.config import PRESETS, read_config
+    from mien.train.distill import load_teacher
+    from mien.train.distill_options import DistillConfig
+
+    config = read_config(DistillConfig, name, changes, PRESETS / "distill")
+    if any(change.startswith("student.code_dim=") for change in changes):
+        return config
+    branch = load_teacher(config.distill.teacher).config.gaze
+    assert branch is not None
+    return replace(config, student=replace(config.student, code_dim=branch.code_dim))

@@ -1,0 +1,292 @@
+from __future__ import annotations
+
+import json
+import time
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from mien.cli.main import run
+from mien.data.eye_pack import EyePack
+from mien.errors import MienError
+from mien.gaze.config import GazeConfig
+from mien.gaze.emib import EMIB
+from mien.gaze.student import load_student
+from mien.media.image import write_png
+from mien.model import Model, load
+from mien.train.distill_report import (
+    DistillReport,
+    Exam,
+    Fidelity,
+    Speed,
+    explained,
+    judge,
+    report_lines,
+    set_exam,
+    speeds,
+)
+from mien.train.held_out import hold_out, in_order
+
+TINY = [
+    "student.width=8",
+    "student.blocks=1",
+    "student.features=16",
+    "distill.steps=3",
+    "distill.batch_size=8",
+    "distill.frames=2",
+    "distill.held_out=0.4",
+    "distill.warmup_steps=1",
+    "loop.tensorboard=false",
+    "loop.sheet_every=3",
+    "loop.log_every=1",
+    "loop.precision=32-true",
+]
+
+
+def branch_of(code_dim=4):
+    """A gaze branch with random weights whose finder sees eyes left and right of the middle."""
+    config = GazeConfig(code_dim=code_dim, dim=16, heads=2, bottleneck_depth=1, stem_width=4)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        branch = EMIB(config).eval().requires_grad_(requires_grad=False)
+    for parameter in branch.finder.parameters():
+        parameter.zero_()
+    branch.finder.get_parameter("layers.2.bias").fill_(1.0)
+    # Beyond the border there is nothing to hold the map down: it rises left, or right.
+    branch.finder.maps.weight[0, 0, 1, 0] = branch.finder.maps.weight[1, 0, 1, 2] = -2.8
+    branch.finder.get_parameter("score.2.bias").fill_(20.0)
+    return branch
+
+
+@pytest.fixture
+def teacher_folder(tiny_model, tmp_path):
+    folder = tmp_path / "teacher"
+    Model(tiny_model.network, gaze=branch_of(), card="# teacher\n").save(folder)
+    return folder
+
+
+@pytest.fixture
+def strips(tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(30):
+        coarse = rng.integers(0, 256, (12, 25, 3), dtype=np.uint8)
+        path = tmp_path / "strips" / f"{number:02}.png"
+        path.parent.mkdir(exist_ok=True)
+        write_png(path, coarse.repeat(8, axis=0).repeat(8, axis=1))
+    return tmp_path / "strips"
+
+
+def pack_of(sizes=(20, 10), clip=None):
+    count = sum(sizes)
+    rng = np.random.default_rng(0)
+    canvas = rng.integers(0, 256, (count, 8, 16), dtype=np.uint8)
+    face = rng.integers(0, 256, (count, 4, 4), dtype=np.uint8)
+    parts = np.cumsum((0, *sizes))
+    cut = [slice(a, b) for a, b in pairwise(parts)]
+    numbers = np.arange(count)
+    return EyePack(
+        tuple(canvas[part] for part in cut),
+        tuple(face[part] for part in cut),
+        clip=np.full(count, -1) if clip is None else np.asarray(clip),
+        eyes=np.broadcast_to(numbers[:, None, None], (count, 2, 2)).astype(np.float32),
+        face_eyes=np.zeros((count, 2, 2), np.float32),
+        open=np.ones(count, np.float32),
+        labelled=np.zeros(count, bool),
+        has_face=numbers >= sizes[0],
+        key="k",
+    )
+
+
+def test_the_end_of_every_source_is_kept_back():
+    pack = pack_of()
+    train, held = hold_out(pack, share=0.2, most=1000)
+    assert held.eyes[:, 0, 0].tolist() == [16, 17, 18, 19, 28, 29]
+    assert train.eyes[:, 0, 0].tolist() == [*range(16), *range(20, 28)]
+    assert held.has_face.tolist() == [False] * 4 + [True] * 2
+    whole, faces = pack.gather(np.arange(30))
+    for part in (train, held):
+        rows = part.eyes[:, 0, 0].astype(int)
+        canvas, face = part.gather(np.arange(len(part)))
+        assert (canvas == whole[rows]).all()
+        assert (face == faces[rows]).all()
+    assert len({pack.key, train.key, held.key}) == 3
+    assert all(
+        np.shares_memory(one, other) for one, other in zip(train.canvas, pack.canvas, strict=True)
+    )
+    few, _ = hold_out(pack, share=0.2, most=3)
+    assert len(few) == 30 - 3
+    nothing, none = hold_out(pack, share=0.0, most=3)
+    assert (len(nothing), len(none)) == (30, 0)
+
+
+def test_a_clip_is_never_in_both_parts():
+    clip = [0] * 5 + [1] * 7 + [2] * 4 + [-1] * 4
+    train, held = hold_out(pack_of((20,), clip), share=0.5, most=1000)
+    assert held.eyes[:, 0, 0].tolist() == list(range(12, 20))
+    assert set(train.clip) == {0, 1}
+    assert train.eyes[:, 0, 0].tolist() == list(range(10))
+
+
+def test_pictures_come_in_order_once():
+    batches = list(in_order(pack_of(), torch.device("cpu"), at_once=8))
+    assert [len(batch["canvas"]) for batch in batches] == [8, 8, 8, 6]
+    assert torch.cat([batch["eyes"][:, 0, 0] for batch in batches]).tolist() == list(range(30))
+    assert batches[0]["canvas"].shape == (8, 1, 8, 16)
+    assert batches[0]["face"].dtype == torch.uint8
+    assert batches[0]["has_face"].dtype == torch.bool
+
+
+def test_r2_is_one_for_the_same_zero_for_the_mean_and_less_for_worse():
+    generator = torch.Generator().manual_seed(0)
+    wanted = torch.randn(50, 3, generator=generator) * torch.tensor([1.0, 10.0, 0.1])
+    assert explained(wanted, wanted) == (1.0, (1.0, 1.0, 1.0))
+    mean = wanted.mean(dim=0).expand_as(wanted)
+    assert explained(wanted, mean)[0] == pytest.approx(0.0, abs=1e-6)
+    total, each = explained(wanted, wanted * torch.tensor([0.0, 1.0, -1.0]))
+    assert each[1] == 1
+    assert each[2] < -1
+    assert total > 0.97  # the second number has most of the variance
+    half = wanted.clone()
+    half[:, 1] = wanted[:, 1].mean()
+    assert explained(wanted, half)[1] == pytest.approx((1, 0, 1))
+
+
+def test_the_exam_compares_only_where_the_teacher_sees_eyes(tmp_path):
+    student = torch.nn.Module()
+    student.code_mean = torch.zeros(2)
+    seen = torch.tensor([True] * 12 + [False] * 4)
+    code = torch.randn(16, 2, generator=torch.Generator().manual_seed(0))
+    bands = torch.arange(16, dtype=torch.uint8)[:, None, None, None].expand(16, 1, 80, 192)
+
+    def answer(given):
+        rows = (given[:, 0, 0, 0] * 255).round().long()
+        wrong = torch.where(seen[rows, None], 0.0, 100.0)  # only in rows that do not count
+        return code[rows] + wrong, torch.where(rows < 8, 0.9, 0.1)
+
+    student.forward = answer
+    found = judge(student, Exam(bands, code, seen), at_once=5)  # type: ignore[arg-type]
+    assert (found.pictures, found.compared) == (16, 12)
+    assert found.r2 == pytest.approx(1)
+    assert found.score_agreed == pytest.approx(12 / 16)
+
+
+def test_speeds_are_those_of_a_face():
+    student, teacher, sizes = torch.nn.Module(), torch.nn.Module(), []
+    student.code_mean = torch.zeros(4)
+    student.forward = lambda bands: time.sleep(0.004)
+    teacher.forward = lambda pictures, is_face: sizes.append(pictures.shape) or time.sleep(0.012)
+    one, many = speeds(student, teacher, is_face=False, batches=(1, 8))  # type: ignore[arg-type]
+    assert (one.batch, many.batch) == (1, 8)
+    assert one.student_ms >= 4
+    assert one.teacher_ms >= 12
+    assert many.student_ms < one.student_ms
+    assert many.teacher_ms < one.teacher_ms
+    assert set(sizes) == {(1, 1, 96, 200), (8, 1, 96, 200)}
+
+
+def test_the_report_says_what_was_measured():
+    report = DistillReport(
+        Fidelity(100, 90, 0.91, (0.95, 0.8), 0.97),
+        1_234_567,
+        600_000,
+        (Speed(1, 2.0, 9.0), Speed(32, 0.5, 3.0)),
+        2,
+        "cpu",
+    )
+    text = "\n".join(report_lines(report))
+    for part in ("90 pictures", "0.910", "0.800", "97.0%", "1.23 MB", "2.00, teacher 9.00"):
+        assert part in text
+    assert json.loads(json.dumps(report.as_json()))["fidelity"]["r2"] == 0.91
+
+
+def distill(*words):
+    return run(["distill", "gaze", "--device", "cpu", *map(str, words)])
+
+
+def test_from_strips_to_a_student(strips, teacher_folder, tmp_path, capsys):
+    out = tmp_path / "run"
+    words = ["--student", "cnn", "--data", strips, "--crop", "eyes", "--weights", teacher_folder]
+    assert distill(*words, "--out", out, *TINY) == 0, capsys.readouterr().err
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert "the student is in" in said.out
+    assert "R2 of the teacher's code on 12 pictures" in said.out
+    config = yaml.safe_load((out / "config.yaml").read_text())
+    assert config["student"]["code_dim"] == 4
+    assert config["data"]["crop"] == "eyes"
+    assert config["distill"]["teacher"] == str(teacher_folder)
+    report = json.loads((out / "exported" / "report.json").read_text())
+    assert report["fidelity"]["compared"] == 12
+    assert [speed["batch"] for speed in report["speeds"]] == [1, 32]
+    assert report["bytes"] < 1e6
+    assert "R2 of" in (out / "exported" / "README.md").read_text()
+    assert list((out / "sheets").glob("distill_step_000003.png"))
+
+    student = load_student(out / "exported")
+    assert student.teacher == load(teacher_folder).weights_id
+    code, score = student(torch.rand(2, 1, 80, 192, generator=torch.Generator().manual_seed(0)))
+    assert code.shape == (2, 4)
+    assert score.isfinite().all()
+
+    assert distill(*words, "--out", out) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert distill("--out", out, "--resume", "--steps", 4) == 2
+    assert "cannot change distill.steps" in capsys.readouterr().err
+    before = {n: p.clone() for n, p in student.state_dict().items()}
+    assert distill("--out", out, "--resume") == 0
+    after = load_student(out / "exported").state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--data", "{missing}", "--weights", "{teacher}"], "does not exist"),
+        (["--data", "{strips}", "--weights", "{plain}"], "no gaze branch"),
+        (["--data", "{strips}", "--weights", "{missing}"], "no weights"),
+        (["--data", "{strips}", "--weights", "{teacher}", "student.code_dim=9"], "code has 4"),
+        (["--data", "{strips}", "--weights", "{teacher}", "--student", "vit"], "takes cnn"),
+        (["--data", "{strips}", "--weights", "{teacher}", "--crop", "nose"], "face, eyes"),
+        (["--data", "{strips}", "--weights", "{teacher}", "distill.stesp=1"], "distill.steps"),
+        (["--weights", "{teacher}"], "--data"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_touches_nothing(
+    strips, teacher_folder, tiny_folder, tmp_path, capsys, words, told
+):
+    places = {
+        "missing": tmp_path / "missing",
+        "strips": strips,
+        "teacher": teacher_folder,
+        "plain": tiny_folder,
+    }
+    out = tmp_path / "run"
+    assert distill("--out", out, *[word.format(**places) for word in words]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert told in error
+    assert not out.exists()
+
+
+def test_without_a_run_folder_nothing_is_done(capsys):
+    assert distill() == 2
+    assert "--out" in capsys.readouterr().err
+
+
+def test_too_few_pictures_kept_back_are_told_before_training(
+    strips, teacher_folder, tmp_path, capsys
+):
+    words = ["--data", strips, "--crop", "eyes", "--weights", teacher_folder]
+    words += ["--out", tmp_path / "run", *TINY, "distill.held_out=0.1"]
+    assert distill(*words) == 2
+    assert "eyes in 3 of 3 pictures kept back" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "exported").exists()
+
+
+def test_an_exam_needs_pictures():
+    with pytest.raises(MienError, match="0 of 0"):
+        set_exam(branch_of(), [])
