@@ -224,3 +224,11 @@ def test_a_blind_teacher_teaches_no_code(teacher):
     assert loss.parts["code"] == 0
     assert loss.parts["score"] > 0
     assert loss.monitors["eyes_seen"] == 0
+
+
+def test_a_student_is_not_taken_for_a_whole_model(tmp_path):
+    from mien.model import load
+
+    save_student(Student(TINY), tmp_path / "student", "card")
+    with pytest.raises(MienError, match="load_student"):
+        load(tmp_path / "student")

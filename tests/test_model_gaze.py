@@ -1,4 +1,4 @@
-"""The library with a gaze branch: one pass for all factors, strips, eyes drawn from another code."""
+"""The library with a gaze branch: all factors in one pass, strips, eyes of another code."""
 
 from __future__ import annotations
 
@@ -37,8 +37,9 @@ def test_all_factors_come_in_one_pass(model: Model, images: torch.Tensor) -> Non
     assert factors.gaze.code.shape == (3, 4)
     assert factors.gaze.eyes_found.dtype == torch.bool
     assert factors.gaze.eyes.shape == (3, 2, 2)
-    assert factors[:2].gaze is not None
-    assert len(factors[:2].gaze) == 2
+    first = factors[:2].gaze
+    assert first is not None
+    assert len(first) == 2
     joined = type(factors).cat([factors[:1], factors[1:]])
     assert joined.gaze is not None
     assert torch.equal(joined.gaze.code, factors.gaze.code)

@@ -50,7 +50,8 @@ def card_text(card: Card) -> str:
         *_table("Error by group of people", card.groups),
         *_list("Known failures", card.limits),
         "## Conventions",
-        "Square RGB crops in [0, 1], at best 224 px where there is a gaze branch. Camera frame: x right, y down, z away. Pitch + looks up, "
+        "Square RGB crops in [0, 1], at best 224 px where there is a gaze branch. Camera frame: "
+        "x right, y down, z away. Pitch + looks up, "
         "yaw + turns towards image-left, roll + is clockwise in the picture; radians.",
         "",
         "## Not for",

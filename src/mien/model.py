@@ -234,6 +234,11 @@ def load(where: str | Path | None = None, *, device: str = "cpu") -> Model:
     target = resolve_device(device)
     source = weights.shipped_folder() if where is None else where
     config, tensors = weights.read(source)
+    if config.get("kind") == "student":
+        raise MienError(
+            f"{source} holds a student, not a whole model; read it with "
+            "mien.gaze.student.load_student"
+        )
     told = config.pop("gaze", None)
     own = {name: value for name, value in tensors.items() if not name.startswith(_GAZE)}
     branch = {k.removeprefix(_GAZE): v for k, v in tensors.items() if k.startswith(_GAZE)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -135,13 +135,15 @@ class Factors:
         return len(self.neutral_texture)
 
     def __getitem__(self, rows: slice | Tensor) -> Factors:
-        named: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Factors(**{k: v if v is None else v[rows] for k, v in named.items()})
+        return self._each(lambda part: part[rows])
 
     def to(self, device: torch.device | str) -> Factors:
         """Return the same factors on another device."""
-        named: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Factors(**{k: v if v is None else v.to(device) for k, v in named.items()})
+        return self._each(lambda part: part.to(device))
+
+    def _each(self, change: Callable[[Any], Any]) -> Factors:
+        parts = (change(getattr(self, f.name)) for f in fields(self) if f.name != "gaze")
+        return Factors(*parts, gaze=None if self.gaze is None else change(self.gaze))
 
     def with_expression(self, other: Factors) -> Factors:
         """Return these people with the other's expression; one row of `other` serves all."""
