@@ -77,7 +77,7 @@ def _flat(found: dict[str, object], prefix: str = "") -> dict[str, str]:
     """Return nested numbers as name -> text; tables are left to docs/results.md."""
     flat: dict[str, str] = {}
     for name, value in found.items():
-        if name in ("probes", "speed", "9", "50", "200", "all"):
+        if name in ("probes", "speed", "weights", "9", "50", "200", "all"):
             continue
         if isinstance(value, dict):
             flat |= _flat(value, f"{prefix}{name}: ")
