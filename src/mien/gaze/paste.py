@@ -11,8 +11,8 @@ from mien.gaze.emib import EMIB
 
 __all__ = ["redraw"]
 
-# Share of an eye's picture over which the drawn one goes over into the face.
-_SEAM = 0.25
+# The drawn eye fills an ellipse and goes over into the face along this share of its radius.
+_SEAM = 0.5
 
 
 def redraw(model: EMIB, images: Tensor, guess: Tensor | None, codes: Tensor) -> Tensor:
@@ -56,5 +56,5 @@ def _placed(eye: Tensor, centre: Tensor, size: torch.Size) -> tuple[Tensor, Tens
     half = offset.new_tensor([(width - 1) / 2, (height - 1) / 2])
     grid = offset / half
     placed = F.grid_sample(eye, grid, mode="bilinear", padding_mode="border", align_corners=True)
-    inside = ((1 - grid.abs()) / _SEAM).clamp(0, 1)
-    return placed, (inside[..., 0] * inside[..., 1])[:, None]
+    inside = ((1 - grid.norm(dim=3)) / _SEAM).clamp(0, 1)
+    return placed, inside[:, None]
