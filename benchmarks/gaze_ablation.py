@@ -3,7 +3,7 @@
 Run:
     mien pretrain gaze --data people --out run
     python benchmarks/gaze_ablation.py --weights run/exported --pack run/cache/KEY --train people \
-        --rendered others --strips images.zip --steps 400 --out ablation.json
+        --rendered others --strips images.zip --steps 300 --out ablation.json
 
 Every variant is trained from scratch on the pictures that a run has packed, with the same number
 of pictures, seed and schedule; the finder of eyes is that of the weights. The last step is judged
@@ -49,7 +49,7 @@ from mien.media.image import read
 
 Array = NDArray[Any]
 Loss = Callable[[EMIB, dict[str, Tensor], int, torch.Generator], Tensor]
-SAMPLES, DRAWS, CLIPS, FRAMES, RATE = 100, 10, 16, 4, 1e-3
+SAMPLES, DRAWS, CLIPS, FRAMES, RATE = 100, 10, 16, 4, 6e-4
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,8 @@ def main() -> None:
     parser.add_argument("--train", type=Path, nargs="+", required=True, help="what was packed")
     parser.add_argument("--rendered", type=Path, required=True, help="other people, 224 px")
     parser.add_argument("--strips", type=Path, required=True, help="Columbia's eye strips")
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--dim", type=int, default=64, help="width of the networks")
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--dim", type=int, default=128, help="width of the networks")
     parser.add_argument("--only", nargs="*", help="names of variants")
     parser.add_argument("--out", type=Path, default=Path("ablation.json"))
     given = parser.parse_args()
