@@ -195,7 +195,9 @@ def test_sheet_is_a_picture() -> None:
     batch, _ = _batch(4)
     sheet = emib_sheet(_model(), batch)
     assert sheet.dtype == np.uint8
-    assert sheet.shape == (4 * 48, 4 * 2 * 64, 3) or sheet.shape[2] == 3
+    height, width = SMALL.eye_height, SMALL.eye_width
+    assert sheet.shape == (4 * height, 4 * 2 * width, 3)
+    assert emib_sheet(_model(), batch, count=2).shape[0] == 2 * height
 
 
 @pytest.mark.parametrize(

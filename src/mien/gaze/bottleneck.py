@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mien.gaze.config import FACE_SIDE, GazeConfig
+from mien.gaze.config import FACE_CROP, FACE_SIDE, GazeConfig
 from mien.gaze.cut import EyeViews, eye_mask
 from mien.gaze.layers import Block, eye_stem, patches, table_of
 
-__all__ = ["Bottleneck", "FullFaceBottleneck", "place_of_eyes", "surroundings"]
+__all__ = ["Bottleneck", "FullFaceBottleneck", "eye_masks", "place_of_eyes"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,8 @@ class FullFaceBottleneck(nn.Module):
         """Normalised views -> the code."""
         config, batch = self.config, len(views)
         eyes = self.stem(views.eyes.flatten(0, 1)).flatten(2).transpose(1, 2)
-        band, face = surroundings(views, config)
+        band_mask, face_mask = eye_masks(views, config)
+        band, face = views.band * band_mask, views.face * face_mask
         there = views.has_face[:, None, None]
         face_tokens = self.face(patches(face, config.face_patch))
         face_tokens = torch.where(there, face_tokens, self.no_face.to(face_tokens.dtype))
@@ -90,14 +91,16 @@ class FullFaceBottleneck(nn.Module):
         return Bottleneck(mean, log_variance.clamp(-10, 2))
 
 
-def surroundings(views: EyeViews, config: GazeConfig) -> tuple[Tensor, Tensor]:
-    """Return band and face with the eyes cut out (m = 0, filled with the mean)."""
+def eye_masks(views: EyeViews, config: GazeConfig) -> tuple[Tensor, Tensor]:
+    """Return m of the band and of the face: 0 where an eye's cut lies, 1 = kept. [B, 1, H, W] each.
+
+    A normalised picture times its mask has the eyes cut out and filled with the mean.
+    """
     half = (config.eye_width / 4, config.eye_height / 4)
-    small = FACE_SIDE / 224
+    small = FACE_SIDE / FACE_CROP
     half_of_face = (config.eye_width / 2 * small, config.eye_height / 2 * small)
-    band = views.band * eye_mask(views.band_eyes, (config.band_height, config.band_width), half)
-    face = views.face * eye_mask(views.face_eyes, (FACE_SIDE, FACE_SIDE), half_of_face)
-    return band, face
+    band = eye_mask(views.band_eyes, (config.band_height, config.band_width), half)
+    return band, eye_mask(views.face_eyes, (FACE_SIDE, FACE_SIDE), half_of_face)
 
 
 def place_of_eyes(views: EyeViews, config: GazeConfig) -> Tensor:

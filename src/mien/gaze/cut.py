@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mien.gaze.config import FACE_SIDE, GazeConfig
+from mien.gaze.resample import sample_at
 
 __all__ = ["EyeViews", "Picture", "cut_views", "eye_mask", "luminance", "normalised"]
 
@@ -98,9 +99,9 @@ def cut_views(
     centres = eyes + jitter[:, :2]
     middle = eyes.mean(dim=1) + jitter[:, 2]
     size = (config.eye_height, config.eye_width)
-    cut = [_sample(picture.pixels, _grid(centres[:, k], affine, size)) for k in (0, 1)]
+    cut = [sample_at(picture.pixels, _grid(centres[:, k], affine, size)) for k in (0, 1)]
     double = (2 * config.band_height, 2 * config.band_width)
-    band = F.avg_pool2d(_sample(picture.pixels, _grid(middle, affine, double)), 2)
+    band = F.avg_pool2d(sample_at(picture.pixels, _grid(middle, affine, double)), 2)
     inverse = torch.linalg.inv(affine).transpose(1, 2)
     half = eyes.new_tensor([(config.band_width - 1) / 2, (config.band_height - 1) / 2])
     middle_of_face = eyes.new_full((len(eyes), 2), (FACE_SIDE - 1) / 2)
@@ -111,7 +112,7 @@ def cut_views(
     return EyeViews(
         eyes=torch.stack(cut, dim=1),
         band=band,
-        face=_sample(picture.face, whole),
+        face=sample_at(picture.face, whole),
         band_eyes=(centres - middle[:, None]) @ inverse / 2 + half,
         face_eyes=(moved - middle_of_face[:, None]) @ inverse + middle_of_face[:, None],
         has_face=picture.has_face,
@@ -163,11 +164,3 @@ def _grid(middle: Tensor, affine: Tensor, size: tuple[int, int]) -> Tensor:
     )
     offsets = torch.stack([x, y], dim=-1)
     return torch.einsum("bij,hwj->bhwi", affine, offsets) + middle[:, None, None]
-
-
-def _sample(pixels: Tensor, grid: Tensor) -> Tensor:
-    """Sample pictures at pixel coordinates; beyond them their border goes on."""
-    span = grid.new_tensor([pixels.shape[-1] - 1, pixels.shape[-2] - 1])
-    return F.grid_sample(
-        pixels, grid / span * 2 - 1, mode="bilinear", padding_mode="border", align_corners=True
-    )

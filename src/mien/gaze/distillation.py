@@ -24,8 +24,9 @@ from mien.gaze.config import FACE_CROP, FACE_SIDE
 from mien.gaze.cut import Picture, cut_views, normalised
 from mien.gaze.emib import EMIB
 from mien.gaze.objective import GazeLoss
+from mien.gaze.resample import sample_at
 from mien.gaze.student import BAND_HEIGHT, BAND_WIDTH, Student
-from mien.gaze.variation import picture_of
+from mien.gaze.variation import draw_lenses, picture_of
 
 __all__ = ["Lesson", "distill_loss", "fit_scale", "teach", "vary_bands"]
 
@@ -161,11 +162,7 @@ def vary_bands(pixels: Tensor, eyes: Tensor, generator: torch.Generator) -> tupl
 
 def _with_glasses(pixels: Tensor, eyes: Tensor, uniform: Callable[..., Tensor]) -> Tensor:
     """Put two dark lenses before the eyes. [B, 1, H, W]."""
-    rows = torch.arange(pixels.shape[-2], device=pixels.device)[None, None, :, None]
-    columns = torch.arange(pixels.shape[-1], device=pixels.device)[None, None, None, :]
-    across = (columns - eyes[:, :, 0, None, None]) / (30 + 12 * uniform(1, 1, 1))
-    down = (rows - eyes[:, :, 1, None, None] - 3) / (18 + 10 * uniform(1, 1, 1))
-    lens = (across.abs() ** 3 + down.abs() ** 3 < 1).any(dim=1, keepdim=True)
+    lens = draw_lenses(pixels, eyes, uniform)
     shade = 0.02 + 0.2 * uniform(1, 1, 1) + 0.1 * uniform(1, 1, 1) * pixels
     return torch.where(lens, shade, pixels)
 
@@ -174,11 +171,10 @@ def _sample(pixels: Tensor, middle: Tensor, zoom: Tensor) -> Tensor:
     """Sample bands around x, y [B, 2] at `zoom` [B, 1] picture pixels each; borders go on."""
     across = torch.arange(BAND_WIDTH, device=pixels.device) - BAND_WIDTH // 2
     down = torch.arange(BAND_HEIGHT, device=pixels.device) - BAND_HEIGHT // 2
-    x = (middle[:, :1] + across * zoom) / (pixels.shape[-1] - 1) * 2 - 1
-    y = (middle[:, 1:] + down * zoom) / (pixels.shape[-2] - 1) * 2 - 1
+    x, y = middle[:, :1] + across * zoom, middle[:, 1:] + down * zoom
     size = (len(pixels), BAND_HEIGHT, BAND_WIDTH)
-    grid = torch.stack([x[:, None].expand(size), y[:, :, None].expand(size)], dim=-1)
-    return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=True)
+    places = torch.stack([x[:, None].expand(size), y[:, :, None].expand(size)], dim=-1)
+    return sample_at(pixels, places)
 
 
 def _relit(bands: Tensor, uniform: Callable[..., Tensor]) -> Tensor:

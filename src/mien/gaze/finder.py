@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from mien.gaze.config import CANVAS_HEIGHT, CANVAS_WIDTH
 from mien.gaze.layers import ResidualBlock
+from mien.gaze.resample import sample_at
 
 __all__ = ["EyeFinder", "Found", "cut_canvas"]
 
@@ -81,7 +82,4 @@ def cut_canvas(pixels: Tensor, middle: Tensor) -> Tensor:
         indexing="ij",
     )
     grid = torch.stack([x, y], dim=-1) + middle[:, None, None]
-    span = grid.new_tensor([pixels.shape[-1] - 1, pixels.shape[-2] - 1])
-    return F.grid_sample(
-        pixels, grid / span * 2 - 1, mode="bilinear", padding_mode="border", align_corners=True
-    )
+    return sample_at(pixels, grid)

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from mien.gaze.config import CANVAS_HEIGHT, CANVAS_WIDTH
 from mien.gaze.finder import EyeFinder
 from mien.gaze.objective import GazeLoss
-from mien.gaze.variation import picture_of
+from mien.gaze.resample import sample_at
+from mien.gaze.variation import draw_lenses, picture_of
 
 __all__ = ["finder_loss"]
 
@@ -73,12 +74,7 @@ def finder_loss(
 def _with_sunglasses(pixels: Tensor, eyes: Tensor, draw: Callable[..., Tensor]) -> Tensor:
     """Paint two dark lenses over the eyes. [B, 1, H, W]."""
     rows = torch.arange(pixels.shape[-2], device=pixels.device)[None, None, :, None]
-    columns = torch.arange(pixels.shape[-1], device=pixels.device)[None, None, None, :]
-    half_width = 30 + 12 * draw(1, 1, 1)
-    half_height = 18 + 10 * draw(1, 1, 1)
-    x = (columns - eyes[:, :, 0, None, None]) / half_width
-    y = (rows - eyes[:, :, 1, None, None] - 3) / half_height
-    lens = ((x.abs() ** 2.5 + y.abs() ** 2.5) < 1).any(dim=1, keepdim=True)
+    lens = draw_lenses(pixels, eyes, draw)
     shade = 0.02 + 0.15 * draw(1, 1, 1)
     # Some let a little of the face through, and the sky is mirrored in most.
     through = 0.12 * draw(1, 1, 1)
@@ -102,9 +98,6 @@ def _moved(
     )
     offsets = torch.stack([x, y], dim=-1).to(pixels.dtype)
     source = torch.einsum("bij,hwj->bhwi", affine, offsets) + (middle + shift)[:, None, None]
-    span = pixels.new_tensor([CANVAS_WIDTH - 1, CANVAS_HEIGHT - 1])
-    moved = F.grid_sample(
-        pixels, source / span * 2 - 1, mode="bilinear", padding_mode="border", align_corners=True
-    )
+    moved = sample_at(pixels, source)
     inverse = torch.linalg.inv(affine).transpose(1, 2)
     return moved, (eyes - (middle + shift)[:, None]) @ inverse + middle

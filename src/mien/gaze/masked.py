@@ -11,10 +11,12 @@ tokens that the decoder may attend to, it is learned many times more slowly.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
-from mien.gaze.bottleneck import place_of_eyes, surroundings
+from mien.gaze.bottleneck import eye_masks, place_of_eyes
 from mien.gaze.config import GazeConfig
 from mien.gaze.cut import EyeViews
 from mien.gaze.layers import Block, Upsampler, patches, table_of
@@ -22,14 +24,14 @@ from mien.gaze.layers import Block, Upsampler, patches, table_of
 __all__ = ["EyeMaskedAutoencoder", "Visible"]
 
 
+@dataclass(frozen=True)
 class Visible:
     """The encoded visible patches and which they are."""
 
-    def __init__(self, tokens: Tensor, order: Tensor) -> None:
-        self.tokens = tokens
-        """[B, K, D]."""
-        self.order = order
-        """Numbers of the visible patches: the band's, then the face's. Int64 [B, K]."""
+    tokens: Tensor
+    """[B, K, D]."""
+    order: Tensor
+    """Numbers of the visible patches: the band's, then the face's. Int64 [B, K]."""
 
 
 class EyeMaskedAutoencoder(nn.Module):
@@ -75,14 +77,11 @@ class EyeMaskedAutoencoder(nn.Module):
             masked: whether the eyes are cut out; otherwise the band shows them (unattended steps).
         """
         config, batch = self.config, len(views)
-        ones = torch.ones_like
-        band, face = surroundings(views, config) if masked else (views.band, views.face)
-        empty = EyeViews(
-            views.eyes, ones(band), ones(face), views.band_eyes, views.face_eyes, views.has_face
-        )
-        band_mask, face_mask = surroundings(empty, config) if masked else (ones(band), ones(face))
-        seen_band = [patches(each, config.band_patch) for each in (band, band_mask)]
-        seen_face = [patches(each, config.face_patch) for each in (face, face_mask)]
+        band_mask, face_mask = torch.ones_like(views.band), torch.ones_like(views.face)
+        if masked:
+            band_mask, face_mask = eye_masks(views, config)
+        seen_band = [patches(e, config.band_patch) for e in (views.band * band_mask, band_mask)]
+        seen_face = [patches(e, config.face_patch) for e in (views.face * face_mask, face_mask)]
         face_tokens = self.face(torch.cat(seen_face, dim=2))
         there = views.has_face[:, None, None]
         face_tokens = torch.where(there, face_tokens, self.no_face.to(face_tokens.dtype))

@@ -23,7 +23,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mien.gaze.cut import EyeViews, cut_views, eye_mask, normalised
+from mien.gaze.bottleneck import eye_masks
+from mien.gaze.cut import EyeViews, cut_views, normalised
 from mien.gaze.emib import EMIB
 from mien.gaze.layers import patches
 from mien.gaze.variation import draw_affine, jitter, picture_of, relit
@@ -166,10 +167,13 @@ def contrast(
 
 @torch.no_grad()
 def emib_sheet(
-    model: EMIB, batch: dict[str, Tensor], *, columns: int = 12
+    model: EMIB, batch: dict[str, Tensor], *, count: int = 12
 ) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
-    """Return a contact sheet: eyes, as drawn, with the next frame's code, with the mean code."""
-    views = normalised(cut_views(picture_of(batch), model.config))[slice(columns)]
+    """Draw the first `count` pictures' eyes, one below another.
+
+    From left to right: as they are, with their own code, with the next picture's, with the mean.
+    """
+    views = normalised(cut_views(picture_of(batch), model.config))[slice(count)]
     code = model.bottleneck(views).mean
     rows = [views.eyes]
     for told in (code, code.roll(-1, dims=0), code.mean(dim=0, keepdim=True).expand_as(code)):
@@ -208,8 +212,7 @@ def _unattended(
         target, keep=weights.keep_unattended, generator=generator, masked=False
     )
     drawn = model.autoencoder.draw_rest(visible, code)
-    size = (config.band_height, config.band_width)
-    rest = eye_mask(target.band_eyes, size, (config.eye_width / 4, config.eye_height / 4))
+    rest, _ = eye_masks(target, config)
     counts = patches(rest, config.band_patch)
     seen = counts.new_zeros(len(counts), config.band_tokens + config.face_tokens)
     seen = seen.scatter(1, visible.order, 1.0)[:, : config.band_tokens]

@@ -6,6 +6,7 @@ training, and calibration sees pictures as they are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -15,10 +16,11 @@ from torch.nn import functional as F
 from mien.gaze.config import FACE_SIDE
 from mien.gaze.cut import EyeViews, Picture
 
-__all__ = ["draw_affine", "jitter", "picture_of", "relit"]
+__all__ = ["draw_affine", "draw_lenses", "jitter", "picture_of", "relit"]
 
 _TURN, _ZOOM = 0.12, 0.12
 _BAND_SHIFT = (8.0, 5.0)
+_LENS = 2.5  # exponent of a lens's outline: 2 is an ellipse, more a rounded rectangle
 
 
 def picture_of(
@@ -64,6 +66,21 @@ def jitter(picture: Picture, strength: float, generator: torch.Generator) -> Ten
     eyes = strength * torch.randn(shape, generator=generator, device=device)
     band = _spread(picture, 2, generator) * eyes.new_tensor(_BAND_SHIFT)
     return torch.cat([eyes, band[:, None]], dim=1)
+
+
+def draw_lenses(pixels: Tensor, eyes: Tensor, draw: Callable[..., Tensor]) -> Tensor:
+    """Draw where a pair of glasses would hide the eyes. Bool [B, 1, H, W].
+
+    Args:
+        pixels: gives the size alone. [B, 1, H, W].
+        eyes: x, y of both eyes. Pixels [B, 2, 2].
+        draw: shape without B => uniform numbers in [0, 1) [B, *shape].
+    """
+    rows = torch.arange(pixels.shape[-2], device=pixels.device)[None, None, :, None]
+    columns = torch.arange(pixels.shape[-1], device=pixels.device)[None, None, None, :]
+    x = (columns - eyes[:, :, 0, None, None]) / (30 + 12 * draw(1, 1, 1))
+    y = (rows - eyes[:, :, 1, None, None] - 3) / (18 + 10 * draw(1, 1, 1))
+    return ((x.abs() ** _LENS + y.abs() ** _LENS) < 1).any(dim=1, keepdim=True)
 
 
 def relit(views: EyeViews, generator: torch.Generator) -> EyeViews:
