@@ -10,6 +10,8 @@ import typer
 from mien.cli.training import (
     Device,
     Devices,
+    EyeCrop,
+    EyeData,
     Method,
     Nodes,
     Out,
@@ -42,21 +44,13 @@ def _distill() -> None:
 def gaze(
     words: Words = None,
     student: Annotated[str, typer.Option(help="Kind of network: cnn.")] = "cnn",
-    data: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Folder, .zip, .parquet of `mien embed`, video, clips:FOLDER, synth:HEAD; "
-            "eyes:SOURCE for wide strips with both eyes."
-        ),
-    ] = None,
+    data: EyeData = None,
     out: Out = None,
     weights: Annotated[
         str | None, typer.Option(help="The teacher's weights; by default the package's.")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Length of the training.")] = None,
-    crop: Annotated[
-        str | None, typer.Option(help="face, or eyes: every picture is a strip with both eyes.")
-    ] = None,
+    crop: EyeCrop = None,
     config: Annotated[str, typer.Option(help="small or a YAML file.")] = "",
     resume: Resume = False,
     overwrite: Overwrite = False,

@@ -9,6 +9,8 @@ import typer
 from mien.cli.training import (
     Device,
     Devices,
+    EyeCrop,
+    EyeData,
     Method,
     Nodes,
     Out,
@@ -68,17 +70,9 @@ def latentface(
 @app.command()
 def gaze(
     words: Words = None,
-    data: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Folder, .zip, .parquet of `mien embed`, video, clips:FOLDER, synth:HEAD; "
-            "eyes:SOURCE for wide strips with both eyes."
-        ),
-    ] = None,
+    data: EyeData = None,
     out: Out = None,
-    crop: Annotated[
-        str | None, typer.Option(help="face, or eyes: every picture is a strip with both eyes.")
-    ] = None,
+    crop: EyeCrop = None,
     config: _Config = "",
     weights: Annotated[
         str | None,

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Device",
     "Devices",
+    "EyeCrop",
+    "EyeData",
     "Method",
     "Nodes",
     "Out",
@@ -47,6 +49,16 @@ _FREE = frozenset(
 Words = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="Options to change; further data."),
+]
+EyeData = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Folder, .zip, .parquet of `mien embed`, video, clips:FOLDER, synth:HEAD; "
+        "eyes:SOURCE for wide strips with both eyes."
+    ),
+]
+EyeCrop = Annotated[
+    str | None, typer.Option(help="face, or eyes: every picture is a strip with both eyes.")
 ]
 Out = Annotated[Path | None, typer.Option(help="Folder of the run.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT.")]

@@ -11,14 +11,14 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from mien.data.eye_loader import EyeLoader, EyeMixture, LabelledStream
-from mien.data.eye_pack import EyePack, find_eye_sources, open_eye_packs, pack_eyes
+from mien.data.eye_pack import EyePack, find_eye_sources, open_eye_packs
 from mien.data.loader import Share
 from mien.data.sources import Piece
 from mien.gaze.config import FACE_CROP
 from mien.model import Model
 from mien.train.distill_options import DistillConfig
+from mien.train.eye_data import FORM, packed_once
 from mien.train.eye_search import FinderSearch
-from mien.train.gaze import FORM
 from mien.train.held_out import hold_out, in_order
 from mien.train.run_folder import RunFolder
 from mien.train.streams import open_stream
@@ -65,24 +65,20 @@ def open_data(
     stream = open_stream(sources.streams, seed=seed, frames=frames, size=FACE_CROP)
     assert model.gaze is not None
     search = FinderSearch(model.network, model.gaze)
-    cache = Path(config.data.cache) if config.data.cache else run.cache
 
-    def packed(pieces: Sequence[Piece], search: FinderSearch | None) -> list[Path]:
-        folder = None
-        if pieces and fabric.global_rank == 0:
-            folder = pack_eyes(
-                pieces,
-                sources.labels,
-                cache,
-                form=FORM,
-                options=config.data,
-                search=search,
-                say=echo,
-            )
-        folder = fabric.broadcast(str(folder)) if pieces else None
-        return [Path(folder)] if folder else []
+    def packed(pieces: Sequence[Piece], search: FinderSearch | None) -> Path | None:
+        return packed_once(
+            pieces,
+            sources,
+            run,
+            options=config.data,
+            search=search,
+            fabric=fabric,
+            echo=echo,
+        )
 
-    folders = packed(sources.told, None) + packed(sources.untold, search)
+    parts = packed(sources.told, None), packed(sources.untold, search)
+    folders = [folder for folder in parts if folder is not None]
     if not folders:
         return DistillData(None, None, stream)
     options = config.distill

@@ -13,6 +13,7 @@ from mien.gaze.distillation import distill_loss, vary_bands
 from mien.gaze.emib import EMIB
 from mien.gaze.student import Student, cut_band
 from mien.gaze.variation import picture_of
+from mien.train.optim import without_decay
 from mien.train.options import LoopOptions
 from mien.train.task import Terms
 
@@ -36,11 +37,7 @@ class DistillTask:
 
     def parameter_groups(self, options: LoopOptions) -> list[dict[str, Any]]:  # noqa: ARG002
         """Return the weights, and apart the scales and offsets, which must not decay."""
-        parameters = list(self.module.parameters())
-        return [
-            {"params": [p for p in parameters if p.ndim > 1]},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-        ]
+        return without_decay(self.module.parameters())
 
     @torch.no_grad()
     def picture(self, batch: dict[str, Tensor], step: int) -> np.ndarray[Any, np.dtype[np.uint8]]:

@@ -11,25 +11,18 @@ from lightning_fabric import Fabric
 
 from mien import weights
 from mien.card import Card, card_text
-from mien.data.eye_canvas import EyeForm
 from mien.data.eye_loader import EyeLoader, EyeMixture, LabelledStream
-from mien.data.eye_pack import EyePack, EyeSources, find_eye_sources, open_eye_packs, pack_eyes
+from mien.data.eye_pack import EyePack, EyeSources, find_eye_sources, open_eye_packs
 from mien.data.loader import Share
 from mien.data.sources import Piece
 from mien.errors import MienError
 from mien.gaze.canonical import fit_canonical_eyes
-from mien.gaze.config import (
-    CANVAS_HEIGHT,
-    CANVAS_WIDTH,
-    FACE_CROP,
-    FACE_SIDE,
-    STRIP_HEIGHT,
-    STRIP_WIDTH,
-)
+from mien.gaze.config import FACE_CROP, FACE_SIDE
 from mien.gaze.emib import EMIB
 from mien.latentface.latentface import LatentFace
 from mien.model import Model, load, prepare, tensors_of
 from mien.train.engine import launch
+from mien.train.eye_data import FORM, packed_once
 from mien.train.eye_search import FinderSearch
 from mien.train.finder_task import FinderTask
 from mien.train.gaze_options import EmibOptions, FinderOptions, GazeTrainConfig
@@ -39,15 +32,7 @@ from mien.train.memory import keep_freed_memory
 from mien.train.run_folder import RunFolder
 from mien.train.streams import open_stream
 
-__all__ = ["FORM", "check", "pretrain"]
-
-FORM = EyeForm(
-    crop=FACE_CROP,
-    strip=(STRIP_HEIGHT, STRIP_WIDTH),
-    canvas=(CANVAS_HEIGHT, CANVAS_WIDTH),
-    face=FACE_SIDE,
-)
-"""The gaze branch's sizes, as its data has them."""
+__all__ = ["check", "pretrain"]
 
 _FIT_FACES, _LEAST_FACES, _FIT_STEPS = 512, 16, 32
 
@@ -182,23 +167,15 @@ def _build(run: _Run, base: Model) -> EMIB:
 
 
 def _packed(run: _Run, pieces: Sequence[Piece], search: FinderSearch | None) -> Path | None:
-    """Pack pieces; the first process packs, the others wait for it."""
-    if not pieces:
-        return None
-    options = run.config.data
-    cache = Path(options.cache) if options.cache else run.folder.cache
-    folder = None
-    if run.fabric.global_rank == 0:
-        folder = pack_eyes(
-            pieces,
-            run.sources.labels,
-            cache,
-            form=FORM,
-            options=options,
-            search=search,
-            say=run.echo,
-        )
-    return Path(run.fabric.broadcast(str(folder)))
+    return packed_once(
+        pieces,
+        run.sources,
+        run.folder,
+        options=run.config.data,
+        search=search,
+        fabric=run.fabric,
+        echo=run.echo,
+    )
 
 
 def _loader(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mien.gaze.emib import EMIB
 from mien.gaze.objective import GazeWeights, emib_loss, emib_sheet
+from mien.train.optim import without_decay
 from mien.train.options import LoopOptions
 from mien.train.task import Terms
 
@@ -37,11 +38,7 @@ class EmibTask:
 
     def parameter_groups(self, options: LoopOptions) -> list[dict[str, Any]]:  # noqa: ARG002
         """Return matrices and kernels, then biases and gains, which are not decayed."""
-        learned = [p for p in self.module.parameters() if p.requires_grad]
-        return [
-            {"params": [p for p in learned if p.ndim > 1]},
-            {"params": [p for p in learned if p.ndim <= 1], "weight_decay": 0.0},
-        ]
+        return without_decay(self.module.parameters())
 
     def picture(self, batch: dict[str, Tensor], step: int) -> np.ndarray[Any, np.dtype[np.uint8]]:  # noqa: ARG002
         """Return a contact sheet of eyes, drawn with their own, another's and the mean code."""

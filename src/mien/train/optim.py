@@ -10,7 +10,7 @@ import torch
 
 from mien.train.options import LoopOptions
 
-__all__ = ["Pace", "learning_rate", "make_optimizer", "set_learning_rate"]
+__all__ = ["Pace", "learning_rate", "make_optimizer", "set_learning_rate", "without_decay"]
 
 
 class Pace(Protocol):
@@ -54,6 +54,15 @@ def learning_rate(step: int, pace: Pace) -> float:
     done = (step - pace.warmup_steps) / max(1, pace.steps - pace.warmup_steps)
     cosine = (1 + math.cos(math.pi * min(1.0, done))) / 2
     return pace.learning_rate * (pace.final_share + (1 - pace.final_share) * cosine)
+
+
+def without_decay(parameters: Iterable[torch.nn.Parameter]) -> list[dict[str, Any]]:
+    """Return the groups of matrices and kernels, and of biases and gains, which must not decay."""
+    learned = [p for p in parameters if p.requires_grad]
+    return [
+        {"params": [p for p in learned if p.ndim > 1]},
+        {"params": [p for p in learned if p.ndim <= 1], "weight_decay": 0.0},
+    ]
 
 
 def make_optimizer(
