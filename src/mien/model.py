@@ -75,12 +75,12 @@ class Model:
         Raises:
             MienError: when the tensor is not such a batch.
         """
-        size = self.config.image_size
-        factors = self.network(prepare(images, (size, size)).to(self.device))
+        given = _checked(images)
+        factors = self.network(_resized(given, self._face_size).to(self.device))
         if self.gaze is None:
             return factors
         # Both from the given picture: one enlarged and reduced again would be blurred.
-        large = prepare(images, (FACE_CROP, FACE_CROP)).to(self.device)
+        large = _resized(given, (FACE_CROP, FACE_CROP)).to(self.device)
         guess = carry_eyes(self.gaze.canonical_eyes, factors.pose, self.config.fov_deg)
         return replace(factors, gaze=self._look(large, guess))
 
@@ -113,9 +113,9 @@ class Model:
             MienError: as `encode`; the weights have no gaze branch.
         """
         branch = self._gaze_branch()
-        size = self.config.image_size
-        pose = self.network(prepare(images, (size, size)).to(self.device)).pose
-        large = prepare(images, (FACE_CROP, FACE_CROP)).to(self.device)
+        given = _checked(images)
+        pose = self.network(_resized(given, self._face_size).to(self.device)).pose
+        large = _resized(given, (FACE_CROP, FACE_CROP)).to(self.device)
         guess = carry_eyes(branch.canonical_eyes, pose, self.config.fov_deg)
         return redraw(branch, large, guess, codes.to(self.device).expand(len(large), -1))
 
@@ -123,6 +123,11 @@ class Model:
     def crop_size(self) -> int:
         """Return the side of the face crops that `encode` wants at best. Pixels."""
         return self.config.image_size if self.gaze is None else FACE_CROP
+
+    @property
+    def _face_size(self) -> tuple[int, int]:
+        """Return height and width of the crops that LatentFace sees. Pixels."""
+        return self.config.image_size, self.config.image_size
 
     @property
     def strip_size(self) -> tuple[int, int]:
@@ -180,6 +185,11 @@ def tensors_of(network: LatentFace, gaze: EMIB | None) -> dict[str, Tensor]:
 
 def prepare(images: Tensor, size: tuple[int, int]) -> Tensor:
     """Check a batch of crops and bring it to [0, 1] float32 at `size`. [B, 3, *size]."""
+    return _resized(_checked(images), size)
+
+
+def _checked(images: Tensor) -> Tensor:
+    """Return a batch of crops as float32, refusing what is none. [B, 3, H, W]."""
     if images.ndim != 4 or images.shape[1] != 3:
         raise MienError(
             f"images must be [B, 3, H, W], not {list(images.shape)}; stack RGB crops channel first"
@@ -192,7 +202,11 @@ def prepare(images: Tensor, size: tuple[int, int]) -> Tensor:
         not images.isfinite().all() or images.min() < -1e-3 or images.max() > 1 + 1e-3
     ):
         raise MienError("float images must lie in [0, 1] and be finite; divide 8-bit values by 255")
-    images = images.float()
+    return images.float()
+
+
+def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bring crops to `size`, in [0, 1]. [B, 3, *size]."""
     if images.shape[-2:] != size:
         images = F.interpolate(
             images, size=size, mode="bilinear", antialias=True, align_corners=False
