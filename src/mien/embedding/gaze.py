@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from mien.calibration.calibration import Calibration
+from mien.calibration.estimate import estimate
 from mien.errors import MienError
-from mien.geometry.rotation import rotation_to_angles
 from mien.table.schema import GAZE
 from mien.types import Factors, GazeCode
 
@@ -65,20 +64,6 @@ def gaze_columns(
     Raises:
         ValueError: if the gaze code or the head pose is not there.
     """
-    code = factors.gaze if isinstance(factors, Factors) else factors
-    if code is None:
-        raise ValueError("factors without a gaze code cannot be calibrated")
-    codes = np.where(_array(code.eyes_found)[:, None], _array(code.code.float()), np.nan)
-    pose = None
-    if calibration.uses_pose:
-        if not isinstance(factors, Factors):
-            raise ValueError("the calibration uses a head pose, and there is none")
-        angles = rotation_to_angles(factors.pose.rotation.float())
-        pose = _array(torch.stack(angles, dim=1))
-    gaze = calibration.predict(codes, pose)
+    gaze = estimate(calibration, factors)
     values = (*gaze.direction.T, gaze.yaw, gaze.pitch, gaze.std_rad)
     return {name: value.astype(np.float32) for name, value in zip(GAZE, values, strict=True)}
-
-
-def _array(tensor: torch.Tensor) -> np.ndarray:
-    return tensor.detach().cpu().numpy()

@@ -12,17 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mien.calibration.calibration import Calibration
+from mien.calibration.estimate import estimate
 from mien.errors import MienError
 from mien.faces.crop import crop_face, crop_square
 from mien.faces.detect import find_faces, open_detector
 from mien.faces.face import Face
-from mien.geometry.rotation import rotation_to_angles
-from mien.media.image import read
-from mien.media.kinds import kind_of
 from mien.media.names import to_text
-from mien.media.video import read_frames
 from mien.types import Factors, GazeCode
 from mien.views.gaze_arrow import FaceGaze, draw_gazes
+from mien.views.portrait import read_pictures
 
 __all__ = ["EyePainter", "GazeEncoder", "GazeReader", "film_gaze", "picture_gaze", "swap_eyes"]
 
@@ -97,12 +95,8 @@ class GazeReader:
         images = torch.from_numpy(crops).permute(0, 3, 1, 2).contiguous()
         factors = self._model.encode(images)
         seen = _gaze_of(factors)
-        found = seen.eyes_found.cpu().numpy()
-        # Where no eyes are found the code means nothing; NaN goes through to the direction.
-        codes = np.where(found[:, None], seen.code.double().cpu().numpy(), np.nan)
-        pose = torch.stack(rotation_to_angles(factors.pose.rotation.double()), dim=1)
-        gaze = self._calibration.predict(codes, pose.cpu().numpy())
-        known = found & np.isfinite(gaze.direction).all(axis=1)
+        gaze = estimate(self._calibration, factors)
+        known: NDArray[np.bool_] = np.isfinite(gaze.direction).all(axis=1)
         eyes = seen.eyes.double().cpu().numpy()
         return [
             _placed(face, eyes[row], gaze.direction[row], float(gaze.std_rad[row]))
@@ -126,7 +120,7 @@ def picture_gaze(path: str | Path, reader: GazeReader) -> NDArray[np.uint8]:
         MienError: if the file cannot be read, or shows no face with open eyes.
     """
     faces = 0
-    for pixels in _pictures(path):
+    for pixels in read_pictures(path):
         if pixels is None:
             continue
         seen = reader(pixels)
@@ -150,7 +144,7 @@ def film_gaze(path: str | Path, reader: GazeReader) -> Iterator[NDArray[np.uint8
     """
     faces = drawn = 0
     last: NDArray[np.uint8] | None = None
-    for pixels in _pictures(path):
+    for pixels in read_pictures(path):
         if pixels is not None:
             seen = reader(pixels)
             gazes = [gaze for gaze in seen if gaze is not None]
@@ -231,11 +225,3 @@ def _nothing_seen(path: str | Path, faces: int) -> MienError:
         f"no face found in {to_text(path)}; try --detector yunet, "
         "or --detector none if it is cut from hairline to chin"
     )
-
-
-def _pictures(path: str | Path) -> Iterator[NDArray[np.uint8] | None]:
-    if kind_of(path) == "video":
-        for frame in read_frames(path):
-            yield frame.pixels
-    else:
-        yield read(path)

@@ -19,7 +19,7 @@ from mien.media.kinds import kind_of
 from mien.media.names import to_text
 from mien.media.video import read_frames
 
-__all__ = ["read_clip", "read_face", "read_film"]
+__all__ = ["read_clip", "read_face", "read_film", "read_pictures"]
 
 
 def read_face(path: str | Path, *, detector: str, size: int) -> Tensor:
@@ -79,11 +79,16 @@ def read_clip(path: str | Path, *, detector: str, size: int) -> Tensor:
 
 def _crops(path: str | Path, detector: str, size: int) -> Iterator[Tensor | None]:
     opened = open_detector(detector)
-    for pixels in _pictures(path):
+    for pixels in read_pictures(path):
         yield None if pixels is None else _largest(pixels, opened, size)
 
 
-def _pictures(path: str | Path) -> Iterator[NDArray[np.uint8] | None]:
+def read_pictures(path: str | Path) -> Iterator[NDArray[np.uint8] | None]:
+    """Yield the picture, or every frame of the video; None for a broken frame. RGB [H, W, 3].
+
+    Raises:
+        MienError: the file cannot be read.
+    """
     if kind_of(path) == "video":
         for frame in read_frames(path):
             yield frame.pixels
