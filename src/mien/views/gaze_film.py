@@ -96,7 +96,7 @@ class GazeReader:
         factors = self._model.encode(images)
         seen = _gaze_of(factors)
         gaze = estimate(self._calibration, factors)
-        known: NDArray[np.bool_] = np.isfinite(gaze.direction).all(axis=1)
+        known = np.isfinite(gaze.direction.sum(axis=1))
         eyes = seen.eyes.double().cpu().numpy()
         return [
             _placed(face, eyes[row], gaze.direction[row], float(gaze.std_rad[row]))
