@@ -138,3 +138,23 @@ def test_wide_gaze_looks_anywhere_and_leaves_the_rest_as_it_was():
     np.testing.assert_allclose(wide.std(axis=1), limit / np.sqrt(3), rtol=0.1)
     assert natural.std(axis=1)[1] < 0.8 * wide.std(axis=1)[1]
     np.testing.assert_array_equal(_all(rows[0], "angles"), _all(rows[1], "angles"))
+
+
+def test_changing_light_has_no_steady_clip_and_leaves_the_rest_as_it_was():
+    head = toy_head()
+    natural, changing = (
+        [
+            draw_frames(np.random.default_rng(i), head, np.zeros(4, int), changing_light=changes)
+            for i in range(40)
+        ]
+        for changes in (False, True)
+    )
+    steady = [bool((clip.light == clip.light[0]).all()) for clip in natural]
+    assert 8 < sum(steady) < 32
+    assert not any((clip.light == clip.light[0]).all() for clip in changing)
+    for one, other, kept in zip(natural, changing, steady, strict=True):
+        np.testing.assert_array_equal(one.light[0], other.light[0])
+        np.testing.assert_array_equal(one.angles, other.angles)
+        np.testing.assert_array_equal(one.scale, other.scale)
+        if not kept:
+            np.testing.assert_array_equal(one.light, other.light)

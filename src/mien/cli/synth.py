@@ -27,6 +27,12 @@ def synth(
     gaze: Annotated[
         str, typer.Option("--gaze", help="natural: mostly ahead; wide: anywhere within 25 degrees.")
     ] = "natural",
+    light: Annotated[
+        str,
+        typer.Option(
+            "--light", help="natural: half of the clips keep their lamp; changing: none does."
+        ),
+    ] = "natural",
     device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier run in the folder.")
@@ -45,7 +51,7 @@ def synth(
     from mien.synth.toy import toy_head
     from mien.synth.writer import SynthConfig, clip_writer
 
-    config = SynthConfig(identities, frames, size, seed, image_format, gaze)
+    config = SynthConfig(identities, frames, size, seed, image_format, gaze, light)
     head = toy_head() if head_model == "toy" else load_head_model(head_model)
     writer = clip_writer(head, config, out, overwrite=overwrite, device=device)
     console = Console(stderr=True)

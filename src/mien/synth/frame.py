@@ -96,6 +96,7 @@ def draw_frames(
     expressions: np.ndarray,
     *,
     wide_gaze: bool = False,
+    changing_light: bool = False,
 ) -> Frames:
     """Draw the frames of one clip.
 
@@ -105,6 +106,8 @@ def draw_frames(
         expressions: Index into `EXPRESSIONS` for each frame, int [T].
         wide_gaze: Let the eyes look anywhere within their limits, all directions alike, in place
             of mostly ahead and often at the camera.
+        changing_light: Give every frame a lamp of its own, in place of half of the clips keeping
+            theirs.
 
     Returns:
         T frames, of which at least one looks nearly straight ahead.
@@ -122,7 +125,7 @@ def draw_frames(
     _move_lids(weights, names, eye_angles)
     eye_rotation = rotation_matrix(eye_angles[:, 0], eye_angles[:, 1], np.zeros(count))
     forward = direction_of(eye_angles[:, 0], eye_angles[:, 1])
-    ambient, diffuse, light, colour = _lights(rng, count)
+    ambient, diffuse, light, colour = _lights(rng, count, changing=changing_light)
     low, high = np.deg2rad(FIELD_OF_VIEW_DEG)
 
     def single(values: np.ndarray) -> np.ndarray:
@@ -194,7 +197,7 @@ def _move_lids(weights: np.ndarray, names: tuple[str, ...], eye_angles: np.ndarr
 
 
 def _lights(
-    rng: np.random.Generator, count: int
+    rng: np.random.Generator, count: int, *, changing: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return ambient [T], diffuse [T], direction [T, 3] and tints [T, 2, 3]."""
     direction = rng.standard_normal((count, 3))
@@ -212,7 +215,8 @@ def _lights(
     warm = np.array([1.0, 0.0, -1.0]) * rng.standard_normal((count, 2, 1))
     colour = 1.0 + 0.05 * warm + 0.012 * rng.standard_normal((count, 2, 3))
     colour /= colour.mean(axis=2, keepdims=True)
-    if rng.random() < STEADY_LIGHT_CHANCE:
+    steady = rng.random() < STEADY_LIGHT_CHANCE
+    if steady and not changing:
         first = np.zeros(count, dtype=np.int64)
         return ambient[first], diffuse[first], direction[first], colour[first]
     return ambient, diffuse, direction, colour

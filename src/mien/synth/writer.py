@@ -30,6 +30,7 @@ JPEG_QUALITY = 95
 PICTURES_VERSION = 1
 _FORMATS = ("png", "jpg")
 _GAZES = ("natural", "wide")
+_LIGHTS = ("natural", "changing")
 _MAX_PEOPLE, _MAX_FRAMES = 999_999, 999
 
 
@@ -49,6 +50,8 @@ class SynthConfig:
     """Of the pictures: png or jpg."""
     gaze: str = "natural"
     """natural: mostly ahead, often at the camera; wide: anywhere within 25 degrees of ahead."""
+    light: str = "natural"
+    """natural: half of the clips keep their lamp; changing: every picture has its own."""
 
     def __post_init__(self) -> None:
         for name, value, low, high in (
@@ -63,6 +66,8 @@ class SynthConfig:
             raise MienError(f"format must be one of {', '.join(_FORMATS)}, not {self.format!r}")
         if self.gaze not in _GAZES:
             raise MienError(f"gaze must be one of {', '.join(_GAZES)}, not {self.gaze!r}")
+        if self.light not in _LIGHTS:
+            raise MienError(f"light must be one of {', '.join(_LIGHTS)}, not {self.light!r}")
 
 
 def write_clips(
@@ -121,6 +126,7 @@ def clip_writer(
         frames_per_clip=config.frames,
         size=config.size,
         wide_gaze=config.gaze == "wide",
+        changing_light=config.light == "changing",
         device=device,
     )
     truth: list[Labels] = []
