@@ -41,6 +41,9 @@ class ModelConfig:
     """Residual blocks of the neutral networks."""
     sampling_steps: int = 5
     """DDIM steps of the RDM."""
+    basis: str = "spread"
+    """How codes are scaled: `spread`, each number to unit spread; `clips`, then by a basis in
+    which what varies within clips counts for little."""
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
@@ -48,5 +51,7 @@ class ModelConfig:
             raise ValueError(f"networks is `small` or `paper`, not {self.networks!r}")
         if self.neutral not in ("diffusion", "regression"):
             raise ValueError(f"neutral is `diffusion` or `regression`, not {self.neutral!r}")
+        if self.basis not in ("spread", "clips"):
+            raise ValueError(f"basis is `spread` or `clips`, not {self.basis!r}")
         if self.image_size < 32 or self.image_size & (self.image_size - 1):
             raise ValueError(f"image_size is a power of two from 32, not {self.image_size}")

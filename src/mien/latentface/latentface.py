@@ -1,10 +1,11 @@
-"""LatentFace whole: the autoencoder, the code scales and the two neutral networks."""
+"""LatentFace whole: the autoencoder, the code scales, the neutral networks, the codes' basis."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
 from mien.latentface.autoencoder import Autoencoder, Canonical
+from mien.latentface.basis import CodeBasis
 from mien.latentface.config import ModelConfig
 from mien.latentface.neutral import CodeScale, NeutralDiffusion, NeutralRegressor
 from mien.types import Factors
@@ -22,7 +23,7 @@ def build_neutral(config: ModelConfig, dim: int) -> NeutralDiffusion | NeutralRe
 
 
 class LatentFace(nn.Module):
-    """Both stages; codes outside are scaled codes, raw codes stay inside."""
+    """Both stages; codes outside are scaled and in their basis, raw codes stay inside."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -32,6 +33,9 @@ class LatentFace(nn.Module):
         self.shape_scale = CodeScale(config.shape_dim)
         self.neutral_texture = build_neutral(config, config.texture_dim)
         self.neutral_shape = build_neutral(config, config.shape_dim)
+        based = config.basis == "clips"
+        self.texture_basis = CodeBasis(config.texture_dim) if based else None
+        self.shape_basis = CodeBasis(config.shape_dim) if based else None
 
     def forward(self, images: Tensor) -> Factors:
         """Face crops in [0, 1], [B, 3, H, W] at the configured size -> factors."""
@@ -40,6 +44,9 @@ class LatentFace(nn.Module):
         shape = self.shape_scale(encoded.shape)
         neutral_texture = self.neutral_texture(texture)
         neutral_shape = self.neutral_shape(shape)
+        if self.texture_basis is not None and self.shape_basis is not None:
+            texture, neutral_texture = map(self.texture_basis, (texture, neutral_texture))
+            shape, neutral_shape = map(self.shape_basis, (shape, neutral_shape))
         return Factors(
             neutral_texture=neutral_texture,
             neutral_shape=neutral_shape,
@@ -51,7 +58,10 @@ class LatentFace(nn.Module):
 
     def canonical(self, factors: Factors) -> Canonical:
         """Return the frontal albedo and depth that the codes describe."""
+        texture, shape = factors.texture_code, factors.shape_code
+        if self.texture_basis is not None and self.shape_basis is not None:
+            texture = self.texture_basis.inverse(texture)
+            shape = self.shape_basis.inverse(shape)
         return self.autoencoder.canonical(
-            self.texture_scale.inverse(factors.texture_code),
-            self.shape_scale.inverse(factors.shape_code),
+            self.texture_scale.inverse(texture), self.shape_scale.inverse(shape)
         )

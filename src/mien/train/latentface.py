@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from mien import weights
 from mien.card import Card, card_text
@@ -18,6 +19,7 @@ from mien.data.pack import Pack, open_pack, pack
 from mien.data.seeds import seed_of
 from mien.data.sources import find_sources
 from mien.latentface.latentface import LatentFace
+from mien.latentface.neutral import NeutralDiffusion, NeutralRegressor
 from mien.train.autoencoder_task import AutoencoderTask
 from mien.train.codes import clip_codes, clip_images
 from mien.train.engine import launch
@@ -187,3 +189,12 @@ def _stage2(
         task, batches, run=stage, options=config.loop, pace=config.stage2, fabric=fabric, echo=echo
     )
     task.module.load_state_dict(fitted.weights, strict=False)
+    if model.texture_basis is not None and model.shape_basis is not None:
+        model.texture_basis.fit(_neutral_codes(model.neutral_texture, batches.texture))
+        model.shape_basis.fit(_neutral_codes(model.neutral_shape, batches.shape))
+
+
+@torch.no_grad()
+def _neutral_codes(network: NeutralDiffusion | NeutralRegressor, codes: Tensor) -> Tensor:
+    """Return the neutral code of every frame, a thousand clips at a time. [C, T, D]."""
+    return torch.cat([network(part.flatten(0, 1)).view_as(part) for part in codes.split(1000)])

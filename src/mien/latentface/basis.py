@@ -1,0 +1,67 @@
+"""A basis of codes in which likeness is cosine: what varies within clips counts for little.
+
+Frames of a clip show one person. With W the covariance of neutral codes within clips and B that of
+the clips' means, in the basis
+
+    A = W^(-1/2) V S,    W^(-1/2) B W^(-T/2) = V diag(l) V^T,    S = diag(sqrt(l / (1 + l)))
+
+every direction has unit spread within a clip, and is then weighed by how well it tells clips apart
+(Fisher's discriminant, with clips in the place of labels). A is invertible: identity + expression
+remain the code, and what the decoders are given does not change. This is our addition to the paper,
+whose codes are compared as the autoencoder happened to scale them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["CodeBasis"]
+
+_SHRINK = 0.1
+"""Share of W's mean variance that is added to all of its directions: few clips fit too well."""
+_LEAST = 0.05
+"""No direction is weighed less: the decoders still need it."""
+
+
+class CodeBasis(nn.Module):
+    """An invertible linear map of codes, fixed after stage 2."""
+
+    basis: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("basis", torch.eye(dim))
+
+    @torch.no_grad()
+    def fit(self, neutral: Tensor) -> None:
+        """Set the basis from neutral codes of clips.
+
+        Args:
+            neutral: what the neutral network says of each frame. [C, T, D], C and T at least 2.
+        """
+        codes = neutral.double()
+        clips, frames, dim = codes.shape
+        means = codes.mean(dim=1)
+        apart = (codes - means[:, None]).flatten(0, 1)
+        within = apart.T @ apart / (clips * (frames - 1))
+        # The means of few frames scatter because frames do, too.
+        between = torch.cov(means.T) - within / frames
+        within = within + _SHRINK * within.diagonal().mean() * torch.eye(dim).to(within)
+        whitening = torch.linalg.cholesky(torch.linalg.inv(within))
+        strength, turn = torch.linalg.eigh(whitening.T @ between @ whitening)
+        strength = strength.clamp_min(0)
+        weight = (strength / (1 + strength)).sqrt().clamp_min(_LEAST)
+        found = whitening @ turn * weight
+        # Codes keep their mean square, so that nothing downstream meets another scale.
+        size = (codes @ found).square().mean().sqrt() / codes.square().mean().sqrt()
+        # Strongest first.
+        self.basis.copy_((found / size).flip(1))
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Scaled codes => the same in this basis. [B, D]."""
+        return codes @ self.basis
+
+    def inverse(self, codes: Tensor) -> Tensor:
+        """Codes in this basis => scaled codes. [B, D]."""
+        return torch.linalg.solve(self.basis, codes, left=False)

@@ -1,0 +1,88 @@
+"""The basis of codes: likeness by cosine gains, the faces that codes stand for do not change."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mien.evaluate.metrics import verification_auc
+from mien.latentface.basis import CodeBasis
+from mien.latentface.config import ModelConfig
+from mien.latentface.latentface import LatentFace
+
+
+def _clips(count: int = 200, frames: int = 6) -> torch.Tensor:
+    """People in the first four numbers, and larger in the others what frames do. [C, T, 8]."""
+    generator = torch.Generator().manual_seed(0)
+    person = torch.randn(count, 1, 8, generator=generator)
+    person[..., 4:] = 0
+    motion = torch.randn(count, frames, 8, generator=generator)
+    motion[..., :4] *= 0.3
+    motion[..., 4:] *= 5
+    return person + motion
+
+
+def _auc(codes: torch.Tensor) -> float:
+    person = np.repeat(np.arange(len(codes)), codes.shape[1])
+    rng = np.random.default_rng(0)
+    return verification_auc(codes=codes.flatten(0, 1).numpy(), person=person, rng=rng)
+
+
+def test_people_are_told_apart_in_the_basis() -> None:
+    codes = _clips()
+    basis = CodeBasis(8)
+    basis.fit(codes[:100])
+    others = codes[100:]
+    assert _auc(others) < 0.65
+    assert _auc(basis(others)) > _auc(others[..., :4]) - 0.02
+    assert _auc(basis(others)) > 0.9
+    # The strongest directions stand first and are those of the person.
+    weight = basis.basis.abs()
+    assert weight[:4, :4].sum() > 20 * weight[4:, :4].sum()
+
+
+def test_codes_keep_their_size_and_come_back() -> None:
+    codes = _clips()
+    basis = CodeBasis(8)
+    torch.testing.assert_close(basis(codes[0]), codes[0])
+    basis.fit(codes)
+    mapped = basis(codes.flatten(0, 1))
+    torch.testing.assert_close(mapped.square().mean(), codes.square().mean(), rtol=1e-4, atol=0)
+    torch.testing.assert_close(basis.inverse(mapped), codes.flatten(0, 1), rtol=1e-3, atol=1e-3)
+
+
+def test_a_basis_changes_codes_and_not_faces() -> None:
+    sizes: dict[str, Any] = {
+        "image_size": 32,
+        "texture_dim": 8,
+        "shape_dim": 8,
+        "width": 8,
+        "feature_dim": 32,
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        plain = LatentFace(ModelConfig(neutral="regression", **sizes))
+        based = LatentFace(ModelConfig(neutral="regression", basis="clips", **sizes))
+    based.load_state_dict(plain.state_dict(), strict=False)
+    assert based.texture_basis is not None
+    assert based.shape_basis is not None
+    based.texture_basis.fit(_clips())
+    based.shape_basis.fit(_clips() + 0.3)
+    images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        one, other = plain(images), based(images)
+        assert not torch.allclose(one.identity, other.identity, atol=1e-3)
+        torch.testing.assert_close(
+            other.texture_code, other.neutral_texture + other.expression_texture
+        )
+        for name in ("albedo", "depth"):
+            before, after = (
+                getattr(m.canonical(f), name) for m, f in ((plain, one), (based, other))
+            )
+            torch.testing.assert_close(before, after, rtol=1e-3, atol=1e-4)
+
+
+def test_an_unknown_basis_is_refused() -> None:
+    with pytest.raises(ValueError, match="basis"):
+        ModelConfig(basis="nose")
