@@ -34,7 +34,7 @@ $(READY): pyproject.toml constraints.txt
 	  { echo "error: $(PYTHON) is older than 3.11; run: make PYTHON=python3.11" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) "$(TORCH)"
-	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) "$(TORCH)" --editable ".[train,hub,dev]"
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) "$(TORCH)" --editable ".[train,hub,eval,dev]"
 	touch $@
 
 clean:

@@ -33,6 +33,8 @@ class EmbedChoices(TypedDict, total=False):
     """face; eyes if every picture is a wide strip of both eyes."""
     calibration: str | Path | None
     """File by `mien calibrate`, which makes directions of the gaze codes."""
+    probes: Sequence[str | Path]
+    """Files by `mien probe`, each of which adds two columns: what it says, and how sure it is."""
 
 
 def embed(
@@ -55,12 +57,14 @@ def embed(
         model: from `mien.load`; None loads the shipped weights onto `device`.
         device: where to load the shipped weights: cpu, cuda, cuda:N, mps. A given model stays
             where it is.
-        choices: `detector`, `batch_size`, `every`, `fps`, `crop` and `calibration`, as in
-            `EmbedChoices`. With a calibration the table has the columns `gaze_x` to `gaze_std_rad`.
+        choices: `detector`, `batch_size`, `every`, `fps`, `crop`, `calibration` and `probes`, as
+            in `EmbedChoices`. With a calibration the table has the columns `gaze_x` to
+            `gaze_std_rad`, with the probe of a label NAME the columns `NAME` and `NAME_prob`
+            (classes) or `NAME_std` (numbers).
 
     Raises:
         MienError: if an input does not exist, nothing is found, an option cannot be met, or the
-            calibration belongs to other weights.
+            calibration or a probe belongs to other weights.
     """
     from mien.embedding.run import EmbedOptions, embed_to_frame
 
@@ -87,7 +91,7 @@ def embed_to_parquet(
         paths: pictures, videos, folders and globs.
         out: the table to be written.
         model: from `mien.load`; None loads the shipped weights onto the CPU.
-        options: detector, batch size, choice of frames, eye strips, calibration.
+        options: detector, batch size, choice of frames, eye strips, calibration, probes.
         overwrite: whether a table that is there, or an unfinished one, may be replaced.
         resume: go on with an unfinished table; begin if there is none; do nothing if it is
             complete.

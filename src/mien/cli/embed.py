@@ -49,6 +49,12 @@ def embed(
         Path | None,
         typer.Option(help="File by mien calibrate: adds the gaze as a direction and angles."),
     ] = None,
+    probe: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="File by mien probe: adds what it says and how sure it is; again for more."
+        ),
+    ] = None,
     device: Annotated[
         str, typer.Option(help="cpu, cuda, cuda:N or mps; it must be there.")
     ] = "cpu",
@@ -94,6 +100,7 @@ def embed(
             fps=fps,
             crop=crop,
             calibration=calibration,
+            probes=tuple(probe or ()),
         )
         summary = _run(inputs, out, options, (weights, device), (overwrite, resume))
     except KeyboardInterrupt:

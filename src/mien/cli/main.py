@@ -27,6 +27,8 @@ COMMANDS = {
     "embed": "Pictures and video to a table of factors, one row a face.",
     "render": "Draw a face again: frontal, turned, relit, with another expression, as a mesh.",
     "calibrate": "Learn what gaze codes mean in degrees, from few samples.",
+    "probe": "Learn what any column of labels is in the codes, from few rows.",
+    "eval": "Measure weights or a table by published protocols, with a report.",
     "pretrain": "Learn a model from unlabelled pictures and clips.",
     "distill": "Teach a small network to give the same codes.",
     "synth": "Render labelled clips of made-up people.",

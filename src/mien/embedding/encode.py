@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 from mien.calibration.calibration import Calibration
 from mien.embedding.batches import Batch
 from mien.embedding.gaze import gaze_columns
+from mien.embedding.probes import ProbeFile, probe_values
 from mien.errors import MienError
 from mien.table.rows import record_batch
 from mien.types import Factors, GazeCode
@@ -59,6 +61,7 @@ def encode(
     *,
     eyes_only: bool = False,
     calibration: Calibration | None = None,
+    probes: Sequence[ProbeFile] = (),
 ) -> pa.RecordBatch:
     """Return the batch as rows of the table, factors included.
 
@@ -68,9 +71,10 @@ def encode(
         schema: of the table.
         eyes_only: whether the crops are eye strips.
         calibration: makes directions of the gaze codes.
+        probes: say what they were taught of the codes.
 
     Raises:
-        MienError: if the model or the calibration gives a factor that is not a finite number.
+        MienError: if the model, the calibration or a probe gives what is not a finite number.
     """
     if not batch.crops:
         return record_batch(batch.rows, None, schema)
@@ -93,7 +97,8 @@ def encode(
             finite | ~code.eyes_found.cpu(),
             "the calibration gives a gaze that is not finite for {}: it is broken; calibrate again",
         )
-    return record_batch(batch.rows, factors, schema, gaze)
+    probed = probe_values(probes, factors) if probes else None
+    return record_batch(batch.rows, factors, schema, gaze, probed)
 
 
 def _refuse_nonsense(batch: Batch, finite: Tensor, message: str) -> None:

@@ -20,9 +20,11 @@ from mien.embedding.encode import Encoder, encode
 from mien.embedding.gaze import CalibrationFile, open_calibration
 from mien.embedding.job import JobFolder, job_digest
 from mien.embedding.prefetch import prefetch
+from mien.embedding.probes import ProbeFile, open_probes, probe_columns
 from mien.embedding.sources import Reader, list_inputs
 from mien.embedding.summary import Status, Summary, summarise
 from mien.errors import MienError
+from mien.probing.match import NUMBERS
 from mien.table.read import data_frame
 from mien.table.schema import TableInfo, arrow_schema
 from mien.table.writer import PartWriter
@@ -60,6 +62,8 @@ class EmbedOptions:
     """face; eyes: every picture is a wide strip of both eyes, and gaze is all that is read."""
     calibration: str | Path | None = None
     """File by `mien calibrate`, which makes directions of the gaze codes."""
+    probes: Sequence[str | Path] = ()
+    """Files by `mien probe`, each of which adds two columns: what it says, and how sure it is."""
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense.
@@ -160,14 +164,16 @@ class _Job:
     options: EmbedOptions
     reader: Reader
     gaze: CalibrationFile | None
+    probes: tuple[ProbeFile, ...]
 
     @staticmethod
     def of(paths: Sequence[str | Path], model: Encoder, options: EmbedOptions) -> _Job:
         gaze = _calibration(model, options)
+        probes = _probes(model, options)
         size = model.strip_size if options.crop == "eyes" else model.crop_size
         detector = options.detector or "auto"
         reader = Reader(detector, size, every=options.every, fps=options.fps)
-        return _Job(paths, model, options, reader, gaze)
+        return _Job(paths, model, options, reader, gaze, probes)
 
     def pinned(self) -> dict[str, Any]:
         """Return what must be the same for a broken-off run to go on, as JSON values."""
@@ -193,13 +199,21 @@ class _Job:
             shape_dim=config.shape_dim,
             gaze_dim=None if config.gaze is None else config.gaze.code_dim,
             calibrated=self.gaze is not None,
+            more=probe_columns(self.probes),
         )
 
     def encode(self, batch: Batch, schema: pa.Schema) -> pa.RecordBatch:
         """Return the batch as rows of the table."""
         calibration = None if self.gaze is None else self.gaze.calibration
         eyes_only = self.options.crop == "eyes"
-        return encode(batch, self.model, schema, eyes_only=eyes_only, calibration=calibration)
+        return encode(
+            batch,
+            self.model,
+            schema,
+            eyes_only=eyes_only,
+            calibration=calibration,
+            probes=self.probes,
+        )
 
     def batches(self, start: int) -> Generator[Batch]:
         """Yield the faces of all inputs from number `start` on, read and found on threads."""
@@ -215,6 +229,7 @@ class _Job:
             "fps": self.options.fps,
             "crop": self.options.crop,
             "calibration": None if self.gaze is None else self.gaze.digest,
+            "probes": [f"{file.probe.label} {file.digest}" for file in self.probes] or None,
         }
 
 
@@ -235,6 +250,18 @@ def _calibration(model: Encoder, options: EmbedOptions) -> CalibrationFile | Non
         code_dim=model.config.gaze.code_dim,
         has_pose=not eyes_only,
     )
+
+
+def _probes(model: Encoder, options: EmbedOptions) -> tuple[ProbeFile, ...]:
+    """Open the probes that are asked for, if these weights give what they see."""
+    config = model.config
+    lengths = {} if config.gaze is None else {"gaze_code": config.gaze.code_dim}
+    if options.crop != "eyes":
+        both = config.texture_dim + config.shape_dim
+        lengths |= {"identity": both, "expression": both}
+        lengths |= {"texture_code": config.texture_dim, "shape_code": config.shape_dim}
+        lengths |= dict.fromkeys(NUMBERS, 1)
+    return open_probes(options.probes, weights_id=model.weights_id, lengths=lengths)
 
 
 class _Report:

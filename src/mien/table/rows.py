@@ -12,7 +12,7 @@ from mien.geometry.rotation import rotation_to_angles
 from mien.table.schema import GAZE
 from mien.types import Factors, GazeCode
 
-__all__ = ["FaceRow", "record_batch"]
+__all__ = ["FaceRow", "factor_columns", "record_batch"]
 
 _NEED_EYES = ("gaze_code", *GAZE)
 
@@ -46,6 +46,7 @@ def record_batch(
     factors: Factors | GazeCode | None,
     schema: pa.Schema,
     gaze: Mapping[str, np.ndarray] | None = None,
+    probed: Mapping[str, np.ndarray] | None = None,
 ) -> pa.RecordBatch:
     """Return rows and factors as one record batch; factors are null where no face is found.
 
@@ -57,6 +58,8 @@ def record_batch(
             alone; None if there are none.
         schema: of the table, by `arrow_schema`.
         gaze: the calibrated gaze of the rows with a face, column by column. Each [B].
+        probed: what probes say of the rows with a face, column by column: texts, None where
+            there is nothing, or numbers, NaN there. Each [B].
 
     Raises:
         ValueError: if the number of factors is not the number of rows with a face.
@@ -67,9 +70,10 @@ def record_batch(
         raise ValueError(f"{count} factors for {int(found.sum())} faces")
     columns = dict(_facts(rows))
     code = factors.gaze if isinstance(factors, Factors) else factors
-    values = _factor_values(factors) if isinstance(factors, Factors) else {}
-    values |= {} if code is None else _code_values(code)
+    values = {} if factors is None else factor_columns(factors)
     values |= gaze or {}
+    for name, said in (probed or {}).items():
+        columns[name] = _said(said, found, schema.field(name).type)
     seen = found.copy()
     if code is not None:
         seen[found] = code.eyes_found.cpu().numpy()
@@ -105,6 +109,17 @@ def _facts(rows: Sequence[FaceRow]) -> list[tuple[str, pa.Array]]:
     return [(name, pa.array([get(row) for row in rows], type=kind)) for name, kind, get in kinds]
 
 
+def factor_columns(factors: Factors | GazeCode) -> dict[str, np.ndarray]:
+    """Return every factor by the name of its column: codes [B, D], the rest [B].
+
+    Float32, but `eyes_found` is bool; a gaze code is there even where no eyes are found.
+    """
+    if isinstance(factors, GazeCode):
+        return _code_values(factors)
+    code = factors.gaze
+    return _factor_values(factors) | ({} if code is None else _code_values(code))
+
+
 def _factor_values(factors: Factors) -> dict[str, np.ndarray]:
     """Return every factor column but gaze by name: codes [B, D], the rest [B]; float32."""
     yaw, pitch, roll = rotation_to_angles(factors.pose.rotation.float())
@@ -125,6 +140,13 @@ def _code_values(code: GazeCode) -> dict[str, np.ndarray]:
         "gaze_code": code.code.detach().float().cpu().numpy(),
         "eyes_found": code.eyes_found.cpu().numpy(),
     }
+
+
+def _said(values: np.ndarray, found: np.ndarray, kind: pa.DataType) -> pa.Array:
+    """Return a column with the values, given where a face is found; null where there is none."""
+    full = np.full(len(found), None, dtype=object)
+    full[found] = values
+    return pa.array(full, type=kind, from_pandas=True)
 
 
 def _spread(

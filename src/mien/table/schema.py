@@ -147,6 +147,7 @@ def arrow_schema(
     shape_dim: int,
     gaze_dim: int | None = None,
     calibrated: bool = False,
+    more: Sequence[Column] = (),
 ) -> pa.Schema:
     """Return the schema of a table of codes of these lengths, metadata included.
 
@@ -156,6 +157,7 @@ def arrow_schema(
         shape_dim: length of the shape code.
         gaze_dim: length of the gaze code; None leaves the columns of gaze out.
         calibrated: whether the columns that a calibration adds are there.
+        more: columns that stand behind the others.
 
     Raises:
         ValueError: if `calibrated` without a gaze code.
@@ -163,7 +165,7 @@ def arrow_schema(
     if calibrated and gaze_dim is None:
         raise ValueError("no calibration without a gaze code")
     there = {"": True, "gaze": gaze_dim is not None, "calibration": calibrated}
-    columns = [column for column in COLUMNS if there[column.needs]]
+    columns = [*(column for column in COLUMNS if there[column.needs]), *more]
     both = texture_dim + shape_dim
     lengths = dict(zip(CODES, (both, both, texture_dim, shape_dim, gaze_dim or 0), strict=True))
     fields = [

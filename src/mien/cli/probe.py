@@ -1,0 +1,163 @@
+"""`mien probe`: a table of faces and a few labels in, a probe out, and what to label next."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mien.errors import MienError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from mien.probing.labels import Labels
+    from mien.probing.match import Matched
+    from mien.probing.probe import Prediction, Probe
+
+__all__ = ["probe"]
+
+_MOST_CLASSES = 10
+
+
+def probe(
+    table: Annotated[Path, typer.Argument(help="A table that mien embed wrote.")],
+    labels: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="CSV: path (frame, face_id), a label, and person if it is known; again for more."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The probe to write, JSON.")
+    ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(help="Column of the labels; not needed if there is only one it can be."),
+    ] = None,
+    person: Annotated[
+        str | None,
+        typer.Option(help="Column that says who it is.", show_default="person, if it is there"),
+    ] = None,
+    columns: Annotated[
+        str, typer.Option(help="Codes and factors of the table that the probe sees, by commas.")
+    ] = "identity,expression",
+    kind: Annotated[
+        str, typer.Option(help="class, number; auto: number if labels are many numbers.")
+    ] = "auto",
+    suggest: Annotated[
+        int, typer.Option(min=0, help="Print that many faces, as CSV, to be labelled next.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of what is left out and held out.")] = 0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the probe if it is there.")
+    ] = False,
+) -> None:
+    """Learn from a few labelled faces to tell any label: classes, or numbers.
+
+    Eight labels are the least. The score printed is that on faces held out of everything, people
+    apart where they are named. Apply the probe with mien embed --probe.
+    """
+    if not labels:
+        raise MienError("no labels are given; give --labels FILE.csv")
+    if out is None:
+        raise MienError("no probe is named; give --out FILE.json")
+    if out.exists() and not overwrite:
+        raise MienError(f"{out} exists: name another file or give --overwrite")
+    import numpy as np
+
+    from mien.probing.fit import fit
+    from mien.probing.labels import read_labels
+    from mien.probing.match import check_columns, match
+    from mien.probing.samples import KINDS
+    from mien.probing.suggest import suggest as choose
+
+    if kind not in KINDS:
+        raise MienError(f"there is no kind {kind}; give one of {', '.join(KINDS)}")
+    seen = [name.strip() for name in columns.split(",") if name.strip()]
+    check_columns(seen)
+    said = read_labels(labels, label=label, person=person)
+    faces = _faces(table, seen)
+    matched = match(faces, said, seen)
+    made = fit(matched, rng=np.random.default_rng(seed), kind=kind)
+    next_ones = choose(made, matched, suggest) if suggest else None
+    made.save(out, overwrite=overwrite)
+    print("\n".join(_lines(made, matched, said)), file=sys.stderr)
+    if next_ones is not None:
+        _print_suggestions(faces.iloc[next_ones[0]], next_ones[1], made, said)
+
+
+def _faces(table: Path, columns: list[str]) -> pd.DataFrame:
+    """Read the columns that matter; `match` says which are missing."""
+    from mien.probing.labels import KEYS
+    from mien.table.read import data_frame, open_table
+
+    with open_table(table) as file:
+        there = file.schema_arrow.names
+        return data_frame(file.read(columns=[n for n in (*KEYS, *columns) if n in there]))
+
+
+def _lines(made: Probe, matched: Matched, said: Labels) -> list[str]:
+    """Return what was made, for a person."""
+    people = "" if matched.people is None else f" of {len(set(matched.people))} people"
+    what = "numbers" if made.numbers else f"{len(made.classes)} classes"
+    lines = [
+        f"{made.samples} labels{people}: {made.label}, {what}, from "
+        f"{' and '.join(name for name, _ in made.columns)}",
+        *_score(made),
+        "with fewer labels: "
+        + ", ".join(f"{point.labels}: {_show(made, point.score)}" for point in made.curve),
+    ]
+    if said.empty:
+        lines.append(f"not filled in: {said.empty} rows of the labels")
+    if matched.without_codes:
+        lines.append(
+            f"left out: {len(matched.without_codes)} labelled faces without codes, "
+            f"first {matched.without_codes[0]}"
+        )
+    return lines
+
+
+def _score(made: Probe) -> list[str]:
+    held = made.held_out
+    name = "mean error" if made.numbers else "accuracy"
+    usual = "the median label is off by" if made.numbers else "the most frequent class alone has"
+    line = (
+        f"{name} on held-out {held.by}: {_show(made, held.score)} (95 % interval "
+        f"{_show(made, held.low, unit=False)} to {_show(made, held.high, unit=False)}); "
+        f"{usual} {_show(made, held.baseline)}"
+    )
+    if made.balanced is None:
+        known = held.correlation
+        return [line, f"correlation {'unknown' if known is None else format(known, '.2f')}"]
+    each = ", ".join(
+        f"{c} {r:.0f}" for c, r in zip(made.classes[:_MOST_CLASSES], held.recall, strict=False)
+    )
+    more = len(made.classes) - _MOST_CLASSES
+    tail = f" and {more} more" if more > 0 else ""
+    return [line, f"recognised of each class, mean {made.balanced:.1f} %: {each}{tail}"]
+
+
+def _show(made: Probe, score: float, *, unit: bool = True) -> str:
+    return f"{score:.3g}" if made.numbers else f"{score:.1f}" + " %" * unit
+
+
+def _print_suggestions(
+    rows: pd.DataFrame, prediction: Prediction, made: Probe, said: Labels
+) -> None:
+    """Print the faces as a file of labels that are yet to be filled in."""
+    who = [] if said.person is None else [said.person]
+    second = made.added[1]
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["path", "frame", "face_id", made.label, *who, f"{made.label}_guess", second])
+    values: np.ndarray = prediction.values
+    for i, (path, frame, face_id) in enumerate(
+        zip(rows["path"], rows["frame"], rows["face_id"], strict=True)
+    ):
+        guess = f"{values[i]:.4g}" if made.numbers else values[i]
+        empty = [""] * (1 + len(who))
+        writer.writerow([path, frame, face_id, *empty, guess, f"{prediction.certainty[i]:.3g}"])

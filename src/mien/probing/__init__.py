@@ -1,0 +1,1 @@
+"""From codes to labels of your own, learned from a few faces that are labelled."""
