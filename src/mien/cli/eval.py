@@ -1,0 +1,257 @@
+"""`mien eval`: a data set in its official layout in, named numbers with intervals out."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+import time
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mien.errors import MienError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mien.evaluate.protocol import Describe, Protocol, Setting
+    from mien.evaluate.report import Report, Run
+    from mien.model import Model
+
+__all__ = ["app"]
+
+_ALL = "all"
+_FAILED = 1
+_INTERRUPTED = 130
+_SECONDS_PER_LINE = 10.0
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command("eval")
+def evaluate(
+    protocol: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="PROTOCOL",
+            help="Name of a protocol, as --list prints them; all: whatever stands in --data.",
+            show_default=False,
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="The data set's folder or zip; with all, the folder of the data sets."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder of report.json, report.html and scores.csv."),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Folder, file or hub id of weights; otherwise those of the package."),
+    ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(help="Take the factors from this table of mien embed, not from weights."),
+    ] = None,
+    detector: Annotated[
+        str | None,
+        typer.Option(
+            show_default="auto", help="auto, haar, yunet; for pictures that are no face crops yet."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Decides all that is drawn.")] = 0,
+    draws: Annotated[int, typer.Option(min=1, help="How often few samples are drawn.")] = 10,
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda, cuda:N or mps; it must be there.")
+    ] = "cpu",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the report if it is there.")
+    ] = False,
+    list_protocols: Annotated[
+        bool, typer.Option("--list", help="Print the protocols, their files, their source; stop.")
+    ] = False,
+) -> None:
+    """Measure what the factors are worth on a labelled data set.
+
+    The networks stay as they are; probes are chosen inside the training part only. With all, a
+    protocol that fails is a line in the report, and the exit code is 1.
+    """
+    if list_protocols:
+        _print_protocols()
+        return
+    if protocol is None:
+        raise MienError("no PROTOCOL is given; mien eval --list names them")
+    if data is None:
+        raise MienError("no data are given; give --data FOLDER")
+    if out is None:
+        raise MienError("no report is named; give --out FOLDER")
+    if table is not None and (weights is not None or detector is not None):
+        raise MienError("--table has the factors already: leave --weights and --detector out")
+    _need_matplotlib()
+    from mien.evaluate.report_files import refuse_report
+
+    refuse_report(out, overwrite=overwrite)
+    jobs = _jobs(protocol, data)
+    source = _by_table(table) if table else _by_weights(weights, detector or "auto", device)
+    root = data if protocol == _ALL else None
+    done, stopped = _run(jobs, _setting(source, seed, draws), root)
+    report = _report(done, source, seed, draws)
+    if done:
+        _finish(report, out, overwrite=overwrite)
+    if stopped:
+        left = len(jobs) - len(done)
+        print(f"stopped; {left} of {len(jobs)} protocols are not in the report", file=sys.stderr)
+        raise typer.Exit(_INTERRUPTED)
+    if report.failed:
+        raise typer.Exit(_FAILED)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where the factors come from."""
+
+    describe: Describe
+    model: Model | None
+    weights_id: str
+    name: str
+
+
+def _jobs(name: str, data: Path) -> tuple[tuple[Protocol, Path], ...]:
+    """Return which protocols are to be run on what."""
+    from mien.evaluate.protocols import every_protocol, find_protocol
+    from mien.evaluate.runner import find_data_sets
+
+    if name == _ALL:
+        return find_data_sets(data, every_protocol())
+    return ((find_protocol(name), data),)
+
+
+def _by_weights(weights: str | None, detector: str, device: str) -> _Source:
+    from mien.embedding.pictures import describe_by
+    from mien.faces.detect import open_detector
+    from mien.model import load
+
+    # What auto becomes here belongs into the report.
+    finder = open_detector(detector).name
+    model = load(weights, device=device)
+    describe = describe_by(model, detector=finder, on_progress=_Lines())
+    return _Source(describe, model, model.weights_id, f"weights, detector {finder}")
+
+
+def _by_table(table: Path) -> _Source:
+    from mien.evaluate.from_table import describe_from
+    from mien.table.read import table_info
+
+    describe = describe_from(table)
+    info = table_info(table)
+    weights_id = "unknown" if info is None else info.model_id
+    detector = "unknown" if info is None else info.detector
+    return _Source(describe, None, weights_id, f"table {table.name}, detector {detector}")
+
+
+def _setting(source: _Source, seed: int, draws: int) -> Setting:
+    from mien.evaluate.protocol import Setting
+
+    return Setting(source.describe, source.model, seed=seed, draws=draws, say=_say)
+
+
+def _run(
+    jobs: Sequence[tuple[Protocol, Path]], setting: Setting, root: Path | None
+) -> tuple[list[Run], bool]:
+    """Return what is done, and whether the user broke off.
+
+    Without a root there is one protocol, and its failure is that of the command.
+    """
+    from mien.evaluate.runner import run_all, run_protocol
+
+    done: list[Run] = []
+    try:
+        if root is None:
+            done.append(run_protocol(*jobs[0], setting))
+        else:
+            run_all(jobs, setting, root=root, on_run=done.append)
+    except KeyboardInterrupt:
+        return done, True
+    return done, False
+
+
+def _report(done: Sequence[Run], source: _Source, seed: int, draws: int) -> Report:
+    from mien.evaluate.report import Report
+
+    today = dt.datetime.now(tz=dt.UTC).date().isoformat()
+    return Report(tuple(done), source.weights_id, source.name, today, seed, draws)
+
+
+def _finish(report: Report, out: Path, *, overwrite: bool) -> None:
+    """Write the report and show its main scores."""
+    from mien.evaluate.report_files import write_report
+
+    paths = write_report(report, out, overwrite=overwrite)
+    _print_scores(report)
+    print(f"wrote {', '.join(map(str, paths))}", file=sys.stderr)
+
+
+def _print_scores(report: Report) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    from mien.evaluate.html import interval_text, score_text
+    from mien.evaluate.report import main_scores
+
+    grid = Grid(box=box.SIMPLE_HEAD)
+    for name in ("protocol", "data", "score"):
+        grid.add_column(name)
+    for name in ("value", "95 % interval", "n"):
+        grid.add_column(name, justify="right")
+    for run in report.runs:
+        where = Text(run.protocol.name), Text(run.folder)
+        if run.outcome is None:
+            grid.add_row(*where, Text(f"failed: {run.error}", style="red"))
+            continue
+        for score in main_scores(run.outcome):
+            values = score_text(score), interval_text(score), f"{score.count:,}"
+            grid.add_row(*where, Text(score.name), *map(Text, values))
+    Console().print(grid)
+
+
+def _print_protocols() -> None:
+    from mien.evaluate.protocols import every_protocol
+
+    for protocol in every_protocol():
+        print(f"{protocol.name} ({protocol.factor}): {protocol.title}")
+        print(f"  files   {' '.join(protocol.layout.split())}")
+        print(f"  source  {' '.join(protocol.source.split())}")
+
+
+def _need_matplotlib() -> None:
+    """Refuse before the work and not after it.
+
+    Raises:
+        MienError: the plots cannot be drawn.
+    """
+    if find_spec("matplotlib") is None:
+        raise MienError("the report's plots want matplotlib: pip install 'mien[eval]'")
+
+
+class _Lines:
+    """Says now and then how many pictures are done."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._shown = clock()
+
+    def __call__(self, done: int, total: int) -> None:
+        now = self._clock()
+        if now - self._shown >= _SECONDS_PER_LINE:
+            _say(f"{done:,} of {total:,} pictures")
+            self._shown = now
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,230 @@
+"""What a protocol is: data, a split and a metric; it asks for factors and gives named numbers.
+
+A protocol reads a data set in its official layout, asks for the factors of its pictures, and scores
+them. It knows neither where the factors come from (weights, a table, another method) nor how its
+outcome is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol as Interface
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import MienError
+
+if TYPE_CHECKING:
+    from mien.model import Model
+
+__all__ = [
+    "Crop",
+    "Describe",
+    "Described",
+    "Failure",
+    "Outcome",
+    "Pictures",
+    "Plot",
+    "Protocol",
+    "Score",
+    "Setting",
+    "Table",
+]
+
+Array = NDArray[np.floating]
+Crop = Literal["detect", "box", "face", "eyes"]
+"""How faces stand in a data set's pictures. detect: anywhere, the one nearest to the middle is
+meant; box: where the data set says; face: the picture is a face crop already; eyes: it is a wide
+strip of both eyes."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures whose factors a protocol asks for; read one at a time: there may be a million."""
+
+    names: tuple[str, ...]
+    """One a picture, all different: the path below the data set's folder, with `/`; a table of
+    `mien embed FOLDER` calls them the same."""
+    read: Callable[[int], NDArray[np.uint8]]
+    """Number of a picture => RGB uint8 [H, W, 3]. Raises MienError where it cannot be read. Called
+    from several threads."""
+    crop: Crop = "detect"
+    boxes: Array | None = None
+    """With crop "box": x1, y1, x2, y2 of a square from hairline to chin, pixels; it may reach over
+    the picture's edge. [N, 4]."""
+    fallback: tuple[float, float, float, float] | None = None
+    """With crop "detect": the square that is taken where no face is found, x1, y1, x2, y2 as shares
+    of width and height; for sets whose faces stand in the middle by construction. None: such a
+    picture has no factors."""
+
+    def __post_init__(self) -> None:
+        """Refuse what does not fit together."""
+        if len(set(self.names)) != len(self.names):
+            raise ValueError("two pictures have one name")
+        if (self.crop == "box") != (self.boxes is not None):
+            raise ValueError('crop "box" goes with boxes, and only with them')
+        if self.boxes is not None and self.boxes.shape != (len(self.names), 4):
+            raise ValueError(f"boxes are [{len(self.names)}, 4], not {self.boxes.shape}")
+        if self.fallback is not None and self.crop != "detect":
+            raise ValueError('a fallback goes with crop "detect"')
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True)
+class Described:
+    """The factors of pictures, in their order."""
+
+    found: NDArray[np.bool_]
+    """Whether a picture has factors. [N]."""
+    detected: NDArray[np.bool_]
+    """The same, less those where the fallback square was taken. [N]."""
+    columns: Mapping[str, Array]
+    """What was asked for, by the names of the table's columns; NaN where there is nothing (no face;
+    of gaze, no eyes). Codes float32 [N, D], numbers float32 [N]."""
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    def __getitem__(self, name: str) -> Array:
+        return self.columns[name]
+
+    def joined(self, *names: str) -> Array:
+        """Return columns side by side. [N, D]."""
+        parts = [self.columns[name].reshape(len(self), -1) for name in names]
+        return np.concatenate(parts, axis=1)
+
+
+class Describe(Interface):
+    """Gives the factors of pictures: by weights, from a table, or by another method."""
+
+    def __call__(self, pictures: Pictures, columns: Sequence[str], /) -> Described:
+        """Return the named columns of all pictures.
+
+        Raises:
+            MienError: a column cannot be had (a table without gaze, say).
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Setting:
+    """With what a protocol is run."""
+
+    describe: Describe
+    model: Model | None = None
+    """For what is drawn: depth, frontal views. None where the factors come from elsewhere."""
+    seed: int = 0
+    """Decides every draw; a protocol makes its own generators of it."""
+    draws: int = 10
+    """How often samples are drawn where a protocol draws some."""
+    gallery: int = 12
+    """How many of the worst cases are shown."""
+    say: Callable[[str], None] = lambda _: None
+    """Told how far it is."""
+
+    def rng(self, *stream: int) -> np.random.Generator:
+        """Return a generator; another for every stream of numbers."""
+        return np.random.default_rng([self.seed, *stream])
+
+    def drawing_model(self, protocol: str) -> Model:
+        """Return the model.
+
+        Raises:
+            MienError: there is none, because the factors come from a table.
+        """
+        if self.model is None:
+            raise MienError(f"{protocol} draws faces, which a table cannot: leave --table out")
+        return self.model
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number that a protocol gives."""
+
+    name: str
+    """The same on every run, as "accuracy, cosine": reports are compared by it."""
+    value: float
+    unit: str
+    """%, degrees, AUC, correlation, dB, ...; "" where there is none."""
+    count: int
+    """Of pictures, pairs or frames that it was measured on."""
+    low: float | None = None
+    """The 95 % interval ends here and at `high`; None where none was made."""
+    high: float | None = None
+    higher_is_better: bool = True
+    main: bool = False
+    """Whether it is one of the few that the data set is known for."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Numbers that belong together."""
+
+    title: str
+    columns: tuple[str, ...]
+    """Names; the first column holds the rows' names."""
+    rows: tuple[tuple[str | float | int | None, ...], ...]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Lines to be drawn into one frame."""
+
+    title: str
+    x_label: str
+    y_label: str
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]]
+    """Name => x and y."""
+    log_x: bool = False
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One of the worst cases."""
+
+    pictures: tuple[NDArray[np.uint8], ...]
+    """What is to be seen: one picture, a pair, a picture and what was made of it. RGB [H, W, 3]."""
+    caption: str
+    """What was wrong with it, in few words."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a protocol gives."""
+
+    scores: tuple[Score, ...]
+    data: str
+    """12 hex digits of the labels and the names of pictures: the same for the same data."""
+    tables: tuple[Table, ...] = ()
+    plots: tuple[Plot, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    """The worst first."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know: pictures without a face, files left out."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A data set with its split and its metric."""
+
+    name: str
+    """As `mien eval` takes it: lfw."""
+    factor: str
+    """identity, expression, gaze, pose, light, shape or factors."""
+    title: str
+    """What is measured, in a line."""
+    layout: str
+    """The files that are wanted, below the data set's folder."""
+    source: str
+    """Where a person obtains them."""
+    matches: Callable[[Path], bool]
+    """Whether a folder is this data set; cheap, never raises."""
+    run: Callable[[Path, Setting], Outcome]
+    """Raises MienError that says exactly what is missing."""
+    draws: bool = field(default=False)
+    """Whether it needs the model and not only factors."""

@@ -1,0 +1,164 @@
+"""What protocols gave, as JSON and as a CSV of scores: the same wherever it was measured.
+
+No path, host or user name is kept; of the data the name of its folder, and the hash of its labels.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mien.evaluate.protocol import Outcome, Plot, Protocol, Score, Table
+from mien.version import VERSION
+
+__all__ = ["FORMAT", "Report", "Run", "main_scores", "report_json", "scores_csv"]
+
+FORMAT = 1
+"""Number of the layout of report.json; another when a reader of this one would go wrong."""
+DIGITS = 6
+"""That many significant digits of a number are kept: more are noise, and differ by machine."""
+
+
+_COLUMNS = (
+    *("protocol", "factor", "folder", "data", "score", "value", "unit", "low", "high"),
+    *("count", "higher_is_better", "main", "weights", "mien", "seed", "draws", "date"),
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One protocol on one data set: what came of it, or why nothing did."""
+
+    protocol: Protocol
+    folder: str
+    """Name of the data set's folder or zip, without the way there."""
+    seconds: float
+    outcome: Outcome | None = None
+    error: str = ""
+    """Why there is no outcome."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """All runs of one command."""
+
+    runs: tuple[Run, ...]
+    weights: str
+    """First 12 hex digits of the weights' SHA-256."""
+    factors_from: str
+    """Where the factors come from: "weights, detector haar", or "table faces.parquet"."""
+    date: str
+    """Year-month-day, as the caller tells it."""
+    seed: int
+    draws: int
+    """How often samples were drawn where a protocol draws some."""
+    version: str = VERSION
+
+    @property
+    def failed(self) -> tuple[Run, ...]:
+        """Return the runs without an outcome."""
+        return tuple(run for run in self.runs if run.outcome is None)
+
+
+def main_scores(outcome: Outcome) -> tuple[Score, ...]:
+    """Return the scores that the data set is known for; the first where none is marked."""
+    return tuple(score for score in outcome.scores if score.main) or outcome.scores[:1]
+
+
+def report_json(report: Report) -> str:
+    """Return the report as JSON, without the pictures of its failures; NaN becomes null."""
+    values = {
+        "format": FORMAT,
+        "mien": report.version,
+        "date": report.date,
+        "weights": report.weights,
+        "factors_from": report.factors_from,
+        "seed": report.seed,
+        "draws": report.draws,
+        "protocols": [_run_values(run) for run in report.runs],
+    }
+    return json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def scores_csv(report: Report) -> str:
+    """Return one row a score, with all that makes it comparable."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(_COLUMNS)
+    made = (report.weights, report.version, report.seed, report.draws, report.date)
+    for run in report.runs:
+        if run.outcome is None:
+            continue
+        where = (run.protocol.name, run.protocol.factor, run.folder, run.outcome.data)
+        for score in run.outcome.scores:
+            values = _plain(score.value), score.unit, _plain(score.low), _plain(score.high)
+            kind = score.count, int(score.higher_is_better), int(score.main)
+            rows.writerow((*where, score.name, *values, *kind, *made))
+    return text.getvalue()
+
+
+def _run_values(run: Run) -> dict[str, Any]:
+    outcome, protocol = run.outcome, run.protocol
+    values: dict[str, Any] = {
+        "protocol": protocol.name,
+        "factor": protocol.factor,
+        "title": protocol.title,
+        "folder": run.folder,
+        "seconds": round(run.seconds, 1),
+    }
+    if outcome is None:
+        return values | {"error": run.error}
+    return values | {
+        "data": outcome.data,
+        "scores": [_score_values(score) for score in outcome.scores],
+        "notes": list(outcome.notes),
+        "tables": [_table_values(table) for table in outcome.tables],
+        "plots": [_plot_values(plot) for plot in outcome.plots],
+        "failures": [failure.caption for failure in outcome.failures],
+    }
+
+
+def _score_values(score: Score) -> dict[str, Any]:
+    return {
+        "name": score.name,
+        "value": _plain(score.value),
+        "low": _plain(score.low),
+        "high": _plain(score.high),
+        "unit": score.unit,
+        "count": int(score.count),
+        "higher_is_better": bool(score.higher_is_better),
+        "main": bool(score.main),
+    }
+
+
+def _table_values(table: Table) -> dict[str, Any]:
+    rows = [[_plain(cell) for cell in row] for row in table.rows]
+    return {"title": table.title, "columns": list(table.columns), "rows": rows}
+
+
+def _plot_values(plot: Plot) -> dict[str, Any]:
+    lines = {
+        name: {"x": [_plain(value) for value in x], "y": [_plain(value) for value in y]}
+        for name, (x, y) in plot.lines.items()
+    }
+    return {"title": plot.title, "x": plot.x_label, "y": plot.y_label, "lines": lines}
+
+
+def _plain(value: object) -> str | float | int | None:
+    """Return what JSON knows: numbers of NumPy become Python's, NaN and infinity None."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool | np.bool_):
+        return int(value)
+    if isinstance(value, int | np.integer):
+        return int(value)
+    number = float(f"{float(value):.{DIGITS}g}") if isinstance(value, float | np.floating) else None
+    if number is None:
+        raise TypeError(f"a number or a text is wanted, not {type(value).__name__}")
+    return number if math.isfinite(number) else None

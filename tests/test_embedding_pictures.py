@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mien.embed import embed
+from mien.embedding import pictures as module
+from mien.embedding.pictures import FACE_COLUMNS, describe_by
+from mien.errors import MienError
+from mien.evaluate.protocol import Pictures
+from mien.faces.face import Face
+from mien.media.image import write_png
+from mien.model import Model
+from mien.types import GazeCode
+
+
+def coloured(*colours: int, size: int = 40) -> list[np.ndarray]:
+    return [np.full((size, size, 3), colour, np.uint8) for colour in colours]
+
+
+def of(images: list[np.ndarray], **more: Any) -> Pictures:
+    names = tuple(f"{i}.png" for i in range(len(images)))
+    return Pictures(names, lambda row: images[row], **more)
+
+
+def noise(count: int, size: int = 40) -> list[np.ndarray]:
+    return list(np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8))
+
+
+def test_a_face_crop_has_the_factors_that_embed_gives(tiny_model: Model, tmp_path: Path) -> None:
+    images = noise(7)
+    for i, image in enumerate(images):
+        write_png(tmp_path / f"{i}.png", image)
+    wanted = embed([tmp_path], model=tiny_model, detector="none")
+    told: list[tuple[int, int]] = []
+    describe = describe_by(
+        tiny_model, batch_size=3, workers=2, on_progress=lambda *how_far: told.append(how_far)
+    )
+    given = describe(of(images, crop="face"), FACE_COLUMNS)
+    assert given.found.all()
+    assert given.detected.all()
+    assert set(given.columns) == set(FACE_COLUMNS)
+    for name in FACE_COLUMNS:
+        expected = np.stack(list(wanted[name])).astype(np.float32)
+        assert given[name].shape == expected.shape
+        assert given[name].dtype == np.float32
+        np.testing.assert_allclose(given[name], expected, atol=1e-5, err_msg=name)
+    assert told == [(3, 7), (6, 7), (7, 7)]
+
+
+def test_only_what_is_asked_for_is_kept(tiny_model: Model) -> None:
+    given = describe_by(tiny_model)(of(noise(2), crop="face"), ["yaw_rad"])
+    assert list(given.columns) == ["yaw_rad"]
+    assert given["yaw_rad"].shape == (2,)
+
+
+class Finder:
+    """Finds in a picture as many faces as its top left pixel says: corner, middle, corner."""
+
+    name = "fake"
+
+    def __call__(self, image: np.ndarray) -> list[Face]:
+        boxes = [(0, 0, 10, 10), (14, 16, 28, 30), (30, 30, 40, 40)]
+        return [Face(box, 1.0, framing="picture") for box in boxes[: int(image[0, 0, 0])]]
+
+
+def test_the_face_nearest_to_the_middle(tiny_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "open_detector", lambda name: Finder())
+    images = noise(3)
+    for count, image in zip((3, 0, 1), images, strict=True):
+        image[0, 0] = count
+    given = describe_by(tiny_model, detector="haar")(of(images), ["identity"])
+    assert given.found.tolist() == given.detected.tolist() == [True, False, True]
+    assert np.isnan(given["identity"][1]).all()
+    boxes = np.array([[14, 16, 28, 30], [0, 0, 1, 1], [0, 0, 10, 10]])
+    by_box = describe_by(tiny_model)(of(images, crop="box", boxes=boxes), ["identity"])
+    np.testing.assert_allclose(given["identity"][[0, 2]], by_box["identity"][[0, 2]], atol=1e-5)
+    assert np.abs(by_box["identity"][0] - by_box["identity"][2]).max() > 1e-3
+
+
+def test_the_fallback_square_is_found_but_not_detected(
+    tiny_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "open_detector", lambda name: Finder())
+    images = noise(2)
+    images[0][0, 0], images[1][0, 0] = 0, 2
+    given = describe_by(tiny_model)(of(images, fallback=(0.25, 0.25, 0.75, 0.75)), ["shape_code"])
+    assert given.found.tolist() == [True, True]
+    assert given.detected.tolist() == [False, True]
+    boxes = np.array([[10, 10, 30, 30], [14, 16, 28, 30]])
+    by_box = describe_by(tiny_model)(of(images, crop="box", boxes=boxes), ["shape_code"])
+    np.testing.assert_allclose(given["shape_code"], by_box["shape_code"], atol=1e-5)
+
+
+@dataclass(frozen=True)
+class GazeSize:
+    code_dim: int = 2
+
+
+@dataclass(frozen=True)
+class Config:
+    texture_dim: int = 1
+    shape_dim: int = 1
+    gaze: GazeSize | None = field(default_factory=GazeSize)
+
+
+@dataclass
+class EyeModel:
+    """The code of a strip is its mean colour; below 100 it sees no eyes, above 250 it is broken."""
+
+    weights_id: str = "fake00000000"
+    crop_size: int = 8
+    strip_size: tuple[int, int] = (20, 40)
+    config: Config = field(default_factory=Config)
+
+    def encode_eyes(self, strips: torch.Tensor, /) -> GazeCode:
+        assert strips.shape[1:] == (3, 20, 40)
+        mean = strips.float().mean(dim=(1, 2, 3))
+        code = torch.stack([mean, -mean], dim=1)
+        code[mean > 250] = float("inf")
+        code[mean < 50] = float("inf")
+        count = len(strips)
+        return GazeCode(code, mean >= 100, torch.zeros(count, 2, 2), torch.ones(count))
+
+
+def strips(*colours: int) -> list[np.ndarray]:
+    return [np.full((20, 40, 3), colour, np.uint8) for colour in colours]
+
+
+def test_strips_give_gaze_and_nothing_where_no_eyes_are_seen() -> None:
+    describe = describe_by(EyeModel())  # type: ignore[arg-type]
+    given = describe(of(strips(120, 80, 10, 200), crop="eyes"), ["gaze_code", "eyes_found"])
+    assert given.found.all()
+    nothing = [np.nan, np.nan]
+    np.testing.assert_array_equal(given["gaze_code"], [[120, -120], nothing, nothing, [200, -200]])
+    np.testing.assert_array_equal(given["eyes_found"], [1, 0, 0, 1])
+
+
+def test_what_cannot_be_had_is_refused(tiny_model: Model) -> None:
+    faces, eyes = of(noise(1), crop="face"), of(strips(120), crop="eyes")
+    with pytest.raises(MienError, match="know no gaze"):
+        describe_by(tiny_model)(faces, ["gaze_code"])
+    with pytest.raises(MienError, match="no column gaze_x without a calibration"):
+        describe_by(tiny_model)(faces, ["gaze_x"])
+    describe = describe_by(EyeModel())  # type: ignore[arg-type]
+    with pytest.raises(MienError, match="strips of eyes show no identity"):
+        describe(eyes, ["identity"])
+    with pytest.raises(MienError, match=r"0\.png: no strip of both eyes"):
+        describe(of([np.zeros((50, 40, 3), np.uint8)], crop="eyes"), ["gaze_code"])
+    with pytest.raises(
+        MienError, match=r"fake00000000 give factors that are not finite for 1\.png"
+    ):
+        describe(of(strips(120, 255), crop="eyes"), ["gaze_code"])
+
+
+def test_a_picture_that_cannot_be_read_is_an_error(tiny_model: Model) -> None:
+    def read(row: int) -> np.ndarray:
+        raise MienError(f"{row}.png is missing")
+
+    with pytest.raises(MienError, match=r"0\.png is missing"):
+        describe_by(tiny_model)(Pictures(("0.png",), read, crop="face"), ["identity"])
+
+
+def test_no_pictures(tiny_model: Model) -> None:
+    given = describe_by(tiny_model)(of([], crop="face"), ["identity", "yaw_rad"])
+    assert given["identity"].shape == (0, 32)
+    assert given["yaw_rad"].shape == (0,)

@@ -1,0 +1,74 @@
+"""A protocol with a known answer, for the tests of what runs and shows protocols."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from mien.errors import MienError
+from mien.evaluate.archive import holds, open_tree
+from mien.evaluate.protocol import (
+    Failure,
+    Outcome,
+    Pictures,
+    Plot,
+    Protocol,
+    Score,
+    Setting,
+    Table,
+)
+
+__all__ = ["BRIGHTNESS", "DRAWING", "make_set", "outcome"]
+
+
+def make_set(folder: Path) -> Path:
+    """Write a data set: two pictures and their labels."""
+    from mien.media.image import write_png
+
+    folder.mkdir(parents=True)
+    for name, colour in (("dark", 30), ("light", 220)):
+        write_png(folder / f"{name}.png", np.full((20, 30, 3), colour, np.uint8))
+    (folder / "brightness.txt").write_text("dark.png 30\nlight.png 220\n")
+    return folder
+
+
+def outcome(value: float = 75.0) -> Outcome:
+    """Return one of everything that a protocol can give."""
+    wide = np.zeros((200, 400, 3), np.uint8)
+    wide[:, :200] = (200, 10, 10)
+    return Outcome(
+        scores=(
+            Score("accuracy, <b>", value, "%", 1234, low=70.5, high=np.float64(80.25), main=True),
+            Score("error", float("nan"), "degrees", np.int64(3), higher_is_better=False),  # type: ignore[arg-type]
+        ),
+        data="0123456789ab",
+        tables=(Table("by turn", ("head turned", "n", "x"), (("0-15 deg", 3, None),)),),
+        plots=(Plot("curve & co", "labels", "accuracy, %", {"a": ([1, 4], [2.0, 3.0])}, True),),
+        failures=(Failure((wide, wide[:50]), "said <cat>"),),
+        notes=("1 of 2 pictures shows no face",),
+    )
+
+
+def _run(data: Path, setting: Setting) -> Outcome:
+    tree = open_tree(data)
+    if not tree.has("brightness.txt"):
+        raise MienError("brightness: brightness.txt is missing")
+    names = tuple(line.split()[0] for line in tree.read_text("brightness.txt").splitlines())
+    pictures = Pictures(names, lambda row: tree.picture(names[row]), crop="face")
+    described = setting.describe(pictures, ["light_ambient"])
+    setting.say("scoring")
+    return outcome(float(described["light_ambient"].sum()))
+
+
+BRIGHTNESS = Protocol(
+    name="brightness",
+    factor="light",
+    title="how bright <it> is",
+    layout="brightness.txt, NAME.png",
+    source="the makers of the toy",
+    matches=lambda path: holds(path, "brightness.txt"),
+    run=_run,
+)
+DRAWING = replace(BRIGHTNESS, name="drawing", draws=True)
