@@ -1,0 +1,111 @@
+"""Codes of pictures for verification: the mean of each picture's and its mirror image's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import MienError
+from mien.evaluate.protocol import Described, Pictures, Setting
+
+__all__ = ["CODES", "FaceCodes", "face_codes", "mirrored"]
+
+CODES: Mapping[str, tuple[str, ...]] = {
+    "identity": ("identity",),
+    "both codes": ("texture_code", "shape_code"),
+}
+"""What is compared, by the columns that it is made of; the first is the main one."""
+
+
+@dataclass(frozen=True)
+class FaceCodes:
+    """What verification needs of pictures."""
+
+    found: NDArray[np.bool_]
+    """Whether there is a code. [N]."""
+    detected: NDArray[np.bool_]
+    """Whether a face was detected in the picture as it is. [N]."""
+    codes: Mapping[str, NDArray[np.float32]]
+    """By the names of `CODES`; NaN where there is none. Each [N, D]."""
+    yaw_rad: NDArray[np.floating] | None
+    """How the head is turned, as predicted; None where that cannot be had. [N]."""
+    both_sides: bool
+    """Whether mirror images have been described too."""
+
+
+def face_codes(pictures: Pictures, setting: Setting, *, width: float | None = None) -> FaceCodes:
+    """Describe pictures and their mirror images.
+
+    Args:
+        pictures: N of them.
+        setting: with what.
+        width: of every picture, with crop "box". Pixels.
+
+    Raises:
+        MienError: the codes cannot be had.
+    """
+    columns = tuple(dict.fromkeys(name for names in CODES.values() for name in names))
+    # Other methods know no pose, and a table holds what was embedded and no more: one picture
+    # tells which, before thousands are described.
+    yaw_known = _can(setting, pictures, "yaw_rad")
+    turned = mirrored(pictures, width=width)
+    both_sides = _can(setting, turned, columns[0])
+    setting.say(f"describing {len(pictures)} pictures")
+    plain = setting.describe(pictures, (*columns, "yaw_rad") if yaw_known else columns)
+    mirror = None
+    if both_sides:
+        setting.say("describing their mirror images")
+        mirror = setting.describe(turned, columns)
+    codes = {name: _mean(plain, mirror, parts) for name, parts in CODES.items()}
+    found = plain.found if mirror is None else plain.found | mirror.found
+    yaw = plain["yaw_rad"] if yaw_known else None
+    return FaceCodes(found, plain.detected, codes, yaw, both_sides)
+
+
+def mirrored(pictures: Pictures, *, width: float | None = None) -> Pictures:
+    """Return the pictures as in a mirror, under other names.
+
+    Args:
+        pictures: N of them.
+        width: of every picture, with crop "box". Pixels.
+    """
+    boxes, fallback = pictures.boxes, pictures.fallback
+    if boxes is not None:
+        if width is None:
+            raise ValueError("boxes are mirrored about the middle of a known width")
+        boxes = np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
+    if fallback is not None:
+        fallback = (1 - fallback[2], fallback[1], 1 - fallback[0], fallback[3])
+    return replace(
+        pictures,
+        names=tuple(f"{name} (mirrored)" for name in pictures.names),
+        read=lambda i: np.ascontiguousarray(pictures.read(i)[:, ::-1]),
+        boxes=boxes,
+        fallback=fallback,
+    )
+
+
+def _can(setting: Setting, pictures: Pictures, column: str) -> bool:
+    """Return whether a column of such pictures can be had, by the first of them."""
+    boxes = None if pictures.boxes is None else pictures.boxes[:1]
+    try:
+        setting.describe(replace(pictures, names=pictures.names[:1], boxes=boxes), (column,))
+    except MienError:
+        return False
+    return True
+
+
+def _mean(
+    plain: Described, mirror: Described | None, parts: tuple[str, ...]
+) -> NDArray[np.float32]:
+    """Return the mean of what there is, NaN where there is neither. [N, D]."""
+    one = plain.joined(*parts).astype(np.float32)
+    if mirror is None:
+        return one
+    other = mirror.joined(*parts).astype(np.float32)
+    both = (plain.found & mirror.found)[:, None]
+    single = np.where(plain.found[:, None], one, other)
+    return np.where(both, (one + other) / 2, single)
