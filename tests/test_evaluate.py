@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from mien.errors import MienError
-from mien.evaluate.fer2013 import CODES, fer2013_scores, labels_of
+from mien.evaluate.expression.fer2013 import CODES, fer2013_scores, labels_of
 from mien.evaluate.metrics import (
     correlation,
     draw_pairs,

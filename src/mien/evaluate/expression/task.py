@@ -1,0 +1,161 @@
+"""What is asked of expression: pictures with a class each, and which of them teach and which test.
+
+Also the sets of factors that are asked, and what is done about pictures without a face: they are
+left out of training, and in testing they are given the class that is the most frequent in training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import MienError
+from mien.evaluate.protocol import Described, Pictures, Setting
+
+__all__ = [
+    "CODES",
+    "COLUMNS",
+    "MAIN",
+    "POSE_AND_LIGHT",
+    "SETS",
+    "Predicted",
+    "Task",
+    "codes_of",
+    "describe",
+    "over_folds",
+    "stream",
+]
+
+Array = NDArray[np.floating]
+Rows = NDArray[np.int64]
+
+CODES = ("identity", "expression", "texture_code", "shape_code")
+POSE_AND_LIGHT = (
+    "yaw_rad",
+    "pitch_rad",
+    "roll_rad",
+    "light_ambient",
+    "light_diffuse",
+    "light_x",
+    "light_y",
+    "light_z",
+)
+SETS = {
+    "expression": ("expression",),
+    "both codes": ("texture_code", "shape_code"),
+    "all codes": (*CODES, *POSE_AND_LIGHT),
+}
+"""Name of a set of factors => columns."""
+MAIN = "all codes"
+"""The set whose scores are the main ones, as in the papers."""
+COLUMNS = SETS[MAIN]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Labelled pictures, and the folds in which they teach and test."""
+
+    pictures: Pictures
+    labels: NDArray[np.int64]
+    """Places in `classes`. [N]."""
+    classes: tuple[str, ...]
+    folds: tuple[tuple[Rows, Rows], ...]
+    """Training rows and test rows; one pair where the split is fixed. No row is tested twice."""
+    groups: NDArray[np.int64] | None = None
+    """Of whom or of which clip a picture is; kept together wherever rows are drawn. [N]."""
+    balanced: bool = False
+    """Whether every class weighs the same in training, whatever the number of its pictures."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be learned."""
+        for train, test in self.folds:
+            if not len(train) or not len(test):
+                raise MienError(
+                    f"there are {len(train)} pictures to learn from and {len(test)} to test on; "
+                    "the data set is not complete: copy it again"
+                )
+            if len(np.unique(self.labels[train])) < 2:
+                raise MienError("the training pictures show one class only; copy the set again")
+
+    @property
+    def tested(self) -> Rows:
+        """The rows that are tested, fold after fold. [M]."""
+        return np.concatenate([test for _, test in self.folds])
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What was said of the tested rows, in the order of `Task.tested`."""
+
+    label: NDArray[np.int64]
+    """Places in the classes. [M]."""
+    probability: NDArray[np.float64]
+    """Of each class; NaN where there is no face. [M, C]."""
+
+
+def describe(pictures: Pictures, setting: Setting) -> Described:
+    """Return all columns that the protocols of expression use.
+
+    Raises:
+        MienError: as the setting's `describe`; or no picture has a face.
+    """
+    setting.say(f"{len(pictures)} pictures")
+    described = setting.describe(pictures, COLUMNS)
+    if not described.found.any():
+        raise MienError("no picture has a face; are these the right pictures?")
+    return described
+
+
+def codes_of(described: Described, name: str) -> NDArray[np.float32]:
+    """Return a set of factors as one array, without what is never known. [N, D].
+
+    Args:
+        described: by `describe`.
+        name: one of `SETS`.
+
+    Raises:
+        MienError: no column of the set is known.
+    """
+    codes = np.asarray(described.joined(*SETS[name]), dtype=np.float32)
+    # Other methods have no pose or light: those columns are NaN throughout.
+    known = np.isfinite(codes[described.found]).all(axis=0)
+    if not known.any():
+        raise MienError(f"none of {', '.join(SETS[name])} is known of the pictures")
+    return codes[:, known]
+
+
+def stream(setting: Setting, *numbers: int) -> np.random.Generator:
+    """Return a generator of expression's own, another for every stream of numbers."""
+    return setting.rng(0xE0, *numbers)
+
+
+def over_folds(
+    task: Task,
+    found: NDArray[np.bool_],
+    predict: Callable[[Rows, Rows, int], NDArray[np.floating]],
+) -> Predicted:
+    """Return what is predicted of all test rows, each by a fold that has not seen it.
+
+    Args:
+        task: with its folds.
+        found: whether a picture has a face. [N].
+        predict: training rows, test rows (all with faces) and the fold's number => probabilities
+            of the classes, [test rows, C].
+    """
+    labels, chances = [], []
+    for number, (train, test) in enumerate(task.folds):
+        seen, asked = train[found[train]], test[found[test]]
+        if not len(seen):
+            raise MienError("no training picture has a face; are these the right pictures?")
+        usual = int(np.bincount(task.labels[seen]).argmax())
+        label = np.full(len(test), usual, dtype=np.int64)
+        chance = np.full((len(test), len(task.classes)), np.nan)
+        if len(asked):
+            chance[found[test]] = predict(seen, asked, number)
+            label[found[test]] = chance[found[test]].argmax(axis=1)
+        labels.append(label)
+        chances.append(chance)
+    return Predicted(np.concatenate(labels), np.concatenate(chances))

@@ -1,0 +1,328 @@
+"""Probes of expression against numbers worked by hand, and what is done about missing faces."""
+
+import numpy as np
+import pytest
+
+from mien.errors import MienError
+from mien.evaluate.expression import few_labels as few_module
+from mien.evaluate.expression.continuous import Amounts, concordance, measure_amounts
+from mien.evaluate.expression.few_labels import draw_labels
+from mien.evaluate.expression.gallery import small
+from mien.evaluate.expression.knn import knn_probabilities, neighbour_votes
+from mien.evaluate.expression.linear import (
+    accuracy,
+    balanced_accuracy,
+    confusion,
+    held_out,
+    linear_probabilities,
+    macro_f1,
+)
+from mien.evaluate.expression.measure import measure, merged
+from mien.evaluate.expression.task import COLUMNS, SETS, Task, codes_of, describe
+from mien.evaluate.expression.twins import without_twins
+from mien.evaluate.expression.units import (
+    Units,
+    best_threshold,
+    binary_f1,
+    measure_units,
+    predict_unit,
+)
+from mien.evaluate.protocol import Described, Pictures, Setting
+
+CLASSES = ("sad", "happy", "angry")
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def pictures(count):
+    names = tuple(f"{i:04d}.png" for i in range(count))
+    return Pictures(names, lambda i: np.full((200, 100, 3), i % 256, np.uint8))
+
+
+def described(codes, found=None, yaw=0.0):
+    """Factors whose codes say `codes`, and whose pose and light say nothing."""
+    count = len(codes)
+    found = np.ones(count, bool) if found is None else found
+    columns = {
+        name: np.full(count, 0.1, np.float32)
+        if name.endswith("_rad") or name.startswith("light")
+        else np.asarray(codes, np.float32).copy()
+        for name in COLUMNS
+    }
+    columns["yaw_rad"] = np.full(count, yaw, np.float32) + np.zeros(count, np.float32)
+    for values in columns.values():
+        values[~found] = np.nan
+    return Described(found, found, columns)
+
+
+def clear_codes(labels, seed=1):
+    """Codes from which the class can be read without an error."""
+    noise = 0.1 * rng(seed).standard_normal((len(labels), 6))
+    return 4 * np.eye(6)[labels] + noise
+
+
+def setting(**more):
+    return Setting(lambda *_: pytest.fail("nothing is to be described"), draws=1, **more)
+
+
+def value_of(outcome, name):
+    (found,) = [score.value for score in outcome.scores if score.name == name]
+    return found
+
+
+def test_metrics_of_a_confusion_by_hand() -> None:
+    target = np.array([0, 0, 0, 0, 1, 1, 2, 2])
+    said = np.array([0, 0, 0, 1, 1, 2, 2, 0])
+    matrix = confusion(prediction=said, target=target, classes=4)
+    assert matrix.tolist() == [[3, 1, 0, 0], [0, 1, 1, 0], [1, 0, 1, 0], [0, 0, 0, 0]]
+    assert accuracy(matrix) == pytest.approx(5 / 8)
+    assert balanced_accuracy(matrix) == pytest.approx((3 / 4 + 1 / 2 + 1 / 2) / 3)
+    # TP, FP, FN: 3 1 1, then 1 1 1, then 1 1 1; the fourth class never occurs.
+    assert macro_f1(matrix) == pytest.approx((6 / 8 + 2 / 4 + 2 / 4) / 3)
+
+
+def test_a_class_that_is_only_ever_said_costs_f1() -> None:
+    matrix = confusion(prediction=np.array([0, 1]), target=np.array([0, 0]), classes=2)
+    assert macro_f1(matrix) == pytest.approx((2 / 3 + 0) / 2)
+    assert balanced_accuracy(matrix) == pytest.approx(1 / 2)
+
+
+def test_the_held_out_fifth_keeps_groups_together_and_classes_alive() -> None:
+    labels = np.repeat([0, 1], [50, 2])
+    fit, held = held_out(labels=labels, groups=None, rng=rng())
+    assert sorted([*fit, *held]) == list(range(52))
+    assert (labels[held] == 0).sum() == 10
+    assert (labels[held] == 1).sum() == 1
+    groups = np.arange(52) % 10
+    fit, held = held_out(labels=labels, groups=groups, rng=rng())
+    assert not set(groups[fit]) & set(groups[held])
+    assert len(set(groups[held])) == 2
+    _, none = held_out(labels=np.array([0, 1, 2]), groups=None, rng=rng())
+    assert len(none) == 0
+
+
+def test_a_linear_probe_reads_what_is_there_and_nothing_else() -> None:
+    labels = rng().integers(0, 3, 240)
+    codes = clear_codes(labels)
+    known = {"train": codes[:120], "labels": labels[:120], "test": codes[120:], "classes": 3}
+    chance = linear_probabilities(**known, rng=rng())
+    assert chance.sum(axis=1) == pytest.approx(np.ones(120))
+    assert (chance.argmax(axis=1) == labels[120:]).all()
+    shuffled = linear_probabilities(
+        **{**known, "labels": rng(3).permutation(labels[:120])}, rng=rng()
+    )
+    assert (shuffled.argmax(axis=1) == labels[120:]).mean() < 0.6
+
+
+def test_a_class_that_is_not_taught_has_no_probability() -> None:
+    labels = np.repeat([0, 2], 20)
+    codes = clear_codes(labels)
+    chance = linear_probabilities(train=codes, labels=labels, test=codes, classes=4, rng=rng())
+    assert (chance[:, [1, 3]] == 0).all()
+    assert (chance.argmax(axis=1) == labels).all()
+
+
+def test_neighbours_vote_and_the_nearer_class_wins_a_tie() -> None:
+    gallery = np.array([[1.0, 0.0], [0.9, 0.3], [0.0, 1.0]])
+    labels = np.array([1, 0, 0])
+    votes = neighbour_votes(
+        gallery=gallery, labels=labels, queries=np.array([[2.0, 0.1]]), classes=2, counts=(1, 2, 3)
+    )
+    assert votes[1].tolist() == [[0, 1]]
+    assert votes[2].argmax() == 1
+    assert votes[2] == pytest.approx(np.array([[0.5, 0.5]]), abs=1e-3)
+    assert votes[3] == pytest.approx(np.array([[2 / 3, 1 / 3]]), abs=1e-3)
+
+
+def test_the_number_of_neighbours_is_chosen_where_labels_are_noisy() -> None:
+    labels = np.repeat([0, 1], 200)
+    codes = rng().standard_normal((400, 2)) * 0.3 + np.where(labels[:, None], [1.0, 0], [0, 1.0])
+    noisy = np.where(rng(2).random(400) < 0.3, 1 - labels, labels)
+    chance = knn_probabilities(train=codes, labels=noisy, test=codes, classes=2, rng=rng())
+    # One neighbour, itself, would repeat the wrong labels: 70 % right.
+    assert (chance.argmax(axis=1) == labels).mean() > 0.78
+
+
+def test_so_many_labels_of_each_class_are_drawn() -> None:
+    labels = np.repeat([0, 1, 2], [10, 3, 10])
+    rows = draw_labels(labels=labels, count=4, rng=rng())
+    assert np.bincount(labels[rows]).tolist() == [4, 3, 4]
+    assert len(set(rows)) == 11
+    assert set(rows) != set(draw_labels(labels=labels, count=4, rng=rng(1)))
+
+
+def test_concordance_by_hand() -> None:
+    target = np.array([0.0, 1.0, 2.0])
+    assert concordance(prediction=target, target=target) == pytest.approx(1)
+    assert concordance(prediction=-target, target=-target[::-1]) == pytest.approx(-1)
+    # cov 2/3, variances 2/3 each, means 1 apart: (4/3) / (4/3 + 1)
+    assert concordance(prediction=target + 1, target=target) == pytest.approx(4 / 7)
+    assert concordance(prediction=2 * target, target=target) == pytest.approx(
+        2 * (4 / 3) / (8 / 3 + 2 / 3 + 1)
+    )
+    assert np.isnan(concordance(prediction=np.ones(3), target=np.ones(3)))
+
+
+def test_f1_and_its_best_threshold_by_hand() -> None:
+    said, truth = np.array([1, 1, 0, 0], bool), np.array([1, 0, 1, 0], bool)
+    assert binary_f1(prediction=said, target=truth) == pytest.approx(1 / 2)
+    assert binary_f1(prediction=~said & False, target=~said & False) == 0
+    limit, best = best_threshold(
+        probability=np.array([0.9, 0.4, 0.4, 0.1]), target=np.array([1, 1, 0, 0], bool)
+    )
+    # 0.9 alone: 2/3; both rows of 0.4 with it: 4/5.
+    assert (limit, best) == (0.4, pytest.approx(4 / 5))
+
+
+def test_units_that_never_change_are_said_as_they_are() -> None:
+    codes = rng().standard_normal((8, 3))
+    for always in (True, False):
+        said, far = predict_unit(train=codes, seen=np.full(8, always), test=codes[:3], rng=rng())
+        assert said.tolist() == [always] * 3
+        assert not far.any()
+
+
+def task_of(labels, train, **more):
+    rows = np.arange(len(labels))
+    return Task(pictures(len(labels)), labels, CLASSES, ((rows[:train], rows[train:]),), **more)
+
+
+@pytest.fixture
+def short(monkeypatch):
+    monkeypatch.setattr(few_module, "COUNTS", (1, 4))
+
+
+def test_a_task_is_scored_exactly(short) -> None:
+    labels = np.tile([0, 1, 2], 40)
+    shown = labels.copy()
+    shown[[60, 61, 62, 63]] = (labels[[60, 61, 62, 63]] + 1) % 3  # four test pictures mislead
+    outcome = measure(
+        task_of(labels, 60),
+        described(clear_codes(shown), yaw=np.radians(20)),
+        setting(gallery=3),
+        subsets={"first": np.arange(50, 64)},
+    )
+    for name in SETS:
+        assert value_of(outcome, f"accuracy, linear, {name}") == pytest.approx(100 * 56 / 60)
+        assert value_of(outcome, f"accuracy, k-NN, {name}") == pytest.approx(100 * 56 / 60)
+    assert value_of(outcome, "accuracy, linear, all codes, first") == 0
+    assert value_of(outcome, "accuracy, 4 labels a class, all codes") == pytest.approx(
+        100 * 56 / 60
+    )
+    main = [score for score in outcome.scores if score.main]
+    assert [score.name for score in main] == ["accuracy, linear, all codes"]
+    assert main[0].low is not None
+    assert main[0].high is not None
+    assert main[0].low < main[0].value < main[0].high
+    confused, turned, few = outcome.tables
+    assert [row[1] for row in confused.rows] == [20, 20, 20]
+    assert confused.rows[0] == ("sad", 20, 90.0, 10.0, 0.0)
+    assert all(type(cell) in (str, int, float) for row in confused.rows for cell in row)
+    assert turned.rows[1] == ("15-30 deg", 60, pytest.approx(100 * 56 / 60, abs=1e-3))
+    assert len(few.rows) == 4
+    assert len(outcome.failures) == 3
+    assert max(outcome.failures[0].pictures[0].shape) == 160
+    assert "taken for" in outcome.failures[0].caption
+
+
+def test_pictures_without_a_face_count_as_the_most_frequent_class(short) -> None:
+    labels = np.concatenate([np.repeat([0, 1, 2], [30, 20, 20]), np.tile([0, 1, 2], 10)])
+    found = np.ones(100, bool)
+    found[[0, 70, 71, 72]] = False  # one in training, three (a class each) in testing
+    outcome = measure(task_of(labels, 70), described(clear_codes(labels), found), setting())
+    # Two of the three are wrong: the one of class 0 is right by luck.
+    assert value_of(outcome, "accuracy, linear, all codes") == pytest.approx(100 * 28 / 30)
+    assert value_of(outcome, "accuracy, linear, all codes, faces found") == 100
+    assert value_of(outcome, "accuracy, k-NN, all codes") == pytest.approx(100 * 28 / 30)
+    told = " ".join(outcome.notes)
+    assert "1 training pictures without a face" in told
+    assert "3 test pictures without a face" in told
+    assert outcome.failures == ()  # there is nothing to see in them
+
+
+def test_factors_without_pose_or_light_are_enough(short) -> None:
+    labels = np.tile([0, 1, 2], 20)
+    given = described(clear_codes(labels))
+    for name in COLUMNS[4:]:
+        given.columns[name][:] = np.nan
+    assert codes_of(given, "all codes").shape == (60, 24)
+    outcome = measure(task_of(labels, 30), given, setting())
+    assert value_of(outcome, "accuracy, linear, all codes") == 100
+    assert len(outcome.tables) == 2  # none by yaw
+
+
+def test_one_seed_gives_one_outcome_and_the_data_have_a_name(short) -> None:
+    labels = rng().integers(0, 3, 80)
+    codes = rng(1).standard_normal((80, 6)) + np.eye(6)[labels]
+    first, again = (measure(task_of(labels, 50), described(codes), setting()) for _ in range(2))
+    assert first.scores == again.scores
+    assert first.data == again.data
+    other = labels.copy()
+    other[79] = (other[79] + 1) % 3
+    assert measure(task_of(other, 50), described(codes), setting()).data != first.data
+    both = merged([first, again], gallery=2, notes=["once"])
+    assert len(both.scores) == 2 * len(first.scores)
+    assert both.notes == ("once", *first.notes)
+
+
+def test_tasks_that_cannot_be_learned_are_refused() -> None:
+    with pytest.raises(MienError, match="0 to test on"):
+        task_of(np.array([0, 1]), 2)
+    with pytest.raises(MienError, match="one class only"):
+        task_of(np.array([1, 1, 0]), 2)
+    nobody = Setting(lambda p, c: described(np.zeros((len(p), 6)), np.zeros(len(p), bool)))
+    with pytest.raises(MienError, match="no picture has a face"):
+        describe(pictures(3), nobody)
+
+
+def test_valence_and_arousal_are_scored_by_concordance() -> None:
+    felt = rng().uniform(-0.9, 0.9, (120, 2))
+    codes = np.concatenate([felt @ rng(1).standard_normal((2, 5)), rng(2).random((120, 1))], axis=1)
+    clip = np.repeat(np.arange(12), 10)
+    rows = np.arange(120)
+    task = Amounts(pictures(120), ("valence", "arousal"), felt, rows[:80], rows[80:], clip)
+    found = np.ones(120, bool)
+    outcome = measure_amounts(task, described(codes, found), setting(gallery=2))
+    for name in ("valence", "arousal", "mean"):
+        assert value_of(outcome, f"CCC, {name}, linear, all codes") > 0.98
+    assert [score.name for score in outcome.scores if score.main] == [
+        "CCC, valence, linear, all codes",
+        "CCC, arousal, linear, all codes",
+    ]
+    found[80:100] = False
+    less = measure_amounts(task, described(codes, found), setting(gallery=2))
+    assert value_of(less, "CCC, mean, linear, all codes") < 0.8
+    assert "20 test pictures without a face" in " ".join(less.notes)
+    assert less.failures[0].caption.startswith("valence ")
+
+
+def test_action_units_are_scored_by_their_mean_f1() -> None:
+    seen = rng().random((200, 2)) < (0.5, 0.2)
+    codes = np.concatenate([4.0 * seen, 0.1 * rng(1).standard_normal((200, 4))], axis=1)
+    codes[150] = codes[np.flatnonzero(seen[:, 0] != seen[150, 0])[0]]
+    rows = np.arange(200)
+    task = Units(pictures(200), ("AU1", "AU2"), seen, rows[:150], rows[150:], rows // 10)
+    outcome = measure_units(task, described(codes), setting(gallery=4))
+    wrong = seen[150:].copy()
+    wrong[0] = codes[150, :2] > 2
+    expected = [100 * binary_f1(prediction=wrong[:, k], target=seen[150:, k]) for k in (0, 1)]
+    assert value_of(outcome, "F1, AU1, linear, all codes") == pytest.approx(expected[0])
+    assert value_of(outcome, "mean F1, linear, all codes") == pytest.approx(np.mean(expected))
+    assert [score.name for score in outcome.scores if score.main] == ["mean F1, linear, all codes"]
+    assert len(outcome.failures) == 1
+    assert "AU1" in outcome.failures[0].caption
+
+
+def test_twins_are_left_out_of_training() -> None:
+    shades = [1, 2, 3, 3, 5]
+    some = Pictures(tuple("abcde"), lambda i: np.full((2, 2, 3), shades[i], np.uint8))
+    kept, twins = without_twins(some, np.array([0, 1, 2]), np.array([3, 4]))
+    assert kept.tolist() == [0, 1]
+    assert twins == 1
+
+
+def test_pictures_of_the_gallery_are_small() -> None:
+    assert small(np.zeros((320, 640, 3), np.uint8)).shape == (80, 160, 3)
+    assert small(np.zeros((48, 48, 3), np.uint8)).shape == (48, 48, 3)
