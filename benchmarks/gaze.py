@@ -36,8 +36,8 @@ from torch import Tensor
 
 import mien
 from mien.errors import MienError
-from mien.evaluate.columbia import Columbia, read_columbia
-from mien.evaluate.gaze import (
+from mien.evaluate.gaze.columbia import Columbia, read_columbia
+from mien.evaluate.gaze.few_shot import (
     COUNTS,
     FewShot,
     few_shot,
@@ -46,7 +46,9 @@ from mien.evaluate.gaze import (
     mean_predictor_deg,
     over_folds,
 )
+from mien.evaluate.gaze.pupil import Pupil
 from mien.evaluate.hog import hog_features
+from mien.gaze.student import load_student
 from mien.geometry.rotation import rotation_to_angles
 from mien.media.image import read
 from mien.types import Factors, GazeCode
@@ -305,6 +307,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--weights", nargs="+", default=[None], metavar="W")
+    parser.add_argument("--student", type=Path, help="folder of `mien distill gaze`, in W's place")
     parser.add_argument("--rendered", type=Path, help="folder of `mien synth`, 224 px")
     parser.add_argument("--strips", type=Path, help="folder or zip of Columbia Gaze eye strips")
     parser.add_argument("--folds-to", type=Path, help="write training strips here, measure nothing")
@@ -325,10 +328,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.exit(2, f"error: {error}\n")
 
 
+def load(where: str | None, student: Path | None) -> Encoder:
+    """Return a model, or its student in its place."""
+    model = mien.load(where)
+    return Pupil(model, load_student(student)) if student else model
+
+
 def measure(given: argparse.Namespace) -> None:
     """Measure, print and write what the command line asks for."""
     plan = Plan(given.draws, given.seed, given.batch_size)
-    models: list[Encoder] = [mien.load(where) for where in given.weights]
+    models: list[Encoder] = [load(where, given.student) for where in given.weights]
     results: dict[str, Any] = {
         "weights": [model.weights_id for model in models],
         "draws": plan.draws,

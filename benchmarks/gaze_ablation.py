@@ -34,8 +34,8 @@ from torch import Tensor
 import mien
 from mien.data.eye_pack import EyePack, open_eye_packs
 from mien.errors import MienError
-from mien.evaluate.columbia import Columbia, read_columbia
-from mien.evaluate.gaze import few_shot, halves, leakage_auc, over_folds
+from mien.evaluate.gaze.columbia import Columbia, read_columbia
+from mien.evaluate.gaze.few_shot import few_shot, halves, leakage_auc, over_folds
 from mien.evaluate.hog import hog_features
 from mien.gaze.config import GazeConfig
 from mien.gaze.cut import EyeViews, Picture, cut_views, normalised

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mien.errors import MienError
-from mien.evaluate.columbia import read_columbia
-from mien.evaluate.gaze import few_shot, mean_predictor_deg, over_folds
+from mien.evaluate.gaze.columbia import read_columbia
+from mien.evaluate.gaze.few_shot import few_shot, mean_predictor_deg, over_folds
 from mien.evaluate.hog import hog_features
 from mien.geometry.gaze import gaze_angles
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mien.errors import MienError
-from mien.evaluate.gaze import (
+from mien.evaluate.gaze.few_shot import (
     FewShot,
     angular_error_deg,
     few_shot,

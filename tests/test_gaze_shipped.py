@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from mien.calibration.fit import fit
-from mien.evaluate.columbia import read_columbia
-from mien.evaluate.gaze import angular_error_deg
+from mien.evaluate.gaze.columbia import read_columbia
+from mien.evaluate.gaze.few_shot import angular_error_deg
 from mien.geometry.rotation import rotation_to_angles
 from mien.model import Model, load
 from mien.types import Factors

@@ -1,8 +1,9 @@
-"""Columbia Gaze (Smith et al., UIST 2013), as eye strips: whose eyes look where under which turn.
+"""Columbia Gaze (Smith et al., UIST 2013): whose eyes look where under which turn of the head.
 
 The files are called `0005_2m_-15P_10V_5H.jpg`: person, distance, then head pose P, vertical V and
 horizontal H gaze in whole degrees. They stand in a folder, in folders of people as the data set is
-published, or in a zip. What is not called so is passed over.
+published, or in a zip. What is not called so is passed over. Whole photographs (5184 x 3456) and
+eye strips cut out of them are read alike.
 
 Signs, found by looking at mean pictures of 40 people:
 

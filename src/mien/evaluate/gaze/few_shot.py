@@ -31,6 +31,7 @@ __all__ = [
     "mean_predictor_deg",
     "over_folds",
     "predict_gaze",
+    "sampled_errors",
 ]
 
 Array = NDArray[np.floating]
@@ -123,21 +124,63 @@ def few_shot(
     if pose is not None:
         train = np.concatenate([train, pose[0]], axis=1)
         test = np.concatenate([test, pose[1]], axis=1)
-    if not (np.isfinite(train).all() and np.isfinite(test).all()):
-        raise MienError("codes or head poses hold NaN or infinity; leave those rows out")
     results = []
     for count in counts:
-        if count is not None and not 2 <= count <= len(train):
-            raise MienError(f"{count} samples cannot be drawn from {len(train)} training rows")
-        errors = []
-        for _ in range(1 if count is None else draws):
-            rows = slice(None) if count is None else rng.choice(len(train), count, replace=False)
-            found = predict_gaze(
-                train_features=train[rows], train_gaze=train_gaze[rows], test_features=test
-            )
-            errors.append(float(angular_error_deg(predicted=found, truth=test_gaze).mean()))
-        results.append(FewShot.of(count, errors))
+        errors = sampled_errors(
+            train_features=train,
+            train_gaze=train_gaze,
+            test_features=test,
+            test_gaze=test_gaze,
+            count=count,
+            draws=draws,
+            rng=rng,
+        )
+        results.append(FewShot.of(count, errors.mean(axis=1).tolist()))
     return tuple(results)
+
+
+def sampled_errors(
+    *,
+    train_features: Array,
+    train_gaze: Array,
+    test_features: Array,
+    test_gaze: Array,
+    count: int | None,
+    draws: int,
+    rng: np.random.Generator,
+) -> Array:
+    """Return the error of every test row with each draw of `count` labelled samples. Degrees.
+
+    Args:
+        train_features: rows to draw samples from, with or without head pose. [N, D].
+        train_gaze: unit vectors, camera frame. [N, 3].
+        test_features: rows of other people. [M, D].
+        test_gaze: unit vectors, camera frame. [M, 3].
+        count: number of samples; None takes all rows, in one draw.
+        draws: how often samples are drawn.
+        rng: draws them.
+
+    Returns:
+        [draws, M], or [1, M] where all rows are taken.
+
+    Raises:
+        MienError: the count is not from 2 to N, or features are not finite.
+    """
+    if not (np.isfinite(train_features).all() and np.isfinite(test_features).all()):
+        raise MienError("codes or head poses hold NaN or infinity; leave those rows out")
+    total = len(train_features)
+    if count is not None and not 2 <= count <= total:
+        raise MienError(f"{count} samples cannot be drawn from {total} training rows")
+    errors = []
+    for _ in range(1 if count is None else draws):
+        rows = slice(None) if count is None else rng.choice(total, count, replace=False)
+        found = predict_gaze(
+            train_features=train_features[rows],
+            train_gaze=train_gaze[rows],
+            test_features=test_features,
+        )
+        errors.append(angular_error_deg(predicted=found, truth=test_gaze))
+    return np.stack(errors)
 
 
 def over_folds(folds: Sequence[Sequence[FewShot]]) -> tuple[FewShot, ...]:

@@ -1,0 +1,1 @@
+"""How well gaze is read off codes: data sets with their layouts, few labels, other data sets."""

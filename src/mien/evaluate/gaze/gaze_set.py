@@ -1,0 +1,130 @@
+"""A gaze data set as the protocols see it: pictures, who is in them, where they look, the folds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import MienError
+from mien.evaluate.digest import data_digest
+from mien.evaluate.protocol import Described, Pictures, Setting
+
+__all__ = ["ANGLES", "GazeSet", "Seen", "evenly", "folds_of_people", "see"]
+
+Array = NDArray[np.floating]
+Rows = NDArray[np.int64]
+
+ANGLES = ("yaw_rad", "pitch_rad", "roll_rad")
+"""The head pose that the model itself predicts, by the table's columns."""
+
+
+@dataclass(frozen=True)
+class GazeSet:
+    """Pictures with known gaze; rows are in the order of the pictures.
+
+    Directions are unit vectors in the frame of a camera that looks at the face: x to image-right,
+    y down, z away; who looks into it has (0, 0, -1).
+    """
+
+    pictures: Pictures
+    person: NDArray[np.int64]
+    """Who it is; where that is not known, what keeps people apart, as the recording. [N]."""
+    gaze: Array
+    """[N, 3]."""
+    folds: tuple[tuple[Rows, Rows], ...]
+    """Training rows, test rows; nobody is in both."""
+    head: Array | None = None
+    """The head's true angles, as many as are known: yaw, then pitch; same frame. Radians [N, A]."""
+    parts: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    """Rows whose error is told apart: name => mask [N]."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know of how the data were read."""
+
+    def __post_init__(self) -> None:
+        """Refuse what does not fit together."""
+        count = len(self.pictures)
+        if self.person.shape != (count,) or self.gaze.shape != (count, 3):
+            raise ValueError("every picture has a person and a gaze")
+        if not np.allclose(np.linalg.norm(self.gaze, axis=1), 1, atol=1e-5):
+            raise ValueError("gaze is given by unit vectors")
+
+    def __len__(self) -> int:
+        return len(self.person)
+
+    @property
+    def digest(self) -> str:
+        """Return 12 hex digits of the names and labels."""
+        rows = zip(self.pictures.names, self.person, self.gaze, strict=True)
+        return data_digest(f"{n} {p} {x:.5f} {y:.5f} {z:.5f}" for n, p, (x, y, z) in rows)
+
+    def source_rows(self) -> Rows:
+        """Return the rows that another set's test learns from: all, or the one training part."""
+        return self.folds[0][0] if len(self.folds) == 1 else np.arange(len(self))
+
+    def target_rows(self) -> Rows:
+        """Return the rows that are tested by what another set taught: all, or the one test part."""
+        return self.folds[0][1] if len(self.folds) == 1 else np.arange(len(self))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the weights say of a set's pictures."""
+
+    code: Array
+    """NaN where no eyes are found. [N, d]."""
+    own: Array | None
+    """The head pose that the weights predict, NaN without a face; None with strips. Radians
+    [N, 3]."""
+
+    @property
+    def found(self) -> NDArray[np.bool_]:
+        """Whether eyes are found. [N]."""
+        return np.asarray(np.isfinite(self.code).all(axis=1))
+
+
+def see(data: GazeSet, setting: Setting) -> Seen:
+    """Ask for the gaze codes of a set, and for the own head pose where faces are shown.
+
+    Raises:
+        MienError: as the setting's `describe`; or eyes are found in no picture.
+    """
+    setting.say(f"{len(data)} pictures")
+    strips = data.pictures.crop == "eyes"
+    columns = ("gaze_code",) if strips else ("gaze_code", *ANGLES)
+    described: Described = setting.describe(data.pictures, columns)
+    seen = Seen(
+        described.joined("gaze_code").astype(np.float64),
+        None if strips else described.joined(*ANGLES).astype(np.float64),
+    )
+    if not seen.found.any():
+        raise MienError("eyes are found in no picture; are these the right pictures?")
+    return seen
+
+
+def folds_of_people(person: NDArray[np.integer], count: int) -> tuple[tuple[Rows, Rows], ...]:
+    """Return (training rows, test rows) of each fold: nobody is in both.
+
+    Of the people in order of their numbers, the i-th is tested in fold i modulo `count`: the same
+    folds whoever asks. With fewer people than folds, one person is tested in each.
+
+    Raises:
+        MienError: there are fewer than two people.
+    """
+    people, place = np.unique(person, return_inverse=True)
+    if len(people) < 2:
+        raise MienError(
+            "pictures of at least two people are needed: to learn from one and test the other"
+        )
+    count = min(count, len(people))
+    fold = place.reshape(-1) % count
+    return tuple((np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(count))
+
+
+def evenly(total: int, most: int) -> Rows:
+    """Return at most `most` of `total` rows, evenly spaced, the first among them."""
+    if total <= most:
+        return np.arange(total)
+    return np.linspace(0, total, most, endpoint=False).astype(np.int64)
