@@ -1,0 +1,451 @@
+"""Leakage, disentanglement and swaps, on codes whose answers are known."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from mien.errors import MienError
+from mien.evaluate.factors.clips import Label, read_clips
+from mien.evaluate.factors.codes import person_similarity
+from mien.evaluate.factors.disentanglement import (
+    binned,
+    dci,
+    forest_importance,
+    label_entropy,
+    lasso_importance,
+    mutual_information,
+    mutual_information_gap,
+    summed_over,
+)
+from mien.evaluate.factors.factors_protocol import FACTORS
+from mien.evaluate.factors.leakage import above_chance, leakage
+from mien.evaluate.factors.probes import fit_numbers, folds, out_of_fold, person_space, scaled
+from mien.evaluate.factors.show import small
+from mien.evaluate.factors.swap import Read, Swaps, choose_pairs, draw_swaps, swap_scores
+from mien.evaluate.factors.swap_test import swap_outcome
+from mien.evaluate.protocol import Described, Setting
+from mien.geometry.gaze import gaze_vector
+from mien.latentface.config import ModelConfig
+from mien.latentface.latentface import LatentFace
+from mien.model import Model
+from mien.synth.frame import rotation_matrix
+
+PEOPLE, FRAMES = 24, 6
+NAMES = ("anger", "happy", "neutral")
+SMALL = ModelConfig(
+    image_size=32, width=8, feature_dim=32, texture_dim=8, shape_dim=8, neutral_width=16
+)
+
+
+def made_up_labels(seed: int = 0) -> pd.DataFrame:
+    """Labels as `mien synth` writes them, all drawn for themselves."""
+    rng = np.random.default_rng(seed)
+    rows = PEOPLE * FRAMES
+    person = np.repeat(np.arange(PEOPLE) + 1, FRAMES)
+    frame = np.tile(np.arange(FRAMES), PEOPLE)
+    angles = rng.uniform(-0.5, 0.5, (rows, 3))
+    rotation = rotation_matrix(*angles.T)
+    eyes = gaze_vector(*rng.uniform(-0.3, 0.3, (2, rows)))
+    gaze = np.einsum("nij,nj->ni", rotation, eyes)
+    light = rng.standard_normal((rows, 3))
+    light /= np.linalg.norm(light, axis=1, keepdims=True)
+    shape = rng.standard_normal((PEOPLE, 8))[person - 1]
+    return pd.DataFrame(
+        {
+            "path": [f"person_{p:06d}/{t}.png" for p, t in zip(person, frame, strict=True)],
+            "person": person.astype(np.int32),
+            "frame": frame.astype(np.int32),
+            "identity": list(shape),
+            "expression": [NAMES[i] for i in rng.integers(0, 3, rows)],
+            "rotation": list(rotation.reshape(-1, 9)),
+            "landmarks": list(np.zeros((rows, 10))),
+            **{f"{name}_rad": angles[:, i] for i, name in enumerate(("yaw", "pitch", "roll"))},
+            **{f"gaze_{axis}": gaze[:, i] for i, axis in enumerate("xyz")},
+            **{f"light_{axis}": light[:, i] for i, axis in enumerate("xyz")},
+            "light_ambient": rng.uniform(0.3, 0.7, rows),
+            "light_diffuse": rng.uniform(0.3, 0.8, rows),
+        }
+    )
+
+
+def write_folder(folder, labels: pd.DataFrame):
+    pq.write_table(pa.Table.from_pandas(labels), folder / "labels.parquet")
+    (folder / "config.json").write_text(json.dumps({"program": "mien synth"}))
+    rng = np.random.default_rng(1)
+    for path in labels["path"]:
+        (folder / path).parent.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (16, 16, 3), np.uint8)).save(folder / path)
+    return folder
+
+
+def perfect(labels: pd.DataFrame, *, leak: float = 0.0, gaze: bool = True):
+    """Return what gives each factor its own labels; `leak` mixes the yaw into the identity."""
+    clips_gaze = np.stack([labels[f"gaze_{a}"] for a in "xyz"], axis=1)
+    rotation = np.stack(list(labels["rotation"])).reshape(-1, 3, 3)
+    eyes = np.einsum("nji,nj->ni", rotation, clips_gaze)
+    rng = np.random.default_rng(2)
+    who = np.stack(list(labels["identity"])) + 0.05 * rng.standard_normal((len(labels), 8))
+    who[:, 7] += 20 * leak * labels["yaw_rad"].to_numpy()
+    what = np.eye(3)[np.unique(labels["expression"], return_inverse=True)[1]]
+    what = what + 0.05 * rng.standard_normal(what.shape)
+    columns = {
+        name: labels[name].to_numpy()
+        for name in labels.columns
+        if name.endswith("_rad") or name.startswith("light_")
+    }
+    columns |= {"identity": who, "expression": what, "gaze_code": eyes}
+    columns |= {"texture_code": who[:, :4], "shape_code": who[:, 4:] + what[:, :1]}
+    rows = {name: i for i, name in enumerate(labels["path"])}
+
+    def describe(pictures, names, /) -> Described:
+        if "gaze_code" in names and not gaze:
+            raise MienError("the table has no column gaze_code")
+        order = [rows[name] for name in pictures.names]
+        assert pictures.crop == "face"
+        found = np.ones(len(order), bool)
+        return Described(found, found, {name: columns[name][order] for name in names})
+
+    return describe
+
+
+def number(name: str, factor: str, values) -> Label:
+    return Label(name, factor, "number", np.asarray(values, np.float64))
+
+
+def test_dci_by_hand() -> None:
+    assert dci(np.eye(3)).disentanglement == pytest.approx(1)
+    assert dci(np.eye(3)).completeness == pytest.approx(1)
+    assert dci(np.ones((4, 2))).disentanglement == pytest.approx(0)
+    assert dci(np.ones((4, 2))).completeness == pytest.approx(0)
+    # Two dimensions share factor 0, one tells factor 1: pure rows, column 0 in two halves.
+    split = dci(np.array([[1.0, 0], [1, 0], [0, 2]]))
+    assert split.disentanglement == pytest.approx(1)
+    assert split.completeness == pytest.approx(1 - 0.5 * np.log(2) / np.log(3))
+    # Rows weigh by what they tell: 3/4 of it stands in an impure row with H = 0.918 bits.
+    mixed = dci(np.array([[2.0, 1], [0, 1]]))
+    entropy = -(2 / 3 * np.log2(2 / 3) + 1 / 3 * np.log2(1 / 3))
+    assert mixed.disentanglement == pytest.approx(0.75 * (1 - entropy) + 0.25)
+    assert dci(np.zeros((2, 2))).disentanglement == 0
+
+
+def test_blocks_are_sums_of_dimensions() -> None:
+    names, sums = summed_over(np.array([[1.0, 0], [2, 1], [4, 4]]), ["a", "b", "a"])
+    assert names == ("a", "b")
+    assert sums.tolist() == [[5, 4], [2, 1]]
+
+
+def test_mutual_information_by_hand() -> None:
+    label = np.tile([0, 1], 5000)
+    assert mutual_information(label, label) == pytest.approx(np.log(2), abs=1e-3)
+    assert label_entropy(label) == pytest.approx(np.log(2), abs=1e-3)
+    independent = np.repeat([0, 1], 5000)
+    assert mutual_information(label, independent) == pytest.approx(0, abs=1e-3)
+    rng = np.random.default_rng(0)
+    # Uncorrected, 20 x 10 bins with 500 rows show 0.17 nats where there are none.
+    noise = [
+        mutual_information(rng.integers(0, 20, 500), rng.integers(0, 10, 500)) for _ in range(20)
+    ]
+    assert np.mean(noise) < 0.07
+    gap = mutual_information_gap(np.array([[0.5, 0.2], [0.3, 0.2], [0.1, 0.0]]), np.ones(2))
+    assert gap == pytest.approx([0.2, 0.0])
+
+
+def test_bins_hold_as_many_rows_each_and_nan_is_low() -> None:
+    values = np.random.default_rng(0).permutation(100).astype(float)
+    assert np.bincount(binned(values, 4)).tolist() == [25, 25, 25, 25]
+    values[values > 90] = np.nan
+    assert (binned(values, 4)[np.isnan(values)] == 0).all()
+    assert len(np.unique(binned(np.full(10, np.nan), 4))) == 1
+    assert len(np.unique(binned(np.ones(10), 4))) == 1
+
+
+@pytest.mark.parametrize("kind", ["lasso", "forest"])
+def test_importance_lies_where_the_label_does(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    codes = rng.standard_normal((200, 6))
+    person = np.repeat(np.arange(20), 10)
+    classes = (codes[:, 4] > 0).astype(np.int64)
+    labels = (
+        number("a", "x", 3 * codes[:, 1]),
+        Label("b", "y", "class", classes),
+        number("noise", "y", rng.standard_normal(200)),
+    )
+    if kind == "lasso":
+        found = lasso_importance(codes=codes, labels=labels, person=person)
+    else:
+        found = forest_importance(codes=codes, labels=labels, seed=0)
+    assert found.shape == (6, 3)
+    assert found[1, 0] > 0.5
+    assert found[4, 1] > 0.5
+    assert found[:, 0].argmax() == 1
+    assert np.delete(found[:, 0], 1).max() < 0.2
+    assert found[:, 0].sum() == pytest.approx(1)
+
+
+def test_missing_codes_are_the_mean_of_the_training_rows() -> None:
+    train = np.array([[1.0, np.nan], [3.0, np.nan], [np.nan, np.nan]])
+    scale = scaled(train)
+    assert scale(np.array([[3.0, 5.0], [np.nan, np.nan]])).tolist() == [[1, 5], [0, 0]]
+    rng = np.random.default_rng(0)
+    codes, person = rng.standard_normal((100, 3)), np.repeat(np.arange(20), 5)
+    target = (codes @ [1.0, -2.0, 0.5])[:, None] + 7
+    probe = fit_numbers(codes, target, person)
+    assert probe(np.array([[1.0, 1, 1]]))[0, 0] == pytest.approx(6.5, abs=0.2)
+    assert probe(np.full((1, 3), np.nan))[0, 0] == pytest.approx(target.mean(), abs=0.05)
+
+
+def test_nobody_stands_on_both_sides_of_a_fold() -> None:
+    person = np.repeat(np.arange(12), 3)
+    tested = []
+    for fit, held in folds(person):
+        assert not set(person[fit]) & set(person[held])
+        tested += held.tolist()
+    assert sorted(tested) == list(range(36))
+
+
+def test_probes_say_what_they_never_saw() -> None:
+    rng = np.random.default_rng(0)
+    person = np.repeat(np.arange(20), 10)
+    classes = rng.integers(0, 3, 200)
+    codes = rng.standard_normal((200, 5)) + 4 * np.eye(5)[classes]
+    labels = (
+        Label("c", "x", "class", classes),
+        number("n", "x", codes[:, 4]),
+        number("none", "x", rng.standard_normal(200)),
+    )
+    found = out_of_fold(codes=codes, labels=labels, person=person)
+    assert np.mean(found["c"] == classes) > 0.95
+    assert np.corrcoef(found["n"], codes[:, 4])[0, 1] > 0.99
+    assert abs(np.corrcoef(found["none"], labels[2].values)[0, 1]) < 0.25
+
+
+def test_a_learnt_measure_finds_the_person_under_larger_noise() -> None:
+    rng = np.random.default_rng(0)
+    person = np.repeat(np.arange(60), 6)
+    codes = rng.standard_normal((360, 12))
+    codes[:, 3] = 0.3 * (rng.standard_normal(60)[person] + 0.1 * codes[:, 3])
+    codes[:, 5] *= 20
+    fit = person < 40
+    moved = person_space(codes[fit], person[fit])(codes[~fit])
+    assert np.linalg.norm(moved, axis=1) == pytest.approx(np.ones(len(moved)))
+    labels = (number("n", "x", codes[:, 0]),)
+    named = {"identity": codes, "x": rng.permutation(codes, axis=0)}
+    found = leakage(codes=named, labels=labels, person=person, relit=person < 50, rng=rng)
+    assert found.scores[0, 0] > 0.75
+    assert found.scores[1, 0] == pytest.approx(0.5, abs=0.06)
+    raw = person_similarity(codes=codes, person=person, rng=rng).auc()
+    assert raw < found.scores[0, 0]
+
+
+def test_leakage_counts_what_is_not_a_codes_own() -> None:
+    rng = np.random.default_rng(0)
+    person = np.repeat(np.arange(40), 6)
+    one, two = rng.standard_normal((2, 240))
+    labels = (number("a", "pose", one), number("b", "light", two))
+    codes = {"pose": one[:, None], "light": np.stack([one, two], axis=1)}
+    every = np.ones(240, bool)
+    found = leakage(codes=codes, labels=labels, person=person, relit=every, rng=rng)
+    names, excess = found.by_factor()
+    assert names == ("identity", "pose", "light")
+    assert found.chance.tolist() == [0.5, 0, 0]
+    assert excess[0, 1] > 0.99
+    assert excess[1, 1] > 0.99
+    assert excess[0, 2] < 0.15
+    # pose tells of identity and light next to nothing, light of pose all, of identity nothing.
+    assert found.mean_leakage() == pytest.approx(0.25, abs=0.08)
+    assert above_chance(scores=np.array([0.75, -0.2]), chance=np.array([0.5, 0.0])).tolist() == [
+        0.5,
+        0.0,
+    ]
+
+
+def test_a_missing_face_is_like_nobody() -> None:
+    rng = np.random.default_rng(0)
+    person = np.repeat(np.arange(10), 4)
+    codes = rng.standard_normal((10, 6))[person]
+    exact = person_similarity(codes=codes, person=person, rng=np.random.default_rng(1))
+    assert exact.auc() == 1
+    # Also where the others' mean leaves little between two people: cosine is of what is left.
+    assert exact.values[exact.same].min() == pytest.approx(1)
+    codes[::4] = np.nan
+    some = person_similarity(codes=codes, person=person, rng=np.random.default_rng(1))
+    assert some.values.min() == -1
+    assert some.auc() < 0.9
+    assert np.isnan(some.auc(np.flatnonzero(some.same)))
+
+
+def test_labels_of_a_folder(tmp_path) -> None:
+    labels = made_up_labels()
+    clips = read_clips(write_folder(tmp_path, labels), "factors")
+    named = {label.name: label for label in clips.labels()}
+    assert len(clips) == PEOPLE * FRAMES
+    assert named["head yaw"].values == pytest.approx(labels["yaw_rad"].to_numpy())
+    # The eyes' own turn, drawn within 0.3 in the head's frame whatever the head does.
+    assert np.abs(named["eye yaw"].values).max() < 0.3
+    assert [clips.expression[0]] == [NAMES.index(labels["expression"][0])]
+    assert named["head shape 5"].factor == "identity"
+    assert clips.relit().all()
+    steady = labels.copy()
+    first = steady["person"] == 1
+    for name in ("light_x", "light_y", "light_z", "light_ambient"):
+        steady.loc[first, name] = 0.5
+    (tmp_path / "other").mkdir()
+    other = read_clips(write_folder(tmp_path / "other", steady), "factors")
+    assert other.relit().tolist() == (~first).tolist()
+    assert other.digest() != clips.digest()
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path) -> None:
+    with pytest.raises(MienError, match=r"factors: .*labels\.parquet is missing; .*mien synth"):
+        read_clips(tmp_path, "factors")
+    (tmp_path / "labels.parquet").write_bytes(b"no")
+    with pytest.raises(MienError, match="cannot be read"):
+        read_clips(tmp_path, "factors")
+    pq.write_table(pa.table({"path": ["a"]}), tmp_path / "labels.parquet")
+    with pytest.raises(MienError, match="has no person"):
+        read_clips(tmp_path, "factors")
+    few = made_up_labels().iloc[: 5 * FRAMES]
+    write_folder(tmp_path, few)
+    with pytest.raises(MienError, match="5 people"):
+        FACTORS.run(tmp_path, Setting(perfect(few)))
+    assert FACTORS.matches(tmp_path)
+    assert not FACTORS.matches(tmp_path / "person_000001")
+
+
+@pytest.fixture
+def few_pairs(monkeypatch) -> None:
+    monkeypatch.setattr("mien.evaluate.factors.codes.PAIRS", 300)
+    monkeypatch.setattr("mien.evaluate.factors.leakage.PAIRS", 300)
+    monkeypatch.setattr("mien.evaluate.factors.disentanglement.TREES", 4)
+
+
+@pytest.mark.usefixtures("few_pairs")
+def test_the_protocol_on_perfect_factors(tmp_path) -> None:
+    labels = made_up_labels()
+    outcome = FACTORS.run(write_folder(tmp_path, labels), Setting(perfect(labels)))
+    scores = {score.name: score for score in outcome.scores}
+    assert len(scores) == len(outcome.scores)
+    assert scores["identity, same person by cosine"].value > 0.999
+    assert scores["expression, linear probe"].value == pytest.approx(100, abs=1)
+    assert scores["yaw_rad, no probe"].value == pytest.approx(1)
+    assert scores["light_x, no probe"].value == pytest.approx(1)
+    assert scores["leakage, mean over other factors' labels"].value < 15
+    assert scores["DCI disentanglement, blocks, lasso"].value > 0.9
+    assert scores["DCI completeness, blocks, lasso"].value > 0.9
+    assert scores["DCI informativeness"].value > 0.9
+    assert scores["MIG, blocks"].value > 0.5
+    assert any("no swap test" in note for note in outcome.notes)
+    assert outcome.tables[0].columns[:2] == ("code", "person")
+    assert len(outcome.failures) == 12
+    low, high = scores["yaw_rad, no probe"].low, scores["yaw_rad, no probe"].high
+    assert low is not None
+    assert high is not None
+    assert low <= scores["yaw_rad, no probe"].value <= high + 1e-9
+
+
+@pytest.mark.usefixtures("few_pairs")
+def test_the_protocol_sees_yaw_in_the_identity_and_does_without_gaze(tmp_path) -> None:
+    labels = made_up_labels()
+    setting = Setting(perfect(labels, leak=1.0, gaze=False), gallery=3)
+    outcome = FACTORS.run(write_folder(tmp_path, labels), setting)
+    scores = {score.name: score.value for score in outcome.scores}
+    table = {str(row[0]): row for row in outcome.tables[0].rows}
+    yaw = outcome.tables[0].columns.index("head yaw")
+    assert float(table["identity"][yaw] or 0) > 0.9
+    assert "gaze" not in table
+    assert abs(float(table["nothing (identity, rows shuffled)"][yaw] or 0)) < 0.3
+    assert scores["DCI disentanglement, blocks, lasso"] < 1
+    assert any("no gaze code" in note for note in outcome.notes)
+    assert len(outcome.failures) == 3
+
+
+def test_givers_are_other_people_with_other_expressions() -> None:
+    rng = np.random.default_rng(0)
+    person, expression = np.repeat(np.arange(6), 4), rng.integers(0, 3, 24)
+    rows, givers = choose_pairs(person=person, expression=expression, most=15, rng=rng)
+    assert len(rows) == len(givers) == 15
+    assert (person[rows] != person[rows][givers]).all()
+    assert (expression[rows] != expression[rows][givers]).all()
+    alone, none = choose_pairs(person=person, expression=np.zeros(24, int), most=5, rng=rng)
+    assert len(alone) == len(none) == 0
+
+
+def test_swap_scores_by_hand() -> None:
+    people = np.eye(3)
+    givers, expression = np.array([1, 2, 0]), np.array([0, 1, 2])
+
+    def read(identity, yaw, light) -> Read:
+        angles = np.stack([yaw, np.zeros(3), np.zeros(3)], axis=1)
+        return Read(identity, np.zeros((3, 1)), angles, np.array(light, np.float64))
+
+    ahead = [[0.0, 0, -1]] * 3
+    plain = read(people, np.array([0.0, 0.2, 0.4]), ahead)
+    # A fifth of the giver's yaw came along; the third face became its giver; one light moved 90.
+    lights = [[1.0, 0, 0], [0, 0, -1], [0, 0, -1]]
+    yaw = plain.angles[:, 0] + 0.2 * (plain.angles[givers, 0] - plain.angles[:, 0])
+    swapped = read(people[[0, 1, 0]], yaw, lights)
+    drawn = np.zeros((3, 2, 2, 3), np.uint8)
+    said = {"swapped": np.array([1, 1, 1]), "plain": np.array([0, 1, 0])}
+    found = swap_scores(
+        Swaps(swapped, plain, drawn), givers=givers, expression=expression, said=said, own=people
+    )
+    assert found.moved.tolist() == [True, False, False]
+    assert found.stayed.tolist() == [False, True, False]
+    assert found.readable.tolist() == [True, False, True]
+    assert found.kept.tolist() == [True, True, False]
+    assert found.margin.tolist() == [1, 1, -1]
+    assert found.yaw_carried == pytest.approx(0.2)
+    assert found.relit_deg == pytest.approx([90, 0, 0])
+    assert found.turned_deg == pytest.approx(np.degrees([0.04, 0.04, 0.08]))
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Model:
+    with torch.random.fork_rng():
+        torch.default_generator.manual_seed(0)
+        return Model(LatentFace(SMALL))
+
+
+def test_a_face_given_its_own_expression_is_drawn_as_it_was(tiny: Model) -> None:
+    crops = np.random.default_rng(0).integers(0, 255, (3, 20, 20, 3), np.uint8)
+    same = draw_swaps(tiny, lambda row: crops[row], np.arange(3))
+    assert np.abs(same.swapped.identity - same.plain.identity).max() < 1e-4
+    assert np.abs(same.swapped.angles - same.plain.angles).max() < 1e-4
+    assert same.pictures.shape == (3, 32, 32, 3)
+    assert np.linalg.norm(same.plain.light, axis=1) == pytest.approx(np.ones(3), abs=1e-5)
+    moved = same.centred(same.plain.identity[0])
+    assert np.abs(moved.plain.identity[0]).max() == 0
+
+
+def test_swaps_are_scored_where_there_is_a_model(tmp_path, tiny: Model, monkeypatch) -> None:
+    monkeypatch.setattr("mien.evaluate.factors.swap_test.MOST", 5)
+    labels = made_up_labels()
+    clips = read_clips(write_folder(tmp_path, labels), "factors")
+    codes = np.random.default_rng(0).standard_normal((2, len(labels), 16))
+    found = np.ones(len(labels), bool)
+    faces = Described(found, found, {"identity": codes[0], "expression": codes[1]})
+    setting = Setting(perfect(labels), model=tiny, gallery=4)
+    outcome = swap_outcome(clips, faces, setting)
+    scores = {score.name: score for score in outcome.scores}
+    assert 0 <= scores["swap: giver's expression read"].value <= 100
+    assert scores["swap: person kept"].count == 5
+    assert sum(float(row[1] or 0) for row in outcome.tables[0].rows) == pytest.approx(100, abs=0.1)
+    assert all(len(failure.pictures) == 3 for failure in outcome.failures)
+    again = swap_outcome(clips, faces, setting)
+    assert [s.value for s in again.scores] == [s.value for s in outcome.scores]
+    nobody = swap_outcome(clips, faces, Setting(perfect(labels)))
+    assert not nobody.scores
+    assert "no swap test" in nobody.notes[0]
+
+
+def test_pictures_of_the_gallery_are_small() -> None:
+    assert small(np.zeros((320, 160, 3), np.uint8)).shape == (160, 80, 3)
+    assert small(np.zeros((20, 30, 3), np.uint8)).shape == (20, 30, 3)
