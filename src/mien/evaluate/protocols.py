@@ -39,6 +39,8 @@ PROTOCOLS: dict[str, str] = {
     "biwi": "pose.biwi:BIWI",
     "aflw2000": "pose.aflw2000:AFLW2000",
     "yale-b": "light.yale_b:YALE_B",
+    "rendered-shape": "shape.rendered:RENDERED_SHAPE",
+    "synface": "shape.bfm:SYNFACE",
     "factors": "factors.factors_protocol:FACTORS",
     "frontal": "factors.frontal:FRONTAL",
 }

@@ -1,0 +1,1 @@
+"""The direction of light on data sets whose lamps are known."""

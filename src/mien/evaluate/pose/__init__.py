@@ -1,0 +1,1 @@
+"""Head pose on data sets whose truth was measured or fitted."""

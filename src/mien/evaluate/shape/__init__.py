@@ -1,0 +1,1 @@
+"""Shape: depth and normals against rendered faces whose depth is known."""
