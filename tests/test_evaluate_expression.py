@@ -7,7 +7,6 @@ from mien.errors import MienError
 from mien.evaluate.expression import few_labels as few_module
 from mien.evaluate.expression.continuous import Amounts, concordance, measure_amounts
 from mien.evaluate.expression.few_labels import draw_labels
-from mien.evaluate.expression.gallery import small
 from mien.evaluate.expression.knn import knn_probabilities, neighbour_votes
 from mien.evaluate.expression.linear import (
     accuracy,
@@ -27,6 +26,7 @@ from mien.evaluate.expression.units import (
     measure_units,
     predict_unit,
 )
+from mien.evaluate.gallery import small
 from mien.evaluate.protocol import Described, Pictures, Setting
 
 CLASSES = ("sad", "happy", "angry")

@@ -28,9 +28,9 @@ from mien.evaluate.factors.disentanglement import (
 from mien.evaluate.factors.factors_protocol import FACTORS
 from mien.evaluate.factors.leakage import above_chance, leakage
 from mien.evaluate.factors.probes import fit_numbers, folds, out_of_fold, person_space, scaled
-from mien.evaluate.factors.show import small
 from mien.evaluate.factors.swap import Read, Swaps, choose_pairs, draw_swaps, swap_scores
 from mien.evaluate.factors.swap_test import swap_outcome
+from mien.evaluate.gallery import small
 from mien.evaluate.protocol import Described, Setting
 from mien.geometry.gaze import gaze_vector
 from mien.latentface.config import ModelConfig

@@ -5,7 +5,7 @@ import pytest
 
 from mien.errors import MienError
 from mien.evaluate.identity.codes import face_codes, mirrored
-from mien.evaluate.identity.outcome import small, verify
+from mien.evaluate.identity.outcome import verify
 from mien.evaluate.identity.pairs import Pairs, folds_by_order
 from mien.evaluate.identity.verification import (
     area,
@@ -361,11 +361,6 @@ def test_mirrored_pictures_carry_boxes_and_fallback_along():
     assert boxes.tolist() == [[60, 20, 90, 50]]
     with pytest.raises(ValueError, match="width"):
         mirrored(boxed)
-
-
-def test_small_keeps_what_is_small():
-    assert small(np.zeros((40, 20, 3), np.uint8)).shape == (40, 20, 3)
-    assert small(np.zeros((400, 100, 3), np.uint8)).shape == (160, 40, 3)
 
 
 def test_rows_of_no_length_stay_finite():

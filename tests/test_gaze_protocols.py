@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mien.errors import MienError
+from mien.evaluate.folds import folds_of_people
 from mien.evaluate.gaze.columbia_protocol import (
     COLUMBIA,
     COLUMBIA_STRIPS,
@@ -18,7 +19,7 @@ from mien.evaluate.gaze.columbia_protocol import (
 )
 from mien.evaluate.gaze.cross import GAZE_CROSS, find_sets
 from mien.evaluate.gaze.eyediap import read_eyediap
-from mien.evaluate.gaze.gaze_set import evenly, folds_of_people
+from mien.evaluate.gaze.gaze_set import evenly
 from mien.evaluate.gaze.mpiifacegaze import read_mpiifacegaze
 
 SPEC = importlib.util.spec_from_file_location("gaze_sets", Path(__file__).with_name("gaze_sets.py"))

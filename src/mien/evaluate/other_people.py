@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.evaluate.gaze.gaze_set import folds_of_people
+from mien.evaluate.folds import folds_of_people
 
 __all__ = ["FOLDS", "mean_of_others", "predict_from_others"]
 

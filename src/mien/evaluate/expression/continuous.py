@@ -16,9 +16,9 @@ from sklearn.preprocessing import StandardScaler
 
 from mien.evaluate.by_yaw import yaw_table
 from mien.evaluate.digest import data_digest
-from mien.evaluate.expression.gallery import small
 from mien.evaluate.expression.linear import held_out
 from mien.evaluate.expression.task import MAIN, SETS, codes_of, stream
+from mien.evaluate.gallery import small
 from mien.evaluate.interval import bootstrap
 from mien.evaluate.protocol import Described, Failure, Outcome, Pictures, Score, Setting, Table
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from mien.evaluate.by_yaw import yaw_table
 from mien.evaluate.digest import data_digest
 from mien.evaluate.expression.few_labels import few_labels, few_labels_report
-from mien.evaluate.expression.gallery import small
 from mien.evaluate.expression.knn import knn_probabilities
 from mien.evaluate.expression.linear import (
     accuracy,
@@ -33,6 +32,7 @@ from mien.evaluate.expression.task import (
     over_folds,
     stream,
 )
+from mien.evaluate.gallery import small
 from mien.evaluate.interval import bootstrap, proportion_interval
 from mien.evaluate.protocol import Described, Failure, Outcome, Score, Setting, Table
 

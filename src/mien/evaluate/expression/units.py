@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from mien.evaluate.by_yaw import yaw_table
 from mien.evaluate.digest import data_digest
-from mien.evaluate.expression.gallery import small
 from mien.evaluate.expression.linear import STRENGTHS, fit_linear, held_out, probabilities
 from mien.evaluate.expression.task import MAIN, codes_of, stream
+from mien.evaluate.gallery import small
 from mien.evaluate.interval import bootstrap
 from mien.evaluate.protocol import Described, Failure, Outcome, Pictures, Score, Setting, Table
 

@@ -21,8 +21,8 @@ from mien.evaluate.factors.codes import (
 from mien.evaluate.factors.leakage import Leakage, leakage
 from mien.evaluate.factors.parts import part_scores
 from mien.evaluate.factors.probes import FOLDS
-from mien.evaluate.factors.show import small
 from mien.evaluate.factors.swap_test import swap_outcome
+from mien.evaluate.gallery import small
 from mien.evaluate.interval import bootstrap, mean_interval
 from mien.evaluate.metrics import correlation
 from mien.evaluate.protocol import Described, Failure, Outcome, Protocol, Score, Setting, Table

@@ -16,7 +16,7 @@ from mien.evaluate.factors.clips import LABELS_FILE, Clips, read_clips, read_con
 from mien.evaluate.factors.frontal_identity import identity_scores
 from mien.evaluate.factors.frontal_truth import FrontalPair, FrontalStream
 from mien.evaluate.factors.frontal_views import KINDS, LEAST_HIDDEN, FrontalView, made_views
-from mien.evaluate.factors.show import small
+from mien.evaluate.gallery import small
 from mien.evaluate.interval import mean_interval
 from mien.evaluate.protocol import Failure, Outcome, Protocol, Score, Setting, Table
 from mien.media.names import to_text

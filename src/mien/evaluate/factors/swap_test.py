@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from mien.evaluate.factors.clips import Clips
 from mien.evaluate.factors.probes import fit_classes
-from mien.evaluate.factors.show import small
 from mien.evaluate.factors.swap import Swaps, SwapScores, choose_pairs, draw_swaps, swap_scores
+from mien.evaluate.gallery import small
 from mien.evaluate.interval import mean_interval
 from mien.evaluate.protocol import Described, Failure, Score, Setting, Table
 

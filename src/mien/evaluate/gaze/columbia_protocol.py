@@ -11,8 +11,8 @@ from mien.errors import MienError
 from mien.evaluate.archive import open_tree
 from mien.evaluate.gaze.columbia import LEAST_ASPECT, NAME, read_columbia
 from mien.evaluate.gaze.gaze_set import GazeSet
-from mien.evaluate.gaze.layout import first_name
 from mien.evaluate.gaze.within import score_within
+from mien.evaluate.layout import first_name
 from mien.evaluate.protocol import Outcome, Pictures, Protocol, Setting
 
 __all__ = ["COLUMBIA", "COLUMBIA_STRIPS", "columbia_faces", "columbia_strips"]

@@ -24,9 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.gaze.gaze_set import GazeSet, evenly, folds_of_people
-from mien.evaluate.gaze.layout import first_name
+from mien.evaluate.folds import folds_of_people
+from mien.evaluate.gaze.gaze_set import GazeSet, evenly
 from mien.evaluate.gaze.within import score_within
+from mien.evaluate.layout import first_name
 from mien.evaluate.protocol import Outcome, Pictures, Protocol, Setting
 from mien.geometry.gaze import gaze_vector
 

@@ -20,9 +20,10 @@ import numpy as np
 
 from mien.errors import MienError
 from mien.evaluate.archive import Tree
-from mien.evaluate.gaze.gaze_set import GazeSet, folds_of_people
-from mien.evaluate.gaze.layout import found_below, numbers, root_of
+from mien.evaluate.folds import folds_of_people
+from mien.evaluate.gaze.gaze_set import GazeSet
 from mien.evaluate.gaze.within import score_within
+from mien.evaluate.layout import found_below, numbers, root_of
 from mien.evaluate.protocol import Outcome, Pictures, Protocol, Setting
 from mien.geometry.gaze import gaze_vector
 

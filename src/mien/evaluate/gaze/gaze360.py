@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from mien.errors import MienError
 from mien.evaluate.archive import Tree
 from mien.evaluate.gaze.gaze_set import GazeSet, evenly
-from mien.evaluate.gaze.layout import found_below, read_matlab, root_of
 from mien.evaluate.gaze.within import score_within
+from mien.evaluate.layout import found_below, read_matlab, root_of
 from mien.evaluate.protocol import Outcome, Pictures, Protocol, Setting
 
 __all__ = ["GAZE360", "read_gaze360"]

@@ -12,7 +12,7 @@ from mien.errors import MienError
 from mien.evaluate.digest import data_digest
 from mien.evaluate.protocol import Described, Pictures, Setting
 
-__all__ = ["ANGLES", "GazeSet", "Seen", "evenly", "folds_of_people", "see"]
+__all__ = ["ANGLES", "GazeSet", "Seen", "evenly", "see"]
 
 Array = NDArray[np.floating]
 Rows = NDArray[np.int64]
@@ -102,25 +102,6 @@ def see(data: GazeSet, setting: Setting) -> Seen:
     if not seen.found.any():
         raise MienError("eyes are found in no picture; are these the right pictures?")
     return seen
-
-
-def folds_of_people(person: NDArray[np.integer], count: int) -> tuple[tuple[Rows, Rows], ...]:
-    """Return (training rows, test rows) of each fold: nobody is in both.
-
-    Of the people in order of their numbers, the i-th is tested in fold i modulo `count`: the same
-    folds whoever asks. With fewer people than folds, one person is tested in each.
-
-    Raises:
-        MienError: there are fewer than two people.
-    """
-    people, place = np.unique(person, return_inverse=True)
-    if len(people) < 2:
-        raise MienError(
-            "pictures of at least two people are needed: to learn from one and test the other"
-        )
-    count = min(count, len(people))
-    fold = place.reshape(-1) % count
-    return tuple((np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(count))
 
 
 def evenly(total: int, most: int) -> Rows:

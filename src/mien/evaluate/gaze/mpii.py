@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.evaluate.archive import Tree
-from mien.evaluate.gaze.gaze_set import GazeSet, folds_of_people
-from mien.evaluate.gaze.layout import read_matlab
+from mien.evaluate.folds import folds_of_people
+from mien.evaluate.gaze.gaze_set import GazeSet
 from mien.evaluate.gaze.normalise import (
     Normalisation,
     VirtualCamera,
     head_angles,
     normalisation,
 )
+from mien.evaluate.layout import read_matlab
 from mien.evaluate.protocol import Crop, Pictures
 
 __all__ = ["Camera", "Sample", "read_camera", "to_gaze_set"]

@@ -23,10 +23,10 @@ from pathlib import Path
 from mien.errors import MienError
 from mien.evaluate.archive import Tree
 from mien.evaluate.gaze.gaze_set import GazeSet
-from mien.evaluate.gaze.layout import found_below, numbers, root_of
 from mien.evaluate.gaze.mpii import Camera, Sample, read_camera, to_gaze_set
 from mien.evaluate.gaze.normalise import STRIP
 from mien.evaluate.gaze.within import score_within
+from mien.evaluate.layout import found_below, numbers, root_of
 from mien.evaluate.protocol import Outcome, Protocol, Setting
 
 __all__ = ["MPIIGAZE", "read_mpiigaze"]

@@ -234,7 +234,7 @@ def _by_yaw(data: GazeSet, seen: Seen, kinds: dict[str, _Errors], count: int | N
     rows = kinds["gaze code"].rows
     if data.head is not None:
         # A label of just 15 degrees is in the bin that begins there, however it is rounded.
-        yaw, whose = data.head[rows, 0] * (1 + 1e-12), "true head yaw"
+        yaw, whose = data.head[rows, 0], "true head yaw"
     elif seen.own is not None:
         yaw, whose = seen.own[rows, 0], "head yaw as the weights predict it"
     else:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from mien.evaluate.by_yaw import yaw_table
 from mien.evaluate.digest import data_digest
+from mien.evaluate.gallery import small
 from mien.evaluate.identity.codes import CODES, FaceCodes, face_codes
 from mien.evaluate.identity.pairs import Pairs
 from mien.evaluate.identity.verification import (
@@ -26,7 +26,7 @@ from mien.evaluate.identity.verifier import trained_decisions
 from mien.evaluate.interval import bootstrap, mean_interval
 from mien.evaluate.protocol import Failure, Outcome, Plot, Score, Setting, Table
 
-__all__ = ["FALSE_ACCEPTS", "small", "verify"]
+__all__ = ["FALSE_ACCEPTS", "verify"]
 
 Array = NDArray[np.floating]
 
@@ -34,8 +34,6 @@ FALSE_ACCEPTS = (0.1, 0.01, 0.001)
 """Shares of false accepts at which true accepts are told, where there are pairs enough."""
 WORTH_SAYING = 0.01
 """From this share of pairs without a face on, those with one are scored apart too."""
-SHOWN = 160
-"""Longest side of pictures in the gallery, pixels."""
 # Streams of random numbers.
 _INTERVALS, _TRAINED = 1, 2
 
@@ -83,13 +81,6 @@ def verify(
         failures=_failures(pairs, similarity[main], folded[main], setting.gallery),
         notes=(*notes, *_face_notes(pairs, faces)),
     )
-
-
-def small(picture: NDArray[np.uint8], longest: int = SHOWN) -> NDArray[np.uint8]:
-    """Return a picture reduced so that neither side is longer, in pixels. RGB [H, W, 3]."""
-    image = Image.fromarray(picture)
-    image.thumbnail((longest, longest))
-    return np.array(image)
 
 
 def _similarity(pairs: Pairs, faces: FaceCodes, name: str) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from mien.errors import MienError
 from mien.evaluate.by_yaw import yaw_table
 from mien.evaluate.digest import data_digest
-from mien.evaluate.expression.gallery import small
+from mien.evaluate.gallery import small
 from mien.evaluate.interval import bootstrap, mean_interval
 from mien.evaluate.light.directions import apart_deg, off_axis_deg, unit_rows
 from mien.evaluate.metrics import correlation

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.evaluate.archive import Tree, open_tree
-from mien.evaluate.gaze.layout import first_name
+from mien.evaluate.layout import first_name
 from mien.evaluate.light.directions import dome_direction
 from mien.evaluate.light.score import LightSet, score_light
 from mien.evaluate.protocol import Outcome, Pictures, Protocol, Setting

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.evaluate.archive import Tree, open_tree
-from mien.evaluate.gaze.layout import first_name, read_matlab
+from mien.evaluate.layout import first_name, read_matlab
 from mien.evaluate.pose.score import PoseSet, score_pose
 from mien.evaluate.protocol import Outcome, Pictures, Protocol, Setting
 

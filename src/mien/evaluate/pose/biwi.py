@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.evaluate.archive import Tree
-from mien.evaluate.gaze.layout import found_below, numbers, root_of
+from mien.evaluate.layout import found_below, numbers, root_of
 from mien.evaluate.pose.angles import benchmark_angles, seen_along
 from mien.evaluate.pose.score import PoseSet, score_pose
 from mien.evaluate.protocol import Outcome, Pictures, Protocol, Setting

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from mien.errors import MienError
 from mien.evaluate.by_yaw import yaw_table
 from mien.evaluate.digest import data_digest
-from mien.evaluate.expression.gallery import small
+from mien.evaluate.gallery import small
 from mien.evaluate.interval import mean_interval
 from mien.evaluate.metrics import correlation
 from mien.evaluate.other_people import mean_of_others, predict_from_others

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.evaluate.by_yaw import yaw_table
-from mien.evaluate.expression.gallery import small
+from mien.evaluate.gallery import small
 from mien.evaluate.interval import mean_interval
 from mien.evaluate.metrics import correlation
 from mien.evaluate.protocol import Failure, Outcome, Score, Setting, Table

@@ -94,14 +94,10 @@ def read_matlab(tree: Tree, name: str, *fields: str) -> dict[str, NDArray[np.gen
     """Return variables of a Matlab file (before version 7.3).
 
     Raises:
-        MienError: SciPy is not installed, the file is missing or damaged, or a variable is missing.
+        MienError: the file is missing or damaged, or a variable is missing.
     """
-    try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise MienError(
-            f"{tree}/{name} is a Matlab file; to read it: pip install 'mien[eval]'"
-        ) from error
+    from scipy.io import loadmat
+
     data = tree.read_bytes(name)
     try:
         found = loadmat(io.BytesIO(data), variable_names=list(fields))
