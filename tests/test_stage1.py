@@ -10,7 +10,7 @@ from mien.latentface.autoencoder import Autoencoder
 from mien.latentface.config import ModelConfig
 from mien.latentface.reconstruction import confidence_error, reconstruction_error
 from mien.latentface.scene import draw, view
-from mien.latentface.stage1 import Stage1Weights, partners, stage1_loss
+from mien.latentface.stage1 import Stage1Weights, near_rim, partners, stage1_loss
 from mien.latentface.structure import gradient_error, orientation_error, oriented_gradients
 from mien.types import Light, Pose
 
@@ -158,6 +158,21 @@ def test_partners_are_other_frames_of_the_same_clip() -> None:
     rows, others = partners(torch.tensor([5, 5, 7, 7, 7, -1, 9]))
     assert rows.tolist() == [0, 1, 2, 3, 4]
     assert others.tolist() == [1, 0, 3, 4, 2]
+
+
+def test_a_rim_before_the_face_costs_and_is_pushed_back() -> None:
+    depth = torch.full((1, 1, 32, 32), 1.05)
+    depth[..., 8:24, 12:20] = 0.95  # the face itself may be near
+    assert near_rim(depth, 0.1, 0.3) == 0
+    depth[..., :, 1] = 0.9
+    depth.requires_grad_()
+    cost = near_rim(depth, 0.1, 0.3)
+    assert 0.05 < cost < 0.5
+    cost.backward()
+    assert depth.grad is not None
+    pushed = depth.grad[0, 0] < 0
+    assert pushed[:, 1].all()
+    assert not pushed[:, 2:].any()
 
 
 def test_the_total_is_the_sum_of_its_parts() -> None:

@@ -17,7 +17,10 @@ from mien.latentface.reconstruction import ReconstructionError, reconstruction_e
 from mien.latentface.scene import draw, view
 from mien.types import Light, Pose
 
-__all__ = ["Stage1Loss", "Stage1Weights", "partners", "stage1_loss"]
+__all__ = ["RIM", "Stage1Loss", "Stage1Weights", "near_rim", "partners", "stage1_loss"]
+
+RIM = (0.82, 1.15)
+"""Half axes of the oval that the canonical face fills, as shares of half the picture."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,11 @@ class Stage1Weights:
     """Penalty on angles beyond `largest_turn`, where a pose could run away to its limit."""
     largest_turn: float = 0.75
     """Radians."""
+    edge: float = 2.0
+    """Penalty on canonical depth beside the face that comes near the camera. Such a rim hides the
+    turned face; what is hidden has no gradient, so that nothing else brings it back."""
+    edge_depth: float = 0.3
+    """How far behind the canonical centre the rim must stay, as a share of the depth's range."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +120,9 @@ def stage1_loss(
     # Near its limit the squashed angle has no gradient left to bring it back.
     excess = (encoded.angles.abs() - weights.largest_turn).clamp_min(0)
     parts["beyond"] = weights.beyond * excess.sum(dim=1).mean()
+    parts["edge"] = weights.edge * near_rim(
+        canonical.depth, model.config.depth_range, weights.edge_depth
+    )
     monitors = _monitors(encoded, canonical, error, mask, len(images))
     return Stage1Loss(
         torch.stack(list(parts.values())).sum(), parts, monitors, encoded, canonical, pictures
@@ -154,6 +165,21 @@ def _weigh(
         parts[f"{name}/gradient"] = share * weights.gradient * error.gradient[rows].mean()
         parts[f"{name}/orientation"] = share * weights.orientation * error.orientation[rows].mean()
     return parts
+
+
+def near_rim(depth: Tensor, depth_range: float, level: float) -> Tensor:
+    """Return how much nearer than `level` the depth beside the face is, mean over the rim. [].
+
+    Args:
+        depth: canonical. [B, 1, H, W].
+        depth_range: largest distance from the canonical centre, face units.
+        level: how far behind that centre the rim is wanted at least, as a share of the range.
+    """
+    line = torch.linspace(-1, 1, depth.shape[-1], device=depth.device)
+    # The face, its hair above and its neck below: an oval that reaches over top and bottom.
+    rim = (line[None, :] / RIM[0]) ** 2 + (line[:, None] / RIM[1]) ** 2 > 1
+    behind = (depth[:, 0] - 1) / depth_range
+    return ((level - behind).clamp_min(0) * rim).sum() / (rim.sum() * len(depth))
 
 
 def _monitors(
