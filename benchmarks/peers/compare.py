@@ -1,0 +1,157 @@
+"""All methods on all protocols, one protocol after the other, and how long a face takes each."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from benchmarks.peers.crops import CropStore
+from benchmarks.peers.methods import MIEN, Method, mien_method, peers, trials_of
+from benchmarks.peers.speed import milliseconds_a_face, shape_rows
+from benchmarks.peers.table import Comparison
+from benchmarks.peers.training import Training, open_training_pack
+
+from mien.embedding.pictures import describe_by
+from mien.evaluate.protocol import Protocol, Setting
+from mien.evaluate.report import Run
+from mien.evaluate.runner import run_all
+from mien.model import load
+
+__all__ = ["Plan", "compare", "run_methods"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is compared, and on what."""
+
+    found: Sequence[tuple[Protocol, Path]]
+    """Protocols and their data."""
+    methods: Sequence[str]
+    train: Sequence[str]
+    """Sources of the peers' training pictures: those that mien was trained on."""
+    cache: Path
+    """Where packs and trained networks are kept."""
+    shown: int
+    """Pictures that mien's stage 1 was shown; says how long peers are trained."""
+    weights: str | None = None
+    by_class: Path | None = None
+    """Folder or zip of CLASS/picture to choose HOG's and LBP's cells for expression by."""
+    exclude: Sequence[str] = ()
+    """Sources whose pictures are left out of training."""
+    steps: int | None = None
+    """Steps of every network instead of those that cost as much as mien."""
+    detector: str = "auto"
+    """Finds faces in the protocols' pictures."""
+    train_detector: str = "none"
+    """Finds faces in training pictures."""
+    device: str = "cpu"
+    seed: int = 0
+    draws: int = 10
+
+
+def compare(plan: Plan, say: Callable[[str], None]) -> Comparison:
+    """Train what must be trained, run everything, and return all numbers.
+
+    Raises:
+        MienError: weights or training pictures that are missing, a device that is not there.
+    """
+    with tempfile.TemporaryDirectory(prefix="mien-peers-") as folder:
+        crops = CropStore(Path(folder), detector=plan.detector)
+        methods = _methods(plan, crops, say)
+        runs = run_methods(plan.found, methods, crops, seed=plan.seed, draws=plan.draws, say=say)
+    say("measuring how long a face takes")
+    times = milliseconds_a_face({method.name: method.encode for method in methods})
+    return Comparison(methods, times, runs, shape_rows(device=plan.device), _told(plan, methods))
+
+
+def run_methods(
+    found: Sequence[tuple[Protocol, Path]],
+    methods: Sequence[Method],
+    crops: CropStore,
+    *,
+    seed: int = 0,
+    draws: int = 10,
+    say: Callable[[str], None] = lambda _: None,
+) -> list[Mapping[str, Run]]:
+    """Return, for each protocol, what came of every method on it.
+
+    Each method has the same seed, so that what is drawn is the same for all.
+
+    Args:
+        found: protocols and their data.
+        methods: what is compared.
+        crops: forgotten after each protocol.
+        seed: of every draw.
+        draws: how often samples are drawn where a protocol draws some.
+        say: told how far it is.
+    """
+    results: list[Mapping[str, Run]] = []
+    for protocol, data in found:
+        runs = {}
+        for method in methods:
+            say(f"{protocol.name}: {method.name}")
+            setting = Setting(
+                describe=method.describe(protocol.factor),
+                model=method.model,
+                seed=seed,
+                draws=draws,
+                gallery=0,
+            )
+            (runs[method.name],) = run_all([(protocol, data)], setting)
+            if runs[method.name].error:
+                say(f"{protocol.name}: {method.name}: {runs[method.name].error}")
+        results.append(runs)
+        crops.clear()
+    return results
+
+
+def _methods(plan: Plan, crops: CropStore, say: Callable[[str], None]) -> list[Method]:
+    """Return what is compared, in the plan's order."""
+    training = None
+    if plan.train:
+        pack = open_training_pack(
+            plan.train,
+            plan.cache,
+            exclude=plan.exclude,
+            detector=plan.train_detector,
+            say=say,
+        )
+        training = Training(pack, plan.cache, seed=plan.seed, device=plan.device, say=say)
+    made = {}
+    if MIEN in plan.methods:
+        model = load(plan.weights, device=plan.device)
+        pictures = len(training.pack) if training else 0
+        describe = describe_by(model, detector=plan.detector)
+        made[MIEN] = mien_method(model, describe, pictures=pictures, shown=plan.shown)
+    wanted = [name for name in plan.methods if name != MIEN]
+    trials = {}
+    if {"hog", "lbp"} & set(wanted):
+        say("choosing the cells of HOG and LBP on training pictures")
+        trials = trials_of(plan.train, plan.by_class, seed=plan.seed)
+    others = peers(
+        wanted,
+        crops,
+        trials=trials,
+        training=training,
+        shown=plan.shown,
+        steps=plan.steps,
+        seed=plan.seed,
+    )
+    made |= {method.name: method for method in others}
+    return [made[name] for name in plan.methods]
+
+
+def _told(plan: Plan, methods: Sequence[Method]) -> dict[str, Any]:
+    model = next((method.model for method in methods if method.model), None)
+    return {
+        "weights": model.weights_id if model else None,
+        "seed": plan.seed,
+        "draws": plan.draws,
+        "detector": plan.detector,
+        "device": plan.device,
+        "threads": torch.get_num_threads(),
+    }

@@ -1,0 +1,87 @@
+"""A peer as protocols ask for factors: every code is the peer's features, and there is no more.
+
+A peer has one description of a face, not several. Whichever code a protocol names, it gets that
+one; what a peer cannot say (head pose, light) is NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from benchmarks.peers.crops import CropStore
+from numpy.typing import NDArray
+
+from mien.embedding.pictures import FACE_COLUMNS, GAZE_COLUMNS
+from mien.errors import MienError
+from mien.evaluate.protocol import Describe, Described, Pictures
+
+__all__ = ["Features", "PeerDescribed", "describe_peer"]
+
+CODES = ("identity", "expression", "texture_code", "shape_code", "gaze_code")
+
+
+class Features(Protocol):
+    """Describes crops; a network, or a computation without one."""
+
+    @property
+    def parameters(self) -> int:
+        """How many learned numbers the description takes."""
+        ...
+
+    def __call__(self, crops: NDArray[np.uint8], /) -> NDArray[np.float32]:
+        """Return one row a crop; RGB. [B, S, S, 3] -> [B, D]."""
+        ...
+
+
+@dataclass(frozen=True)
+class PeerDescribed(Described):
+    """The one description, under the name of each code."""
+
+    def joined(self, *names: str) -> NDArray[np.float32]:
+        """Return the features once, however many codes are named; with codes, nothing else.
+
+        Columns that say the same would only weigh a probe down, and columns of NaN break it.
+        """
+        codes = [name for name in names if self.columns[name].ndim == 2]
+        return super().joined(*(codes[:1] or names))
+
+
+def describe_peer(
+    name: str, features: Features, crops: CropStore, *, batch_size: int = 256
+) -> Describe:
+    """Return what describes pictures by a peer's features.
+
+    Args:
+        name: of the peer, for messages.
+        features: what it makes of crops.
+        crops: cuts the faces.
+        batch_size: crops at a time.
+
+    Raises:
+        MienError: by what is returned: the pictures show no whole faces, or a column is unknown.
+    """
+
+    def describe(pictures: Pictures, columns: Sequence[str], /) -> PeerDescribed:
+        for column in columns:
+            if column not in (*FACE_COLUMNS, *GAZE_COLUMNS):
+                raise MienError(f"{name} gives no column {column}")
+        cut = crops(pictures)
+        rows = np.flatnonzero(cut.found)
+        codes = np.full((len(pictures), 1), np.nan, dtype=np.float32)
+        for start in range(0, len(rows), batch_size):
+            made = features(np.asarray(cut.crops[start : start + batch_size]))
+            if start == 0:
+                codes = np.full((len(pictures), made.shape[1]), np.nan, dtype=np.float32)
+            codes[rows[start : start + batch_size]] = made
+        if not np.isfinite(codes[rows]).all():
+            raise MienError(f"{name} gives features that are not finite: it is badly trained")
+        unknown = np.full(len(pictures), np.nan, dtype=np.float32)
+        given: dict[str, NDArray[np.float32]] = dict.fromkeys(CODES, codes)
+        given["eyes_found"] = cut.found.astype(np.float32)
+        kept = {column: given.get(column, unknown) for column in columns}
+        return PeerDescribed(cut.found, cut.detected, kept)
+
+    return describe

@@ -1,0 +1,140 @@
+r"""mien and its peers on the same pictures and protocols, in one run: one table.
+
+Run:
+    python benchmarks/peers/run.py --data ROOT --train CLIPS FER2013/train.zip FACES.zip \
+        --choose-by FER2013/train.zip --protocols fer2013 lfw-people yale-b --out peers.json
+
+HOG and LBP choose their cells on training pictures, for each factor its own. An autoencoder, SimCLR
+and a masked autoencoder are trained on --train, which should be what the weights were trained on,
+for the processor time that mien's stage 1 takes (--pictures, by default those of the `small`
+preset: about an hour on two cores for the three together). All see the same crops of 64 pixels.
+Trained networks are kept in --cache; a run that was stopped goes on.
+Then every method runs every protocol with the same seed. Protocols that draw faces run with
+mien only.
+
+PEERS.json holds every score, PEERS.md the table: main scores with intervals, parameters that a
+description takes, milliseconds a face in batches of 32, training pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["main"]
+
+# `benchmarks.peers` is found wherever this is called from.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Compare what is asked for and write it."""
+    from mien.errors import MienError
+
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    try:
+        if given.measure_cost:
+            _measure_cost()
+        else:
+            _compare(given)
+    except MienError as error:
+        parser.exit(2, f"error: {error}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    add = parser.add_argument
+    add("--data", type=Path, help="folder in which the data sets stand, each in its own")
+    add(
+        "--protocols", nargs="+", metavar="NAME", help="of mien eval; by default all that are there"
+    )
+    add("--methods", nargs="+", metavar="NAME", help="some of mien hog lbp autoencoder simclr mae")
+    add("--weights", help="mien's; by default the shipped ones")
+    add("--train", nargs="+", default=[], metavar="SOURCE", help="as of mien pretrain, or a pack")
+    add("--exclude", nargs="+", default=[], metavar="SOURCE", help="not to be trained on")
+    add("--choose-by", type=Path, metavar="CLASSES", help="training pictures in folders by class")
+    add("--pictures", type=int, help="that mien's stage 1 was shown")
+    add("--steps", type=int, help="of every network, whatever it costs; for a trial")
+    add("--detector", default="auto", help="of the protocols' pictures")
+    add("--train-detector", default="none", help="of the training pictures")
+    add("--cache", type=Path, default=Path("peers_cache"))
+    add("--device", default="cpu")
+    add("--seed", type=int, default=0)
+    add("--draws", type=int, default=10)
+    add("--out", type=Path, default=Path("peers.json"))
+    add("--overwrite", action="store_true")
+    add("--measure-cost", action="store_true", help="print processor times of training, no more")
+    return parser
+
+
+def _compare(given: argparse.Namespace) -> None:
+    from benchmarks.peers.compare import Plan, compare
+    from benchmarks.peers.cost import mien_pictures
+    from benchmarks.peers.methods import NAMES
+    from benchmarks.peers.table import as_json, as_markdown
+
+    from mien.errors import MienError
+    from mien.evaluate.protocols import every_protocol, find_protocol
+    from mien.evaluate.runner import find_data_sets
+    from mien.media.atomic import replacing
+
+    methods = given.methods or NAMES
+    unknown = [name for name in methods if name not in NAMES]
+    if unknown:
+        raise MienError(f"there is no method {unknown[0]}; give some of {' '.join(NAMES)}")
+    if given.data is None:
+        raise MienError("give --data, the folder in which the data sets stand")
+    markdown = given.out.with_suffix(".md")
+    for path in (given.out, markdown):
+        if path.exists() and not given.overwrite:
+            raise MienError(f"{path} exists; give another --out, or --overwrite")
+    named = given.protocols
+    protocols = [find_protocol(name) for name in named] if named else every_protocol()
+    plan = Plan(
+        found=find_data_sets(given.data, protocols),
+        methods=list(dict.fromkeys(methods)),
+        train=given.train,
+        cache=given.cache,
+        shown=given.pictures or mien_pictures(),
+        weights=given.weights,
+        by_class=given.choose_by,
+        exclude=given.exclude,
+        steps=given.steps,
+        detector=given.detector,
+        train_detector=given.train_detector,
+        device=given.device,
+        seed=given.seed,
+        draws=given.draws,
+    )
+    start = time.monotonic()
+
+    def say(line: str) -> None:
+        print(f"{time.monotonic() - start:6.0f} s  {line}", file=sys.stderr, flush=True)
+
+    comparison = compare(plan, say)
+    text = json.dumps(as_json(comparison), indent=1, ensure_ascii=False, allow_nan=False)
+    table = as_markdown(comparison)
+    for path, content in ((given.out, text + "\n"), (markdown, table)):
+        with replacing(path, overwrite=given.overwrite) as unfinished:
+            unfinished.write_text(content, encoding="utf-8")
+    print(table, end="")
+
+
+def _measure_cost() -> None:
+    from benchmarks.peers.cost import measure_shares
+    from benchmarks.peers.methods import LEARNERS
+
+    networks = [make() for make in LEARNERS.values()]
+    for name, network, share in zip(LEARNERS, networks, measure_shares(networks), strict=True):
+        print(f"{name}: {share:.3f} of a picture of stage 1; its recipe says {network.recipe.cost}")
+
+
+if __name__ == "__main__":
+    main()
