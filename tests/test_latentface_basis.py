@@ -83,6 +83,36 @@ def test_a_basis_changes_codes_and_not_faces() -> None:
             torch.testing.assert_close(before, after, rtol=1e-3, atol=1e-4)
 
 
+def test_identity_leaves_weak_directions_to_expression() -> None:
+    sizes: dict[str, Any] = {"image_size": 32, "width": 8, "feature_dim": 32}
+    sizes |= {"texture_dim": 8, "shape_dim": 8, "neutral": "regression", "basis": "clips"}
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        whole = LatentFace(ModelConfig(**sizes))
+        part = LatentFace(ModelConfig(identity_directions=3, **sizes))
+    for model in (whole, part):
+        for basis in (model.texture_basis, model.shape_basis):
+            assert basis is not None
+            basis.fit(_clips())
+    part.load_state_dict(whole.state_dict())
+    images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        one, other = whole(images), part(images)
+        torch.testing.assert_close(other.neutral_texture[:, :3], one.neutral_texture[:, :3])
+        assert not other.neutral_texture[:, 3:].any()
+        assert not other.neutral_shape[:, 3:].any()
+        assert one.neutral_texture[:, 3:].abs().sum() > 0
+        # Together they are the code as before: the same face is drawn.
+        torch.testing.assert_close(other.texture_code, one.texture_code)
+        torch.testing.assert_close(other.shape_code, one.shape_code)
+
+
+@pytest.mark.parametrize("wrong", [{"identity_directions": 4}, {"identity_directions": -1}])
+def test_directions_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="identity_directions"):
+        ModelConfig(**wrong)
+
+
 def test_an_unknown_basis_is_refused() -> None:
     with pytest.raises(ValueError, match="basis"):
         ModelConfig(basis="nose")

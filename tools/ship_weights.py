@@ -23,7 +23,7 @@ from mien.model import load
 from mien.views.portrait import read_clip
 
 DATA = (
-    "30,000 rendered pictures of 3,000 people who do not exist (`mien synth`, ICT-FaceKit, MIT)",
+    "55,488 rendered pictures of 6,186 people who do not exist (`mien synth`, ICT-FaceKit, MIT)",
     "28,709 pictures of FER-2013's training set, without labels (Goodfellow et al. 2013, "
     "research use)",
     "1,505 pictures of Labeled Faces in the Wild, of people in none of View 2's test pairs "

@@ -7,8 +7,10 @@ the clips' means, in the basis
 
 every direction has unit spread within a clip, and is then weighed by how well it tells clips apart
 (Fisher's discriminant, with clips in the place of labels). A is invertible: identity + expression
-remain the code, and what the decoders are given does not change. This is our addition to the paper,
-whose codes are compared as the autoencoder happened to scale them.
+remain the code, and what the decoders are given does not change. In the last directions a neutral
+code holds what the neutral network could not part from the person, a little turn and light:
+identity may leave them to expression. All this is our addition to the paper, whose codes are
+compared as the autoencoder happened to scale them.
 """
 
 from __future__ import annotations
@@ -58,9 +60,17 @@ class CodeBasis(nn.Module):
         # Strongest first.
         self.basis.copy_((found / size).flip(1))
 
-    def forward(self, codes: Tensor) -> Tensor:
-        """Scaled codes => the same in this basis. [B, D]."""
-        return codes @ self.basis
+    def forward(self, codes: Tensor, kept: int | None = None) -> Tensor:
+        """Scaled codes => the same in this basis. [B, D].
+
+        Args:
+            codes: [B, D].
+            kept: set all but this many directions to 0, the strongest excepted; None keeps all.
+        """
+        mapped = codes @ self.basis
+        if kept is None:
+            return mapped
+        return torch.cat([mapped[:, :kept], torch.zeros_like(mapped[:, kept:])], dim=1)
 
     def inverse(self, codes: Tensor) -> Tensor:
         """Codes in this basis => scaled codes. [B, D]."""

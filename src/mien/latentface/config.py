@@ -44,6 +44,9 @@ class ModelConfig:
     basis: str = "spread"
     """How codes are scaled: `spread`, each number to unit spread; `clips`, then by a basis in
     which what varies within clips counts for little."""
+    identity_directions: int = 0
+    """Directions of that basis that identity keeps of each code, those that tell clips apart best;
+    the rest is expression. 0: all."""
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
@@ -53,5 +56,9 @@ class ModelConfig:
             raise ValueError(f"neutral is `diffusion` or `regression`, not {self.neutral!r}")
         if self.basis not in ("spread", "clips"):
             raise ValueError(f"basis is `spread` or `clips`, not {self.basis!r}")
+        if not 0 <= self.identity_directions <= min(self.texture_dim, self.shape_dim):
+            raise ValueError("identity_directions is from 0 to the length of the shorter code")
+        if self.identity_directions and self.basis != "clips":
+            raise ValueError("identity_directions goes with basis=clips")
         if self.image_size < 32 or self.image_size & (self.image_size - 1):
             raise ValueError(f"image_size is a power of two from 32, not {self.image_size}")

@@ -45,8 +45,10 @@ class LatentFace(nn.Module):
         neutral_texture = self.neutral_texture(texture)
         neutral_shape = self.neutral_shape(shape)
         if self.texture_basis is not None and self.shape_basis is not None:
-            texture, neutral_texture = map(self.texture_basis, (texture, neutral_texture))
-            shape, neutral_shape = map(self.shape_basis, (shape, neutral_shape))
+            kept = self.config.identity_directions or None
+            texture, shape = self.texture_basis(texture), self.shape_basis(shape)
+            neutral_texture = self.texture_basis(neutral_texture, kept)
+            neutral_shape = self.shape_basis(neutral_shape, kept)
         return Factors(
             neutral_texture=neutral_texture,
             neutral_shape=neutral_shape,
