@@ -46,7 +46,7 @@ class Stage1Weights:
     """Penalty on angles beyond `largest_turn`, where a pose could run away to its limit."""
     largest_turn: float = 0.75
     """Radians."""
-    edge: float = 2.0
+    edge: float = 4.0
     """Penalty on canonical depth beside the face that comes near the camera. Such a rim hides the
     turned face; what is hidden has no gradient, so that nothing else brings it back."""
     edge_depth: float = 0.3
