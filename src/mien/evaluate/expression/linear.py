@@ -30,7 +30,7 @@ __all__ = [
 Array = NDArray[np.floating]
 Labels = NDArray[np.integer]
 
-STRENGTHS = (0.3, 3.0, 30.0, 300.0)
+STRENGTHS = (3.0, 30.0, 300.0)
 """Inverse regularisation times the number of rows, to choose from. Divided by the number of rows so
 that 300 rows and 300,000 are held back alike."""
 ROUNDS = 200

@@ -23,7 +23,8 @@ __all__ = ["CONFIG_FILE", "LABELS_FILE", "Clips", "Label", "read_clips", "read_c
 
 Array = NDArray[np.floating]
 
-LABELS_FILE, CONFIG_FILE = "labels.parquet", "config.json"
+LABELS_FILE = "labels.parquet"
+CONFIG_FILE = "config.json"
 COEFFICIENTS = 5
 """So many of the head model's identity coefficients are labels: the first move the most."""
 FEWEST_RELIT = 20
