@@ -86,11 +86,11 @@ def test_damage_is_noticed(made: Calibration, tmp_path: Path) -> None:
 
 
 def test_a_whole_file_of_nonsense_is_refused(tmp_path: Path) -> None:
-    from mien.calibration.storage import write_body
+    from mien.calibration.calibration import FILE
 
     path = tmp_path / "c.json"
     for body in ({}, {"code_dim": 3}, {"code_dim": 2, "uses_pose": False, "pooled": []}):
-        write_body(body, path, overwrite=True)
+        FILE.write(body, path, overwrite=True)
         with pytest.raises(MienError, match="holds no calibration"):
             Calibration.load(path)
 

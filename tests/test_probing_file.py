@@ -16,8 +16,7 @@ from mien.errors import MienError
 from mien.probing.labels import Label, read_labels
 from mien.probing.linear import Linear, Spread
 from mien.probing.match import match
-from mien.probing.probe import CurvePoint, HeldOut, Probe
-from mien.probing.storage import write_body
+from mien.probing.probe import FILE, CurvePoint, HeldOut, Probe
 from mien.table.read import data_frame
 
 COUNT, DIM = 60, 6
@@ -200,7 +199,7 @@ def test_damage_is_noticed(tmp_path: Path) -> None:
             Probe.load(path)
     body = json.loads(text)["probe"]
     for nonsense in ({}, {"columns": [["identity", 3]]}, body | {"columns": [["identity", 5]]}):
-        write_body(nonsense, path, overwrite=True)
+        FILE.write(nonsense, path, overwrite=True)
         with pytest.raises(MienError, match="holds no probe"):
             Probe.load(path)
 

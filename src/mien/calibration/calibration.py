@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 
 from mien.calibration.features import Basis
 from mien.calibration.regression import Persons, Regression
-from mien.calibration.storage import read_body, write_body
 from mien.errors import MienError
 from mien.geometry.gaze import gaze_vector
+from mien.media.sealed import SealedFile
 
-__all__ = ["Calibration", "GazeEstimate", "HeldOut"]
+__all__ = ["FILE", "Calibration", "GazeEstimate", "HeldOut"]
 
 Array = NDArray[np.float64]
+
+
+FILE = SealedFile("calibration", "mien calibrate", "calibrate again", version=1)
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,7 @@ class Calibration:
         Raises:
             MienError: if the file exists and may not be overwritten, or cannot be written.
         """
-        write_body(asdict(self), path, overwrite=overwrite)
+        FILE.write(asdict(self), path, overwrite=overwrite)
 
     @staticmethod
     def load(path: str | Path) -> Calibration:
@@ -150,7 +153,7 @@ class Calibration:
         Raises:
             MienError: if the file is missing, damaged, or of another version.
         """
-        body = read_body(path)
+        body = FILE.read(path)
         try:
             return _calibration(body)
         except (KeyError, IndexError, TypeError, ValueError) as error:

@@ -11,12 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
+from mien.media.sealed import SealedFile
 from mien.probing.linear import Linear, Spread
-from mien.probing.storage import read_body, write_body
 
-__all__ = ["CurvePoint", "HeldOut", "Prediction", "Probe"]
+__all__ = ["FILE", "CurvePoint", "HeldOut", "Prediction", "Probe"]
 
 Array = NDArray[np.float64]
+
+
+FILE = SealedFile("probe", "mien probe", "probe again", version=1)
 
 
 @dataclass(frozen=True)
@@ -176,7 +179,7 @@ class Probe:
         Raises:
             MienError: if the file exists and may not be overwritten, or cannot be written.
         """
-        write_body(asdict(self), path, overwrite=overwrite)
+        FILE.write(asdict(self), path, overwrite=overwrite)
 
     @staticmethod
     def load(path: str | Path) -> Probe:
@@ -185,7 +188,7 @@ class Probe:
         Raises:
             MienError: if the file is missing, damaged, or of another version.
         """
-        body = read_body(path)
+        body = FILE.read(path)
         try:
             return _probe(body)
         except (KeyError, IndexError, TypeError, ValueError) as error:

@@ -1,0 +1,98 @@
+"""JSON files with a format, a version and a digest of the rest, so that damage is noticed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mien.errors import MienError
+from mien.media.atomic import replacing
+
+__all__ = ["SealedFile"]
+
+
+@dataclass(frozen=True)
+class SealedFile:
+    """A kind of file, and what a person is told of it."""
+
+    name: str
+    """What it holds, in one word: calibration."""
+    command: str
+    """That makes one: mien calibrate."""
+    again: str
+    """How one is made anew: calibrate again."""
+    version: int
+    """Of its format."""
+
+    def write(self, body: Mapping[str, Any], path: str | Path, *, overwrite: bool) -> None:
+        """Write what it holds, whole or not at all.
+
+        Args:
+            body: dicts, lists, tuples, arrays, numbers, texts; read back exactly.
+            path: the file.
+            overwrite: whether a file that is there may be replaced.
+
+        Raises:
+            MienError: if the file exists and may not be overwritten, or cannot be written.
+        """
+        plain = _plain(body)
+        whole = {
+            "format": f"mien-{self.name}",
+            "format_version": self.version,
+            "sha256": _digest(plain),
+            self.name: plain,
+        }
+        text = json.dumps(whole, allow_nan=False) + "\n"
+        with replacing(path, overwrite=overwrite) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
+
+    def read(self, path: str | Path) -> dict[str, Any]:
+        """Return what `write` wrote, arrays and tuples as lists.
+
+        Raises:
+            MienError: if the file is missing, damaged, of another kind, or of another version.
+        """
+        whole = self._load(Path(path))
+        if not isinstance(whole, dict) or whole.get("format") != f"mien-{self.name}":
+            raise MienError(f"{path} is no {self.name}; make one with {self.command}")
+        version = whole.get("format_version")
+        if version != self.version:
+            raise MienError(
+                f"{path} is of {self.name} format {version}, this mien reads {self.version}; "
+                f"{self.again}, or use the version of mien that wrote it"
+            )
+        body = whole.get(self.name)
+        if not isinstance(body, dict) or whole.get("sha256") != _digest(body):
+            raise MienError(f"{path} was cut short or changed (its sha256 differs); {self.again}")
+        return body
+
+    def _load(self, path: Path) -> Any:
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise MienError(
+                f"there is no {self.name} {path}; make one with {self.command}"
+            ) from error
+        except ValueError as error:  # neither UTF-8 nor JSON
+            raise MienError(f"{path} is not JSON: cut short or changed; {self.again}") from error
+        except OSError as error:
+            raise MienError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _digest(body: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Return dicts, lists and numbers in place of arrays and tuples."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
