@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.calibration.samples import FEWEST
-from mien.calibration.targets import KEYS, Target
+from mien.calibration.targets import Target
 from mien.errors import MienError
+from mien.media.named_faces import KEYS, rows_of_faces
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +62,7 @@ def match(faces: pd.DataFrame, targets: Sequence[Target]) -> Matched:
             f"the table has no column {missing[0]}: embed again, with weights that have a gaze "
             "branch"
         )
-    rows = _rows(faces, targets)
+    rows = rows_of_faces(faces, targets, "targets")
     codes = faces["gaze_code"].tolist()
     seen = faces["eyes_found"].isin([True]).to_numpy()  # null, too, is no
     kept = [i for i, row in enumerate(rows) if seen[row] and codes[row] is not None]
@@ -85,34 +86,3 @@ def match(faces: pd.DataFrame, targets: Sequence[Target]) -> Matched:
         model_id=str(faces.attrs.get("model_id", "")),
         without_eyes=lost,
     )
-
-
-def _rows(faces: pd.DataFrame, targets: Sequence[Target]) -> list[int]:
-    """Return the number of each target's row."""
-    rows_of: dict[str, list[int]] = {}
-    for number, path in enumerate(faces["path"]):
-        rows_of.setdefault(path, []).append(number)
-    frames, ids = faces["frame"].to_numpy(), faces["face_id"].isna().to_numpy()
-    face_ids = faces["face_id"].fillna(-1).to_numpy()
-
-    def matches(row: int, target: Target) -> bool:
-        # Where no face is found there is no face_id: the row says that there are no eyes.
-        return target.frame in (None, frames[row]) and (
-            ids[row] or target.face_id in (None, face_ids[row])
-        )
-
-    found = [[r for r in rows_of.get(t.path, []) if matches(r, t)] for t in targets]
-    unmatched = [t.name for t, rows in zip(targets, found, strict=True) if not rows]
-    if unmatched:
-        example = f", where the first path is {faces['path'].iloc[0]}" if len(faces) else ""
-        raise MienError(
-            f"{len(unmatched)} targets have no row in the table{example}; first {unmatched[0]}: "
-            "name the faces as its columns path, frame and face_id do"
-        )
-    several = [t.name for t, rows in zip(targets, found, strict=True) if len(rows) > 1]
-    if several:
-        raise MienError(
-            f"{len(several)} targets have several rows in the table, first {several[0]}: "
-            "say which by the columns frame and face_id"
-        )
-    return [rows[0] for rows in found]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +14,11 @@ from numpy.typing import NDArray
 from mien.calibration.screen import Screen
 from mien.errors import MienError
 from mien.geometry.gaze import gaze_vector
+from mien.media.named_faces import NamedFace, Row, face_key, read_rows, refuse_lines
 
-__all__ = ["KEYS", "KINDS", "Target", "read_targets"]
+__all__ = ["KINDS", "Target", "read_targets"]
 
 Array = NDArray[np.float64]
-Row: TypeAlias = tuple[int, dict[str, str]]
-"""Number of the line, and its cells by column."""
-
-KEYS = ("path", "frame", "face_id")
-"""What names a face, as in the table of faces; only the first is needed."""
 KINDS: tuple[tuple[str, ...], ...] = (
     ("gaze_yaw_deg", "gaze_pitch_deg"),
     ("gaze_yaw_rad", "gaze_pitch_rad"),
@@ -36,26 +31,13 @@ _UNIT = 0.01
 
 
 @dataclass(frozen=True)
-class Target:
+class Target(NamedFace):
     """Where one face looked."""
 
-    path: str
-    frame: int | None
-    """None if the file has no such column."""
-    face_id: int | None
-    """None if the file has no such column."""
     direction: tuple[float, float, float]
     """Unit vector, camera frame: x right, y down, z away."""
     person: str | None
     """None if the file has no such column."""
-
-    @property
-    def name(self) -> str:
-        """Return what names the face, for what is said of it."""
-        parts = ((key, getattr(self, key)) for key in KEYS[1:])
-        return " ".join(
-            [self.path, *(f"{key} {value}" for key, value in parts if value is not None)]
-        )
 
 
 def read_targets(path: str | Path, screen: Screen | None = None) -> list[Target]:
@@ -70,7 +52,7 @@ def read_targets(path: str | Path, screen: Screen | None = None) -> list[Target]
             missing or impossible, a face is there twice, or a screen is missing or not needed.
     """
     path = Path(path)
-    columns, rows = _read(path)
+    columns, rows = read_rows(path)
     if "path" not in columns:
         raise MienError(
             f"{path} has no column path: its first line must name the columns, with commas"
@@ -82,7 +64,7 @@ def read_targets(path: str | Path, screen: Screen | None = None) -> list[Target]
     if not rows:
         raise MienError(f"{path} holds no targets")
     directions = _directions(path, rows, kind, screen)
-    keys = [_key(path, line, cells) for line, cells in rows]
+    keys = [face_key(path, line, cells) for line, cells in rows]
     people = _people(path, columns, rows)
     targets = [
         Target(*key, (float(x), float(y), float(z)), person)
@@ -90,27 +72,6 @@ def read_targets(path: str | Path, screen: Screen | None = None) -> list[Target]
     ]
     _refuse_repeated(path, targets, [line for line, _ in rows])
     return targets
-
-
-def _read(path: Path) -> tuple[list[str], list[Row]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            columns = [name.strip() for name in next(reader, [])]
-            rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
-    except OSError as error:
-        raise MienError(
-            f"cannot read {path}: {(error.strerror or 'unreadable').lower()}"
-        ) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise MienError(f"{path} is no CSV file in UTF-8: {error}") from error
-    twice = [name for name in columns if columns.count(name) > 1]
-    if twice:
-        raise MienError(f"{path} has the column {twice[0]!r} twice")
-    rows = [(line, cells) for line, cells in rows if any(cells)]
-    uneven = [line for line, cells in rows if len(cells) != len(columns)]
-    _refuse(path, uneven, f"have not {len(columns)} cells as the first line has")
-    return columns, [(line, dict(zip(columns, cells, strict=True))) for line, cells in rows]
 
 
 def _kind(path: Path, columns: Sequence[str]) -> tuple[str, ...]:
@@ -142,7 +103,7 @@ def _directions(
     values = np.array([[_number(cells[name]) for name in kind] for _, cells in rows])
 
     def refuse(wrong: Any, what: str) -> None:
-        _refuse(path, [rows[int(i)][0] for i in np.flatnonzero(wrong)], what)
+        refuse_lines(path, [rows[int(i)][0] for i in np.flatnonzero(wrong)], what)
 
     refuse(~np.isfinite(values).all(axis=1), f"have no number in {' or '.join(kind)}")
     if screen is not None:
@@ -157,27 +118,11 @@ def _directions(
     return gaze_vector(*(values * (math.pi / half)).T)
 
 
-def _key(path: Path, line: int, row: Mapping[str, str]) -> tuple[str, int | None, int | None]:
-    if not row["path"]:
-        raise MienError(
-            f"{path}, line {line}: no path; name the face as in the table's column path"
-        )
-    numbers = []
-    for name in KEYS[1:]:
-        text = row.get(name)
-        if text is not None and not text.isdecimal():
-            raise MienError(
-                f"{path}, line {line}: {name} is {text!r}, not a whole number from 0 on"
-            )
-        numbers.append(None if text is None else int(text))
-    return row["path"], numbers[0], numbers[1]
-
-
 def _people(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> list[str | None]:
     if "person" not in columns:
         return [None] * len(rows)
     unnamed = [line for line, cells in rows if not cells["person"]]
-    _refuse(path, unnamed, "say no person; name everybody, or leave the column out")
+    refuse_lines(path, unnamed, "say no person; name everybody, or leave the column out")
     return [cells["person"] for _, cells in rows]
 
 
@@ -194,8 +139,3 @@ def _refuse_repeated(path: Path, targets: Sequence[Target], lines: Sequence[int]
             f"{path}: {len(again)} rows name a face that another row names, first line {line}, "
             f"{name}: give every face once, with frame and face_id if its file shows several"
         )
-
-
-def _refuse(path: Path, lines: Sequence[int], what: str) -> None:
-    if lines:
-        raise MienError(f"{path}: {len(lines)} rows {what}, first line {lines[0]}")

@@ -93,7 +93,7 @@ def probe(
 
 def _faces(table: Path, columns: list[str]) -> pd.DataFrame:
     """Read the columns that matter; `match` says which are missing."""
-    from mien.probing.labels import KEYS
+    from mien.media.named_faces import KEYS
     from mien.table.read import data_frame, open_table
 
     with open_table(table) as file:

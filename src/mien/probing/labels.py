@@ -2,46 +2,27 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 from mien.errors import MienError
+from mien.media.named_faces import KEYS, NamedFace, face_key, read_rows, refuse_lines
 
-__all__ = ["KEYS", "PERSON", "Label", "Labels", "read_labels"]
+__all__ = ["PERSON", "Label", "Labels", "read_labels"]
 
-Row: TypeAlias = tuple[int, dict[str, str]]
-"""Number of the line, and its cells by column."""
-
-KEYS = ("path", "frame", "face_id")
-"""What names a face, as in the table of faces; only the first is needed."""
 PERSON = "person"
 """The column that says who it is, if no other is named."""
 
 
 @dataclass(frozen=True)
-class Label:
+class Label(NamedFace):
     """What somebody says of one face."""
 
-    path: str
-    frame: int | None
-    """None if the file has no such column."""
-    face_id: int | None
-    """None if the file has no such column."""
     text: str
     """As it stands in the file, never empty."""
     person: str | None
     """None if the file has no such column."""
-
-    @property
-    def name(self) -> str:
-        """Return what names the face, for what is said of it."""
-        parts = ((key, getattr(self, key)) for key in KEYS[1:])
-        return " ".join(
-            [self.path, *(f"{key} {value}" for key, value in parts if value is not None)]
-        )
 
 
 @dataclass(frozen=True)
@@ -75,7 +56,7 @@ def read_labels(
     """
     if not paths:
         raise MienError("no labels are given; give --labels FILE.csv")
-    tables = [(Path(path), *_read(Path(path))) for path in paths]
+    tables = [(Path(path), *read_rows(Path(path))) for path in paths]
     first, columns, _ = tables[0]
     if person is None and label != PERSON and PERSON in columns:
         person = PERSON
@@ -94,36 +75,15 @@ def read_labels(
         empty += len(rows) - len(filled)
         if person is not None:
             unnamed = [line for line, cells in filled if not cells[person]]
-            _refuse(path, unnamed, f"say no {person}; name everybody, or leave the column out")
+            refuse_lines(path, unnamed, f"say no {person}; name everybody, or leave the column out")
         for line, cells in filled:
             who = None if person is None else cells[person]
-            found.append(Label(*_key(path, line, cells), cells[label], who))
+            found.append(Label(*face_key(path, line, cells), cells[label], who))
             places.append(f"{path}, line {line}")
     if not found:
         raise MienError(f"{first} has no label in the column {label}")
     _refuse_repeated(found, places)
     return Labels(label, tuple(found), person, empty)
-
-
-def _read(path: Path) -> tuple[list[str], list[Row]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            columns = [name.strip() for name in next(reader, [])]
-            rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
-    except OSError as error:
-        raise MienError(
-            f"cannot read {path}: {(error.strerror or 'unreadable').lower()}"
-        ) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise MienError(f"{path} is no CSV file in UTF-8: {error}") from error
-    twice = [name for name in columns if columns.count(name) > 1]
-    if twice:
-        raise MienError(f"{path} has the column {twice[0]!r} twice")
-    rows = [(line, cells) for line, cells in rows if any(cells)]
-    uneven = [line for line, cells in rows if len(cells) != len(columns)]
-    _refuse(path, uneven, f"have not {len(columns)} cells as the first line has")
-    return columns, [(line, dict(zip(columns, cells, strict=True))) for line, cells in rows]
 
 
 def _only_label(path: Path, columns: Sequence[str], person: str | None) -> str:
@@ -133,22 +93,6 @@ def _only_label(path: Path, columns: Sequence[str], person: str | None) -> str:
         there = f"one of {', '.join(left)}" if left else "there is none beside the face's name"
         raise MienError(f"{path}: say which column is the label with --label: {there}")
     return left[0]
-
-
-def _key(path: Path, line: int, row: Mapping[str, str]) -> tuple[str, int | None, int | None]:
-    if not row["path"]:
-        raise MienError(
-            f"{path}, line {line}: no path; name the face as in the table's column path"
-        )
-    numbers = []
-    for name in KEYS[1:]:
-        text = row.get(name)
-        if text is not None and not text.isdecimal():
-            raise MienError(
-                f"{path}, line {line}: {name} is {text!r}, not a whole number from 0 on"
-            )
-        numbers.append(None if text is None else int(text))
-    return row["path"], numbers[0], numbers[1]
 
 
 def _refuse_repeated(labels: Sequence[Label], places: Sequence[str]) -> None:
@@ -164,8 +108,3 @@ def _refuse_repeated(labels: Sequence[Label], places: Sequence[str]) -> None:
             f"{len(again)} labels are of a face that has one already, first {place}, {name}: give "
             "every face once, with frame and face_id if its file shows several"
         )
-
-
-def _refuse(path: Path, lines: Sequence[int], what: str) -> None:
-    if lines:
-        raise MienError(f"{path}: {len(lines)} rows {what}, first line {lines[0]}")

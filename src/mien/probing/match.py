@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.probing.labels import KEYS, Label, Labels
+from mien.media.named_faces import KEYS, rows_of_faces
+from mien.probing.labels import Label, Labels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,34 +137,8 @@ def _values(
 
 
 def _rows(faces: pd.DataFrame, labels: Sequence[Label]) -> list[int]:
-    """Return the number of each label's row."""
-    rows_of: dict[str, list[int]] = {}
-    for number, path in enumerate(faces["path"]):
-        rows_of.setdefault(path, []).append(number)
-    frames, ids = faces["frame"].to_numpy(), faces["face_id"].isna().to_numpy()
-    face_ids = faces["face_id"].fillna(-1).to_numpy()
-
-    def matches(row: int, label: Label) -> bool:
-        # Where no face is found there is no face_id: the row says that there are no codes.
-        return label.frame in (None, frames[row]) and (
-            ids[row] or label.face_id in (None, face_ids[row])
-        )
-
-    found = [[r for r in rows_of.get(t.path, []) if matches(r, t)] for t in labels]
-    unmatched = [t.name for t, rows in zip(labels, found, strict=True) if not rows]
-    if unmatched:
-        example = f", where the first path is {faces['path'].iloc[0]}" if len(faces) else ""
-        raise MienError(
-            f"{len(unmatched)} labels have no row in the table{example}; first {unmatched[0]}: "
-            "name the faces as its columns path, frame and face_id do"
-        )
-    several = [t.name for t, rows in zip(labels, found, strict=True) if len(rows) > 1]
-    if several:
-        raise MienError(
-            f"{len(several)} labels have several rows in the table, first {several[0]}: "
-            "say which by the columns frame and face_id"
-        )
-    chosen = [rows[0] for rows in found]
+    """Return the number of each label's row; no face has two."""
+    chosen = rows_of_faces(faces, labels, "labels")
     first: dict[int, str] = {}
     for row, label in zip(chosen, labels, strict=True):
         if first.setdefault(row, label.name) != label.name:
