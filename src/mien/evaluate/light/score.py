@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from mien.errors import MienError
 from mien.evaluate.by_yaw import yaw_table
 from mien.evaluate.digest import data_digest
+from mien.evaluate.error_score import INTERVAL, error_score
 from mien.evaluate.gallery import small
-from mien.evaluate.interval import bootstrap, mean_interval
+from mien.evaluate.interval import bootstrap
 from mien.evaluate.light.directions import apart_deg, off_axis_deg, unit_rows
 from mien.evaluate.metrics import correlation
 from mien.evaluate.other_people import mean_of_others, predict_from_others
@@ -43,7 +44,6 @@ FRONT_DEG = 77
 MISSING_SHARE = 0.01
 """Above this share of pictures without a face there is a score of the others, too."""
 LOOKS_TURNED_DEG = 30
-INTERVAL = 1  # stream of random numbers
 
 
 @dataclass(frozen=True)
@@ -132,12 +132,12 @@ def _scores(
     mains = (LINEAR,) if LINEAR in errors else (RIDGE,)
     for name, error in errors.items():
         title = f"angular error, {name}"
-        scores.append(_mean(title, error, data, setting, main=name in mains))
+        scores.append(error_score(title, error, data.person, setting, main=name in mains))
     if (~described.found).mean() > MISSING_SHARE:
         for name in mains:
             title = f"angular error, {name}, where a face is found"
             rows = np.flatnonzero(described.found)
-            scores.append(_mean(title, errors[name], data, setting, rows=rows))
+            scores.append(error_score(title, errors[name][rows], data.person[rows], setting))
     return scores
 
 
@@ -166,31 +166,6 @@ def _correlation(
         measure, count=len(rows), groups=data.person[rows], rng=setting.rng(INTERVAL)
     )
     return Score(name, value, "correlation", len(rows), low=low, high=high, main=main)
-
-
-def _mean(
-    name: str,
-    values: Array,
-    data: LightSet,
-    setting: Setting,
-    *,
-    main: bool = False,
-    rows: NDArray[np.int64] | None = None,
-) -> Score:
-    rows = np.arange(len(data)) if rows is None else rows
-    low, high = mean_interval(
-        values=values[rows], groups=data.person[rows], rng=setting.rng(INTERVAL)
-    )
-    return Score(
-        name,
-        float(values[rows].mean()),
-        "degrees",
-        len(rows),
-        low=low,
-        high=high,
-        higher_is_better=False,
-        main=main,
-    )
 
 
 def _tables(data: LightSet, described: Described, errors: dict[str, Array]) -> tuple[Table, ...]:

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from mien.errors import MienError
 from mien.evaluate.by_yaw import yaw_table
 from mien.evaluate.digest import data_digest
+from mien.evaluate.error_score import error_score
 from mien.evaluate.gallery import small
-from mien.evaluate.interval import mean_interval
 from mien.evaluate.metrics import correlation
 from mien.evaluate.other_people import mean_of_others, predict_from_others
 from mien.evaluate.pose.angles import (
@@ -57,7 +57,6 @@ OWN, OFFSET, LINEAR = "own angles", "own angles, offset of others", "own angles,
 RIDGE, MEAN = "all codes, ridge", "always the mean"
 MISSING_SHARE = 0.01
 """Above this share of pictures without a face there are scores of the others, too."""
-INTERVAL = 1  # stream of random numbers
 PLOT_STEP_DEG = 10
 
 
@@ -158,12 +157,16 @@ def _scores(
     scores = []
     for name, error in errors.items():
         mean = error.angles.mean(axis=1)
-        scores.append(_score(f"mean error, {name}", mean, data, setting, main=name in mains))
-        scores.append(_score(f"geodesic error, {name}", error.geodesic, data, setting))
+        scores.append(
+            error_score(f"mean error, {name}", mean, data.person, setting, main=name in mains)
+        )
+        scores.append(error_score(f"geodesic error, {name}", error.geodesic, data.person, setting))
         if name in mains:
             for place, angle in enumerate(ANGLES):
                 scores.append(
-                    _score(f"{angle} error, {name}", error.angles[:, place], data, setting)
+                    error_score(
+                        f"{angle} error, {name}", error.angles[:, place], data.person, setting
+                    )
                 )
     if OWN in errors:
         scores += _of_own(data, described, predicted[OWN], setting)
@@ -172,7 +175,7 @@ def _scores(
         for name in mains:
             mean = errors[name].angles.mean(axis=1)
             title = f"mean error, {name}, where a face is found"
-            scores.append(_score(title, mean, data, setting, rows=rows))
+            scores.append(error_score(title, mean[rows], data.person[rows], setting))
     return scores
 
 
@@ -189,34 +192,9 @@ def _of_own(data: PoseSet, described: Described, own: Array, setting: Setting) -
         error = _Errors.of(own, benchmark_angles(data.sight))
         title = f"{OWN}, seen along the line to the head"
         mean = error.angles.mean(axis=1)
-        scores.append(_score(f"mean error, {title}", mean, data, setting))
-        scores.append(_score(f"geodesic error, {title}", error.geodesic, data, setting))
+        scores.append(error_score(f"mean error, {title}", mean, data.person, setting))
+        scores.append(error_score(f"geodesic error, {title}", error.geodesic, data.person, setting))
     return scores
-
-
-def _score(
-    name: str,
-    values: Array,
-    data: PoseSet,
-    setting: Setting,
-    *,
-    main: bool = False,
-    rows: NDArray[np.int64] | None = None,
-) -> Score:
-    rows = np.arange(len(data)) if rows is None else rows
-    low, high = mean_interval(
-        values=values[rows], groups=data.person[rows], rng=setting.rng(INTERVAL)
-    )
-    return Score(
-        name,
-        float(values[rows].mean()),
-        "degrees",
-        len(rows),
-        low=low,
-        high=high,
-        higher_is_better=False,
-        main=main,
-    )
 
 
 def _table(errors: dict[str, _Errors]) -> Table:

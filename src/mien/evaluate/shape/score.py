@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.evaluate.by_yaw import yaw_table
+from mien.evaluate.error_score import INTERVAL, error_score
 from mien.evaluate.gallery import small
 from mien.evaluate.interval import mean_interval
 from mien.evaluate.metrics import correlation
@@ -34,7 +35,6 @@ Mask = NDArray[np.bool_]
 PREDICTED, FLAT, MEAN = "predicted", "flat", "mean of others"
 FEWEST_PIXELS = 20
 """With fewer, true and drawn face do not lie on one another."""
-INTERVAL = 1  # stream of random numbers
 SHOWN_SIDE = 128
 AT_ONCE = 256
 """So many normal maps are held at a time: a set may have 20,000 pictures."""
@@ -82,7 +82,14 @@ def score_shape(truth: TrueShape, drawn: Drawn, fov_deg: float, setting: Setting
     errors = _errors(truth, drawn, mask, fov_deg)
     found = np.flatnonzero(seen)
     scores = [
-        _score(f"{metric}, {name}", values, unit, found, truth, setting, main=name == PREDICTED)
+        error_score(
+            f"{metric}, {name}",
+            values[found],
+            truth.group[found],
+            setting,
+            unit=unit,
+            main=name == PREDICTED,
+        )
         for name, each in errors.items()
         for metric, (values, unit) in zip(
             ("SIDE", "MAD"), ((each[0], "x 0.01"), (each[1], "degrees")), strict=True
@@ -160,31 +167,6 @@ def _mean_of_others(
     others = sums["count"] - count
     mean = np.where(others > 0.5, (sums["depth"] - own) / others.clip(1), 1.0)
     return mean[place]
-
-
-def _score(
-    name: str,
-    values: Array,
-    unit: str,
-    rows: NDArray[np.int64],
-    truth: TrueShape,
-    setting: Setting,
-    *,
-    main: bool,
-) -> Score:
-    low, high = mean_interval(
-        values=values[rows], groups=truth.group[rows], rng=setting.rng(INTERVAL)
-    )
-    return Score(
-        name,
-        float(values[rows].mean()),
-        unit,
-        len(rows),
-        low=low,
-        high=high,
-        higher_is_better=False,
-        main=main,
-    )
 
 
 def _correlation(
