@@ -16,6 +16,7 @@ import hashlib
 import json
 import tempfile
 import zipfile
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from PIL import Image
 
 import mien
 from mien.evaluate.expression.fer2013 import fer2013_scores
+from mien.evaluate.groups import group_errors
 from mien.evaluate.rendered import direct_scores, factor_matrix, frontal_depth, read_truth
 from mien.model import Model, load
 
@@ -98,6 +100,9 @@ def rendered(model: Model, folder: Path) -> dict[str, object]:
     scores["frontal depth correlation, carried into the picture"] = float(depth.mean())
     scores["frontal depth pictures"] = len(depth)
     scores["mean absolute error"] = reconstruction_error(model, paths)
+    groups = group_errors(truth, rng=np.random.default_rng(1))
+    scores["groups"] = {name: asdict(error) for name, error in groups.items()}
+    print(pd.DataFrame(scores["groups"]).T.round(3).to_string())
     matrix = factor_matrix(truth)
     print(matrix.round(3).to_string())
     scores["probes"] = matrix.round(4).to_dict("index")

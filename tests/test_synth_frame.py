@@ -142,12 +142,12 @@ def test_wide_gaze_looks_anywhere_and_leaves_the_rest_as_it_was():
 
 def test_changing_light_has_no_steady_clip_and_leaves_the_rest_as_it_was():
     head = toy_head()
-    natural, changing = (
+    natural, changing, hard = (
         [
-            draw_frames(np.random.default_rng(i), head, np.zeros(4, int), changing_light=changes)
+            draw_frames(np.random.default_rng(i), head, np.zeros(4, int), light=light)
             for i in range(40)
         ]
-        for changes in (False, True)
+        for light in ("natural", "changing", "hard")
     )
     steady = [bool((clip.light == clip.light[0]).all()) for clip in natural]
     assert 8 < sum(steady) < 32
@@ -158,3 +158,9 @@ def test_changing_light_has_no_steady_clip_and_leaves_the_rest_as_it_was():
         np.testing.assert_array_equal(one.scale, other.scale)
         if not kept:
             np.testing.assert_array_equal(one.light, other.light)
+    for one, other in zip(changing, hard, strict=True):
+        np.testing.assert_array_equal(one.light, other.light)
+        np.testing.assert_array_equal(one.angles, other.angles)
+        assert (other.ambient + other.diffuse <= 1.2 + 1e-6).all()
+    assert 0 <= _all(hard, "ambient").min() < 0.05
+    assert _all(changing, "ambient").min() >= 0.3

@@ -47,6 +47,20 @@ def test_pictures_and_table_say_the_same_as_the_stream(tmp_path):
     np.testing.assert_array_equal(mask > 0, clip.mask[1])
 
 
+def test_the_table_says_what_people_may_be_grouped_by(tmp_path):
+    rows = pq.read_table(write_clips(toy_head(), CONFIG, tmp_path / "out")).to_pylist()
+    stream = Stream(toy_head(), seed=5, frames_per_clip=2, size=24)
+    people = [stream.plan(i).person for i in range(3)]
+    for row in rows:
+        person = people[row["person"] - 1]
+        assert row["glasses"] == int(person.glasses)
+        assert row["beard"] == pytest.approx(person.beard)
+    # CIE L* from sRGB's luminance.
+    linear = np.stack([((person.skin + 0.055) / 1.055) ** 2.4 for person in people])
+    expected = 116 * np.cbrt(linear @ np.array([0.2126, 0.7152, 0.0722])) - 16
+    np.testing.assert_allclose([row["skin_lightness"] for row in rows[::2]], expected, atol=0.2)
+
+
 def test_the_table_carries_units_and_settings(tmp_path):
     schema = pq.read_schema(write_clips(toy_head(), CONFIG, tmp_path / "out"))
     assert schema.field("yaw_rad").metadata[b"unit"].startswith(b"radians")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
+from mien import weights
 from mien.cli.main import run
 from mien.media.image import write_png
 from mien.train.interrupt import Interrupted
@@ -59,6 +61,10 @@ def test_a_run_from_pictures_to_weights(clips, tmp_path, capsys):
     steps = [(row["stage"], row["step"]) for row in lines]
     assert steps == [("stage1", 1), ("stage1", 2), ("stage2", 1), ("stage2", 2)]
     assert list((out / "exported").glob("*.safetensors"))
+    offered = [*clips.rglob("*.png")]
+    assert weights.trained_on(out / "exported") == {
+        hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest() for path in offered
+    }
 
     assert pretrain("--data", clips, "--out", out) == 2
     assert "--resume" in capsys.readouterr().err

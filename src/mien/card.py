@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Card", "card_text"]
+__all__ = ["GROUPS", "THRESHOLDS", "Card", "card_text"]
+
+GROUPS = "Error by group of people"
+THRESHOLDS = "Thresholds of identity and what they cost"
 
 _UNSTATED = "not stated"
 
@@ -22,8 +25,12 @@ class Card:
     """One line per source: name, number of pictures, licence, consent basis."""
     results: Mapping[str, str] = field(default_factory=dict)
     """Measure -> value, on data not trained on."""
-    groups: Mapping[str, str] = field(default_factory=dict)
-    """Group of people -> error; the gaps between groups."""
+    groups: Sequence[Sequence[str]] = ()
+    """Heads of columns, then a row a group of people: its errors."""
+    thresholds: Sequence[Sequence[str]] = ()
+    """Heads of columns, then a row a threshold of identity: what it costs."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """Title of one of the sections above -> how its numbers came about."""
     limits: Sequence[str] = ()
     """Known failures."""
     config: Mapping[str, object] = field(default_factory=dict)
@@ -45,9 +52,15 @@ def card_text(card: Card) -> str:
         "and back to a picture (LatentFace); with a `gaze` entry in its configuration also to a "
         "gaze code (EM-IB). No labels were used in training but where rendered eyes are.",
         "",
+        "## Meant for",
+        "Research and engineering on pictures of people who agreed: describing head pose, light, "
+        "expression and gaze; sorting one's own pictures; few-label probes; editing one's own "
+        "portraits. Measure it on pictures like yours before anything depends on it.",
+        "",
         *_list("Training data and consent", card.data),
-        *_table("Results on data not trained on", card.results),
-        *_table("Error by group of people", card.groups),
+        *_table("Results on data not trained on", card.results, card.notes),
+        *_columns(GROUPS, card.groups, card.notes),
+        *_columns(THRESHOLDS, card.thresholds, card.notes),
         *_list("Known failures", card.limits),
         "## Conventions",
         "Square RGB crops in [0, 1], at best 224 px where there is a gaze branch. Camera frame: "
@@ -56,12 +69,19 @@ def card_text(card: Card) -> str:
         "",
         "## Not for",
         "Identifying or judging people without their consent, surveillance, or decisions about "
-        "a person. Codes of faces are biometric data in many jurisdictions.",
+        "a person. Codes of faces are biometric data in many jurisdictions. Expression is what a "
+        "face does, not what its owner feels.",
+        "",
+        "## Whose pictures, and how to forget them",
+        "`pictures.b2`, where it is there, lists what was trained on as 64 bits of BLAKE2b of each "
+        "picture's file; `mien card WEIGHTS --has PICTURES` looks files up. `mien forget` takes "
+        "people out of tables; from weights nobody can be taken out but by training again without "
+        "them.",
         "",
         "## Licence of the weights",
         card.licence,
         "",
-        *_table("Options", {name: str(value) for name, value in card.config.items()}),
+        *_table("Options", {name: str(value) for name, value in card.config.items()}, {}),
     ]
     return "\n".join(parts).rstrip() + "\n"
 
@@ -70,7 +90,14 @@ def _list(title: str, lines: Sequence[str]) -> list[str]:
     return [f"## {title}", *([f"- {line}" for line in lines] or [f"{_UNSTATED.capitalize()}."]), ""]
 
 
-def _table(title: str, rows: Mapping[str, str]) -> list[str]:
+def _table(title: str, rows: Mapping[str, str], notes: Mapping[str, str]) -> list[str]:
+    return _columns(title, [("", ""), *rows.items()] if rows else (), notes)
+
+
+def _columns(title: str, rows: Sequence[Sequence[str]], notes: Mapping[str, str]) -> list[str]:
+    """Return a section with a table whose first row are the heads of its columns."""
     if not rows:
         return _list(title, [])
-    return [f"## {title}", "| | |", "|---|---|", *(f"| {k} | {v} |" for k, v in rows.items()), ""]
+    said = [notes[title], ""] if title in notes else []
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return [f"## {title}", *said, lines[0], "|" + "---|" * len(rows[0]), *lines[1:], ""]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ class Model:
         gaze: EMIB | None = None,
         weights_id: str = "",
         card: str = "",
+        pictures: Collection[str] = (),
     ) -> None:
         self.network = network.eval().requires_grad_(requires_grad=False)
         self.gaze = gaze.eval().requires_grad_(requires_grad=False) if gaze else None
@@ -54,6 +56,9 @@ class Model:
         self.weights_id = weights_id
         """First 12 hex digits of the weights' SHA-256; empty when never saved."""
         self.card = card
+        """Text of the model card, Markdown."""
+        self.pictures = frozenset(pictures)
+        """Digests of the pictures trained on (`mien.data.provenance`); empty: not known."""
 
     @property
     def device(self) -> torch.device:
@@ -168,13 +173,14 @@ class Model:
         return render(canonical.albedo, canonical.depth, pose, light, self.config.fov_deg)
 
     def save(self, folder: str | Path) -> None:
-        """Write config.json, model.safetensors and the model card into `folder`.
+        """Write the weights, their configuration, card and list of pictures into `folder`.
 
         Raises:
             MienError: when the folder cannot be written.
         """
         tensors = tensors_of(self.network, self.gaze)
-        weights.save(Path(folder), tensors, asdict(self.config), self.card)
+        told = asdict(self.config)
+        weights.save(Path(folder), tensors, told, self.card, pictures=self.pictures)
 
 
 def tensors_of(network: LatentFace, gaze: EMIB | None) -> dict[str, Tensor]:
@@ -268,6 +274,8 @@ def load(where: str | Path | None = None, *, device: str = "cpu") -> Model:
         network.to(target),
         gaze=gaze.to(target) if gaze else None,
         weights_id=weights.weights_id(source),
+        card=weights.read_card(source),
+        pictures=weights.trained_on(source),
     )
 
 

@@ -1,7 +1,8 @@
 """Weights in and out: safetensors beside a config.json that records their hash; never a pickle.
 
-A model folder holds `config.json` (format, version, hash, the model's options), `model.safetensors`
-and `README.md` (the model card). This is the only reader of weights.
+A model folder holds `config.json` (format, version, hash, the model's options),
+`model.safetensors`, `README.md` (the model card) and, where it is known, `pictures.b2`: a digest of
+every picture that the model was trained on, one a line. This is the only reader of weights.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,15 @@ __all__ = [
     "CARD_FILE",
     "CONFIG_FILE",
     "FORMAT_VERSION",
+    "PICTURES_FILE",
     "WEIGHTS_FILE",
     "check_keys",
     "locate",
     "read",
+    "read_card",
     "save",
     "shipped_folder",
+    "trained_on",
     "weights_id",
 ]
 
@@ -38,6 +42,7 @@ FORMAT_VERSION = 1
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "README.md"
+PICTURES_FILE = "pictures.b2"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?")
 
 
@@ -52,6 +57,7 @@ def save(
     config: Mapping[str, Any],
     card: str,
     *,
+    pictures: Collection[str] = (),
     half: bool = False,
     overwrite: bool = False,
 ) -> None:
@@ -62,6 +68,7 @@ def save(
         state_dict: finite tensors by name.
         config: the model's options, JSON-able.
         card: text of the model card (Markdown).
+        pictures: digests of the pictures trained on; none: not known.
         half: store floating-point tensors as float16; they are read back as float32.
         overwrite: replace the model that is already there.
 
@@ -85,6 +92,8 @@ def save(
         CONFIG_FILE: (json.dumps(header, indent=2) + "\n").encode(),
         CARD_FILE: card.encode(),
     }
+    if pictures:
+        parts[PICTURES_FILE] = "".join(f"{digest}\n" for digest in sorted(pictures)).encode()
     # All are written out before the first is put in place: a full disk changes nothing.
     waiting = {name: folder / f".{name}.{os.getpid()}.part" for name in parts}
     try:
@@ -92,6 +101,8 @@ def save(
             waiting[name].write_bytes(data)
         for name, path in waiting.items():
             path.replace(folder / name)
+        if not pictures:  # what an earlier model was trained on says nothing of this one
+            (folder / PICTURES_FILE).unlink(missing_ok=True)
     finally:
         for path in waiting.values():
             path.unlink(missing_ok=True)
@@ -128,6 +139,26 @@ def read(where: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tenso
 def weights_id(where: str | os.PathLike[str]) -> str:
     """Return the first 12 hex digits of the weights' recorded sha256: names them in tables."""
     return str(_read_header(locate(where))["sha256"])[:12]
+
+
+def read_card(where: str | os.PathLike[str]) -> str:
+    """Return a model's card as Markdown; empty where it has none.
+
+    Raises:
+        MienError: there is no such model.
+    """
+    path = locate(where) / CARD_FILE
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def trained_on(where: str | os.PathLike[str]) -> frozenset[str]:
+    """Return digests of the pictures that a model was trained on; none where they are not known.
+
+    Raises:
+        MienError: there is no such model.
+    """
+    path = locate(where) / PICTURES_FILE
+    return frozenset(path.read_text(encoding="ascii").split()) if path.is_file() else frozenset()
 
 
 def check_keys(
@@ -187,7 +218,7 @@ def _fetch(hub_id: str) -> Path:
             f"no folder {hub_id}; to fetch it from the hub: pip install 'mien[hub]'"
         ) from error
     name, _, revision = hub_id.partition("@")
-    wanted = [CONFIG_FILE, WEIGHTS_FILE, CARD_FILE]
+    wanted = [CONFIG_FILE, WEIGHTS_FILE, CARD_FILE, PICTURES_FILE]
     try:
         folder = huggingface_hub.snapshot_download(
             name, revision=revision or None, allow_patterns=wanted

@@ -32,6 +32,7 @@ COMMANDS = {
     "pretrain": "Learn a model from unlabelled pictures and clips.",
     "distill": "Teach a small network to give the same codes.",
     "synth": "Render labelled clips of made-up people.",
+    "card": "What a model is, and whether it was trained on your pictures.",
     "forget": "Take people out of a table of faces.",
     "demo": "Show the factors of the shipped faces.",
     "doctor": "Check versions, devices, detectors, kernels and weights.",

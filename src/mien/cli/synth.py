@@ -30,7 +30,9 @@ def synth(
     light: Annotated[
         str,
         typer.Option(
-            "--light", help="natural: half of the clips keep their lamp; changing: none does."
+            "--light",
+            help="natural: half of the clips keep their lamp; changing: none does; hard: none "
+            "does, and shadows may be nearly black.",
         ),
     ] = "natural",
     device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",

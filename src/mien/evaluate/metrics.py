@@ -6,7 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-__all__ = ["correlation", "draw_pairs", "masked_depth_correlation", "verification_auc"]
+__all__ = [
+    "correlation",
+    "draw_pairs",
+    "masked_depth_correlation",
+    "pair_cosine",
+    "verification_auc",
+]
 
 Array = NDArray[np.floating]
 
@@ -56,6 +62,19 @@ def draw_pairs(
     return np.array(first), np.array(second), same
 
 
+def pair_cosine(*, codes: Array, first: NDArray[np.integer], second: NDArray[np.integer]) -> Array:
+    """Return the cosine similarity of pairs of rows, centred on the mean of all rows. [P].
+
+    Args:
+        codes: one row a frame. [N, D].
+        first: rows. [P].
+        second: their partners. [P].
+    """
+    centred = codes - codes.mean(axis=0)
+    unit = centred / np.linalg.norm(centred, axis=1, keepdims=True).clip(1e-12)
+    return (unit[first] * unit[second]).sum(axis=1)
+
+
 def verification_auc(
     *, codes: Array, person: NDArray[np.integer], pairs: int = 5000, rng: np.random.Generator
 ) -> float:
@@ -69,8 +88,5 @@ def verification_auc(
         pairs: of each kind.
         rng: draws the pairs.
     """
-    centred = codes - codes.mean(axis=0)
-    unit = centred / np.linalg.norm(centred, axis=1, keepdims=True).clip(1e-12)
     first, second, same = draw_pairs(person=person, pairs=pairs, rng=rng)
-    similarity = (unit[first] * unit[second]).sum(axis=1)
-    return float(roc_auc_score(same, similarity))
+    return float(roc_auc_score(same, pair_cosine(codes=codes, first=first, second=second)))

@@ -32,6 +32,7 @@ PROTOCOLS: dict[str, str] = {
     "columbia-strips": "gaze.columbia_protocol:COLUMBIA_STRIPS",
     "mpiigaze": "gaze.mpiigaze:MPIIGAZE",
     "mpiifacegaze": "gaze.mpiifacegaze:MPIIFACEGAZE",
+    "ut-multiview": "gaze.ut_multiview:UT_MULTIVIEW",
     "eth-xgaze": "gaze.eth_xgaze:ETH_XGAZE",
     "gaze360": "gaze.gaze360:GAZE360",
     "eyediap": "gaze.eyediap:EYEDIAP",

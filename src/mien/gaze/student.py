@@ -8,6 +8,7 @@ step but convolution, product and sum, so that it can be exported.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -172,16 +173,28 @@ def cut_band(pictures: Tensor, eyes: Tensor) -> Tensor:
 
 
 def save_student(
-    student: Student, folder: str | Path, card: str, *, overwrite: bool = False
+    student: Student,
+    folder: str | Path,
+    card: str,
+    *,
+    pictures: Collection[str] = (),
+    overwrite: bool = False,
 ) -> int:
     """Write a student's folder, half precision, and return the bytes of its weights.
+
+    Args:
+        student: to be written.
+        folder: where to.
+        card: text of its model card.
+        pictures: digests of what it and its teacher were trained on.
+        overwrite: replace the student that is there.
 
     Raises:
         MienError: the folder holds a model already, or a weight is not finite.
     """
     config = {"kind": "student", "teacher": student.teacher, "student": asdict(student.config)}
     state = {k: v for k, v in student.state_dict().items() if not k.endswith("_batches_tracked")}
-    weights.save(folder, state, config, card, half=True, overwrite=overwrite)
+    weights.save(folder, state, config, card, pictures=pictures, half=True, overwrite=overwrite)
     return (Path(folder) / weights.WEIGHTS_FILE).stat().st_size
 
 

@@ -38,6 +38,11 @@ class Labels:
     """The clip's index, which is also the person's number."""
     identity: np.ndarray
     """Identity coefficients. float32 [K]."""
+    skin: np.ndarray
+    """Colour of the skin, sRGB in [0, 1]. float32 [3]."""
+    glasses: bool
+    beard: float
+    """Opacity of the beard's shade, 0 to 1."""
     expression: np.ndarray
     """Index into EXPRESSIONS. int64 [T]."""
     expression_weights: np.ndarray
@@ -96,6 +101,9 @@ def label_clip(plan: ClipPlan, placement: Placement, landmark_vertices: np.ndarr
     return Labels(
         person=plan.index,
         identity=plan.person.identity,
+        skin=plan.person.skin,
+        glasses=plan.person.glasses,
+        beard=plan.person.beard,
         expression=frames.expression,
         expression_weights=frames.weights,
         rotation=frames.rotation,

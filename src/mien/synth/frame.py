@@ -96,7 +96,7 @@ def draw_frames(
     expressions: np.ndarray,
     *,
     wide_gaze: bool = False,
-    changing_light: bool = False,
+    light: str = "natural",
 ) -> Frames:
     """Draw the frames of one clip.
 
@@ -106,8 +106,8 @@ def draw_frames(
         expressions: Index into `EXPRESSIONS` for each frame, int [T].
         wide_gaze: Let the eyes look anywhere within their limits, all directions alike, in place
             of mostly ahead and often at the camera.
-        changing_light: Give every frame a lamp of its own, in place of half of the clips keeping
-            theirs.
+        light: `natural`: half of the clips keep their lamp; `changing`: every frame has its own;
+            `hard`: likewise, and what the lamp does not reach may be nearly black.
 
     Returns:
         T frames, of which at least one looks nearly straight ahead.
@@ -125,7 +125,7 @@ def draw_frames(
     _move_lids(weights, names, eye_angles)
     eye_rotation = rotation_matrix(eye_angles[:, 0], eye_angles[:, 1], np.zeros(count))
     forward = direction_of(eye_angles[:, 0], eye_angles[:, 1])
-    ambient, diffuse, light, colour = _lights(rng, count, changing=changing_light)
+    ambient, diffuse, direction, colour = _lights(rng, count, light)
     low, high = np.deg2rad(FIELD_OF_VIEW_DEG)
 
     def single(values: np.ndarray) -> np.ndarray:
@@ -140,7 +140,7 @@ def draw_frames(
         gaze=single(np.einsum("tij,tj->ti", rotation, forward)),
         ambient=single(ambient),
         diffuse=single(diffuse),
-        light=single(light),
+        light=single(direction),
         light_colour=single(colour),
         scale=single(1.0 + rng.uniform(-0.08, 0.08, count)),
         shift=single(rng.uniform(-0.04, 0.04, (count, 2))),
@@ -197,7 +197,7 @@ def _move_lids(weights: np.ndarray, names: tuple[str, ...], eye_angles: np.ndarr
 
 
 def _lights(
-    rng: np.random.Generator, count: int, *, changing: bool
+    rng: np.random.Generator, count: int, kind: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return ambient [T], diffuse [T], direction [T, 3] and tints [T, 2, 3]."""
     direction = rng.standard_normal((count, 3))
@@ -209,6 +209,10 @@ def _lights(
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     ambient = rng.uniform(0.3, 0.7, count)
     diffuse = rng.uniform(0.3, 0.8, count)
+    if kind == "hard":
+        # Dark rooms are photographed with more exposure: what leaves the one goes to the other.
+        lit = 1.7 * (ambient - 0.3)
+        diffuse, ambient = diffuse + 0.5 * (ambient - lit), lit
     # Brighter than this and fair skin burns out.
     diffuse = np.minimum(diffuse, 1.2 - ambient)
     # Lamps differ from warm to cool, hardly from green to pink.
@@ -216,7 +220,7 @@ def _lights(
     colour = 1.0 + 0.05 * warm + 0.012 * rng.standard_normal((count, 2, 3))
     colour /= colour.mean(axis=2, keepdims=True)
     steady = rng.random() < STEADY_LIGHT_CHANCE
-    if steady and not changing:
+    if steady and kind == "natural":
         first = np.zeros(count, dtype=np.int64)
         return ambient[first], diffuse[first], direction[first], colour[first]
     return ambient, diffuse, direction, colour

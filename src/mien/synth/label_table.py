@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -41,6 +42,7 @@ def write_label_table(
     columns = [
         *_which(truth, pictures),
         *_face(truth, expression_names),
+        *_looks(truth),
         *_pose(truth),
         *_axes("gaze", truth, "gaze", "unit vector, camera frame"),
         _per_frame("light_ambient", truth, "ambient", "share of the albedo"),
@@ -73,6 +75,18 @@ def _face(truth: Sequence[Labels], expression_names: Sequence[str]) -> list[Colu
         _vector("identity", identity, "coefficients of the head model, standard normal"),
         _text("expression", [EXPRESSIONS[e] for t in truth for e in t.expression], "name"),
         _vector("expression_weights", _rows(truth, "expression_weights"), names),
+    ]
+
+
+def _looks(truth: Sequence[Labels]) -> list[Column]:
+    """Return what people may be grouped by: how light the skin is, glasses, beard."""
+    skin = np.stack([t.skin for t in truth]).astype(np.float32)
+    lightness = cv2.cvtColor(skin[None], cv2.COLOR_RGB2LAB)[0, :, 0]
+    frames = [len(t) for t in truth]
+    return [
+        _number("skin_lightness", np.repeat(lightness, frames), "CIE L*, 0 black to 100 white"),
+        _number("glasses", np.repeat([int(t.glasses) for t in truth], frames), "1 worn, 0 not"),
+        _number("beard", np.repeat([t.beard for t in truth], frames), "opacity, 0 to 1"),
     ]
 
 

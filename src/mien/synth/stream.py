@@ -34,7 +34,7 @@ class Stream:
         size: int,
         balanced: bool = False,
         wide_gaze: bool = False,
-        changing_light: bool = False,
+        light: str = "natural",
         device: torch.device | str = "cpu",
     ) -> None:
         """Prepare a stream.
@@ -46,7 +46,7 @@ class Stream:
             size: Side of the pictures in pixels, at least 16.
             balanced: Show the seven expressions in turn instead of drawing them.
             wide_gaze: Let the eyes look anywhere, not mostly ahead and at the camera.
-            changing_light: Give every frame a lamp of its own; else half of the clips keep theirs.
+            light: `natural`, `changing` or `hard`, as in `draw_frames`.
             device: Where to draw; on the CPU a fused kernel does it. Pictures agree between
                 devices but for rounding; on one device they repeat exactly on the CPU only.
         """
@@ -58,7 +58,7 @@ class Stream:
         self.size = size
         self.balanced = balanced
         self.wide_gaze = wide_gaze
-        self.changing_light = changing_light
+        self.light = light
         self.device = torch.device(device)
         self._regions = find_regions(self.head)
         self._two_sided = two_sided_triangles(self.head)
@@ -85,7 +85,7 @@ class Stream:
             self.head,
             expressions,
             wide_gaze=self.wide_gaze,
-            changing_light=self.changing_light,
+            light=self.light,
         )
         steady = bool(rng.random() < 0.5)
         background = draw_backgrounds(rng, count, self.size, steady=steady)

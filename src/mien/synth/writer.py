@@ -30,7 +30,7 @@ JPEG_QUALITY = 95
 PICTURES_VERSION = 1
 _FORMATS = ("png", "jpg")
 _GAZES = ("natural", "wide")
-_LIGHTS = ("natural", "changing")
+_LIGHTS = ("natural", "changing", "hard")
 _MAX_PEOPLE, _MAX_FRAMES = 999_999, 999
 
 
@@ -51,7 +51,8 @@ class SynthConfig:
     gaze: str = "natural"
     """natural: mostly ahead, often at the camera; wide: anywhere within 25 degrees of ahead."""
     light: str = "natural"
-    """natural: half of the clips keep their lamp; changing: every picture has its own."""
+    """natural: half of the clips keep their lamp; changing: every picture has its own; hard:
+    likewise, and shadows may be nearly black."""
 
     def __post_init__(self) -> None:
         for name, value, low, high in (
@@ -126,7 +127,7 @@ def clip_writer(
         frames_per_clip=config.frames,
         size=config.size,
         wide_gaze=config.gaze == "wide",
-        changing_light=config.light == "changing",
+        light=config.light,
         device=device,
     )
     truth: list[Labels] = []

@@ -13,6 +13,7 @@ from lightning_fabric import Fabric
 from mien.data.eye_loader import EyeLoader
 from mien.data.eye_pack import find_eye_sources
 from mien.data.loader import Share
+from mien.data.provenance import picture_digests
 from mien.data.seeds import seed_of
 from mien.errors import MienError
 from mien.gaze.distillation import fit_scale
@@ -116,7 +117,9 @@ def distill(
         lesson.fingerprint = f"{lesson.fingerprint}-{model.weights_id}"
         _teach(student, teacher, lesson, config, run.of_stage(STAGE), fabric, echo)
     if exam is not None:
-        _export(student, teacher, exam, config, run, echo)
+        sources = find_eye_sources(data, config.data)
+        pictures = model.pictures | picture_digests([*sources.told, *sources.untold])
+        _export(student, teacher, exam, config, run, pictures, echo)
     fabric.barrier()
     return run.exported
 
@@ -168,12 +171,14 @@ def _export(
     exam: Exam,
     config: DistillConfig,
     run: RunFolder,
+    pictures: frozenset[str],
     echo: Callable[[str], None],
 ) -> None:
     """Write the student, read it back as its users will, and say what it is worth."""
-    size = save_student(student, run.exported, _card(config, {}), overwrite=True)
+    folder = run.exported
+    size = save_student(student, folder, _card(config, {}), pictures=pictures, overwrite=True)
     device = student.code_mean.device
-    final = load_student(run.exported).to(device)
+    final = load_student(folder).to(device)
     report = DistillReport(
         judge(final, exam),
         size,
@@ -183,11 +188,11 @@ def _export(
         device.type,
     )
     card = _card(config, dict(report.as_results()))
-    save_student(student, run.exported, card, overwrite=True)
-    write_text(run.exported / "report.json", json.dumps(report.as_json(), indent=1) + "\n")
+    save_student(student, folder, card, pictures=pictures, overwrite=True)
+    write_text(folder / "report.json", json.dumps(report.as_json(), indent=1) + "\n")
     for line in report_lines(report):
         echo(line)
-    echo(f"the student is in {run.exported}")
+    echo(f"the student is in {folder}")
 
 
 def _card(config: DistillConfig, results: dict[str, str]) -> str:

@@ -14,6 +14,7 @@ from mien.card import Card, card_text
 from mien.data.eye_loader import EyeLoader, EyeMixture, LabelledStream
 from mien.data.eye_pack import EyePack, EyeSources, find_eye_sources, open_eye_packs
 from mien.data.loader import Share
+from mien.data.provenance import picture_digests
 from mien.data.sources import Piece
 from mien.errors import MienError
 from mien.gaze.canonical import fit_canonical_eyes
@@ -107,7 +108,7 @@ def pretrain(
     if config.emib.steps:
         _learn_emib(this, branch, open_eye_packs(folders) if folders else None)
     if fabric.global_rank == 0:
-        _export(this, network, branch, data)
+        _export(this, base, branch, data)
         echo(f"weights are in {run.exported}")
     fabric.barrier()
     return run.exported
@@ -259,8 +260,11 @@ def _learn_emib(run: _Run, branch: EMIB, pack: EyePack | None) -> None:
     branch.load_state_dict(fitted.weights, strict=False)
 
 
-def _export(run: _Run, network: LatentFace, branch: EMIB, data: list[str]) -> None:
-    """Write LatentFace as it was and the gaze branch into one file."""
+def _export(run: _Run, given: Model, branch: EMIB, data: list[str]) -> None:
+    """Write LatentFace as it was given and the gaze branch into one file."""
+    network, start = given.network, run.config.emib.start
+    pictures = given.pictures | picture_digests([*run.sources.told, *run.sources.untold])
+    pictures |= weights.trained_on(start) if start else frozenset()
     base = run.config.base or "the weights of the package"
     card = card_text(
         Card(data=[*data, f"LatentFace: taken over from {base}"], config=asdict(run.config))
@@ -269,4 +273,5 @@ def _export(run: _Run, network: LatentFace, branch: EMIB, data: list[str]) -> No
     half = all(bool((v.half().float() == v).all()) for v in network.state_dict().values())
     config = {**asdict(network.config), "gaze": asdict(branch.config)}
     tensors = tensors_of(network, branch)
-    weights.save(run.folder.exported, tensors, config, card, half=half, overwrite=True)
+    folder = run.folder.exported
+    weights.save(folder, tensors, config, card, pictures=pictures, half=half, overwrite=True)

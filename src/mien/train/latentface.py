@@ -16,6 +16,7 @@ from mien.card import Card, card_text
 from mien.data.batches import Sampler
 from mien.data.loader import ClipStream, Loader, Share
 from mien.data.pack import Pack, open_pack, pack
+from mien.data.provenance import picture_digests
 from mien.data.seeds import seed_of
 from mien.data.sources import find_sources
 from mien.latentface.latentface import LatentFace
@@ -80,7 +81,13 @@ def pretrain(
     if fabric.global_rank == 0:
         card = card_text(Card(data=data, config=asdict(config)))
         weights.save(
-            run.exported, model.state_dict(), asdict(config.model), card, half=True, overwrite=True
+            run.exported,
+            model.state_dict(),
+            asdict(config.model),
+            card,
+            pictures=_pictures(config, data),
+            half=True,
+            overwrite=True,
         )
         echo(f"weights are in {run.exported}")
     fabric.barrier()
@@ -109,6 +116,14 @@ def _open_data(
     size, frames = config.model.image_size, config.data.stream_frames
     stream = open_stream(sources.streams, seed=config.loop.seed, frames=frames, size=size)
     return _Data(packed, stream)
+
+
+def _pictures(config: TrainConfig, data: list[str]) -> frozenset[str]:
+    """Return digests of all pictures that were learned from, those of the start included."""
+    options = config.data
+    excluded = find_sources(options.exclude).pieces if options.exclude else []
+    known = picture_digests(find_sources(data).pieces, excluded)
+    return known | weights.trained_on(config.stage1.start) if config.stage1.start else known
 
 
 def _take_over(model: LatentFace, start: str) -> None:

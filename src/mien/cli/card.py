@@ -1,0 +1,54 @@
+"""`mien card`: what a model is, and whether it was trained on given pictures."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mien.errors import MienError
+
+__all__ = ["card"]
+
+
+def card(
+    weights: Annotated[
+        str | None,
+        typer.Argument(help="A folder of weights or a hub id; the shipped ones if not given."),
+    ] = None,
+    has: Annotated[
+        list[str] | None,
+        typer.Option("--has", help="Picture, video, folder or .zip to look for; may be repeated."),
+    ] = None,
+) -> None:
+    """Print the model card; or, with --has, which of your files the model was trained on.
+
+    Files are told by their content, whatever their names; a picture that was cut or stored anew is
+    another file.
+    """
+    from mien import weights as weights_folder
+
+    where = weights_folder.shipped_folder() if weights is None else weights
+    if not has:
+        print(weights_folder.read_card(where) or "no card was written with these weights")
+        return
+    known = weights_folder.trained_on(where)
+    if not known:
+        raise MienError(f"{where} has no list of the pictures that it was trained on")
+    _look_for(has, known)
+
+
+def _look_for(given: list[str], known: frozenset[str]) -> None:
+    """Print each file that is known."""
+    from mien.data.provenance import digests
+    from mien.data.sources import find_sources
+
+    count = found = 0
+    for piece, digest in digests(find_sources(given).pieces):
+        count += 1
+        if digest in known:
+            found += 1
+            print(Path(piece.file, piece.member))
+    print(f"{found:,} of {count:,} files were trained on", file=sys.stderr)

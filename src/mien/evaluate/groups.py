@@ -1,0 +1,127 @@
+"""Errors by group of people, on rendered people whose looks are known.
+
+Everything is measured at settings common to all groups, as it would be used: one threshold for
+identity, one probe for expression.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.model_selection import GroupKFold
+
+from mien.errors import MienError
+from mien.evaluate.expression.linear import linear_probabilities
+from mien.evaluate.metrics import draw_pairs, pair_cosine
+from mien.evaluate.rendered import Truth
+
+__all__ = ["FALSE_ACCEPTS", "GroupError", "group_errors", "groups_of"]
+
+FALSE_ACCEPTS = 0.01
+"""Share of pairs of two people, over all groups, that the common threshold takes for one."""
+COLUMNS = ("skin_lightness", "glasses", "beard")
+_FOLDS = 5
+
+Array = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class GroupError:
+    """What a group of people must expect."""
+
+    people: int
+    yaw_deg: float
+    """Mean absolute error of the head's yaw, no probe. Degrees."""
+    expression: float
+    """Accuracy of a linear probe on `expression`, fitted to other people of all groups. 0 to 1."""
+    false_accepts: float
+    """Share of pairs of two of the group's people that are taken for one person. 0 to 1."""
+    false_rejects: float
+    """Share of pairs of one person that are taken for two. 0 to 1."""
+
+
+def groups_of(labels: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
+    """Return the rows of each group: thirds of people by lightness of skin, glasses, beard.
+
+    Args:
+        labels: of a folder of `mien synth`. [N rows].
+
+    Raises:
+        MienError: the labels do not say how people look.
+    """
+    lacking = [name for name in COLUMNS if name not in labels]
+    if lacking:
+        raise MienError(
+            f"the labels have no column {lacking[0]}; render the people again with this version"
+        )
+    skin = labels["skin_lightness"].to_numpy(np.float64)
+    of_people = labels.groupby("person")["skin_lightness"].first().to_numpy(np.float64)
+    dark, fair = np.quantile(of_people, [1 / 3, 2 / 3])
+    glasses = labels["glasses"].to_numpy() > 0
+    beard = labels["beard"].to_numpy(np.float64) > 0
+    found = {
+        f"skin: L* under {dark:.0f}": skin < dark,
+        f"skin: L* {dark:.0f} to {fair:.0f}": (skin >= dark) & (skin < fair),
+        f"skin: L* from {fair:.0f}": skin >= fair,
+        "glasses": glasses,
+        "no glasses": ~glasses,
+        "beard": beard,
+        "no beard": ~beard,
+    }
+    return {name: rows for name, rows in found.items() if rows.any()}
+
+
+def group_errors(
+    truth: Truth, *, pairs: int = 20_000, rng: np.random.Generator
+) -> dict[str, GroupError]:
+    """Return what each group must expect, after `everybody`.
+
+    Args:
+        truth: labels and codes of rendered people.
+        pairs: of one person, and of two, that are drawn in each group.
+        rng: draws pairs, folds and what probes are chosen by.
+
+    Raises:
+        MienError: the labels do not say how people look.
+    """
+    groups = {"everybody": np.ones(len(truth.labels), dtype=bool)} | groups_of(truth.labels)
+    turned = truth.predicted["yaw_rad"].to_numpy() - truth.labels["yaw_rad"].to_numpy()
+    right = _told_right(truth, rng)
+    threshold = None
+    found = {}
+    for name, rows in groups.items():
+        codes, person = truth.codes["identity"], truth.person
+        where = np.flatnonzero(rows)
+        first, second, same = draw_pairs(person=person[where], pairs=pairs, rng=rng)
+        near = pair_cosine(codes=codes, first=where[first], second=where[second])
+        if threshold is None:  # of everybody, who come first
+            threshold = float(np.quantile(near[~same], 1 - FALSE_ACCEPTS))
+        found[name] = GroupError(
+            people=len(np.unique(person[where])),
+            yaw_deg=float(np.rad2deg(np.abs(turned[where]).mean())),
+            expression=float(right[where].mean()),
+            false_accepts=float((near[~same] > threshold).mean()),
+            false_rejects=float((near[same] <= threshold).mean()),
+        )
+    return found
+
+
+def _told_right(truth: Truth, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Return where a linear probe fitted to other people tells the expression right. [N]."""
+    names, labels = np.unique(truth.labels["expression"].astype(str), return_inverse=True)
+    labels = labels.astype(np.int64)
+    codes, right = truth.codes["expression"], np.zeros(len(labels), dtype=bool)
+    for fit, held in GroupKFold(_FOLDS).split(codes, labels, truth.person):
+        chances = linear_probabilities(
+            train=codes[fit],
+            labels=labels[fit],
+            test=codes[held],
+            classes=len(names),
+            groups=truth.person[fit],
+            rng=rng,
+        )
+        right[held] = chances.argmax(axis=1) == labels[held]
+    return right
