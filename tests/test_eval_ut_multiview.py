@@ -73,7 +73,7 @@ def write_person(folder, targets, **options):
 
 
 def tree(root, *, people=3, nested=False):
-    """Write a few people of two frames; return what they look at in the world. Each [2, 2]."""
+    """Write a few people of two frames; return their targets on the screen. Each [2, 2]."""
     rng, looked = np.random.default_rng(0), []
     for person in range(people):
         targets = rng.uniform(0, 300, (2, 2)).round(3)

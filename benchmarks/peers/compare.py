@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from benchmarks.peers.crops import CropStore
-from benchmarks.peers.methods import MIEN, Method, mien_method, peers, trials_of
+from benchmarks.peers.methods import MIEN, SAME_COST, Method, mien_method, peers, trials_of
 from benchmarks.peers.speed import milliseconds_a_face, shape_rows
 from benchmarks.peers.table import Comparison
 from benchmarks.peers.training import Training, open_training_pack
@@ -36,8 +36,14 @@ class Plan:
     cache: Path
     """Where packs and trained networks are kept."""
     shown: int
-    """Pictures that mien's stage 1 was shown; says how long peers are trained."""
+    """Pictures of mien's stage 1 that take as long as each peer is trained."""
     weights: str | None = None
+    weights_shown: int | None = None
+    """Pictures that their stage 1 was shown; None: `shown`."""
+    weights_seen: int | None = None
+    """Different pictures among those; None: those of `train`."""
+    same_cost: str | None = None
+    """Weights of mien's whose stage 1 was shown `shown` pictures: another row."""
     by_class: Path | None = None
     """Folder or zip of CLASS/picture to choose HOG's and LBP's cells for expression by."""
     exclude: Sequence[str] = ()
@@ -123,10 +129,11 @@ def _methods(plan: Plan, crops: CropStore, say: Callable[[str], None]) -> list[M
         training = Training(pack, plan.cache, seed=plan.seed, device=plan.device, say=say)
     made = {}
     if MIEN in plan.methods:
-        model = load(plan.weights, device=plan.device)
-        pictures = len(training.pack) if training else 0
-        describe = describe_by(model, detector=plan.detector)
-        made[MIEN] = mien_method(model, describe, pictures=pictures, shown=plan.shown)
+        seen = len(training.pack) if training else 0
+        shown = plan.weights_shown or plan.shown
+        made[MIEN] = _mien(plan, MIEN, plan.weights, plan.weights_seen or seen, shown)
+        if plan.same_cost is not None:
+            made[SAME_COST] = _mien(plan, SAME_COST, plan.same_cost, seen, plan.shown)
     wanted = [name for name in plan.methods if name != MIEN]
     trials = {}
     if {"hog", "lbp"} & set(wanted):
@@ -142,7 +149,15 @@ def _methods(plan: Plan, crops: CropStore, say: Callable[[str], None]) -> list[M
         seed=plan.seed,
     )
     made |= {method.name: method for method in others}
-    return [made[name] for name in plan.methods]
+    order = [MIEN, SAME_COST, *wanted]
+    return [made[name] for name in order if name in made]
+
+
+def _mien(plan: Plan, name: str, weights: str | None, seen: int, shown: int) -> Method:
+    """Return weights of mien's that were shown so many pictures, so many different ones."""
+    model = load(weights, device=plan.device)
+    describe = describe_by(model, detector=plan.detector)
+    return mien_method(name, model, describe, pictures=seen, shown=shown)
 
 
 def _told(plan: Plan, methods: Sequence[Method]) -> dict[str, Any]:

@@ -25,9 +25,10 @@ from mien.errors import MienError
 from mien.evaluate.protocol import Describe
 from mien.model import Model
 
-__all__ = ["LEARNERS", "MIEN", "NAMES", "Method", "mien_method", "peers", "trials_of"]
+__all__ = ["LEARNERS", "MIEN", "NAMES", "SAME_COST", "Method", "mien_method", "peers", "trials_of"]
 
 MIEN = "mien"
+SAME_COST = "mien, at the peers' cost"
 LEARNERS: dict[str, Callable[[], Learner]] = {
     "autoencoder": PlainAutoencoder,
     "simclr": SimClr,
@@ -62,10 +63,13 @@ class Method:
     """What was chosen for each factor, and by which scores."""
 
 
-def mien_method(model: Model, describe: Describe, *, pictures: int, shown: int) -> Method:
+def mien_method(
+    name: str, model: Model, describe: Describe, *, pictures: int, shown: int
+) -> Method:
     """Return mien's weights as a method.
 
     Args:
+        name: of the row.
         model: the weights.
         describe: by these weights.
         pictures: different ones they were trained on.
@@ -79,7 +83,7 @@ def mien_method(model: Model, describe: Describe, *, pictures: int, shown: int) 
     if confidence is not None:
         silent += sum(p.numel() for p in confidence.parameters())
     return Method(
-        MIEN,
+        name,
         lambda _: describe,
         mien_encoder(model, crops_for_speed(side=model.config.image_size)),
         sum(p.numel() for p in model.network.parameters()) - silent,

@@ -7,7 +7,9 @@ Run:
 HOG and LBP choose their cells on training pictures, for each factor its own. An autoencoder, SimCLR
 and a masked autoencoder are trained on --train, which should be what the weights were trained on,
 for the processor time that mien's stage 1 takes (--pictures, by default those of the `small`
-preset: about an hour on two cores for the three together). All see the same crops of 64 pixels.
+preset: about an hour on two cores for the three together). Where mien's weights were shown more,
+--same-cost names weights that were shown --pictures too, and they have a row of their own. All see
+the same crops of 64 pixels.
 Trained networks are kept in --cache; a run that was stopped goes on.
 Then every method runs every protocol with the same seed. Protocols that draw faces run with
 mien only.
@@ -57,10 +59,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--methods", nargs="+", metavar="NAME", help="some of mien hog lbp autoencoder simclr mae")
     add("--weights", help="mien's; by default the shipped ones")
+    add("--shown", type=int, help="pictures that their stage 1 was shown; by default --pictures")
+    add("--seen", type=int, help="different pictures among those; by default those of --train")
+    add("--same-cost", metavar="WEIGHTS", help="mien's, shown --pictures: another row")
     add("--train", nargs="+", default=[], metavar="SOURCE", help="as of mien pretrain, or a pack")
     add("--exclude", nargs="+", default=[], metavar="SOURCE", help="not to be trained on")
     add("--choose-by", type=Path, metavar="CLASSES", help="training pictures in folders by class")
-    add("--pictures", type=int, help="that mien's stage 1 was shown")
+    add("--pictures", type=int, help="of mien's stage 1 that cost what each peer's training costs")
     add("--steps", type=int, help="of every network, whatever it costs; for a trial")
     add("--detector", default="auto", help="of the protocols' pictures")
     add("--train-detector", default="none", help="of the training pictures")
@@ -104,6 +109,9 @@ def _compare(given: argparse.Namespace) -> None:
         cache=given.cache,
         shown=given.pictures or mien_pictures(),
         weights=given.weights,
+        weights_shown=given.shown,
+        weights_seen=given.seen,
+        same_cost=given.same_cost,
         by_class=given.choose_by,
         exclude=given.exclude,
         steps=given.steps,

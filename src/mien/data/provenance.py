@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 from mien.data.sources import Piece
@@ -26,19 +27,16 @@ def digests(pieces: Iterable[Piece]) -> Iterator[tuple[Piece, str]]:
     Raises:
         MienError: a file cannot be read.
     """
-    archive: tuple[Path, zipfile.ZipFile] | None = None
-    try:
+    with ExitStack() as opened:
+        archives: dict[Path, zipfile.ZipFile] = {}
         for piece in pieces:
-            if piece.member and (archive is None or archive[0] != piece.file):
-                if archive is not None:
-                    archive[1].close()
-                archive = piece.file, zipfile.ZipFile(piece.file)
-            yield piece, _digest(piece, archive[1] if archive else None)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise MienError(f"{to_text(piece.file)} cannot be read: {error}") from error
-    finally:
-        if archive is not None:
-            archive[1].close()
+            try:
+                if piece.member and piece.file not in archives:
+                    archives[piece.file] = opened.enter_context(zipfile.ZipFile(piece.file))
+                found = _digest(piece, archives.get(piece.file))
+            except (OSError, zipfile.BadZipFile) as error:
+                raise MienError(f"{to_text(piece.file)} cannot be read: {error}") from error
+            yield piece, found
 
 
 def picture_digests(pieces: Iterable[Piece], excluded: Iterable[Piece] = ()) -> frozenset[str]:
