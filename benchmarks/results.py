@@ -89,7 +89,7 @@ def without_twins(train: pd.DataFrame, train_folder: Path, validation_folder: Pa
 
 def rendered(model: Model, folder: Path) -> dict[str, object]:
     """Return every number on rendered people."""
-    table = mien.embed([folder], model=model, detector="none")
+    table = mien.embed([folder], model=model, detector="none", features=True)
     truth = read_truth(folder, table)
     paths = [folder / path for path in truth.labels["path"]]
     scores: dict[str, object] = dict(direct_scores(truth, np.random.default_rng(0)))
@@ -114,9 +114,9 @@ def fer2013(model: Model, train_zip: Path, validation_zip: Path) -> dict[str, ob
     with tempfile.TemporaryDirectory() as place:
         train_folder = unpack(train_zip, Path(place) / "train")
         validation_folder = unpack(validation_zip, Path(place) / "validation")
-        train = mien.embed([train_folder], model=model, detector="none")
+        train = mien.embed([train_folder], model=model, detector="none", features=True)
         train = without_twins(train, train_folder, validation_folder)
-        validation = mien.embed([validation_folder], model=model, detector="none")
+        validation = mien.embed([validation_folder], model=model, detector="none", features=True)
         scores: dict[str, object] = dict(fer2013_scores(train, validation))
         error = reconstruction_error(model, sorted(validation_folder.rglob("*.jpg")))
         scores["mean absolute error"] = error

@@ -50,7 +50,11 @@ class RedModel:
     strip_size: tuple[int, int] = (6, 40)
     config: FakeConfig = field(default_factory=FakeConfig)
 
-    def encode(self, images: torch.Tensor, /) -> Factors:
+    @property
+    def features_dim(self) -> int:
+        return 3
+
+    def encode(self, images: torch.Tensor, /, *, features: bool = False) -> Factors:
         red = images.float().mean(dim=(2, 3))[:, :1] / 255
         nothing = torch.zeros(len(images))
         return Factors(
@@ -58,6 +62,7 @@ class RedModel:
             pose=Pose(angles_to_rotation(red[:, 0], nothing, nothing), nothing.expand(3, -1).T),
             light=Light(nothing, nothing, torch.tensor([[0.0, 0, -1]]).expand(len(images), 3)),
             gaze=self.encode_eyes(images),
+            features=red.expand(-1, 3) if features else None,
         )
 
     def encode_eyes(self, strips: torch.Tensor, /) -> GazeCode:
@@ -116,7 +121,7 @@ def test_probes_add_their_columns(faces: Path, tmp_path: Path, model: RedModel) 
         made(tmp_path / "r.json", "redness", (("expression", 2),), number=True),
     ]
     frame = frame_of(faces, model=model, detector="none", probes=probes)
-    plain = [column.name for column in COLUMNS if column.needs != "calibration"]
+    plain = [column.name for column in COLUMNS if column.needs in ("", "gaze")]
     added = ["colour", "colour_prob", "redness", "redness_std"]
     assert list(frame.columns) == plain + added
     red = np.array(REDS) / 255
@@ -211,3 +216,17 @@ def test_a_broken_off_job_wants_the_same_probes(
     with pytest.raises(MienError, match="probes was"):
         embed_to_parquet(faces, out, model=model, options=FACES, resume=True)
     assert embed_to_parquet(faces, out, model=model, options=options, resume=True).faces == 4
+
+
+def test_a_probe_of_features_has_them_read_and_not_written(
+    faces: Path, tmp_path: Path, model: RedModel
+) -> None:
+    probe = made(tmp_path / "p.json", "look", (("features", 3),))
+    frame = frame_of(faces, model=model, probes=[probe], detector="none")
+    assert "features" not in frame
+    assert frame["look"][:4].tolist() == ["dark", "red", "dark", "red"]
+    assert frame["look"].isna().tolist() == [False] * 4 + [True]
+    both = frame_of(faces, model=model, probes=[probe], detector="none", features=True)
+    assert both["look"][:4].tolist() == frame["look"][:4].tolist()
+    assert both["features"][1] == pytest.approx([200 / 255] * 3)
+    assert both["features"][4] is None

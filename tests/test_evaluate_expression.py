@@ -212,7 +212,10 @@ def test_a_task_is_scored_exactly(short) -> None:
         100 * 56 / 60
     )
     main = [score for score in outcome.scores if score.main]
-    assert [score.name for score in main] == ["accuracy, linear, all codes"]
+    assert [score.name for score in main] == [
+        "accuracy, linear, all codes",
+        "accuracy, linear, features",
+    ]
     assert main[0].low is not None
     assert main[0].high is not None
     assert main[0].low < main[0].value < main[0].high
@@ -221,7 +224,7 @@ def test_a_task_is_scored_exactly(short) -> None:
     assert confused.rows[0] == ("sad", 20, 90.0, 10.0, 0.0)
     assert all(type(cell) in (str, int, float) for row in confused.rows for cell in row)
     assert turned.rows[1] == ("15-30 deg", 60, pytest.approx(100 * 56 / 60, abs=1e-3))
-    assert len(few.rows) == 4
+    assert len(few.rows) == 6
     assert len(outcome.failures) == 3
     assert max(outcome.failures[0].pictures[0].shape) == 160
     assert "taken for" in outcome.failures[0].caption

@@ -69,7 +69,9 @@ def test_columns_stand_in_the_documented_order() -> None:
 
 
 def test_every_column_says_what_it_is(tmp_path: Path) -> None:
-    whole = arrow_schema(INFO, texture_dim=3, shape_dim=2, gaze_dim=4, calibrated=True)
+    dims = {"texture_dim": 3, "shape_dim": 2, "gaze_dim": 4, "features_dim": 6}
+    whole = arrow_schema(INFO, **dims, calibrated=True)
+    assert whole.names == [column.name for column in COLUMNS]
     write_batches(tmp_path / "t.parquet", [], whole)
     stored = pq.read_schema(tmp_path / "t.parquet")
     for column in COLUMNS:
@@ -97,8 +99,11 @@ def test_table_metadata_says_what_made_it(tmp_path: Path) -> None:
 
 
 def test_codes_have_the_models_lengths() -> None:
-    lengths = {name: SCHEMA.field(name).type.list_size for name in CODES if name != "gaze_code"}
+    there = [name for name in CODES if name in SCHEMA.names]
+    lengths = {name: SCHEMA.field(name).type.list_size for name in there}
     assert lengths == {"identity": 5, "expression": 5, "texture_code": 3, "shape_code": 2}
+    more = arrow_schema(INFO, texture_dim=3, shape_dim=2, gaze_dim=4, features_dim=6)
+    assert [more.field(name).type.list_size for name in CODES[4:]] == [4, 6]
     assert SCHEMA.field("identity").type.value_type == pa.float32()
 
 

@@ -35,6 +35,8 @@ class EmbedChoices(TypedDict, total=False):
     """File by `mien calibrate`, which makes directions of the gaze codes."""
     probes: Sequence[str | Path]
     """Files by `mien probe`, each of which adds two columns: what it says, and how sure it is."""
+    features: bool
+    """Add the encoder's features, for probes; they are no factor."""
 
 
 def embed(
@@ -57,10 +59,10 @@ def embed(
         model: from `mien.load`; None loads the shipped weights onto `device`.
         device: where to load the shipped weights: cpu, cuda, cuda:N, mps. A given model stays
             where it is.
-        choices: `detector`, `batch_size`, `every`, `fps`, `crop`, `calibration` and `probes`, as
-            in `EmbedChoices`. With a calibration the table has the columns `gaze_x` to
-            `gaze_std_rad`, with the probe of a label NAME the columns `NAME` and `NAME_prob`
-            (classes) or `NAME_std` (numbers).
+        choices: `detector`, `batch_size`, `every`, `fps`, `crop`, `calibration`, `probes` and
+            `features`, as in `EmbedChoices`. With a calibration the table has the columns
+            `gaze_x` to `gaze_std_rad`, with the probe of a label NAME the columns `NAME` and
+            `NAME_prob` (classes) or `NAME_std` (numbers).
 
     Raises:
         MienError: if an input does not exist, nothing is found, an option cannot be met, or the

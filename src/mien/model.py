@@ -66,13 +66,14 @@ class Model:
         return next(self.network.parameters()).device
 
     @torch.no_grad()
-    def encode(self, images: Tensor) -> Factors:
+    def encode(self, images: Tensor, *, features: bool = False) -> Factors:
         """Read the factors off face crops.
 
         Args:
             images: RGB face crops framed from hairline to chin; float in [0, 1] or uint8, any
                 size, best `crop_size`: gaze is read from pixels that smaller ones lack.
                 [B, 3, H, W].
+            features: give `Factors.features` too, which takes about as long again.
 
         Returns:
             Factors on the model's device; `gaze` is None where the weights have no gaze branch.
@@ -81,13 +82,23 @@ class Model:
             MienError: when the tensor is not such a batch.
         """
         given = _checked(images)
-        factors = self.network(_resized(given, self._face_size).to(self.device))
+        small = _resized(given, self._face_size).to(self.device)
+        factors = self.network(small)
+        if features:
+            maps = self.network.autoencoder.maps
+            both = (maps(small) + maps(small.flip(-1))) / 2
+            factors = replace(factors, features=both.flatten(1))
         if self.gaze is None:
             return factors
         # Both from the given picture: one enlarged and reduced again would be blurred.
         large = _resized(given, (FACE_CROP, FACE_CROP)).to(self.device)
         guess = carry_eyes(self.gaze.canonical_eyes, factors.pose, self.config.fov_deg)
         return replace(factors, gaze=self._look(large, guess))
+
+    @property
+    def features_dim(self) -> int:
+        """Return the length of `Factors.features`."""
+        return self.network.autoencoder.map_channels * 16
 
     @torch.no_grad()
     def encode_eyes(self, strips: Tensor) -> GazeCode:

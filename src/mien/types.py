@@ -110,6 +110,9 @@ class Factors:
     light: Light
     gaze: GazeCode | None = None
     """None where the weights have no gaze branch."""
+    features: Tensor | None = None
+    """What the encoder saw before it became codes, the same for a mirrored picture: no factor, but
+    what a probe with many labels reads best. None unless it was asked for. [B, F]."""
 
     @property
     def texture_code(self) -> Tensor:
@@ -142,8 +145,8 @@ class Factors:
         return self._each(lambda part: part.to(device))
 
     def _each(self, change: Callable[[Any], Any]) -> Factors:
-        parts = (change(getattr(self, f.name)) for f in fields(self) if f.name != "gaze")
-        return Factors(*parts, gaze=None if self.gaze is None else change(self.gaze))
+        parts = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Factors(**{k: None if v is None else change(v) for k, v in parts.items()})
 
     def with_expression(self, other: Factors) -> Factors:
         """Return these people with the other's expression; one row of `other` serves all."""
@@ -182,9 +185,12 @@ class Factors:
             torch.cat([part.light.direction for part in parts]),
         )
         names = ("neutral_texture", "neutral_shape", "expression_texture", "expression_shape")
-        codes = [part.gaze for part in parts if part.gaze is not None]
-        gaze = GazeCode.cat(codes) if len(codes) == len(parts) else None
-        return Factors(*(join(name) for name in names), pose=pose, light=light, gaze=gaze)
+        looks = [part.gaze for part in parts if part.gaze is not None]
+        gaze = GazeCode.cat(looks) if len(looks) == len(parts) else None
+        seen = [part.features for part in parts if part.features is not None]
+        features = torch.cat(seen) if seen and len(seen) == len(parts) else None
+        codes = (join(name) for name in names)
+        return Factors(*codes, pose=pose, light=light, gaze=gaze, features=features)
 
 
 @dataclass(frozen=True)

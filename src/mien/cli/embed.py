@@ -55,6 +55,12 @@ def embed(
             help="File by mien probe: adds what it says and how sure it is; again for more."
         ),
     ] = None,
+    features: Annotated[
+        bool,
+        typer.Option(
+            "--features", help="Add what the encoder saw before it became codes, for mien probe."
+        ),
+    ] = False,
     device: Annotated[
         str, typer.Option(help="cpu, cuda, cuda:N or mps; it must be there.")
     ] = "cpu",
@@ -101,6 +107,7 @@ def embed(
             crop=crop,
             calibration=calibration,
             probes=tuple(probe or ()),
+            features=features,
         )
         summary = _run(inputs, out, options, (weights, device), (overwrite, resume))
     except KeyboardInterrupt:

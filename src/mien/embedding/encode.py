@@ -50,7 +50,9 @@ class Encoder(Protocol):
     def crop_size(self) -> int: ...
     @property
     def strip_size(self) -> tuple[int, int]: ...
-    def encode(self, images: Tensor, /) -> Factors: ...
+    @property
+    def features_dim(self) -> int: ...
+    def encode(self, images: Tensor, /, *, features: bool = False) -> Factors: ...
     def encode_eyes(self, strips: Tensor, /) -> GazeCode: ...
 
 
@@ -60,6 +62,7 @@ def encode(
     schema: pa.Schema,
     *,
     eyes_only: bool = False,
+    features: bool = False,
     calibration: Calibration | None = None,
     probes: Sequence[ProbeFile] = (),
 ) -> pa.RecordBatch:
@@ -70,6 +73,7 @@ def encode(
         model: what encodes.
         schema: of the table.
         eyes_only: whether the crops are eye strips.
+        features: whether the encoder's features are read too, for a column or for probes.
         calibration: makes directions of the gaze codes.
         probes: say what they were taught of the codes.
 
@@ -80,7 +84,10 @@ def encode(
         return record_batch(batch.rows, None, schema)
     # uint8 [B, H, W, 3] => [B, 3, H, W]; the model brings it to [0, 1]
     images = torch.from_numpy(np.stack(batch.crops)).permute(0, 3, 1, 2).contiguous()
-    factors = model.encode_eyes(images) if eyes_only else model.encode(images)
+    if eyes_only:
+        factors = model.encode_eyes(images)
+    else:
+        factors = model.encode(images, features=True) if features else model.encode(images)
     code = factors.gaze if isinstance(factors, Factors) else factors
     _refuse_nonsense(
         batch,
@@ -119,4 +126,6 @@ def _finite_rows(factors: Factors | GazeCode, code: GazeCode | None) -> Tensor:
         [factors.light.ambient[:, None], factors.light.diffuse[:, None], factors.light.direction], 1
     )
     parts = [factors.identity, factors.expression, factors.pose.rotation.flatten(1), light]
+    if factors.features is not None:
+        parts.append(factors.features)
     return finite & torch.stack([part.isfinite().all(dim=1) for part in parts]).all(dim=0).cpu()

@@ -24,6 +24,7 @@ from mien.faces.face import Detector, Face
 from mien.faces.strip import fit_strip
 from mien.geometry.rotation import rotation_to_angles
 from mien.model import Model
+from mien.table.schema import FEATURES
 from mien.types import Factors, GazeCode
 
 __all__ = ["FACE_COLUMNS", "GAZE_COLUMNS", "describe_by"]
@@ -31,7 +32,7 @@ __all__ = ["FACE_COLUMNS", "GAZE_COLUMNS", "describe_by"]
 ANGLES = ("yaw_rad", "pitch_rad", "roll_rad")
 LIGHT = ("light_ambient", "light_diffuse", "light_x", "light_y", "light_z")
 CODES = ("identity", "expression", "texture_code", "shape_code")
-FACE_COLUMNS = (*CODES, *ANGLES, *LIGHT)
+FACE_COLUMNS = (*CODES, *ANGLES, *LIGHT, FEATURES)
 """What is read off a face, by the names of the table's columns."""
 GAZE_COLUMNS = ("gaze_code", "eyes_found")
 """What is read off the eyes; `eyes_found` is 1 or 0."""
@@ -106,7 +107,11 @@ class _ByWeights:
                 if crops:
                     # uint8 [B, H, W, 3] => [B, 3, H, W]; the model brings it to [0, 1]
                     images = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous()
-                    factors = model.encode_eyes(images) if eyes_only else model.encode(images)
+                    factors = (
+                        model.encode_eyes(images)
+                        if eyes_only
+                        else model.encode(images, features=FEATURES in columns)
+                    )
                     values, sound = _values(factors, columns)
                     self._refuse_nonsense(sound, [pictures.names[row] for row in rows])
                     for name in columns:
@@ -200,6 +205,7 @@ def _blank(model: Model, name: str, count: int) -> NDArray[np.float32]:
         "expression": config.texture_dim + config.shape_dim,
         "texture_code": config.texture_dim,
         "shape_code": config.shape_dim,
+        FEATURES: model.features_dim,
         "gaze_code": 0 if config.gaze is None else config.gaze.code_dim,
     }
     shape = (count, lengths[name]) if name in lengths else (count,)
@@ -219,6 +225,8 @@ def _values(
         tensors |= {"eyes_found": code.eyes_found, "gaze_code": code.code}
     if isinstance(factors, Factors):
         tensors |= {name: getattr(factors, name) for name in CODES if name in columns}
+        if factors.features is not None:
+            tensors[FEATURES] = factors.features
         angles = rotation_to_angles(factors.pose.rotation.float())
         tensors |= dict(zip(ANGLES, angles, strict=True))
         light = factors.light

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from mien.errors import MienError
 from mien.probing.probe import Probe
 from mien.table.rows import factor_columns
-from mien.table.schema import COLUMNS, Column
+from mien.table.schema import COLUMNS, FEATURES, Column
 from mien.types import Factors, GazeCode
 
-__all__ = ["ProbeFile", "open_probes", "probe_columns", "probe_values"]
+__all__ = ["ProbeFile", "open_probes", "probe_columns", "probe_values", "sees_features"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,11 @@ def open_probes(
         digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
         found.append(ProbeFile(probe, digest))
     return tuple(found)
+
+
+def sees_features(probes: Sequence[ProbeFile]) -> bool:
+    """Return whether a probe sees the encoder's features, which are read only when asked for."""
+    return any(name == FEATURES for file in probes for name, _ in file.probe.columns)
 
 
 def probe_columns(probes: Sequence[ProbeFile]) -> tuple[Column, ...]:

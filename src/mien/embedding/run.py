@@ -20,13 +20,13 @@ from mien.embedding.encode import Encoder, encode
 from mien.embedding.gaze import CalibrationFile, open_calibration
 from mien.embedding.job import JobFolder, job_digest
 from mien.embedding.prefetch import prefetch
-from mien.embedding.probes import ProbeFile, open_probes, probe_columns
+from mien.embedding.probes import ProbeFile, open_probes, probe_columns, sees_features
 from mien.embedding.sources import Reader, list_inputs
 from mien.embedding.summary import Status, Summary, summarise
 from mien.errors import MienError
 from mien.probing.match import NUMBERS
 from mien.table.read import data_frame
-from mien.table.schema import TableInfo, arrow_schema
+from mien.table.schema import FEATURES, TableInfo, arrow_schema
 from mien.table.writer import PartWriter
 from mien.version import VERSION
 
@@ -64,6 +64,8 @@ class EmbedOptions:
     """File by `mien calibrate`, which makes directions of the gaze codes."""
     probes: Sequence[str | Path] = ()
     """Files by `mien probe`, each of which adds two columns: what it says, and how sure it is."""
+    features: bool = False
+    """Add the encoder's features, for probes; they are no factor."""
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense.
@@ -83,6 +85,8 @@ class EmbedOptions:
             raise MienError(f"there is no crop {self.crop}; give one of {', '.join(CROPS)}")
         if self.crop == "eyes" and self.detector is not None:
             raise MienError("--crop eyes searches for no face: leave --detector out")
+        if self.crop == "eyes" and self.features:
+            raise MienError("strips of eyes have no features of a face: leave --features out")
 
     def thread_count(self) -> int:
         """Return how many threads read and search."""
@@ -199,6 +203,7 @@ class _Job:
             shape_dim=config.shape_dim,
             gaze_dim=None if config.gaze is None else config.gaze.code_dim,
             calibrated=self.gaze is not None,
+            features_dim=self.model.features_dim if self.options.features else None,
             more=probe_columns(self.probes),
         )
 
@@ -211,6 +216,7 @@ class _Job:
             self.model,
             schema,
             eyes_only=eyes_only,
+            features=self.options.features or sees_features(self.probes),
             calibration=calibration,
             probes=self.probes,
         )
@@ -228,6 +234,7 @@ class _Job:
             "every": self.options.every,
             "fps": self.options.fps,
             "crop": self.options.crop,
+            "features": self.options.features,
             "calibration": None if self.gaze is None else self.gaze.digest,
             "probes": [f"{file.probe.label} {file.digest}" for file in self.probes] or None,
         }
@@ -254,13 +261,15 @@ def _calibration(model: Encoder, options: EmbedOptions) -> CalibrationFile | Non
 
 def _probes(model: Encoder, options: EmbedOptions) -> tuple[ProbeFile, ...]:
     """Open the probes that are asked for, if these weights give what they see."""
+    if not options.probes:
+        return ()
     config = model.config
     lengths = {} if config.gaze is None else {"gaze_code": config.gaze.code_dim}
     if options.crop != "eyes":
         both = config.texture_dim + config.shape_dim
         lengths |= {"identity": both, "expression": both}
         lengths |= {"texture_code": config.texture_dim, "shape_code": config.shape_dim}
-        lengths |= dict.fromkeys(NUMBERS, 1)
+        lengths |= dict.fromkeys(NUMBERS, 1) | {FEATURES: model.features_dim}
     return open_probes(options.probes, weights_id=model.weights_id, lengths=lengths)
 
 

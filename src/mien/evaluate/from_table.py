@@ -32,6 +32,8 @@ def describe_from(path: str | Path) -> Describe:
     Args:
         path: of a table that `mien embed` wrote.
 
+    A table without the encoder's features knows nothing of them: that column is NaN.
+
     Raises:
         MienError: the file is missing or no table of faces; and, by what is returned: pictures are
             not in it, a name stands for several of them, or it has not got a column.
@@ -104,8 +106,11 @@ class _FromTable:
         import pyarrow as pa
 
         from mien.table.read import code_matrix, open_table
+        from mien.table.schema import FEATURES
 
         with open_table(self.path) as file:
+            if name == FEATURES and name not in file.schema_arrow.names:
+                return np.full(file.metadata.num_rows, np.nan, dtype=np.float32)
             if name not in file.schema_arrow.names:
                 raise MienError(
                     f"{self.path} has no column {name}, which this protocol is about; embed again "

@@ -42,7 +42,7 @@ class Truth:
     labels: pd.DataFrame
     """One row a picture: person, expression, angles, light."""
     codes: dict[str, Array]
-    """The table's factor columns, same rows. Each [N, D]."""
+    """The table's factor columns, and features where it has some, same rows. Each [N, D]."""
     predicted: pd.DataFrame
     """The table's angles and light, same rows."""
 
@@ -72,7 +72,8 @@ def read_truth(folder: Path, table: pd.DataFrame) -> Truth:
         raise MienError(
             f"{missing} pictures of {folder} are not in the table; embed the whole folder"
         )
-    codes = {name: np.asarray(list(rows[name]), dtype=np.float32) for name in FACTORS}
+    given = (*FACTORS, *(["features"] if "features" in rows else []))
+    codes = {name: np.asarray(list(rows[name]), dtype=np.float32) for name in given}
     predicted = pd.DataFrame(rows.loc[:, [*ANGLES, *LIGHTS]]).reset_index(drop=True)
     return Truth(labels.reset_index(drop=True), codes, predicted)
 

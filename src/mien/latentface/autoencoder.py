@@ -94,6 +94,27 @@ class Autoencoder(nn.Module):
         angles, pose, light = _read_view(view.float(), config)
         return Encoded(texture, shape, angles, pose, light, features)
 
+    def maps(self, images: Tensor) -> Tensor:
+        """Return the last maps of what encodes texture and shape, before they become codes.
+
+        Args:
+            images: in [0, 1]. [B, 3, H, W].
+
+        Returns:
+            [B, C, 4, 4]; of `paper` networks texture's maps, then shape's.
+        """
+        if self.config.networks == "small":
+            return self.trunk.maps(images).float()
+        encoders = (self.encode_texture, self.encode_shape)
+        return torch.cat([encoder.maps(images) for encoder in encoders], dim=1).float()
+
+    @property
+    def map_channels(self) -> int:
+        """Return C of the maps."""
+        if self.config.networks == "small":
+            return self.trunk.channels
+        return self.encode_texture.channels + self.encode_shape.channels
+
     def canonical(self, texture: Tensor, shape: Tensor) -> Canonical:
         """Codes [B, D] -> the frontal albedo and depth."""
         albedo = self.decode_albedo(texture).float().sigmoid()

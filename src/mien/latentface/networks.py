@@ -51,14 +51,18 @@ class SmallEncoder(nn.Module):
             if i >= levels - 3:
                 layers.append(ResidualBlock(c))
             previous = c
+        self.channels = previous
         self.convolutions = nn.Sequential(*layers)
         self.norm = _norm(previous)
         self.linear = nn.Linear(previous * 16, out_features)
 
+    def maps(self, images: Tensor) -> Tensor:
+        """Images in [0, 1], [B, 3, H, W] -> the last maps [B, C, 4, 4]."""
+        return F.silu(self.norm(self.convolutions(images * 2 - 1)))
+
     def forward(self, images: Tensor) -> Tensor:
         """Images in [0, 1], [B, 3, H, W] -> features [B, out_features]."""
-        h = self.convolutions(images * 2 - 1)
-        return self.linear(F.silu(self.norm(h)).flatten(1))
+        return self.linear(self.maps(images).flatten(1))
 
 
 class SmallDecoder(nn.Module):
@@ -107,12 +111,17 @@ class PaperEncoder(nn.Module):
                 layers.append(nn.GroupNorm(16, c))
             layers.append(nn.LeakyReLU(0.2))
             previous = c
+        self.channels = previous
         self.convolutions = nn.Sequential(*layers)
         self.last = nn.Conv2d(previous, out_features, 4, bias=False)
 
+    def maps(self, images: Tensor) -> Tensor:
+        """Images in [0, 1], [B, 3, H, W] -> the last maps [B, C, 4, 4]."""
+        return self.convolutions(images * 2 - 1)
+
     def forward(self, images: Tensor) -> Tensor:
         """Images in [0, 1], [B, 3, H, W] -> features [B, out_features]."""
-        return self.last(self.convolutions(images * 2 - 1)).flatten(1)
+        return self.last(self.maps(images)).flatten(1)
 
 
 class PaperDecoder(nn.Module):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CODES", "DEFAULT", "NUMBERS", "Matched", "check_columns", "match"]
 
-CODES = ("identity", "expression", "texture_code", "shape_code", "gaze_code")
+CODES = ("identity", "expression", "texture_code", "shape_code", "gaze_code", "features")
 NUMBERS = (
     *("yaw_rad", "pitch_rad", "roll_rad", "light_ambient", "light_diffuse"),
     *("light_x", "light_y", "light_z"),

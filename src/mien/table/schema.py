@@ -13,6 +13,7 @@ __all__ = [
     "CODES",
     "COLUMNS",
     "EULER_ORDER",
+    "FEATURES",
     "GAZE",
     "Column",
     "TableInfo",
@@ -44,8 +45,9 @@ class Column:
     """Values it can take."""
     description: str
     """What it says, and when it is null."""
-    needs: Literal["", "gaze", "calibration"] = ""
-    """Weights with a gaze branch, or a calibration too; a table made without has no such column."""
+    needs: Literal["", "gaze", "calibration", "features"] = ""
+    """Weights with a gaze branch, or a calibration too, or `--features`; a table made without has
+    no such column."""
 
     def metadata(self) -> dict[str, str]:
         """Return what goes into the field's metadata, all strings."""
@@ -103,13 +105,19 @@ COLUMNS: tuple[Column, ...] = (
             ),
         )
     ),
+    Column(
+        "features", "codes", "", "", "", "What the encoder saw before it became codes.", "features"
+    ),
 )
 """The columns in the order in which they stand in the file; the factors are null without a face.
 
 Of eye strips the gaze alone is known: there the other factors are null."""
 
 CODES: tuple[str, ...] = tuple(column.name for column in COLUMNS if column.kind == "codes")
-"""Names of the code columns; not every table has `gaze_code`."""
+"""Names of the code columns; not every table has `gaze_code` and `features`."""
+
+FEATURES = "features"
+"""Name of the column that is not a factor: everything that the encoder saw, factors mixed."""
 
 GAZE: tuple[str, ...] = tuple(column.name for column in COLUMNS if column.needs == "calibration")
 """Names of the columns that a calibration adds."""
@@ -147,6 +155,7 @@ def arrow_schema(
     shape_dim: int,
     gaze_dim: int | None = None,
     calibrated: bool = False,
+    features_dim: int | None = None,
     more: Sequence[Column] = (),
 ) -> pa.Schema:
     """Return the schema of a table of codes of these lengths, metadata included.
@@ -157,6 +166,7 @@ def arrow_schema(
         shape_dim: length of the shape code.
         gaze_dim: length of the gaze code; None leaves the columns of gaze out.
         calibrated: whether the columns that a calibration adds are there.
+        features_dim: length of the features; None leaves them out.
         more: columns that stand behind the others.
 
     Raises:
@@ -165,9 +175,11 @@ def arrow_schema(
     if calibrated and gaze_dim is None:
         raise ValueError("no calibration without a gaze code")
     there = {"": True, "gaze": gaze_dim is not None, "calibration": calibrated}
+    there[FEATURES] = features_dim is not None
     columns = [*(column for column in COLUMNS if there[column.needs]), *more]
     both = texture_dim + shape_dim
-    lengths = dict(zip(CODES, (both, both, texture_dim, shape_dim, gaze_dim or 0), strict=True))
+    dims = (both, both, texture_dim, shape_dim, gaze_dim or 0, features_dim or 0)
+    lengths = dict(zip(CODES, dims, strict=True))
     fields = [
         pa.field(
             column.name,

@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from mien.evaluate.by_yaw import yaw_table
 from mien.evaluate.digest import data_digest
 from mien.evaluate.expression.linear import held_out
-from mien.evaluate.expression.task import MAIN, SETS, codes_of, stream
+from mien.evaluate.expression.task import MAIN, codes_of, known_sets, stream
 from mien.evaluate.gallery import small
 from mien.evaluate.interval import bootstrap
 from mien.evaluate.protocol import Described, Failure, Outcome, Pictures, Score, Setting, Table
@@ -112,11 +112,13 @@ def measure_amounts(
         main: whether the data set is known for these scores.
     """
     scores: list[Score] = []
-    said = np.empty(0)
-    for place, name in enumerate(SETS):
+    predicted = {}
+    for place, name in enumerate(known_sets(described)):
         setting.say(f"{' and '.join(task.names)} from {name}")
-        said = _predict(task, described, codes_of(described, name), stream(setting, 5, place))
-        scores += _scores(task, said, name, setting, main=main and name == MAIN)
+        codes = codes_of(described, name)
+        predicted[name] = _predict(task, described, codes, stream(setting, 5, place))
+        scores += _scores(task, predicted[name], name, setting, main=main and name == MAIN)
+    said = predicted[MAIN]
     truth = task.values[task.test]
     off = np.abs(said - truth)
     return Outcome(

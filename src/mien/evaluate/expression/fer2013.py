@@ -20,7 +20,7 @@ from mien.evaluate.archive import Tree, holds, open_tree
 from mien.evaluate.expression.fer_csv import CSV_NAMES, read_fer_csv
 from mien.evaluate.expression.locate import ending_in
 from mien.evaluate.expression.measure import measure
-from mien.evaluate.expression.task import CODES, POSE_AND_LIGHT, Task, describe
+from mien.evaluate.expression.task import CODES, FEATURES, POSE_AND_LIGHT, Task, describe
 from mien.evaluate.expression.twins import without_twins
 from mien.evaluate.probe import classify
 from mien.evaluate.protocol import Outcome, Pictures, Protocol, Setting
@@ -88,7 +88,7 @@ def labels_of(table: pd.DataFrame) -> NDArray[np.str_]:
 
 
 def fer2013_scores(train: pd.DataFrame, validation: pd.DataFrame) -> dict[str, float]:
-    """Return the accuracy of a logistic regression on each code and on all together.
+    """Return the accuracy of a logistic regression on each code, on all together, on features.
 
     Args:
         train: table of `mien embed` of the training pictures, in class folders.
@@ -107,7 +107,8 @@ def fer2013_scores(train: pd.DataFrame, validation: pd.DataFrame) -> dict[str, f
         )
 
     scores = {name: accuracy(name) for name in CODES}
-    return {**scores, "all codes": accuracy(*CODES, *POSE_AND_LIGHT)}
+    scores["all codes"] = accuracy(*CODES, *POSE_AND_LIGHT)
+    return scores | ({FEATURES: accuracy(FEATURES)} if FEATURES in train else {})
 
 
 def _run(path: Path, setting: Setting) -> Outcome:

@@ -24,11 +24,12 @@ from mien.evaluate.expression.linear import (
     macro_f1,
 )
 from mien.evaluate.expression.task import (
+    FEATURES,
     MAIN,
-    SETS,
     Predicted,
     Task,
     codes_of,
+    known_sets,
     over_folds,
     stream,
 )
@@ -47,7 +48,7 @@ METRICS: dict[str, Metric] = {
     "macro-F1": macro_f1,
     "balanced accuracy": balanced_accuracy,
 }
-FEW = ("expression", MAIN)
+FEW = ("expression", MAIN, FEATURES)
 """The sets of factors that are asked with few labels."""
 MUCH_MISSING = 0.01
 """From this share of test pictures without a face, those with one are scored for themselves."""
@@ -78,12 +79,16 @@ def measure(
     scores: list[Score] = []
     few = {}
     best: Predicted | None = None
-    for place, name in enumerate(SETS):
+    for place, name in enumerate(known_sets(described)):
         setting.say(f"probes on {name}{label}")
         codes = codes_of(described, name)
         linear = _by(linear_probabilities, task, described, codes, setting, (1, place))
         scores += _scores(
-            task, linear, f"linear, {name}{label}", setting, main if name == MAIN else ()
+            task,
+            linear,
+            f"linear, {name}{label}",
+            setting,
+            main if name in (MAIN, FEATURES) else (),
         )
         near = _by(knn_probabilities, task, described, codes, setting, (2, place))
         scores.append(_scores(task, near, f"k-NN, {name}{label}", setting)[0])

@@ -18,6 +18,7 @@ from mien.evaluate.protocol import Described, Pictures, Setting
 __all__ = [
     "CODES",
     "COLUMNS",
+    "FEATURES",
     "MAIN",
     "POSE_AND_LIGHT",
     "SETS",
@@ -25,6 +26,7 @@ __all__ = [
     "Task",
     "codes_of",
     "describe",
+    "known_sets",
     "over_folds",
     "stream",
 ]
@@ -47,11 +49,15 @@ SETS = {
     "expression": ("expression",),
     "both codes": ("texture_code", "shape_code"),
     "all codes": (*CODES, *POSE_AND_LIGHT),
+    "features": ("features",),
 }
-"""Name of a set of factors => columns."""
+"""Name of a set of factors => columns. The last are no factors: what the encoder saw before it
+became codes."""
 MAIN = "all codes"
 """The set whose scores are the main ones, as in the papers."""
-COLUMNS = SETS[MAIN]
+FEATURES = "features"
+"""The set whose linear scores stand beside them: the most that a frozen encoder tells."""
+COLUMNS = (*SETS[MAIN], *SETS[FEATURES])
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,16 @@ def describe(pictures: Pictures, setting: Setting) -> Described:
     if not described.found.any():
         raise MienError("no picture has a face; are these the right pictures?")
     return described
+
+
+def known_sets(described: Described) -> tuple[str, ...]:
+    """Return the sets of which something is known; not every table has features."""
+    faces = described.found
+
+    def known(name: str) -> bool:
+        return bool(np.isfinite(described.joined(*SETS[name])[faces]).all(axis=0).any())
+
+    return tuple(name for name in SETS if name != FEATURES or known(name))
 
 
 def codes_of(described: Described, name: str) -> NDArray[np.float32]:

@@ -1,0 +1,108 @@
+"""The encoder's features: beside the factors, only when asked for, the same for a mirrored face."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import mien
+from mien.cli.main import run
+from mien.embedding.pictures import describe_by
+from mien.embedding.run import EmbedOptions
+from mien.errors import MienError
+from mien.evaluate.expression.task import COLUMNS, FEATURES, SETS, known_sets
+from mien.evaluate.from_table import describe_from
+from mien.evaluate.protocol import Pictures
+from mien.latentface.autoencoder import Autoencoder
+from mien.latentface.config import ModelConfig
+from mien.media.image import write_png
+from mien.model import load
+from mien.table.read import read_table
+from mien.types import Factors
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("faces")
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        write_png(folder / f"{number}.png", rng.integers(0, 256, (32, 32, 3), np.uint8))
+    (folder / "bad.png").write_text("no picture")
+    return folder
+
+
+def test_a_mirrored_face_has_the_same_features(tiny_folder):
+    model = load(tiny_folder)
+    images = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    plain, with_features = model.encode(images), model.encode(images, features=True)
+    assert plain.features is None
+    assert with_features.features.shape == (4, model.features_dim)
+    torch.testing.assert_close(with_features.identity, plain.identity)
+    mirrored = model.encode(images.flip(-1), features=True)
+    torch.testing.assert_close(mirrored.features, with_features.features)
+    assert not torch.allclose(mirrored.texture_code, with_features.texture_code)
+
+
+@pytest.mark.parametrize("networks", ["small", "paper"])
+def test_maps_are_what_codes_are_made_of(networks):
+    config = ModelConfig(networks=networks, image_size=32, width=16, texture_dim=8, shape_dim=8)
+    net = Autoencoder(config)
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    maps = net.maps(images)
+    assert maps.shape == (2, net.map_channels, 4, 4)
+    if networks == "small":
+        torch.testing.assert_close(net.trunk.linear(maps.flatten(1)), net.trunk(images))
+    else:
+        texture = maps[:, : net.encode_texture.channels]
+        code = net.encode_texture.last(texture).flatten(1)
+        torch.testing.assert_close(code, net.encode_texture(images))
+
+
+def test_factors_carry_features_along(tiny_folder):
+    model = load(tiny_folder)
+    images = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    factors = model.encode(images, features=True)
+    assert torch.equal(factors[1:3].features, factors.features[1:3])
+    assert torch.equal(Factors.cat([factors, factors[:1]]).features[4], factors.features[0])
+    assert Factors.cat([factors, model.encode(images)]).features is None
+
+
+def test_a_table_has_them_when_asked(faces, tiny_folder, tmp_path):
+    words = ["embed", str(faces), "--weights", str(tiny_folder), "--detector", "none", "--out"]
+    assert run([*words, str(tmp_path / "plain.parquet")]) == 0
+    assert run([*words, str(tmp_path / "more.parquet"), "--features"]) == 0
+    plain, more = (read_table(tmp_path / f"{name}.parquet") for name in ("plain", "more"))
+    dim = load(tiny_folder).features_dim
+    assert FEATURES not in plain.code_names
+    assert more.codes(FEATURES).shape == (4, dim)
+    found = more.frame["face_found"].to_numpy(bool)
+    assert np.isfinite(more.codes(FEATURES)).all(axis=1).tolist() == found.tolist()
+    np.testing.assert_array_equal(plain.codes("identity"), more.codes("identity"))
+    frame = mien.embed([faces], model=load(tiny_folder), detector="none", features=True)
+    np.testing.assert_allclose(frame[FEATURES][0], more.codes(FEATURES)[0], atol=1e-6)
+
+
+def test_protocols_ask_for_them_and_do_without(faces, tiny_folder, tmp_path):
+    names = ("0.png", "1.png", "2.png")
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (3, 32, 32, 3), np.uint8)
+    asked = Pictures(names, lambda row: pixels[row], crop="face")
+    by_weights = describe_by(load(tiny_folder))(asked, COLUMNS)
+    assert known_sets(by_weights) == tuple(SETS)
+    assert by_weights[FEATURES].shape == (3, load(tiny_folder).features_dim)
+    table = tmp_path / "t.parquet"
+    words = ["embed", str(faces), "--weights", str(tiny_folder), "--detector", "none"]
+    assert run([*words, "--out", str(table)]) == 0
+    by_table = describe_from(table)(asked, COLUMNS)
+    assert known_sets(by_table) == ("expression", "both codes", "all codes")
+    assert np.isnan(by_table[FEATURES]).all()
+
+
+def test_strips_of_eyes_have_none():
+    with pytest.raises(MienError, match="leave --features out"):
+        EmbedOptions(crop="eyes", features=True)
+
+
+def test_the_shipped_weights_have_2560(tmp_path: Path):
+    assert load().features_dim == 2560
