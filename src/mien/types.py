@@ -145,8 +145,8 @@ class Factors:
         return self._each(lambda part: part.to(device))
 
     def _each(self, change: Callable[[Any], Any]) -> Factors:
-        parts = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Factors(**{k: None if v is None else change(v) for k, v in parts.items()})
+        there = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{k: change(part) for k, part in there.items() if part is not None})
 
     def with_expression(self, other: Factors) -> Factors:
         """Return these people with the other's expression; one row of `other` serves all."""
