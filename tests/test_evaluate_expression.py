@@ -17,7 +17,7 @@ from mien.evaluate.expression.linear import (
     macro_f1,
 )
 from mien.evaluate.expression.measure import measure, merged
-from mien.evaluate.expression.task import COLUMNS, SETS, Task, codes_of, describe
+from mien.evaluate.expression.task import COLUMNS, SETS, Task, codes_of, describe, known_sets
 from mien.evaluate.expression.twins import without_twins
 from mien.evaluate.expression.units import (
     Units,
@@ -228,6 +228,16 @@ def test_a_task_is_scored_exactly(short) -> None:
     assert len(outcome.failures) == 3
     assert max(outcome.failures[0].pictures[0].shape) == 160
     assert "taken for" in outcome.failures[0].caption
+
+
+def test_a_method_with_one_description_is_asked_once() -> None:
+    class Single(Described):
+        def joined(self, *names):
+            return np.full((len(self), 2), np.nan if names == SETS["features"] else 1.0, np.float32)
+
+    whole = described(clear_codes(np.tile([0, 1, 2], 4)))
+    assert known_sets(whole) == tuple(SETS)
+    assert known_sets(Single(whole.found, whole.found, {})) == ("all codes",)
 
 
 def test_pictures_without_a_face_count_as_the_most_frequent_class(short) -> None:

@@ -116,13 +116,17 @@ def describe(pictures: Pictures, setting: Setting) -> Described:
 
 
 def known_sets(described: Described) -> tuple[str, ...]:
-    """Return the sets of which something is known; not every table has features."""
+    """Return the sets worth asking: not every table has features, and a method that has but one
+    description of a face is asked once."""
     faces = described.found
+    main = described.joined(*SETS[MAIN])
 
-    def known(name: str) -> bool:
-        return bool(np.isfinite(described.joined(*SETS[name])[faces]).all(axis=0).any())
+    def worthwhile(name: str) -> bool:
+        values = described.joined(*SETS[name])
+        known = bool(np.isfinite(values[faces]).all(axis=0).any())
+        return known if name == FEATURES else not np.array_equal(values, main, equal_nan=True)
 
-    return tuple(name for name in SETS if name != FEATURES or known(name))
+    return tuple(name for name in SETS if name == MAIN or worthwhile(name))
 
 
 def codes_of(described: Described, name: str) -> NDArray[np.float32]:

@@ -33,6 +33,7 @@ SETS = {
     "columbia-strips": ("columbia_protocol", "COLUMBIA_STRIPS", "columbia_strips"),
     "mpiigaze": ("mpiigaze", "MPIIGAZE", "read_mpiigaze"),
     "mpiifacegaze": ("mpiifacegaze", "MPIIFACEGAZE", "read_mpiifacegaze"),
+    "ut-multiview": ("ut_multiview", "UT_MULTIVIEW", "read_ut_multiview"),
     "eth-xgaze": ("eth_xgaze", "ETH_XGAZE", "read_eth_xgaze"),
     "gaze360": ("gaze360", "GAZE360", "read_gaze360"),
     "eyediap": ("eyediap", "EYEDIAP", "read_eyediap"),
