@@ -10,9 +10,8 @@ from PIL import Image
 from mien.errors import MienError
 from mien.evaluate.identity.agedb import AGEDB30
 from mien.evaluate.identity.bins import SQUARE, read_bin
-from mien.evaluate.identity.calfw import CALFW
 from mien.evaluate.identity.cfp import CFP_FF, CFP_FP
-from mien.evaluate.identity.cplfw import CPLFW
+from mien.evaluate.identity.cross_lfw import CALFW, CPLFW
 from mien.evaluate.identity.lfw import LFW
 from mien.evaluate.identity.sllfw import SLLFW
 from mien.evaluate.protocol import Described, Setting

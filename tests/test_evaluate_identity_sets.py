@@ -10,10 +10,8 @@ from PIL import Image
 
 from mien.errors import MienError
 from mien.evaluate.identity.agedb import AGEDB, AGEDB30, read_agedb
-from mien.evaluate.identity.calfw import CALFW
 from mien.evaluate.identity.cfp import CFP_FF, CFP_FP, read_cfp
-from mien.evaluate.identity.cplfw import CPLFW
-from mien.evaluate.identity.cross_lfw import read_cross
+from mien.evaluate.identity.cross_lfw import CALFW, CPLFW, read_cross
 from mien.evaluate.identity.draw import PER_PERSON, draw_folds
 from mien.evaluate.identity.lfw import LFW, MIDDLE, read_lfw
 from mien.evaluate.identity.pair_files import lfw_pairs, row_pairs, two_line_pairs

@@ -13,8 +13,8 @@ __all__ = ["PROTOCOLS", "every_protocol", "find_protocol"]
 PROTOCOLS: dict[str, str] = {
     "lfw": "identity.lfw:LFW",
     "sllfw": "identity.sllfw:SLLFW",
-    "cplfw": "identity.cplfw:CPLFW",
-    "calfw": "identity.calfw:CALFW",
+    "cplfw": "identity.cross_lfw:CPLFW",
+    "calfw": "identity.cross_lfw:CALFW",
     "cfp-fp": "identity.cfp:CFP_FP",
     "cfp-ff": "identity.cfp:CFP_FF",
     "agedb": "identity.agedb:AGEDB",

@@ -116,8 +116,10 @@ def describe(pictures: Pictures, setting: Setting) -> Described:
 
 
 def known_sets(described: Described) -> tuple[str, ...]:
-    """Return the sets worth asking: not every table has features, and a method that has but one
-    description of a face is asked once."""
+    """Return the sets worth asking.
+
+    Not every table has features, and a method that has but one description of a face is asked once.
+    """
     faces = described.found
     main = described.joined(*SETS[MAIN])
 

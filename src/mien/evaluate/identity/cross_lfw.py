@@ -1,4 +1,6 @@
-"""What CPLFW and CALFW share: a list of two lines a pair, and pictures in one flat folder.
+"""CPLFW and CALFW: LFW's people under unlike head poses, and at unlike ages; 6000 pairs each.
+
+A list of two lines a pair, and pictures in one flat folder; or one file of InsightFace's.
 
 Both lists give `PICTURE NUMBER`, twice for every pair: NUMBER 0 for two people. In CALFW's the
 3000 pairs of one person come first, numbered by their fold 1 to 10, then the 3000 of two people
@@ -13,11 +15,15 @@ from pathlib import Path
 import numpy as np
 
 from mien.errors import MienError
-from mien.evaluate.archive import Tree, open_tree
+from mien.evaluate.archive import Tree, holds, open_tree
+from mien.evaluate.identity.bins import bin_in, holds_bin, read_pairs
+from mien.evaluate.identity.lfw import MIDDLE
+from mien.evaluate.identity.outcome import verify
 from mien.evaluate.identity.pair_files import two_line_pairs
 from mien.evaluate.identity.pairs import FOLDS, Pairs, assemble, folds_by_order
+from mien.evaluate.protocol import Outcome, Protocol, Setting
 
-__all__ = ["read_cross"]
+__all__ = ["CALFW", "CPLFW", "read_cross"]
 
 # As they are, then as the authors aligned them.
 FOLDERS = ("images", "aligned images")
@@ -75,3 +81,56 @@ def _pictures(tree: Tree, wanted: set[str]) -> tuple[dict[str, str], str]:
 
     best = max(sorted(found), key=worth, default="")
     return found.get(best, {}), best
+
+
+def _cross_lfw(name: str, *, title: str, picture: str, source: str) -> Protocol:
+    """Return the protocol of one of the two.
+
+    Args:
+        name: cplfw or calfw.
+        title: of the protocol.
+        picture: what a picture is called.
+        source: who gives the data out.
+    """
+    listing, bins = f"pairs_{name.upper()}.txt", (f"{name}.bin",)
+    below = f"{name}/{listing}"
+
+    def matches(path: Path) -> bool:
+        return holds(path, listing) or holds(path, below) or holds_bin(path, bins)
+
+    def run(path: Path, setting: Setting) -> Outcome:
+        packed = bin_in(path, bins, instead_of=(listing, below))
+        if packed is not None:
+            pairs, notes = read_pairs(packed, protocol=name)
+        else:
+            pairs, notes = read_cross(path, listing=listing, protocol=name, fallback=MIDDLE)
+        return verify(pairs, setting, notes=notes)
+
+    return Protocol(
+        name=name,
+        factor="identity",
+        title=title,
+        layout=(
+            f"DATA/{listing}\n"
+            f"DATA/images/{picture} (or `aligned images`)\n"
+            f"or DATA/{name}.bin (InsightFace's aligned 112 px pictures)"
+        ),
+        source=f"{source}; research use",
+        matches=matches,
+        run=run,
+    )
+
+
+_SENDER = "Beijing University of Posts and Telecommunications"
+CPLFW = _cross_lfw(
+    "cplfw",
+    title="CPLFW: 6000 pairs under unlike head poses, ten folds",
+    picture="PERSON_1.jpg",
+    source=f"Cross-Pose LFW, {_SENDER} (Zheng and Deng 2018)",
+)
+CALFW = _cross_lfw(
+    "calfw",
+    title="CALFW: 6000 pairs at unlike ages, ten folds",
+    picture="PERSON_0001.jpg",
+    source=f"Cross-Age LFW, {_SENDER} (Zheng et al. 2017)",
+)
