@@ -39,6 +39,7 @@ SHARED = Path(__file__).parents[2] / "shared"
 class FakeConfig:
     texture_dim: int = 3
     shape_dim: int = 2
+    likeness_dim: int = 0
     gaze: None = None
 
 

@@ -44,6 +44,7 @@ class GazeSize:
 class FakeConfig:
     texture_dim: int = 3
     shape_dim: int = 2
+    likeness_dim: int = 0
     gaze: GazeSize | None = field(default_factory=GazeSize)
 
 

@@ -38,6 +38,7 @@ class GazeSize:
 class FakeConfig:
     texture_dim: int = 1
     shape_dim: int = 1
+    likeness_dim: int = 0
     gaze: GazeSize | None = field(default_factory=GazeSize)
 
 

@@ -106,6 +106,7 @@ class GazeSize:
 class Config:
     texture_dim: int = 1
     shape_dim: int = 1
+    likeness_dim: int = 0
     gaze: GazeSize | None = field(default_factory=GazeSize)
 
 

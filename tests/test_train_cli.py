@@ -20,6 +20,7 @@ TINY = [
     "model.feature_dim=16",
     "model.neutral_width=16",
     "model.neutral_blocks=1",
+    "model.likeness_dim=0",
     "loop.tensorboard=false",
     "loop.sheet_every=0",
     "loop.log_every=1",

@@ -36,6 +36,7 @@ DATA = (
     "(Huang et al. 2007, research use)",
 )
 GAZE_DATA = (
+    "likeness: maps of 55,600 rendered pictures of 6,200 people, 3,200 of them of yet another seed",
     "gaze branch: 76,000 rendered pictures of 9,500 people who do not exist (`mien synth`), gaze "
     "not told",
 )
@@ -44,7 +45,7 @@ NOTES = {
     "One threshold for all, at which 1 % of pairs of two people are taken for one; false accepts "
     "of a group are among its own people. One linear probe of expression (of 7) for all.",
     THRESHOLDS: "`mien eval lfw-people` on LFW's people who are in none of View 2's pairs, 110 "
-    "pairs of one person and as many of two, drawn with seed 0; cosine of `identity`, centred.",
+    "pairs of one person and as many of two, drawn with seed 0; cosine of `likeness`, centred.",
 }
 LIMITS = (
     "head turns beyond about 30 degrees are underestimated",
@@ -63,8 +64,6 @@ def main() -> None:
     parser.add_argument("--lfw", type=Path, required=True)
     parser.add_argument("--real", nargs="+", required=True)
     given = parser.parse_args()
-    target = weights.shipped_folder()
-    shutil.rmtree(target, ignore_errors=True)
     config, tensors = weights.read(given.exported)
     found = {key: value for path in given.results for key, value in read(path).items()}
     card = Card(
@@ -79,6 +78,8 @@ def main() -> None:
         config=config,
     )
     pictures = picture_digests(find_sources(given.real).pieces)
+    target = weights.shipped_folder()
+    shutil.rmtree(target, ignore_errors=True)
     weights.save(target, tensors, config, card_text(card), pictures=pictures, half=True)
     model = load()
     clips = sorted(shipped_clips().glob("*.mp4"))

@@ -20,7 +20,7 @@ from mien.evaluate.protocol import Describe, Described, Pictures
 
 __all__ = ["Features", "PeerDescribed", "describe_peer"]
 
-CODES = ("identity", "expression", "texture_code", "shape_code", "gaze_code")
+CODES = ("identity", "expression", "texture_code", "shape_code", "likeness", "gaze_code")
 
 
 class Features(Protocol):

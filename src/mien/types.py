@@ -110,6 +110,9 @@ class Factors:
     light: Light
     gaze: GazeCode | None = None
     """None where the weights have no gaze branch."""
+    likeness: Tensor | None = None
+    """Who it is, to be compared by cosine; cannot be drawn. None where the weights know none.
+    [B, K]."""
     features: Tensor | None = None
     """What the encoder saw before it became codes, the same for a mirrored picture: no factor, but
     what a probe with many labels reads best. None unless it was asked for. [B, F]."""
@@ -187,10 +190,11 @@ class Factors:
         names = ("neutral_texture", "neutral_shape", "expression_texture", "expression_shape")
         looks = [part.gaze for part in parts if part.gaze is not None]
         gaze = GazeCode.cat(looks) if len(looks) == len(parts) else None
-        seen = [part.features for part in parts if part.features is not None]
-        features = torch.cat(seen) if seen and len(seen) == len(parts) else None
-        codes = (join(name) for name in names)
-        return Factors(*codes, pose=pose, light=light, gaze=gaze, features=features)
+        codes = {name: join(name) for name in names}
+        for name in ("likeness", "features"):
+            if all(getattr(part, name) is not None for part in parts):
+                codes[name] = join(name)
+        return Factors(**codes, pose=pose, light=light, gaze=gaze)
 
 
 @dataclass(frozen=True)

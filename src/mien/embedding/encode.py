@@ -36,6 +36,8 @@ class Config(Protocol):
     @property
     def shape_dim(self) -> int: ...
     @property
+    def likeness_dim(self) -> int: ...
+    @property
     def gaze(self) -> GazeConfig | None: ...
 
 
@@ -126,6 +128,5 @@ def _finite_rows(factors: Factors | GazeCode, code: GazeCode | None) -> Tensor:
         [factors.light.ambient[:, None], factors.light.diffuse[:, None], factors.light.direction], 1
     )
     parts = [factors.identity, factors.expression, factors.pose.rotation.flatten(1), light]
-    if factors.features is not None:
-        parts.append(factors.features)
+    parts += [part for part in (factors.likeness, factors.features) if part is not None]
     return finite & torch.stack([part.isfinite().all(dim=1) for part in parts]).all(dim=0).cpu()

@@ -24,7 +24,7 @@ from mien.faces.face import Detector, Face
 from mien.faces.strip import fit_strip
 from mien.geometry.rotation import rotation_to_angles
 from mien.model import Model
-from mien.table.schema import FEATURES
+from mien.table.schema import FEATURES, LIKENESS
 from mien.types import Factors, GazeCode
 
 __all__ = ["FACE_COLUMNS", "GAZE_COLUMNS", "describe_by"]
@@ -32,7 +32,7 @@ __all__ = ["FACE_COLUMNS", "GAZE_COLUMNS", "describe_by"]
 ANGLES = ("yaw_rad", "pitch_rad", "roll_rad")
 LIGHT = ("light_ambient", "light_diffuse", "light_x", "light_y", "light_z")
 CODES = ("identity", "expression", "texture_code", "shape_code")
-FACE_COLUMNS = (*CODES, *ANGLES, *LIGHT, FEATURES)
+FACE_COLUMNS = (*CODES, *ANGLES, *LIGHT, LIKENESS, FEATURES)
 """What is read off a face, by the names of the table's columns."""
 GAZE_COLUMNS = ("gaze_code", "eyes_found")
 """What is read off the eyes; `eyes_found` is 1 or 0."""
@@ -140,6 +140,8 @@ class _ByWeights:
                     f"the weights {self.model.weights_id} know no gaze, which this data set is "
                     "about: give others with --weights"
                 )
+            if name == LIKENESS and not self.model.config.likeness_dim:
+                raise MienError(f"the weights {self.model.weights_id} know no likeness")
             if name in FACE_COLUMNS and pictures.crop == "eyes":
                 raise MienError(f"strips of eyes show no {name}; give whole pictures")
 
@@ -205,6 +207,7 @@ def _blank(model: Model, name: str, count: int) -> NDArray[np.float32]:
         "expression": config.texture_dim + config.shape_dim,
         "texture_code": config.texture_dim,
         "shape_code": config.shape_dim,
+        LIKENESS: config.likeness_dim,
         FEATURES: model.features_dim,
         "gaze_code": 0 if config.gaze is None else config.gaze.code_dim,
     }
@@ -225,8 +228,9 @@ def _values(
         tensors |= {"eyes_found": code.eyes_found, "gaze_code": code.code}
     if isinstance(factors, Factors):
         tensors |= {name: getattr(factors, name) for name in CODES if name in columns}
-        if factors.features is not None:
-            tensors[FEATURES] = factors.features
+        for name in (LIKENESS, FEATURES):
+            if getattr(factors, name) is not None:
+                tensors[name] = getattr(factors, name)
         angles = rotation_to_angles(factors.pose.rotation.float())
         tensors |= dict(zip(ANGLES, angles, strict=True))
         light = factors.light

@@ -26,7 +26,7 @@ from mien.embedding.summary import Status, Summary, summarise
 from mien.errors import MienError
 from mien.probing.match import NUMBERS
 from mien.table.read import data_frame
-from mien.table.schema import FEATURES, TableInfo, arrow_schema
+from mien.table.schema import FEATURES, LIKENESS, TableInfo, arrow_schema
 from mien.table.writer import PartWriter
 from mien.version import VERSION
 
@@ -201,6 +201,7 @@ class _Job:
             info,
             texture_dim=config.texture_dim,
             shape_dim=config.shape_dim,
+            likeness_dim=config.likeness_dim or None,
             gaze_dim=None if config.gaze is None else config.gaze.code_dim,
             calibrated=self.gaze is not None,
             features_dim=self.model.features_dim if self.options.features else None,
@@ -270,6 +271,7 @@ def _probes(model: Encoder, options: EmbedOptions) -> tuple[ProbeFile, ...]:
         lengths |= {"identity": both, "expression": both}
         lengths |= {"texture_code": config.texture_dim, "shape_code": config.shape_dim}
         lengths |= dict.fromkeys(NUMBERS, 1) | {FEATURES: model.features_dim}
+        lengths |= {LIKENESS: config.likeness_dim} if config.likeness_dim else {}
     return open_probes(options.probes, weights_id=model.weights_id, lengths=lengths)
 
 

@@ -79,6 +79,8 @@ def group_errors(
 ) -> dict[str, GroupError]:
     """Return what each group must expect, after `everybody`.
 
+    People are compared by `likeness`, by `identity` where the weights do not know it.
+
     Args:
         truth: labels and codes of rendered people.
         pairs: of one person, and of two, that are drawn in each group.
@@ -90,10 +92,11 @@ def group_errors(
     groups = {"everybody": np.ones(len(truth.labels), dtype=bool)} | groups_of(truth.labels)
     turned = truth.predicted["yaw_rad"].to_numpy() - truth.labels["yaw_rad"].to_numpy()
     right = _told_right(truth, rng)
+    codes = truth.codes.get("likeness", truth.codes["identity"])
     threshold = None
     found = {}
     for name, rows in groups.items():
-        codes, person = truth.codes["identity"], truth.person
+        person = truth.person
         where = np.flatnonzero(rows)
         first, second, same = draw_pairs(person=person[where], pairs=pairs, rng=rng)
         near = pair_cosine(codes=codes, first=where[first], second=where[second])

@@ -42,7 +42,8 @@ class Truth:
     labels: pd.DataFrame
     """One row a picture: person, expression, angles, light."""
     codes: dict[str, Array]
-    """The table's factor columns, and features where it has some, same rows. Each [N, D]."""
+    """The table's factor columns, likeness and features where it has them, same rows. Each
+    [N, D]."""
     predicted: pd.DataFrame
     """The table's angles and light, same rows."""
 
@@ -72,7 +73,7 @@ def read_truth(folder: Path, table: pd.DataFrame) -> Truth:
         raise MienError(
             f"{missing} pictures of {folder} are not in the table; embed the whole folder"
         )
-    given = (*FACTORS, *(["features"] if "features" in rows else []))
+    given = (*FACTORS, *(name for name in ("likeness", "features") if name in rows))
     codes = {name: np.asarray(list(rows[name]), dtype=np.float32) for name in given}
     predicted = pd.DataFrame(rows.loc[:, [*ANGLES, *LIGHTS]]).reset_index(drop=True)
     return Truth(labels.reset_index(drop=True), codes, predicted)

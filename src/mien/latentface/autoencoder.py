@@ -30,6 +30,8 @@ class Encoded:
     light: Light
     features: Tensor
     """The trunk's features, for the confidence maps. [B, F]."""
+    maps: Tensor
+    """The last maps of what encodes texture and shape, before they become codes. [B, C, 4, 4]."""
 
 
 @dataclass(frozen=True)
@@ -82,17 +84,22 @@ class Autoencoder(nn.Module):
         """Images in [0, 1], [B, 3, H, W] -> Encoded."""
         config = self.config
         if config.networks == "small":
-            hidden = torch.nn.functional.silu(self.trunk(images))
+            maps = self.trunk.maps(images)
+            hidden = torch.nn.functional.silu(self.trunk.read(maps))
             codes = self.to_codes(hidden).float()
             texture, shape = codes.split([config.texture_dim, config.shape_dim], dim=1)
             features, view = hidden, self.to_view(hidden)
         else:
-            texture = self.encode_texture(images).float()
-            shape = self.encode_shape(images).float()
+            encoders = (self.encode_texture, self.encode_shape)
+            each = [encoder.maps(images) for encoder in encoders]
+            texture, shape = (
+                encoder.read(part).float() for encoder, part in zip(encoders, each, strict=True)
+            )
+            maps = torch.cat(each, dim=1)
             view = self.to_view(torch.relu(self.encode_view(images)))
             features = torch.relu(self.encode_confidence(images))
         angles, pose, light = _read_view(view.float(), config)
-        return Encoded(texture, shape, angles, pose, light, features)
+        return Encoded(texture, shape, angles, pose, light, features, maps.float())
 
     def maps(self, images: Tensor) -> Tensor:
         """Return the last maps of what encodes texture and shape, before they become codes.

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from mien.latentface.autoencoder import Autoencoder, Canonical
 from mien.latentface.basis import CodeBasis
 from mien.latentface.config import ModelConfig
+from mien.latentface.likeness import Likeness
 from mien.latentface.neutral import CodeScale, NeutralDiffusion, NeutralRegressor
 from mien.types import Factors
 
@@ -36,6 +37,8 @@ class LatentFace(nn.Module):
         based = config.basis == "clips"
         self.texture_basis = CodeBasis(config.texture_dim) if based else None
         self.shape_basis = CodeBasis(config.shape_dim) if based else None
+        maps, length = 16 * self.autoencoder.map_channels, config.likeness_dim
+        self.likeness = Likeness(maps, length) if length else None
 
     def forward(self, images: Tensor) -> Factors:
         """Face crops in [0, 1], [B, 3, H, W] at the configured size -> factors."""
@@ -56,6 +59,7 @@ class LatentFace(nn.Module):
             expression_shape=shape - neutral_shape,
             pose=encoded.pose,
             light=encoded.light,
+            likeness=self.likeness(encoded.maps.flatten(1)) if self.likeness else None,
         )
 
     def canonical(self, factors: Factors) -> Canonical:

@@ -62,7 +62,11 @@ class SmallEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images in [0, 1], [B, 3, H, W] -> features [B, out_features]."""
-        return self.linear(self.maps(images).flatten(1))
+        return self.read(self.maps(images))
+
+    def read(self, maps: Tensor) -> Tensor:
+        """Maps [B, C, 4, 4] -> features [B, out_features]."""
+        return self.linear(maps.flatten(1))
 
 
 class SmallDecoder(nn.Module):
@@ -121,7 +125,11 @@ class PaperEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images in [0, 1], [B, 3, H, W] -> features [B, out_features]."""
-        return self.last(self.maps(images)).flatten(1)
+        return self.read(self.maps(images))
+
+    def read(self, maps: Tensor) -> Tensor:
+        """Maps [B, C, 4, 4] -> features [B, out_features]."""
+        return self.last(maps).flatten(1)
 
 
 class PaperDecoder(nn.Module):

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["CODES", "DEFAULT", "NUMBERS", "Matched", "check_columns", "match"]
 
-CODES = ("identity", "expression", "texture_code", "shape_code", "gaze_code", "features")
+CODES = (
+    *("identity", "expression", "texture_code", "shape_code"),
+    *("likeness", "gaze_code", "features"),
+)
 NUMBERS = (
     *("yaw_rad", "pitch_rad", "roll_rad", "light_ambient", "light_diffuse"),
     *("light_x", "light_y", "light_z"),

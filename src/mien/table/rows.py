@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from mien.geometry.rotation import rotation_to_angles
-from mien.table.schema import FEATURES, GAZE
+from mien.table.schema import FEATURES, GAZE, LIKENESS
 from mien.types import Factors, GazeCode
 
 __all__ = ["FaceRow", "factor_columns", "record_batch"]
@@ -131,8 +131,9 @@ def _factor_values(factors: Factors) -> dict[str, np.ndarray]:
     tensors |= dict(
         zip(("light_x", "light_y", "light_z"), light.direction.unbind(dim=1), strict=True)
     )
-    if factors.features is not None:
-        tensors[FEATURES] = factors.features
+    for name in (LIKENESS, FEATURES):
+        if getattr(factors, name) is not None:
+            tensors[name] = getattr(factors, name)
     return {name: value.detach().float().cpu().numpy() for name, value in tensors.items()}
 
 

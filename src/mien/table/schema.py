@@ -15,6 +15,7 @@ __all__ = [
     "EULER_ORDER",
     "FEATURES",
     "GAZE",
+    "LIKENESS",
     "Column",
     "TableInfo",
     "arrow_schema",
@@ -45,9 +46,9 @@ class Column:
     """Values it can take."""
     description: str
     """What it says, and when it is null."""
-    needs: Literal["", "gaze", "calibration", "features"] = ""
-    """Weights with a gaze branch, or a calibration too, or `--features`; a table made without has
-    no such column."""
+    needs: Literal["", "likeness", "gaze", "calibration", "features"] = ""
+    """Weights that know likeness or have a gaze branch, a calibration too, or `--features`; a table
+    made without has no such column."""
 
     def metadata(self) -> dict[str, str]:
         """Return what goes into the field's metadata, all strings."""
@@ -79,6 +80,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("expression", "codes", "", _CANONICAL, "", "Codes minus neutral: texture, then shape."),
     Column("texture_code", "codes", "", _CANONICAL, "", "Texture as seen: neutral + expression."),
     Column("shape_code", "codes", "", _CANONICAL, "", "Shape as seen: neutral + expression."),
+    Column("likeness", "codes", "", "", "", "Who, to be compared by cosine.", "likeness"),
     Column("gaze_code", "codes", "", "", "", "Gaze, to be calibrated; null: no eyes.", "gaze"),
     Column("eyes_found", "bool", "", "", "", "Whether open eyes are seen; null: no face.", "gaze"),
     Column("yaw_rad", "float32", "rad", _CAMERA, "[-pi, pi]", "Head turn, + to the image's left."),
@@ -114,8 +116,9 @@ COLUMNS: tuple[Column, ...] = (
 Of eye strips the gaze alone is known: there the other factors are null."""
 
 CODES: tuple[str, ...] = tuple(column.name for column in COLUMNS if column.kind == "codes")
-"""Names of the code columns; not every table has `gaze_code` and `features`."""
+"""Names of the code columns; not every table has the last three."""
 
+LIKENESS = "likeness"
 FEATURES = "features"
 """Name of the column that is not a factor: everything that the encoder saw, factors mixed."""
 
@@ -153,6 +156,7 @@ def arrow_schema(
     *,
     texture_dim: int,
     shape_dim: int,
+    likeness_dim: int | None = None,
     gaze_dim: int | None = None,
     calibrated: bool = False,
     features_dim: int | None = None,
@@ -164,6 +168,7 @@ def arrow_schema(
         info: what makes the table.
         texture_dim: length of the texture code.
         shape_dim: length of the shape code.
+        likeness_dim: length of the likeness; None leaves it out.
         gaze_dim: length of the gaze code; None leaves the columns of gaze out.
         calibrated: whether the columns that a calibration adds are there.
         features_dim: length of the features; None leaves them out.
@@ -175,11 +180,11 @@ def arrow_schema(
     if calibrated and gaze_dim is None:
         raise ValueError("no calibration without a gaze code")
     there = {"": True, "gaze": gaze_dim is not None, "calibration": calibrated}
-    there[FEATURES] = features_dim is not None
+    there |= {LIKENESS: likeness_dim is not None, FEATURES: features_dim is not None}
     columns = [*(column for column in COLUMNS if there[column.needs]), *more]
     both = texture_dim + shape_dim
-    dims = (both, both, texture_dim, shape_dim, gaze_dim or 0, features_dim or 0)
-    lengths = dict(zip(CODES, dims, strict=True))
+    dims = (both, both, texture_dim, shape_dim, likeness_dim, gaze_dim, features_dim)
+    lengths = dict(zip(CODES, (dim or 0 for dim in dims), strict=True))
     fields = [
         pa.field(
             column.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from mien.data.loader import ClipStream
 from mien.data.pack import Pack
 from mien.latentface.autoencoder import Autoencoder
 
-__all__ = ["clip_codes", "clip_images"]
+__all__ = ["Crops", "clip_codes", "clip_images", "clip_maps"]
 
 Crops = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -82,3 +83,21 @@ def clip_codes(
             say(f"stage2: {number:,} clips encoded")
     model.train(was_training)
     return torch.cat(texture), torch.cat(shape)
+
+
+@torch.no_grad()
+def clip_maps(
+    model: Autoencoder, clips: Iterator[Crops], device: torch.device, *, together: int = 50
+) -> Iterator[Tensor]:
+    """Yield the encoder's flattened maps of clips, some at a time. Float32 [C, T, F].
+
+    Args:
+        model: trained; used as it is.
+        clips: uint8 [T, S, S, 3] each, all of one length.
+        device: where to encode.
+        together: C, clips at a time.
+    """
+    while part := list(islice(clips, together)):
+        frames = np.concatenate(part)
+        images = torch.from_numpy(frames).to(device).permute(0, 3, 1, 2).float() / 255
+        yield model.maps(images).flatten(1).unflatten(0, (len(part), -1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from mien.data.sources import find_sources
 from mien.latentface.latentface import LatentFace
 from mien.latentface.neutral import NeutralDiffusion, NeutralRegressor
 from mien.train.autoencoder_task import AutoencoderTask
-from mien.train.codes import clip_codes, clip_images
+from mien.train.codes import Crops, clip_codes, clip_images, clip_maps
 from mien.train.engine import launch
 from mien.train.loop import fit
 from mien.train.memory import keep_freed_memory
@@ -178,15 +178,8 @@ def _stage2(
     fabric: Fabric,
     echo: Callable[[str], None],
 ) -> None:
-    """Train the neutral networks on the frozen autoencoder's codes."""
-    images = clip_images(
-        data.pack,
-        data.stream,
-        frames=config.stage2.frames,
-        stream_clips=config.stage2.stream_clips,
-        image_size=config.model.image_size,
-        rng=np.random.default_rng(seed_of(config.loop.seed, "codes")),
-    )
+    """Train the neutral networks on the frozen autoencoder's codes; find basis and likeness."""
+    images = _images_of_clips(data, config)
     raw_texture, raw_shape = clip_codes(model.autoencoder, images, fabric.device, echo)
     model.texture_scale.fit(raw_texture.flatten(0, 1))
     model.shape_scale.fit(raw_shape.flatten(0, 1))
@@ -207,6 +200,22 @@ def _stage2(
     if model.texture_basis is not None and model.shape_basis is not None:
         model.texture_basis.fit(_neutral_codes(model.neutral_texture, batches.texture))
         model.shape_basis.fit(_neutral_codes(model.neutral_shape, batches.shape))
+    if model.likeness is not None:
+        echo("stage2: finding likeness in the maps of all clips")
+        images = _images_of_clips(data, config)
+        model.likeness.fit(clip_maps(model.autoencoder, images, fabric.device))
+
+
+def _images_of_clips(data: _Data, config: TrainConfig) -> Iterator[Crops]:
+    """Return the frames of all clips, the same ones each time. uint8 [T, S, S, 3] each."""
+    return clip_images(
+        data.pack,
+        data.stream,
+        frames=config.stage2.frames,
+        stream_clips=config.stage2.stream_clips,
+        image_size=config.model.image_size,
+        rng=np.random.default_rng(seed_of(config.loop.seed, "codes")),
+    )
 
 
 @torch.no_grad()

@@ -14,10 +14,12 @@ from mien.evaluate.protocol import Described, Pictures, Setting
 __all__ = ["CODES", "FaceCodes", "face_codes", "mirrored"]
 
 CODES: Mapping[str, tuple[str, ...]] = {
+    "likeness": ("likeness",),
     "identity": ("identity",),
     "both codes": ("texture_code", "shape_code"),
 }
-"""What is compared, by the columns that it is made of; the first is the main one."""
+"""What is compared, by the columns that it is made of; the first that there is, is the main one:
+not all weights, and not all tables, know likeness."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class FaceCodes:
     detected: NDArray[np.bool_]
     """Whether a face was detected in the picture as it is. [N]."""
     codes: Mapping[str, NDArray[np.float32]]
-    """By the names of `CODES`; NaN where there is none. Each [N, D]."""
+    """By the names of `CODES`, the main one first; NaN where there is none. Each [N, D]."""
     yaw_rad: NDArray[np.floating] | None
     """How the head is turned, as predicted; None where that cannot be had. [N]."""
     both_sides: bool
@@ -47,7 +49,12 @@ def face_codes(pictures: Pictures, setting: Setting, *, width: float | None = No
     Raises:
         MienError: the codes cannot be had.
     """
-    columns = tuple(dict.fromkeys(name for names in CODES.values() for name in names))
+    there = {
+        name: parts
+        for name, parts in CODES.items()
+        if name != "likeness" or _can(setting, pictures, "likeness")
+    }
+    columns = tuple(dict.fromkeys(name for names in there.values() for name in names))
     # Other methods know no pose, and a table holds what was embedded and no more: one picture
     # tells which, before thousands are described.
     yaw_known = _can(setting, pictures, "yaw_rad")
@@ -59,7 +66,7 @@ def face_codes(pictures: Pictures, setting: Setting, *, width: float | None = No
     if both_sides:
         setting.say("describing their mirror images")
         mirror = setting.describe(turned, columns)
-    codes = {name: _mean(plain, mirror, parts) for name, parts in CODES.items()}
+    codes = {name: _mean(plain, mirror, parts) for name, parts in there.items()}
     found = plain.found if mirror is None else plain.found | mirror.found
     yaw = plain["yaw_rad"] if yaw_known else None
     return FaceCodes(found, plain.detected, codes, yaw, both_sides)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mien.evaluate.by_yaw import yaw_table
 from mien.evaluate.digest import data_digest
 from mien.evaluate.gallery import small
-from mien.evaluate.identity.codes import CODES, FaceCodes, face_codes
+from mien.evaluate.identity.codes import FaceCodes, face_codes
 from mien.evaluate.identity.pairs import Pairs
 from mien.evaluate.identity.verification import (
     Folded,
@@ -53,14 +53,14 @@ def verify(
         MienError: the codes cannot be had.
     """
     faces = face_codes(pairs.pictures, setting, width=pairs.width)
-    similarity = {name: _similarity(pairs, faces, name) for name in CODES}
+    similarity = {name: _similarity(pairs, faces, name) for name in faces.codes}
     folded = {
         name: over_folds(similarity=alike, same=pairs.same, fold=pairs.fold)
         for name, alike in similarity.items()
     }
-    main = next(iter(CODES))
+    main = next(iter(faces.codes))
     scores: list[Score] = []
-    for name in CODES:
+    for name in faces.codes:
         ending = "" if name == main else f", {name}"
         setting.say(f"comparing {len(pairs)} pairs by {name}")
         scores += _cosine_scores(pairs, similarity[name], folded[name], ending, setting)
@@ -79,7 +79,11 @@ def verify(
         tables=tuple(tables),
         plots=(_plot(pairs, similarity),),
         failures=_failures(pairs, similarity[main], folded[main], setting.gallery),
-        notes=(*notes, *_face_notes(pairs, faces)),
+        notes=(
+            *notes,
+            f"compared by {main} where no code is named",
+            *_face_notes(pairs, faces),
+        ),
     )
 
 
@@ -212,7 +216,7 @@ def _threshold_table(pairs: Pairs, similarity: Array, folded: Folded) -> Table:
             rows.append(_cost(f"FAR {100 * rate:g} % at most", threshold, accepted, pairs.same))
     chosen = float(folded.threshold.mean())
     rows.append(_cost("most accurate (mean of folds)", chosen, similarity > chosen, pairs.same))
-    columns = ("threshold", "cosine of identity codes", "false accepts, %", "true accepts, %")
+    columns = ("threshold", "cosine", "false accepts, %", "true accepts, %")
     return Table("Thresholds and what they cost", columns, tuple(rows))
 
 
