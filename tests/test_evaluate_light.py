@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from mien.errors import MienError
 from mien.evaluate.light.directions import apart_deg, dome_direction, off_axis_deg, unit_rows
 from mien.evaluate.light.yale_b import YALE_B, read_yale_b
-from mien.evaluate.other_people import mean_of_others, predict_from_others
+from mien.evaluate.other_people import RidgeFit, mean_of_others, predict_from_others
 from mien.evaluate.protocol import Described, Setting
 
 REAL = Path(__file__).parents[2] / "shared/data/yale-b/images.zip"
@@ -189,6 +192,16 @@ def test_nothing_is_learned_of_the_person_who_is_predicted():
     assert mean[7] == pytest.approx(others.mean(axis=0))
     with pytest.raises(MienError, match="two people"):
         predict_from_others(features=features, targets=targets, person=person * 0)
+
+
+def test_wide_features_are_learned_from_as_ridge_regression_has_it():
+    rng = np.random.default_rng(2)
+    features, targets = rng.standard_normal((60, 400)), rng.standard_normal((60, 2))
+    ridge = RidgeFit.of(features, targets)
+    assert ridge.axes.shape == (400, 59)  # centred rows span one less
+    known = make_pipeline(StandardScaler(), Ridge(alpha=60 * 0.3)).fit(features, targets)
+    fresh = rng.standard_normal((5, 400))
+    np.testing.assert_allclose(ridge.predict(fresh, 0.3), known.predict(fresh), atol=1e-8)
 
 
 @pytest.mark.data

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mien.evaluate.folds import folds_of_people
 
-__all__ = ["FOLDS", "mean_of_others", "predict_from_others"]
+__all__ = ["FOLDS", "RidgeFit", "mean_of_others", "predict_from_others"]
 
 Array = NDArray[np.floating]
 Rows = NDArray[np.int64]
@@ -28,34 +28,46 @@ UNTRIED = 1e-2
 
 
 @dataclass(frozen=True)
-class _Ridge:
+class RidgeFit:
     """A ridge regression with the strength still open."""
 
     middle: Array
     spread: Array
     values: Array
-    """Variances along the axes. [D]."""
+    """Variances along the K axes, as many as features or as rows. [K]."""
     axes: Array
-    """[D, D]."""
+    """[D, K]."""
     along: Array
-    """Covariance of each axis with each target. [D, T]."""
+    """Covariance of each axis with each target. [K, T]."""
     mean: Array
     """Of the targets. [T]."""
 
     @staticmethod
-    def of(features: Array, targets: Array) -> _Ridge:
+    def of(features: Array, targets: Array) -> RidgeFit:
         """Decompose what is learned from. [N, D], [N, T]."""
         middle, spread = features.mean(axis=0), features.std(axis=0)
         spread = np.where(spread > 1e-12, spread, 1.0)
         scaled, mean = (features - middle) / spread, targets.mean(axis=0)
-        values, axes = np.linalg.eigh(scaled.T @ scaled / len(scaled))
+        values, axes = _axes(scaled)
         along = axes.T @ (scaled.T @ (targets - mean)) / len(scaled)
-        return _Ridge(middle, spread, values.clip(0), axes, along, mean)
+        return RidgeFit(middle, spread, values.clip(0), axes, along, mean)
 
     def predict(self, features: Array, strength: float) -> Array:
         """Return the targets of any rows. [M, T]."""
         weights = self.axes @ (self.along / (self.values + strength)[:, None])
         return (features - self.middle) / self.spread @ weights + self.mean
+
+
+def _axes(rows: Array) -> tuple[Array, Array]:
+    """Return variances [K] along the principal axes of centred rows, and the axes. [D, K]."""
+    count, size = rows.shape
+    if size <= count:
+        values, axes = np.linalg.eigh(rows.T @ rows / count)
+        return values, axes
+    # Fewer rows than features: nothing varies, or goes with a target, outside what the rows span.
+    values, turned = np.linalg.eigh(rows @ rows.T / count)
+    kept = values > 1e-12 * values[-1]
+    return values[kept], rows.T @ turned[:, kept] / np.sqrt(count * values[kept])
 
 
 def predict_from_others(
@@ -80,7 +92,7 @@ def predict_from_others(
         seen = test[known[test]]
         if len(fitted) > 1 and len(seen):
             strength = _choose(features, targets, person, fitted)
-            ridge = _Ridge.of(features[fitted].astype(np.float64), targets[fitted])
+            ridge = RidgeFit.of(features[fitted].astype(np.float64), targets[fitted])
             predicted[seen] = ridge.predict(features[seen], strength)
     return predicted
 
@@ -112,7 +124,7 @@ def _choose(features: Array, targets: Array, person: NDArray[np.integer], rows: 
         return UNTRIED
     parts = folds_of_people(person[rows], FOLDS)[0]
     fit, held = rows[parts[0]], rows[parts[1]]
-    ridge = _Ridge.of(features[fit].astype(np.float64), targets[fit])
+    ridge = RidgeFit.of(features[fit].astype(np.float64), targets[fit])
     # Targets of little spread count as much as the others.
     scale = targets[rows].std(axis=0).clip(1e-12)
     errors = [
