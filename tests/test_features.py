@@ -37,6 +37,7 @@ def test_a_mirrored_face_has_the_same_features(tiny_folder):
     images = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     plain, with_features = model.encode(images), model.encode(images, features=True)
     assert plain.features is None
+    assert with_features.features is not None
     assert with_features.features.shape == (4, model.features_dim)
     torch.testing.assert_close(with_features.identity, plain.identity)
     mirrored = model.encode(images.flip(-1), features=True)
@@ -63,8 +64,12 @@ def test_factors_carry_features_along(tiny_folder):
     model = load(tiny_folder)
     images = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     factors = model.encode(images, features=True)
-    assert torch.equal(factors[1:3].features, factors.features[1:3])
-    assert torch.equal(Factors.cat([factors, factors[:1]]).features[4], factors.features[0])
+    part, joined = factors[1:3].features, Factors.cat([factors, factors[:1]]).features
+    assert factors.features is not None
+    assert part is not None
+    assert joined is not None
+    assert torch.equal(part, factors.features[1:3])
+    assert torch.equal(joined[4], factors.features[0])
     assert Factors.cat([factors, model.encode(images)]).features is None
 
 

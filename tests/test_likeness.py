@@ -82,12 +82,14 @@ def test_weights_keep_it_and_factors_carry_it(folder):
     model = load(folder)
     images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     factors = model.encode(images, features=True)
+    assert factors.likeness is not None
+    assert factors.features is not None
     assert factors.likeness.shape == (3, 5)
     assert factors.features.shape == (3, model.features_dim)
     one = model.encode(images[1:2])
     torch.testing.assert_close(one.likeness, factors[1:2].likeness)
     moved = factors.with_expression(factors[:1])
-    assert torch.equal(moved.likeness, factors.likeness)
+    assert moved.likeness is factors.likeness
 
 
 def test_tables_and_protocols_have_it_where_weights_do(folder, tiny_folder, tmp_path):
