@@ -53,7 +53,12 @@ class FakeModel:
     config: FakeConfig = field(default_factory=FakeConfig)
     batches: list[int] = field(default_factory=list)
 
-    def encode(self, images: torch.Tensor, /) -> Factors:
+    @property
+    def features_dim(self) -> int:
+        return 1
+
+    def encode(self, images: torch.Tensor, /, *, features: bool = False) -> Factors:
+        assert not features
         assert images.dtype == torch.uint8
         assert images.shape[1:] == (3, 8, 8)
         self.batches.append(len(images))
@@ -353,7 +358,8 @@ def test_weights_that_give_nonsense_are_refused(tmp_path: Path, model: FakeModel
     write_pictures(tmp_path, 3)
     whole = model.encode
 
-    def broken(images: torch.Tensor) -> Factors:
+    def broken(images: torch.Tensor, /, *, features: bool = False) -> Factors:
+        assert not features
         factors = whole(images)
         factors.neutral_shape[1] = torch.nan
         return factors

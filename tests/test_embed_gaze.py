@@ -55,9 +55,10 @@ class GazeModel:
     weights_id: str = "fake00000000"
     crop_size: int = 12
     strip_size: tuple[int, int] = (6, 40)
+    features_dim: int = 1
     config: FakeConfig = field(default_factory=FakeConfig)
 
-    def encode(self, images: torch.Tensor, /) -> Factors:
+    def encode(self, images: torch.Tensor, /, *, features: bool = False) -> Factors:
         assert images.shape[1:] == (3, 12, 12)
         colour = images.float().mean(dim=(2, 3))
         direction = torch.tensor([[0.0, 0.0, -1.0]]).expand(len(images), 3)
@@ -161,7 +162,7 @@ def test_faces_have_codes_where_eyes_are_found(faces: Path, model: GazeModel) ->
 def test_weights_without_gaze_give_the_table_without_it(faces: Path, model: GazeModel) -> None:
     model.config = FakeConfig(gaze=None)
     whole = model.encode
-    model.encode = lambda images: replace(whole(images), gaze=None)
+    model.encode = lambda images, *, features=False: replace(whole(images), gaze=None)
     frame = frame_of(faces, model=model, detector="none")
     assert list(frame.columns) == [column.name for column in COLUMNS if not column.needs]
     assert len(frame) == 5
@@ -257,7 +258,9 @@ def test_a_calibration_adds_directions(
 ) -> None:
     path = calibrated(tmp_path / "c.json", with_pose=with_pose)
     frame = frame_of(faces, model=model, detector="none", calibration=path)
-    assert list(frame.columns) == [c.name for c in COLUMNS if c.needs != "features"]
+    assert list(frame.columns) == [
+        c.name for c in COLUMNS if c.needs not in ("likeness", "features")
+    ]
     yaw, pitch = truth(np.array(COLOURS, dtype=float), with_pose=with_pose)
     seen = np.array(SEEN)
     np.testing.assert_allclose(frame["gaze_yaw_rad"][seen], yaw[seen], atol=0.02)
@@ -314,7 +317,7 @@ def test_nonsense_is_refused_where_it_would_be_stored(
 ) -> None:
     whole = model.encode
 
-    def broken(images: torch.Tensor) -> Factors:
+    def broken(images: torch.Tensor, /, *, features: bool = False) -> Factors:
         factors = whole(images)
         assert factors.gaze is not None
         factors.gaze.code[2, 1] = torch.inf

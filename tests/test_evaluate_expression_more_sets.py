@@ -21,7 +21,6 @@ from mien.evaluate.expression.affwild2 import (
     AFFWILD2_UNITS,
 )
 from mien.evaluate.expression.ckplus import CKPLUS
-from mien.evaluate.expression.task import COLUMNS
 
 SPEC = importlib.util.spec_from_file_location(
     "made_factors", Path(__file__).with_name("made_factors.py")
@@ -39,7 +38,7 @@ run, value_of, png, put = (
 def short(monkeypatch):
     monkeypatch.setattr(few_module, "COUNTS", (1,))
     monkeypatch.setattr(linear_module, "STRENGTHS", (30.0,))
-    monkeypatch.setattr(measure_module, "SETS", {"all codes": COLUMNS})
+    monkeypatch.setattr(measure_module, "known_sets", lambda _: ("all codes",))
 
 
 # --- AffectNet ---

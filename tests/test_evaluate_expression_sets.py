@@ -16,7 +16,6 @@ from mien.evaluate.expression import (
 from mien.evaluate.expression.fer2013 import FER2013, read_fer2013
 from mien.evaluate.expression.ferplus import FERPLUS, majority
 from mien.evaluate.expression.rafdb import RAFDB
-from mien.evaluate.expression.task import COLUMNS
 from mien.evaluate.protocol import Setting
 
 SPEC = importlib.util.spec_from_file_location(
@@ -38,7 +37,7 @@ FER = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 def short(monkeypatch):
     monkeypatch.setattr(few_module, "COUNTS", (1,))
     monkeypatch.setattr(linear_module, "STRENGTHS", (30.0,))
-    monkeypatch.setattr(measure_module, "SETS", {"all codes": COLUMNS})
+    monkeypatch.setattr(measure_module, "known_sets", lambda _: ("all codes",))
 
 
 # --- FER-2013 ---

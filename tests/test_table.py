@@ -69,8 +69,15 @@ def test_columns_stand_in_the_documented_order() -> None:
 
 
 def test_every_column_says_what_it_is(tmp_path: Path) -> None:
-    dims = {"texture_dim": 3, "shape_dim": 2, "gaze_dim": 4, "features_dim": 6}
-    whole = arrow_schema(INFO, **dims, calibrated=True)
+    whole = arrow_schema(
+        INFO,
+        texture_dim=3,
+        shape_dim=2,
+        likeness_dim=7,
+        gaze_dim=4,
+        calibrated=True,
+        features_dim=6,
+    )
     assert whole.names == [column.name for column in COLUMNS]
     write_batches(tmp_path / "t.parquet", [], whole)
     stored = pq.read_schema(tmp_path / "t.parquet")
@@ -102,8 +109,10 @@ def test_codes_have_the_models_lengths() -> None:
     there = [name for name in CODES if name in SCHEMA.names]
     lengths = {name: SCHEMA.field(name).type.list_size for name in there}
     assert lengths == {"identity": 5, "expression": 5, "texture_code": 3, "shape_code": 2}
-    more = arrow_schema(INFO, texture_dim=3, shape_dim=2, gaze_dim=4, features_dim=6)
-    assert [more.field(name).type.list_size for name in CODES[4:]] == [4, 6]
+    more = arrow_schema(
+        INFO, texture_dim=3, shape_dim=2, likeness_dim=7, gaze_dim=4, features_dim=6
+    )
+    assert [more.field(name).type.list_size for name in CODES[4:]] == [7, 4, 6]
     assert SCHEMA.field("identity").type.value_type == pa.float32()
 
 

@@ -61,7 +61,9 @@ def test_the_columns_of_gaze_are_there_where_they_can_be() -> None:
     names = " ".join(CODES_ONLY.names)
     assert "texture_code shape_code gaze_code eyes_found yaw_rad" in names
     assert names.endswith("light_z")
-    assert WHOLE.names == [column.name for column in COLUMNS if column.name != "features"]
+    assert WHOLE.names == [
+        column.name for column in COLUMNS if column.needs not in ("likeness", "features")
+    ]
     assert " ".join(WHOLE.names[-7:]) == (
         "light_z gaze_x gaze_y gaze_z gaze_yaw_rad gaze_pitch_rad gaze_std_rad"
     )

@@ -81,7 +81,7 @@ def verify(
         failures=_failures(pairs, similarity[main], folded[main], setting.gallery),
         notes=(
             *notes,
-            f"compared by {main} where no code is named",
+            *([f"compared by {main} where no code is named"] if main == "likeness" else []),
             *_face_notes(pairs, faces),
         ),
     )
