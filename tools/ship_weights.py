@@ -51,7 +51,6 @@ LIMITS = (
     "head turns beyond about 30 degrees are underestimated",
     "people with beards, people with glasses and people with dark skin are taken for one another "
     "more often than others, by the table above",
-    "light from far beside is read as a turn of the head",
     "eyes, teeth and glasses are blurred in reconstructions",
     "the gaze branch has seen rendered eyes alone; narrow eyes and glare on glasses are often "
     "taken for hidden ones",
