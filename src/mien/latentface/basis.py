@@ -18,10 +18,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from mien.latentface.discriminant import discriminant
+
 __all__ = ["CodeBasis"]
 
-_SHRINK = 0.1
-"""Share of W's mean variance that is added to all of its directions: few clips fit too well."""
 _LEAST = 0.05
 """No direction is weighed less: the decoders still need it."""
 
@@ -43,18 +43,14 @@ class CodeBasis(nn.Module):
             neutral: what the neutral network says of each frame. [C, T, D], C and T at least 2.
         """
         codes = neutral.double()
-        clips, frames, dim = codes.shape
+        clips, frames, _ = codes.shape
         means = codes.mean(dim=1)
         apart = (codes - means[:, None]).flatten(0, 1)
         within = apart.T @ apart / (clips * (frames - 1))
-        # The means of few frames scatter because frames do, too.
-        between = torch.cov(means.T) - within / frames
-        within = within + _SHRINK * within.diagonal().mean() * torch.eye(dim).to(within)
-        whitening = torch.linalg.cholesky(torch.linalg.inv(within))
-        strength, turn = torch.linalg.eigh(whitening.T @ between @ whitening)
+        axes, strength = discriminant(within, means, frames)
         strength = strength.clamp_min(0)
         weight = (strength / (1 + strength)).sqrt().clamp_min(_LEAST)
-        found = whitening @ turn * weight
+        found = axes * weight
         # Codes keep their mean square, so that nothing downstream meets another scale.
         size = (codes @ found).square().mean().sqrt() / codes.square().mean().sqrt()
         # Strongest first.

@@ -17,10 +17,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Likeness"]
+from mien.latentface.discriminant import discriminant
 
-_SHRINK = 0.1
-"""Share of W's mean variance that is added to all of its directions: few clips fit too well."""
+__all__ = ["Likeness"]
 
 
 class Likeness(nn.Module):
@@ -53,15 +52,10 @@ class Likeness(nn.Module):
             frames = part.shape[1]
         of_clips = torch.cat(means)
         within /= len(of_clips) * (frames - 1)
-        # The means of few frames scatter because frames do, too.
-        between = torch.cov(of_clips.T) - within / frames
-        within += _SHRINK * within.diagonal().mean() * torch.eye(size, dtype=torch.float64)
-        whitening = torch.linalg.cholesky(torch.linalg.inv(within))
-        _, turn = torch.linalg.eigh(whitening.T @ between @ whitening)
-        # Strongest first.
-        found = (whitening @ turn).flip(1)[:, : self.weight.shape[1]]
+        axes, _ = discriminant(within, of_clips, frames)
         self.mean.copy_(of_clips.mean(dim=0))
-        self.weight.copy_(found)
+        # Strongest first.
+        self.weight.copy_(axes.flip(1)[:, : self.weight.shape[1]])
 
     def forward(self, maps: Tensor) -> Tensor:
         """Flattened maps [B, F] -> likeness [B, K]."""
