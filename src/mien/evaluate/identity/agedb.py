@@ -17,7 +17,7 @@ import numpy as np
 
 from mien.errors import MienError
 from mien.evaluate.archive import holds, open_tree
-from mien.evaluate.identity.bins import SIDE, aligned, bin_in, holds_bin, read_pairs
+from mien.evaluate.identity.bins import SIDE, aligned, bin_or, holds_bin
 from mien.evaluate.identity.draw import draw_folds
 from mien.evaluate.identity.outcome import verify
 from mien.evaluate.identity.pair_files import row_pairs
@@ -121,11 +121,9 @@ def _matches(path: Path) -> bool:
 
 
 def _run30(path: Path, setting: Setting) -> Outcome:
-    packed = bin_in(path, BINS, instead_of=(LIST,))
-    if packed is not None:
-        pairs, notes = read_pairs(packed, protocol="agedb30")
-    else:
-        pairs, notes = read_agedb30(path)
+    pairs, notes = bin_or(
+        path, BINS, instead_of=(LIST,), protocol="agedb30", read=lambda: read_agedb30(path)
+    )
     return verify(pairs, setting, notes=notes)
 
 

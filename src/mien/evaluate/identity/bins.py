@@ -27,7 +27,7 @@ from mien.evaluate.identity.pairs import FOLDS, Pairs, folds_by_order
 from mien.evaluate.protocol import Pictures
 from mien.media.names import to_text
 
-__all__ = ["SIDE", "SQUARE", "aligned", "bin_in", "holds_bin", "read_bin", "read_pairs"]
+__all__ = ["SIDE", "SQUARE", "aligned", "bin_in", "bin_or", "holds_bin", "read_bin", "read_pairs"]
 
 SIDE = 112
 """Width and height of the pictures, pixels."""
@@ -172,6 +172,27 @@ def bin_in(path: Path, names: Sequence[str], *, instead_of: Sequence[str]) -> Pa
     if not path.is_dir() or any(holds(path, name) for name in instead_of):
         return None
     return next((path / name for name in names if (path / name).is_file()), None)
+
+
+def bin_or(
+    path: Path,
+    names: Sequence[str],
+    *,
+    instead_of: Sequence[str],
+    protocol: str,
+    read: Callable[[], tuple[Pairs, list[str]]],
+) -> tuple[Pairs, list[str]]:
+    """Return the pairs of a .bin where that is what is there, else those of the data set itself.
+
+    Args:
+        path: as of `bin_in`.
+        names: as of `bin_in`.
+        instead_of: as of `bin_in`.
+        protocol: named in errors.
+        read: reads the data set itself.
+    """
+    packed = bin_in(path, names, instead_of=instead_of)
+    return read() if packed is None else read_pairs(packed, protocol=protocol)
 
 
 def read_pairs(path: Path, *, protocol: str) -> tuple[Pairs, list[str]]:

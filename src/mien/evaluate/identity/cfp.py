@@ -16,7 +16,7 @@ import numpy as np
 
 from mien.errors import MienError
 from mien.evaluate.archive import Tree, holds, open_tree
-from mien.evaluate.identity.bins import bin_in, holds_bin, read_pairs
+from mien.evaluate.identity.bins import bin_or, holds_bin
 from mien.evaluate.identity.outcome import verify
 from mien.evaluate.identity.pairs import ListedPair, Pairs, assemble
 from mien.evaluate.protocol import Outcome, Protocol, Setting
@@ -117,11 +117,13 @@ def _protocol(kind: str, title: str) -> Protocol:
         return any(holds(path, place) for place in PLACES) or holds_bin(path, bins)
 
     def run(path: Path, setting: Setting) -> Outcome:
-        packed = bin_in(path, bins, instead_of=PLACES)
-        if packed is not None:
-            pairs, notes = read_pairs(packed, protocol=name)
-        else:
-            pairs, notes = read_cfp(path, kind=kind, protocol=name)
+        pairs, notes = bin_or(
+            path,
+            bins,
+            instead_of=PLACES,
+            protocol=name,
+            read=lambda: read_cfp(path, kind=kind, protocol=name),
+        )
         return verify(pairs, setting, notes=notes)
 
     return Protocol(

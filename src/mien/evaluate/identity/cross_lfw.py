@@ -16,7 +16,7 @@ import numpy as np
 
 from mien.errors import MienError
 from mien.evaluate.archive import Tree, holds, open_tree
-from mien.evaluate.identity.bins import bin_in, holds_bin, read_pairs
+from mien.evaluate.identity.bins import bin_or, holds_bin
 from mien.evaluate.identity.lfw import MIDDLE
 from mien.evaluate.identity.outcome import verify
 from mien.evaluate.identity.pair_files import two_line_pairs
@@ -99,11 +99,13 @@ def _cross_lfw(name: str, *, title: str, picture: str, source: str) -> Protocol:
         return holds(path, listing) or holds(path, below) or holds_bin(path, bins)
 
     def run(path: Path, setting: Setting) -> Outcome:
-        packed = bin_in(path, bins, instead_of=(listing, below))
-        if packed is not None:
-            pairs, notes = read_pairs(packed, protocol=name)
-        else:
-            pairs, notes = read_cross(path, listing=listing, protocol=name, fallback=MIDDLE)
+        pairs, notes = bin_or(
+            path,
+            bins,
+            instead_of=(listing, below),
+            protocol=name,
+            read=lambda: read_cross(path, listing=listing, protocol=name, fallback=MIDDLE),
+        )
         return verify(pairs, setting, notes=notes)
 
     return Protocol(

@@ -12,7 +12,7 @@ import numpy as np
 
 from mien.errors import MienError
 from mien.evaluate.archive import holds, open_tree
-from mien.evaluate.identity.bins import bin_in, holds_bin, read_pairs
+from mien.evaluate.identity.bins import bin_or, holds_bin
 from mien.evaluate.identity.lfw import MIDDLE, lfw_pictures, person_of
 from mien.evaluate.identity.outcome import verify
 from mien.evaluate.identity.pair_files import two_line_pairs
@@ -66,11 +66,9 @@ def _matches(path: Path) -> bool:
 
 
 def _run(path: Path, setting: Setting) -> Outcome:
-    packed = bin_in(path, BINS, instead_of=(LIST,))
-    if packed is not None:
-        pairs, notes = read_pairs(packed, protocol="sllfw")
-    else:
-        pairs, notes = read_sllfw(path)
+    pairs, notes = bin_or(
+        path, BINS, instead_of=(LIST,), protocol="sllfw", read=lambda: read_sllfw(path)
+    )
     return verify(pairs, setting, notes=notes)
 
 
