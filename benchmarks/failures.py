@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from benchmarks.results import crops
+from benchmarks.results import crops, drawing_errors
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -52,13 +52,8 @@ def errors(model: Model, folder: Path) -> tuple[list[Path], NDArray[np.int64], l
     yaw = np.abs(truth.predicted["yaw_rad"].to_numpy() - truth.labels["yaw_rad"].to_numpy())
     axes = [f"light_{axis}" for axis in "xy"]
     light = np.linalg.norm(truth.predicted[axes].to_numpy() - truth.labels[axes].to_numpy(), axis=1)
-    drawn = []
-    for start in range(0, len(paths), 256):
-        images = crops(paths[start : start + 256], model.config.image_size)
-        face = model.render(model.encode(images))
-        off = ((face.image - images).abs() * face.mask).sum(dim=(1, 2, 3))
-        drawn.append((off / (3 * face.mask.sum(dim=(1, 2, 3)))).numpy())
-    return paths, truth.person, [yaw, light, np.concatenate(drawn)]
+    totals, counts = drawing_errors(model, paths)
+    return paths, truth.person, [yaw, light, totals / counts]
 
 
 def sheet(model: Model, paths: list[Path]) -> Tensor:

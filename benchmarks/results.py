@@ -31,16 +31,21 @@ from mien.evaluate.rendered import direct_scores, factor_matrix, frontal_depth, 
 from mien.model import Model, load
 
 
+def drawing_errors(model: Model, paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:
+    """Return each drawing's absolute errors where the face is drawn, summed, and how many. [N]."""
+    totals, counts = [], []
+    for start in range(0, len(paths), 256):
+        images = crops(paths[start : start + 256], model.config.image_size)
+        drawn = model.render(model.encode(images))
+        totals.append(((drawn.image - images).abs() * drawn.mask).sum(dim=(1, 2, 3)).numpy())
+        counts.append(3 * drawn.mask.sum(dim=(1, 2, 3)).numpy())
+    return np.concatenate(totals), np.concatenate(counts)
+
+
 def reconstruction_error(model: Model, paths: list[Path]) -> float:
     """Return the mean absolute error of reconstructions where the face is drawn."""
-    total, count = 0.0, 0.0
-    size = model.config.image_size
-    for start in range(0, len(paths), 256):
-        images = crops(paths[start : start + 256], size)
-        drawn = model.render(model.encode(images))
-        total += float(((drawn.image - images).abs() * drawn.mask).sum())
-        count += 3 * float(drawn.mask.sum())
-    return total / count
+    totals, counts = drawing_errors(model, paths)
+    return float(totals.sum(dtype=np.float64) / counts.sum(dtype=np.float64))
 
 
 def crops(paths: list[Path], size: int) -> torch.Tensor:
