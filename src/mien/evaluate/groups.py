@@ -93,23 +93,26 @@ def group_errors(
     turned = truth.predicted["yaw_rad"].to_numpy() - truth.labels["yaw_rad"].to_numpy()
     right = _told_right(truth, rng)
     codes = truth.codes.get("likeness", truth.codes["identity"])
-    threshold = None
-    found = {}
-    for name, rows in groups.items():
-        person = truth.person
+
+    def pairs_among(rows: NDArray[np.bool_]) -> tuple[Array, NDArray[np.bool_]]:
+        """Return how alike drawn pairs are, and which are one person."""
         where = np.flatnonzero(rows)
-        first, second, same = draw_pairs(person=person[where], pairs=pairs, rng=rng)
-        near = pair_cosine(codes=codes, first=where[first], second=where[second])
-        if threshold is None:  # of everybody, who come first
-            threshold = float(np.quantile(near[~same], 1 - FALSE_ACCEPTS))
-        found[name] = GroupError(
-            people=len(np.unique(person[where])),
-            yaw_deg=float(np.rad2deg(np.abs(turned[where]).mean())),
-            expression=float(right[where].mean()),
-            false_accepts=float((near[~same] > threshold).mean()),
-            false_rejects=float((near[same] <= threshold).mean()),
+        first, second, same = draw_pairs(person=truth.person[where], pairs=pairs, rng=rng)
+        return pair_cosine(codes=codes, first=where[first], second=where[second]), same
+
+    drawn = {name: pairs_among(rows) for name, rows in groups.items()}
+    near, same = drawn["everybody"]
+    threshold = float(np.quantile(near[~same], 1 - FALSE_ACCEPTS))
+    return {
+        name: GroupError(
+            people=len(np.unique(truth.person[rows])),
+            yaw_deg=float(np.rad2deg(np.abs(turned[rows]).mean())),
+            expression=float(right[rows].mean()),
+            false_accepts=float((drawn[name][0][~drawn[name][1]] > threshold).mean()),
+            false_rejects=float((drawn[name][0][drawn[name][1]] <= threshold).mean()),
         )
-    return found
+        for name, rows in groups.items()
+    }
 
 
 def _told_right(truth: Truth, rng: np.random.Generator) -> NDArray[np.bool_]:
