@@ -1,7 +1,5 @@
 """The encoder's features: beside the factors, only when asked for, the same for a mirrored face."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -109,5 +107,5 @@ def test_strips_of_eyes_have_none():
         EmbedOptions(crop="eyes", features=True)
 
 
-def test_the_shipped_weights_have_2560(tmp_path: Path):
+def test_the_shipped_weights_have_2560():
     assert load().features_dim == 2560

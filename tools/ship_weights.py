@@ -34,9 +34,9 @@ DATA = (
     "research use)",
     "1,505 pictures of Labeled Faces in the Wild, of people in none of View 2's test pairs "
     "(Huang et al. 2007, research use)",
+    "likeness: maps of 55,600 rendered pictures of 6,200 people, 3,200 of them of yet another seed",
 )
 GAZE_DATA = (
-    "likeness: maps of 55,600 rendered pictures of 6,200 people, 3,200 of them of yet another seed",
     "gaze branch: 76,000 rendered pictures of 9,500 people who do not exist (`mien synth`), gaze "
     "not told",
 )
