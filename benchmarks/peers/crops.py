@@ -120,7 +120,7 @@ class _Keeper(LatentFace):
         )
         self._keep = keep
 
-    def forward(self, images: Tensor) -> Factors:
+    def forward(self, images: Tensor, *, features: bool = False) -> Factors:  # noqa: ARG002
         """Keep crops in [0, 1]. [B, 3, H, W]."""
         pixels = (images * 255).round().to(torch.uint8)
         self._keep(pixels.permute(0, 2, 3, 1).cpu().numpy())

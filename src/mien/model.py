@@ -83,11 +83,7 @@ class Model:
         """
         given = _checked(images)
         small = _resized(given, self._face_size).to(self.device)
-        factors = self.network(small)
-        if features:
-            maps = self.network.autoencoder.maps
-            both = (maps(small) + maps(small.flip(-1))) / 2
-            factors = replace(factors, features=both.flatten(1))
+        factors = self.network(small, features=features)
         if self.gaze is None:
             return factors
         # Both from the given picture: one enlarged and reduced again would be blurred.

@@ -13,7 +13,6 @@ from itertools import islice
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from mien.embedding.prefetch import prefetch
 from mien.errors import MienError
@@ -22,8 +21,8 @@ from mien.faces.crop import crop_face
 from mien.faces.detect import WholePicture, find_faces, open_detector
 from mien.faces.face import Detector, Face
 from mien.faces.strip import fit_strip
-from mien.geometry.rotation import rotation_to_angles
 from mien.model import Model
+from mien.table.rows import factor_columns
 from mien.table.schema import FEATURES, LIKENESS
 from mien.types import Factors, GazeCode
 
@@ -223,21 +222,9 @@ def _values(
     Gaze codes are NaN where no eyes are found.
     """
     code = factors.gaze if isinstance(factors, Factors) else factors
-    tensors: dict[str, Tensor] = {}
-    if code is not None:
-        tensors |= {"eyes_found": code.eyes_found, "gaze_code": code.code}
-    if isinstance(factors, Factors):
-        tensors |= {name: getattr(factors, name) for name in CODES if name in columns}
-        for name in (LIKENESS, FEATURES):
-            if getattr(factors, name) is not None:
-                tensors[name] = getattr(factors, name)
-        angles = rotation_to_angles(factors.pose.rotation.float())
-        tensors |= dict(zip(ANGLES, angles, strict=True))
-        light = factors.light
-        parts = (light.ambient, light.diffuse, *light.direction.unbind(dim=1))
-        tensors |= dict(zip(LIGHT, parts, strict=True))
+    given = factor_columns(factors)
     # A copy: what torch gives shares its memory.
-    values = {name: tensors[name].detach().float().cpu().numpy().copy() for name in columns}
+    values = {name: np.array(given[name], dtype=np.float32) for name in columns}
     sound = np.ones(len(factors), dtype=bool)
     for name, value in values.items():
         means = np.ones(len(factors), dtype=bool)

@@ -83,23 +83,21 @@ class Autoencoder(nn.Module):
     def encode(self, images: Tensor) -> Encoded:
         """Images in [0, 1], [B, 3, H, W] -> Encoded."""
         config = self.config
+        maps = self.maps(images)
         if config.networks == "small":
-            maps = self.trunk.maps(images)
             hidden = torch.nn.functional.silu(self.trunk.read(maps))
             codes = self.to_codes(hidden).float()
             texture, shape = codes.split([config.texture_dim, config.shape_dim], dim=1)
             features, view = hidden, self.to_view(hidden)
         else:
-            encoders = (self.encode_texture, self.encode_shape)
-            each = [encoder.maps(images) for encoder in encoders]
-            texture, shape = (
-                encoder.read(part).float() for encoder, part in zip(encoders, each, strict=True)
-            )
-            maps = torch.cat(each, dim=1)
+            channels = [self.encode_texture.channels, self.encode_shape.channels]
+            of_texture, of_shape = maps.split(channels, dim=1)
+            texture = self.encode_texture.read(of_texture).float()
+            shape = self.encode_shape.read(of_shape).float()
             view = self.to_view(torch.relu(self.encode_view(images)))
             features = torch.relu(self.encode_confidence(images))
         angles, pose, light = _read_view(view.float(), config)
-        return Encoded(texture, shape, angles, pose, light, features, maps.float())
+        return Encoded(texture, shape, angles, pose, light, features, maps)
 
     def maps(self, images: Tensor) -> Tensor:
         """Return the last maps of what encodes texture and shape, before they become codes.
@@ -111,9 +109,9 @@ class Autoencoder(nn.Module):
             [B, C, 4, 4]; of `paper` networks texture's maps, then shape's.
         """
         if self.config.networks == "small":
-            return self.trunk.maps(images).float()
+            return self.trunk.maps(images)
         encoders = (self.encode_texture, self.encode_shape)
-        return torch.cat([encoder.maps(images) for encoder in encoders], dim=1).float()
+        return torch.cat([encoder.maps(images) for encoder in encoders], dim=1)
 
     @property
     def map_channels(self) -> int:

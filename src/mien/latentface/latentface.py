@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor, nn
 
-from mien.latentface.autoencoder import Autoencoder, Canonical
+from mien.latentface.autoencoder import Autoencoder, Canonical, Encoded
 from mien.latentface.basis import CodeBasis
 from mien.latentface.config import ModelConfig
 from mien.latentface.likeness import Likeness
@@ -40,9 +42,20 @@ class LatentFace(nn.Module):
         maps, length = 16 * self.autoencoder.map_channels, config.likeness_dim
         self.likeness = Likeness(maps, length) if length else None
 
-    def forward(self, images: Tensor) -> Factors:
-        """Face crops in [0, 1], [B, 3, H, W] at the configured size -> factors."""
+    def forward(self, images: Tensor, *, features: bool = False) -> Factors:
+        """Face crops in [0, 1], [B, 3, H, W] at the configured size -> factors.
+
+        Features, if wanted, are the encoder's last maps, averaged over picture and mirror image.
+        """
         encoded = self.autoencoder.encode(images)
+        factors = self._factors(encoded)
+        if not features:
+            return factors
+        both = (encoded.maps + self.autoencoder.maps(images.flip(-1))) / 2
+        return replace(factors, features=both.flatten(1))
+
+    def _factors(self, encoded: Encoded) -> Factors:
+        """Return the factors of what the autoencoder read off pictures."""
         texture = self.texture_scale(encoded.texture)
         shape = self.shape_scale(encoded.shape)
         neutral_texture = self.neutral_texture(texture)
@@ -59,7 +72,7 @@ class LatentFace(nn.Module):
             expression_shape=shape - neutral_shape,
             pose=encoded.pose,
             light=encoded.light,
-            likeness=self.likeness(encoded.maps.flatten(1)) if self.likeness else None,
+            likeness=self.likeness(encoded.maps.flatten(1).float()) if self.likeness else None,
         )
 
     def canonical(self, factors: Factors) -> Canonical:
