@@ -158,6 +158,22 @@ def test_the_setting_that_shows_it_is_chosen(kind, chance):
     assert trial_score(Shown(True)(trial.crops), trial, seed=0) == choice.scores["True"]
 
 
+def test_what_was_tried_once_is_not_tried_again(tmp_path):
+    trial, tried = bright_trial("classes"), []
+
+    def make(setting):
+        tried.append(setting)
+        return Shown(setting)
+
+    first = choose([False, True], make, trial, seed=0, cache=tmp_path)
+    again = choose([False, True], make, trial, seed=0, cache=tmp_path)
+    assert again == first
+    assert tried == [False, True]
+    choose([False, True], make, trial, seed=1, cache=tmp_path)
+    choose([False, True], make, bright_trial("numbers"), seed=0, cache=tmp_path)
+    assert len(tried) == 6
+
+
 def test_trials_are_read_from_rendered_clips_and_from_classes(tmp_path):
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -6,6 +6,8 @@ in folders by class, which ones show expression, head pose or light. What is tes
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +24,7 @@ from mien.evaluate.expression.linear import fit_linear
 from mien.evaluate.metrics import correlation, verification_auc
 from mien.faces.crop import crop_face
 from mien.faces.detect import WholePicture
+from mien.media.atomic import replacing
 from mien.media.image import read
 
 __all__ = ["Choice", "Trial", "choose", "class_trial", "rendered_trials", "trial_score"]
@@ -75,16 +78,28 @@ def choose(
     trial: Trial,
     *,
     seed: int,
+    cache: Path | None = None,
 ) -> tuple[Setting, Choice]:
     """Return the setting that does best on a trial, and what all did; the first of equals.
+
+    Trying takes minutes, so that the scores are kept and found again.
 
     Args:
         settings: to choose from.
         make: setting => features.
         trial: labelled training pictures.
         seed: of the pairs and the split.
+        cache: folder for the scores; None: nothing is kept.
     """
-    scores = [trial_score(make(setting)(trial.crops), trial, seed=seed) for setting in settings]
+    kept = cache / f"choice-{_key(settings, trial, seed)}.json" if cache else None
+    if kept and kept.is_file():
+        scores = json.loads(kept.read_text(encoding="utf-8"))
+    else:
+        scores = [trial_score(make(each)(trial.crops), trial, seed=seed) for each in settings]
+        if kept:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(kept) as unfinished:
+                unfinished.write_text(json.dumps(scores), encoding="utf-8")
     best = settings[int(np.argmax(scores))]
     told = {str(setting): score for setting, score in zip(settings, scores, strict=True)}
     return best, Choice(str(best), told)
@@ -154,6 +169,14 @@ def class_trial(source: Path, *, seed: int) -> Trial:
     folders = [name.rsplit("/", 2)[-2] for name in taken]
     classes = np.unique(folders, return_inverse=True)[1].astype(np.int64)
     return Trial(crops, np.arange(len(taken)), classes=classes)
+
+
+def _key(settings: Sequence[object], trial: Trial, seed: int) -> str:
+    """Return a name of all that decides the scores, but for the code."""
+    hashed = hashlib.sha256(repr((settings, seed)).encode())
+    for values in (trial.crops, trial.group, trial.classes, trial.numbers):
+        hashed.update(b"-" if values is None else np.ascontiguousarray(values).tobytes())
+    return hashed.hexdigest()[:24]
 
 
 def _class_score(

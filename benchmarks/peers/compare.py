@@ -34,7 +34,7 @@ class Plan:
     train: Sequence[str]
     """Sources of the peers' training pictures: those that mien was trained on."""
     cache: Path
-    """Where packs and trained networks are kept."""
+    """Where packs, trained networks and what was chosen are kept."""
     shown: int
     """Pictures of mien's stage 1 that take as long as each peer is trained."""
     weights: str | None = None
@@ -147,6 +147,7 @@ def _methods(plan: Plan, crops: CropStore, say: Callable[[str], None]) -> list[M
         shown=plan.shown,
         steps=plan.steps,
         seed=plan.seed,
+        cache=plan.cache,
     )
     made |= {method.name: method for method in others}
     order = [MIEN, SAME_COST, *wanted]

@@ -102,6 +102,7 @@ def peers(
     shown: int,
     steps: int | None = None,
     seed: int = 0,
+    cache: Path | None = None,
 ) -> list[Method]:
     """Return the peers, trained where they need it, in the order of their names.
 
@@ -113,6 +114,7 @@ def peers(
         shown: pictures of mien's stage 1, which decide how long networks are trained.
         steps: that long instead.
         seed: of the choices.
+        cache: where the choices are kept; None: nowhere.
 
     Raises:
         MienError: a network is named and there is nothing to train it with; training fails.
@@ -120,9 +122,9 @@ def peers(
     found = []
     for name in names:
         if name == "hog":
-            found.append(_fixed(name, HOG_SETTINGS, Hog, Hog(), crops, trials, seed))
+            found.append(_fixed(name, HOG_SETTINGS, Hog, Hog(), crops, trials, seed, cache))
         elif name == "lbp":
-            found.append(_fixed(name, LBP_SETTINGS, Lbp, Lbp(), crops, trials, seed))
+            found.append(_fixed(name, LBP_SETTINGS, Lbp, Lbp(), crops, trials, seed, cache))
         elif name in LEARNERS:
             if training is None:
                 raise MienError(f"{name} must be trained; give --train")
@@ -154,11 +156,12 @@ def _fixed(
     crops: CropStore,
     trials: Mapping[str, Trial],
     seed: int,
+    cache: Path | None,
 ) -> Method:
     """Return a method without learning, with a setting of its own for each factor."""
     chosen, told = {}, {}
     for factor, trial in trials.items():
-        best, told[factor] = choose(settings, make, trial, seed=seed)
+        best, told[factor] = choose(settings, make, trial, seed=seed, cache=cache)
         chosen[factor] = make(best)
     describes = {
         factor: describe_peer(name, features, crops) for factor, features in chosen.items()

@@ -10,7 +10,7 @@ for the processor time that mien's stage 1 takes (--pictures, by default those o
 preset: about an hour on two cores for the three together). Where mien's weights were shown more,
 --same-cost names weights that were shown --pictures too, and they have a row of their own. All see
 the same crops of 64 pixels.
-Trained networks are kept in --cache; a run that was stopped goes on.
+Trained networks and what was chosen are kept in --cache; a run that was stopped goes on.
 Then every method runs every protocol with the same seed. Protocols that draw faces run with
 mien only.
 
