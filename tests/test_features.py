@@ -50,12 +50,14 @@ def test_maps_are_what_codes_are_made_of(networks):
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     maps = net.maps(images)
     assert maps.shape == (2, net.map_channels, 4, 4)
-    if networks == "small":
-        torch.testing.assert_close(net.trunk.linear(maps.flatten(1)), net.trunk(images))
-    else:
-        texture = maps[:, : net.encode_texture.channels]
-        code = net.encode_texture.last(texture).flatten(1)
-        torch.testing.assert_close(code, net.encode_texture(images))
+    torch.testing.assert_close(net.encode(images).maps, maps)
+    encoder = net.trunk if networks == "small" else net.encode_texture
+    finer, last = encoder.maps(images)
+    assert finer.shape[2:] == (8, 8)
+    torch.testing.assert_close(encoder.read(last), encoder(images))
+    # Of each encoder the finer maps, four pixels' mean each, then the last.
+    means = finer.unflatten(3, (4, 2)).unflatten(2, (4, 2)).mean(dim=(3, 5))
+    torch.testing.assert_close(maps[:, : encoder.map_channels], torch.cat([means, last], dim=1))
 
 
 def test_factors_carry_features_along(tiny_folder):
@@ -107,5 +109,5 @@ def test_strips_of_eyes_have_none():
         EmbedOptions(crop="eyes", features=True)
 
 
-def test_the_shipped_weights_have_2560():
-    assert load().features_dim == 2560
+def test_the_shipped_weights_have_4608():
+    assert load().features_dim == 4608

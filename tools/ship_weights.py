@@ -29,12 +29,12 @@ from mien.model import load
 from mien.views.portrait import read_clip
 
 DATA = (
-    "55,488 rendered pictures of 6,186 people who do not exist (`mien synth`, ICT-FaceKit, MIT)",
+    "81,088 rendered pictures of 9,386 people who do not exist, 25,600 of them in hard light "
+    "(`mien synth`, ICT-FaceKit, MIT)",
     "28,709 pictures of FER-2013's training set, without labels (Goodfellow et al. 2013, "
     "research use)",
     "1,505 pictures of Labeled Faces in the Wild, of people in none of View 2's test pairs "
     "(Huang et al. 2007, research use)",
-    "likeness: maps of 55,600 rendered pictures of 6,200 people, 3,200 of them of yet another seed",
 )
 GAZE_DATA = (
     "gaze branch: 76,000 rendered pictures of 9,500 people who do not exist (`mien synth`), gaze "

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mien.geometry.rotation import angles_to_rotation
 from mien.latentface.config import ModelConfig
@@ -31,7 +33,7 @@ class Encoded:
     features: Tensor
     """The trunk's features, for the confidence maps. [B, F]."""
     maps: Tensor
-    """The last maps of what encodes texture and shape, before they become codes. [B, C, 4, 4]."""
+    """What encodes texture and shape saw before codes were made of it. [B, C, 4, 4]."""
 
 
 @dataclass(frozen=True)
@@ -83,42 +85,47 @@ class Autoencoder(nn.Module):
     def encode(self, images: Tensor) -> Encoded:
         """Images in [0, 1], [B, 3, H, W] -> Encoded."""
         config = self.config
-        maps = self.maps(images)
+        levels = self._levels(images)
         if config.networks == "small":
-            hidden = torch.nn.functional.silu(self.trunk.read(maps))
+            hidden = F.silu(self.trunk.read(levels[0][1]))
             codes = self.to_codes(hidden).float()
             texture, shape = codes.split([config.texture_dim, config.shape_dim], dim=1)
             features, view = hidden, self.to_view(hidden)
         else:
-            channels = [self.encode_texture.channels, self.encode_shape.channels]
-            of_texture, of_shape = maps.split(channels, dim=1)
-            texture = self.encode_texture.read(of_texture).float()
-            shape = self.encode_shape.read(of_shape).float()
+            texture = self.encode_texture.read(levels[0][1]).float()
+            shape = self.encode_shape.read(levels[1][1]).float()
             view = self.to_view(torch.relu(self.encode_view(images)))
             features = torch.relu(self.encode_confidence(images))
         angles, pose, light = _read_view(view.float(), config)
-        return Encoded(texture, shape, angles, pose, light, features, maps)
+        return Encoded(texture, shape, angles, pose, light, features, _pooled(levels))
 
     def maps(self, images: Tensor) -> Tensor:
-        """Return the last maps of what encodes texture and shape, before they become codes.
+        """Return what encodes texture and shape saw before codes were made of it.
 
         Args:
             images: in [0, 1]. [B, 3, H, W].
 
         Returns:
-            [B, C, 4, 4]; of `paper` networks texture's maps, then shape's.
+            The maps of the encoder's last two levels, both at 4 x 4, [B, C, 4, 4]; of `paper`
+            networks those of texture's encoder, then those of shape's.
         """
-        if self.config.networks == "small":
-            return self.trunk.maps(images)
-        encoders = (self.encode_texture, self.encode_shape)
-        return torch.cat([encoder.maps(images) for encoder in encoders], dim=1)
+        return _pooled(self._levels(images))
 
     @property
     def map_channels(self) -> int:
         """Return C of the maps."""
+        return sum(encoder.map_channels for encoder in self._encoders)
+
+    @property
+    def _encoders(self) -> Sequence[SmallEncoder | PaperEncoder]:
+        """Return what encodes texture and shape: one for both, or one each."""
         if self.config.networks == "small":
-            return self.trunk.channels
-        return self.encode_texture.channels + self.encode_shape.channels
+            return (self.trunk,)
+        return (self.encode_texture, self.encode_shape)
+
+    def _levels(self, images: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Images -> of each encoder of texture and shape the maps of its last two levels."""
+        return [encoder.maps(images) for encoder in self._encoders]
 
     def canonical(self, texture: Tensor, shape: Tensor) -> Canonical:
         """Codes [B, D] -> the frontal albedo and depth."""
@@ -132,6 +139,11 @@ class Autoencoder(nn.Module):
         """Log of the expected absolute error: straight, mirrored, cross-frame. [B, 3, H/4, W/4]."""
         raw = self.decode_confidence(features).float()
         return math.log(0.1) + 1.5 * torch.tanh(raw / 1.5)
+
+
+def _pooled(levels: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """Return all maps at 4 x 4, side by side. [B, C, 4, 4]."""
+    return torch.cat([F.adaptive_avg_pool2d(maps, 4) for pair in levels for maps in pair], dim=1)
 
 
 def _dome(size: int) -> Tensor:
@@ -150,6 +162,6 @@ def _read_view(view: Tensor, config: ModelConfig) -> tuple[Tensor, Pose, Light]:
     ambient = torch.sigmoid(view[:, 6])
     diffuse = torch.sigmoid(view[:, 7])
     towards = torch.cat([2 * torch.tanh(view[:, 8:10]), -torch.ones_like(view[:, :1])], dim=1)
-    direction = torch.nn.functional.normalize(towards, dim=1)
+    direction = F.normalize(towards, dim=1)
     light = Light(ambient, diffuse, direction)
     return angles, Pose(rotation, torch.cat([sideways, away], dim=1)), light

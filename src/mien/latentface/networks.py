@@ -50,22 +50,26 @@ class SmallEncoder(nn.Module):
             layers += [nn.Conv2d(previous, c, 4, 2, 1), _norm(c), nn.SiLU()]
             if i >= levels - 3:
                 layers.append(ResidualBlock(c))
+            if i == levels - 2:
+                self._finer = len(layers)
             previous = c
-        self.channels = previous
+        self.map_channels = sum(channels[-2:])
         self.convolutions = nn.Sequential(*layers)
         self.norm = _norm(previous)
         self.linear = nn.Linear(previous * 16, out_features)
 
-    def maps(self, images: Tensor) -> Tensor:
-        """Images in [0, 1], [B, 3, H, W] -> the last maps [B, C, 4, 4]."""
-        return F.silu(self.norm(self.convolutions(images * 2 - 1)))
+    def maps(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Images in [0, 1], [B, 3, H, W] -> the maps of the last two levels, 8 x 8 and 4 x 4."""
+        finer = self.convolutions[: self._finer](images * 2 - 1)
+        last = self.convolutions[self._finer :](finer)
+        return F.silu(finer), F.silu(self.norm(last))
 
     def forward(self, images: Tensor) -> Tensor:
         """Images in [0, 1], [B, 3, H, W] -> features [B, out_features]."""
-        return self.read(self.maps(images))
+        return self.read(self.maps(images)[1])
 
     def read(self, maps: Tensor) -> Tensor:
-        """Maps [B, C, 4, 4] -> features [B, out_features]."""
+        """The last maps [B, C, 4, 4] -> features [B, out_features]."""
         return self.linear(maps.flatten(1))
 
 
@@ -114,21 +118,24 @@ class PaperEncoder(nn.Module):
             if 0 < i < levels - 1:
                 layers.append(nn.GroupNorm(16, c))
             layers.append(nn.LeakyReLU(0.2))
+            if i == levels - 2:
+                self._finer = len(layers)
             previous = c
-        self.channels = previous
+        self.map_channels = sum(channels[-2:])
         self.convolutions = nn.Sequential(*layers)
         self.last = nn.Conv2d(previous, out_features, 4, bias=False)
 
-    def maps(self, images: Tensor) -> Tensor:
-        """Images in [0, 1], [B, 3, H, W] -> the last maps [B, C, 4, 4]."""
-        return self.convolutions(images * 2 - 1)
+    def maps(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Images in [0, 1], [B, 3, H, W] -> the maps of the last two levels, 8 x 8 and 4 x 4."""
+        finer = self.convolutions[: self._finer](images * 2 - 1)
+        return finer, self.convolutions[self._finer :](finer)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images in [0, 1], [B, 3, H, W] -> features [B, out_features]."""
-        return self.read(self.maps(images))
+        return self.read(self.maps(images)[1])
 
     def read(self, maps: Tensor) -> Tensor:
-        """Maps [B, C, 4, 4] -> features [B, out_features]."""
+        """The last maps [B, C, 4, 4] -> features [B, out_features]."""
         return self.last(maps).flatten(1)
 
 
