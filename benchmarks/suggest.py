@@ -5,7 +5,7 @@ Run:
     mien embed validation --detector none --out validation.parquet
     python benchmarks/suggest.py train.parquet validation.parquet --out suggest.json
 
-Both start from the same labels drawn at random; then each round labels as many faces again, either
+Both start from the same labels drawn at random, two of every class at least; then each round labels as many faces again, either
 those that are suggested or others at random. After every round a probe is learned of all labels and
 tested on the validation table. Every seed draws other first labels; the pool is the training table,
 or --pool of its rows, drawn by the seed.
@@ -54,6 +54,14 @@ def read_faces(path: Path) -> Faces:
     codes = np.concatenate([table.codes(name) for name in DEFAULT], axis=1)
     labels = table.frame["path"].str.split("/").str[-2].to_numpy(str)
     return Faces(codes[found], labels[found])
+
+
+def first_labels(labels: NDArray[np.str_], count: int, rng: np.random.Generator) -> Rows:
+    """Return so many rows, two of every class among them: a probe needs as many."""
+    order = rng.permutation(len(labels))
+    two = np.concatenate([order[labels[order] == name][:2] for name in np.unique(labels)])
+    rest = order[~np.isin(order, two)]
+    return np.concatenate([two, rest])[: max(count, len(two))]
 
 
 def learn(pool: Faces, labelled: Rows, rng: np.random.Generator) -> tuple[Probe, Matched]:
@@ -118,7 +126,7 @@ def main() -> None:
     for seed in range(given.seeds):
         rng = np.random.default_rng([seed, 0])
         pool = train[rng.permutation(len(train.labels))[: given.pool]]
-        start = rng.choice(len(pool.labels), given.start, replace=False)
+        start = first_labels(pool.labels, given.start, rng)
         for name, found in curves.items():
             found.append(
                 curve(
