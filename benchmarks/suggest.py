@@ -5,10 +5,10 @@ Run:
     mien embed validation --detector none --out validation.parquet
     python benchmarks/suggest.py train.parquet validation.parquet --out suggest.json
 
-Both start from the same labels drawn at random, two of every class at least; then each round labels as many faces again, either
-those that are suggested or others at random. After every round a probe is learned of all labels and
-tested on the validation table. Every seed draws other first labels; the pool is the training table,
-or --pool of its rows, drawn by the seed.
+Both start from the same labels drawn at random, two of every class at least; then each round labels
+as many faces again, either those that are suggested or others at random. After every round a probe
+is learned of all labels and tested on the validation table. Every seed draws other first labels;
+the pool is the training table, or --pool of its rows, drawn by the seed.
 """
 
 from __future__ import annotations
