@@ -1,9 +1,16 @@
-"""Which faces to label next: those that the probe is unsure of and that differ from each other."""
+"""Which faces to label next: those that the probe is unsure of, one for many that look alike.
+
+Faces far from all others are not sought: they are more often bad crops than treasures.
+"""
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 
 from mien.errors import MienError
 from mien.probing.match import Matched
@@ -16,16 +23,14 @@ Array = NDArray[np.float64]
 _CANDIDATES = 50
 _LEAST_CANDIDATES = 2000
 """So many of the most uncertain faces, or that many for each one wanted, are looked at."""
-_FAR = 0.9
-"""Share of the faces that are nearer to a labelled one than what counts as far: a face that is
-far from everything is more often a bad crop than a treasure."""
 
 
 def suggest(probe: Probe, matched: Matched, count: int) -> tuple[NDArray[np.int64], Prediction]:
-    """Return the faces to be labelled next, the most worthwhile first; draws nothing at random.
+    """Return the faces to be labelled next, the most worthwhile first; the same every time.
 
-    Each is the one with the most uncertainty times distance, the latter to the nearest face that
-    is labelled or was taken before it, in codes at unit spread.
+    The most uncertain faces are put into as many clusters as faces are wanted (k-means weighed by
+    uncertainty, in codes at unit spread); each cluster's middle face is taken, that of the cluster
+    with the most uncertainty first.
 
     Args:
         probe: learned from the labels that there are.
@@ -44,18 +49,17 @@ def suggest(probe: Probe, matched: Matched, count: int) -> tuple[NDArray[np.int6
     most = max(_LEAST_CANDIDATES, _CANDIDATES * count)
     pool = np.sort(np.argsort(-doubt, kind="stable")[:most])
     codes = probe.function.features(matched.other_codes[pool])
-    nearest = np.full(len(pool), np.inf)
-    for row in probe.function.features(matched.codes):
-        nearest = np.minimum(nearest, _distance(codes, row))
-    far = np.quantile(nearest, _FAR)
-    taken: list[int] = []
-    for _ in range(min(count, len(pool))):
-        # What is taken already, or looks exactly alike, has distance 0 and comes last.
-        worth = doubt[pool] * np.minimum(nearest, far)
-        worth[taken] = -1
-        best = int(worth.argmax())
-        taken.append(best)
-        nearest = np.minimum(nearest, _distance(codes, codes[best]))
+    clusters = KMeans(min(count, len(pool)), max_iter=20, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different faces than wanted
+        label = np.asarray(clusters.fit_predict(codes, sample_weight=doubt[pool]))
+    centres = np.asarray(clusters.cluster_centers_)
+    held = np.bincount(label, weights=doubt[pool])
+    order = np.argsort(-held, kind="stable")
+    taken = [_middle(codes, label == k, centres[k]) for k in order if (label == k).any()]
+    # Where many look exactly alike there are fewer clusters than faces wanted.
+    rest = np.setdiff1d(np.arange(len(pool)), taken)
+    taken += rest[np.argsort(-doubt[pool[rest]], kind="stable")][: count - len(taken)].tolist()
     chosen = pool[taken]
     return matched.others[chosen], probe.predict_codes(matched.other_codes[chosen])
 
@@ -70,6 +74,12 @@ def uncertainty(prediction: Prediction) -> Array:
         return prediction.certainty / max(float(prediction.certainty.max()), 1e-30)
     ordered = np.sort(prediction.probabilities, axis=1)
     return 1 - (ordered[:, -1] - ordered[:, -2])
+
+
+def _middle(codes: Array, among: NDArray[np.bool_], centre: Array) -> int:
+    """Return the row of a cluster that is nearest to its centre."""
+    rows = np.flatnonzero(among)
+    return int(rows[_distance(codes[rows], centre).argmin()])
 
 
 def _distance(codes: Array, row: Array) -> Array:
