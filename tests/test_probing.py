@@ -382,6 +382,20 @@ def test_what_is_suggested_is_doubtful_and_not_alike() -> None:
     assert {tuple(pool[row - 100]) for row in rows} == {tuple(row) for row in pool[-3:]}
     assert suggest(probe, data, 3)[0].tolist() == rows.tolist()
     assert sorted(suggest(probe, data, 999)[0]) == data.others.tolist()
+
+
+def test_a_probe_that_is_sure_of_every_face_suggests_some():
+    rng = np.random.default_rng(0)
+    codes = rng.normal(size=(40, DIM)).astype(np.float32)
+    codes[:, 0] = 1000.0 * np.where(np.arange(40) % 2, 1, -1)
+    texts = ["yes" if row[0] > 0 else "no" for row in codes]
+    pool = np.repeat(codes, 2, axis=0)
+    pool[:, 0] *= 1e6
+    data = matched(codes, texts, others=100 + np.arange(len(pool)), other_codes=pool)
+    probe = fit(data, rng=np.random.default_rng(0))
+    assert not uncertainty(probe.predict_codes(pool)).any()
+    rows, _ = suggest(probe, data, 5)
+    assert len({tuple(pool[row - 100]) for row in rows}) == 5
     with pytest.raises(MienError, match="nothing to suggest"):
         suggest(probe, replace(data, others=np.arange(0), other_codes=pool[:0]), 3)
 

@@ -101,17 +101,17 @@ def group_errors(
         return pair_cosine(codes=codes, first=where[first], second=where[second]), same
 
     drawn = {name: pairs_among(rows) for name, rows in groups.items()}
-    near, same = drawn["everybody"]
-    threshold = float(np.quantile(near[~same], 1 - FALSE_ACCEPTS))
+    alike, one_person = drawn["everybody"]
+    threshold = float(np.quantile(alike[~one_person], 1 - FALSE_ACCEPTS))
     return {
         name: GroupError(
             people=len(np.unique(truth.person[rows])),
             yaw_deg=float(np.rad2deg(np.abs(turned[rows]).mean())),
             expression=float(right[rows].mean()),
-            false_accepts=float((drawn[name][0][~drawn[name][1]] > threshold).mean()),
-            false_rejects=float((drawn[name][0][drawn[name][1]] <= threshold).mean()),
+            false_accepts=float((near[~same] > threshold).mean()),
+            false_rejects=float((near[same] <= threshold).mean()),
         )
-        for name, rows in groups.items()
+        for (name, rows), (near, same) in zip(groups.items(), drawn.values(), strict=True)
     }
 
 

@@ -32,8 +32,14 @@ class Encoded:
     light: Light
     features: Tensor
     """The trunk's features, for the confidence maps. [B, F]."""
-    maps: Tensor
-    """What encodes texture and shape saw before codes were made of it. [B, C, 4, 4]."""
+    levels: Sequence[tuple[Tensor, Tensor]]
+    """Of each encoder of texture and shape the maps of its last two levels: [B, C, 8, 8], then
+    those that codes are made of, [B, C, 4, 4]."""
+
+    @property
+    def maps(self) -> Tensor:
+        """Return all levels at 4 x 4, side by side. [B, C, 4, 4]."""
+        return _pooled(self.levels)
 
 
 @dataclass(frozen=True)
@@ -86,18 +92,19 @@ class Autoencoder(nn.Module):
         """Images in [0, 1], [B, 3, H, W] -> Encoded."""
         config = self.config
         levels = self._levels(images)
+        last = [maps for _, maps in levels]
         if config.networks == "small":
-            hidden = F.silu(self.trunk.read(levels[0][1]))
+            hidden = F.silu(self.trunk.read(last[0]))
             codes = self.to_codes(hidden).float()
             texture, shape = codes.split([config.texture_dim, config.shape_dim], dim=1)
             features, view = hidden, self.to_view(hidden)
         else:
-            texture = self.encode_texture.read(levels[0][1]).float()
-            shape = self.encode_shape.read(levels[1][1]).float()
+            texture = self.encode_texture.read(last[0]).float()
+            shape = self.encode_shape.read(last[1]).float()
             view = self.to_view(torch.relu(self.encode_view(images)))
             features = torch.relu(self.encode_confidence(images))
         angles, pose, light = _read_view(view.float(), config)
-        return Encoded(texture, shape, angles, pose, light, features, _pooled(levels))
+        return Encoded(texture, shape, angles, pose, light, features, levels)
 
     def maps(self, images: Tensor) -> Tensor:
         """Return what encodes texture and shape saw before codes were made of it.

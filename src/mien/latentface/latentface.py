@@ -45,7 +45,7 @@ class LatentFace(nn.Module):
     def forward(self, images: Tensor, *, features: bool = False) -> Factors:
         """Face crops in [0, 1], [B, 3, H, W] at the configured size -> factors.
 
-        Features, if wanted, are the encoder's last maps, averaged over picture and mirror image.
+        Features, if wanted, are the encoder's maps, averaged over picture and mirror image.
         """
         encoded = self.autoencoder.encode(images)
         factors = self._factors(encoded)

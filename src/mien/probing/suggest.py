@@ -52,11 +52,13 @@ def suggest(probe: Probe, matched: Matched, count: int) -> tuple[NDArray[np.int6
     clusters = KMeans(min(count, len(pool)), max_iter=20, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different faces than wanted
-        label = np.asarray(clusters.fit_predict(codes, sample_weight=doubt[pool]))
+        # A probe may be sure of every face: clusters need some weight all the same.
+        label = np.asarray(clusters.fit_predict(codes, sample_weight=doubt[pool] + 1e-9))
     centres = np.asarray(clusters.cluster_centers_)
     held = np.bincount(label, weights=doubt[pool])
-    order = np.argsort(-held, kind="stable")
-    taken = [_middle(codes, label == k, centres[k]) for k in order if (label == k).any()]
+    found = np.unique(label)
+    order = found[np.argsort(-held[found], kind="stable")]
+    taken = [_middle(codes, label == k, centres[k]) for k in order]
     # Where many look exactly alike there are fewer clusters than faces wanted.
     rest = np.setdiff1d(np.arange(len(pool)), taken)
     taken += rest[np.argsort(-doubt[pool[rest]], kind="stable")][: count - len(taken)].tolist()
