@@ -36,8 +36,10 @@ from torch import Tensor
 
 import mien
 from mien.errors import MienError
-from mien.evaluate.gaze.columbia import Columbia, read_columbia
-from mien.evaluate.gaze.few_shot import (
+from mien.evaluate.datasets.columbia import Columbia, read_columbia
+from mien.evaluate.hog import hog_features
+from mien.evaluate.pupil import Pupil
+from mien.evaluate.tasks.gaze_few_shot import (
     COUNTS,
     FewShot,
     few_shot,
@@ -46,8 +48,6 @@ from mien.evaluate.gaze.few_shot import (
     mean_predictor_deg,
     over_folds,
 )
-from mien.evaluate.gaze.pupil import Pupil
-from mien.evaluate.hog import hog_features
 from mien.gaze.student import load_student
 from mien.geometry.rotation import rotation_to_angles
 from mien.media.image import read

@@ -34,9 +34,9 @@ from torch import Tensor
 import mien
 from mien.data.eye_pack import EyePack, open_eye_packs
 from mien.errors import MienError
-from mien.evaluate.gaze.columbia import Columbia, read_columbia
-from mien.evaluate.gaze.few_shot import few_shot, halves, leakage_auc, over_folds
+from mien.evaluate.datasets.columbia import Columbia, read_columbia
 from mien.evaluate.hog import hog_features
+from mien.evaluate.tasks.gaze_few_shot import few_shot, halves, leakage_auc, over_folds
 from mien.gaze.config import GazeConfig
 from mien.gaze.cut import EyeViews, Picture, cut_views, normalised
 from mien.gaze.emib import EMIB

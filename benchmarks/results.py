@@ -25,7 +25,7 @@ import torch
 from PIL import Image
 
 import mien
-from mien.evaluate.expression.fer2013 import fer2013_scores
+from mien.evaluate.datasets.fer2013 import fer2013_scores
 from mien.evaluate.groups import group_errors
 from mien.evaluate.rendered import direct_scores, factor_matrix, frontal_depth, read_truth
 from mien.model import Model, load

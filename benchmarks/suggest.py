@@ -21,12 +21,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.linear.logistic import classification
 from mien.media.atomic import replacing
-from mien.probing.logistic import classification
-from mien.probing.match import DEFAULT, Matched
-from mien.probing.probe import HeldOut, Probe
-from mien.probing.samples import samples_of
-from mien.probing.suggest import suggest
+from mien.probes.match import DEFAULT, Matched
+from mien.probes.probe import HeldOut, Probe
+from mien.probes.samples import samples_of
+from mien.probes.suggest import suggest
 from mien.table.read import read_table
 
 Rows = NDArray[np.int64]

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mien.evaluate.expression.task import COLUMNS
 from mien.evaluate.protocol import Described, Setting
+from mien.evaluate.tasks.labelled import COLUMNS
 
 
 class Made:

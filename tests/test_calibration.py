@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from mien.calibration.calibration import Calibration, GazeEstimate
-from mien.calibration.fit import fit
 from mien.errors import MienError
 from mien.geometry.gaze import angle_between, gaze_angles, gaze_vector, mirrored
+from mien.probes.gaze import Calibration, GazeEstimate
+from mien.probes.gaze_fit import fit
 
 DIM = 8
 
@@ -101,7 +101,7 @@ def test_products_are_used_where_they_serve(monkeypatch: pytest.MonkeyPatch) -> 
     assert calibrated(straight).kind == "linear"
     made = calibrated(bent)
     assert made.kind == "quadratic"
-    monkeypatch.setattr("mien.calibration.regression._MORE_DIRECTIONS", ())
+    monkeypatch.setattr("mien.probes.regression._MORE_DIRECTIONS", ())
     linear = calibrated(bent)
     assert linear.kind == "linear"
     error, plain = (errors_deg(m.predict(fresh.codes, fresh.pose), fresh) for m in (made, linear))

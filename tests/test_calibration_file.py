@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mien.calibration.calibration import Calibration
-from mien.calibration.fit import fit
 from mien.cli.calibrate import calibrate
 from mien.errors import MienError
 from mien.geometry.gaze import gaze_vector
+from mien.probes.gaze import Calibration
+from mien.probes.gaze_fit import fit
 
 COUNT, DIM = 60, 6
 
@@ -86,7 +86,7 @@ def test_damage_is_noticed(made: Calibration, tmp_path: Path) -> None:
 
 
 def test_a_whole_file_of_nonsense_is_refused(tmp_path: Path) -> None:
-    from mien.calibration.calibration import FILE
+    from mien.probes.gaze import FILE
 
     path = tmp_path / "c.json"
     for body in ({}, {"code_dim": 3}, {"code_dim": 2, "uses_pose": False, "pooled": []}):

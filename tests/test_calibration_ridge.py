@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mien.calibration.features import make_basis, strongest
-from mien.calibration.heldout import Samples
-from mien.calibration.regression import regress
-from mien.calibration.ridge import decompose, left_out, leverage, solve
-from mien.calibration.samples import target_groups
+from mien.linear.pooled_ridge import decompose, left_out, leverage, solve
+from mien.probes.gaze_held_out import Samples
+from mien.probes.gaze_samples import target_groups
+from mien.probes.quadratic import make_basis, strongest
+from mien.probes.regression import regress
 
 STRENGTHS = np.array([0.01, 1.0, 30.0])
 

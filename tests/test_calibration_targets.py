@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mien.calibration.match import match
-from mien.calibration.screen import Screen, read_screen
-from mien.calibration.targets import Target, read_targets
 from mien.errors import MienError
+from mien.probes.gaze_match import match
+from mien.probes.screen import Screen, read_screen
+from mien.probes.targets import Target, read_targets
 
 # A screen of 400 x 200 mm, 1000 x 500 pixels, below the camera, which sees an eye at 600 mm.
 SCREEN = {"pixel_mm": 0.4, "origin_mm": [200, 10, 0], "eye_distance_mm": 600}

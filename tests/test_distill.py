@@ -17,7 +17,7 @@ from mien.gaze.emib import EMIB
 from mien.gaze.student import load_student
 from mien.media.image import write_png
 from mien.model import Model, load
-from mien.train.distill_report import (
+from mien.train.recipes.distill_report import (
     DistillReport,
     Exam,
     Fidelity,
@@ -28,7 +28,7 @@ from mien.train.distill_report import (
     set_exam,
     speeds,
 )
-from mien.train.held_out import hold_out, in_order
+from mien.train.recipes.held_out import hold_out, in_order
 
 TINY = [
     "student.width=8",

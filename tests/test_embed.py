@@ -17,7 +17,6 @@ import torch
 
 import mien
 from mien.embed import embed, embed_to_parquet
-from mien.embedding import sources
 from mien.embedding.run import EmbedOptions
 from mien.embedding.summary import NO_FACE
 from mien.errors import MienError
@@ -26,6 +25,7 @@ from mien.media.image import Picture, write_png
 from mien.media.inputs import Source
 from mien.media.video import write_mp4
 from mien.model import Model
+from mien.pipeline import read as sources
 from mien.table.read import code_matrix, read_table
 from mien.table.schema import COLUMNS
 from mien.table.writer import PartWriter

@@ -13,11 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mien.calibration.calibration import Calibration
-from mien.calibration.fit import fit
 from mien.cli.calibrate import calibrate
 from mien.embed import embed, embed_to_parquet
-from mien.embedding.gaze import gaze_columns
 from mien.embedding.job import JobFolder
 from mien.embedding.run import EmbedOptions
 from mien.errors import MienError
@@ -26,6 +23,9 @@ from mien.geometry.gaze import gaze_vector
 from mien.geometry.rotation import angles_to_rotation
 from mien.media.image import write_png
 from mien.media.video import write_mp4
+from mien.pipeline.gaze import gaze_columns
+from mien.probes.gaze import Calibration
+from mien.probes.gaze_fit import fit
 from mien.table.read import read_table
 from mien.table.schema import COLUMNS, GAZE
 from mien.types import Factors, GazeCode, Light, Pose

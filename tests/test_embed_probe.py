@@ -13,13 +13,13 @@ import torch
 
 from mien.embed import embed, embed_to_parquet
 from mien.embedding.job import JobFolder
-from mien.embedding.probes import probe_values
 from mien.embedding.run import EmbedOptions
 from mien.errors import MienError
 from mien.geometry.rotation import angles_to_rotation
+from mien.linear.model import Linear, Spread
 from mien.media.image import write_png
-from mien.probing.linear import Linear, Spread
-from mien.probing.probe import HeldOut, Probe
+from mien.pipeline.probes import probe_values
+from mien.probes.probe import HeldOut, Probe
 from mien.table.read import read_table
 from mien.table.schema import COLUMNS
 from mien.types import Factors, GazeCode, Light, Pose
@@ -191,7 +191,7 @@ def test_probes_that_cannot_be_applied_are_refused(
 
 
 def test_a_probe_that_says_nonsense_is_refused(tmp_path: Path, model: RedModel) -> None:
-    from mien.embedding.probes import open_probes
+    from mien.pipeline.probes import open_probes
 
     path = made(tmp_path / "c.json", "redness", (("identity", 2),), number=True)
     (file,) = open_probes([path], weights_id="", lengths={"identity": 2})

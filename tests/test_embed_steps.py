@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from mien.cli.progress import ProgressDisplay, progress_line
-from mien.embedding.batches import Frame, gather
-from mien.embedding.prefetch import prefetch
-from mien.embedding.sources import Reader, list_inputs
 from mien.embedding.summary import NO_FACE, Status, Summary, summarise
 from mien.errors import MienError
+from mien.pipeline.batches import Frame, gather
+from mien.pipeline.prefetch import prefetch
+from mien.pipeline.read import Reader, list_inputs
 from mien.table.rows import FaceRow, record_batch
 from mien.table.schema import TableInfo, arrow_schema
 from mien.table.writer import write_batches

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from mien.embed import embed
-from mien.embedding import pictures as module
-from mien.embedding.pictures import FACE_COLUMNS, describe_by
 from mien.errors import MienError
 from mien.evaluate.protocol import Pictures
 from mien.faces.face import Face
 from mien.media.image import write_png
 from mien.model import Model
+from mien.pipeline import crops as module
+from mien.pipeline.crops import FACE_COLUMNS, describe_by
 from mien.types import GazeCode
 
 

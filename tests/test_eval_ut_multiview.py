@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from mien.errors import MienError
-from mien.evaluate.gaze.normalise import head_angles
-from mien.evaluate.gaze.ut_multiview import UT_MULTIVIEW, read_ut_multiview
+from mien.evaluate.datasets.gaze_normalization import head_angles
+from mien.evaluate.datasets.ut_multiview import UT_MULTIVIEW, read_ut_multiview
 from mien.evaluate.protocols import find_protocol
 from mien.geometry.gaze import gaze_angles
 

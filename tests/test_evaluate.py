@@ -11,15 +11,15 @@ import pytest
 from PIL import Image
 
 from mien.errors import MienError
-from mien.evaluate.expression.fer2013 import CODES, fer2013_scores, labels_of
-from mien.evaluate.metrics import (
+from mien.evaluate.datasets.fer2013 import CODES, fer2013_scores, labels_of
+from mien.evaluate.probe import cross_validate
+from mien.evaluate.rendered import direct_scores, factor_matrix, frontal_depth, read_truth
+from mien.linear.metrics import (
     correlation,
     draw_pairs,
     masked_depth_correlation,
     verification_auc,
 )
-from mien.evaluate.probe import cross_validate
-from mien.evaluate.rendered import direct_scores, factor_matrix, frontal_depth, read_truth
 
 PEOPLE, FRAMES, SIZE = 20, 6, 16
 EXPRESSIONS = ("happy", "neutral")

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mien.errors import MienError
-from mien.evaluate.archive import Tree, holds, open_tree, picture_of
+from mien.evaluate.datasets.files import Tree, holds, open_tree, picture_of
 from mien.media.image import read
 
 FILES = ("faces/b/2.png", "faces/a/1.jpg", "labels.txt", ".hidden/x.txt", "__MACOSX/faces/1.jpg")

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from mien.errors import MienError
-from mien.evaluate.gaze.columbia import read_columbia
-from mien.evaluate.gaze.few_shot import few_shot, mean_predictor_deg, over_folds
+from mien.evaluate.datasets.columbia import read_columbia
 from mien.evaluate.hog import hog_features
+from mien.evaluate.tasks.gaze_few_shot import few_shot, mean_predictor_deg, over_folds
 from mien.geometry.gaze import gaze_angles
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "columbia-gaze-strips" / "images.zip"

@@ -4,11 +4,22 @@ import numpy as np
 import pytest
 
 from mien.errors import MienError
-from mien.evaluate.expression import few_labels as few_module
-from mien.evaluate.expression.continuous import Amounts, concordance, measure_amounts
-from mien.evaluate.expression.few_labels import draw_labels
-from mien.evaluate.expression.knn import knn_probabilities, neighbour_votes
-from mien.evaluate.expression.linear import (
+from mien.evaluate.datasets.twins import without_twins
+from mien.evaluate.gallery import small
+from mien.evaluate.protocol import Described, Pictures, Setting
+from mien.evaluate.tasks import few_labels as few_module
+from mien.evaluate.tasks.action_units import (
+    Units,
+    best_threshold,
+    binary_f1,
+    measure_units,
+    predict_unit,
+)
+from mien.evaluate.tasks.classification import measure, merged
+from mien.evaluate.tasks.few_labels import draw_labels
+from mien.evaluate.tasks.labelled import COLUMNS, SETS, Task, codes_of, describe, known_sets
+from mien.evaluate.tasks.valence_arousal import Amounts, concordance, measure_amounts
+from mien.linear.heldout_logistic import (
     accuracy,
     balanced_accuracy,
     confusion,
@@ -16,18 +27,7 @@ from mien.evaluate.expression.linear import (
     linear_probabilities,
     macro_f1,
 )
-from mien.evaluate.expression.measure import measure, merged
-from mien.evaluate.expression.task import COLUMNS, SETS, Task, codes_of, describe, known_sets
-from mien.evaluate.expression.twins import without_twins
-from mien.evaluate.expression.units import (
-    Units,
-    best_threshold,
-    binary_f1,
-    measure_units,
-    predict_unit,
-)
-from mien.evaluate.gallery import small
-from mien.evaluate.protocol import Described, Pictures, Setting
+from mien.linear.knn import knn_probabilities, neighbour_votes
 
 CLASSES = ("sad", "happy", "angry")
 

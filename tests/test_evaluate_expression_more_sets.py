@@ -8,19 +8,16 @@ import numpy as np
 import pytest
 
 from mien.errors import MienError
-from mien.evaluate.expression import (
-    ckplus as ckplus_module,
-    few_labels as few_module,
-    linear as linear_module,
-    measure as measure_module,
-)
-from mien.evaluate.expression.affectnet import AFFECTNET
-from mien.evaluate.expression.affwild2 import (
+from mien.evaluate.datasets import ckplus as ckplus_module
+from mien.evaluate.datasets.affectnet import AFFECTNET
+from mien.evaluate.datasets.affwild2 import (
     AFFWILD2_AMOUNTS,
     AFFWILD2_EXPRESSION,
     AFFWILD2_UNITS,
 )
-from mien.evaluate.expression.ckplus import CKPLUS
+from mien.evaluate.datasets.ckplus import CKPLUS
+from mien.evaluate.tasks import classification as measure_module, few_labels as few_module
+from mien.linear import heldout_logistic as linear_module
 
 SPEC = importlib.util.spec_from_file_location(
     "made_factors", Path(__file__).with_name("made_factors.py")

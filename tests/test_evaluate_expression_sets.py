@@ -8,15 +8,12 @@ import numpy as np
 import pytest
 
 from mien.errors import MienError
-from mien.evaluate.expression import (
-    few_labels as few_module,
-    linear as linear_module,
-    measure as measure_module,
-)
-from mien.evaluate.expression.fer2013 import FER2013, read_fer2013
-from mien.evaluate.expression.ferplus import FERPLUS, majority
-from mien.evaluate.expression.rafdb import RAFDB
+from mien.evaluate.datasets.fer2013 import FER2013, read_fer2013
+from mien.evaluate.datasets.ferplus import FERPLUS, majority
+from mien.evaluate.datasets.rafdb import RAFDB
 from mien.evaluate.protocol import Setting
+from mien.evaluate.tasks import classification as measure_module, few_labels as few_module
+from mien.linear import heldout_logistic as linear_module
 
 SPEC = importlib.util.spec_from_file_location(
     "made_factors", Path(__file__).with_name("made_factors.py")

@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 
 from mien.errors import MienError
-from mien.evaluate.factors.clips import Label, read_clips
-from mien.evaluate.factors.codes import person_similarity
-from mien.evaluate.factors.disentanglement import (
+from mien.evaluate.datasets.synthetic import Label, read_clips
+from mien.evaluate.protocol import Described, Setting
+from mien.evaluate.tasks.dci_mig import (
     binned,
     dci,
     forest_importance,
@@ -25,14 +25,14 @@ from mien.evaluate.factors.disentanglement import (
     mutual_information_gap,
     summed_over,
 )
-from mien.evaluate.factors.factors_protocol import FACTORS
-from mien.evaluate.factors.leakage import above_chance, leakage
-from mien.evaluate.factors.probes import fit_numbers, folds, out_of_fold, person_space, scaled
-from mien.evaluate.factors.swap_test import swap_outcome
-from mien.evaluate.protocol import Described, Setting
+from mien.evaluate.tasks.disentanglement import FACTORS
+from mien.evaluate.tasks.factor_codes import person_similarity
+from mien.evaluate.tasks.leakage import above_chance, leakage
+from mien.evaluate.tasks.swap_trial import swap_outcome
 from mien.geometry.gaze import gaze_vector
 from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
+from mien.linear.cross_person import fit_numbers, folds, out_of_fold, person_space, scaled
 from mien.model import Model
 from mien.synth.frame import rotation_matrix
 
@@ -320,9 +320,9 @@ def test_a_folder_of_something_else_is_refused(tmp_path) -> None:
 
 @pytest.fixture
 def few_pairs(monkeypatch) -> None:
-    monkeypatch.setattr("mien.evaluate.factors.codes.PAIRS", 300)
-    monkeypatch.setattr("mien.evaluate.factors.leakage.PAIRS", 300)
-    monkeypatch.setattr("mien.evaluate.factors.disentanglement.TREES", 4)
+    monkeypatch.setattr("mien.evaluate.tasks.factor_codes.PAIRS", 300)
+    monkeypatch.setattr("mien.evaluate.tasks.leakage.PAIRS", 300)
+    monkeypatch.setattr("mien.evaluate.tasks.dci_mig.TREES", 4)
 
 
 @pytest.mark.usefixtures("few_pairs")
@@ -373,7 +373,7 @@ def tiny() -> Model:
 
 
 def test_swaps_are_scored_where_there_is_a_model(tmp_path, tiny: Model, monkeypatch) -> None:
-    monkeypatch.setattr("mien.evaluate.factors.swap_test.MOST", 5)
+    monkeypatch.setattr("mien.evaluate.tasks.swap_trial.MOST", 5)
     labels = made_up_labels()
     clips = read_clips(write_folder(tmp_path, labels), "factors")
     codes = np.random.default_rng(0).standard_normal((2, len(labels), 16))

@@ -12,14 +12,14 @@ import pytest
 import torch
 
 from mien.errors import MienError
-from mien.evaluate.factors.arcface import POINTS, SIDE, ArcFace, aligned
-from mien.evaluate.factors.clips import read_clips, read_config
-from mien.evaluate.factors.frontal import FRONTAL, outcome_of
-from mien.evaluate.factors.frontal_identity import identity_scores
-from mien.evaluate.factors.frontal_truth import FrontalPair, FrontalStream
-from mien.evaluate.factors.frontal_views import FrontalView, made_views
-from mien.evaluate.factors.picture_metrics import colour_error, psnr, ssim
+from mien.evaluate.datasets.synthetic import read_clips, read_config
+from mien.evaluate.datasets.synthetic_frontal import FrontalPair, FrontalStream
 from mien.evaluate.protocol import Describe, Setting
+from mien.evaluate.tasks.arcface import POINTS, SIDE, ArcFace, aligned
+from mien.evaluate.tasks.frontal_identity import identity_scores
+from mien.evaluate.tasks.frontal_views import FrontalView, made_views
+from mien.evaluate.tasks.frontalization import FRONTAL, outcome_of
+from mien.evaluate.tasks.image_metrics import colour_error, psnr, ssim
 from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
 from mien.model import Model
@@ -253,7 +253,7 @@ def test_a_folder_without_a_head_model_or_with_another_is_refused(tmp_path, tiny
 
 def test_clips_of_a_folder_are_drawn_again(tmp_path, tiny: Model, monkeypatch) -> None:
     head = toy_head()
-    monkeypatch.setattr("mien.evaluate.factors.frontal.load_head_model", lambda _: head)
+    monkeypatch.setattr("mien.evaluate.tasks.frontalization.load_head_model", lambda _: head)
     folder = tmp_path / "clips"
     write_clips(head, SynthConfig(identities=3, frames=2, size=SIZE, seed=5, format="jpg"), folder)
     assert not FRONTAL.matches(folder)
@@ -280,8 +280,8 @@ def test_clips_of_a_folder_are_drawn_again(tmp_path, tiny: Model, monkeypatch) -
 def test_people_are_drawn_where_there_are_no_clips(tmp_path, tiny: Model, monkeypatch) -> None:
     if not ICT.is_file():
         pytest.skip("ict-facekit is not there")
-    monkeypatch.setattr("mien.evaluate.factors.frontal.PEOPLE", 1)
-    monkeypatch.setattr("mien.evaluate.factors.frontal.SIZE", SIZE)
+    monkeypatch.setattr("mien.evaluate.tasks.frontalization.PEOPLE", 1)
+    monkeypatch.setattr("mien.evaluate.tasks.frontalization.SIZE", SIZE)
     (tmp_path / "head_model.npz").symlink_to(ICT)
     outcome = FRONTAL.run(tmp_path, Setting(no_describe(), model=tiny))
     assert outcome.scores[0].count == 5

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from mien.errors import MienError
-from mien.evaluate.gaze.few_shot import (
+from mien.evaluate.hog import hog_features
+from mien.evaluate.tasks.gaze_few_shot import (
     FewShot,
     angular_error_deg,
     few_shot,
@@ -14,7 +15,6 @@ from mien.evaluate.gaze.few_shot import (
     over_folds,
     predict_gaze,
 )
-from mien.evaluate.hog import hog_features
 from mien.geometry.gaze import gaze_angles, gaze_vector
 
 

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from mien.errors import MienError
-from mien.evaluate.identity.codes import face_codes, mirrored
-from mien.evaluate.identity.outcome import verify
-from mien.evaluate.identity.pairs import Pairs, folds_by_order
-from mien.evaluate.identity.verification import (
+from mien.evaluate.protocol import Described, Pictures, Setting
+from mien.evaluate.tasks.identity_codes import face_codes, mirrored
+from mien.evaluate.tasks.pairs import Pairs, folds_by_order
+from mien.evaluate.tasks.verification import verify
+from mien.evaluate.tasks.verification_metrics import (
     area,
     at_false_accepts,
     best_threshold,
@@ -18,8 +19,7 @@ from mien.evaluate.identity.verification import (
     roc,
     unit_rows,
 )
-from mien.evaluate.identity.verifier import pair_features, trained_decisions
-from mien.evaluate.protocol import Described, Pictures, Setting
+from mien.linear.verifier import pair_features, trained_decisions
 
 YES, NO = True, False
 

@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 
 from mien.errors import MienError
-from mien.evaluate.identity.agedb import AGEDB30
-from mien.evaluate.identity.bins import SQUARE, read_bin
-from mien.evaluate.identity.cfp import CFP_FF, CFP_FP
-from mien.evaluate.identity.cross_lfw import CALFW, CPLFW
-from mien.evaluate.identity.lfw import LFW
-from mien.evaluate.identity.sllfw import SLLFW
+from mien.evaluate.datasets.agedb import AGEDB30
+from mien.evaluate.datasets.calfw_cplfw import CALFW, CPLFW
+from mien.evaluate.datasets.cfp import CFP_FF, CFP_FP
+from mien.evaluate.datasets.insightface_bin import SQUARE, read_bin
+from mien.evaluate.datasets.lfw import LFW
+from mien.evaluate.datasets.sllfw import SLLFW
 from mien.evaluate.protocol import Described, Setting
 
 

@@ -9,15 +9,15 @@ import pytest
 from PIL import Image
 
 from mien.errors import MienError
-from mien.evaluate.identity.agedb import AGEDB, AGEDB30, read_agedb
-from mien.evaluate.identity.cfp import CFP_FF, CFP_FP, read_cfp
-from mien.evaluate.identity.cross_lfw import CALFW, CPLFW, read_cross
-from mien.evaluate.identity.draw import PER_PERSON, draw_folds
-from mien.evaluate.identity.lfw import LFW, MIDDLE, read_lfw
-from mien.evaluate.identity.pair_files import lfw_pairs, row_pairs, two_line_pairs
-from mien.evaluate.identity.people import LFW_PEOPLE, read_people
-from mien.evaluate.identity.sllfw import SLLFW, read_sllfw
+from mien.evaluate.datasets.agedb import AGEDB, AGEDB30, read_agedb
+from mien.evaluate.datasets.calfw_cplfw import CALFW, CPLFW, read_cross
+from mien.evaluate.datasets.cfp import CFP_FF, CFP_FP, read_cfp
+from mien.evaluate.datasets.identity_folders import LFW_PEOPLE, read_people
+from mien.evaluate.datasets.lfw import LFW, MIDDLE, read_lfw
+from mien.evaluate.datasets.pair_lists import lfw_pairs, row_pairs, two_line_pairs
+from mien.evaluate.datasets.sllfw import SLLFW, read_sllfw
 from mien.evaluate.protocol import Described, Setting
+from mien.evaluate.tasks.pair_draw import PER_PERSON, draw_folds
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "lfw-unpaired" / "images.zip"
 PEOPLE = [f"Ann_{chr(65 + i)}" for i in range(8)]

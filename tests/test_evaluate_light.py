@@ -12,10 +12,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mien.errors import MienError
-from mien.evaluate.light.directions import apart_deg, dome_direction, off_axis_deg, unit_rows
-from mien.evaluate.light.yale_b import YALE_B, read_yale_b
-from mien.evaluate.other_people import RidgeFit, mean_of_others, predict_from_others
+from mien.evaluate.datasets.yale_b import YALE_B, read_yale_b
 from mien.evaluate.protocol import Described, Setting
+from mien.evaluate.tasks.light_directions import apart_deg, dome_direction, off_axis_deg, unit_rows
+from mien.linear.other_people import RidgeFit, mean_of_others, predict_from_others
 
 REAL = Path(__file__).parents[2] / "shared/data/yale-b/images.zip"
 LAMPS = [(0, 0), (35, 15), (-35, 40), (70, -35), (-70, 0), (20, -40), (-110, 15), (0, 90)]

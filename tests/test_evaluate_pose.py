@@ -11,8 +11,10 @@ import pytest
 from scipy.io import savemat
 
 from mien.errors import MienError
-from mien.evaluate.pose.aflw2000 import AFLW2000, face_square, read_aflw2000
-from mien.evaluate.pose.angles import (
+from mien.evaluate.datasets.aflw2000 import AFLW2000, face_square, read_aflw2000
+from mien.evaluate.datasets.biwi import BIWI, read_biwi
+from mien.evaluate.protocol import Described, Setting
+from mien.evaluate.tasks.pose_angles import (
     angle_errors_deg,
     benchmark_angles,
     benchmark_rotation,
@@ -21,8 +23,6 @@ from mien.evaluate.pose.angles import (
     own_rotation,
     seen_along,
 )
-from mien.evaluate.pose.biwi import BIWI, read_biwi
-from mien.evaluate.protocol import Described, Setting
 from mien.synth.frame import draw_frames
 from mien.synth.scene import deform, place
 from mien.synth.toy import toy_head

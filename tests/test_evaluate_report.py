@@ -14,11 +14,11 @@ import pytest
 from PIL import Image
 
 from mien.errors import MienError
-from mien.evaluate.html import interval_text, report_html, score_text
-from mien.evaluate.plot_svg import plot_svg
 from mien.evaluate.protocol import Outcome, Plot, Score, Table
-from mien.evaluate.report import Report, Run, main_scores, report_json, scores_csv
-from mien.evaluate.report_files import FILES, refuse_report, write_report
+from mien.evaluate.report.html import interval_text, report_html, score_text
+from mien.evaluate.report.plot import plot_svg
+from mien.evaluate.report.report import Report, Run, main_scores, report_json, scores_csv
+from mien.evaluate.report.write import FILES, refuse_report, write_report
 
 SPEC = importlib.util.spec_from_file_location(
     "toy_protocol", Path(__file__).with_name("toy_protocol.py")

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from mien import evaluate
-from mien.embedding.pictures import describe_by
 from mien.errors import MienError
 from mien.evaluate.protocol import Described, Outcome, Pictures, Protocol, Score, Setting
 from mien.evaluate.protocols import PROTOCOLS, every_protocol, find_protocol
 from mien.evaluate.runner import find_data_sets, run_all, run_protocol
 from mien.model import Model
+from mien.pipeline.crops import describe_by
 
 SPEC = importlib.util.spec_from_file_location(
     "toy_protocol", Path(__file__).with_name("toy_protocol.py")

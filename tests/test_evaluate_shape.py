@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 
 from mien.errors import MienError
+from mien.evaluate.datasets.synface import SYNFACE, read_synface
+from mien.evaluate.datasets.synthetic_shape import RENDERED_SHAPE, before_model, read_true_shape
 from mien.evaluate.protocol import Setting
-from mien.evaluate.shape.bfm import SYNFACE, read_synface
-from mien.evaluate.shape.depth_metrics import (
+from mien.evaluate.tasks.depth_metrics import (
     normal_deviation_deg,
     normals_of,
     reduced,
     scale_invariant_error,
     shrunk,
 )
-from mien.evaluate.shape.drawn import Drawn, draw_depth
-from mien.evaluate.shape.rendered import RENDERED_SHAPE, before_model, read_true_shape
-from mien.evaluate.shape.score import TrueShape, score_shape
+from mien.evaluate.tasks.rendered_depth import Drawn, draw_depth
+from mien.evaluate.tasks.shape import TrueShape, score_shape
 from mien.geometry.camera import focal_length
 from mien.synth.toy import toy_head
 from mien.synth.writer import SynthConfig, write_clips
@@ -220,7 +220,7 @@ def test_rendered_people_without_their_truth_are_refused(clips, tmp_path):
 
 
 def test_what_is_drawn_is_in_the_pictures_order(tiny_model, monkeypatch):
-    monkeypatch.setattr("mien.evaluate.shape.drawn.BATCH", 2)
+    monkeypatch.setattr("mien.evaluate.tasks.rendered_depth.BATCH", 2)
     rng = np.random.default_rng(1)
     pictures = [rng.integers(0, 255, (40, 40, 3), dtype=np.uint8) for _ in range(5)]
     drawn = draw_depth(tiny_model, 5, lambda row: pictures[row])

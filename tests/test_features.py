@@ -6,16 +6,16 @@ import torch
 
 import mien
 from mien.cli.main import run
-from mien.embedding.pictures import describe_by
 from mien.embedding.run import EmbedOptions
 from mien.errors import MienError
-from mien.evaluate.expression.task import COLUMNS, FEATURES, SETS, known_sets
 from mien.evaluate.from_table import describe_from
 from mien.evaluate.protocol import Pictures
+from mien.evaluate.tasks.labelled import COLUMNS, FEATURES, SETS, known_sets
 from mien.latentface.autoencoder import Autoencoder
 from mien.latentface.config import ModelConfig
 from mien.media.image import write_png
 from mien.model import load
+from mien.pipeline.crops import describe_by
 from mien.table.read import read_table
 from mien.types import Factors
 

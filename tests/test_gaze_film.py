@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-from mien.calibration.fit import fit
 from mien.cli.main import run
 from mien.errors import MienError
 from mien.faces.face import Face
 from mien.geometry.gaze import gaze_angles, gaze_vector
 from mien.media.video import read_frames, write_mp4
+from mien.probes.gaze_fit import fit
 from mien.types import Factors, GazeCode, Light, Pose
 from mien.views.gaze_film import GazeReader, film_gaze, picture_gaze, swap_eyes
 

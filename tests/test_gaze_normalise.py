@@ -4,7 +4,13 @@ import cv2
 import numpy as np
 import pytest
 
-from mien.evaluate.gaze.normalise import FACE, STRIP, VirtualCamera, head_angles, normalisation
+from mien.evaluate.datasets.gaze_normalization import (
+    FACE,
+    STRIP,
+    VirtualCamera,
+    head_angles,
+    normalisation,
+)
 from mien.geometry.gaze import gaze_angles
 
 CAMERA = np.array([[1000.0, 0, 640], [0, 1000, 360], [0, 0, 1]])

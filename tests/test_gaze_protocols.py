@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 
 from mien.errors import MienError
-from mien.evaluate.folds import folds_of_people
-from mien.evaluate.gaze.columbia_protocol import (
+from mien.evaluate.datasets.columbia_protocol import (
     COLUMBIA,
     COLUMBIA_STRIPS,
     columbia_faces,
     columbia_strips,
 )
-from mien.evaluate.gaze.cross import GAZE_CROSS, find_sets
-from mien.evaluate.gaze.eyediap import read_eyediap
-from mien.evaluate.gaze.gaze_set import evenly
-from mien.evaluate.gaze.mpiifacegaze import read_mpiifacegaze
+from mien.evaluate.datasets.eyediap import read_eyediap
+from mien.evaluate.datasets.mpiifacegaze import read_mpiifacegaze
+from mien.evaluate.tasks.gaze_cross import GAZE_CROSS, find_sets
+from mien.evaluate.tasks.gaze_set import evenly
+from mien.linear.folds import folds_of_people
 
 SPEC = importlib.util.spec_from_file_location("gaze_sets", Path(__file__).with_name("gaze_sets.py"))
 assert SPEC is not None

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mien.errors import MienError
-from mien.evaluate.gaze.pupil import Pupil
+from mien.evaluate.pupil import Pupil
 from mien.gaze.cut import luminance
 from mien.gaze.student import Student, StudentConfig, cut_band
 from mien.model import Model

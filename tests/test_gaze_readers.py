@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from mien.errors import MienError
-from mien.evaluate.gaze.columbia_protocol import COLUMBIA, COLUMBIA_STRIPS
-from mien.evaluate.gaze.eth_xgaze import ETH_XGAZE, read_eth_xgaze
-from mien.evaluate.gaze.eyediap import EYEDIAP, read_eyediap
-from mien.evaluate.gaze.gaze360 import GAZE360, read_gaze360
-from mien.evaluate.gaze.mpiifacegaze import MPIIFACEGAZE, read_mpiifacegaze
-from mien.evaluate.gaze.mpiigaze import MPIIGAZE, read_mpiigaze
+from mien.evaluate.datasets.columbia_protocol import COLUMBIA, COLUMBIA_STRIPS
+from mien.evaluate.datasets.eth_xgaze import ETH_XGAZE, read_eth_xgaze
+from mien.evaluate.datasets.eyediap import EYEDIAP, read_eyediap
+from mien.evaluate.datasets.gaze360 import GAZE360, read_gaze360
+from mien.evaluate.datasets.mpiifacegaze import MPIIFACEGAZE, read_mpiifacegaze
+from mien.evaluate.datasets.mpiigaze import MPIIGAZE, read_mpiigaze
 from mien.geometry.gaze import gaze_angles, gaze_vector
 
 SPEC = importlib.util.spec_from_file_location("gaze_sets", Path(__file__).with_name("gaze_sets.py"))

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from mien.calibration.fit import fit
-from mien.evaluate.gaze.columbia import read_columbia
-from mien.evaluate.gaze.few_shot import angular_error_deg
+from mien.evaluate.datasets.columbia import read_columbia
+from mien.evaluate.tasks.gaze_few_shot import angular_error_deg
 from mien.geometry.rotation import rotation_to_angles
 from mien.model import Model, load
+from mien.probes.gaze_fit import fit
 from mien.types import Factors
 
 SHARED = Path(__file__).parents[2] / "shared"

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from mien.evaluate.metrics import verification_auc
 from mien.latentface.basis import CodeBasis
 from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
+from mien.linear.metrics import verification_auc
 
 
 def _clips(count: int = 200, frames: int = 6) -> torch.Tensor:

@@ -6,16 +6,16 @@ import torch
 
 from mien import weights
 from mien.cli.main import run
-from mien.embedding.pictures import describe_by
 from mien.errors import MienError
-from mien.evaluate.identity.codes import face_codes
-from mien.evaluate.metrics import verification_auc
 from mien.evaluate.protocol import Pictures, Setting
+from mien.evaluate.tasks.identity_codes import face_codes
 from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
 from mien.latentface.likeness import Likeness
+from mien.linear.metrics import verification_auc
 from mien.media.image import write_png
 from mien.model import Model, load
+from mien.pipeline.crops import describe_by
 from mien.table.read import read_table
 
 CLIPS, FRAMES, SIZE = 200, 6, 12

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from mien.embedding.pictures import describe_by
 from mien.errors import MienError
 from mien.evaluate.protocol import Pictures
 from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
 from mien.model import Model
+from mien.pipeline.crops import describe_by
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are no part of the package
 

@@ -10,7 +10,7 @@ import pytest
 
 from mien.errors import MienError
 from mien.evaluate.protocol import Outcome, Pictures, Protocol, Score
-from mien.evaluate.report import Run
+from mien.evaluate.report.report import Run
 from mien.media.image import read
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are no part of the package

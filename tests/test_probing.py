@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 from mien.errors import MienError
-from mien.probing.curve import sizes
-from mien.probing.fit import fit
-from mien.probing.held_out import interval, make_folds, predicted
-from mien.probing.linear import Linear, standards
-from mien.probing.logistic import classification
-from mien.probing.match import Matched
-from mien.probing.probe import Probe
-from mien.probing.ridge import regression
-from mien.probing.samples import Samples, samples_of
-from mien.probing.suggest import suggest, uncertainty
+from mien.linear.logistic import classification
+from mien.linear.model import Linear, standards
+from mien.linear.ridge import regression
+from mien.probes.curve import sizes
+from mien.probes.fit import fit
+from mien.probes.held_out import interval, make_folds, predicted
+from mien.probes.match import Matched
+from mien.probes.probe import Probe
+from mien.probes.samples import Samples, samples_of
+from mien.probes.suggest import suggest, uncertainty
 
 DIM = 12
 NAMES = ("glad", "sad", "so-so")
@@ -238,7 +238,7 @@ def test_the_strength_is_that_of_the_least_error_left_out() -> None:
 
 def test_errors_left_out_are_those_of_fitting_again(monkeypatch: pytest.MonkeyPatch) -> None:
     samples = samples_of(matched(*ages(30)))
-    monkeypatch.setattr("mien.probing.ridge.STRENGTHS", np.array([2.0]))
+    monkeypatch.setattr("mien.linear.ridge.STRENGTHS", np.array([2.0]))
     whole = regression(samples, np.random.default_rng(0))
     assert whole.spread is not None
     part = samples.parts(10, np.random.default_rng(0))

@@ -13,10 +13,10 @@ import pytest
 
 from mien.cli.probe import probe
 from mien.errors import MienError
-from mien.probing.labels import Label, read_labels
-from mien.probing.linear import Linear, Spread
-from mien.probing.match import match
-from mien.probing.probe import FILE, CurvePoint, HeldOut, Probe
+from mien.linear.model import Linear, Spread
+from mien.probes.labels import Label, read_labels
+from mien.probes.match import match
+from mien.probes.probe import FILE, CurvePoint, HeldOut, Probe
 from mien.table.read import data_frame
 
 COUNT, DIM = 60, 6

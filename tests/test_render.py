@@ -8,7 +8,7 @@ import pytest
 from mien.cli.main import run
 from mien.media.image import read, write_png
 from mien.media.video import read_frames, write_mp4
-from mien.views.portrait import read_clip, read_film
+from mien.pipeline.portrait import read_clip, read_film
 
 
 def picture(seed, side=48):
@@ -170,7 +170,7 @@ def test_files_that_cannot_be_read_are_one_line(draw, tmp_path):
 
 
 def test_frames_without_a_face_show_the_one_before(film, monkeypatch):
-    import mien.views.portrait as portrait
+    import mien.pipeline.portrait as portrait
 
     real, calls = portrait.find_faces, []
 

@@ -5,7 +5,7 @@ import torch
 from mien import weights
 from mien.demo import shipped_clips
 from mien.model import load
-from mien.views.portrait import read_clip
+from mien.pipeline.portrait import read_clip
 
 
 def test_the_weights_are_small_and_have_a_card() -> None:

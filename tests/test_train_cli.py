@@ -114,6 +114,6 @@ def test_an_interrupted_run_says_one_line(clips, tmp_path, capsys, monkeypatch, 
     def stopped(*_, **__):
         raise Interrupted("stopped: go on with --resume", number)
 
-    monkeypatch.setattr("mien.train.latentface.pretrain", stopped)
+    monkeypatch.setattr("mien.train.recipes.latentface.pretrain", stopped)
     assert pretrain("--data", clips, "--out", tmp_path / "run") == code
     assert capsys.readouterr().err == "stopped: go on with --resume\n"

@@ -14,9 +14,9 @@ from mien.media.image import write_png
 from mien.model import load
 from mien.synth.toy import toy_head
 from mien.synth.writer import SynthConfig, write_clips
-from mien.train import gaze
 from mien.train.config import PRESETS, to_yaml
-from mien.train.gaze_options import load_gaze_config
+from mien.train.recipes import gaze
+from mien.train.recipes.gaze_options import load_gaze_config
 
 TINY = [
     "model.code_dim=4",

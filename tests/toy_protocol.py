@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mien.errors import MienError
-from mien.evaluate.archive import holds, open_tree
+from mien.evaluate.datasets.files import holds, open_tree
 from mien.evaluate.protocol import (
     Failure,
     Outcome,

@@ -26,7 +26,7 @@ from mien.data.sources import find_sources
 from mien.demo import shipped_clips
 from mien.doctor import record_golden
 from mien.model import load
-from mien.views.portrait import read_clip
+from mien.pipeline.portrait import read_clip
 
 DATA = (
     "81,088 rendered pictures of 9,386 people who do not exist, 25,600 of them in hard light "

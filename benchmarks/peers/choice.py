@@ -19,11 +19,11 @@ from benchmarks.peers.describe import Features
 from numpy.typing import NDArray
 
 from mien.data.sources import LABELS_FILE
-from mien.evaluate.archive import open_tree
-from mien.evaluate.expression.linear import fit_linear
-from mien.evaluate.metrics import correlation, verification_auc
+from mien.evaluate.datasets.files import open_tree
 from mien.faces.crop import crop_face
 from mien.faces.detect import WholePicture
+from mien.linear.heldout_logistic import fit_linear
+from mien.linear.metrics import correlation, verification_auc
 from mien.media.atomic import replacing
 from mien.media.image import read
 

@@ -16,12 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mien.embedding.pictures import describe_by
 from mien.errors import MienError
 from mien.evaluate.protocol import Pictures
 from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
 from mien.model import Model
+from mien.pipeline.crops import describe_by
 from mien.types import Factors, Light, Pose
 
 __all__ = ["SIZE", "CropStore", "Cut"]

@@ -14,9 +14,9 @@ import numpy as np
 from benchmarks.peers.crops import CropStore
 from numpy.typing import NDArray
 
-from mien.embedding.pictures import FACE_COLUMNS, GAZE_COLUMNS
 from mien.errors import MienError
 from mien.evaluate.protocol import Describe, Described, Pictures
+from mien.pipeline.crops import FACE_COLUMNS, GAZE_COLUMNS
 
 __all__ = ["Features", "PeerDescribed", "describe_peer"]
 

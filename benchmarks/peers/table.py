@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.peers.methods import Method
 
 from mien.evaluate.protocol import Score
-from mien.evaluate.report import Run
+from mien.evaluate.report.report import Run
 from mien.version import VERSION
 
 __all__ = ["Comparison", "as_json", "as_markdown"]

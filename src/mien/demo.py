@@ -17,10 +17,10 @@ from mien.errors import MienError
 from mien.media.image import to_uint8, write_png
 from mien.media.video import write_mp4
 from mien.model import Model
+from mien.pipeline.portrait import read_clip
 from mien.types import Factors
 from mien.views.colours import on_background
 from mien.views.factor_sheet import factor_columns
-from mien.views.portrait import read_clip
 from mien.views.redraw import Edit, redraw
 from mien.views.sheet import contact_sheet
 from mien.views.turntable import turntable_poses

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mien.embedding.encode import Encoder
     from mien.embedding.run import EmbedOptions
     from mien.embedding.summary import Status, Summary
+    from mien.pipeline.encode import Encoder
 
 __all__ = ["EmbedChoices", "embed", "embed_to_parquet"]
 

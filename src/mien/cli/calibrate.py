@@ -13,8 +13,8 @@ from mien.errors import MienError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mien.calibration.calibration import Calibration, HeldOut
-    from mien.calibration.match import Matched
+    from mien.probes.gaze import Calibration, HeldOut
+    from mien.probes.gaze_match import Matched
 
 __all__ = ["calibrate"]
 
@@ -60,10 +60,10 @@ def calibrate(
         raise MienError(f"{out} exists: name another file or give --overwrite")
     import numpy as np
 
-    from mien.calibration.fit import fit
-    from mien.calibration.match import match
-    from mien.calibration.screen import read_screen
-    from mien.calibration.targets import read_targets
+    from mien.probes.gaze_fit import fit
+    from mien.probes.gaze_match import match
+    from mien.probes.screen import read_screen
+    from mien.probes.targets import read_targets
 
     geometry = None if screen is None else read_screen(screen)
     matched = match(_faces(table), read_targets(targets, geometry))
@@ -83,7 +83,7 @@ def calibrate(
 
 def _faces(table: Path) -> pd.DataFrame:
     """Read the columns that matter; `match` says which are missing."""
-    from mien.calibration.match import NEEDED
+    from mien.probes.gaze_match import NEEDED
     from mien.table.read import data_frame, open_table
 
     with open_table(table) as file:

@@ -26,7 +26,7 @@ from mien.cli.training import (
 from mien.errors import MienError
 
 if TYPE_CHECKING:
-    from mien.train.distill_options import DistillConfig
+    from mien.train.recipes.distill_options import DistillConfig
 
 __all__ = ["app", "gaze"]
 
@@ -74,7 +74,7 @@ def gaze(
 
 
 def _method() -> Method:
-    from mien.train.distill import check, distill
+    from mien.train.recipes.distill import check, distill
 
     return Method(_load, check, distill)
 
@@ -84,8 +84,8 @@ def _load(name: str, changes: Sequence[str]) -> DistillConfig:
     from dataclasses import replace
 
     from mien.train.config import PRESETS, read_config
-    from mien.train.distill import load_teacher
-    from mien.train.distill_options import DistillConfig
+    from mien.train.recipes.distill import load_teacher
+    from mien.train.recipes.distill_options import DistillConfig
 
     config = read_config(DistillConfig, name, changes, PRESETS / "distill")
     if any(change.startswith("student.code_dim=") for change in changes):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from mien.evaluate.protocol import Describe, Protocol, Setting
-    from mien.evaluate.report import Report, Run
+    from mien.evaluate.report.report import Report, Run
     from mien.model import Model
 
 __all__ = ["app"]
@@ -92,7 +92,7 @@ def evaluate(
     if table is not None and (weights is not None or detector is not None):
         raise MienError("--table has the factors already: leave --weights and --detector out")
     _need_matplotlib()
-    from mien.evaluate.report_files import refuse_report
+    from mien.evaluate.report.write import refuse_report
 
     refuse_report(out, overwrite=overwrite)
     jobs = _jobs(protocol, data)
@@ -131,9 +131,9 @@ def _jobs(name: str, data: Path) -> tuple[tuple[Protocol, Path], ...]:
 
 
 def _by_weights(weights: str | None, detector: str, device: str) -> _Source:
-    from mien.embedding.pictures import describe_by
     from mien.faces.detect import open_detector
     from mien.model import load
+    from mien.pipeline.crops import describe_by
 
     # What auto becomes here belongs into the report.
     finder = open_detector(detector).name
@@ -180,7 +180,7 @@ def _run(
 
 
 def _report(done: Sequence[Run], source: _Source, seed: int, draws: int) -> Report:
-    from mien.evaluate.report import Report
+    from mien.evaluate.report.report import Report
 
     today = dt.datetime.now(tz=dt.UTC).date().isoformat()
     return Report(tuple(done), source.weights_id, source.name, today, seed, draws)
@@ -188,7 +188,7 @@ def _report(done: Sequence[Run], source: _Source, seed: int, draws: int) -> Repo
 
 def _finish(report: Report, out: Path, *, overwrite: bool) -> None:
     """Write the report and show its main scores."""
-    from mien.evaluate.report_files import write_report
+    from mien.evaluate.report.write import write_report
 
     paths = write_report(report, out, overwrite=overwrite)
     _print_scores(report)
@@ -201,8 +201,8 @@ def _print_scores(report: Report) -> None:
     from rich.table import Table as Grid
     from rich.text import Text
 
-    from mien.evaluate.html import interval_text, score_text
-    from mien.evaluate.report import main_scores
+    from mien.evaluate.report.html import interval_text, score_text
+    from mien.evaluate.report.report import main_scores
 
     grid = Grid(box=box.SIMPLE_HEAD)
     for name in ("protocol", "data", "score"):

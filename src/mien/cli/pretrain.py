@@ -60,7 +60,7 @@ def latentface(
     Several sources may follow one --data. Stills serve the first stage, clips and videos both.
     """
     from mien.train.config import load_config
-    from mien.train.latentface import pretrain
+    from mien.train.recipes.latentface import pretrain
 
     sources, changes = sort_words(data, words, devices, num_nodes)
     wish = Wish(out, config, sources, changes, resume, overwrite, device)
@@ -89,8 +89,8 @@ def gaze(
     Several sources may follow one --data. The finder learns from folders of `mien synth` and
     synth:HEAD alone; without them that of WEIGHTS is taken over.
     """
-    from mien.train.gaze import check, pretrain
-    from mien.train.gaze_options import load_gaze_config
+    from mien.train.recipes.gaze import check, pretrain
+    from mien.train.recipes.gaze_options import load_gaze_config
 
     sources, changes = sort_words(data, words, devices, num_nodes)
     changes += [f"data.crop={crop}"] if crop is not None else []

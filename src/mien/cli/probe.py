@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from mien.probing.labels import Labels
-    from mien.probing.match import Matched
-    from mien.probing.probe import Prediction, Probe
+    from mien.probes.labels import Labels
+    from mien.probes.match import Matched
+    from mien.probes.probe import Prediction, Probe
 
 __all__ = ["probe"]
 
@@ -70,11 +70,11 @@ def probe(
         raise MienError(f"{out} exists: name another file or give --overwrite")
     import numpy as np
 
-    from mien.probing.fit import fit
-    from mien.probing.labels import read_labels
-    from mien.probing.match import check_columns, match
-    from mien.probing.samples import KINDS
-    from mien.probing.suggest import suggest as choose
+    from mien.probes.fit import fit
+    from mien.probes.labels import read_labels
+    from mien.probes.match import check_columns, match
+    from mien.probes.samples import KINDS
+    from mien.probes.suggest import suggest as choose
 
     if kind not in KINDS:
         raise MienError(f"there is no kind {kind}; give one of {', '.join(KINDS)}")
@@ -93,7 +93,7 @@ def probe(
 
 def _faces(table: Path, columns: list[str]) -> pd.DataFrame:
     """Read the columns that matter; `match` says which are missing."""
-    from mien.media.named_faces import KEYS
+    from mien.probes.face_rows import KEYS
     from mien.table.read import data_frame, open_table
 
     with open_table(table) as file:

@@ -187,7 +187,7 @@ def _draw_all(model: Model, request: _Request) -> None:
     from mien.media.image import write_png
     from mien.media.kinds import kind_of
     from mien.media.video import info, write_mp4
-    from mien.views.portrait import read_face, read_film
+    from mien.pipeline.portrait import read_face, read_film
 
     size = model.config.image_size
     is_video = kind_of(request.input) == "video"
@@ -215,7 +215,7 @@ def _draw_all(model: Model, request: _Request) -> None:
 
 def _edit(model: Model, request: _Request, factors: Factors) -> Edit:
     """Turn the request into changes of the factors."""
-    from mien.views.portrait import read_face
+    from mien.pipeline.portrait import read_face
     from mien.views.redraw import Edit, light_from
     from mien.views.turntable import turned_pose
 

@@ -74,8 +74,8 @@ class GazeRequest:
 
 def draw_arrows(model: GazeEncoder, request: GazeRequest) -> None:
     """Write the picture or video with an arrow for the gaze of every face."""
-    from mien.calibration.calibration import Calibration
     from mien.media.image import write_png
+    from mien.probes.gaze import Calibration
     from mien.views.gaze_film import GazeReader, film_gaze, picture_gaze
 
     assert request.out is not None
@@ -93,7 +93,7 @@ def draw_arrows(model: GazeEncoder, request: GazeRequest) -> None:
 def draw_other_eyes(model: EyePainter, request: GazeRequest) -> None:
     """Write the face with the eyes that another face's gaze code stands for."""
     from mien.media.image import write_png
-    from mien.views.portrait import read_face, read_film
+    from mien.pipeline.portrait import read_face, read_film
 
     assert request.out is not None
     is_film = request.is_film()
@@ -110,7 +110,7 @@ def draw_other_eyes(model: EyePainter, request: GazeRequest) -> None:
 
 def _other_eyes(model: EyePainter, request: GazeRequest) -> GazeCode:
     """Read the gaze code of the face that the eyes are taken from."""
-    from mien.views.portrait import read_face
+    from mien.pipeline.portrait import read_face
 
     if model.config.gaze is None:
         raise MienError(

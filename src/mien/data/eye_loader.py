@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mien.data.ahead import ahead
 from mien.data.batches import STREAM_CLIPS, Sampler
 from mien.data.eye_canvas import EyeForm, eye_row
 from mien.data.eye_labels import lids_open
@@ -22,6 +21,7 @@ from mien.data.eye_pack import EyePack
 from mien.data.loader import Share
 from mien.data.seeds import seed_of
 from mien.errors import MienError
+from mien.pipeline.ahead import ahead
 
 __all__ = ["EyeLoader", "EyeMixture", "LabelledStream"]
 

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mien.data.ahead import ahead
 from mien.data.augment import Variation, degrade, draw_variation, noise_tiles, vary
 from mien.data.batches import STREAM_CLIPS, Sampler
 from mien.data.options import DataOptions
 from mien.data.pack import Pack
 from mien.data.seeds import seed_of
+from mien.pipeline.ahead import ahead
 
 __all__ = ["ClipStream", "Loader", "Share"]
 

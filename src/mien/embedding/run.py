@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from mien.embedding.batches import Batch, gather
-from mien.embedding.encode import Encoder, encode
-from mien.embedding.gaze import CalibrationFile, open_calibration
 from mien.embedding.job import JobFolder, job_digest
-from mien.embedding.prefetch import prefetch
-from mien.embedding.probes import ProbeFile, open_probes, probe_columns, sees_features
-from mien.embedding.sources import Reader, list_inputs
 from mien.embedding.summary import Status, Summary, summarise
 from mien.errors import MienError
-from mien.probing.match import NUMBERS
+from mien.pipeline.batches import Batch, gather
+from mien.pipeline.encode import Encoder, encode
+from mien.pipeline.gaze import CalibrationFile, open_calibration
+from mien.pipeline.prefetch import prefetch
+from mien.pipeline.probes import ProbeFile, open_probes, probe_columns, sees_features
+from mien.pipeline.read import Reader, list_inputs
+from mien.probes.match import NUMBERS
 from mien.table.read import data_frame
 from mien.table.schema import FEATURES, LIKENESS, TableInfo, arrow_schema
 from mien.table.writer import PartWriter

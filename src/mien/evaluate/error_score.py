@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.evaluate.interval import mean_interval
 from mien.evaluate.protocol import Score, Setting
+from mien.linear.bootstrap import mean_interval
 
 __all__ = ["INTERVAL", "error_score"]
 

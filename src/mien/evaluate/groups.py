@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold
 
 from mien.errors import MienError
-from mien.evaluate.expression.linear import linear_probabilities
-from mien.evaluate.metrics import draw_pairs, pair_cosine
 from mien.evaluate.rendered import Truth
+from mien.linear.heldout_logistic import linear_probabilities
+from mien.linear.metrics import draw_pairs, pair_cosine
 
 __all__ = ["FALSE_ACCEPTS", "GroupError", "group_errors", "groups_of"]
 

@@ -11,7 +11,7 @@ from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mien.evaluate.metrics import correlation
+from mien.linear.metrics import correlation
 
 __all__ = ["classify", "cross_validate", "regress"]
 

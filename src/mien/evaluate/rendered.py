@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mien.errors import MienError
-from mien.evaluate.metrics import correlation, masked_depth_correlation, verification_auc
 from mien.evaluate.probe import cross_validate
+from mien.linear.metrics import correlation, masked_depth_correlation, verification_auc
 
 __all__ = ["FACTORS", "Truth", "direct_scores", "factor_matrix", "frontal_depth", "read_truth"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mien.errors import MienError
 from mien.evaluate.protocol import Outcome, Protocol, Setting
-from mien.evaluate.report import Run
+from mien.evaluate.report.report import Run
 from mien.media.names import to_text
 
 __all__ = ["find_data_sets", "run_all", "run_protocol"]

@@ -11,16 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mien.calibration.calibration import Calibration
-from mien.calibration.estimate import estimate
 from mien.errors import MienError
 from mien.faces.crop import crop_face, crop_square
 from mien.faces.detect import find_faces, open_detector
 from mien.faces.face import Face
 from mien.media.names import to_text
+from mien.pipeline.portrait import read_pictures
+from mien.probes.gaze import Calibration
+from mien.probes.gaze_estimate import estimate
 from mien.types import Factors, GazeCode
 from mien.views.gaze_arrow import FaceGaze, draw_gazes
-from mien.views.portrait import read_pictures
 
 __all__ = ["EyePainter", "GazeEncoder", "GazeReader", "film_gaze", "picture_gaze", "swap_eyes"]
 

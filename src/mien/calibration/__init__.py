@@ -1,1 +1,0 @@
-"""From gaze codes to directions, learned from a few samples whose direction is known."""

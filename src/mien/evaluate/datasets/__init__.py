@@ -1,0 +1,1 @@
+"""One reader a data set: files to images and labels, nothing else."""

@@ -1,0 +1,230 @@
+"""AffectNet (Mollahosseini et al., 2017): seven and eight expressions, valence and arousal.
+
+Tested on the validation part, as everybody does, since the test part has never been given out. That
+part has as many pictures of each class, training has 35 times as many happy as contemptuous ones:
+at most `MOST` training pictures of each class are drawn by the seed, and every class weighs the
+same. Labels 8 to 10 (none, uncertain, no face) are left out.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import MienError
+from mien.evaluate.datasets.files import Tree, holds, open_tree
+from mien.evaluate.datasets.locate import ending_in, listed, require
+from mien.evaluate.protocol import Outcome, Pictures, Protocol, Setting
+from mien.evaluate.tasks.classification import measure, merged
+from mien.evaluate.tasks.few_labels import draw_labels
+from mien.evaluate.tasks.labelled import Task, describe, stream
+from mien.evaluate.tasks.valence_arousal import Amounts, measure_amounts
+
+__all__ = ["AFFECTNET"]
+
+CLASSES = (
+    "neutral",
+    "happiness",
+    "sadness",
+    "surprise",
+    "fear",
+    "disgust",
+    "anger",
+    "contempt",
+)
+MOST = 7500
+"""Training pictures of one class; LatentFace's selection keeps 3,750 to 7,500 of each, too."""
+LISTS = {"pose 30": "pose_30_affectnet_list.txt", "pose 45": "pose_45_affectnet_list.txt"}
+SOURCE = "mohammadmahoor.com/affectnet (M. Mahoor; on request, for research)"
+LAYOUT = """Manually_Annotated_file_lists/training.csv and validation.csv (subDirectory_filePath,
+face_x, face_y, face_width, face_height, facial_landmarks, expression, valence, arousal) and
+Manually_Annotated_Images/689/737db2483489148d783ef278f43f486c0a97e140fc4b6b61b84363ca.jpg, ...
+or train_set/ and val_set/ with images/0.jpg and annotations/0_exp.npy, 0_val.npy, 0_aro.npy
+optional: pose_30_affectnet_list.txt, pose_45_affectnet_list.txt (Wang et al., 2020)"""
+
+
+@dataclass(frozen=True)
+class _Row:
+    file: str
+    """Path in the tree."""
+    train: bool
+    label: int
+    valence: float
+    arousal: float
+    box: tuple[float, float, float, float] | None
+    """Left, top, right, bottom; None where the picture is a face crop."""
+
+
+def _run(path: Path, setting: Setting) -> Outcome:
+    tree = open_tree(path)
+    notes: list[str] = []
+    if ending_in(tree, "validation.csv") is not None:
+        rows = _from_csv(tree, notes)
+    else:
+        rows = _from_npy(tree, notes)
+    rows = _drawn(rows, stream(setting, 9))
+    advice = f"unpack all parts of the pictures; {SOURCE}"
+    require(tree, [row.file for row in rows], protocol="affectnet", advice=advice)
+    files = [row.file for row in rows]
+    boxes = [row.box for row in rows if row.box is not None]
+    pictures = Pictures(
+        tuple(files),
+        lambda i: tree.picture(files[i]),
+        crop="box" if boxes else "face",
+        boxes=np.array(boxes, dtype=np.float64) if boxes else None,
+    )
+    described = describe(pictures, setting)
+    subsets = {}
+    for name, ending in LISTS.items():
+        found = listed(tree, ending, files)
+        if found is not None:
+            subsets[name] = found[0]
+            if found[1]:
+                notes.append(f"{found[1]} names of {ending} are not among the test pictures")
+    labels = np.array([row.label for row in rows])
+    train = np.flatnonzero([row.train for row in rows])
+    test = np.flatnonzero([not row.train for row in rows])
+    outcomes = []
+    for count in (8, 7):
+        inside = labels < count
+        folds = ((train[inside[train]], test[inside[test]]),)
+        # Rows of other classes are in no fold; their labels are not looked at.
+        within = np.where(inside, labels, 0)
+        task = Task(pictures, within, CLASSES[:count], folds, balanced=True)
+        kept = {name: some[inside[some]] for name, some in subsets.items()}
+        outcomes.append(measure(task, described, setting, label=f", {count} classes", subsets=kept))
+    felt = np.array([(row.valence, row.arousal) for row in rows])
+    known = np.abs(felt).max(axis=1) <= 1
+    train, test = train[known[train]], test[known[test]]
+    if len(train) and len(test):
+        task = Amounts(pictures, ("valence", "arousal"), felt, train, test)
+        outcomes.append(measure_amounts(task, described, setting))
+    return merged(outcomes, gallery=setting.gallery, notes=notes)
+
+
+def _drawn(rows: list[_Row], rng: np.random.Generator) -> list[_Row]:
+    """Return all test rows and at most `MOST` training rows of each class."""
+    train = [row for row in rows if row.train]
+    if not train:
+        return rows
+    labels = np.array([row.label for row in train])
+    kept = draw_labels(labels=labels, count=MOST, rng=rng)
+    return [train[int(number)] for number in kept] + [row for row in rows if not row.train]
+
+
+def _from_csv(tree: Tree, notes: list[str]) -> list[_Row]:
+    """Return the rows of both lists whose class is one of the eight."""
+    places = {name.lower(): name for name in tree.names if name.lower().endswith((".jpg", ".png"))}
+    rows: list[_Row] = []
+    unboxed = 0
+    for ending, train in (("training.csv", True), ("validation.csv", False)):
+        path = ending_in(tree, ending)
+        if path is None:
+            raise MienError(f"affectnet: {tree} has no {ending}; obtain it from {SOURCE}")
+        top = _images_folder(tree)
+        for number, line in enumerate(csv.DictReader(io.StringIO(tree.read_text(path))), start=2):
+            row = _csv_row(line, f"{tree}/{path}, line {number}", top, train=train)
+            if row is not None and row.box is None:
+                unboxed += 1
+            elif row is not None:
+                rows.append(row)
+    if unboxed:
+        notes.append(f"{unboxed} pictures without a face box are left out")
+    # The lists and the folders do not always agree on .jpg and .JPG.
+    return [
+        _Row(places.get(r.file.lower(), r.file), r.train, r.label, r.valence, r.arousal, r.box)
+        for r in rows
+    ]
+
+
+def _csv_row(line: dict[str, str], where: str, top: str, *, train: bool) -> _Row | None:
+    """Return a row of a list; None if its class is none of the eight."""
+    try:
+        label = int(line["expression"])
+        if not 0 <= label < len(CLASSES):
+            return None
+        x, y, width, height = (
+            float(line[name]) for name in ("face_x", "face_y", "face_width", "face_height")
+        )
+        felt = float(line["valence"]), float(line["arousal"])
+        file = top + line["subDirectory_filePath"].strip().replace("\\", "/")
+    except KeyError as error:
+        raise MienError(f"{where}: the column {error} is missing; copy the list again") from error
+    except (TypeError, ValueError) as error:
+        raise MienError(f"{where} is not a row of AffectNet: {error}") from error
+    side, middle_x, middle_y = max(width, height), x + width / 2, y + height / 2
+    box = (
+        middle_x - side / 2,
+        middle_y - side / 2,
+        middle_x + side / 2,
+        middle_y + side / 2,
+    )
+    return _Row(file, train, label, *felt, box if min(width, height) > 0 else None)
+
+
+def _images_folder(tree: Tree) -> str:
+    """Return the path to Manually_Annotated_Images, with a / at its end."""
+    for name in tree.names:
+        before, folder, _ = name.partition("Manually_Annotated_Images/")
+        if folder:
+            return before + folder
+    raise MienError(f"affectnet: {tree}/Manually_Annotated_Images is missing; {SOURCE}")
+
+
+def _from_npy(tree: Tree, notes: list[str]) -> list[_Row]:
+    """Return the pictures of train_set and val_set."""
+    rows, unfelt = [], 0
+    for folder, train in (("train_set", True), ("val_set", False)):
+        labels = [n for n in tree.names if f"{folder}/annotations/" in n and n.endswith("_exp.npy")]
+        if not labels:
+            raise MienError(
+                f"affectnet: {tree} has neither validation.csv nor {folder}/annotations/0_exp.npy; "
+                f"obtain AffectNet from {SOURCE}"
+            )
+        for name in labels:
+            label = int(_number(tree, name))
+            stem = name.removesuffix("_exp.npy")
+            felt = [
+                _number(tree, f"{stem}_{kind}.npy") if tree.has(f"{stem}_{kind}.npy") else -2.0
+                for kind in ("val", "aro")
+            ]
+            unfelt += max(map(abs, felt)) > 1
+            if 0 <= label < len(CLASSES):
+                file = stem.replace(f"{folder}/annotations/", f"{folder}/images/") + ".jpg"
+                rows.append(_Row(file, train, label, felt[0], felt[1], None))
+    if unfelt:
+        notes.append(f"{unfelt} pictures have no valence and arousal")
+    return rows
+
+
+def _number(tree: Tree, name: str) -> float:
+    """Return the one number in a file of numpy, which may be written as text."""
+    data = tree.read_bytes(name)
+    try:
+        value: NDArray[np.generic] = np.load(io.BytesIO(data), allow_pickle=False)
+        return float(str(value.reshape(-1)[0]))
+    except (ValueError, IndexError, EOFError, OSError) as error:
+        raise MienError(f"{tree}/{name} is not one number: {error}; copy it again") from error
+
+
+def _matches(path: Path) -> bool:
+    lists = ("Manually_Annotated_file_lists/validation.csv", "validation.csv")
+    if any(holds(path, name, "Manually_Annotated_Images") for name in lists):
+        return True
+    return holds(path, "train_set/annotations", "val_set/annotations")
+
+
+AFFECTNET = Protocol(
+    name="affectnet",
+    factor="expression",
+    title="Seven and eight expressions, valence and arousal on AffectNet by frozen probes",
+    layout=LAYOUT,
+    source=SOURCE,
+    matches=_matches,
+    run=_run,
+)

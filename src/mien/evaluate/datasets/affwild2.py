@@ -1,0 +1,235 @@
+"""Aff-Wild2 (Kollias and Zafeiriou, 2019; the ABAW challenges): every frame of videos is labelled.
+
+Three protocols on one folder: expressions, valence and arousal, action units. Line i of a video's
+annotations, after the header, is frame i; `cropped_aligned/VIDEO/00001.jpg` is frame 1. Frames that
+the annotators gave up (-1; of valence and arousal, -5) are left out, and so are those that have no
+picture, because no face was found by who made the pictures. Trained on every tenth frame of the
+training videos, tested on all frames of the validation videos: the challenges' test labels have
+never been given out. Videos are kept together wherever frames are drawn.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import MienError
+from mien.evaluate.datasets.files import Tree, open_tree
+from mien.evaluate.protocol import Outcome, Pictures, Protocol, Setting
+from mien.evaluate.tasks.action_units import Units, measure_units
+from mien.evaluate.tasks.classification import measure
+from mien.evaluate.tasks.labelled import Task, describe
+from mien.evaluate.tasks.valence_arousal import Amounts, measure_amounts
+
+__all__ = ["AFFWILD2_AMOUNTS", "AFFWILD2_EXPRESSION", "AFFWILD2_UNITS"]
+
+STEP = 10
+"""One training frame out of so many: its neighbours, a thirtieth of a second away, say the same."""
+SOURCE = (
+    "ibug.doc.ic.ac.uk/resources/aff-wild2 (D. Kollias, S. Zafeiriou; on request, for research)"
+)
+PICTURE = re.compile(r"(?:^|/)cropped_aligned/([^/]+)/(\d+)\.jpg$")
+FALLBACK = (0.05, 0.13, 0.95, 1.03)
+"""The square that is taken where no face is found, as shares of width and height. The pictures are
+faces brought to a square of 112 pixels by their eyes, nose and mouth; where to is not published.
+This is the square for eyes 0.315 of the width apart, at 0.461, and mouth at 0.824 from the top,
+which is usual at that size."""
+
+
+@dataclass(frozen=True)
+class _Frames:
+    """Labelled frames that have a picture."""
+
+    pictures: Pictures
+    header: tuple[str, ...]
+    """Names in the first line of the annotations."""
+    values: NDArray[np.float64]
+    """As annotated. [N, K]."""
+    clip: NDArray[np.int64]
+    """Which video it is of. [N]."""
+    train: NDArray[np.int64]
+    test: NDArray[np.int64]
+    notes: tuple[str, ...]
+
+
+def _run_expression(path: Path, setting: Setting) -> Outcome:
+    data = _read(path, "EXPR", "affwild2-expression")
+    described = describe(data.pictures, setting)
+    labels = data.values[:, 0].astype(np.int64)
+    classes = tuple(name.lower() for name in data.header)
+    if labels.max() >= len(classes):
+        raise MienError(f"affwild2-expression: there are labels beyond the {len(classes)} classes")
+    folds = ((data.train, data.test),)
+    task = Task(data.pictures, labels, classes, folds, groups=data.clip, balanced=True)
+    outcome = measure(task, described, setting, main=("macro-F1", "accuracy"))
+    return replace(outcome, notes=(*data.notes, *outcome.notes))
+
+
+def _run_amounts(path: Path, setting: Setting) -> Outcome:
+    data = _read(path, "VA", "affwild2-va")
+    described = describe(data.pictures, setting)
+    task = Amounts(data.pictures, data.header, data.values, data.train, data.test, groups=data.clip)
+    outcome = measure_amounts(task, described, setting)
+    return replace(outcome, notes=(*data.notes, *outcome.notes))
+
+
+def _run_units(path: Path, setting: Setting) -> Outcome:
+    data = _read(path, "AU", "affwild2-units")
+    described = describe(data.pictures, setting)
+    task = Units(
+        data.pictures, data.header, data.values > 0, data.train, data.test, groups=data.clip
+    )
+    outcome = measure_units(task, described, setting)
+    return replace(outcome, notes=(*data.notes, *outcome.notes))
+
+
+def _read(path: Path, kind: str, protocol: str) -> _Frames:
+    """Return the frames of one kind of annotations, EXPR, VA or AU."""
+    tree = open_tree(path)
+    annotated = _annotations(tree, kind, protocol)
+    pictured = _pictures_by_video(tree, {video for _, video in annotated}, protocol)
+    header: tuple[str, ...] = ()
+    files: list[str] = []
+    values, clips, training = [], [], []
+    unseen = given_up = 0
+    for clip, ((train, video), name) in enumerate(annotated.items()):
+        names, table = _read_table(tree, name)
+        if header and names != header:
+            raise MienError(
+                f"{tree}/{name} begins otherwise than the other annotations; mixed sets?"
+            )
+        header = names
+        good = (np.abs(table) <= 1).all(axis=1) if kind == "VA" else (table >= 0).all(axis=1)
+        given_up += int((~good).sum())
+        frames = pictured.get(video, {})
+        rows = [int(row) for row in np.flatnonzero(good) if int(row) + 1 in frames]
+        unseen += int(good.sum()) - len(rows)
+        rows = rows[::STEP] if train else rows
+        files += [frames[row + 1] for row in rows]
+        values.append(table[rows])
+        clips += [clip] * len(rows)
+        training += [train] * len(rows)
+    if not files:
+        raise MienError(f"{protocol}: no annotated frame has a picture in {tree}/cropped_aligned")
+    part = np.array(training)
+    pictures = Pictures(tuple(files), lambda i: tree.picture(files[i]), fallback=FALLBACK)
+    notes = (
+        f"{len(annotated)} videos; one training frame out of {STEP}, all test frames",
+        f"{given_up} frames without a label and {unseen} labelled ones without a picture left out",
+    )
+    return _Frames(
+        pictures,
+        header,
+        np.concatenate(values),
+        np.array(clips),
+        np.flatnonzero(part),
+        np.flatnonzero(~part),
+        notes,
+    )
+
+
+def _annotations(tree: Tree, kind: str, protocol: str) -> dict[tuple[bool, str], str]:
+    """Return (whether it teaches, video) => path of its annotations."""
+    pattern = re.compile(
+        rf"(?:^|/)({kind}_[^/]+)/(Train|Training|Validation)_Set/([^/]+)\.txt$", re.IGNORECASE
+    )
+    found: dict[tuple[bool, str], str] = {}
+    for name in tree.names:
+        match = pattern.search(name)
+        if match:
+            key = (match[2].lower() != "validation", match[3])
+            if key in found:
+                raise MienError(
+                    f"{tree} has {found[key]} and {name}: leave one set of labels there"
+                )
+            found[key] = name
+    for train, folder in ((True, "Train_Set"), (False, "Validation_Set")):
+        if not any(key[0] == train for key in found):
+            raise MienError(
+                f"{protocol}: {tree} has no annotations/{kind}_Set/{folder}/VIDEO.txt (or "
+                f"{kind}_..._Challenge/{folder}); obtain Aff-Wild2 from {SOURCE}"
+            )
+    return found
+
+
+def _pictures_by_video(tree: Tree, videos: set[str], protocol: str) -> dict[str, dict[int, str]]:
+    """Return video => number of the frame => path of its picture."""
+    found: dict[str, dict[int, str]] = {}
+    for name in tree.names:
+        match = PICTURE.search(name)
+        if match and match[1] in videos:
+            found.setdefault(match[1], {})[int(match[2])] = name
+    missing = sorted(videos - set(found))
+    if missing:
+        raise MienError(
+            f"{protocol}: {len(missing)} annotated videos have no pictures below "
+            f"{tree}/cropped_aligned, first {missing[0]}; obtain them from {SOURCE}"
+        )
+    return found
+
+
+def _read_table(tree: Tree, name: str) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    """Return the names in the first line, and a row a frame."""
+    lines = [line.strip() for line in tree.read_text(name).splitlines() if line.strip()]
+    header = tuple(word.strip() for word in lines[0].split(",")) if lines else ()
+    try:
+        values = [[float(word) for word in line.split(",")] for line in lines[1:]]
+        table = np.array(values, dtype=np.float64)
+    except ValueError as error:
+        raise MienError(f"{tree}/{name} is not as Aff-Wild2's annotations: {error}") from error
+    if not values or table.ndim != 2:
+        raise MienError(f"{tree}/{name} has no labels; copy it again")
+    return header, table
+
+
+def _matches(kind: str, path: Path) -> bool:
+    try:
+        tops = [path / "cropped_aligned", path / "annotations"]
+        places = (place for top in tops[1].iterdir() for place in (top, *_below(top)))
+        return tops[0].is_dir() and any(place.name.startswith(f"{kind}_") for place in places)
+    except OSError:
+        return False
+
+
+def _below(folder: Path) -> list[Path]:
+    return [place for place in folder.iterdir() if place.is_dir()] if folder.is_dir() else []
+
+
+def _layout(kind: str, line: str) -> str:
+    return f"""annotations/{kind}_Set/Train_Set/VIDEO.txt and Validation_Set/VIDEO.txt, or the
+folders of later challenges, as {kind}_..._Challenge/Train_Set: first line `{line}`,
+then a line a frame
+cropped_aligned/VIDEO/00001.jpg, ..."""
+
+
+AFFWILD2_EXPRESSION = Protocol(
+    name="affwild2-expression",
+    factor="expression",
+    title="Expressions in the videos of Aff-Wild2 by frozen probes",
+    layout=_layout("EXPR", "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise,Other"),
+    source=SOURCE,
+    matches=lambda path: _matches("EXPR", path),
+    run=_run_expression,
+)
+AFFWILD2_AMOUNTS = Protocol(
+    name="affwild2-va",
+    factor="expression",
+    title="Valence and arousal in the videos of Aff-Wild2 by a frozen linear probe",
+    layout=_layout("VA", "valence,arousal"),
+    source=SOURCE,
+    matches=lambda path: _matches("VA", path),
+    run=_run_amounts,
+)
+AFFWILD2_UNITS = Protocol(
+    name="affwild2-units",
+    factor="expression",
+    title="Twelve action units in the videos of Aff-Wild2 by frozen linear probes",
+    layout=_layout("AU", "AU1,AU2,AU4,AU6,AU7,AU10,AU12,AU15,AU23,AU24,AU25,AU26"),
+    source=SOURCE,
+    matches=lambda path: _matches("AU", path),
+    run=_run_units,
+)

@@ -1,0 +1,151 @@
+"""Celebrities in Frontal-Profile (Sengupta et al. 2016): 7000 pairs in ten folds of other people.
+
+FP is a frontal picture with one in profile, FF two frontal ones.
+Protocol/Pair_list_F.txt numbers the frontal pictures from 1, `1 ../Data/Images/001/frontal/01.jpg`,
+Pair_list_P.txt those in profile; Protocol/Split/FP/01/same.txt and diff.txt have a pair of numbers
+a line, `1,3`: in FP the first is of list F and the second of list P.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from pathlib import Path
+
+import numpy as np
+
+from mien.errors import MienError
+from mien.evaluate.datasets.files import Tree, holds, open_tree
+from mien.evaluate.datasets.insightface_bin import bin_or, holds_bin
+from mien.evaluate.protocol import Outcome, Protocol, Setting
+from mien.evaluate.tasks.pairs import ListedPair, Pairs, assemble
+from mien.evaluate.tasks.verification import verify
+
+__all__ = ["CFP_FF", "CFP_FP", "read_cfp"]
+
+FRONTAL = "Protocol/Pair_list_F.txt"
+PROFILE = "Protocol/Pair_list_P.txt"
+PLACES = (FRONTAL, f"cfp-dataset/{FRONTAL}")
+FALLBACK = (0.1, 0.1, 0.9, 0.9)
+"""Pictures are cut about the face; detectors miss many a profile."""
+
+
+def read_cfp(path: Path, *, kind: str, protocol: str) -> tuple[Pairs, list[str]]:
+    """Return CFP's pairs of one kind, and notes.
+
+    Args:
+        path: the folder or zip with Data/ and Protocol/, or with cfp-dataset/.
+        kind: FF or FP.
+        protocol: named in errors.
+
+    Raises:
+        MienError: lists or pictures are missing or broken.
+    """
+    tree = open_tree(path)
+    place = next((name for name in PLACES if tree.has(name)), None)
+    if place is None:
+        raise MienError(
+            f"{protocol}: {tree}/{FRONTAL} is missing; give the folder cfp-dataset with Data/ and "
+            "Protocol/ as its authors (University of Maryland and others) publish it"
+        )
+    root = tree.under(place.removesuffix(FRONTAL))
+    first = _numbered(root, FRONTAL)
+    second = first if kind == "FF" else _numbered(root, PROFILE)
+    listed, fold = [], []
+    for number, folder in enumerate(_splits(root, kind, protocol)):
+        for name, same in (("same.txt", True), ("diff.txt", False)):
+            rows = _split_rows(root, f"{folder}/{name}", first, second, same=same)
+            listed += rows
+            fold += [number] * len(rows)
+    pairs = assemble(
+        root,
+        listed,
+        file_of={name: name for name in root.names},
+        person_of=lambda name: name.split("/")[-3],
+        fold=np.array(fold, dtype=np.int64),
+        fallback=FALLBACK,
+        protocol=protocol,
+    )
+    return pairs, []
+
+
+def _numbered(root: Tree, place: str) -> dict[int, str]:
+    """Return number => path of a picture below the root."""
+    out = {}
+    for number, line in enumerate(root.read_text(place).splitlines(), 1):
+        words = line.split(maxsplit=1)
+        if not words:
+            continue
+        if len(words) != 2 or not words[0].isdigit():
+            raise MienError(f"{root}/{place}: line {number} is not `1 ../Data/Images/...jpg`")
+        out[int(words[0])] = posixpath.normpath(f"Protocol/{words[1].strip()}")
+    return out
+
+
+def _splits(root: Tree, kind: str, protocol: str) -> list[str]:
+    pattern = re.compile(rf"(Protocol/Split/{kind}/[^/]+)/same\.txt")
+    found = [match[1] for name in root.names if (match := pattern.fullmatch(name))]
+    if len(found) < 2:
+        raise MienError(
+            f"{protocol}: {root}/Protocol/Split/{kind} has {len(found)} folds (01/same.txt, "
+            "01/diff.txt, ...); copy the folder Protocol again"
+        )
+    return found
+
+
+def _split_rows(
+    root: Tree, place: str, first: dict[int, str], second: dict[int, str], *, same: bool
+) -> list[ListedPair]:
+    out = []
+    for number, line in enumerate(root.read_text(place).splitlines(), 1):
+        if not line.strip():
+            continue
+        words = [word.strip() for word in line.split(",")]
+        if len(words) != 2 or not all(word.isdigit() for word in words):
+            raise MienError(f"{root}/{place}: line {number} is not two numbers, `1,3`")
+        one, other = int(words[0]), int(words[1])
+        if one not in first or other not in second:
+            raise MienError(f"{root}/{place}: line {number} names a picture that is in no list")
+        out.append(ListedPair(first[one], second[other], same))
+    return out
+
+
+def _protocol(kind: str, title: str) -> Protocol:
+    name, bins = f"cfp-{kind.lower()}", (f"cfp_{kind.lower()}.bin",)
+
+    def matches(path: Path) -> bool:
+        return any(holds(path, place) for place in PLACES) or holds_bin(path, bins)
+
+    def run(path: Path, setting: Setting) -> Outcome:
+        pairs, notes = bin_or(
+            path,
+            bins,
+            instead_of=PLACES,
+            protocol=name,
+            read=lambda: read_cfp(path, kind=kind, protocol=name),
+        )
+        return verify(pairs, setting, notes=notes)
+
+    return Protocol(
+        name=name,
+        factor="identity",
+        title=title,
+        layout=(
+            "DATA/Protocol/Pair_list_F.txt, Pair_list_P.txt\n"
+            f"DATA/Protocol/Split/{kind}/01/same.txt, diff.txt, ... 10/\n"
+            "DATA/Data/Images/001/frontal/01.jpg, profile/01.jpg (DATA or DATA/cfp-dataset)\n"
+            f"or DATA/{bins[0]} (InsightFace's aligned 112 px pictures)"
+        ),
+        source=(
+            "Celebrities in Frontal-Profile in the Wild (cfpw.io), University of Maryland and "
+            "others (Sengupta et al. 2016); research use"
+        ),
+        matches=matches,
+        run=run,
+    )
+
+
+CFP_FP = _protocol("FP", "CFP-FP: 7000 pairs of a frontal picture and one in profile, ten folds")
+"""Frontal with profile."""
+CFP_FF = _protocol("FF", "CFP-FF: 7000 pairs of frontal pictures, ten folds")
+"""Frontal with frontal."""

@@ -1,0 +1,103 @@
+"""Columbia Gaze, few-shot over folds of people: the whole photographs, and eye strips of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mien.errors import MienError
+from mien.evaluate.datasets.columbia import LEAST_ASPECT, NAME, read_columbia
+from mien.evaluate.datasets.files import open_tree
+from mien.evaluate.datasets.layout import first_name
+from mien.evaluate.protocol import Outcome, Pictures, Protocol, Setting
+from mien.evaluate.tasks.gaze import score_within
+from mien.evaluate.tasks.gaze_set import GazeSet
+
+__all__ = ["COLUMBIA", "COLUMBIA_STRIPS", "columbia_faces", "columbia_strips"]
+
+FACE_FOLDS, STRIP_FOLDS = 5, 4
+SOURCE = (
+    "Columbia University, Computer Vision Laboratory (CAVE), Columbia Gaze Data Set; "
+    "for non-commercial research"
+)
+
+
+def columbia_faces(path: Path) -> GazeSet:
+    """Read whole photographs; five folds of people, as the papers that use the whole set.
+
+    Raises:
+        MienError: as `read_columbia`; there are fewer people than folds.
+    """
+    return _read(path, strips=False)
+
+
+def columbia_strips(path: Path) -> GazeSet:
+    """Read strips that show both eyes; four folds of people, those of docs/results.md.
+
+    Raises:
+        MienError: as `read_columbia`; there are fewer people than folds.
+    """
+    return _read(path, strips=True)
+
+
+def _read(path: Path, *, strips: bool) -> GazeSet:
+    data = read_columbia(path)
+    tree = open_tree(path)
+    pictures = Pictures(
+        data.names,
+        lambda row: tree.picture(data.names[row]),
+        crop="eyes" if strips else "detect",
+    )
+    return GazeSet(
+        pictures,
+        data.person,
+        data.gaze,
+        data.folds(STRIP_FOLDS if strips else FACE_FOLDS),
+        head=data.head_yaw_rad[:, None],
+        notes=("of the head only its yaw is labelled",),
+    )
+
+
+def _is_columbia(path: Path, *, strips: bool) -> bool:
+    """Return whether a folder or zip holds photographs, or strips; never raises."""
+    name = first_name(path, NAME)
+    if name is None:
+        return False
+    try:
+        data = open_tree(path).read_bytes(name)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)
+    except (MienError, cv2.error):
+        return False
+    # Reduced by 8, a strip of 100 x 45 pixels keeps an aspect of about two.
+    return image is not None and (image.shape[1] >= LEAST_ASPECT * image.shape[0]) == strips
+
+
+def _run_faces(path: Path, setting: Setting) -> Outcome:
+    return score_within(columbia_faces(path), setting)
+
+
+def _run_strips(path: Path, setting: Setting) -> Outcome:
+    return score_within(columbia_strips(path), setting)
+
+
+COLUMBIA = Protocol(
+    name="columbia",
+    factor="gaze",
+    title="Columbia Gaze, photographs: angular error by number of samples, 5 folds of people",
+    layout="0001/0001_2m_-15P_10V_5H.jpg and so on for every person, in folders or one zip",
+    source=SOURCE,
+    matches=lambda path: _is_columbia(path, strips=False),
+    run=_run_faces,
+)
+
+COLUMBIA_STRIPS = Protocol(
+    name="columbia-strips",
+    factor="gaze",
+    title="Columbia Gaze, strips of both eyes: angular error by number of samples, 4 folds",
+    layout="strips of both eyes, wider than high, called like 0001_2m_-15P_10V_5H.jpg",
+    source=f"{SOURCE}; strips are cut out of its photographs",
+    matches=lambda path: _is_columbia(path, strips=True),
+    run=_run_strips,
+)

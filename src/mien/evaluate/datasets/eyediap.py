@@ -1,0 +1,105 @@
+"""EYEDIAP (Funes Mora et al., ETRA 2014) as GazeHub normalises it: screen targets, folds of people.
+
+GazeHub's script turns the recordings (sessions with screen targets, every 15th frame) into
+Image/pN/face/K.jpg and Label/pN.label, one line a picture below a line of titles: words by blanks,
+"Face" the picture below Image, "2DGaze" and "2DHead" two angles in radians by a comma.
+
+Signs. GazeHub's code writes 2DGaze as atan2(-x, -z), asin(-y) of the gaze in the virtual camera
+(f = 960, 600 mm) and 2DHead as atan2(x, z), asin(y) of the head's z axis there: yaw, then pitch, as
+ours. The raw recordings are not read: their calibration files are used in two ways by public code,
+and which is right could not be established. For the same reason the labelled head pose is left
+out, the model's own stands for it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from mien.errors import MienError
+from mien.evaluate.datasets.files import Tree
+from mien.evaluate.datasets.layout import found_below, numbers, root_of
+from mien.evaluate.protocol import Outcome, Pictures, Protocol, Setting
+from mien.evaluate.tasks.gaze import score_within
+from mien.evaluate.tasks.gaze_set import GazeSet
+from mien.geometry.gaze import gaze_vector
+from mien.linear.folds import folds_of_people
+
+__all__ = ["EYEDIAP", "read_eyediap"]
+
+MARKER, BASES = "Label/p1.label", ("EyeDiap", "Eyediap", "EYEDIAP", "FaceBased/EyeDiap")
+LABELS = re.compile(r"p(\d+)\.label")
+FOLDS = 4
+WHOLE = (0.0, 0.0, 1.0, 1.0)
+
+
+def read_eyediap(path: Path) -> GazeSet:
+    """Read the labels; four folds of people.
+
+    Raises:
+        MienError: a file is missing or damaged.
+    """
+    tree = root_of(
+        path,
+        marker=MARKER,
+        bases=BASES,
+        advice="give the folder with Image and Label that GazeHub's script writes",
+    )
+    names: list[str] = []
+    angles: list[np.ndarray] = []
+    person: list[int] = []
+    for label in tree.under("Label").names:
+        match = LABELS.fullmatch(label)
+        if match is None:
+            continue
+        for name, gaze in _rows(tree, f"Label/{label}"):
+            names.append(name)
+            angles.append(gaze)
+            person.append(int(match[1]))
+    if not names:
+        raise MienError(f"{tree}/Label names no picture; copy the data set again")
+    who, looks = np.array(person, dtype=np.int64), np.stack(angles)
+    return GazeSet(
+        Pictures(tuple(names), lambda row: tree.picture(names[row]), fallback=WHOLE),
+        who,
+        gaze_vector(looks[:, 0], looks[:, 1]),
+        folds_of_people(who, FOLDS),
+        notes=("the labelled head pose is not used",),
+    )
+
+
+def _rows(tree: Tree, label: str) -> list[tuple[str, np.ndarray]]:
+    lines = tree.read_text(label).splitlines()
+    titles = lines[0].split() if lines else []
+    if "Face" not in titles or "2DGaze" not in titles:
+        raise MienError(f"{tree}/{label} does not begin with titles like Face and 2DGaze")
+    face, gaze = titles.index("Face"), titles.index("2DGaze")
+    rows = []
+    for number, line in enumerate(lines[1:], start=2):
+        words = line.split()
+        if not words:
+            continue
+        if len(words) != len(titles):
+            raise MienError(f"{tree}/{label}, line {number} has {len(words)} words, not as titled")
+        both = numbers(tree, label, words[gaze].split(","), number)
+        if both.shape != (2,):
+            raise MienError(f"{tree}/{label}, line {number}: 2DGaze is not two numbers")
+        rows.append((f"Image/{words[face]}", both))
+    return rows
+
+
+def _run(path: Path, setting: Setting) -> Outcome:
+    return score_within(read_eyediap(path), setting)
+
+
+EYEDIAP = Protocol(
+    name="eyediap",
+    factor="gaze",
+    title="EYEDIAP as GazeHub normalises it: angular error by number of samples, 4 folds of people",
+    layout="Image/p1/face/1.jpg and Label/p1.label, and so on, as GazeHub's script writes them",
+    source="Idiap Research Institute, EYEDIAP, on request; the script by GazeHub, Beihang Univ.",
+    matches=lambda path: found_below(path, MARKER, BASES),
+    run=_run,
+)

@@ -1,0 +1,120 @@
+"""Gaze360 (Kellnhofer et al., ICCV 2019): people all around a camera, many of them from behind.
+
+metadata.mat names every picture and says where it looks: `recordings` (names), and, one a picture,
+`recording`, `person_identity`, `frame`, `gaze_dir`, `split` (0 train, 1 val, 2 test, 3 unused).
+The head crop of a row is imgs/RECORDING/head/PPPPPP/FFFFFF.jpg. Samples are drawn from the
+training part, the test part is tested; the validation part is not used.
+
+Signs. The data set's readme: gaze_dir is in a frame of its own for every subject, x to the left and
+y up from the camera's point of view, z away from the camera, [0, 0, -1] into the camera. Ours has x
+to the right and y down: (-x, -y, z). The head pose is not labelled.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import MienError
+from mien.evaluate.datasets.files import Tree
+from mien.evaluate.datasets.layout import found_below, read_matlab, root_of
+from mien.evaluate.protocol import Outcome, Pictures, Protocol, Setting
+from mien.evaluate.tasks.gaze import score_within
+from mien.evaluate.tasks.gaze_set import GazeSet, evenly
+
+__all__ = ["GAZE360", "read_gaze360"]
+
+MARKER, BASES = "metadata.mat", ("gaze360_dataset", "Gaze360", "gaze360")
+FIELDS = ("recordings", "recording", "person_identity", "frame", "gaze_dir", "split")
+TRAIN, TEST = 0, 2
+MOST_TO_LEARN_FROM = 20_000
+FRONT_DEG, FACING_DEG = 90.0, 20.0
+
+
+def read_gaze360(path: Path, *, most_to_learn_from: int = MOST_TO_LEARN_FROM) -> GazeSet:
+    """Read the labels of the training and the test part.
+
+    Args:
+        path: the folder or zip that holds metadata.mat and imgs.
+        most_to_learn_from: training pictures that samples are drawn from, evenly spaced.
+
+    Raises:
+        MienError: metadata.mat is missing or damaged, or SciPy is not installed.
+    """
+    tree = root_of(
+        path, marker=MARKER, bases=BASES, advice="give the folder that holds metadata.mat and imgs"
+    )
+    found = read_matlab(tree, MARKER, *FIELDS)
+    recordings = [_name(entry) for entry in np.ravel(found["recordings"])]
+    recording, identity, frame, split = (
+        np.ravel(found[field]).astype(np.int64)
+        for field in ("recording", "person_identity", "frame", "split")
+    )
+    gaze = np.asarray(found["gaze_dir"], dtype=np.float64)
+    _check(tree, recordings, recording, [identity, frame, split, gaze])
+    train, test = np.flatnonzero(split == TRAIN), np.flatnonzero(split == TEST)
+    if not len(train) or not len(test):
+        raise MienError(f"{tree}/{MARKER} has no training or no test part; copy the data set again")
+    train = train[evenly(len(train), most_to_learn_from)]
+    rows = np.concatenate([train, test])
+    names = tuple(
+        f"imgs/{recordings[recording[row]]}/head/{identity[row]:06}/{frame[row]:06}.jpg"
+        for row in rows
+    )
+    looks = gaze[rows] * np.array([-1.0, -1.0, 1.0])
+    looks /= np.linalg.norm(looks, axis=1, keepdims=True)
+    turned = np.degrees(np.arccos(np.clip(-looks[:, 2], -1, 1)))
+    return GazeSet(
+        Pictures(names, lambda row: tree.picture(names[row])),
+        recording[rows],
+        looks,
+        ((np.arange(len(train)), np.arange(len(train), len(rows))),),
+        parts={
+            "looking to the front half": turned <= FRONT_DEG,
+            "looking within 20 degrees of the camera": turned <= FACING_DEG,
+        },
+        notes=(
+            f"samples are drawn from {len(train)} training pictures, evenly spaced",
+            "intervals are by recording: one person may have several numbers in it",
+        ),
+    )
+
+
+def _name(entry: object) -> str:
+    """Return a name out of a Matlab array of characters or of cells."""
+    while isinstance(entry, np.ndarray):
+        entry = entry.reshape(-1)[0] if entry.size else ""
+    return str(entry).strip()
+
+
+def _check(
+    tree: Tree, recordings: list[str], recording: NDArray[np.int64], others: list[NDArray]
+) -> None:
+    gaze = others[-1]
+    sound = (
+        all(len(other) == len(recording) for other in others)
+        and gaze.shape == (len(recording), 3)
+        and np.isfinite(gaze).all()
+        and bool((np.linalg.norm(gaze, axis=1) > 0).all())
+        and len(recording) > 0
+        and 0 <= recording.min() <= recording.max() < len(recordings)
+    )
+    if not sound:
+        raise MienError(f"{tree}/{MARKER}: its fields do not fit together; copy the data set again")
+
+
+def _run(path: Path, setting: Setting) -> Outcome:
+    return score_within(read_gaze360(path), setting)
+
+
+GAZE360 = Protocol(
+    name="gaze360",
+    factor="gaze",
+    title="Gaze360, official split: angular error by number of samples",
+    layout="metadata.mat and imgs/rec_000/head/000000/000131.jpg and so on",
+    source="MIT CSAIL, Gaze360 (Kellnhofer, Recasens et al.); for non-commercial research",
+    matches=lambda path: found_below(path, MARKER, BASES) and found_below(path, "imgs", BASES),
+    run=_run,
+)

@@ -1,0 +1,239 @@
+"""InsightFace's .bin files: 112 px pictures, aligned, two by two, and whether each two are one.
+
+Such a file is a pickle of (list of JPEG files, list of booleans). Unpickling runs what a file asks
+for; here its instructions are only listed, and those few carried out that make lists of bytes and
+booleans. A file with any other is refused.
+
+Where the face is, by 375 faces in LFW: YuNet's landmarks brought to the template that the pictures
+are aligned to (eyes at (38.3, 51.7) and (73.5, 51.5), mouth at 92.3 of 112) by the best similarity
+take our crop's centre to (57.0, 63.7) and its side to 99.5, medians; quartile distances 5.6, 3.9
+and 3.9. The template is symmetric about 56 and so is the square here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickletools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import MienError
+from mien.evaluate.datasets.files import holds, open_tree, picture_of
+from mien.evaluate.protocol import Pictures
+from mien.evaluate.tasks.pairs import FOLDS, Pairs, folds_by_order
+from mien.media.names import to_text
+
+__all__ = ["SIDE", "SQUARE", "aligned", "bin_in", "bin_or", "holds_bin", "read_bin", "read_pairs"]
+
+SIDE = 112
+"""Width and height of the pictures, pixels."""
+SQUARE = (56 - 99.5 / 2, 63.7 - 99.5 / 2, 56 + 99.5 / 2, 63.7 + 99.5 / 2)
+"""Our crop in them: x1, y1, x2, y2, pixels."""
+
+_NOTHING = ("PROTO", "FRAME", "STOP")
+_VALUES = ("INT", "BININT", "BININT1", "BININT2", "BINBYTES", "BINBYTES8", "SHORT_BINBYTES")
+_TEXTS = ("BINSTRING", "SHORT_BINSTRING")  # bytes as Python 2 wrote them
+_MADE: dict[str, Callable[[], Any]] = {
+    "NEWTRUE": lambda: True,
+    "NEWFALSE": lambda: False,
+    "EMPTY_LIST": list,
+    "EMPTY_TUPLE": tuple,
+}
+_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+_KEPT = ("PUT", "BINPUT", "LONG_BINPUT")
+_TAKEN = ("GET", "BINGET", "LONG_BINGET")
+
+
+class _Machine:
+    """The part of a pickle's machine that makes lists and tuples of bytes and numbers."""
+
+    def __init__(self) -> None:
+        self.stack: list[Any] = []
+        self.kept: dict[int, Any] = {}
+        self.marks: list[int] = []
+
+    def do(self, name: str, value: Any) -> None:
+        """Carry out one instruction; ValueError where it is none of ours."""
+        if name in _VALUES:
+            self.stack.append(value)
+        elif name in _TEXTS:
+            self.stack.append(value.encode("latin-1"))
+        elif name in _MADE:
+            self.stack.append(_MADE[name]())
+        elif name == "MARK":
+            self.marks.append(len(self.stack))
+        elif name in _KEPT or name == "MEMOIZE":
+            self.kept[len(self.kept) if name == "MEMOIZE" else value] = self.stack[-1]
+        elif name in _TAKEN:
+            self.stack.append(self.kept[value])
+        elif name not in _NOTHING:
+            self._gather(name)
+
+    def _gather(self, name: str) -> None:
+        if name in _TUPLES:
+            self.stack.append(tuple(self._above(len(self.stack) - _TUPLES[name])))
+        elif name in ("TUPLE", "LIST"):
+            items = self._above(self.marks.pop())
+            self.stack.append(tuple(items) if name == "TUPLE" else items)
+        elif name in ("APPEND", "APPENDS"):
+            start = len(self.stack) - 1 if name == "APPEND" else self.marks.pop()
+            items = self._above(start)
+            if not isinstance(self.stack[-1], list):
+                raise ValueError("appends to what is no list")
+            self.stack[-1].extend(items)
+        else:
+            raise ValueError(f"asks for {name}")
+
+    def _above(self, start: int) -> list[Any]:
+        if start < 0:
+            raise ValueError("takes what is not there")
+        items = self.stack[start:]
+        del self.stack[start:]
+        return items
+
+
+def read_bin(data: bytes, *, where: str) -> tuple[list[bytes], NDArray[np.bool_]]:
+    """Return the JPEG files of a .bin, two for each pair, and whether each pair is one person.
+
+    Args:
+        data: the file's bytes.
+        where: the file, for errors.
+
+    Returns:
+        [2 P] and [P].
+
+    Raises:
+        MienError: it is no such file, or would have to be unpickled.
+    """
+    machine = _Machine()
+    try:
+        for instruction, value, _ in pickletools.genops(data):
+            machine.do(instruction.name, value)
+    except (ValueError, IndexError, KeyError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise MienError(
+            f"{where} is not InsightFace's (list of JPEG bytes, list of booleans) and is never "
+            f"unpickled ({reason[:80]}); give the original file"
+        ) from error
+    whole = machine.stack[-1] if len(machine.stack) == 1 else None
+    if not isinstance(whole, list | tuple) or len(whole) != 2:
+        raise MienError(f"{where} does not hold two lists, of pictures and of labels")
+    files, labels = whole
+    if not (_is_list(files, bytes) and _is_list(labels, int) and set(labels) <= {0, 1}):
+        raise MienError(f"{where} does not hold a list of bytes and one of booleans")
+    if len(files) != 2 * len(labels):
+        raise MienError(f"{where} holds {len(files)} pictures for {len(labels)} pairs; copy again")
+    return list(files), np.array(labels, dtype=bool)
+
+
+def aligned(names: Sequence[str], read: Callable[[int], NDArray[np.uint8]]) -> Pictures:
+    """Return pictures that are aligned as those of .bin files.
+
+    Args:
+        names: of N pictures.
+        read: as in `Pictures`; one that is not 112 x 112 is refused when it is read.
+    """
+
+    def checked(number: int) -> NDArray[np.uint8]:
+        picture = read(number)
+        if picture.shape[:2] != (SIDE, SIDE):
+            raise MienError(
+                f"{names[number]} is {picture.shape[1]} x {picture.shape[0]}; aligned pictures "
+                f"are {SIDE} x {SIDE}"
+            )
+        return picture
+
+    boxes = np.tile(np.array(SQUARE), (len(names), 1))
+    return Pictures(tuple(names), checked, crop="box", boxes=boxes)
+
+
+def holds_bin(path: Path, names: Sequence[str]) -> bool:
+    """Return whether a file is one of the named .bin, or a folder has one; never raises."""
+    try:
+        return any(place.is_file() for name in names for place in _places(path, name))
+    except (OSError, ValueError):
+        return False
+
+
+def bin_in(path: Path, names: Sequence[str], *, instead_of: Sequence[str]) -> Path | None:
+    """Return the .bin file that is to be read, or None where there is none.
+
+    Args:
+        path: the .bin itself, or a folder.
+        names: of the .bin that are looked for.
+        instead_of: where the folder has one of these, the data set itself is there and is read.
+    """
+    if path.is_file() and path.suffix == ".bin":
+        return path
+    if not path.is_dir() or any(holds(path, name) for name in instead_of):
+        return None
+    return next((path / name for name in names if (path / name).is_file()), None)
+
+
+def bin_or(
+    path: Path,
+    names: Sequence[str],
+    *,
+    instead_of: Sequence[str],
+    protocol: str,
+    read: Callable[[], tuple[Pairs, list[str]]],
+) -> tuple[Pairs, list[str]]:
+    """Return the pairs of a .bin where that is what is there, else those of the data set itself.
+
+    Args:
+        path: as of `bin_in`.
+        names: as of `bin_in`.
+        instead_of: as of `bin_in`.
+        protocol: named in errors.
+        read: reads the data set itself.
+    """
+    packed = bin_in(path, names, instead_of=instead_of)
+    return read() if packed is None else read_pairs(packed, protocol=protocol)
+
+
+def read_pairs(path: Path, *, protocol: str) -> tuple[Pairs, list[str]]:
+    """Return the pairs of a .bin file in ten folds, and notes; a repeated picture is there once.
+
+    Args:
+        path: the file.
+        protocol: named in errors.
+
+    Raises:
+        MienError: the file cannot be read, or holds too few pairs.
+    """
+    where = to_text(path)
+    files, same = read_bin(open_tree(path.parent).read_bytes(path.name), where=where)
+    fold = folds_by_order(same=same, wanted=FOLDS, protocol=protocol)
+    number: dict[str, int] = {}
+    kept: list[bytes] = []
+    rows = []
+    for data in files:
+        digest = hashlib.sha256(data).hexdigest()
+        if digest not in number:
+            number[digest] = len(kept)
+            kept.append(data)
+        rows.append(number[digest])
+    # Called by their content: the same data have the same name.
+    names = [f"{digest[:16]}.jpg" for digest in number]
+    index = np.array(rows, dtype=np.int64)
+    pairs = Pairs(
+        pictures=aligned(names, lambda i: picture_of(kept[i], f"{where}, picture {i}")),
+        first=index[::2],
+        second=index[1::2],
+        same=same,
+        fold=fold,
+        width=SIDE,
+    )
+    return pairs, [f"Aligned pictures of {path.name}: intervals take pairs as independent"]
+
+
+def _places(path: Path, name: str) -> tuple[Path, ...]:
+    return (path / name, path) if path.name == name else (path / name,)
+
+
+def _is_list(value: Any, kind: type) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(item, kind) for item in value)

@@ -1,0 +1,74 @@
+"""RAF-DB, basic expressions (Li et al., 2017): seven classes, aligned pictures of 100 x 100."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from mien.errors import MienError
+from mien.evaluate.datasets.files import holds, open_tree
+from mien.evaluate.datasets.locate import ending_in, require
+from mien.evaluate.protocol import Outcome, Pictures, Protocol, Setting
+from mien.evaluate.tasks.classification import measure
+from mien.evaluate.tasks.labelled import Task, describe
+
+__all__ = ["RAFDB"]
+
+CLASSES = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
+"""In the order of the labels 1 to 7."""
+LABELS = "list_patition_label.txt"  # as its authors spell it
+SOURCE = (
+    "whdeng.cn/RAF/model1.html (S. Li, W. Deng; on request, for non-commercial research): "
+    "the basic set with its aligned pictures"
+)
+LAYOUT = """EmoLabel/list_patition_label.txt: lines as `train_00001.jpg 5`
+Image/aligned/train_00001_aligned.jpg, test_0001_aligned.jpg, ..."""
+
+
+def _run(path: Path, setting: Setting) -> Outcome:
+    tree = open_tree(path)
+    where = ending_in(tree, LABELS)
+    if where is None:
+        raise MienError(f"rafdb: {tree}/EmoLabel/{LABELS} is missing; obtain RAF-DB from {SOURCE}")
+    stems, labels = _read_labels(tree.read_text(where), f"{tree}/{where}")
+    known = {name.rsplit("/", 1)[-1]: name for name in tree.names if "_aligned." in name}
+    files = [known.get(f"{s}_aligned.jpg", f"Image/aligned/{s}_aligned.jpg") for s in stems]
+    require(tree, files, protocol="rafdb", advice=f"unpack aligned.zip to Image/aligned; {SOURCE}")
+    pictures = Pictures(tuple(files), lambda i: tree.picture(files[i]), crop="face")
+    part = np.array([stem.split("_")[0] for stem in stems])
+    folds = ((np.flatnonzero(part == "train"), np.flatnonzero(part == "test")),)
+    task = Task(pictures, labels, CLASSES, folds)
+    return measure(task, describe(pictures, setting), setting)
+
+
+def _read_labels(text: str, where: str) -> tuple[list[str], np.ndarray]:
+    """Return the pictures' names without their endings, and their classes."""
+    stems, labels = [], []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        words = line.split()
+        part = words[0].split("_")[0]
+        good = len(words) == 2 and part in ("train", "test") and words[1] in set("1234567")
+        if not good:
+            raise MienError(f"{where}, line {number} is not as `train_00001.jpg 5`: {line}")
+        stems.append(words[0].rsplit(".", 1)[0])
+        labels.append(int(words[1]) - 1)
+    return stems, np.array(labels, dtype=np.int64)
+
+
+def _matches(path: Path) -> bool:
+    places = (LABELS, f"EmoLabel/{LABELS}", f"basic/EmoLabel/{LABELS}")
+    return any(holds(path, place) for place in places)
+
+
+RAFDB = Protocol(
+    name="rafdb",
+    factor="expression",
+    title="Seven basic expressions on RAF-DB by frozen probes",
+    layout=LAYOUT,
+    source=SOURCE,
+    matches=_matches,
+    run=_run,
+)

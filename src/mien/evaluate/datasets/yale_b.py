@@ -1,0 +1,139 @@
+"""Extended Yale B (Georghiades et al., 2001; Lee et al., 2005): faces under 64 single lamps.
+
+yaleB01_P00A+035E+15.pgm is person 1 in pose 0, lit from azimuth 35 and elevation 15 degrees of the
+camera's axis. By the readme a positive azimuth is to the right of the subject, which is image-left,
+and a positive elevation is above. The pictures say the same: over the cropped ones with azimuths
+up to 90 degrees the brightness of the right half less that of the left correlates with the azimuth
+by -0.985, that of the lower half less the upper with the elevation by -0.833. So the direction
+to the lamp is, in our frame,
+
+    l = (-cos E sin A, -sin E, -cos E cos A)
+
+The cropped faces (168 x 192, pose 0) end at brow, cheeks and chin, too tight for a detector, and
+some are all but black. All are cut alike, so one square serves all: where YuNet's lies in the
+median over 319 of them that are lit from within 20 degrees (centre 86.2, 84.5, side 270.7 pixels;
+the eyes are at 34.8, 40.8 and 130.9, 42.0). Beyond the picture its edge goes on. In pictures as
+they were taken (640 x 480, poses 0 to 8) the face is searched.
+
+Without a lamp of its own the ambient picture of each series is left out, and so are those that the
+authors marked as bad.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import MienError
+from mien.evaluate.datasets.files import Tree, open_tree
+from mien.evaluate.datasets.layout import first_name
+from mien.evaluate.protocol import Outcome, Pictures, Protocol, Setting
+from mien.evaluate.tasks.light import LightSet, score_light
+from mien.evaluate.tasks.light_directions import dome_direction
+
+__all__ = ["YALE_B", "read_yale_b"]
+
+NAME = re.compile(r"yaleB(\d\d)_P(\d\d)A([+-]\d{3})E([+-]\d\d)\.(?:pgm|jpg|jpeg|png|bmp)", re.I)
+CROPPED = (168, 192)
+"""Width and height of the cropped pictures. Pixels."""
+SQUARE = (-49.2, -50.9, 221.5, 219.8)
+"""x1, y1, x2, y2 in a cropped picture, pixels."""
+SOURCE = (
+    "the Extended Yale Face Database B (A. Georghiades, P. Belhumeur, D. Kriegman, K.-C. Lee); "
+    "free for research"
+)
+LAYOUT = (
+    "yaleB01_P00A+000E+00.pgm, ... at any depth, as CroppedYale/yaleB01/ has them; PGM, JPEG or "
+    "PNG; cropped, or as they were taken"
+)
+
+
+def read_yale_b(path: Path) -> LightSet:
+    """Read the labels, which are the names; pictures are read when asked for.
+
+    Args:
+        path: a folder or zip with the pictures, or a folder with one such zip.
+
+    Raises:
+        MienError: there are no such pictures, or two of one name.
+    """
+    tree = _tree(path)
+    found = [(n, m) for n in tree.names if (m := NAME.fullmatch(n.rsplit("/", 1)[-1]))]
+    if not found:
+        raise MienError(
+            f"yale-b: {tree} holds no picture like yaleB01_P00A+000E+00.pgm; obtain {SOURCE}"
+        )
+    names = tuple(name for name, _ in found)
+    keys = {match.group(1, 2, 3, 4) for _, match in found}
+    if len(keys) < len(found):
+        raise MienError(
+            f"yale-b: {tree} holds pictures of one name in several folders; give one of them, as "
+            "CroppedYale"
+        )
+    person, pose, azimuth, elevation = (
+        np.array([int(match[group]) for _, match in found]) for group in (1, 2, 3, 4)
+    )
+    height, width = tree.picture(names[0]).shape[:2]
+    cropped = height > width
+    bad = sum(name.lower().endswith(".bad") for name in tree.names)
+    return LightSet(
+        pictures=_cropped(tree, names, width, height) if cropped else _whole(tree, names),
+        person=person.astype(np.int64),
+        direction=dome_direction(azimuth, elevation),
+        pose=pose.astype(np.int64),
+        notes=(
+            f"{len(set(person))} people, {len(set(zip(azimuth, elevation, strict=True)))} lamps, "
+            f"{len(set(pose))} poses, {'cropped' if cropped else 'whole'} pictures; {bad} are "
+            "marked as bad and left out",
+        ),
+    )
+
+
+def _whole(tree: Tree, names: tuple[str, ...]) -> Pictures:
+    return Pictures(names, lambda row: tree.picture(names[row]))
+
+
+def _cropped(tree: Tree, names: tuple[str, ...], width: int, height: int) -> Pictures:
+    # Copies of the cropped set are sometimes reduced; the square is reduced with them.
+    scale = np.array([width / CROPPED[0], height / CROPPED[1]] * 2)
+    boxes: NDArray[np.float64] = np.tile(np.array(SQUARE) * scale, (len(names), 1))
+    return Pictures(names, lambda row: tree.picture(names[row]), crop="box", boxes=boxes)
+
+
+def _tree(path: Path) -> Tree:
+    """Open the data set, or the only zip in its folder."""
+    if path.is_dir():
+        inside = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
+        zips = [entry for entry in inside if entry.suffix.lower() == ".zip"]
+        if len(zips) == 1 and not any(entry.is_dir() for entry in inside):
+            return open_tree(zips[0])
+    return open_tree(path)
+
+
+def _run(path: Path, setting: Setting) -> Outcome:
+    return score_light(read_yale_b(path), setting)
+
+
+def _matches(path: Path) -> bool:
+    try:
+        if not path.is_dir():
+            return first_name(path, NAME) is not None
+        return (
+            first_name(path, NAME) is not None or first_name(_tree(path).source, NAME) is not None
+        )
+    except (MienError, OSError):
+        return False
+
+
+YALE_B = Protocol(
+    name="yale-b",
+    factor="light",
+    title="Direction of light on Extended Yale B, by the own factor and maps of other people",
+    layout=LAYOUT,
+    source=SOURCE,
+    matches=_matches,
+    run=_run,
+)

@@ -1,1 +1,0 @@
-"""The direction of light on data sets whose lamps are known."""

@@ -1,1 +1,0 @@
-"""Head pose on data sets whose truth was measured or fitted."""

@@ -1,1 +1,0 @@
-"""Shape: depth and normals against rendered faces whose depth is known."""

@@ -1,0 +1,1 @@
+"""What is measured: verification, classification, gaze, pose, light, shape, disentanglement."""

@@ -1,0 +1,294 @@
+"""Classes of expression by every probe: what a protocol of classes gives, but for reading the data.
+
+Scores of one task are of all its test pictures; a picture without a face counts as one that was
+taken for the most frequent class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.evaluate.by_yaw import yaw_table
+from mien.evaluate.digest import data_digest
+from mien.evaluate.gallery import small
+from mien.evaluate.protocol import Described, Failure, Outcome, Score, Setting, Table
+from mien.evaluate.tasks.few_labels import few_labels, few_labels_report
+from mien.evaluate.tasks.labelled import (
+    FEATURES,
+    MAIN,
+    Predicted,
+    Task,
+    codes_of,
+    known_sets,
+    over_folds,
+    stream,
+)
+from mien.linear.bootstrap import bootstrap, proportion_interval
+from mien.linear.heldout_logistic import (
+    accuracy,
+    balanced_accuracy,
+    confusion,
+    linear_probabilities,
+    macro_f1,
+)
+from mien.linear.knn import knn_probabilities
+
+__all__ = ["measure", "merged"]
+
+Rows = NDArray[np.int64]
+Method = Callable[..., NDArray[np.float64]]
+Metric = Callable[[NDArray[np.int64]], float]
+
+METRICS: dict[str, Metric] = {
+    "accuracy": accuracy,
+    "macro-F1": macro_f1,
+    "balanced accuracy": balanced_accuracy,
+}
+FEW = ("expression", MAIN, FEATURES)
+"""The sets of factors that are asked with few labels."""
+MUCH_MISSING = 0.01
+"""From this share of test pictures without a face, those with one are scored for themselves."""
+
+
+def measure(
+    task: Task,
+    described: Described,
+    setting: Setting,
+    *,
+    main: Sequence[str] = ("accuracy",),
+    label: str = "",
+    subsets: Mapping[str, Rows] | None = None,
+) -> Outcome:
+    """Score a task by linear probes, nearest neighbours and few labels.
+
+    Args:
+        task: labelled pictures.
+        described: their factors, by `mien.evaluate.tasks.labelled.describe`.
+        setting: seed, draws, size of the gallery.
+        main: names of the metrics that the data set is known for.
+        label: added to every name, as ", 7 classes".
+        subsets: name => rows, of which those that are tested are scored for themselves.
+
+    Raises:
+        MienError: a set of factors is not known of the pictures.
+    """
+    scores: list[Score] = []
+    few = {}
+    best: Predicted | None = None
+    for place, name in enumerate(known_sets(described)):
+        setting.say(f"probes on {name}{label}")
+        codes = codes_of(described, name)
+        linear = _by(linear_probabilities, task, described, codes, setting, (1, place))
+        scores += _scores(
+            task,
+            linear,
+            f"linear, {name}{label}",
+            setting,
+            main if name in (MAIN, FEATURES) else (),
+        )
+        near = _by(knn_probabilities, task, described, codes, setting, (2, place))
+        scores.append(_scores(task, near, f"k-NN, {name}{label}", setting)[0])
+        if name in FEW:
+            few[name] = few_labels(task, codes, described.found, setting)
+        if name == MAIN:
+            best = linear
+    assert best is not None
+    some, table, plot = few_labels_report(few, tested=len(task.tested), label=label)
+    scores += some + _parts(task, described, best, setting, label, subsets or {})
+    right = best.label == task.labels[task.tested]
+    return Outcome(
+        scores=tuple(scores),
+        data=data_digest(_lines(task)),
+        tables=(
+            _confusion_table(task, best, label),
+            *_yaw_tables(described, task.tested, {"accuracy, %": 100.0 * right}, label),
+            table,
+        ),
+        plots=(plot,),
+        failures=_failures(task, best, setting),
+        notes=tuple(_notes(task, described, label)),
+    )
+
+
+def merged(outcomes: Sequence[Outcome], *, gallery: int, notes: Sequence[str] = ()) -> Outcome:
+    """Return several outcomes on one data set as one.
+
+    Args:
+        outcomes: the first one's failures come first.
+        gallery: how many failures are kept.
+        notes: further ones; those that several outcomes share are kept once.
+    """
+    told = [note for outcome in outcomes for note in outcome.notes]
+    return Outcome(
+        scores=tuple(score for outcome in outcomes for score in outcome.scores),
+        data=data_digest(outcome.data for outcome in outcomes),
+        tables=tuple(table for outcome in outcomes for table in outcome.tables),
+        plots=tuple(plot for outcome in outcomes for plot in outcome.plots),
+        failures=tuple(failure for outcome in outcomes for failure in outcome.failures)[:gallery],
+        notes=tuple(dict.fromkeys([*notes, *told])),
+    )
+
+
+def _by(
+    method: Method,
+    task: Task,
+    described: Described,
+    codes: NDArray[np.float32],
+    setting: Setting,
+    numbers: tuple[int, int],
+) -> Predicted:
+    """Return what a method of probabilities says over the folds."""
+
+    def predict(train: Rows, test: Rows, fold: int) -> NDArray[np.floating]:
+        return method(
+            train=codes[train],
+            labels=task.labels[train],
+            test=codes[test],
+            classes=len(task.classes),
+            groups=None if task.groups is None else task.groups[train],
+            balanced=task.balanced,
+            rng=stream(setting, *numbers, fold),
+        )
+
+    return over_folds(task, described.found, predict)
+
+
+def _scores(
+    task: Task,
+    predicted: Predicted,
+    name: str,
+    setting: Setting,
+    main: Sequence[str] = (),
+    among: NDArray[np.bool_] | None = None,
+) -> list[Score]:
+    """Return the three metrics with their intervals, of all tested rows or of those `among`."""
+    among = np.ones(len(predicted.label), dtype=bool) if among is None else among
+    said, truth = predicted.label[among], task.labels[task.tested][among]
+    groups = None if task.groups is None else task.groups[task.tested][among]
+    scores = []
+    for place, (metric, of) in enumerate(METRICS.items()):
+        value = _statistic(np.arange(len(said)), of=of, said=said, truth=truth, task=task)
+        if metric == "accuracy" and groups is None:
+            right = int((said == truth).sum())
+            low, high = proportion_interval(successes=right, count=len(said))
+        else:
+            statistic = partial(_statistic, of=of, said=said, truth=truth, task=task)
+            low, high = bootstrap(
+                statistic, count=len(said), groups=groups, rng=stream(setting, 4, place)
+            )
+        scores.append(
+            Score(
+                f"{metric}, {name}",
+                100 * value,
+                "%",
+                len(said),
+                100 * low,
+                100 * high,
+                main=metric in main,
+            )
+        )
+    return scores
+
+
+def _statistic(
+    rows: Rows, *, of: Metric, said: NDArray[np.int64], truth: NDArray[np.int64], task: Task
+) -> float:
+    matrix = confusion(prediction=said[rows], target=truth[rows], classes=len(task.classes))
+    return of(matrix)
+
+
+def _parts(
+    task: Task,
+    described: Described,
+    predicted: Predicted,
+    setting: Setting,
+    label: str,
+    subsets: Mapping[str, Rows],
+) -> list[Score]:
+    """Return the accuracies of parts of the test rows."""
+    tested = task.tested
+    parts = {name: np.isin(tested, rows) for name, rows in subsets.items()}
+    found = described.found[tested]
+    if (~found).mean() > MUCH_MISSING:
+        parts["faces found"] = found
+    return [
+        _scores(task, predicted, f"linear, {MAIN}, {name}{label}", setting, among=among)[0]
+        for name, among in parts.items()
+        if among.any()
+    ]
+
+
+def _confusion_table(task: Task, predicted: Predicted, label: str) -> Table:
+    matrix = confusion(
+        prediction=predicted.label, target=task.labels[task.tested], classes=len(task.classes)
+    )
+    rows = []
+    for name, row in zip(task.classes, matrix, strict=True):
+        there = int(row.sum())
+        shares = [round(100 * int(count) / there, 1) if there else None for count in row]
+        rows.append((name, there, *shares))
+    title = f"What was taken for what, in % of the true class; linear, {MAIN}{label}"
+    return Table(title, ("true class", "pictures", *task.classes), tuple(rows))
+
+
+def _yaw_tables(
+    described: Described, rows: Rows, values: dict[str, NDArray[np.floating]], label: str
+) -> tuple[Table, ...]:
+    """Return the table by head yaw; none where no yaw is known."""
+    yaw = described["yaw_rad"][rows]
+    if not np.isfinite(yaw).any():
+        return ()
+    title = f"By head yaw as predicted by the factors themselves; linear, {MAIN}{label}"
+    return (yaw_table(title=title, yaw_rad=yaw, values=values),)
+
+
+def _failures(task: Task, predicted: Predicted, setting: Setting) -> tuple[Failure, ...]:
+    """Return the pictures that were told wrong with the greatest certainty."""
+    truth = task.labels[task.tested]
+    chance = predicted.probability
+    rows = np.arange(len(truth))
+    margin = chance[rows, predicted.label] - chance[rows, truth]
+    wrong = np.flatnonzero((predicted.label != truth) & np.isfinite(margin))
+    worst = wrong[np.argsort(-margin[wrong], kind="stable")][: setting.gallery]
+    failures = []
+    for row in worst:
+        said = task.classes[int(predicted.label[row])]
+        share = chance[row, predicted.label[row]]
+        caption = f"{task.classes[int(truth[row])]}, taken for {said} ({share:.2f})"
+        picture = task.pictures.read(int(task.tested[row]))
+        failures.append(Failure((small(picture),), caption))
+    return tuple(failures)
+
+
+def _notes(task: Task, described: Described, label: str) -> list[str]:
+    taught = np.unique(np.concatenate([train for train, _ in task.folds]))
+    lost = int((~described.found[taught]).sum())
+    missing = int((~described.found[task.tested]).sum())
+    if len(task.folds) > 1:
+        sizes = f"{len(task.tested)} pictures in {len(task.folds)} folds"
+    else:
+        sizes = f"{len(taught)} pictures to learn from, {len(task.tested)} to test on"
+    notes = [f"{sizes}{label}"]
+    if lost and len(task.folds) == 1:
+        notes.append(f"{lost} training pictures without a face are left out{label}")
+    if missing:
+        notes.append(
+            f"{missing} test pictures without a face count as the most frequent class{label}"
+        )
+    return notes
+
+
+def _lines(task: Task) -> list[str]:
+    lines = []
+    for number, (train, test) in enumerate(task.folds):
+        for part, rows in (("train", train), ("test", test)):
+            lines += [
+                f"{number} {part} {task.pictures.names[int(row)]} "
+                f"{task.classes[int(task.labels[row])]}"
+                for row in rows
+            ]
+    return lines

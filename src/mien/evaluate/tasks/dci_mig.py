@@ -1,0 +1,208 @@
+"""Scores of disentanglement: DCI and the mutual information gap, per dimension and per block.
+
+A block is one factor's whole code. Dimensions of a code that was never asked to be aligned with
+axes score low; blocks are what the model promises to keep apart.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LassoCV
+
+from mien.evaluate.datasets.synthetic import Label
+from mien.linear.cross_person import folds, scaled
+
+__all__ = [
+    "DCI",
+    "binned",
+    "dci",
+    "forest_importance",
+    "label_entropy",
+    "lasso_importance",
+    "mutual_information",
+    "mutual_information_gap",
+    "summed_over",
+]
+
+Array = NDArray[np.floating]
+
+CODE_BINS, LABEL_BINS = 20, 10
+TREES, SHARE, LEAF = 24, 0.1, 5
+"""Of the forest: trees, share of the columns tried at a split, fewest rows in a leaf."""
+
+
+@dataclass(frozen=True)
+class DCI:
+    """After Eastwood and Williams 2018; all in [0, 1], more is better."""
+
+    disentanglement: float
+    """Whether a part of the code tells of one factor only."""
+    completeness: float
+    """Whether a factor is told by one part of the code only."""
+
+
+def dci(importance: Array) -> DCI:
+    """Return disentanglement and completeness of a matrix of importances.
+
+    With R the importances, K factors (columns) and M parts of the code (rows):
+
+        P_ij = R_ij / Σ_k R_ik            D_i = 1 + Σ_j P_ij log_K P_ij
+        ρ_i  = Σ_j R_ij / Σ_ij R_ij       D   = Σ_i ρ_i D_i
+        Q_ij = R_ij / Σ_k R_kj            C_j = 1 + Σ_i Q_ij log_M Q_ij
+        τ_j  = Σ_i R_ij / Σ_ij R_ij       C   = Σ_j τ_j C_j
+
+    Args:
+        importance: not negative. [M, K], both at least 2.
+    """
+    total = importance.sum()
+    if total <= 0:
+        return DCI(0.0, 0.0)
+    rows, columns = importance.sum(axis=1), importance.sum(axis=0)
+    return DCI(
+        disentanglement=float((rows / total) @ _purity(importance)),
+        completeness=float((columns / total) @ _purity(importance.T)),
+    )
+
+
+def _purity(importance: Array) -> Array:
+    """Return 1 − entropy of each row to the base of its length; 0 for a row of zeros."""
+    sums = importance.sum(axis=1, keepdims=True)
+    share = importance / np.where(sums > 0, sums, 1)
+    logs = np.log(np.where(share > 0, share, 1)) / np.log(importance.shape[1])
+    return np.where(sums[:, 0] > 0, 1 + (share * logs).sum(axis=1), 0.0)
+
+
+def summed_over(importance: Array, groups: Sequence[str]) -> tuple[tuple[str, ...], Array]:
+    """Return names of groups of rows and their sums. [M, K] => [G, K]."""
+    names = tuple(dict.fromkeys(groups))
+    of = np.array(groups)
+    return names, np.stack([importance[of == name].sum(axis=0) for name in names])
+
+
+def lasso_importance(
+    *, codes: Array, labels: Sequence[Label], person: NDArray[np.integer]
+) -> Array:
+    """Return |weights| of lasso regressions, each label's summing to 1 (or 0). [D, L].
+
+    Codes and targets have unit spread; the strength is chosen on a held-out fifth of the people.
+    Of classes one regression each to whether it is that class; their weights are added up.
+
+    Args:
+        codes: one row a picture; NaN where there is none. [N, D].
+        labels: what is known of the rows.
+        person: who it is. [N].
+    """
+    rows, split = scaled(codes)(codes), next(folds(person))
+    columns = []
+    for label in labels:
+        targets = _targets(label)
+        weights = sum(np.abs(_lasso(rows, target, split)) for target in targets.T)
+        columns.append(_shares(np.asarray(weights)))
+    return np.stack(columns, axis=1)
+
+
+def _targets(label: Label) -> Array:
+    if label.kind == "number":
+        values = label.values[:, None].astype(np.float64)
+    else:
+        values = (label.values[:, None] == np.unique(label.values)).astype(np.float64)
+    return scaled(values)(values)
+
+
+def _lasso(rows: Array, target: Array, split: tuple[NDArray[np.int64], ...]) -> Array:
+    strongest = np.abs(rows.T @ target).max() / len(rows)
+    if strongest <= 0:
+        return np.zeros(rows.shape[1])
+    alphas = strongest * np.logspace(-0.05, -1.5, 10)
+    options: dict[str, Any] = {"precompute": True, "fit_intercept": False, "tol": 1e-3}
+    model = LassoCV(alphas=alphas, cv=[split], **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return np.asarray(model.fit(rows, target).coef_)
+
+
+def forest_importance(*, codes: Array, labels: Sequence[Label], seed: int) -> Array:
+    """Return the impurity importances of random forests, each label's summing to 1. [D, L].
+
+    Args:
+        codes: one row a picture; NaN where there is none. [N, D].
+        labels: what is known of the rows.
+        seed: of the forests.
+    """
+    rows = scaled(codes)(codes).astype(np.float32)
+    columns = []
+    for label in labels:
+        kind: Any = RandomForestClassifier if label.kind == "class" else RandomForestRegressor
+        forest = kind(
+            n_estimators=TREES,
+            max_features=SHARE,
+            min_samples_leaf=LEAF,
+            random_state=seed,
+        )
+        columns.append(_shares(forest.fit(rows, label.values).feature_importances_))
+    return np.stack(columns, axis=1)
+
+
+def _shares(importance: Array) -> Array:
+    total = importance.sum()
+    return importance / total if total > 0 else importance
+
+
+def mutual_information_gap(information: Array, entropy: Array) -> Array:
+    """Return the gap of each label after Chen et al. 2018. [L], in [0, 1].
+
+        MIG_k = (I(c_(1); v_k) − I(c_(2); v_k)) / H(v_k)
+
+    with c_(1) and c_(2) the two parts of the code that tell most of label v_k.
+
+    Args:
+        information: of each part of the code (at least two) about each label, nats. [M, L].
+        entropy: of each label, nats. [L].
+    """
+    ordered = np.sort(information, axis=0)
+    return (ordered[-1] - ordered[-2]) / np.maximum(entropy, 1e-12)
+
+
+def mutual_information(one: NDArray[np.integer], other: NDArray[np.integer]) -> float:
+    """Return the mutual information of two series of bins, nats, not below 0.
+
+    Miller and Madow's correction takes off what chance adds with few rows:
+    I = H(x) + H(y) − H(x, y), each H with (occupied bins − 1) / 2N more than counted.
+    """
+    width = int(other.max()) + 1
+    joint = np.bincount(one.astype(np.int64) * width + other)
+    return max(0.0, _entropy(np.bincount(one)) + _entropy(np.bincount(other)) - _entropy(joint))
+
+
+def label_entropy(bins: NDArray[np.integer]) -> float:
+    """Return the entropy of a series of bins, nats."""
+    return _entropy(np.bincount(bins))
+
+
+def _entropy(counts: NDArray[np.integer]) -> float:
+    counts = counts[counts > 0]
+    share = counts / counts.sum()
+    return float(-(share * np.log(share)).sum() + (len(counts) - 1) / (2 * counts.sum()))
+
+
+def binned(values: Array, bins: int) -> NDArray[np.int64]:
+    """Return the bin of each value; bins hold about as many rows each, equal values stay together.
+
+    Args:
+        values: NaN counts as the lowest bin. [N].
+        bins: at most so many.
+    """
+    values = np.nan_to_num(np.asarray(values, np.float64), nan=-np.inf)
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return np.zeros(len(values), np.int64)
+    edges = np.unique(np.quantile(finite, np.linspace(0, 1, bins + 1)[1:-1]))
+    return np.searchsorted(edges, values, side="right").astype(np.int64)

@@ -1,0 +1,279 @@
+"""Gaze within a data set: k labelled samples of some people, tested on others.
+
+A ridge regression on the frozen codes, with and without head pose; its strength is chosen among the
+samples.
+
+Samples are drawn from pictures in which eyes are found: nobody could calibrate by others. Every
+tested picture counts; where no eyes are found the code is the training rows' mean code, so that the
+prediction is near the mean gaze, and so it is with the own head pose where there is no face.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mien.errors import MienError
+from mien.evaluate.by_yaw import yaw_table
+from mien.evaluate.protocol import Failure, Outcome, Plot, Score, Setting, Table
+from mien.evaluate.tasks.gaze_few_shot import COUNTS, angular_error_deg, sampled_errors
+from mien.evaluate.tasks.gaze_set import GazeSet, Seen, see
+from mien.geometry.gaze import gaze_angles, gaze_vector
+from mien.linear.bootstrap import mean_interval
+
+__all__ = ["MEAN_CODE_SHARE", "SHOWN", "filled", "score_within", "worst"]
+
+Array = NDArray[np.floating]
+
+SHOWN = 100
+"""The number of samples whose error is the main score, as in the papers."""
+MEAN_CODE_SHARE = 0.01
+"""Above this share of pictures without eyes there is a score of the others, too."""
+SAMPLES, INTERVAL = 1, 2  # streams of random numbers
+THUMBNAIL = 160
+
+
+@dataclass(frozen=True)
+class _Errors:
+    """Errors of the tested rows by one kind of features. Degrees."""
+
+    rows: NDArray[np.int64]
+    """The tested rows, fold after fold. [M]."""
+    of: dict[int | None, Array]
+    """Number of samples => error with each draw. [draws, M]."""
+
+
+def score_within(data: GazeSet, setting: Setting) -> Outcome:
+    """Return errors by number of samples, with and without head pose.
+
+    Raises:
+        MienError: eyes are found in no picture, or factors cannot be had.
+    """
+    seen = see(data, setting)
+    data = _with_samples_seen(data, seen)
+    fewest = min(len(train) for train, _ in data.folds)
+    counts = [count for count in COUNTS if count is None or count <= fewest]
+    kinds = {name: _errors(data, parts, counts, setting) for name, parts in _kinds(data, seen)}
+    shown = SHOWN if SHOWN in counts else None
+    known = "own" if data.head is None else "true"
+    mains = {("gaze code", shown), (f"gaze code and {known} head pose", shown)}
+    scores = [
+        _mean_score(
+            f"error, {name}, {_samples(count)}",
+            errors.of[count].mean(axis=0),
+            data.person[errors.rows],
+            setting,
+            main=(name, count) in mains,
+        )
+        for name, errors in kinds.items()
+        for count in counts
+    ]
+    scores += _scores_of_parts(data, seen, kinds["gaze code"], shown, setting)
+    return Outcome(
+        scores=(*scores, _mean_gaze(data)),
+        data=data.digest,
+        tables=(_table(kinds, counts), _by_yaw(data, seen, kinds, shown)),
+        plots=(_plot(kinds, fewest),),
+        failures=_failures(data, kinds["gaze code"], shown, setting),
+        notes=(*data.notes, *_notes(data, seen, counts)),
+    )
+
+
+def _with_samples_seen(data: GazeSet, seen: Seen) -> GazeSet:
+    """Return the set with training rows in which eyes are found only.
+
+    Raises:
+        MienError: there are fewer than two in a fold.
+    """
+    folds = tuple((train[seen.found[train]], test) for train, test in data.folds)
+    if min(len(train) for train, _ in folds) < 2:
+        raise MienError("eyes are found in fewer than two training pictures; are these faces?")
+    lost = sum(len(train) for train, _ in data.folds) - sum(len(train) for train, _ in folds)
+    if not lost:
+        return data
+    share = 100 * lost / sum(len(train) for train, _ in data.folds)
+    note = f"samples are not drawn from the {share:.1f} % of training pictures without eyes"
+    return replace(data, folds=folds, notes=(*data.notes, note))
+
+
+def filled(features: Array, train: NDArray[np.int64]) -> Array:
+    """Return features whose rows of NaN are the mean of the known training rows; 0 if none is."""
+    known = np.asarray(np.isfinite(features).all(axis=1))
+    learned = features[train][known[train]]
+    usual = learned.mean(axis=0) if len(learned) else np.zeros(features.shape[1])
+    return np.where(known[:, None], features, usual)
+
+
+def worst(data: GazeSet, rows: NDArray[np.int64], errors: Array, count: int) -> tuple[Failure, ...]:
+    """Return the pictures with the largest errors, reduced, the worst first.
+
+    Args:
+        data: the set.
+        rows: of the set. [M].
+        errors: of these rows. Degrees [M].
+        count: how many are wanted.
+    """
+    failures = []
+    for place in np.argsort(-errors, kind="stable")[:count]:
+        row = int(rows[place])
+        picture = Image.fromarray(np.ascontiguousarray(data.pictures.read(row)))
+        picture.thumbnail((THUMBNAIL, THUMBNAIL))
+        yaw, pitch = (float(np.degrees(angle)) for angle in gaze_angles(data.gaze[row]))
+        failures.append(
+            Failure(
+                (np.array(picture.convert("RGB")),),
+                f"{data.pictures.names[row]}: off by {errors[place]:.0f} degrees; looks "
+                f"{abs(yaw):.0f} to the {'left' if yaw > 0 else 'right'} of the picture and "
+                f"{abs(pitch):.0f} {'up' if pitch > 0 else 'down'}",
+            )
+        )
+    return tuple(failures)
+
+
+def _kinds(data: GazeSet, seen: Seen) -> list[tuple[str, tuple[Array, ...]]]:
+    """Return what is regressed on, by name; the parts are filled one by one."""
+    kinds: list[tuple[str, tuple[Array, ...]]] = [("gaze code", (seen.code,))]
+    if seen.own is not None:
+        kinds.append(("gaze code and own head pose", (seen.code, seen.own)))
+    if data.head is not None:
+        kinds.append(("gaze code and true head pose", (seen.code, data.head)))
+    if seen.own is not None:
+        kinds.append(("own head pose alone", (seen.own,)))
+    if data.head is not None:
+        kinds.append(("true head pose alone", (data.head,)))
+    return kinds
+
+
+def _errors(
+    data: GazeSet, parts: tuple[Array, ...], counts: list[int | None], setting: Setting
+) -> _Errors:
+    found: dict[int | None, list[Array]] = {count: [] for count in counts}
+    for number, (train, test) in enumerate(data.folds):
+        features = np.concatenate([filled(part, train) for part in parts], axis=1)
+        # The same samples whatever the features are.
+        rng = setting.rng(SAMPLES, number)
+        for count in counts:
+            found[count].append(
+                sampled_errors(
+                    train_features=features[train],
+                    train_gaze=data.gaze[train],
+                    test_features=features[test],
+                    test_gaze=data.gaze[test],
+                    count=count,
+                    draws=setting.draws,
+                    rng=rng,
+                )
+            )
+    rows = np.concatenate([test for _, test in data.folds])
+    return _Errors(rows, {count: np.concatenate(each, axis=1) for count, each in found.items()})
+
+
+def _mean_score(
+    name: str, values: Array, person: NDArray[np.int64], setting: Setting, *, main: bool = False
+) -> Score:
+    low, high = mean_interval(values=values, groups=person, rng=setting.rng(INTERVAL))
+    return Score(
+        name,
+        float(values.mean()),
+        "degrees",
+        len(values),
+        low=low,
+        high=high,
+        higher_is_better=False,
+        main=main,
+    )
+
+
+def _scores_of_parts(
+    data: GazeSet, seen: Seen, errors: _Errors, count: int | None, setting: Setting
+) -> list[Score]:
+    """Return the error on parts of the tested rows: those the set names, and those with eyes."""
+    parts = dict(data.parts)
+    if (~seen.found).mean() > MEAN_CODE_SHARE:
+        parts["where eyes are found"] = seen.found
+    scores = []
+    for name, mask in parts.items():
+        inside = mask[errors.rows]
+        if inside.any():
+            values = errors.of[count].mean(axis=0)[inside]
+            person = data.person[errors.rows][inside]
+            title = f"error, gaze code, {_samples(count)}, {name}"
+            scores.append(_mean_score(title, values, person, setting))
+    return scores
+
+
+def _mean_gaze(data: GazeSet) -> Score:
+    """Return the error of always saying the training rows' mean yaw and pitch."""
+    errors = []
+    for train, test in data.folds:
+        yaw, pitch = (np.full(len(test), a.mean()) for a in gaze_angles(data.gaze[train]))
+        always = gaze_vector(yaw, pitch)
+        errors.append(angular_error_deg(predicted=always, truth=data.gaze[test]))
+    joined = np.concatenate(errors)
+    name = "error, mean gaze of the training part"
+    return Score(name, float(joined.mean()), "degrees", len(joined), higher_is_better=False)
+
+
+def _table(kinds: dict[str, _Errors], counts: list[int | None]) -> Table:
+    rows = []
+    for name, errors in kinds.items():
+        cells: list[float] = []
+        for count in counts:
+            draws = errors.of[count].mean(axis=1)
+            spread = float(draws.std(ddof=1)) if len(draws) > 1 else 0.0
+            cells += [round(float(draws.mean()), 3), round(spread, 3)]
+        rows.append((name, *cells))
+    titles = [title for count in counts for title in (_samples(count), "s.d. of the draws")]
+    return Table("Angular error in degrees", ("regressed on", *titles), tuple(rows))
+
+
+def _by_yaw(data: GazeSet, seen: Seen, kinds: dict[str, _Errors], count: int | None) -> Table:
+    rows = kinds["gaze code"].rows
+    if data.head is not None:
+        # A label of just 15 degrees is in the bin that begins there, however it is rounded.
+        yaw, whose = data.head[rows, 0], "true head yaw"
+    elif seen.own is not None:
+        yaw, whose = seen.own[rows, 0], "head yaw as the weights predict it"
+    else:
+        yaw, whose = np.full(len(rows), np.nan), "unknown head yaw"
+    values = {
+        name: errors.of[count].mean(axis=0)
+        for name, errors in kinds.items()
+        if not name.endswith("alone")
+    }
+    title = f"Error in degrees by {whose}, {_samples(count)}"
+    return yaw_table(title=title, yaw_rad=yaw, values=values)
+
+
+def _plot(kinds: dict[str, _Errors], everything: int) -> Plot:
+    lines = {
+        name: (
+            [float(everything if count is None else count) for count in errors.of],
+            [float(each.mean()) for each in errors.of.values()],
+        )
+        for name, errors in kinds.items()
+    }
+    return Plot("Error by number of samples", "samples", "degrees", lines, log_x=True)
+
+
+def _failures(
+    data: GazeSet, errors: _Errors, count: int | None, setting: Setting
+) -> tuple[Failure, ...]:
+    return worst(data, errors.rows, errors.of[count].mean(axis=0), setting.gallery)
+
+
+def _notes(data: GazeSet, seen: Seen, counts: list[int | None]) -> list[str]:
+    tested = np.concatenate([test for _, test in data.folds])
+    lost = int((~seen.found[tested]).sum())
+    notes = [f"eyes are not found in {lost} of {len(tested)} tested pictures"]
+    left_out = [str(count) for count in COUNTS if count not in counts]
+    if left_out:
+        notes.append(f"there are too few training pictures for {' and '.join(left_out)} samples")
+    return notes
+
+
+def _samples(count: int | None) -> str:
+    return "all samples" if count is None else f"{count} samples"

@@ -1,0 +1,1 @@
+"""Images to faces: read, detect, crop, encode; once, for every caller."""

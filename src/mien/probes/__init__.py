@@ -1,0 +1,1 @@
+"""Probes on embeddings: any label, or gaze (calibration)."""

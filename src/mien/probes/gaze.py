@@ -1,0 +1,231 @@
+"""A calibration: from gaze codes and head pose to directions, with the error to be expected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import MienError
+from mien.geometry.gaze import gaze_vector
+from mien.probes.file import SealedFile
+from mien.probes.quadratic import Basis
+from mien.probes.regression import Persons, Regression
+
+__all__ = ["FILE", "Calibration", "GazeEstimate", "HeldOut"]
+
+Array = NDArray[np.float64]
+
+
+FILE = SealedFile("calibration", "mien calibrate", "calibrate again", version=1)
+
+
+@dataclass(frozen=True)
+class GazeEstimate:
+    """Where people look; NaN in rows without a code. Camera frame: x right, y down, z away."""
+
+    direction: Array
+    """Unit vectors. [N, 3]."""
+    yaw: Array
+    """Radians, + towards image-left. [N]."""
+    pitch: Array
+    """Radians, + up. [N]."""
+    std_rad: Array
+    """Standard deviation of the error to be expected in one angle: root mean square of yaw's and
+    pitch's. [N]."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Angular error on samples that took no part, neither in the fit nor in any choice."""
+
+    mean_deg: float
+    low_deg: float
+    """The 95 % interval of the mean, by bootstrap, ends here and at `high_deg`."""
+    high_deg: float
+    baseline_deg: float
+    """The error of always saying the mean of the other samples."""
+    by: str
+    """What was held out together: "people", "targets" (all samples of a place) or "samples"."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Made by `mien.probes.gaze_fit.fit`; belongs to the weights that made the codes."""
+
+    model_id: str
+    """Of the weights that made the codes; "" if it is not known."""
+    code_dim: int
+    uses_pose: bool
+    """Whether the features are the code and the head pose (yaw, pitch, roll), or the code alone."""
+    pooled: Regression
+    """For anybody."""
+    error: HeldOut
+    """For people who are not among the samples, if it is known who the samples are."""
+    personal: Regression | None = None
+    """With offsets, for the people of the samples; None if none were asked for."""
+    personal_error: HeldOut | None = None
+    """For new samples of these people."""
+
+    @property
+    def samples(self) -> int:
+        """Return the number of samples that it was made from."""
+        return self.pooled.samples
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        """Return the names of those who have an offset."""
+        persons = None if self.personal is None else self.personal.persons
+        return () if persons is None else persons.names
+
+    @property
+    def kind(self) -> str:
+        """Return "linear", or "quadratic" where products of features are used."""
+        return "quadratic" if self.pooled.basis.directions.shape[1] else "linear"
+
+    def predict(
+        self,
+        codes: NDArray[np.floating],
+        head_pose: NDArray[np.floating] | None = None,
+        people: Sequence[str] | None = None,
+    ) -> GazeEstimate:
+        """Return where people look.
+
+        Args:
+            codes: gaze codes; rows with NaN give NaN. [N, d].
+            head_pose: yaw, pitch, roll in radians; needed if `uses_pose`, else ignored. [N, 3].
+            people: who each row is; the regression with offsets serves those it knows. [N].
+
+        Raises:
+            MienError: if the codes have another length, the head pose is missing, or people
+                are not one a row.
+        """
+        inputs = self._inputs(codes, head_pose)
+        angles, variance = self.pooled.predict(inputs)
+        if self.personal is not None and people is not None:
+            if len(people) != len(inputs):
+                raise MienError(f"{len(people)} people are named for {len(inputs)} gaze codes")
+            known = np.flatnonzero(np.isin(np.asarray(people, dtype=str), self.people))
+            names = [people[int(row)] for row in known]
+            angles[known], variance[known] = self.personal.predict(inputs[known], names)
+        yaw = np.arctan2(np.sin(angles[:, 0]), np.cos(angles[:, 0]))
+        pitch = np.clip(angles[:, 1], -np.pi / 2, np.pi / 2)
+        std = np.sqrt(variance.mean(axis=1))
+        return GazeEstimate(gaze_vector(yaw, pitch), yaw, pitch, std)
+
+    def check_model(self, model_id: str, code_dim: int) -> None:
+        """Refuse codes that other weights made.
+
+        Args:
+            model_id: of the weights that made the codes; "" if it is not known.
+            code_dim: length of the codes.
+
+        Raises:
+            MienError: if weights or lengths differ.
+        """
+        if self.model_id and model_id and model_id != self.model_id:
+            raise MienError(
+                f"the calibration belongs to the weights {self.model_id}, the codes to {model_id}: "
+                "calibrate again, or embed with the other weights"
+            )
+        if code_dim != self.code_dim:
+            raise MienError(
+                f"the calibration is for gaze codes of length {self.code_dim}, not {code_dim}: "
+                "calibrate again"
+            )
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write it as JSON, whole or not at all.
+
+        Raises:
+            MienError: if the file exists and may not be overwritten, or cannot be written.
+        """
+        FILE.write(asdict(self), path, overwrite=overwrite)
+
+    @staticmethod
+    def load(path: str | Path) -> Calibration:
+        """Read what `save` wrote.
+
+        Raises:
+            MienError: if the file is missing, damaged, or of another version.
+        """
+        body = FILE.read(path)
+        try:
+            return _calibration(body)
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            reason = f"{type(error).__name__} {error}"
+            raise MienError(f"{path} holds no calibration ({reason}); calibrate again") from error
+
+    def _inputs(self, codes: NDArray[np.floating], head_pose: NDArray[np.floating] | None) -> Array:
+        codes = np.asarray(codes, dtype=np.float64)
+        if codes.ndim != 2 or codes.shape[1] != self.code_dim:
+            raise MienError(
+                f"the calibration is for gaze codes [N, {self.code_dim}], not {codes.shape}"
+            )
+        if not self.uses_pose:
+            return codes
+        if head_pose is None:
+            raise MienError(
+                "the calibration uses the head pose, and there is none; calibrate with --no-pose"
+            )
+        pose = np.asarray(head_pose, dtype=np.float64)
+        if pose.shape != (len(codes), 3):
+            raise MienError(f"head poses must be [{len(codes)}, 3], not {pose.shape}")
+        return np.hstack([codes, pose])
+
+
+def _calibration(body: dict[str, Any]) -> Calibration:
+    """Build it, checking every shape: a digest does not say that the file makes sense."""
+    code_dim, uses_pose = int(body["code_dim"]), bool(body["uses_pose"])
+    inputs = code_dim + 3 * uses_pose
+    personal, error = body["personal"], body["personal_error"]
+    return Calibration(
+        model_id=str(body["model_id"]),
+        code_dim=code_dim,
+        uses_pose=uses_pose,
+        pooled=_regression(body["pooled"], inputs),
+        error=HeldOut(**body["error"]),
+        personal=None if personal is None else _regression(personal, inputs),
+        personal_error=None if error is None else HeldOut(**error),
+    )
+
+
+def _regression(stored: dict[str, Any], inputs: int) -> Regression:
+    """Build a regression from code and pose of this length."""
+    basis, persons = stored["basis"], stored["persons"]
+    multiplied = len(basis["directions"][0])
+    products = multiplied * (multiplied + 1) // 2
+    people = 0 if persons is None else len(persons["names"])
+    features, rank = inputs + products + people, len(stored["values"])
+    return Regression(
+        basis=Basis(
+            mean=_array(basis["mean"], inputs),
+            scale=_array(basis["scale"], inputs),
+            directions=_array(basis["directions"], inputs, multiplied),
+            product_mean=_array(basis["product_mean"], products),
+            product_scale=_array(basis["product_scale"], products),
+        ),
+        weights=_array(stored["weights"], features, 2),
+        intercept=_array(stored["intercept"], 2),
+        strengths=_array(stored["strengths"], 2),
+        right=_array(stored["right"], features, rank),
+        values=_array(stored["values"], rank),
+        noise=_array(stored["noise"], 2),
+        samples=int(stored["samples"]),
+        persons=None
+        if persons is None
+        else Persons(
+            tuple(persons["names"]), _array(persons["shares"], people), float(persons["scale"])
+        ),
+    )
+
+
+def _array(value: Any, *shape: int) -> Array:
+    array = np.array(value, dtype=np.float64)
+    if array.shape != shape or not np.isfinite(array).all():
+        raise ValueError(f"{shape} finite numbers were expected, not {array.shape}")
+    return array

@@ -1,0 +1,151 @@
+"""The rows of a table of faces that are labelled, and those that are not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import MienError
+from mien.probes.face_rows import KEYS, rows_of_faces
+from mien.probes.labels import Label, Labels
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["CODES", "DEFAULT", "NUMBERS", "Matched", "check_columns", "match"]
+
+CODES = (
+    *("identity", "expression", "texture_code", "shape_code"),
+    *("likeness", "gaze_code", "features"),
+)
+NUMBERS = (
+    *("yaw_rad", "pitch_rad", "roll_rad", "light_ambient", "light_diffuse"),
+    *("light_x", "light_y", "light_z"),
+)
+DEFAULT = ("identity", "expression")
+"""What a probe sees where nothing else is asked for: all that is known of texture and shape."""
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Samples to learn from, in the labels' order, and the faces without a label."""
+
+    label: str
+    """Name of what is learned."""
+    columns: tuple[tuple[str, int], ...]
+    """What a sample consists of: names of the table's columns and their lengths, in order."""
+    codes: NDArray[np.float64]
+    """Those columns side by side. [N, F]."""
+    texts: tuple[str, ...]
+    """The labels as they were written. [N]."""
+    people: tuple[str, ...] | None
+    """Who each sample is, if that is known. [N]."""
+    files: tuple[str, ...]
+    """Path of the picture or video that each is from. [N]."""
+    names: tuple[str, ...]
+    """Of the faces, for what is said of them. [N]."""
+    model_id: str
+    """Of the weights that made the codes; "" if the table does not say."""
+    without_codes: tuple[str, ...]
+    """Names of the labelled faces that are left out because the table has no codes of them."""
+    others: NDArray[np.int64]
+    """Numbers of the table's rows that have codes and no label. [M]."""
+    other_codes: NDArray[np.float32]
+    """[M, F]."""
+
+
+def check_columns(columns: Sequence[str]) -> None:
+    """Refuse columns that a probe cannot see.
+
+    Raises:
+        MienError: if one is no code and no factor, or is there twice, or there is none.
+    """
+    unknown = [name for name in columns if name not in (*CODES, *NUMBERS)]
+    if unknown or not columns:
+        what = f"no column {unknown[0]}" if unknown else "nothing"
+        raise MienError(f"a probe sees {what}: choose from {', '.join((*CODES, *NUMBERS))}")
+    twice = [name for name in columns if columns.count(name) > 1]
+    if twice:
+        raise MienError(f"the column {twice[0]} is asked for twice")
+
+
+def match(faces: pd.DataFrame, labels: Labels, columns: Sequence[str] = DEFAULT) -> Matched:
+    """Find the face of every label.
+
+    Args:
+        faces: what `mien.embed` returns, or a table of faces with its codes: `path`, `frame`,
+            `face_id` and the columns asked for; `attrs["model_id"]` names the weights.
+        labels: by `mien.probes.labels.read_labels`.
+        columns: codes and factors that the probe sees.
+
+    Raises:
+        MienError: if a column is missing, a label has no row or several, or no labelled face has
+            codes.
+    """
+    check_columns(columns)
+    missing = [name for name in (*KEYS, *columns) if name not in faces]
+    if missing:
+        raise MienError(
+            f"the table has no column {missing[0]}: choose other --columns, or embed again with "
+            "weights that give it"
+        )
+    rows = _rows(faces, labels.labels)
+    values, lengths = _values(faces, columns)
+    seen = np.isfinite(values.sum(axis=1))
+    kept = [i for i, row in enumerate(rows) if seen[row]]
+    lost = tuple(labels.labels[i].name for i, row in enumerate(rows) if not seen[row])
+    if not kept:
+        raise MienError(
+            f"the table has no {' and '.join(columns)} of any of the {len(lost)} labelled faces, "
+            f"first {lost[0]}: see its columns face_found and reason"
+        )
+    chosen = [labels.labels[i] for i in kept]
+    people = tuple(label.person for label in chosen if label.person is not None)
+    open_rows = seen.copy()
+    open_rows[rows] = False
+    return Matched(
+        label=labels.name,
+        columns=tuple(zip(columns, lengths, strict=True)),
+        codes=values[[rows[i] for i in kept]].astype(np.float64),
+        texts=tuple(label.text for label in chosen),
+        people=people or None,
+        files=tuple(label.path for label in chosen),
+        names=tuple(label.name for label in chosen),
+        model_id=str(faces.attrs.get("model_id", "")),
+        without_codes=lost,
+        others=np.flatnonzero(open_rows),
+        other_codes=values[open_rows],
+    )
+
+
+def _values(
+    faces: pd.DataFrame, columns: Sequence[str]
+) -> tuple[NDArray[np.float32], tuple[int, ...]]:
+    """Return the columns side by side, NaN where there is nothing [N, F], and their lengths."""
+    parts = []
+    for name in columns:
+        if name in NUMBERS:
+            parts.append(faces[name].to_numpy(dtype=np.float32, na_value=np.nan)[:, None])
+            continue
+        cells = faces[name].tolist()
+        length = next((len(cell) for cell in cells if cell is not None), 0)
+        nothing = np.full(length, np.nan, np.float32)
+        stacked = [nothing if cell is None else cell for cell in cells]
+        parts.append(np.array(stacked, np.float32).reshape(len(cells), length))
+    return np.concatenate(parts, axis=1), tuple(part.shape[1] for part in parts)
+
+
+def _rows(faces: pd.DataFrame, labels: Sequence[Label]) -> list[int]:
+    """Return the number of each label's row; no face has two."""
+    chosen = rows_of_faces(faces, labels, "labels")
+    first: dict[int, str] = {}
+    for row, label in zip(chosen, labels, strict=True):
+        if first.setdefault(row, label.name) != label.name:
+            raise MienError(
+                f"two labels are of one face, {first[row]} and {label.name}: leave one out"
+            )
+    return chosen

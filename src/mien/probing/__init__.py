@@ -1,1 +1,0 @@
-"""From codes to labels of your own, learned from a few faces that are labelled."""

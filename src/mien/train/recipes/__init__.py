@@ -1,0 +1,1 @@
+"""What is trained: LatentFace, the gaze branch, the student."""

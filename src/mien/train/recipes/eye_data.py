@@ -1,0 +1,68 @@
+"""The gaze branch's data as its trainings share it: its sizes, and packs made once for all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from lightning_fabric import Fabric
+
+from mien.data.eye_canvas import EyeForm
+from mien.data.eye_pack import EyeSources, pack_eyes
+from mien.data.options import EyeDataOptions
+from mien.data.sources import Piece
+from mien.gaze.config import (
+    CANVAS_HEIGHT,
+    CANVAS_WIDTH,
+    FACE_CROP,
+    FACE_SIDE,
+    STRIP_HEIGHT,
+    STRIP_WIDTH,
+)
+from mien.train.recipes.eye_search import FinderSearch
+from mien.train.run_folder import RunFolder
+
+__all__ = ["FORM", "packed_once"]
+
+FORM = EyeForm(
+    crop=FACE_CROP,
+    strip=(STRIP_HEIGHT, STRIP_WIDTH),
+    canvas=(CANVAS_HEIGHT, CANVAS_WIDTH),
+    face=FACE_SIDE,
+)
+"""The gaze branch's sizes, as its data has them."""
+
+
+def packed_once(
+    pieces: Sequence[Piece],
+    sources: EyeSources,
+    run: RunFolder,
+    *,
+    options: EyeDataOptions,
+    search: FinderSearch | None,
+    fabric: Fabric,
+    echo: Callable[[str], None],
+) -> Path | None:
+    """Pack pieces; the first process packs, the others wait for it.
+
+    Args:
+        pieces: some of the sources'; none give no pack.
+        sources: hold the labels.
+        run: holds the cache, unless the options name another.
+        options: how pictures are read.
+        search: finds the eyes that neither labels nor the detector tell.
+        fabric: launched.
+        echo: told how far it is and what was skipped.
+
+    Raises:
+        MienError: as pack_eyes.
+    """
+    if not pieces:
+        return None
+    cache = Path(options.cache) if options.cache else run.cache
+    folder = None
+    if fabric.global_rank == 0:
+        folder = pack_eyes(
+            pieces, sources.labels, cache, form=FORM, options=options, search=search, say=echo
+        )
+    return Path(fabric.broadcast(str(folder)))
