@@ -1,9 +1,9 @@
 """Throughput of `mien embed` against the number of faces, and the memory it takes.
 
     python benchmarks/embedding.py
-    python benchmarks/embedding.py --faces 100 1000 10000 --pictures FOLDER --device cuda
+    python benchmarks/embedding.py --faces 100 1000 10000 --images FOLDER --device cuda
 
-Each line is a process of its own: made-up crops with the detector `none`, then pictures with
+Each line is a process of its own: made-up crops with the detector `none`, then images with
 `haar` (those of FOLDER, else the clips that the package ships). Ratios are to the first line, all
 measured in one run. If throughput keeps level and memory too, the time is linear and the memory
 constant. Seconds include finding inputs, decoding, encoding and writing, and not loading the model.
@@ -32,7 +32,7 @@ def main() -> None:
     """Measure and print the table; with --measure, do one line's work and print it as JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--faces", type=int, nargs="+", default=[100, 1_000, 10_000])
-    parser.add_argument("--pictures", type=Path, default=ROOT / "src/mien/shipped/clips")
+    parser.add_argument("--images", type=Path, default=ROOT / "src/mien/shipped/clips")
     parser.add_argument("--weights", default=None)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batch-size", type=int, default=64)
@@ -50,14 +50,14 @@ def main() -> None:
             found = run_alone("none", Path(name) / str(count))
             first = first or found
             show(f"{count:,} crops, none", found, first)
-        if given.pictures.is_dir() and any(given.pictures.iterdir()):
-            show("pictures, haar", run_alone("haar", given.pictures), first or {})
+        if given.images.is_dir() and any(given.images.iterdir()):
+            show("images, haar", run_alone("haar", given.images), first or {})
         else:
-            print(f"pictures, haar: nothing in {given.pictures}; give --pictures FOLDER")
+            print(f"images, haar: nothing in {given.images}; give --images FOLDER")
 
 
 def write_crops(folder: Path, count: int) -> None:
-    """Write smooth random pictures of 64 x 64, a thousand to a folder."""
+    """Write smooth random images of 64 x 64, a thousand to a folder."""
     from PIL import Image
 
     numbers = np.random.default_rng(0)

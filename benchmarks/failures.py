@@ -1,12 +1,12 @@
-"""Known failures as a picture: rendered people whom the factors describe worst.
+"""Known failures as an image: rendered people whom the factors describe worst.
 
 Run:
     mien synth --head-model HEAD --identities 300 --frames 14 --size 96 --seed 900001 --out heldout
     python -m benchmarks.failures --heldout heldout --out docs/failures.png
 
 Three groups of columns: where the head's yaw is furthest from the truth, where the light is,
-and where the drawn face differs most from the picture; at most one picture of a person in each.
-Rows: the picture, the face drawn again from all its factors, the same from the front.
+and where the drawn face differs most from the image; at most one image of a person in each.
+Rows: the image, the face drawn again from all its factors, the same from the front.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from mien.model import Model, load
 from mien.types import Pose
 
 ACROSS = 5
-"""Pictures of each kind of failure."""
+"""Images of each kind of failure."""
 GAP = 8
 """White pixels between the kinds."""
 SIZE = 128
@@ -45,7 +45,7 @@ def worst(error: NDArray[np.floating], person: NDArray[np.int64]) -> list[int]:
 
 
 def errors(model: Model, folder: Path) -> tuple[list[Path], NDArray[np.int64], list[NDArray]]:
-    """Return the pictures, who is on each, and three errors of each: yaw, light, drawing."""
+    """Return the images, who is on each, and three errors of each: yaw, light, drawing."""
     table = mien.embed([folder], model=model, detector="none")
     truth = read_truth(folder, table)
     paths = [folder / path for path in truth.labels["path"]]
@@ -57,7 +57,7 @@ def errors(model: Model, folder: Path) -> tuple[list[Path], NDArray[np.int64], l
 
 
 def sheet(model: Model, paths: list[Path]) -> Tensor:
-    """Return the three rows of some pictures. [3, 3 SIZE, len(paths) SIZE]."""
+    """Return the three rows of some images. [3, 3 SIZE, len(paths) SIZE]."""
     images = crops(paths, model.config.image_size)
     factors = model.encode(images)
     front = Pose(torch.eye(3)[None], torch.zeros(1, 3))

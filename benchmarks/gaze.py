@@ -2,17 +2,17 @@
 
 Run:
     mien synth --head-model HEAD --identities 400 --frames 8 --size 224 --seed 910001 --out people
-    python benchmarks/gaze.py --weights FOLDER --rendered people --strips images.zip --out out.json
-    python benchmarks/gaze.py --strips images.zip --folds-to FOLDS
-    python benchmarks/gaze.py --weights W1 W2 W3 W4 --strips images.zip --out out.json
+    python benchmarks/gaze.py --weights FOLDER --rendered people --eye-crops c.zip --out out.json
+    python benchmarks/gaze.py --eye-crops images.zip --folds-to FOLDS
+    python benchmarks/gaze.py --weights W1 W2 W3 W4 --eye-crops images.zip --out out.json
 
 Protocol: samples are drawn from other people than those tested; ridge regression to yaw and pitch;
-10 draws. Rendered: the first half of the people is drawn from, the second tested. Strips: four
+10 draws. Rendered: half of the people are drawn from, the others tested. Eye-region crops: four
 folds of people, the mean over folds of each draw. Weights that were themselves pre-trained on
-strips must be given as four, the i-th trained without the people of fold i; `--folds-to` writes
-each fold's training strips into a folder for that.
+eye crops must be given as four, the i-th trained without the people of fold i; `--folds-to` writes
+each fold's training eye-region crops into a folder for that.
 
-Every picture counts, whether the model finds eyes or not; "where eyes are found" is a line of its
+Every image counts, whether the model finds eyes or not; "where eyes are found" is a line of its
 own. Labels are read here and nowhere in pre-training.
 """
 
@@ -53,7 +53,7 @@ from mien.geometry.rotation import rotation_to_angles
 from mien.media.image import read
 from mien.types import Factors, GazeCode
 
-FACE_HOG, STRIP_HOG = (128, 128), (48, 96)
+FACE_HOG, EYE_CROP_HOG = (128, 128), (48, 96)
 FOLDS = 4
 
 Array = NDArray[Any]
@@ -68,14 +68,14 @@ class Encoder(Protocol):
     @property
     def crop_size(self) -> int: ...
     @property
-    def strip_size(self) -> tuple[int, int]: ...
+    def eye_crop_size(self) -> tuple[int, int]: ...
     def encode(self, images: Tensor, /) -> Factors: ...
-    def encode_eyes(self, strips: Tensor, /) -> GazeCode: ...
+    def encode_eyes(self, eye_crops: Tensor, /) -> GazeCode: ...
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How often samples are drawn and how many pictures are encoded at a time."""
+    """How often samples are drawn and how many images are encoded at a time."""
 
     draws: int = 10
     seed: int = 0
@@ -84,7 +84,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Task:
-    """Pictures with known gaze and who is drawn from and tested in each fold."""
+    """Images with known gaze and who is drawn from and tested in each fold."""
 
     gaze: Array
     """Unit vectors, camera frame. [N, 3]."""
@@ -142,7 +142,7 @@ def shown(result: FewShot) -> dict[str, float]:
 
 
 def batches(paths: Sequence[Path], size: int, count: int) -> Iterator[Tensor]:
-    """Yield pictures at `size`. Each uint8 [B, 3, size, size], B <= count."""
+    """Yield images at `size`. Each uint8 [B, 3, size, size], B <= count."""
     for start in range(0, len(paths), count):
         pixels = [
             cv2.resize(read(path), (size, size), interpolation=cv2.INTER_AREA)
@@ -158,12 +158,12 @@ def codes_of(gaze: GazeCode | None) -> tuple[Array, Array]:
     code, found = gaze.code.float().cpu().numpy(), gaze.eyes_found.cpu().numpy().astype(bool)
     lost: Array = np.logical_not(np.isfinite(code).all(axis=1))
     if lost.all():
-        raise MienError("eyes are found in no picture; are these faces or eye strips?")
+        raise MienError("eyes are found in no image; are these faces or eye-region crops?")
     return np.where(lost[:, None], code[~lost].mean(axis=0), code), found
 
 
 def see_faces(model: Encoder, paths: Sequence[Path], plan: Plan) -> tuple[Factors, Array]:
-    """Return the factors of face pictures and their HOG features. [N, D]."""
+    """Return the factors of face images and their HOG features. [N, D]."""
     parts, gradients = [], []
     for images in batches(paths, model.crop_size, plan.batch_size):
         parts.append(model.encode(images).to("cpu"))
@@ -194,7 +194,7 @@ def rendered(model: Encoder, folder: Path, plan: Plan) -> dict[str, Any]:
     }
     leaks = leakage_auc(codes=codes, person=person, rng=np.random.default_rng(plan.seed))
     return {
-        "pictures": len(labels),
+        "images": len(labels),
         "people": len(np.unique(person)),
         "eyes found": round(float(found.mean()), 4),
         "mean predictor": task.mean_predictor(),
@@ -212,15 +212,15 @@ def rendered(model: Encoder, folder: Path, plan: Plan) -> dict[str, Any]:
 
 
 def labels_of(folder: Path) -> pd.DataFrame:
-    """Return the truth about a folder of `mien synth`, one row a picture."""
+    """Return the truth about a folder of `mien synth`, one row an image."""
     path = folder / "labels.parquet"
     if not path.is_file():
         raise MienError(f"{path} does not exist; give a folder written by `mien synth`")
     return pq.read_table(path).to_pandas()
 
 
-def see_strips(model: Encoder, images: Sequence[Array], plan: Plan) -> tuple[Array, Array]:
-    """Return gaze codes of grey strips and whether eyes are found. [N, d] and [N]."""
+def see_eye_crops(model: Encoder, images: Sequence[Array], plan: Plan) -> tuple[Array, Array]:
+    """Return gaze codes of grey eye-region crops and whether eyes are found. [N, d] and [N]."""
     parts = []
     for start in range(0, len(images), plan.batch_size):
         grey = torch.from_numpy(np.stack(images[start : start + plan.batch_size]))
@@ -228,15 +228,15 @@ def see_strips(model: Encoder, images: Sequence[Array], plan: Plan) -> tuple[Arr
     return codes_of(GazeCode.cat(parts))
 
 
-def strips(models: Sequence[Encoder], data: Columbia, plan: Plan) -> dict[str, Any]:
-    """Return every number on eye strips; one model for all folds, or one for each."""
+def eye_crops(models: Sequence[Encoder], data: Columbia, plan: Plan) -> dict[str, Any]:
+    """Return every number on eye-region crops; one model for all folds, or one for each."""
     if len(models) not in (1, FOLDS):
         raise MienError(f"{len(models)} weights are given; give one, or one for each fold: {FOLDS}")
     splits = data.folds(FOLDS)
-    images = list(data.strips(models[0].strip_size))
-    each = [see_strips(model, images, plan) for model in models] * (FOLDS // len(models))
+    images = list(data.eye_crops(models[0].eye_crop_size))
+    each = [see_eye_crops(model, images, plan) for model in models] * (FOLDS // len(models))
     codes, found = [code for code, _ in each], [mask for _, mask in each]
-    gradients = hog_features(images=images, size=STRIP_HOG)
+    gradients = hog_features(images=images, size=EYE_CROP_HOG)
     turn = data.head_yaw_rad[:, None]
     task = Task(data.gaze, splits, plan)
     seen = task.where(found)
@@ -250,7 +250,7 @@ def strips(models: Sequence[Encoder], data: Columbia, plan: Plan) -> dict[str, A
     ]
     shares = [mask[test].mean() for mask, (_, test) in zip(found, splits, strict=True)]
     return {
-        "pictures": len(data),
+        "images": len(data),
         "people": len(np.unique(data.person)),
         "weights for each fold": len(models) > 1,
         "eyes found": round(float(np.mean(shares)), 4),
@@ -291,7 +291,7 @@ def speed(model: Encoder, folder: Path | None, batch_size: int, threads: int) ->
 
 
 def write_folds(data: Columbia, folder: Path) -> None:
-    """Write the training strips of fold i into `folder`/fold_i, i from 1."""
+    """Write the training eye-region crops of fold i into `folder`/fold_i, i from 1."""
     if folder.exists() and any(folder.iterdir()):
         raise MienError(f"{folder} is not empty; give a new folder")
     for number, (train, _) in enumerate(data.folds(FOLDS), start=1):
@@ -309,19 +309,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--weights", nargs="+", default=[None], metavar="W")
     parser.add_argument("--student", type=Path, help="folder of `mien distill gaze`, in W's place")
     parser.add_argument("--rendered", type=Path, help="folder of `mien synth`, 224 px")
-    parser.add_argument("--strips", type=Path, help="folder or zip of Columbia Gaze eye strips")
-    parser.add_argument("--folds-to", type=Path, help="write training strips here, measure nothing")
+    parser.add_argument(
+        "--eye-crops", type=Path, help="folder or zip of Columbia Gaze eye-region crops"
+    )
+    parser.add_argument(
+        "--folds-to", type=Path, help="write training eye-region crops here, measure nothing"
+    )
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--threads", type=int, default=2, help="of the speed test")
     parser.add_argument("--out", type=Path, default=Path("results.json"))
     given = parser.parse_args(arguments)
-    if given.folds_to and not given.strips:
-        parser.error("--folds-to needs --strips")
+    if given.folds_to and not given.eye_crops:
+        parser.error("--folds-to needs --eye-crops")
     try:
         if given.folds_to:
-            write_folds(read_columbia(given.strips), given.folds_to)
+            write_folds(read_columbia(given.eye_crops), given.folds_to)
         else:
             measure(given)
     except MienError as error:
@@ -346,8 +350,8 @@ def measure(given: argparse.Namespace) -> None:
     }
     if given.rendered:
         results["rendered"] = rendered(models[0], given.rendered, plan)
-    if given.strips:
-        results["strips"] = strips(models, read_columbia(given.strips), plan)
+    if given.eye_crops:
+        results["eye_crops"] = eye_crops(models, read_columbia(given.eye_crops), plan)
     text = json.dumps(results, indent=1)
     given.out.write_text(text + "\n", encoding="utf-8")
     print(text)

@@ -3,12 +3,12 @@
 Run:
     mien pretrain gaze --data people --out run
     python benchmarks/gaze_ablation.py --weights run/exported --pack run/cache/KEY --train people \
-        --rendered others --strips images.zip --steps 300 --out ablation.json
+        --rendered others --eye-crops images.zip --steps 300 --out ablation.json
 
-Every variant is trained from scratch on the pictures that a run has packed, with the same number
-of pictures, seed and schedule; the finder of eyes is that of the weights. The last step is judged
+Every variant is trained from scratch on the images that a run has packed, with the same number
+of images, seed and schedule; the eye localizer is that of the weights. The last step is judged
 from 100 labelled samples of other people (10 draws): on rendered people, and across domains on
-Columbia's eye strips, which nothing here was trained on. `--only` takes some of the variants; what
+Columbia's eye crops, which nothing here was trained on. `--only` takes some of the variants; what
 OUT already holds is not measured again.
 """
 
@@ -38,10 +38,10 @@ from mien.evaluate.datasets.columbia import Columbia, read_columbia
 from mien.evaluate.hog import hog_features
 from mien.evaluate.tasks.gaze_few_shot import few_shot, halves, leakage_auc, over_folds
 from mien.gaze.config import GazeConfig
-from mien.gaze.cut import EyeViews, Picture, cut_views, normalised
+from mien.gaze.cut import EyeImage, EyeViews, cut_views, normalised
 from mien.gaze.emib import EMIB
 from mien.gaze.objective import GazeWeights, contrast, emib_loss
-from mien.gaze.variation import draw_affine, jitter, picture_of, relit
+from mien.gaze.variation import draw_affine, image_of, jitter, relit
 from mien.geometry.gaze import gaze_angles
 from mien.latentface.neutral import CodeScale, NeutralDiffusion, NeutralRegressor
 from mien.latentface.stage2 import leave_one_out, neutral_error
@@ -103,12 +103,12 @@ class Bench:
 
     pack: EyePack
     labels: Array
-    """Yaw and pitch of the packed pictures' gaze, for the ceiling alone. [N, 2]."""
+    """Yaw and pitch of the packed images' gaze, for the ceiling alone. [N, 2]."""
     base: EMIB
     faces: Faces
-    strips: Columbia
-    strip_images: Tensor
-    strip_hog: Array
+    eye_crops: Columbia
+    eye_crop_images: Tensor
+    eye_crop_hog: Array
     steps: int
     width: dict[str, int]
 
@@ -116,11 +116,11 @@ class Bench:
 def main() -> None:
     """Train and judge the variants, writing after each."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--weights", type=Path, required=True, help="whose finder is used")
-    parser.add_argument("--pack", type=Path, required=True, help="packed pictures of a run")
+    parser.add_argument("--weights", type=Path, required=True, help="whose eye localizer is used")
+    parser.add_argument("--pack", type=Path, required=True, help="packed images of a run")
     parser.add_argument("--train", type=Path, nargs="+", required=True, help="what was packed")
     parser.add_argument("--rendered", type=Path, required=True, help="other people, 224 px")
-    parser.add_argument("--strips", type=Path, required=True, help="Columbia's eye strips")
+    parser.add_argument("--eye-crops", type=Path, required=True, help="Columbia's eye-region crops")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--dim", type=int, default=128, help="width of the networks")
     parser.add_argument("--only", nargs="*", help="names of variants")
@@ -129,14 +129,14 @@ def main() -> None:
     bench = prepare(given)
     done = json.loads(given.out.read_text()) if given.out.is_file() else {}
     if "HOG" not in done:
-        done["HOG"] = judge(bench, bench.faces.hog, bench.strip_hog)
+        done["HOG"] = judge(bench, bench.faces.hog, bench.eye_crop_hog)
     for variant in VARIANTS:
         if variant.name in done or (given.only and variant.name not in given.only):
             continue
         started = time.monotonic()
         model = train(bench, variant)
         found = judge(bench, *codes(bench, model, variant))
-        done[variant.name] = found | {"pictures": bench.steps * CLIPS * FRAMES}
+        done[variant.name] = found | {"images": bench.steps * CLIPS * FRAMES}
         if variant.name == "EM-IB as shipped":
             done |= split(bench, model)
         given.out.write_text(json.dumps(done, indent=1) + "\n")
@@ -152,18 +152,18 @@ def prepare(given: argparse.Namespace) -> Bench:
     tables = [pq.read_table(folder / "labels.parquet").to_pandas() for folder in given.train]
     labels = pd.concat([table.sort_values("path") for table in tables])
     if len(labels) != len(pack):
-        raise MienError(f"{given.pack} does not hold the pictures of --train, all of them")
+        raise MienError(f"{given.pack} does not hold the images of --train, all of them")
     yaw, pitch = gaze_angles(labels[["gaze_x", "gaze_y", "gaze_z"]].to_numpy(np.float64))
-    strips = read_columbia(given.strips)
-    pictures = list(strips.strips(model.strip_size))
+    eye_crops = read_columbia(given.eye_crops)
+    images = list(eye_crops.eye_crops(model.eye_crop_size))
     return Bench(
         pack,
         np.stack([yaw, pitch], axis=1),
         model.gaze,
         see(model, given.rendered),
-        strips,
-        torch.from_numpy(np.stack(pictures))[:, None].float() / 255,
-        hog_features(images=pictures, size=(48, 96)),
+        eye_crops,
+        torch.from_numpy(np.stack(images))[:, None].float() / 255,
+        hog_features(images=images, size=(48, 96)),
         given.steps,
         {"dim": given.dim, "stem_width": given.dim // 4},
     )
@@ -199,9 +199,9 @@ def train(bench: Bench, variant: Variant) -> EMIB:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         model = EMIB(GazeConfig(**{**bench.width, **variant.config}))
-    model.finder.load_state_dict(bench.base.finder.state_dict())
+    model.localizer.load_state_dict(bench.base.localizer.state_dict())
     model.canonical_eyes.copy_(bench.base.canonical_eyes)
-    model.finder.requires_grad_(requires_grad=False)
+    model.localizer.requires_grad_(requires_grad=False)
     learned = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(learned, lr=RATE, betas=(0.9, 0.99), weight_decay=0.02)
     average = torch.optim.swa_utils.AveragedModel(
@@ -259,10 +259,10 @@ def losses(bench: Bench, variant: Variant) -> Loss:
         step: int,  # noqa: ARG001 - all losses are called alike
         generator: torch.Generator,
     ) -> Tensor:
-        picture = picture_of(batch, mirror=True, no_face=weights.no_face, generator=generator)
-        affine = draw_affine(picture, generator)
+        image = image_of(batch, mirror=True, no_face=weights.no_face, generator=generator)
+        affine = draw_affine(image, generator)
         one, other = (
-            model.projector(model.bottleneck(_again(model, picture, affine, generator)).mean)
+            model.projector(model.bottleneck(_again(model, image, affine, generator)).mean)
             for _ in range(2)
         )
         return contrast(one, other, torch.zeros(len(one)), 0.1)[0]
@@ -273,8 +273,8 @@ def losses(bench: Bench, variant: Variant) -> Loss:
         step: int,  # noqa: ARG001 - all losses are called alike
         generator: torch.Generator,
     ) -> Tensor:
-        picture = picture_of(batch, no_face=weights.no_face, generator=generator)
-        told = model.bottleneck(_again(model, picture, None, generator)).mean
+        image = image_of(batch, no_face=weights.no_face, generator=generator)
+        told = model.bottleneck(_again(model, image, None, generator)).mean
         truth = torch.from_numpy(bench.labels[batch["row"].numpy()]).float()
         return (told - truth).abs().mean()
 
@@ -282,22 +282,20 @@ def losses(bench: Bench, variant: Variant) -> Loss:
 
 
 def _again(
-    model: EMIB, picture: Picture, affine: Tensor | None, generator: torch.Generator
+    model: EMIB, image: EyeImage, affine: Tensor | None, generator: torch.Generator
 ) -> EyeViews:
-    """Cut and light a picture once more."""
-    shift = jitter(picture, 1.0, generator)
-    return normalised(
-        relit(cut_views(picture, model.config, affine=affine, jitter=shift), generator)
-    )
+    """Cut and light an image once more."""
+    shift = jitter(image, 1.0, generator)
+    return normalised(relit(cut_views(image, model.config, affine=affine, jitter=shift), generator))
 
 
 @torch.no_grad()
 def codes(bench: Bench, model: EMIB, variant: Variant) -> tuple[Array, Array]:
-    """Return the features of all faces and strips."""
+    """Return the features of all faces and eye-region crops."""
 
     def read_off(images: Tensor, guess: Tensor | None) -> Tensor:
-        picture, _ = model.look(images, guess, is_face=guess is not None)
-        views = normalised(cut_views(picture, model.config))
+        image, _ = model.look(images, guess, is_face=guess is not None)
+        views = normalised(cut_views(image, model.config))
         if variant.kind != "mae":
             return model.bottleneck(views).mean
         # The eyes are in the band: the encoder sees them when nothing is masked.
@@ -307,23 +305,23 @@ def codes(bench: Bench, model: EMIB, variant: Variant) -> tuple[Array, Array]:
     faces = zip(bench.faces.images.split(100), bench.faces.guess.split(100), strict=True)
     return (
         torch.cat([read_off(images, guess) for images, guess in faces]).float().numpy(),
-        torch.cat([read_off(images, None) for images in bench.strip_images.split(100)]).numpy(),
+        torch.cat([read_off(images, None) for images in bench.eye_crop_images.split(100)]).numpy(),
     )
 
 
-def judge(bench: Bench, faces: Array, strips: Array) -> dict[str, float]:
+def judge(bench: Bench, faces: Array, eye_crops: Array) -> dict[str, float]:
     """Return the errors from 100 samples on both sets, and how well codes tell people apart."""
-    turn = bench.strips.head_yaw_rad[:, None]
+    turn = bench.eye_crops.head_yaw_rad[:, None]
     one = [halves(bench.faces.person)]
-    folds = bench.strips.folds(4)
+    folds = bench.eye_crops.folds(4)
     leak = leakage_auc(
         codes={"code": faces}, person=bench.faces.person, rng=np.random.default_rng(0)
     )
     return {
         "rendered": _score(faces, bench.faces.gaze, one, None),
         "rendered, own pose": _score(faces, bench.faces.gaze, one, bench.faces.pose),
-        "strips": _score(strips, bench.strips.gaze, folds, None),
-        "strips, pose": _score(strips, bench.strips.gaze, folds, turn),
+        "eye_crops": _score(eye_crops, bench.eye_crops.gaze, folds, None),
+        "eye-region crops, pose": _score(eye_crops, bench.eye_crops.gaze, folds, turn),
         "same person AUC": round(leak["code"], 3),
     }
 
@@ -352,7 +350,7 @@ def split(bench: Bench, model: EMIB) -> dict[str, dict[str, float]]:
         rows = np.argsort(bench.pack.clip, kind="stable")[:8000]
         parts = [
             model.bottleneck(
-                normalised(cut_views(picture_of(gather(bench.pack, part)), model.config))
+                normalised(cut_views(image_of(gather(bench.pack, part)), model.config))
             )
             for part in np.split(rows, 40)
         ]
@@ -361,7 +359,7 @@ def split(bench: Bench, model: EMIB) -> dict[str, dict[str, float]]:
     scale.fit(raw)
     clips = scale(raw).unflatten(0, (-1, int(np.sum(bench.pack.clip == 0))))
     code, target = clips.flatten(0, 1), leave_one_out(clips).flatten(0, 1)
-    faces, strips = (torch.from_numpy(each) for each in codes(bench, model, shipped))
+    faces, eye_crops = (torch.from_numpy(each) for each in codes(bench, model, shipped))
     found = {}
     for name, network in (
         ("regressed", NeutralRegressor(raw.shape[1], 128, 2)),
@@ -378,7 +376,7 @@ def split(bench: Bench, model: EMIB) -> dict[str, dict[str, float]]:
             loss.backward()
             optimizer.step()
         with torch.no_grad():
-            dynamic = [(scale(each) - network(scale(each))).numpy() for each in (faces, strips)]
+            dynamic = [(scale(each) - network(scale(each))).numpy() for each in (faces, eye_crops)]
         found[f"dynamic part, static {name}"] = judge(bench, dynamic[0], dynamic[1])
     return found
 

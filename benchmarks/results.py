@@ -5,7 +5,7 @@ Run:
     python benchmarks/results.py --heldout heldout --fer2013 train.zip val.zip [--weights FOLDER]
 
 Labels are read here and nowhere in training. Probes choose their regularisation inside their
-training part. Pictures of FER-2013's validation set that stand, to the pixel, in its training set
+training part. Images of FER-2013's validation set that stand, to the pixel, in its training set
 are left out of the probe's training.
 """
 
@@ -49,7 +49,7 @@ def reconstruction_error(model: Model, paths: list[Path]) -> float:
 
 
 def crops(paths: list[Path], size: int) -> torch.Tensor:
-    """Return pictures in [0, 1]. [B, 3, size, size]."""
+    """Return images in [0, 1]. [B, 3, size, size]."""
     pixels = [
         np.asarray(Image.open(p).convert("RGB").resize((size, size), Image.Resampling.BICUBIC))
         for p in paths
@@ -58,7 +58,7 @@ def crops(paths: list[Path], size: int) -> torch.Tensor:
 
 
 def depths(model: Model, paths: list[Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return canonical depth, the same carried into the picture by the pose, and where it is drawn.
+    """Return canonical depth, the same carried into the image by the pose, and where it is drawn.
 
     Each [N, H, W]; the last is boolean.
     """
@@ -80,7 +80,7 @@ def unpack(archive: Path, folder: Path) -> Path:
 
 
 def without_twins(train: pd.DataFrame, train_folder: Path, validation_folder: Path) -> pd.DataFrame:
-    """Leave out training pictures whose pixels stand in the validation set."""
+    """Leave out training images whose pixels stand in the validation set."""
 
     def pixels(path: Path) -> str:
         return hashlib.sha256(np.asarray(Image.open(path)).tobytes()).hexdigest()
@@ -88,7 +88,7 @@ def without_twins(train: pd.DataFrame, train_folder: Path, validation_folder: Pa
     known = {pixels(path) for path in sorted(validation_folder.rglob("*.jpg"))}
     kept = [pixels(train_folder / path) not in known for path in train["path"]]
     twins = len(kept) - sum(kept)
-    print(f"FER-2013: {twins} training pictures are also in the validation set; left out")
+    print(f"FER-2013: {twins} training images are also in the validation set; left out")
     return train.loc[kept]
 
 
@@ -102,8 +102,8 @@ def rendered(model: Model, folder: Path) -> dict[str, object]:
     unmoved = frontal_depth(folder, truth, canonical)
     depth = frontal_depth(folder, truth, carried, drawn=drawn)
     scores["frontal depth correlation, canonical grid as it is"] = float(unmoved.mean())
-    scores["frontal depth correlation, carried into the picture"] = float(depth.mean())
-    scores["frontal depth pictures"] = len(depth)
+    scores["frontal depth correlation, carried into the image"] = float(depth.mean())
+    scores["frontal depth images"] = len(depth)
     scores["mean absolute error"] = reconstruction_error(model, paths)
     groups = group_errors(truth, rng=np.random.default_rng(1))
     scores["groups"] = {name: asdict(error) for name, error in groups.items()}

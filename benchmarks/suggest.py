@@ -1,7 +1,7 @@
 """Whether labelling what `mien probe --suggest` names is worth more than labelling at random.
 
 Run:
-    mien embed train --detector none --out train.parquet     (pictures in folders by class)
+    mien embed train --detector none --out train.parquet     (images in folders by class)
     mien embed validation --detector none --out validation.parquet
     python benchmarks/suggest.py train.parquet validation.parquet --out suggest.json
 
@@ -41,14 +41,14 @@ class Faces:
     codes: NDArray[np.float32]
     """[N, F]."""
     labels: NDArray[np.str_]
-    """Name of the folder that the picture stands in. [N]."""
+    """Name of the folder that the image stands in. [N]."""
 
     def __getitem__(self, rows: Rows) -> Faces:
         return Faces(self.codes[rows], self.labels[rows])
 
 
 def read_faces(path: Path) -> Faces:
-    """Read a table of pictures in folders by class; rows without a face are left out."""
+    """Read a table of images in folders by class; rows without a face are left out."""
     table = read_table(path)
     found = table.frame["face_found"].to_numpy(bool)
     codes = np.concatenate([table.codes(name) for name in DEFAULT], axis=1)

@@ -2,8 +2,8 @@
 
 Run: python benchmarks/training_step.py [--batch-size 48] [--steps 20] [--device cpu]
 
-Prints pictures a second of the `small` configuration in bfloat16 and float32, and their ratio, all
-measured in one run on made-up pictures.
+Prints images a second of the `small` configuration in bfloat16 and float32, and their ratio, all
+measured in one run on made-up images.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mien.latentface.stage1 import Stage1Weights, stage1_loss
 from mien.train.memory import keep_freed_memory
 
 
-def pictures_per_second(batch_size: int, steps: int, device: str, *, bf16: bool) -> float:
+def images_per_second(batch_size: int, steps: int, device: str, *, bf16: bool) -> float:
     """Return the rate of `steps` steps after three to warm up."""
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(batch_size, 3, 64, 64, generator=generator).to(device)
@@ -54,11 +54,9 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
     keep_freed_memory()
-    half = pictures_per_second(given.batch_size, given.steps, given.device, bf16=True)
-    full = pictures_per_second(given.batch_size, given.steps, given.device, bf16=False)
-    print(
-        f"bfloat16: {half:.0f} pictures/s  float32: {full:.0f} pictures/s  ratio {half / full:.2f}"
-    )
+    half = images_per_second(given.batch_size, given.steps, given.device, bf16=True)
+    full = images_per_second(given.batch_size, given.steps, given.device, bf16=False)
+    print(f"bfloat16: {half:.0f} images/s  float32: {full:.0f} images/s  ratio {half / full:.2f}")
 
 
 if __name__ == "__main__":

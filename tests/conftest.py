@@ -47,7 +47,7 @@ def tiny_model(tiny_folder) -> Model:
 
 @pytest.fixture
 def crops() -> torch.Tensor:
-    """Three coarse made-up pictures, not faces. float [3, 3, 32, 32]."""
+    """Three coarse made-up images, not faces. float [3, 3, 32, 32]."""
     generator = torch.Generator().manual_seed(2)
     coarse = torch.rand(3, 3, 4, 4, generator=generator)
     return torch.nn.functional.interpolate(coarse, (32, 32), mode="bilinear", align_corners=True)

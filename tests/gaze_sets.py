@@ -1,4 +1,4 @@
-"""Made-up gaze sets in the layouts of the real ones, and a Describe that knows the answer."""
+"""Made-up gaze sets in the layouts of the real ones, and a GetFactors that knows the answer."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from mien.evaluate.protocol import Described, Setting
+from mien.evaluate.protocol import EvalContext, FactorColumns
 from mien.geometry.gaze import gaze_angles
 
 CAMERA = np.array([[1000.0, 0, 320], [0, 1000, 240], [0, 0, 1]])
 
 
 def jpeg(shape=(48, 64), grey=90):
-    """Return a grey picture as a file. Bytes."""
+    """Return a grey image as a file. Bytes."""
     return cv2.imencode(".jpg", np.full(shape, grey, np.uint8))[1].tobytes()
 
 
@@ -24,7 +24,7 @@ def write(path, data):
 
 
 class Oracle:
-    """Codes that are the true gaze (yaw, pitch and a constant), by the pictures' names.
+    """Codes that are the true gaze (yaw, pitch and a constant), by the images' names.
 
     Rows of `blind` have no eyes; head poses are noise, and what was asked is kept.
     """
@@ -33,27 +33,27 @@ class Oracle:
         self.gaze = {}
         for data in sets:
             yaw, pitch = gaze_angles(data.gaze)
-            self.gaze |= dict(zip(data.pictures.names, zip(yaw, pitch, strict=True), strict=True))
+            self.gaze |= dict(zip(data.images.names, zip(yaw, pitch, strict=True), strict=True))
         self.blind, self.noise, self.asked = set(blind), noise, []
 
-    def __call__(self, pictures, columns, /):
-        self.asked.append((pictures.crop, tuple(columns)))
-        rng = np.random.default_rng(len(pictures))
-        angles = np.array([self.gaze[name] for name in pictures.names])
+    def __call__(self, images, columns, /):
+        self.asked.append((images.crop, tuple(columns)))
+        rng = np.random.default_rng(len(images))
+        angles = np.array([self.gaze[name] for name in images.names])
         code = np.concatenate([angles, np.ones((len(angles), 1))], axis=1)
         code[:, :2] += self.noise * rng.standard_normal((len(code), 2))
-        seen = np.array([name not in self.blind for name in pictures.names])
+        seen = np.array([name not in self.blind for name in images.names])
         code[~seen] = np.nan
-        table = {name: rng.standard_normal(len(pictures)) for name in columns}
-        return Described(seen, seen, table | {"gaze_code": code.astype(np.float32)})
+        table = {name: rng.standard_normal(len(images)) for name in columns}
+        return FactorColumns(seen, seen, table | {"gaze_code": code.astype(np.float32)})
 
-    def setting(self, **options):
-        return Setting(self, **{"draws": 2, "gallery": 2, **options})
+    def context(self, **options):
+        return EvalContext(self, **{"draws": 2, "gallery": 2, **options})
 
 
-def score(outcome, name):
+def score(result, name):
     """Return the score of this name."""
-    return next(score for score in outcome.scores if score.name == name)
+    return next(score for score in result.scores if score.name == name)
 
 
 def columbia_tree(root, *, people=6, shape=(48, 64)):
@@ -65,10 +65,10 @@ def columbia_tree(root, *, people=6, shape=(48, 64)):
     return root
 
 
-def face_lines(rng, pictures):
+def face_lines(rng, images):
     """Return lines of pXX.txt and the true gaze in the camera's frame."""
     lines, looks = [], []
-    for number in range(1, pictures + 1):
+    for number in range(1, images + 1):
         head = 0.3 * rng.standard_normal(3)
         centre = np.array([40, 20, 500]) + 20 * rng.standard_normal(3)
         target = np.array([150, 100, 0]) * rng.standard_normal(3)
@@ -79,13 +79,13 @@ def face_lines(rng, pictures):
     return lines, looks
 
 
-def face_tree(root, *, people=3, pictures=4):
+def face_tree(root, *, people=3, images=4):
     rng, truth = np.random.default_rng(0), []
     for person in range(people):
         folder = root / f"p{person:02}"
-        lines, looks = face_lines(rng, pictures)
+        lines, looks = face_lines(rng, images)
         write(folder / f"p{person:02}.txt", "\n".join(lines) + "\n")
-        for number in range(1, pictures + 1):
+        for number in range(1, images + 1):
             write(folder / f"day01/{number:04}.jpg", jpeg((480, 640)))
         camera_file(folder / "Calibration/Camera.mat")
         truth += looks
@@ -144,16 +144,16 @@ def eyediap_tree(root, *, people=(1, 2, 10)):
     return root
 
 
-def xgaze_tree(root, *, people=3, pictures=4):
+def xgaze_tree(root, *, people=3, images=4):
     h5py = pytest.importorskip("h5py")
     (root / "train").mkdir(parents=True)
     for person in range(people):
         with h5py.File(root / f"train/subject{person:04}.h5", "w") as file:
-            patch = np.zeros((pictures, 28, 28, 3), np.uint8)
+            patch = np.zeros((images, 28, 28, 3), np.uint8)
             patch[..., 0] = 250  # blue comes first
-            patch[:, 0, 0, 2] = np.arange(pictures)
+            patch[:, 0, 0, 2] = np.arange(images)
             file["face_patch"] = patch
-            angles = np.stack([np.arange(pictures) / 10, np.full(pictures, -0.3)], axis=1)
+            angles = np.stack([np.arange(images) / 10, np.full(images, -0.3)], axis=1)
             file["face_gaze"] = angles + 0.01 * person
             file["face_head_pose"] = -angles
     return root

@@ -6,41 +6,41 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mien.evaluate.protocol import Described, Setting
+from mien.evaluate.protocol import EvalContext, FactorColumns
 from mien.evaluate.tasks.labelled import COLUMNS
 
 
 class Made:
-    """Gives factors that say, without an error, what a function says of a picture's name."""
+    """Gives factors that say, without an error, what a function says of an image's name."""
 
     def __init__(self, say):
         self.say = say
         self.asked: Any = None
 
-    def __call__(self, pictures, columns, /):
-        self.asked = pictures
-        said = np.array([np.atleast_1d(self.say(name)) for name in pictures.names], np.float64)
+    def __call__(self, images, columns, /):
+        self.asked = images
+        said = np.array([np.atleast_1d(self.say(name)) for name in images.names], np.float64)
         if said.shape[1] == 1:  # a class
             said = 4 * np.eye(9)[said[:, 0].astype(int)]
         noise = 0.05 * np.random.default_rng(0).standard_normal(said.shape)
-        count = len(pictures)
+        count = len(images)
         values = {
             name: (said + noise).astype(np.float32)
             if name in COLUMNS[:4]
             else np.full(count, 0.1, np.float32)
             for name in columns
         }
-        return Described(np.ones(count, bool), np.ones(count, bool), values)
+        return FactorColumns(np.ones(count, bool), np.ones(count, bool), values)
 
 
 def run(protocol, path, say):
     made = Made(say)
-    outcome = protocol.run(path, Setting(made, draws=1, gallery=2))
-    return outcome, made.asked
+    result = protocol.run(path, EvalContext(made, draws=1, gallery=2))
+    return result, made.asked
 
 
-def value_of(outcome, name):
-    (found,) = [score for score in outcome.scores if score.name == name]
+def value_of(result, name):
+    (found,) = [score for score in result.scores if score.name == name]
     return found.value
 
 

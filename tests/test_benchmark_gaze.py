@@ -1,4 +1,4 @@
-"""The gaze benchmark on made-up faces and strips, with a model that reads gaze off their colour."""
+"""Gaze benchmark on made-up faces and eye crops, by a model that reads gaze off their colour."""
 
 import importlib.util
 import json
@@ -36,7 +36,7 @@ def benchmark():
 class Seer:
     """Reads the eyes' turn off red and green and the head's off blue."""
 
-    crop_size, strip_size = SIZE, (16, 32)
+    crop_size, eye_crop_size = SIZE, (16, 32)
 
     def __init__(self, weights_id="seer", blind=False):
         self.weights_id, self.blind = weights_id, blind
@@ -51,9 +51,9 @@ class Seer:
         pose = Pose(rotation, torch.zeros(rows, 3))
         return Factors(*noise, pose=pose, light=light, gaze=gaze)
 
-    def encode_eyes(self, strips):
-        assert strips.shape[1:] == (3, *self.strip_size)
-        return self._code(strips.float().mean(dim=(2, 3))[:, :1] / 255)
+    def encode_eyes(self, eye_crops):
+        assert eye_crops.shape[1:] == (3, *self.eye_crop_size)
+        return self._code(eye_crops.float().mean(dim=(2, 3))[:, :1] / 255)
 
     def _code(self, code):
         found = torch.ones(len(code), dtype=torch.bool)
@@ -89,9 +89,9 @@ def people(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def strips(tmp_path_factory):
-    """Strips of eight people whose brightness is their horizontal gaze."""
-    folder = tmp_path_factory.mktemp("strips")
+def eye_crops(tmp_path_factory):
+    """Eye-region crops of eight people whose brightness is their horizontal gaze."""
+    folder = tmp_path_factory.mktemp("eye_crops")
     for person in range(1, 9):
         for right in (-15, -10, -5, 0, 5, 10, 15):
             grey = np.full((14, 32), 128 + 4 * right, np.uint8)
@@ -109,7 +109,7 @@ def measure(benchmark, monkeypatch, out, *words, **models):
 def test_rendered_people(benchmark, monkeypatch, people, tmp_path):
     found = measure(benchmark, monkeypatch, tmp_path / "o.json", "--rendered", people)
     scores = found["rendered"]
-    assert (scores["people"], scores["pictures"]) == (PEOPLE, PEOPLE * FRAMES)
+    assert (scores["people"], scores["images"]) == (PEOPLE, PEOPLE * FRAMES)
     assert set(scores["gaze code"]) == {"9", "50", "all"}
     # Red, green and blue together say all; where no eyes are found the mean code says nothing.
     seen = scores["where eyes are found: gaze code, own pose"]
@@ -130,19 +130,23 @@ def test_rendered_people(benchmark, monkeypatch, people, tmp_path):
     assert found["speed"]["batch"] == 32
 
 
-def test_strips_with_one_model_and_with_one_for_each_fold(benchmark, monkeypatch, strips, tmp_path):
-    one = measure(benchmark, monkeypatch, tmp_path / "1.json", "--strips", strips)["strips"]
-    assert (one["people"], one["pictures"]) == (8, 56)
+def test_eye_crops_with_one_model_and_with_one_for_each_fold(
+    benchmark, monkeypatch, eye_crops, tmp_path
+):
+    one = measure(benchmark, monkeypatch, tmp_path / "1.json", "--eye-crops", eye_crops)[
+        "eye_crops"
+    ]
+    assert (one["people"], one["images"]) == (8, 56)
     assert one["where eyes are found: gaze code"]["all"]["mean_deg"] < 0.5
     assert one["eyes found"] == pytest.approx(1 - 9 / 56, abs=1e-4)
     assert one["mean predictor"] == pytest.approx(60 / 7, abs=0.01)
     assert one["true pose alone"]["all"]["mean_deg"] == pytest.approx(60 / 7, abs=0.01)
     four = {f"W{i}": Seer(f"seer {i}") for i in range(4)}
-    found = measure(benchmark, monkeypatch, tmp_path / "4.json", "--strips", strips, **four)
+    found = measure(benchmark, monkeypatch, tmp_path / "4.json", "--eye-crops", eye_crops, **four)
     assert found["weights"] == [f"seer {i}" for i in range(4)]
-    assert found["strips"].pop("weights for each fold")
+    assert found["eye_crops"].pop("weights for each fold")
     assert not one.pop("weights for each fold")
-    assert found["strips"] == one
+    assert found["eye_crops"] == one
 
 
 def test_time_is_that_of_one_face(benchmark):
@@ -163,16 +167,18 @@ def refused(benchmark, monkeypatch, capsys, *words, **models):
     return capsys.readouterr().err
 
 
-def test_what_cannot_be_measured_is_said(benchmark, monkeypatch, capsys, people, strips, tmp_path):
+def test_what_cannot_be_measured_is_said(
+    benchmark, monkeypatch, capsys, people, eye_crops, tmp_path
+):
     monkeypatch.chdir(tmp_path)
     refuse = (benchmark, monkeypatch, capsys)
     assert "labels.parquet does not exist" in refused(*refuse, "--rendered", tmp_path)
     assert "no gaze branch" in refused(*refuse, "--rendered", people, W=Seer(blind=True))
-    assert "2 weights" in refused(*refuse, "--strips", strips, V=Seer(), W=Seer())
+    assert "2 weights" in refused(*refuse, "--eye-crops", eye_crops, V=Seer(), W=Seer())
 
 
-def test_training_strips_of_each_fold_are_written(benchmark, strips, tmp_path):
-    benchmark.main(["--strips", str(strips), "--folds-to", str(tmp_path / "folds")])
+def test_training_eye_crops_of_each_fold_are_written(benchmark, eye_crops, tmp_path):
+    benchmark.main(["--eye-crops", str(eye_crops), "--folds-to", str(tmp_path / "folds")])
     everybody = {f"{p:04}" for p in range(1, 9)}
     left_out = []
     for number in range(1, 5):
@@ -180,7 +186,7 @@ def test_training_strips_of_each_fold_are_written(benchmark, strips, tmp_path):
         assert len(files) == 42
         left_out.append(everybody - {path.name[:4] for path in files})
         for path in files:
-            assert path.read_bytes() == (strips / path.name).read_bytes()
+            assert path.read_bytes() == (eye_crops / path.name).read_bytes()
     assert left_out == [{"0001", "0005"}, {"0002", "0006"}, {"0003", "0007"}, {"0004", "0008"}]
     with pytest.raises(SystemExit):
-        benchmark.main(["--strips", str(strips), "--folds-to", str(tmp_path / "folds")])
+        benchmark.main(["--eye-crops", str(eye_crops), "--folds-to", str(tmp_path / "folds")])

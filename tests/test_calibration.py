@@ -218,11 +218,11 @@ def test_offsets_are_shrunk_where_nobody_differs() -> None:
     assert abs(one.yaw - other.yaw).max() < 0.02
 
 
-def test_a_mirrored_picture_changes_the_sign_of_yaw_alone() -> None:
+def test_a_mirrored_image_changes_the_sign_of_yaw_alone() -> None:
     data, fresh = world(100), world(50, seed=1)
     flip = np.array([-1, 1, -1])
     other = World(data.codes, data.pose * flip, mirrored(data.targets), data.people)
-    # The code of a mirrored picture is a linear map of the code here; the identity will do.
+    # The code of a mirrored image is a linear map of the code here; the identity will do.
     gaze = calibrated(data).predict(fresh.codes, fresh.pose)
     seen = calibrated(other).predict(fresh.codes, fresh.pose * flip)
     np.testing.assert_allclose(seen.yaw, -gaze.yaw, atol=1e-9)

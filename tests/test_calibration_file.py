@@ -163,7 +163,7 @@ def test_faces_without_eyes_are_said(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert Calibration.load(tmp_path / "c.json").samples == COUNT - 2
 
 
-def test_eye_strips_are_calibrated_without_head_pose(tmp_path: Path) -> None:
+def test_eye_crops_are_calibrated_without_head_pose(tmp_path: Path) -> None:
     nothing = {name: pa.nulls(COUNT, pa.float32()) for name in ("yaw_rad", "pitch_rad", "roll_rad")}
     calibrate(table(tmp_path, **nothing), targets=targets(tmp_path), out=tmp_path / "c.json")
     assert not Calibration.load(tmp_path / "c.json").uses_pose

@@ -62,7 +62,7 @@ def test_a_point_on_the_screen_is_a_direction(tmp_path: Path) -> None:
     expected = np.array([[0, 10, -600], [200, 10, -600], [0, 210, -600]], dtype=float)
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     np.testing.assert_allclose([middle, left, below], expected)
-    # Who looks to their own left is seen to look to the right of the picture.
+    # Who looks to their own left is seen to look to the right of the image.
     assert left[0] > 0
     assert below[1] > middle[1] > 0
 
@@ -173,7 +173,7 @@ def test_keys_people_and_other_columns(tmp_path: Path) -> None:
 
 
 def faces(count: int = 12) -> pd.DataFrame:
-    """Pictures 0.png and so on, then a clip with two faces in frames 0 and 1."""
+    """Images 0.png and so on, then a clip with two faces in frames 0 and 1."""
     rng = np.random.default_rng(0)
     paths = [f"{i}.png" for i in range(count)] + ["clip.mp4"] * 4
     rows = len(paths)
@@ -197,14 +197,14 @@ def looks(*keys: tuple[str, int | None, int | None]) -> list[Target]:
     return [Target(*key, (0.0, 0.0, -1.0), None) for key in keys]
 
 
-def pictures(*numbers: int) -> list[Target]:
+def images(*numbers: int) -> list[Target]:
     return looks(*((f"{i}.png", None, None) for i in numbers))
 
 
 def test_targets_find_their_rows() -> None:
     table = faces()
     clip = looks(("clip.mp4", 1, 0), ("clip.mp4", 0, 1))
-    found = match(table, [*clip, *pictures(*range(9, -1, -1))])
+    found = match(table, [*clip, *images(*range(9, -1, -1))])
     rows = [14, 13, *range(9, -1, -1)]
     np.testing.assert_array_equal(found.codes, np.stack(table["gaze_code"].tolist())[rows])
     assert found.head_pose is not None
@@ -223,29 +223,29 @@ def test_faces_without_eyes_are_left_out() -> None:
     table["gaze_code"] = pd.Series([None, None, *codes[2:]], dtype=object)
     table.loc[1, "face_id"] = pd.NA
     named = looks(("1.png", None, 0))
-    found = match(table, [*pictures(0), *named, *pictures(*range(2, 12))])
+    found = match(table, [*images(0), *named, *images(*range(2, 12))])
     assert found.without_eyes == ["0.png", "1.png face_id 0"]
     assert found.codes.shape == (10, 4)
     with pytest.raises(MienError, match=r"8 samples .* because 2 show no eyes, first 0.png"):
-        match(table, pictures(*range(10)))
+        match(table, images(*range(10)))
 
 
 def test_without_any_head_pose_there_is_none() -> None:
     table = faces()
     table[["yaw_rad", "pitch_rad", "roll_rad"]] = np.nan
-    assert match(table, pictures(*range(10))).head_pose is None
+    assert match(table, images(*range(10))).head_pose is None
 
 
 def test_targets_that_do_not_match_are_refused() -> None:
     table = faces()
     with pytest.raises(MienError, match=r"2 targets have no row .* first path is 0.png; first x"):
-        match(table, [*pictures(1), *looks(("x.png", None, None), ("0.png", 3, None))])
+        match(table, [*images(1), *looks(("x.png", None, None), ("0.png", 3, None))])
     with pytest.raises(MienError, match=r"1 targets have several rows .* first clip.mp4 frame 1"):
-        match(table, [*pictures(1), *looks(("clip.mp4", 1, None))])
+        match(table, [*images(1), *looks(("clip.mp4", 1, None))])
     twice = pd.concat([table, table.iloc[:1]])
     with pytest.raises(MienError, match=r"several rows in the table, first 0.png"):
-        match(twice, pictures(0))
+        match(twice, images(0))
     with pytest.raises(MienError, match="no column gaze_code: embed again"):
-        match(table.drop(columns="gaze_code"), pictures(0))
+        match(table.drop(columns="gaze_code"), images(0))
     with pytest.raises(MienError, match="3 samples are too few"):
-        match(table, pictures(0, 1, 2))
+        match(table, images(0, 1, 2))

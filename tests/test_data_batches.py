@@ -201,7 +201,7 @@ def variation(options, unit=None, batch=64):
     return draw_variation(unit, SIZE, options, generator)
 
 
-def test_a_mirrored_crop_is_the_mirrored_picture():
+def test_a_mirrored_crop_is_the_mirrored_image():
     crops = torch.from_numpy(pack().crops[:4].copy())
     options = DataOptions(shift=0, zoom=0, turn=0, mirror=1, colour=0, grey=0, blur=0, noise=0)
     mirrored = vary(crops, variation(options, batch=4), SIZE)

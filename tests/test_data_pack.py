@@ -19,21 +19,21 @@ from mien.media.image import write_png
 from mien.media.video import write_mp4
 
 
-def picture(value, height=40, width=40):
+def image(value, height=40, width=40):
     rng = np.random.default_rng(value)
     return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Four stills under two label folders, one copy, one broken file and one that is no picture."""
-    root = tmp_path / "pictures"
+    """Four stills under two label folders, one copy, one broken file and one that is no image."""
+    root = tmp_path / "images"
     for number, name in enumerate(["happy/a.png", "happy/b.png", "sad/a.png", "top.png"]):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        write_png(root / name, picture(number))
+        write_png(root / name, image(number))
     (root / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing more")
     (root / "empty.png").write_bytes(b"")
-    (root / "notes.txt").write_text("no picture")
+    (root / "notes.txt").write_text("no image")
     return root
 
 
@@ -57,8 +57,8 @@ def test_the_crop_stands_in_the_middle_and_its_edge_goes_on(folder, tmp_path):
     found = packed([folder / "top.png"], tmp_path / "cache", size=40, margin=0.1)
     crop = found.crops[0]
     assert crop.shape == (48, 48, 3)
-    assert np.array_equal(crop[4:44, 4:44], picture(3))
-    assert np.array_equal(crop[0, 4:44], picture(3)[0])
+    assert np.array_equal(crop[4:44, 4:44], image(3))
+    assert np.array_equal(crop[0, 4:44], image(3)[0])
 
 
 def test_a_pack_is_found_again_wherever_the_data_is(folder, tmp_path, monkeypatch):
@@ -72,7 +72,7 @@ def test_other_content_or_options_are_another_pack(folder, tmp_path):
     keys = {packed([folder], tmp_path / "cache").key}
     keys.add(packed([folder], tmp_path / "cache", margin=0.25).key)
     keys.add(packed([folder], tmp_path / "cache", size=16).key)
-    write_png(folder / "top.png", picture(9), overwrite=True)
+    write_png(folder / "top.png", image(9), overwrite=True)
     keys.add(packed([folder], tmp_path / "cache").key)
     assert len(keys) == 4
 
@@ -103,7 +103,7 @@ def test_clips_are_folders_of_frames(tmp_path):
         for frame in range(3):
             path = tmp_path / "clips" / person / f"frame_{frame:03d}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_png(path, picture(frame))
+            write_png(path, image(frame))
     source = tmp_path / "clips"
     told = packed([f"clips:{source}"], tmp_path / "cache")
     assert told.clip.tolist() == [0, 0, 0, 1, 1, 1]
@@ -114,16 +114,16 @@ def test_clips_are_folders_of_frames(tmp_path):
 
 def test_a_video_is_a_clip_of_sampled_frames(tmp_path):
     video = tmp_path / "talk.mp4"
-    write_mp4(video, [picture(1, 32, 48)] * 7, fps=25)
+    write_mp4(video, [image(1, 32, 48)] * 7, fps=25)
     found = packed([video], tmp_path / "cache", every=3)
     assert found.clip.tolist() == [0, 0, 0]
 
 
-def test_a_table_of_faces_is_cut_from_its_pictures(tmp_path):
-    image = np.zeros((60, 90, 3), np.uint8)
-    image[10:30, 50:70] = 255
-    write_png(tmp_path / "group.png", image)
-    write_mp4(tmp_path / "talk.mp4", [picture(2, 32, 32)] * 4, fps=25)
+def test_a_table_of_faces_is_cut_from_its_images(tmp_path):
+    group = np.zeros((60, 90, 3), np.uint8)
+    group[10:30, 50:70] = 255
+    write_png(tmp_path / "group.png", group)
+    write_mp4(tmp_path / "talk.mp4", [image(2, 32, 32)] * 4, fps=25)
     rows = [
         ("group.png", 0, None, True, 50.0, 10.0, 70.0, 30.0),
         ("group.png", 0, None, True, 0.0, 30.0, 20.0, 50.0),
@@ -142,8 +142,8 @@ def test_a_table_of_faces_is_cut_from_its_pictures(tmp_path):
     assert found.clip.tolist() == [-1, -1, 0, 0, 1]
 
 
-def test_pictures_to_be_left_out_are_known_by_their_pixels(folder, tmp_path):
-    write_png(tmp_path / "test.png", picture(1))
+def test_images_to_be_left_out_are_known_by_their_pixels(folder, tmp_path):
+    write_png(tmp_path / "test.png", image(1))
     found = packed([folder], tmp_path / "cache", exclude=(str(tmp_path / "test.png"),))
     assert len(found) == 3
     assert found.skipped["excluded"] == 1

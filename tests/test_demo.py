@@ -14,14 +14,14 @@ from mien.media.video import read_frames, write_mp4
 def clips(tmp_path):
     """One video and one folder of frames, of soft colours."""
     rng = np.random.default_rng(0)
-    pictures = [
+    images = [
         np.kron(rng.integers(40, 215, (4, 4, 3)), np.ones((8, 8, 1))).astype(np.uint8)
         for _ in range(5)
     ]
     folder = tmp_path / "clips"
     (folder / "b").mkdir(parents=True)
-    write_mp4(folder / "a.mp4", pictures[:3], fps=10)
-    for i, image in enumerate(pictures[3:]):
+    write_mp4(folder / "a.mp4", images[:3], fps=10)
+    for i, image in enumerate(images[3:]):
         write_png(folder / "b" / f"{i}.png", image)
     (folder / "LICENSE.txt").write_text("none of this is a clip")
     return folder

@@ -47,17 +47,17 @@ TINY = [
 
 
 def branch_of(code_dim=4):
-    """A gaze branch with random weights whose finder sees eyes left and right of the middle."""
+    """A gaze branch with random weights whose localizer sees eyes left and right of the middle."""
     config = GazeConfig(code_dim=code_dim, dim=16, heads=2, bottleneck_depth=1, stem_width=4)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         branch = EMIB(config).eval().requires_grad_(requires_grad=False)
-    for parameter in branch.finder.parameters():
+    for parameter in branch.localizer.parameters():
         parameter.zero_()
-    branch.finder.get_parameter("layers.2.bias").fill_(1.0)
+    branch.localizer.get_parameter("layers.2.bias").fill_(1.0)
     # Beyond the border there is nothing to hold the map down: it rises left, or right.
-    branch.finder.maps.weight[0, 0, 1, 0] = branch.finder.maps.weight[1, 0, 1, 2] = -2.8
-    branch.finder.get_parameter("score.2.bias").fill_(20.0)
+    branch.localizer.maps.weight[0, 0, 1, 0] = branch.localizer.maps.weight[1, 0, 1, 2] = -2.8
+    branch.localizer.get_parameter("score.2.bias").fill_(20.0)
     return branch
 
 
@@ -69,14 +69,14 @@ def teacher_folder(tiny_model, tmp_path):
 
 
 @pytest.fixture
-def strips(tmp_path):
+def eye_crops(tmp_path):
     rng = np.random.default_rng(0)
     for number in range(30):
         coarse = rng.integers(0, 256, (12, 25, 3), dtype=np.uint8)
-        path = tmp_path / "strips" / f"{number:02}.png"
+        path = tmp_path / "eye_crops" / f"{number:02}.png"
         path.parent.mkdir(exist_ok=True)
         write_png(path, coarse.repeat(8, axis=0).repeat(8, axis=1))
-    return tmp_path / "strips"
+    return tmp_path / "eye_crops"
 
 
 def pack_of(sizes=(20, 10), clip=None):
@@ -130,7 +130,7 @@ def test_a_clip_is_never_in_both_parts():
     assert train.eyes[:, 0, 0].tolist() == list(range(10))
 
 
-def test_pictures_come_in_order_once():
+def test_images_come_in_order_once():
     batches = list(in_order(pack_of(), torch.device("cpu"), at_once=8))
     assert [len(batch["canvas"]) for batch in batches] == [8, 8, 8, 6]
     assert torch.cat([batch["eyes"][:, 0, 0] for batch in batches]).tolist() == list(range(30))
@@ -168,7 +168,7 @@ def test_the_exam_compares_only_where_the_teacher_sees_eyes(tmp_path):
 
     student.forward = answer
     found = judge(student, Exam(bands, code, seen), at_once=5)  # type: ignore[arg-type]
-    assert (found.pictures, found.compared) == (16, 12)
+    assert (found.images, found.compared) == (16, 12)
     assert found.r2 == pytest.approx(1)
     assert found.score_agreed == pytest.approx(12 / 16)
 
@@ -177,7 +177,7 @@ def test_speeds_are_those_of_a_face():
     student, teacher, sizes = torch.nn.Module(), torch.nn.Module(), []
     student.code_mean = torch.zeros(4)
     student.forward = lambda bands: time.sleep(0.004)
-    teacher.forward = lambda pictures, is_face: sizes.append(pictures.shape) or time.sleep(0.012)
+    teacher.forward = lambda images, is_face: sizes.append(images.shape) or time.sleep(0.012)
     one, many = speeds(student, teacher, is_face=False, batches=(1, 8))  # type: ignore[arg-type]
     assert (one.batch, many.batch) == (1, 8)
     assert one.student_ms >= 4
@@ -197,7 +197,7 @@ def test_the_report_says_what_was_measured():
         "cpu",
     )
     text = "\n".join(report_lines(report))
-    for part in ("90 pictures", "0.910", "0.800", "97.0%", "1.23 MB", "2.00, teacher 9.00"):
+    for part in ("90 images", "0.910", "0.800", "97.0%", "1.23 MB", "2.00, teacher 9.00"):
         assert part in text
     assert json.loads(json.dumps(report.as_json()))["fidelity"]["r2"] == 0.91
 
@@ -206,14 +206,14 @@ def distill(*words):
     return run(["distill", "gaze", "--device", "cpu", *map(str, words)])
 
 
-def test_from_strips_to_a_student(strips, teacher_folder, tmp_path, capsys):
+def test_from_eye_crops_to_a_student(eye_crops, teacher_folder, tmp_path, capsys):
     out = tmp_path / "run"
-    words = ["--student", "cnn", "--data", strips, "--crop", "eyes", "--weights", teacher_folder]
+    words = ["--student", "cnn", "--data", eye_crops, "--crop", "eyes", "--weights", teacher_folder]
     assert distill(*words, "--out", out, *TINY) == 0, capsys.readouterr().err
     said = capsys.readouterr()
     assert said.err == ""
     assert "the student is in" in said.out
-    assert "R2 of the teacher's code on 12 pictures" in said.out
+    assert "R2 of the teacher's code on 12 images" in said.out
     config = yaml.safe_load((out / "config.yaml").read_text())
     assert config["student"]["code_dim"] == 4
     assert config["data"]["crop"] == "eyes"
@@ -245,21 +245,33 @@ def test_from_strips_to_a_student(strips, teacher_folder, tmp_path, capsys):
     ("words", "told"),
     [
         (["--data", "{missing}", "--weights", "{teacher}"], "does not exist"),
-        (["--data", "{strips}", "--weights", "{plain}"], "no gaze branch"),
-        (["--data", "{strips}", "--weights", "{missing}"], "no weights"),
-        (["--data", "{strips}", "--weights", "{teacher}", "student.code_dim=9"], "code has 4"),
-        (["--data", "{strips}", "--weights", "{teacher}", "--student", "vit"], "takes cnn"),
-        (["--data", "{strips}", "--weights", "{teacher}", "--crop", "nose"], "face, eyes"),
-        (["--data", "{strips}", "--weights", "{teacher}", "distill.stesp=1"], "distill.steps"),
+        (["--data", "{eye-region crops}", "--weights", "{plain}"], "no gaze branch"),
+        (["--data", "{eye-region crops}", "--weights", "{missing}"], "no weights"),
+        (
+            ["--data", "{eye-region crops}", "--weights", "{teacher}", "student.code_dim=9"],
+            "code has 4",
+        ),
+        (
+            ["--data", "{eye-region crops}", "--weights", "{teacher}", "--student", "vit"],
+            "takes cnn",
+        ),
+        (
+            ["--data", "{eye-region crops}", "--weights", "{teacher}", "--crop", "nose"],
+            "face, eyes",
+        ),
+        (
+            ["--data", "{eye-region crops}", "--weights", "{teacher}", "distill.stesp=1"],
+            "distill.steps",
+        ),
         (["--weights", "{teacher}"], "--data"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_touches_nothing(
-    strips, teacher_folder, tiny_folder, tmp_path, capsys, words, told
+    eye_crops, teacher_folder, tiny_folder, tmp_path, capsys, words, told
 ):
     places = {
         "missing": tmp_path / "missing",
-        "strips": strips,
+        "eye_crops": eye_crops,
         "teacher": teacher_folder,
         "plain": tiny_folder,
     }
@@ -277,16 +289,16 @@ def test_without_a_run_folder_nothing_is_done(capsys):
     assert "--out" in capsys.readouterr().err
 
 
-def test_too_few_pictures_kept_back_are_told_before_training(
-    strips, teacher_folder, tmp_path, capsys
+def test_too_few_images_kept_back_are_told_before_training(
+    eye_crops, teacher_folder, tmp_path, capsys
 ):
-    words = ["--data", strips, "--crop", "eyes", "--weights", teacher_folder]
+    words = ["--data", eye_crops, "--crop", "eyes", "--weights", teacher_folder]
     words += ["--out", tmp_path / "run", *TINY, "distill.held_out=0.1"]
     assert distill(*words) == 2
-    assert "eyes in 3 of 3 pictures kept back" in capsys.readouterr().err
+    assert "eyes in 3 of 3 images kept back" in capsys.readouterr().err
     assert not (tmp_path / "run" / "exported").exists()
 
 
-def test_an_exam_needs_pictures():
+def test_an_exam_needs_images():
     with pytest.raises(MienError, match="0 of 0"):
         set_exam(branch_of(), [])

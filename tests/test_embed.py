@@ -21,7 +21,7 @@ from mien.embedding.run import EmbedOptions
 from mien.embedding.summary import NO_FACE
 from mien.errors import MienError
 from mien.geometry.rotation import angles_to_rotation
-from mien.media.image import Picture, write_png
+from mien.media.image import LoadedImage, write_png
 from mien.media.inputs import Source
 from mien.media.video import write_mp4
 from mien.model import Model
@@ -39,17 +39,17 @@ SHARED = Path(__file__).parents[2] / "shared"
 class FakeConfig:
     texture_dim: int = 3
     shape_dim: int = 2
-    likeness_dim: int = 0
+    face_embedding_dim: int = 0
     gaze: None = None
 
 
 @dataclass
 class FakeModel:
-    """Codes are the crop's mean colour, so that every row can be told from its picture."""
+    """Codes are the crop's mean colour, so that every row can be told from its image."""
 
     weights_id: str = "fake00000000"
     crop_size: int = 8
-    strip_size: tuple[int, int] = (4, 8)
+    eye_crop_size: tuple[int, int] = (4, 8)
     config: FakeConfig = field(default_factory=FakeConfig)
     batches: list[int] = field(default_factory=list)
 
@@ -75,7 +75,7 @@ class FakeModel:
             light=Light(level, 1 - level, direction),
         )
 
-    def encode_eyes(self, strips: torch.Tensor, /) -> GazeCode:
+    def encode_eyes(self, eye_crops: torch.Tensor, /) -> GazeCode:
         raise NotImplementedError
 
 
@@ -88,7 +88,7 @@ def colour_of(number: int) -> tuple[int, int, int]:
     return number % 251, number // 251, 200
 
 
-def write_pictures(folder: Path, count: int, start: int = 0) -> list[Path]:
+def write_images(folder: Path, count: int, start: int = 0) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for number in range(start, start + count):
@@ -129,10 +129,10 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(defaults, "rows_per_part", 200)
 
 
-def test_rows_are_in_input_order_and_belong_to_their_pictures(
+def test_rows_are_in_input_order_and_belong_to_their_images(
     tmp_path: Path, model: FakeModel
 ) -> None:
-    write_pictures(tmp_path / "in", 30)
+    write_images(tmp_path / "in", 30)
     frame = frame_of(tmp_path / "in", model=model, detector="none", batch_size=7)
     assert list(frame["path"]) == [f"{number:05}.png" for number in range(30)]
     expected = np.array([colour_of(number) for number in range(30)], dtype=np.float32)
@@ -142,8 +142,8 @@ def test_rows_are_in_input_order_and_belong_to_their_pictures(
     assert sum(model.batches) == 30
 
 
-def test_pictures_have_frame_0_and_neither_time_nor_track(tmp_path: Path, model: FakeModel) -> None:
-    write_pictures(tmp_path / "in", 2)
+def test_images_have_frame_0_and_neither_time_nor_track(tmp_path: Path, model: FakeModel) -> None:
+    write_images(tmp_path / "in", 2)
     frame = frame_of([str(tmp_path / "in")], model=model, detector="none")
     assert list(frame.columns) == [column.name for column in COLUMNS if not column.needs]
     assert frame["frame"].tolist() == [0, 0]
@@ -182,8 +182,8 @@ def test_tracks_begin_anew_in_each_video(tmp_path: Path, model: FakeModel) -> No
 
 
 def test_a_bad_file_is_a_row_with_the_reason(tmp_path: Path, model: FakeModel) -> None:
-    write_pictures(tmp_path, 1)
-    (tmp_path / "text.jpg").write_text("this is no picture")
+    write_images(tmp_path, 1)
+    (tmp_path / "text.jpg").write_text("this is no image")
     (tmp_path / "empty.png").write_bytes(b"")
     (tmp_path / "broken.mp4").write_bytes(b"no video at all")
     frame = frame_of(tmp_path, model=model, detector="none").set_index("path")
@@ -195,7 +195,7 @@ def test_a_bad_file_is_a_row_with_the_reason(tmp_path: Path, model: FakeModel) -
     }
     bad = frame[~frame["face_found"]]
     assert "empty" in bad.loc["empty.png", "reason"]
-    assert "not a picture" in bad.loc["text.jpg", "reason"]
+    assert "not an image" in bad.loc["text.jpg", "reason"]
     assert not bad["reason"].str.contains(str(tmp_path)).any()
     names = [column.name for column in COLUMNS[12:] if not column.needs]
     assert bad[names].isna().all(axis=None)
@@ -204,7 +204,7 @@ def test_a_bad_file_is_a_row_with_the_reason(tmp_path: Path, model: FakeModel) -
 def test_an_unforeseen_error_is_a_row_too(
     tmp_path: Path, model: FakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_pictures(tmp_path, 2)
+    write_images(tmp_path, 2)
 
     def fail(*_: object) -> list[object]:
         raise ZeroDivisionError("by zero")
@@ -215,7 +215,7 @@ def test_an_unforeseen_error_is_a_row_too(
 
 
 def test_names_that_are_not_utf8_are_rows_too(tmp_path: Path, model: FakeModel) -> None:
-    path = write_pictures(tmp_path, 1)[0]
+    path = write_images(tmp_path, 1)[0]
     try:
         path.rename(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.png"))
     except OSError:
@@ -226,7 +226,7 @@ def test_names_that_are_not_utf8_are_rows_too(tmp_path: Path, model: FakeModel) 
 
 
 def test_no_face_is_a_row_with_that_reason(tmp_path: Path, model: FakeModel) -> None:
-    write_pictures(tmp_path / "in", 2)
+    write_images(tmp_path / "in", 2)
     write_video(tmp_path / "in" / "clip.mp4", 2)
     out = tmp_path / "t.parquet"
     summary = embed_to_parquet(tmp_path / "in", out, model=model, options=EmbedOptions("haar"))
@@ -268,8 +268,8 @@ def test_detected_faces_are_the_same_on_every_run(tmp_path: Path, model: FakeMod
         pytest.skip("lfw-unpaired is not here")
     names = ["AJ_Cook", "Aaron_Pena", "Abba_Eban"]
     members = [f"{name}/{name}_0001.jpg" for name in names]
-    with zipfile.ZipFile(archive) as pictures:
-        pictures.extractall(tmp_path / "in", members)
+    with zipfile.ZipFile(archive) as images:
+        images.extractall(tmp_path / "in", members)
     for out, workers in (("a", 1), ("b", 3)):
         options = EmbedOptions("haar", workers=workers)
         embed_to_parquet(tmp_path / "in", tmp_path / out, model=model, options=options)
@@ -290,29 +290,31 @@ def test_memory_does_not_grow_with_the_input(
         return array
 
     def endless(_: object) -> Iterator[Source]:
-        return (Source(f"{i}", str(tmp_path / f"{i}"), "picture") for i in range(1500))
+        return (Source(f"{i}", str(tmp_path / f"{i}"), "image") for i in range(1500))
 
     monkeypatch.setattr(sources, "expand", endless)
     monkeypatch.setattr(
-        sources, "read_picture", lambda _: Picture(counted(np.zeros((8, 8, 3), np.uint8)), 1, 8, 8)
+        sources,
+        "read_image",
+        lambda _: LoadedImage(counted(np.zeros((8, 8, 3), np.uint8)), 1, 8, 8),
     )
     monkeypatch.setattr(sources, "crop_face", lambda *_: counted(np.zeros((8, 8, 3), np.uint8)))
     summary = embed_to_parquet(["x"], tmp_path / "t.parquet", model=model, options=CROPS)
     assert summary.faces == 1500
     gc.collect()
     assert live["now"] <= 2
-    # A batch, the tasks read ahead with a picture and a crop each, and the batch just encoded.
+    # A batch, the tasks read ahead with an image and a crop each, and the batch just encoded.
     assert live["most"] <= 2 * CROPS.batch_size + 2 * (2 + 4 + 2)
 
 
 def test_the_finished_job_leaves_nothing_but_the_table(tmp_path: Path, model: FakeModel) -> None:
-    write_pictures(tmp_path / "in", 3)
+    write_images(tmp_path / "in", 3)
     embed_to_parquet(tmp_path / "in", tmp_path / "out" / "t.parquet", model=model, options=CROPS)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["t.parquet"]
 
 
 def test_progress_is_told(tmp_path: Path, model: FakeModel) -> None:
-    write_pictures(tmp_path / "in", 9)
+    write_images(tmp_path / "in", 9)
     seen = []
     embed_to_parquet(
         tmp_path / "in", tmp_path / "t", model=model, options=CROPS, on_progress=seen.append
@@ -340,7 +342,7 @@ def test_progress_is_told(tmp_path: Path, model: FakeModel) -> None:
 def test_senseless_options_are_refused(
     tmp_path: Path, model: FakeModel, options: dict[str, object], message: str
 ) -> None:
-    write_pictures(tmp_path, 1)
+    write_images(tmp_path, 1)
     with pytest.raises(MienError, match=message):
         frame_of(tmp_path, model=model, **options)
 
@@ -355,7 +357,7 @@ def test_no_input_is_refused(tmp_path: Path, model: FakeModel) -> None:
 
 
 def test_weights_that_give_nonsense_are_refused(tmp_path: Path, model: FakeModel) -> None:
-    write_pictures(tmp_path, 3)
+    write_images(tmp_path, 3)
     whole = model.encode
 
     def broken(images: torch.Tensor, /, *, features: bool = False) -> Factors:
@@ -370,7 +372,7 @@ def test_weights_that_give_nonsense_are_refused(tmp_path: Path, model: FakeModel
 
 
 def test_a_table_that_is_there_is_kept(tmp_path: Path, model: FakeModel) -> None:
-    write_pictures(tmp_path / "in", 3)
+    write_images(tmp_path / "in", 3)
     out = tmp_path / "t.parquet"
     out.write_text("mine")
     with pytest.raises(MienError, match="--overwrite"):

@@ -34,8 +34,8 @@ main()
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pictures")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
     numbers = np.random.default_rng(0)
     for i in range(96):
         write_png(folder / f"{i:03}.png", numbers.integers(0, 256, (16, 16, 3), np.uint8))
@@ -61,7 +61,7 @@ def test_a_table_is_written(
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.splitlines()[0].endswith("1 face in 2 inputs; 1 could not be read:")
-    assert "not a picture" in printed.err
+    assert "not an image" in printed.err
 
 
 def test_only_bad_input_is_no_error(tmp_path: Path, tiny_folder: Path) -> None:
@@ -87,13 +87,16 @@ def mistakes(folder: Path, weights: Path) -> dict[str, tuple[list[str], str]]:
         "nothing given": (["embed", "--out", str(out)], "no INPUT is given"),
         "no table": (["embed", str(good)], "give --out"),
         "missing": (words(folder / "none.jpg", out, weights), "does not exist"),
-        "empty folder": (words(folder / "empty", out, weights), "no picture or video"),
+        "empty folder": (words(folder / "empty", out, weights), "no image or video"),
         "is there": (words(good, folder / "there.parquet", weights), "--overwrite"),
         "detector": (words(good, out, weights, "--detector", "best"), "no detector best"),
         "both": (words(good, out, weights, "--every", "2", "--fps", "3"), "give one of them"),
         "weights": (words(good, out, folder / "empty"), "empty"),
         "crop": ([*words(good, out, weights)[:-4], "--crop", "nose"], "no crop nose"),
-        "searched strips": (words(good, out, weights, "--crop", "eyes"), "leave --detector out"),
+        "searched eye-region crops": (
+            words(good, out, weights, "--crop", "eyes"),
+            "leave --detector out",
+        ),
         "no gaze": (
             [*words(good, out, weights)[:-4], "--crop", "eyes"],
             "know no gaze, which --crop eyes asks for",
@@ -151,20 +154,20 @@ def assert_same(left: Path, right: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_kill_9_and_ctrl_c_lose_nothing(
-    tmp_path: Path, pictures: Path, tiny_folder: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, images: Path, tiny_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole, out = tmp_path / "whole.parquet", tmp_path / "t.parquet"
-    assert run(words(pictures, whole, tiny_folder)) == 0
+    assert run(words(images, whole, tiny_folder)) == 0
     parts = JobFolder(out).path
 
-    process = start_slowly(words(pictures, out, tiny_folder))
+    process = start_slowly(words(images, out, tiny_folder))
     wait_for_parts(process, parts)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert not out.exists()
     killed_at = len(list(parts.glob("part-*")))
 
-    process = start_slowly(words(pictures, out, tiny_folder, "--resume"))
+    process = start_slowly(words(images, out, tiny_folder, "--resume"))
     for _ in range(1200):
         if len(list(parts.glob("part-*"))) > killed_at + 1:
             break
@@ -178,9 +181,9 @@ def test_kill_9_and_ctrl_c_lose_nothing(
     assert not out.exists()
 
     capsys.readouterr()
-    assert run(words(pictures, out, tiny_folder)) == 2
+    assert run(words(images, out, tiny_folder)) == 2
     assert "go on with --resume" in capsys.readouterr().err
-    assert run(words(pictures, out, tiny_folder, "--resume")) == 0
+    assert run(words(images, out, tiny_folder, "--resume")) == 0
     assert "were done before" in capsys.readouterr().err
     assert_same(out, whole)
     assert not parts.exists()

@@ -37,22 +37,22 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures, a bad one, and a video that is longer than a part."""
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images, a bad one, and a video that is longer than a part."""
     folder = tmp_path_factory.mktemp("in")
     numbers = np.random.default_rng(0)
     for i in range(9):
         write_png(folder / f"{i}.png", numbers.integers(0, 256, (16, 16, 3), np.uint8))
-    (folder / "4bad.png").write_text("no picture")
+    (folder / "4bad.png").write_text("no image")
     frames = (np.full((32, 32, 3), 20 + 10 * i, dtype=np.uint8) for i in range(15))
     write_mp4(folder / "5.mp4", frames, fps=10)
     return folder
 
 
 @pytest.fixture
-def embed(pictures: Path, tiny_model: Model) -> Callable[..., Summary]:
+def embed(images: Path, tiny_model: Model) -> Callable[..., Summary]:
     def run(out: Path, *, options: EmbedOptions = CROPS, **more: Any) -> Summary:
-        return embed_to_parquet(pictures, out, model=tiny_model, options=options, **more)
+        return embed_to_parquet(images, out, model=tiny_model, options=options, **more)
 
     return run
 
@@ -207,10 +207,10 @@ def test_another_batch_size_can_go_on(
     assert_same(stopped, whole)
 
 
-def test_other_weights_cannot_go_on(pictures: Path, stopped: Path, tiny_model: Model) -> None:
+def test_other_weights_cannot_go_on(images: Path, stopped: Path, tiny_model: Model) -> None:
     other = Model(tiny_model.network, weights_id="another")
     with pytest.raises(MienError, match=r"weights was .* and is another"):
-        embed_to_parquet(pictures, stopped, model=other, options=CROPS, resume=True)
+        embed_to_parquet(images, stopped, model=other, options=CROPS, resume=True)
 
 
 def test_a_job_with_damage_says_so(embed: Callable[..., Summary], stopped: Path) -> None:

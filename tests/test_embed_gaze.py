@@ -1,4 +1,4 @@
-"""Gaze in the table of `embed`: codes, eyes that are not found, eye strips, calibration."""
+"""Gaze in the table of `embed`: codes, eyes that are not found, eye-region crops, calibration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mien.embed import embed, embed_to_parquet
 from mien.embedding.job import JobFolder
 from mien.embedding.run import EmbedOptions
 from mien.errors import MienError
-from mien.faces.strip import fit_strip
+from mien.faces.eye_crop import fit_eye_crop
 from mien.geometry.gaze import gaze_vector
 from mien.geometry.rotation import angles_to_rotation
 from mien.media.image import write_png
@@ -31,7 +31,7 @@ from mien.table.schema import COLUMNS, GAZE
 from mien.types import Factors, GazeCode, Light, Pose
 
 FACES = EmbedOptions(detector="none", batch_size=4, workers=2)
-STRIPS = EmbedOptions(crop="eyes", batch_size=4, workers=2)
+EYE_CROPS = EmbedOptions(crop="eyes", batch_size=4, workers=2)
 SHARED = Path(__file__).parents[2] / "shared"
 
 
@@ -44,7 +44,7 @@ class GazeSize:
 class FakeConfig:
     texture_dim: int = 3
     shape_dim: int = 2
-    likeness_dim: int = 0
+    face_embedding_dim: int = 0
     gaze: GazeSize | None = field(default_factory=GazeSize)
 
 
@@ -54,7 +54,7 @@ class GazeModel:
 
     weights_id: str = "fake00000000"
     crop_size: int = 12
-    strip_size: tuple[int, int] = (6, 40)
+    eye_crop_size: tuple[int, int] = (6, 40)
     features_dim: int = 1
     config: FakeConfig = field(default_factory=FakeConfig)
 
@@ -69,10 +69,10 @@ class GazeModel:
             gaze=codes_of(colour),
         )
 
-    def encode_eyes(self, strips: torch.Tensor, /) -> GazeCode:
-        assert strips.dtype == torch.uint8
-        assert strips.shape[1:] == (3, *self.strip_size)
-        return codes_of(strips.float().mean(dim=(2, 3)))
+    def encode_eyes(self, eye_crops: torch.Tensor, /) -> GazeCode:
+        assert eye_crops.dtype == torch.uint8
+        assert eye_crops.shape[1:] == (3, *self.eye_crop_size)
+        return codes_of(eye_crops.float().mean(dim=(2, 3)))
 
 
 def codes_of(colour: torch.Tensor) -> GazeCode:
@@ -96,7 +96,7 @@ COLOURS = [(20, 220, 200), (240, 130, 150), (90, 40, 250), (128, 128, 20), (200,
 SEEN = [True, True, True, False, True]
 
 
-def write_pictures(folder: Path, width: int = 12, height: int = 12) -> Path:
+def write_images(folder: Path, width: int = 12, height: int = 12) -> Path:
     folder.mkdir()
     for number, colour in enumerate(COLOURS):
         pixels = np.full((height, width, 3), colour, dtype=np.uint8)
@@ -138,16 +138,16 @@ def model() -> GazeModel:
 
 @pytest.fixture
 def faces(tmp_path: Path) -> Path:
-    return write_pictures(tmp_path / "faces")
+    return write_images(tmp_path / "faces")
 
 
 @pytest.fixture
-def strips(tmp_path: Path) -> Path:
-    return write_pictures(tmp_path / "strips", width=60)
+def eye_crops(tmp_path: Path) -> Path:
+    return write_images(tmp_path / "eye_crops", width=60)
 
 
 def test_faces_have_codes_where_eyes_are_found(faces: Path, model: GazeModel) -> None:
-    (faces / "9.png").write_text("no picture")
+    (faces / "9.png").write_text("no image")
     frame = frame_of(faces, model=model, detector="none")
     assert list(frame.columns) == [c.name for c in COLUMNS if c.needs in ("", "gaze")]
     assert frame["eyes_found"].isna().tolist() == [False] * 5 + [True]
@@ -168,8 +168,8 @@ def test_weights_without_gaze_give_the_table_without_it(faces: Path, model: Gaze
     assert len(frame) == 5
 
 
-def test_of_strips_there_is_gaze_alone(strips: Path, model: GazeModel) -> None:
-    frame = frame_of(strips, model=model, crop="eyes")
+def test_of_eye_crops_there_is_gaze_alone(eye_crops: Path, model: GazeModel) -> None:
+    frame = frame_of(eye_crops, model=model, crop="eyes")
     assert frame["face_found"].all()
     assert frame["face_id"].tolist() == [0] * 5
     assert frame["det_score"].isna().all()
@@ -183,20 +183,20 @@ def test_of_strips_there_is_gaze_alone(strips: Path, model: GazeModel) -> None:
     assert frame.attrs["options"]["crop"] == "eyes"
 
 
-def test_a_film_of_strips_is_one_track(tmp_path: Path, model: GazeModel) -> None:
-    pictures = (np.full((32, 64, 3), 150, dtype=np.uint8) for _ in range(4))
-    write_mp4(tmp_path / "clip.mp4", pictures, fps=10)
+def test_a_film_of_eye_crops_is_one_track(tmp_path: Path, model: GazeModel) -> None:
+    images = (np.full((32, 64, 3), 150, dtype=np.uint8) for _ in range(4))
+    write_mp4(tmp_path / "clip.mp4", images, fps=10)
     frame = frame_of(tmp_path, model=model, crop="eyes")
     assert frame["track_id"].tolist() == [0] * 4
     assert frame["eyes_found"].all()
 
 
-def test_what_is_no_strip_is_a_row_with_the_reason(tmp_path: Path, model: GazeModel) -> None:
+def test_what_is_no_eye_crop_is_a_row_with_the_reason(tmp_path: Path, model: GazeModel) -> None:
     for name, (height, width) in {"high": (50, 40), "small": (10, 31), "square": (32, 32)}.items():
         write_png(tmp_path / f"{name}.png", np.full((height, width, 3), 150, dtype=np.uint8))
-    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "text.png").write_text("no image")
     out = tmp_path / "out" / "t.parquet"
-    summary = embed_to_parquet(tmp_path, out, model=model, options=STRIPS)
+    summary = embed_to_parquet(tmp_path, out, model=model, options=EYE_CROPS)
     frame: Any = read_table(out).frame.set_index("path")
     assert frame["face_found"].to_dict() == {
         "high.png": False,
@@ -204,7 +204,7 @@ def test_what_is_no_strip_is_a_row_with_the_reason(tmp_path: Path, model: GazeMo
         "square.png": True,
         "text.png": False,
     }
-    assert frame.loc["high.png", "reason"] == "no strip of both eyes: 40 x 50 px, higher than wide"
+    assert frame.loc["high.png", "reason"] == "no eye-region crop: 40 x 50 px, higher than wide"
     assert frame.loc["small.png", "reason"] == (
         "too small for eyes: 31 px wide, at least 32 is read"
     )
@@ -213,23 +213,23 @@ def test_what_is_no_strip_is_a_row_with_the_reason(tmp_path: Path, model: GazeMo
     assert sum(summary.failures.values()) == 3
 
 
-def test_a_strip_of_the_right_width_is_cut_or_continued() -> None:
+def test_a_eye_crop_of_the_right_width_is_cut_or_continued() -> None:
     rows = np.arange(9, dtype=np.uint8)[:, None, None]
-    strip = np.broadcast_to(rows, (9, 40, 3))
-    cut = fit_strip(strip, (6, 40))
+    eye_crop = np.broadcast_to(rows, (9, 40, 3))
+    cut = fit_eye_crop(eye_crop, (6, 40))
     assert cut.shape == (6, 40, 3)
     assert cut[:, 0, 0].tolist() == [1, 2, 3, 4, 5, 6]
-    longer = fit_strip(strip, (12, 40))
+    longer = fit_eye_crop(eye_crop, (12, 40))
     assert longer[:, 7, 1].tolist() == [0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 8]
     columns = np.broadcast_to(np.arange(40, dtype=np.uint8)[None, :, None], (9, 40, 3))
-    assert (fit_strip(columns, (6, 40)) == np.arange(40)[:, None]).all()
+    assert (fit_eye_crop(columns, (6, 40)) == np.arange(40)[:, None]).all()
 
 
-def test_a_strip_keeps_its_proportions() -> None:
+def test_a_eye_crop_keeps_its_proportions() -> None:
     """A white spot at two thirds of the width stays round and where it is."""
     y, x = np.mgrid[:100, :400]
     spot = np.where((x - 267) ** 2 + (y - 50) ** 2 < 30**2, 255, 0).astype(np.uint8)
-    fitted = fit_strip(np.repeat(spot[..., None], 3, axis=2), (60, 200))[..., 0] / 255.0
+    fitted = fit_eye_crop(np.repeat(spot[..., None], 3, axis=2), (60, 200))[..., 0] / 255.0
     rows, columns = fitted.sum(axis=1), fitted.sum(axis=0)
     assert (np.arange(200) * columns).sum() / columns.sum() == pytest.approx(133.3, abs=0.5)
     assert (np.arange(60) * rows).sum() / rows.sum() == pytest.approx(29.8, abs=0.5)
@@ -238,15 +238,15 @@ def test_a_strip_keeps_its_proportions() -> None:
 
 
 @pytest.mark.data
-def test_real_strips_keep_every_pixel_of_their_width() -> None:
-    archive = SHARED / "data" / "columbia-gaze-strips" / "images.zip"
+def test_real_eye_crops_keep_every_pixel_of_their_width() -> None:
+    archive = SHARED / "data" / "columbia-gaze-eye_crops" / "images.zip"
     if not archive.exists():
-        pytest.skip("columbia-gaze-strips is not here")
-    with zipfile.ZipFile(archive) as pictures:
-        names = sorted(name for name in pictures.namelist() if name.endswith(".jpg"))[::500]
-        opened = [Image.open(io.BytesIO(pictures.read(name))) for name in names]
-    for image in (np.array(picture.convert("RGB")) for picture in opened):
-        fitted = fit_strip(image, (96, 200))
+        pytest.skip("columbia-gaze-eye-region crops is not here")
+    with zipfile.ZipFile(archive) as images:
+        names = sorted(name for name in images.namelist() if name.endswith(".jpg"))[::500]
+        opened = [Image.open(io.BytesIO(images.read(name))) for name in names]
+    for image in (np.array(image.convert("RGB")) for image in opened):
+        fitted = fit_eye_crop(image, (96, 200))
         assert fitted.shape == (96, 200, 3)
         middle = len(image) // 2
         np.testing.assert_array_equal(fitted[38:58], image[middle - 10 :][:20])
@@ -259,7 +259,7 @@ def test_a_calibration_adds_directions(
     path = calibrated(tmp_path / "c.json", with_pose=with_pose)
     frame = frame_of(faces, model=model, detector="none", calibration=path)
     assert list(frame.columns) == [
-        c.name for c in COLUMNS if c.needs not in ("likeness", "features")
+        c.name for c in COLUMNS if c.needs not in ("face_embedding", "features")
     ]
     yaw, pitch = truth(np.array(COLOURS, dtype=float), with_pose=with_pose)
     seen = np.array(SEEN)
@@ -276,11 +276,11 @@ def test_a_calibration_adds_directions(
     assert frame["yaw_rad"].notna().all()
 
 
-def test_strips_are_calibrated_without_a_head_pose(
-    strips: Path, tmp_path: Path, model: GazeModel
+def test_eye_crops_are_calibrated_without_a_head_pose(
+    eye_crops: Path, tmp_path: Path, model: GazeModel
 ) -> None:
     plain = calibrated(tmp_path / "plain.json", with_pose=False)
-    frame = frame_of(strips, model=model, crop="eyes", calibration=plain)
+    frame = frame_of(eye_crops, model=model, crop="eyes", calibration=plain)
     yaw, _ = truth(np.array(COLOURS, dtype=float), with_pose=False)
     np.testing.assert_allclose(frame["gaze_yaw_rad"][SEEN], yaw[SEEN], atol=0.02)
     blind = gaze_columns(
@@ -290,8 +290,8 @@ def test_strips_are_calibrated_without_a_head_pose(
         name: [True, False] for name in GAZE
     }
     posed = calibrated(tmp_path / "posed.json", with_pose=True)
-    with pytest.raises(MienError, match="eye strips do not show: calibrate with --no-pose"):
-        frame_of(strips, model=model, crop="eyes", calibration=posed)
+    with pytest.raises(MienError, match="eye-region crops do not show: calibrate with --no-pose"):
+        frame_of(eye_crops, model=model, crop="eyes", calibration=posed)
     with pytest.raises(ValueError, match="uses a head pose"):
         gaze_columns(Calibration.load(posed), model.encode_eyes(torch.zeros(1, 3, 6, 40).byte()))
 
@@ -351,36 +351,36 @@ def test_the_summary_counts_faces_without_eyes(
 
 
 def test_a_broken_off_job_wants_the_same_crop_and_calibration(
-    strips: Path, tmp_path: Path, model: GazeModel
+    eye_crops: Path, tmp_path: Path, model: GazeModel
 ) -> None:
     out = tmp_path / "t.parquet"
     path = calibrated(tmp_path / "c.json", with_pose=False)
-    options = replace(STRIPS, calibration=path)
+    options = replace(EYE_CROPS, calibration=path)
 
     def stop(_: object) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        embed_to_parquet(strips, out, model=model, options=options, on_progress=stop)
+        embed_to_parquet(eye_crops, out, model=model, options=options, on_progress=stop)
     assert JobFolder(out).path.is_dir()
     with pytest.raises(MienError, match="calibration was"):
-        embed_to_parquet(strips, out, model=model, options=STRIPS, resume=True)
+        embed_to_parquet(eye_crops, out, model=model, options=EYE_CROPS, resume=True)
     whole = replace(FACES, calibration=path)
     with pytest.raises(MienError, match="crop was eyes and is face"):
-        embed_to_parquet(strips, out, model=model, options=whole, resume=True)
+        embed_to_parquet(eye_crops, out, model=model, options=whole, resume=True)
     before = path.read_text()
     path.unlink()
     calibrated(path, with_pose=False, model_id="")
     with pytest.raises(MienError, match="calibration was"):
-        embed_to_parquet(strips, out, model=model, options=options, resume=True)
+        embed_to_parquet(eye_crops, out, model=model, options=options, resume=True)
     path.write_text(before)
-    assert embed_to_parquet(strips, out, model=model, options=options, resume=True).faces == 5
+    assert embed_to_parquet(eye_crops, out, model=model, options=options, resume=True).faces == 5
     info = read_table(out).info
     assert info is not None
     assert len(str(info.options["calibration"])) == 16
 
 
-def test_from_strips_to_a_calibration_and_back(tmp_path: Path, model: GazeModel) -> None:
+def test_from_eye_crops_to_a_calibration_and_back(tmp_path: Path, model: GazeModel) -> None:
     (tmp_path / "in").mkdir()
     colours = [(20 + 40 * (i % 5), 30 + 35 * (i // 5), 20 if i == 7 else 200) for i in range(25)]
     yaw, pitch = np.rad2deg(truth(np.array(colours, dtype=float), with_pose=False))
@@ -390,7 +390,7 @@ def test_from_strips_to_a_calibration_and_back(tmp_path: Path, model: GazeModel)
         lines.append(f"{i}.png,{yaw[i]},{pitch[i]}")
     (tmp_path / "targets.csv").write_text("\n".join(lines))
     table, made = tmp_path / "t.parquet", tmp_path / "c.json"
-    embed_to_parquet(tmp_path / "in", table, model=model, options=STRIPS)
+    embed_to_parquet(tmp_path / "in", table, model=model, options=EYE_CROPS)
     calibrate(table, targets=tmp_path / "targets.csv", out=made)
     frame = frame_of(tmp_path / "in", model=model, crop="eyes", calibration=made).set_index("path")
     assert frame.index[frame["gaze_x"].isna()].tolist() == ["7.png"]

@@ -38,17 +38,17 @@ class GazeSize:
 class FakeConfig:
     texture_dim: int = 1
     shape_dim: int = 1
-    likeness_dim: int = 0
+    face_embedding_dim: int = 0
     gaze: GazeSize | None = field(default_factory=GazeSize)
 
 
 @dataclass
 class RedModel:
-    """Every code, and yaw, is the mean red, from 0 to 1; pictures that are blue have no eyes."""
+    """Every code, and yaw, is the mean red, from 0 to 1; images that are blue have no eyes."""
 
     weights_id: str = "fake00000000"
     crop_size: int = 12
-    strip_size: tuple[int, int] = (6, 40)
+    eye_crop_size: tuple[int, int] = (6, 40)
     config: FakeConfig = field(default_factory=FakeConfig)
 
     @property
@@ -66,8 +66,8 @@ class RedModel:
             features=red.expand(-1, 3) if features else None,
         )
 
-    def encode_eyes(self, strips: torch.Tensor, /) -> GazeCode:
-        colour = strips.float().mean(dim=(2, 3))
+    def encode_eyes(self, eye_crops: torch.Tensor, /) -> GazeCode:
+        colour = eye_crops.float().mean(dim=(2, 3))
         count = len(colour)
         code = (colour[:, :1] / 255).expand(-1, 2)
         return GazeCode(code, colour[:, 2] < 100, torch.zeros(count, 2, 2), torch.ones(count))
@@ -102,7 +102,7 @@ def faces(tmp_path: Path) -> Path:
     for number, red in enumerate(REDS):
         pixels = np.full((12, 12, 3), (red, 0, 200 * (number == 2)), dtype=np.uint8)
         write_png(tmp_path / "faces" / f"{number}.png", pixels)
-    (tmp_path / "faces" / "9.png").write_text("no picture")
+    (tmp_path / "faces" / "9.png").write_text("no image")
     return tmp_path / "faces"
 
 
@@ -154,17 +154,17 @@ def test_a_probe_of_gaze_says_nothing_without_eyes(
     probe = made(tmp_path / "g.json", "look", (("gaze_code", 2),), number=True)
     frame = frame_of(faces, model=model, detector="none", probes=[probe])
     assert frame["look"].isna().tolist() == [False, False, True, False, True]
-    strips = tmp_path / "strips"
-    strips.mkdir()
+    eye_crops = tmp_path / "eye_crops"
+    eye_crops.mkdir()
     for number, red in enumerate(REDS):
         pixels = np.full((12, 60, 3), (red, 0, 200 * (number == 2)), dtype=np.uint8)
-        write_png(strips / f"{number}.png", pixels)
-    frame = frame_of(strips, model=model, crop="eyes", probes=[probe])
+        write_png(eye_crops / f"{number}.png", pixels)
+    frame = frame_of(eye_crops, model=model, crop="eyes", probes=[probe])
     assert frame["look"].isna().tolist() == [False, False, True, False]
     assert frame["look"][1] == pytest.approx(100 * 200 / 255)
     whole = made(tmp_path / "c.json", "colour", BOTH)
     with pytest.raises(MienError, match="sees identity, which is not known here"):
-        frame_of(strips, model=model, crop="eyes", probes=[whole])
+        frame_of(eye_crops, model=model, crop="eyes", probes=[whole])
 
 
 def test_probes_that_cannot_be_applied_are_refused(

@@ -11,7 +11,7 @@ import pytest
 
 from mien.cli.main import run
 from mien.evaluate import protocols
-from mien.evaluate.protocol import Outcome
+from mien.evaluate.protocol import Result
 
 SPEC = importlib.util.spec_from_file_location(
     "toy_protocol", Path(__file__).with_name("toy_protocol.py")
@@ -76,7 +76,7 @@ def test_all_runs_what_is_there_and_tells_what_failed(
 ) -> None:
     toy.make_set(tmp_path / "root" / "set")
 
-    def burst(*_: object) -> Outcome:
+    def burst(*_: object) -> Result:
         raise RuntimeError("broken\nheart")
 
     known["drawing"] = replace(toy.DRAWING, run=burst)
@@ -95,7 +95,7 @@ def test_what_was_done_before_an_interrupt_is_kept(
 ) -> None:
     toy.make_set(tmp_path / "root" / "set")
 
-    def stop(*_: object) -> Outcome:
+    def stop(*_: object) -> Result:
         raise KeyboardInterrupt
 
     known["drawing"] = replace(toy.DRAWING, run=stop)

@@ -51,7 +51,7 @@ def rig(view):
     return rotation, np.array([0, 0, 600]) - rotation @ np.array([0, 0, 600])
 
 
-def write_frame(folder, *, head=STRAIGHT, scale=1.0, picture=None):
+def write_frame(folder, *, head=STRAIGHT, scale=1.0, image=None):
     moved = (EYES - EYES.mean(axis=0)) @ head[1:].T + EYES.mean(axis=0)
     landmarks = np.vstack([moved, MOUTH])
     written = f"head pose\n[{' '.join(map(str, head[0]))}]\n{array(head[1:])}\n"
@@ -61,7 +61,7 @@ def write_frame(folder, *, head=STRAIGHT, scale=1.0, picture=None):
         matrix = scale * sets.CAMERA @ np.column_stack([rotation, shift])
         rows = "\n".join(" ".join(f"{value:.10g}" for value in row) for row in matrix)
         sets.write(folder / f"cparams/{view:08}.txt", f"CONTOUR\n{rows}\n")
-        sets.write(folder / f"images/{view:08}.jpg", picture or sets.jpeg((480, 640)))
+        sets.write(folder / f"images/{view:08}.jpg", image or sets.jpeg((480, 640)))
 
 
 def write_person(folder, targets, **options):
@@ -93,10 +93,10 @@ def test_the_world_is_seen_by_eight_cameras_of_each_frame(tmp_path):
     looked = tree(tmp_path)
     data = read_ut_multiview(tmp_path)
     assert len(data) == 3 * 2 * VIEWS
-    assert data.pictures.names[9] == "s00/raw/img001/images/00000001.jpg"
+    assert data.images.names[9] == "s00/raw/img001/images/00000001.jpg"
     assert data.person.tolist() == np.repeat([0, 1, 2], 2 * VIEWS).tolist()
-    assert data.pictures.crop == "eyes"
-    assert data.pictures.read(3).shape == (114, 237, 3)
+    assert data.images.crop == "eyes"
+    assert data.images.read(3).shape == (114, 237, 3)
     for row in range(len(data)):
         x, y = looked[row // (2 * VIEWS)][row // VIEWS % 2]
         target, eyes = np.array([200 - x, y - 150, 0]), np.array([0.0, 0, 600])
@@ -138,12 +138,12 @@ def test_the_middle_between_the_eyes_is_warped_into_the_middle(tmp_path, scale):
     image = np.full((480, 640), 20, np.uint8)
     # Every camera of the rig sees (0, 0, 600) where its axis is.
     cv2.circle(image, (320, 240), 8, 255, -1)
-    picture = cv2.imencode(".jpg", image)[1].tobytes()
+    image = cv2.imencode(".jpg", image)[1].tobytes()
     for name in ("s00", "s01"):
-        write_person(tmp_path / name, [(0, 0)], scale=scale, picture=picture)
+        write_person(tmp_path / name, [(0, 0)], scale=scale, image=image)
     data = read_ut_multiview(tmp_path)
     for view in (0, 5):
-        y, x = np.nonzero(data.pictures.read(view)[:, :, 0] > 128)
+        y, x = np.nonzero(data.images.read(view)[:, :, 0] > 128)
         assert [x.mean(), y.mean()] == pytest.approx([118, 56.5], abs=1)
 
 
@@ -155,7 +155,7 @@ def test_nobody_stands_on_both_sides_and_the_score_follows(tmp_path):
         assert not set(data.person[train]) & set(data.person[test])
     assert sorted(np.concatenate([test for _, test in data.folds])) == list(range(len(data)))
     oracle = sets.Oracle(data)
-    found = UT_MULTIVIEW.run(tmp_path, oracle.setting())
+    found = UT_MULTIVIEW.run(tmp_path, oracle.context())
     assert oracle.asked == [("eyes", ("gaze_code",))]
     assert sets.score(found, "error, gaze code, 9 samples").value < 5
     assert sets.score(found, "error, gaze code and true head pose, all samples").value < 1
@@ -175,9 +175,9 @@ def test_people_stand_in_parts_or_in_a_zip(tmp_path):
     for place in ("parts", "all.zip"):
         assert UT_MULTIVIEW.matches(tmp_path / place)
         data = read_ut_multiview(tmp_path / place)
-        assert data.pictures.names == tuple(f"s00-09/{name}" for name in flat.pictures.names)
+        assert data.images.names == tuple(f"s00-09/{name}" for name in flat.images.names)
         assert data.gaze == pytest.approx(flat.gaze)
-        assert data.pictures.read(0).shape == (114, 237, 3)
+        assert data.images.read(0).shape == (114, 237, 3)
     assert UT_MULTIVIEW.matches(tmp_path / "flat")
     assert not UT_MULTIVIEW.matches(tmp_path)
 

@@ -145,7 +145,7 @@ def test_a_folder_without_labels_or_a_short_table_is_refused(tmp_path) -> None:
     with pytest.raises(MienError, match=r"labels\.parquet does not exist"):
         read_truth(tmp_path, pd.DataFrame({"path": []}))
     table = rendered_folder(tmp_path)
-    with pytest.raises(MienError, match="1 pictures"):
+    with pytest.raises(MienError, match="1 images"):
         read_truth(tmp_path, table.iloc[1:])
 
 

@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import Tree, holds, open_tree, picture_of
+from mien.evaluate.datasets.files import Tree, holds, image_of, open_tree
 from mien.media.image import read
 
 FILES = ("faces/b/2.png", "faces/a/1.jpg", "labels.txt", ".hidden/x.txt", "__MACOSX/faces/1.jpg")
 
 
-def picture(kind: str) -> bytes:
+def image(kind: str) -> bytes:
     pixels = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
     data = io.BytesIO()
     Image.fromarray(pixels).save(data, format=kind)
@@ -24,7 +24,7 @@ def picture(kind: str) -> bytes:
 
 
 CONTENT = {
-    name: picture("JPEG" if name.endswith("jpg") else "PNG") if "faces" in name else b"1\r\n2\r\n"
+    name: image("JPEG" if name.endswith("jpg") else "PNG") if "faces" in name else b"1\r\n2\r\n"
     for name in FILES
 }
 
@@ -53,7 +53,7 @@ def test_a_folder_and_its_zip_are_the_same(tree: Tree, tmp_path: Path) -> None:
     assert tree.read_bytes("faces/a/1.jpg") == CONTENT["faces/a/1.jpg"]
     assert tree.read_text("labels.txt") == "1\n2\n"
     for name in ("faces/a/1.jpg", "faces/b/2.png"):
-        np.testing.assert_array_equal(tree.picture(name), read(tmp_path / "set" / name))
+        np.testing.assert_array_equal(tree.image(name), read(tmp_path / "set" / name))
 
 
 def test_a_tree_below_a_folder(tree: Tree) -> None:
@@ -61,7 +61,7 @@ def test_a_tree_below_a_folder(tree: Tree) -> None:
     assert below.names == ("a/1.jpg", "b/2.png")
     assert below.under("b/").names == ("2.png",)
     assert below.under("b").read_bytes("2.png") == CONTENT["faces/b/2.png"]
-    assert below.under("b").picture("2.png").shape == (9, 7, 3)
+    assert below.under("b").image("2.png").shape == (9, 7, 3)
     assert below.under("") is below
     assert tree.under("fac").names == ()
     assert not tree.under("none").has("labels.txt")
@@ -70,14 +70,14 @@ def test_a_tree_below_a_folder(tree: Tree) -> None:
 def test_what_is_missing_or_broken_is_named(tree: Tree) -> None:
     with pytest.raises(MienError, match=r"set(\.zip)?/faces/9\.jpg is missing; copy"):
         tree.under("faces").read_bytes("9.jpg")
-    with pytest.raises(MienError, match=r"labels\.txt is not a picture that can be read"):
-        tree.picture("labels.txt")
+    with pytest.raises(MienError, match=r"labels\.txt is not an image that can be read"):
+        tree.image("labels.txt")
 
 
-def test_pictures_are_read_from_threads(tree: Tree) -> None:
-    wanted = tree.picture("faces/a/1.jpg")
+def test_images_are_read_from_threads(tree: Tree) -> None:
+    wanted = tree.image("faces/a/1.jpg")
     with ThreadPoolExecutor(8) as pool:
-        for got in pool.map(tree.picture, ["faces/a/1.jpg"] * 64):
+        for got in pool.map(tree.image, ["faces/a/1.jpg"] * 64):
             np.testing.assert_array_equal(got, wanted)
 
 
@@ -130,7 +130,7 @@ def test_bytes_have_the_pixels_of_the_file_and_leave_nothing(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     data = CONTENT["faces/a/1.jpg"]
     wanted = np.asarray(Image.open(io.BytesIO(data)))
-    np.testing.assert_array_equal(picture_of(data, "1.jpg"), wanted)
+    np.testing.assert_array_equal(image_of(data, "1.jpg"), wanted)
     with pytest.raises(MienError, match=r"^7 of x\.bin is empty"):
-        picture_of(b"", "7 of x.bin")
+        image_of(b"", "7 of x.bin")
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Columbia's names, signs and folds; on the pictures themselves where they are there."""
+"""Columbia's names, signs and folds; on the images themselves where they are there."""
 
 import zipfile
 from pathlib import Path
@@ -13,9 +13,9 @@ from mien.evaluate.hog import hog_features
 from mien.evaluate.tasks.gaze_few_shot import few_shot, mean_predictor_deg, over_folds
 from mien.geometry.gaze import gaze_angles
 
-REAL = Path(__file__).parents[2] / "shared" / "data" / "columbia-gaze-strips" / "images.zip"
-on_real_pictures = pytest.mark.skipif(
-    not REAL.is_file(), reason="needs ../shared/data/columbia-gaze-strips"
+REAL = Path(__file__).parents[2] / "shared" / "data" / "columbia-gaze-eye_crops" / "images.zip"
+on_real_images = pytest.mark.skipif(
+    not REAL.is_file(), reason="needs ../shared/data/columbia-gaze-eye_crops"
 )
 
 
@@ -58,19 +58,19 @@ def test_a_zip_and_the_published_folders_say_the_same(tmp_path):
     found = read_columbia(published)
     assert found.gaze.tolist() == zipped.gaze.tolist()
     assert [name.split("/")[-1] for name in found.names] == list(zipped.names)
-    for one, other in zip(found.pictures(), zipped.pictures(), strict=True):
+    for one, other in zip(found.images(), zipped.images(), strict=True):
         assert one.shape == other.shape == (45, 100)
         assert abs(int(one[20, 50]) - 90) <= 1
         assert (one == other).all()
 
 
-def test_rows_that_are_taken_keep_picture_and_label_together(tmp_path):
+def test_rows_that_are_taken_keep_image_and_label_together(tmp_path):
     for place, name in enumerate(["0001_2m_0P_0V_5H.jpg", "0002_2m_0P_0V_10H.jpg"]):
         folder_of(tmp_path, [name], jpeg(grey=50 + 100 * place))
     data = read_columbia(tmp_path).take(np.array([1, 0]))
     assert len(data) == 2
     assert data.person.tolist() == [2, 1]
-    assert [round(float(p.mean()), -1) for p in data.pictures()] == [150, 50]
+    assert [round(float(p.mean()), -1) for p in data.images()] == [150, 50]
     assert np.degrees(gaze_angles(data.gaze)[0]) == pytest.approx([-10, -5])
 
 
@@ -88,20 +88,24 @@ def test_folds_share_nobody_and_test_everybody_once(tmp_path):
         data.folds(10)
 
 
-def test_strips_have_one_size_and_faces_are_refused(tmp_path):
+def test_eye_crops_have_one_size_and_faces_are_refused(tmp_path):
     folder_of(tmp_path, ["0001_2m_0P_0V_0H.jpg"], jpeg((90, 200)))
     folder_of(tmp_path, ["0002_2m_0P_0V_0H.jpg"], jpeg((60, 100)))
-    assert [strip.shape for strip in read_columbia(tmp_path).strips((96, 200))] == [(96, 200)] * 2
+    assert [eye_crop.shape for eye_crop in read_columbia(tmp_path).eye_crops((96, 200))] == [
+        (96, 200)
+    ] * 2
     folder_of(tmp_path, ["0003_2m_0P_0V_0H.jpg"], jpeg((100, 150)))
-    with pytest.raises(MienError, match=r"0003_2m_0P_0V_0H\.jpg is no eye strip \(150 x 100\)"):
-        list(read_columbia(tmp_path).strips((96, 200)))
+    with pytest.raises(
+        MienError, match=r"0003_2m_0P_0V_0H\.jpg is no eye-region crop \(150 x 100\)"
+    ):
+        list(read_columbia(tmp_path).eye_crops((96, 200)))
 
 
-@pytest.mark.parametrize("data", [b"", b"no picture"])
-def test_a_broken_picture_is_named(tmp_path, data):
+@pytest.mark.parametrize("data", [b"", b"no image"])
+def test_a_broken_image_is_named(tmp_path, data):
     folder_of(tmp_path, ["0001_2m_0P_0V_0H.jpg"], data)
-    with pytest.raises(MienError, match=r"0001_2m_0P_0V_0H\.jpg is not a picture"):
-        list(read_columbia(tmp_path).pictures())
+    with pytest.raises(MienError, match=r"0001_2m_0P_0V_0H\.jpg is not an image"):
+        list(read_columbia(tmp_path).images())
 
 
 def test_sources_of_no_use_are_refused(tmp_path):
@@ -110,10 +114,10 @@ def test_sources_of_no_use_are_refused(tmp_path):
     (tmp_path / "text.zip").write_text("no archive")
     with pytest.raises(MienError, match="neither a folder nor a zip"):
         read_columbia(tmp_path / "text.zip")
-    with pytest.raises(MienError, match="holds no picture"):
+    with pytest.raises(MienError, match="holds no image"):
         read_columbia(zip_of(tmp_path / "other.zip", ["face.jpg"]))
     twice = folder_of(tmp_path / "twice", [f"{f}/0001_2m_0P_0V_0H.jpg" for f in "ab"])
-    with pytest.raises(MienError, match="are one picture"):
+    with pytest.raises(MienError, match="are one image"):
         read_columbia(twice)
 
 
@@ -122,35 +126,35 @@ def test_a_source_that_goes_away_is_said(tmp_path):
     data = read_columbia(path)
     path.unlink()
     with pytest.raises(MienError, match="cannot be read"):
-        list(data.pictures())
+        list(data.images())
 
 
 @pytest.mark.data
-@on_real_pictures
-def test_the_signs_are_those_of_the_pictures():
+@on_real_images
+def test_the_signs_are_those_of_the_images():
     data = read_columbia(REAL)
-    strips = np.stack(list(data.strips((96, 200)))).astype(np.float32)
+    eye_crops = np.stack(list(data.eye_crops((96, 200)))).astype(np.float32)
     yaw, pitch = gaze_angles(data.gaze)
     straight = abs(data.head_yaw_rad) < 0.01
-    eye = strips[:, 32:66, 22:62]
+    eye = eye_crops[:, 32:66, 22:62]
     across = np.arange(40) - 19.5
 
     def difference(one, other):
         return eye[straight & one].mean(axis=0) - eye[straight & other].mean(axis=0)
 
-    # The iris, dark, is further left in the picture where yaw > 0.
+    # The iris, dark, is further left in the image where yaw > 0.
     assert (difference(yaw > 0.05, yaw < -0.05) * across).sum() > 0
     # Lowered lids hide the white below the iris.
     assert difference(pitch > 0.05, pitch < -0.05)[14:24, 10:30].mean() > 0
     # The dark background shows on the side that the face turns to.
-    left = strips[data.head_yaw_rad > 0.4].mean(axis=0)
-    right = strips[data.head_yaw_rad < -0.4].mean(axis=0)
+    left = eye_crops[data.head_yaw_rad > 0.4].mean(axis=0)
+    right = eye_crops[data.head_yaw_rad < -0.4].mean(axis=0)
     assert left[:, :12].mean() < left[:, -12:].mean() - 30
     assert right[:, :12].mean() > right[:, -12:].mean() + 30
 
 
 @pytest.mark.data
-@on_real_pictures
+@on_real_images
 def test_the_numbers_to_be_beaten():
     data = read_columbia(REAL)
     folds = data.folds()
@@ -158,7 +162,7 @@ def test_the_numbers_to_be_beaten():
     assert [len(set(data.person[test])) for _, test in folds] == [10] * 4
     errors = [mean_predictor_deg(train_gaze=data.gaze[a], test_gaze=data.gaze[b]) for a, b in folds]
     assert np.mean(errors) == pytest.approx(12.0, abs=0.1)
-    features = hog_features(images=data.strips((96, 200)), size=(48, 96))
+    features = hog_features(images=data.eye_crops((96, 200)), size=(48, 96))
     scores = [
         few_shot(
             train_codes=features[a],

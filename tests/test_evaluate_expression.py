@@ -6,7 +6,7 @@ import pytest
 from mien.errors import MienError
 from mien.evaluate.datasets.twins import without_twins
 from mien.evaluate.gallery import small
-from mien.evaluate.protocol import Described, Pictures, Setting
+from mien.evaluate.protocol import EvalContext, FactorColumns, Images
 from mien.evaluate.tasks import few_labels as few_module
 from mien.evaluate.tasks.action_units import (
     Units,
@@ -36,9 +36,9 @@ def rng(seed=0):
     return np.random.default_rng(seed)
 
 
-def pictures(count):
+def images(count):
     names = tuple(f"{i:04d}.png" for i in range(count))
-    return Pictures(names, lambda i: np.full((200, 100, 3), i % 256, np.uint8))
+    return Images(names, lambda i: np.full((200, 100, 3), i % 256, np.uint8))
 
 
 def described(codes, found=None, yaw=0.0):
@@ -54,7 +54,7 @@ def described(codes, found=None, yaw=0.0):
     columns["yaw_rad"] = np.full(count, yaw, np.float32) + np.zeros(count, np.float32)
     for values in columns.values():
         values[~found] = np.nan
-    return Described(found, found, columns)
+    return FactorColumns(found, found, columns)
 
 
 def clear_codes(labels, seed=1):
@@ -63,12 +63,12 @@ def clear_codes(labels, seed=1):
     return 4 * np.eye(6)[labels] + noise
 
 
-def setting(**more):
-    return Setting(lambda *_: pytest.fail("nothing is to be described"), draws=1, **more)
+def context(**more):
+    return EvalContext(lambda *_: pytest.fail("nothing is to be described"), draws=1, **more)
 
 
-def value_of(outcome, name):
-    (found,) = [score.value for score in outcome.scores if score.name == name]
+def value_of(result, name):
+    (found,) = [score.value for score in result.scores if score.name == name]
     return found
 
 
@@ -186,7 +186,7 @@ def test_units_that_never_change_are_said_as_they_are() -> None:
 
 def task_of(labels, train, **more):
     rows = np.arange(len(labels))
-    return Task(pictures(len(labels)), labels, CLASSES, ((rows[:train], rows[train:]),), **more)
+    return Task(images(len(labels)), labels, CLASSES, ((rows[:train], rows[train:]),), **more)
 
 
 @pytest.fixture
@@ -197,21 +197,19 @@ def short(monkeypatch):
 def test_a_task_is_scored_exactly(short) -> None:
     labels = np.tile([0, 1, 2], 40)
     shown = labels.copy()
-    shown[[60, 61, 62, 63]] = (labels[[60, 61, 62, 63]] + 1) % 3  # four test pictures mislead
-    outcome = measure(
+    shown[[60, 61, 62, 63]] = (labels[[60, 61, 62, 63]] + 1) % 3  # four test images mislead
+    result = measure(
         task_of(labels, 60),
         described(clear_codes(shown), yaw=np.radians(20)),
-        setting(gallery=3),
+        context(gallery=3),
         subsets={"first": np.arange(50, 64)},
     )
     for name in SETS:
-        assert value_of(outcome, f"accuracy, linear, {name}") == pytest.approx(100 * 56 / 60)
-        assert value_of(outcome, f"accuracy, k-NN, {name}") == pytest.approx(100 * 56 / 60)
-    assert value_of(outcome, "accuracy, linear, all codes, first") == 0
-    assert value_of(outcome, "accuracy, 4 labels a class, all codes") == pytest.approx(
-        100 * 56 / 60
-    )
-    main = [score for score in outcome.scores if score.main]
+        assert value_of(result, f"accuracy, linear, {name}") == pytest.approx(100 * 56 / 60)
+        assert value_of(result, f"accuracy, k-NN, {name}") == pytest.approx(100 * 56 / 60)
+    assert value_of(result, "accuracy, linear, all codes, first") == 0
+    assert value_of(result, "accuracy, 4 labels a class, all codes") == pytest.approx(100 * 56 / 60)
+    main = [score for score in result.scores if score.main]
     assert [score.name for score in main] == [
         "accuracy, linear, all codes",
         "accuracy, linear, features",
@@ -219,19 +217,19 @@ def test_a_task_is_scored_exactly(short) -> None:
     assert main[0].low is not None
     assert main[0].high is not None
     assert main[0].low < main[0].value < main[0].high
-    confused, turned, few = outcome.tables
+    confused, turned, few = result.tables
     assert [row[1] for row in confused.rows] == [20, 20, 20]
     assert confused.rows[0] == ("sad", 20, 90.0, 10.0, 0.0)
     assert all(type(cell) in (str, int, float) for row in confused.rows for cell in row)
     assert turned.rows[1] == ("15-30 deg", 60, pytest.approx(100 * 56 / 60, abs=1e-3))
     assert len(few.rows) == 6
-    assert len(outcome.failures) == 3
-    assert max(outcome.failures[0].pictures[0].shape) == 160
-    assert "taken for" in outcome.failures[0].caption
+    assert len(result.failures) == 3
+    assert max(result.failures[0].images[0].shape) == 160
+    assert "taken for" in result.failures[0].caption
 
 
 def test_a_method_with_one_description_is_asked_once() -> None:
-    class Single(Described):
+    class Single(FactorColumns):
         def joined(self, *names):
             return np.full((len(self), 2), np.nan if names == SETS["features"] else 1.0, np.float32)
 
@@ -240,19 +238,19 @@ def test_a_method_with_one_description_is_asked_once() -> None:
     assert known_sets(Single(whole.found, whole.found, {})) == ("all codes",)
 
 
-def test_pictures_without_a_face_count_as_the_most_frequent_class(short) -> None:
+def test_images_without_a_face_count_as_the_most_frequent_class(short) -> None:
     labels = np.concatenate([np.repeat([0, 1, 2], [30, 20, 20]), np.tile([0, 1, 2], 10)])
     found = np.ones(100, bool)
     found[[0, 70, 71, 72]] = False  # one in training, three (a class each) in testing
-    outcome = measure(task_of(labels, 70), described(clear_codes(labels), found), setting())
+    result = measure(task_of(labels, 70), described(clear_codes(labels), found), context())
     # Two of the three are wrong: the one of class 0 is right by luck.
-    assert value_of(outcome, "accuracy, linear, all codes") == pytest.approx(100 * 28 / 30)
-    assert value_of(outcome, "accuracy, linear, all codes, faces found") == 100
-    assert value_of(outcome, "accuracy, k-NN, all codes") == pytest.approx(100 * 28 / 30)
-    told = " ".join(outcome.notes)
-    assert "1 training pictures without a face" in told
-    assert "3 test pictures without a face" in told
-    assert outcome.failures == ()  # there is nothing to see in them
+    assert value_of(result, "accuracy, linear, all codes") == pytest.approx(100 * 28 / 30)
+    assert value_of(result, "accuracy, linear, all codes, faces found") == 100
+    assert value_of(result, "accuracy, k-NN, all codes") == pytest.approx(100 * 28 / 30)
+    told = " ".join(result.notes)
+    assert "1 training images without a face" in told
+    assert "3 test images without a face" in told
+    assert result.failures == ()  # there is nothing to see in them
 
 
 def test_factors_without_pose_or_light_are_enough(short) -> None:
@@ -261,20 +259,20 @@ def test_factors_without_pose_or_light_are_enough(short) -> None:
     for name in COLUMNS[4:]:
         given.columns[name][:] = np.nan
     assert codes_of(given, "all codes").shape == (60, 24)
-    outcome = measure(task_of(labels, 30), given, setting())
-    assert value_of(outcome, "accuracy, linear, all codes") == 100
-    assert len(outcome.tables) == 2  # none by yaw
+    result = measure(task_of(labels, 30), given, context())
+    assert value_of(result, "accuracy, linear, all codes") == 100
+    assert len(result.tables) == 2  # none by yaw
 
 
 def test_one_seed_gives_one_outcome_and_the_data_have_a_name(short) -> None:
     labels = rng().integers(0, 3, 80)
     codes = rng(1).standard_normal((80, 6)) + np.eye(6)[labels]
-    first, again = (measure(task_of(labels, 50), described(codes), setting()) for _ in range(2))
+    first, again = (measure(task_of(labels, 50), described(codes), context()) for _ in range(2))
     assert first.scores == again.scores
     assert first.data == again.data
     other = labels.copy()
     other[79] = (other[79] + 1) % 3
-    assert measure(task_of(other, 50), described(codes), setting()).data != first.data
+    assert measure(task_of(other, 50), described(codes), context()).data != first.data
     both = merged([first, again], gallery=2, notes=["once"])
     assert len(both.scores) == 2 * len(first.scores)
     assert both.notes == ("once", *first.notes)
@@ -285,9 +283,9 @@ def test_tasks_that_cannot_be_learned_are_refused() -> None:
         task_of(np.array([0, 1]), 2)
     with pytest.raises(MienError, match="one class only"):
         task_of(np.array([1, 1, 0]), 2)
-    nobody = Setting(lambda p, c: described(np.zeros((len(p), 6)), np.zeros(len(p), bool)))
-    with pytest.raises(MienError, match="no picture has a face"):
-        describe(pictures(3), nobody)
+    nobody = EvalContext(lambda p, c: described(np.zeros((len(p), 6)), np.zeros(len(p), bool)))
+    with pytest.raises(MienError, match="no image has a face"):
+        describe(images(3), nobody)
 
 
 def test_valence_and_arousal_are_scored_by_concordance() -> None:
@@ -295,19 +293,19 @@ def test_valence_and_arousal_are_scored_by_concordance() -> None:
     codes = np.concatenate([felt @ rng(1).standard_normal((2, 5)), rng(2).random((120, 1))], axis=1)
     clip = np.repeat(np.arange(12), 10)
     rows = np.arange(120)
-    task = Amounts(pictures(120), ("valence", "arousal"), felt, rows[:80], rows[80:], clip)
+    task = Amounts(images(120), ("valence", "arousal"), felt, rows[:80], rows[80:], clip)
     found = np.ones(120, bool)
-    outcome = measure_amounts(task, described(codes, found), setting(gallery=2))
+    result = measure_amounts(task, described(codes, found), context(gallery=2))
     for name in ("valence", "arousal", "mean"):
-        assert value_of(outcome, f"CCC, {name}, linear, all codes") > 0.98
-    assert [score.name for score in outcome.scores if score.main] == [
+        assert value_of(result, f"CCC, {name}, linear, all codes") > 0.98
+    assert [score.name for score in result.scores if score.main] == [
         "CCC, valence, linear, all codes",
         "CCC, arousal, linear, all codes",
     ]
     found[80:100] = False
-    less = measure_amounts(task, described(codes, found), setting(gallery=2))
+    less = measure_amounts(task, described(codes, found), context(gallery=2))
     assert value_of(less, "CCC, mean, linear, all codes") < 0.8
-    assert "20 test pictures without a face" in " ".join(less.notes)
+    assert "20 test images without a face" in " ".join(less.notes)
     assert less.failures[0].caption.startswith("valence ")
 
 
@@ -316,26 +314,26 @@ def test_action_units_are_scored_by_their_mean_f1() -> None:
     codes = np.concatenate([4.0 * seen, 0.1 * rng(1).standard_normal((200, 4))], axis=1)
     codes[150] = codes[np.flatnonzero(seen[:, 0] != seen[150, 0])[0]]
     rows = np.arange(200)
-    task = Units(pictures(200), ("AU1", "AU2"), seen, rows[:150], rows[150:], rows // 10)
-    outcome = measure_units(task, described(codes), setting(gallery=4))
+    task = Units(images(200), ("AU1", "AU2"), seen, rows[:150], rows[150:], rows // 10)
+    result = measure_units(task, described(codes), context(gallery=4))
     wrong = seen[150:].copy()
     wrong[0] = codes[150, :2] > 2
     expected = [100 * binary_f1(prediction=wrong[:, k], target=seen[150:, k]) for k in (0, 1)]
-    assert value_of(outcome, "F1, AU1, linear, all codes") == pytest.approx(expected[0])
-    assert value_of(outcome, "mean F1, linear, all codes") == pytest.approx(np.mean(expected))
-    assert [score.name for score in outcome.scores if score.main] == ["mean F1, linear, all codes"]
-    assert len(outcome.failures) == 1
-    assert "AU1" in outcome.failures[0].caption
+    assert value_of(result, "F1, AU1, linear, all codes") == pytest.approx(expected[0])
+    assert value_of(result, "mean F1, linear, all codes") == pytest.approx(np.mean(expected))
+    assert [score.name for score in result.scores if score.main] == ["mean F1, linear, all codes"]
+    assert len(result.failures) == 1
+    assert "AU1" in result.failures[0].caption
 
 
 def test_twins_are_left_out_of_training() -> None:
     shades = [1, 2, 3, 3, 5]
-    some = Pictures(tuple("abcde"), lambda i: np.full((2, 2, 3), shades[i], np.uint8))
+    some = Images(tuple("abcde"), lambda i: np.full((2, 2, 3), shades[i], np.uint8))
     kept, twins = without_twins(some, np.array([0, 1, 2]), np.array([3, 4]))
     assert kept.tolist() == [0, 1]
     assert twins == 1
 
 
-def test_pictures_of_the_gallery_are_small() -> None:
+def test_images_of_the_gallery_are_small() -> None:
     assert small(np.zeros((320, 640, 3), np.uint8)).shape == (80, 160, 3)
     assert small(np.zeros((48, 48, 3), np.uint8)).shape == (48, 48, 3)

@@ -44,7 +44,7 @@ HEAD = "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landma
 
 
 def affectnet_lists(place):
-    """Eight classes (and one that is dropped), six training and two test pictures of each."""
+    """Eight classes (and one that is dropped), six training and two test images of each."""
     truth = {}
     for file, count in (("training", 6), ("validation", 2)):
         lines = [HEAD + "valence,arousal"]
@@ -73,20 +73,20 @@ def test_affectnet_lists_boxes_and_poses(tmp_path):
         name = name.split("Images/")[1]
         return 0 if name == mistold else truth[name]
 
-    outcome, asked = run(AFFECTNET, tmp_path, say)
+    result, asked = run(AFFECTNET, tmp_path, say)
     assert AFFECTNET.matches(tmp_path)
     assert len(asked) == 64
     assert asked.crop == "box"
     # 40 x 60 about (30, 50): a square of the longer side.
     assert asked.boxes[0].tolist() == [0, 20, 60, 80]
-    assert value_of(outcome, "accuracy, linear, all codes, 8 classes") == pytest.approx(
+    assert value_of(result, "accuracy, linear, all codes, 8 classes") == pytest.approx(
         100 * 15 / 16
     )
-    assert value_of(outcome, "accuracy, linear, all codes, 7 classes") == 100
-    assert value_of(outcome, "accuracy, linear, all codes, pose 30, 8 classes") == 100
-    assert value_of(outcome, "CCC, valence, linear, all codes") > 0.6
-    assert sum(score.main for score in outcome.scores) == 4
-    assert "1 names of pose_30_affectnet_list.txt are not among the test pictures" in outcome.notes
+    assert value_of(result, "accuracy, linear, all codes, 7 classes") == 100
+    assert value_of(result, "accuracy, linear, all codes, pose 30, 8 classes") == 100
+    assert value_of(result, "CCC, valence, linear, all codes") > 0.6
+    assert sum(score.main for score in result.scores) == 4
+    assert "1 names of pose_30_affectnet_list.txt are not among the test images" in result.notes
 
 
 def test_affectnet_in_files_of_numpy(tmp_path):
@@ -100,12 +100,12 @@ def test_affectnet_in_files_of_numpy(tmp_path):
                 buffer = io.BytesIO()
                 np.save(buffer, np.array(value))
                 put(tmp_path, f"{part}/annotations/{number}_{kind}.npy", buffer.getvalue())
-    outcome, asked = run(AFFECTNET, tmp_path, lambda n: truth[n])
+    result, asked = run(AFFECTNET, tmp_path, lambda n: truth[n])
     assert AFFECTNET.matches(tmp_path)
     assert asked.crop == "face"
-    assert value_of(outcome, "accuracy, linear, all codes, 8 classes") == 100
-    assert not [score for score in outcome.scores if "CCC" in score.name]
-    assert "48 pictures have no valence and arousal" in outcome.notes
+    assert value_of(result, "accuracy, linear, all codes, 8 classes") == 100
+    assert not [score for score in result.scores if "CCC" in score.name]
+    assert "48 images have no valence and arousal" in result.notes
     put(tmp_path, "val_set/annotations/3_exp.npy", b"nothing")
     with pytest.raises(MienError, match=r"3_exp\.npy is not one number"):
         run(AFFECTNET, tmp_path, lambda n: truth[n])
@@ -123,7 +123,7 @@ def test_affectnet_that_is_not_whole_is_refused(tmp_path):
 # --- Aff-Wild2 ---
 
 
-def affwild_videos(place, *, folder, header, line_of, pictured=lambda frame: True):
+def affwild_videos(place, *, folder, header, line_of, imaged=lambda frame: True):
     """Three training videos of 90 frames and two for validation of 12."""
     for part, count, frames in (("Train_Set", 3, 90), ("Validation_Set", 2, 12)):
         for video in range(count):
@@ -131,7 +131,7 @@ def affwild_videos(place, *, folder, header, line_of, pictured=lambda frame: Tru
             lines = [header, *(line_of(part, frame) for frame in range(1, frames + 1))]
             put(place, f"annotations/{folder}/{part}/{name}.txt", "\n".join(lines) + "\n")
             for frame in range(1, frames + 1):
-                if pictured(frame):
+                if imaged(frame):
                     put(
                         place, f"cropped_aligned/{name}/{frame:05d}.jpg", png(frame, "jpeg", (8, 8))
                     )
@@ -154,7 +154,7 @@ def test_affwild2_line_i_is_frame_i(tmp_path):
         folder="EXPR_Classification_Challenge",
         header=header,
         line_of=label,
-        pictured=lambda frame: frame != 7,
+        imaged=lambda frame: frame != 7,
     )
 
     def say(name):
@@ -164,7 +164,7 @@ def test_affwild2_line_i_is_frame_i(tmp_path):
             return 0
         return (number // 10 if train else number) % 7
 
-    outcome, asked = run(AFFWILD2_EXPRESSION, tmp_path, say)
+    result, asked = run(AFFWILD2_EXPRESSION, tmp_path, say)
     assert AFFWILD2_EXPRESSION.matches(tmp_path)
     assert not AFFWILD2_AMOUNTS.matches(tmp_path)
     assert asked.crop == "detect"
@@ -173,12 +173,12 @@ def test_affwild2_line_i_is_frame_i(tmp_path):
     assert [frame_of(name) for name in training] == [1, 12, 22, 32, 42, 52, 62, 72, 82]
     tested = [frame_of(name) for name in asked.names if "/V1" in name]
     assert tested == [1, 2, 3, 4, 6, 8, 9, 10, 11, 12]
-    assert value_of(outcome, "accuracy, linear, all codes") == pytest.approx(90)
-    assert [score.name.split(",")[0] for score in outcome.scores if score.main] == [
+    assert value_of(result, "accuracy, linear, all codes") == pytest.approx(90)
+    assert [score.name.split(",")[0] for score in result.scores if score.main] == [
         "accuracy",
         "macro-F1",
     ]
-    assert "2 frames without a label and 5 labelled ones without a picture" in outcome.notes[1]
+    assert "2 frames without a label and 5 labelled ones without an image" in result.notes[1]
 
 
 def test_affwild2_amounts_leave_out_what_annotators_gave_up(tmp_path):
@@ -186,12 +186,12 @@ def test_affwild2_amounts_leave_out_what_annotators_gave_up(tmp_path):
         return "-5,-5" if frame == 3 else f"{frame / 100:.2f},{-frame / 200:.3f}"
 
     affwild_videos(tmp_path, folder="VA_Set", header="valence,arousal", line_of=line)
-    outcome, asked = run(AFFWILD2_AMOUNTS, tmp_path, lambda n: [frame_of(n) * k for k in (1, -1)])
+    result, asked = run(AFFWILD2_AMOUNTS, tmp_path, lambda n: [frame_of(n) * k for k in (1, -1)])
     assert AFFWILD2_AMOUNTS.matches(tmp_path)
     assert 3 not in [frame_of(name) for name in asked.names]
-    assert value_of(outcome, "CCC, valence, linear, all codes") > 0.95
-    assert value_of(outcome, "CCC, arousal, linear, all codes") > 0.95
-    assert "5 frames without a label" in outcome.notes[1]
+    assert value_of(result, "CCC, valence, linear, all codes") > 0.95
+    assert value_of(result, "CCC, arousal, linear, all codes") > 0.95
+    assert "5 frames without a label" in result.notes[1]
 
 
 def test_affwild2_units_and_what_is_missing(tmp_path):
@@ -205,14 +205,14 @@ def test_affwild2_units_and_what_is_missing(tmp_path):
         number = frame_of(name)
         return (number % 2) if "/V" in name else number // 10 % 2
 
-    outcome, _ = run(AFFWILD2_UNITS, tmp_path, say)
+    result, _ = run(AFFWILD2_UNITS, tmp_path, say)
     assert AFFWILD2_UNITS.matches(tmp_path)
-    assert value_of(outcome, "mean F1, linear, all codes") == 100
+    assert value_of(result, "mean F1, linear, all codes") == 100
     with pytest.raises(MienError, match=r"affwild2-va: .* no annotations/VA_Set/Train_Set"):
         run(AFFWILD2_AMOUNTS, tmp_path, say)
-    for picture in (tmp_path / "cropped_aligned" / "V1-30-1280x720").iterdir():
-        picture.unlink()
-    with pytest.raises(MienError, match=r"1 annotated videos have no pictures .* V1-30-1280x720"):
+    for image in (tmp_path / "cropped_aligned" / "V1-30-1280x720").iterdir():
+        image.unlink()
+    with pytest.raises(MienError, match=r"1 annotated videos have no images .* V1-30-1280x720"):
         run(AFFWILD2_UNITS, tmp_path, say)
 
 
@@ -240,27 +240,27 @@ def test_ckplus_takes_peaks_and_keeps_people_apart(tmp_path):
     truth = ckplus(tmp_path)
     put(tmp_path, "cohn-kanade-images/S099/001/S099_001_00000001.png", png(1))  # has no label
     mistold = "cohn-kanade-images/S005/001/S005_001_00000006.png"
-    outcome, asked = run(CKPLUS, tmp_path, lambda n: 6 if n == mistold else truth[n])
+    result, asked = run(CKPLUS, tmp_path, lambda n: 6 if n == mistold else truth[n])
     assert CKPLUS.matches(tmp_path)
     first = [name for name in asked.names if "/S005/001/" in name]
     assert [int(name[-7:-4]) for name in first] == [1, 4, 5, 6]
     assert asked.crop == "detect"
-    assert value_of(outcome, "accuracy, linear, all codes, 7 classes") == pytest.approx(
+    assert value_of(result, "accuracy, linear, all codes, 7 classes") == pytest.approx(
         100 * 71 / 72
     )
-    assert value_of(outcome, "accuracy, linear, all codes, 8 classes") == pytest.approx(
+    assert value_of(result, "accuracy, linear, all codes, 8 classes") == pytest.approx(
         100 * 95 / 96
     )
-    assert "72 pictures in 10 folds, 7 classes" in outcome.notes
-    assert outcome.notes[0].startswith("12 people")
+    assert "72 images in 10 folds, 7 classes" in result.notes
+    assert result.notes[0].startswith("12 people")
 
 
 def test_ckplus_learns_nothing_from_who_it_is(tmp_path, monkeypatch):
     monkeypatch.setattr(ckplus_module, "FOLDS", 3)
     ckplus(tmp_path)
     # Factors that say the person only: 12 people are given 7 of 9 classes.
-    outcome, _ = run(CKPLUS, tmp_path, lambda n: int(n.split("/")[1][1:]) % 9)
-    assert value_of(outcome, "accuracy, linear, all codes, 7 classes") < 40
+    result, _ = run(CKPLUS, tmp_path, lambda n: int(n.split("/")[1][1:]) % 9)
+    assert value_of(result, "accuracy, linear, all codes, 7 classes") < 40
 
 
 def test_ckplus_that_is_not_whole_is_refused(tmp_path):

@@ -11,7 +11,7 @@ from mien.errors import MienError
 from mien.evaluate.datasets.fer2013 import FER2013, read_fer2013
 from mien.evaluate.datasets.ferplus import FERPLUS, majority
 from mien.evaluate.datasets.rafdb import RAFDB
-from mien.evaluate.protocol import Setting
+from mien.evaluate.protocol import EvalContext
 from mien.evaluate.tasks import classification as measure_module, few_labels as few_module
 from mien.linear import heldout_logistic as linear_module
 
@@ -41,7 +41,7 @@ def short(monkeypatch):
 
 
 def fer_rows(parts):
-    """One (emotion, usage) a row; every picture has its own shade."""
+    """One (emotion, usage) a row; every image has its own shade."""
     return [(row % 7, usage) for usage, count in parts for row in range(count)]
 
 
@@ -57,21 +57,21 @@ def fer_csv(rows, columns=("emotion", "pixels", "Usage"), shades=None):
 def test_fer2013_csv_is_tested_on_the_private_part(tmp_path):
     rows = fer_rows([("Training", 42), ("PublicTest", 7), ("PrivateTest", 14)])
     shades = list(range(len(rows)))
-    shades[3] = shades[50]  # a training picture that is also in the private part
+    shades[3] = shades[50]  # a training image that is also in the private part
     put(tmp_path, "fer2013.csv", fer_csv(rows, shades=shades))
     mistold = {"PrivateTest/00049.png": 3}
-    outcome, asked = run(
+    result, asked = run(
         FER2013, tmp_path, lambda n: mistold.get(n, rows[int(n.split("/")[1][:5])][0])
     )
     assert FER2013.matches(tmp_path)
     assert asked.crop == "face"
     assert asked.read(5).shape == (48, 48, 3)
     assert (asked.read(5) == 5).all()
-    assert value_of(outcome, "accuracy, linear, all codes") == pytest.approx(100 * 13 / 14)
-    assert outcome.failures[0].caption.startswith("angry, taken for happy")
-    assert "private" in outcome.notes[0]
-    assert outcome.notes[1].startswith("1 training pictures are also in the test part")
-    assert "41 pictures to learn from, 14 to test on" in outcome.notes
+    assert value_of(result, "accuracy, linear, all codes") == pytest.approx(100 * 13 / 14)
+    assert result.failures[0].caption.startswith("angry, taken for happy")
+    assert "private" in result.notes[0]
+    assert result.notes[1].startswith("1 training images are also in the test part")
+    assert "41 images to learn from, 14 to test on" in result.notes
 
 
 def test_fer2013_of_the_first_competition_says_the_same(tmp_path):
@@ -84,8 +84,8 @@ def test_fer2013_of_the_first_competition_says_the_same(tmp_path):
     one, two = read_fer2013(tmp_path / "a"), read_fer2013(tmp_path / "b")
     assert one.labels.tolist() == two.labels.tolist() == [row[0] for row in rows]
     assert one.usage.tolist() == two.usage.tolist()
-    assert one.pictures.names == two.pictures.names
-    assert (two.pictures.read(20) == 20).all()
+    assert one.images.names == two.images.names
+    assert (two.images.read(20) == 20).all()
 
 
 def test_fer2013_in_folders_and_zips_is_one_data_set(tmp_path):
@@ -103,16 +103,16 @@ def test_fer2013_in_folders_and_zips_is_one_data_set(tmp_path):
             for name, data in files.items():
                 if name.startswith(part):
                     archive.writestr(name.removeprefix(f"{part}/"), data)
-    outcomes = []
+    results = []
     for place in ("folders", "zips"):
         assert FER2013.matches(tmp_path / place)
-        outcome, asked = run(FER2013, tmp_path / place, lambda n: FER.index(n.split("/")[1]))
+        result, asked = run(FER2013, tmp_path / place, lambda n: FER.index(n.split("/")[1]))
         assert asked.names[0] == "train/angry/Training_0.jpg"
-        outcomes.append(outcome)
-        assert outcome.notes[0] == "tested on the public test part"
-        assert outcome.notes[1].startswith("0 training pictures")
-        assert value_of(outcome, "accuracy, linear, all codes") == 100
-    assert outcomes[0].data == outcomes[1].data
+        results.append(result)
+        assert result.notes[0] == "tested on the public test part"
+        assert result.notes[1].startswith("0 training images")
+        assert value_of(result, "accuracy, linear, all codes") == 100
+    assert results[0].data == results[1].data
 
 
 def test_fer2013_knows_the_parts_by_the_names_of_files(tmp_path):
@@ -120,7 +120,7 @@ def test_fer2013_knows_the_parts_by_the_names_of_files(tmp_path):
         put(tmp_path, f"test/happy/{name}", png(9))
     put(tmp_path, "train/sad/Training_4.jpg", png(8))
     data = read_fer2013(tmp_path)
-    usage = dict(zip(data.pictures.names, data.usage, strict=True))
+    usage = dict(zip(data.images.names, data.usage, strict=True))
     assert usage["test/happy/PublicTest_1.jpg"] == "PublicTest"
     assert usage["test/happy/PrivateTest_2.jpg"] == usage["test/happy/im3.png"] == "PrivateTest"
     assert usage["train/sad/Training_4.jpg"] == "Training"
@@ -128,17 +128,17 @@ def test_fer2013_knows_the_parts_by_the_names_of_files(tmp_path):
 
 def test_fer2013_that_is_not_whole_is_refused(tmp_path):
     with pytest.raises(MienError, match=r"neither fer2013\.csv nor train/angry/"):
-        FER2013.run(tmp_path, Setting(made_factors.Made(lambda _: 0)))
+        FER2013.run(tmp_path, EvalContext(made_factors.Made(lambda _: 0)))
     rows = fer_rows([("Training", 3)])
     put(tmp_path, "fer2013.csv", fer_csv(rows))
-    with pytest.raises(MienError, match="no test pictures"):
-        FER2013.run(tmp_path, Setting(made_factors.Made(lambda _: 0)))
+    with pytest.raises(MienError, match="no test images"):
+        FER2013.run(tmp_path, EvalContext(made_factors.Made(lambda _: 0)))
     put(tmp_path, "fer2013.csv", fer_csv(rows).replace("Usage", "use"))
     with pytest.raises(MienError, match="no column Usage"):
-        FER2013.run(tmp_path, Setting(made_factors.Made(lambda _: 0)))
+        FER2013.run(tmp_path, EvalContext(made_factors.Made(lambda _: 0)))
     put(tmp_path, "fer2013.csv", fer_csv(rows).replace("1 1 1 ", "1 ", 1))
     with pytest.raises(MienError, match=r"line 3 has 2302 pixels"):
-        FER2013.run(tmp_path, Setting(made_factors.Made(lambda _: 0)))
+        FER2013.run(tmp_path, EvalContext(made_factors.Made(lambda _: 0)))
 
 
 @pytest.mark.data
@@ -153,7 +153,7 @@ def test_fer2013_as_it_is_given_out():
     assert np.bincount(data.labels[data.usage == "PublicTest"]).tolist() == [
         *(467, 56, 496, 895, 653, 415, 607)
     ]
-    assert data.pictures.read(0).shape == (48, 48, 3)
+    assert data.images.read(0).shape == (48, 48, 3)
 
 
 # --- FER+ ---
@@ -170,7 +170,7 @@ def test_the_majority_of_ten_votes():
 
 
 def ferplus_votes():
-    """48 training, 16 private pictures of eight classes; two rows of no use among them."""
+    """48 training, 16 private images of eight classes; two rows of no use among them."""
     lines = ["Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,"]
     lines[0] += "unknown,NF"
     truth = {}
@@ -196,7 +196,7 @@ def test_ferplus_joins_its_labels_to_the_pixels_by_the_row(tmp_path):
     put(tmp_path, "fer2013.csv", fer_csv(rows))
     put(tmp_path, "pose_30_ferplus_list.txt", "2/fer0000050.jpg\n3/fer0000051.jpg\n")
     mistold = {"fer0000050.png": 7}
-    outcome, asked = run(
+    result, asked = run(
         FERPLUS, tmp_path, lambda n: mistold.get(n.split("/")[1], truth[n.split("/")[1]])
     )
     assert FERPLUS.matches(tmp_path)
@@ -204,18 +204,18 @@ def test_ferplus_joins_its_labels_to_the_pixels_by_the_row(tmp_path):
     place = asked.names.index("FER2013Train/fer0000006.png")
     assert (asked.read(place) == 6).all()  # the row in the file, not in what is left of it
     assert len(asked) == 64
-    assert value_of(outcome, "accuracy, linear, all codes") == pytest.approx(100 * 15 / 16)
-    assert value_of(outcome, "accuracy, linear, all codes, pose 30") == pytest.approx(50)
+    assert value_of(result, "accuracy, linear, all codes") == pytest.approx(100 * 15 / 16)
+    assert value_of(result, "accuracy, linear, all codes, pose 30") == pytest.approx(50)
 
 
-def test_ferplus_takes_pictures_that_were_made_before(tmp_path):
+def test_ferplus_takes_images_that_were_made_before(tmp_path):
     text, truth = ferplus_votes()
     put(tmp_path, "fer2013new.csv", text)
     for row, name in enumerate(sorted(truth)):
         folder = "FER2013Train" if int(name[3:10]) < 50 else "FER2013Test"
         put(tmp_path / "data", f"{folder}/{name}", png(row))
-    outcome, _ = run(FERPLUS, tmp_path, lambda n: truth[n.split("/")[1]])
-    assert value_of(outcome, "accuracy, linear, all codes") == 100
+    result, _ = run(FERPLUS, tmp_path, lambda n: truth[n.split("/")[1]])
+    assert value_of(result, "accuracy, linear, all codes") == 100
     (tmp_path / "data" / "FER2013Test" / "fer0000060.png").unlink()
     with pytest.raises(MienError, match=r"ferplus: 1 of 64 .* first FER2013Test/fer0000060\.png"):
         run(FERPLUS, tmp_path, lambda _: 0)
@@ -227,7 +227,7 @@ def test_ferplus_takes_pictures_that_were_made_before(tmp_path):
 # --- RAF-DB ---
 
 
-def test_rafdb_takes_aligned_pictures_in_the_official_parts(tmp_path):
+def test_rafdb_takes_aligned_images_in_the_official_parts(tmp_path):
     truth = {f"train_{i:05d}": i % 7 + 1 for i in range(1, 43)}
     truth |= {f"test_{i:04d}": i % 7 + 1 for i in range(1, 15)}
     lines = "".join(f"{name}.jpg {label}\n" for name, label in truth.items())
@@ -239,18 +239,18 @@ def test_rafdb_takes_aligned_pictures_in_the_official_parts(tmp_path):
         stem = name.split("/")[-1].removesuffix("_aligned.jpg")
         return 0 if stem == "test_0001" else truth[stem] - 1
 
-    outcome, asked = run(RAFDB, tmp_path, say)
+    result, asked = run(RAFDB, tmp_path, say)
     assert RAFDB.matches(tmp_path)
     assert asked.names[0] == "Image/aligned/train_00001_aligned.jpg"
-    assert value_of(outcome, "accuracy, linear, all codes") == pytest.approx(100 * 13 / 14)
-    assert outcome.failures[0].caption.startswith("fear, taken for surprise")
-    assert "42 pictures to learn from, 14 to test on" in outcome.notes
+    assert value_of(result, "accuracy, linear, all codes") == pytest.approx(100 * 13 / 14)
+    assert result.failures[0].caption.startswith("fear, taken for surprise")
+    assert "42 images to learn from, 14 to test on" in result.notes
     with zipfile.ZipFile(tmp_path.parent / "raf.zip", "w") as archive:
         for file in tmp_path.rglob("*.*"):
             archive.write(file, f"basic/{file.relative_to(tmp_path)}")
     zipped, _ = run(RAFDB, tmp_path.parent / "raf.zip", say)
     assert RAFDB.matches(tmp_path.parent / "raf.zip")
-    assert [score.value for score in zipped.scores] == [score.value for score in outcome.scores]
+    assert [score.value for score in zipped.scores] == [score.value for score in result.scores]
     (tmp_path / "Image" / "aligned" / "test_0003_aligned.jpg").unlink()
     with pytest.raises(MienError, match=r"rafdb: 1 of 56 .*test_0003_aligned\.jpg; unpack"):
         run(RAFDB, tmp_path, say)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from mien.errors import MienError
 from mien.evaluate.datasets.synthetic import Label, read_clips
-from mien.evaluate.protocol import Described, Setting
+from mien.evaluate.protocol import EvalContext, FactorColumns
 from mien.evaluate.tasks.dci_mig import (
     binned,
     dci,
@@ -103,13 +103,13 @@ def perfect(labels: pd.DataFrame, *, leak: float = 0.0, gaze: bool = True):
     columns |= {"texture_code": who[:, :4], "shape_code": who[:, 4:] + what[:, :1]}
     rows = {name: i for i, name in enumerate(labels["path"])}
 
-    def describe(pictures, names, /) -> Described:
+    def describe(images, names, /) -> FactorColumns:
         if "gaze_code" in names and not gaze:
             raise MienError("the table has no column gaze_code")
-        order = [rows[name] for name in pictures.names]
-        assert pictures.crop == "face"
+        order = [rows[name] for name in images.names]
+        assert images.crop == "face"
         found = np.ones(len(order), bool)
-        return Described(found, found, {name: columns[name][order] for name in names})
+        return FactorColumns(found, found, {name: columns[name][order] for name in names})
 
     return describe
 
@@ -313,7 +313,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path) -> None:
     few = made_up_labels().iloc[: 5 * FRAMES]
     write_folder(tmp_path, few)
     with pytest.raises(MienError, match="5 people"):
-        FACTORS.run(tmp_path, Setting(perfect(few)))
+        FACTORS.run(tmp_path, EvalContext(perfect(few)))
     assert FACTORS.matches(tmp_path)
     assert not FACTORS.matches(tmp_path / "person_000001")
 
@@ -328,9 +328,9 @@ def few_pairs(monkeypatch) -> None:
 @pytest.mark.usefixtures("few_pairs")
 def test_the_protocol_on_perfect_factors(tmp_path) -> None:
     labels = made_up_labels()
-    outcome = FACTORS.run(write_folder(tmp_path, labels), Setting(perfect(labels)))
-    scores = {score.name: score for score in outcome.scores}
-    assert len(scores) == len(outcome.scores)
+    result = FACTORS.run(write_folder(tmp_path, labels), EvalContext(perfect(labels)))
+    scores = {score.name: score for score in result.scores}
+    assert len(scores) == len(result.scores)
     assert scores["identity, same person by cosine"].value > 0.999
     assert scores["expression, linear probe"].value == pytest.approx(100, abs=1)
     assert scores["yaw_rad, no probe"].value == pytest.approx(1)
@@ -340,9 +340,9 @@ def test_the_protocol_on_perfect_factors(tmp_path) -> None:
     assert scores["DCI completeness, blocks, lasso"].value > 0.9
     assert scores["DCI informativeness"].value > 0.9
     assert scores["MIG, blocks"].value > 0.5
-    assert any("no swap test" in note for note in outcome.notes)
-    assert outcome.tables[0].columns[:2] == ("code", "person")
-    assert len(outcome.failures) == 12
+    assert any("no swap test" in note for note in result.notes)
+    assert result.tables[0].columns[:2] == ("code", "person")
+    assert len(result.failures) == 12
     low, high = scores["yaw_rad, no probe"].low, scores["yaw_rad, no probe"].high
     assert low is not None
     assert high is not None
@@ -352,17 +352,17 @@ def test_the_protocol_on_perfect_factors(tmp_path) -> None:
 @pytest.mark.usefixtures("few_pairs")
 def test_the_protocol_sees_yaw_in_the_identity_and_does_without_gaze(tmp_path) -> None:
     labels = made_up_labels()
-    setting = Setting(perfect(labels, leak=1.0, gaze=False), gallery=3)
-    outcome = FACTORS.run(write_folder(tmp_path, labels), setting)
-    scores = {score.name: score.value for score in outcome.scores}
-    table = {str(row[0]): row for row in outcome.tables[0].rows}
-    yaw = outcome.tables[0].columns.index("head yaw")
+    context = EvalContext(perfect(labels, leak=1.0, gaze=False), gallery=3)
+    result = FACTORS.run(write_folder(tmp_path, labels), context)
+    scores = {score.name: score.value for score in result.scores}
+    table = {str(row[0]): row for row in result.tables[0].rows}
+    yaw = result.tables[0].columns.index("head yaw")
     assert float(table["identity"][yaw] or 0) > 0.9
     assert "gaze" not in table
     assert abs(float(table["nothing (identity, rows shuffled)"][yaw] or 0)) < 0.3
     assert scores["DCI disentanglement, blocks, lasso"] < 1
-    assert any("no gaze code" in note for note in outcome.notes)
-    assert len(outcome.failures) == 3
+    assert any("no gaze code" in note for note in result.notes)
+    assert len(result.failures) == 3
 
 
 @pytest.fixture(scope="module")
@@ -378,16 +378,16 @@ def test_swaps_are_scored_where_there_is_a_model(tmp_path, tiny: Model, monkeypa
     clips = read_clips(write_folder(tmp_path, labels), "factors")
     codes = np.random.default_rng(0).standard_normal((2, len(labels), 16))
     found = np.ones(len(labels), bool)
-    faces = Described(found, found, {"identity": codes[0], "expression": codes[1]})
-    setting = Setting(perfect(labels), model=tiny, gallery=4)
-    outcome = swap_outcome(clips, faces, setting)
-    scores = {score.name: score for score in outcome.scores}
+    faces = FactorColumns(found, found, {"identity": codes[0], "expression": codes[1]})
+    context = EvalContext(perfect(labels), model=tiny, gallery=4)
+    result = swap_outcome(clips, faces, context)
+    scores = {score.name: score for score in result.scores}
     assert 0 <= scores["swap: giver's expression read"].value <= 100
     assert scores["swap: person kept"].count == 5
-    assert sum(float(row[1] or 0) for row in outcome.tables[0].rows) == pytest.approx(100, abs=0.1)
-    assert all(len(failure.pictures) == 3 for failure in outcome.failures)
-    again = swap_outcome(clips, faces, setting)
-    assert [s.value for s in again.scores] == [s.value for s in outcome.scores]
-    nobody = swap_outcome(clips, faces, Setting(perfect(labels)))
+    assert sum(float(row[1] or 0) for row in result.tables[0].rows) == pytest.approx(100, abs=0.1)
+    assert all(len(failure.images) == 3 for failure in result.failures)
+    again = swap_outcome(clips, faces, context)
+    assert [s.value for s in again.scores] == [s.value for s in result.scores]
+    nobody = swap_outcome(clips, faces, EvalContext(perfect(labels)))
     assert not nobody.scores
     assert "no swap test" in nobody.notes[0]

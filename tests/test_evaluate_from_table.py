@@ -10,7 +10,7 @@ import torch
 
 from mien.errors import MienError
 from mien.evaluate.from_table import describe_from
-from mien.evaluate.protocol import Pictures
+from mien.evaluate.protocol import Images
 from mien.geometry.rotation import angles_to_rotation
 from mien.table.rows import FaceRow, record_batch
 from mien.table.schema import TableInfo, arrow_schema
@@ -42,18 +42,18 @@ def face(path: str, side: float = 1.0, face_id: int = 0) -> FaceRow:
     return FaceRow(path, face_id=face_id, face_found=True, det_score=1.0, box=box)
 
 
-def pictures(*names: str) -> Pictures:
+def images(*names: str) -> Images:
     def read(_: int) -> np.ndarray:
-        raise AssertionError("a table needs no pictures")
+        raise AssertionError("a table needs no images")
 
-    return Pictures(names, read)
+    return Images(names, read)
 
 
 def test_rows_by_name_and_by_the_end_of_the_path(tmp_path: Path) -> None:
     rows = [face("set/a/1.jpg"), face("set/b/1.jpg"), FaceRow("set/c.jpg", reason="no face")]
     table = write(tmp_path / "t.parquet", rows)
     given = describe_from(table)(
-        pictures("set/c.jpg", "b/1.jpg", "a/1.jpg"), ["identity", "yaw_rad", "light_ambient"]
+        images("set/c.jpg", "b/1.jpg", "a/1.jpg"), ["identity", "yaw_rad", "light_ambient"]
     )
     assert given.found.tolist() == [False, True, True]
     assert given.detected.tolist() == [False, True, True]
@@ -66,7 +66,7 @@ def test_rows_by_name_and_by_the_end_of_the_path(tmp_path: Path) -> None:
 def test_of_several_faces_the_largest(tmp_path: Path) -> None:
     rows = [face("a.jpg", 5, 0), face("a.jpg", 9, 1), face("a.jpg", 7, 2), face("b.jpg", 1)]
     given = describe_from(write(tmp_path / "t.parquet", rows))(
-        pictures("b.jpg", "a.jpg"), ["shape_code"]
+        images("b.jpg", "a.jpg"), ["shape_code"]
     )
     # shape = neutral (2 x number) + expression (4 x number)
     np.testing.assert_allclose(given["shape_code"], [[18.0], [6.0]])
@@ -74,32 +74,32 @@ def test_of_several_faces_the_largest(tmp_path: Path) -> None:
 
 def test_an_exact_path_goes_before_an_end(tmp_path: Path) -> None:
     table = write(tmp_path / "t.parquet", [face("x/a.jpg"), face("a.jpg"), face("y/a.jpg")])
-    given = describe_from(table)(pictures("a.jpg"), ["texture_code"])
+    given = describe_from(table)(images("a.jpg"), ["texture_code"])
     np.testing.assert_allclose(given["texture_code"], [[4.0]])
 
 
-def test_missing_pictures_are_counted(tmp_path: Path) -> None:
+def test_missing_images_are_counted(tmp_path: Path) -> None:
     table = write(tmp_path / "t.parquet", [face("set/a.jpg"), face("set/ba.jpg")])
-    with pytest.raises(MienError, match=r"lacks 2 of 3 pictures, first c\.jpg; run mien embed"):
-        describe_from(table)(pictures("a.jpg", "c.jpg", "d.jpg"), ["identity"])
+    with pytest.raises(MienError, match=r"lacks 2 of 3 images, first c\.jpg; run mien embed"):
+        describe_from(table)(images("a.jpg", "c.jpg", "d.jpg"), ["identity"])
 
 
 def test_a_name_that_stands_for_several(tmp_path: Path) -> None:
     table = write(tmp_path / "t.parquet", [face("train/a.jpg"), face("test/a.jpg")])
-    with pytest.raises(MienError, match=r"several pictures called a\.jpg"):
-        describe_from(table)(pictures("a.jpg"), ["identity"])
-    assert describe_from(table)(pictures("test/a.jpg"), ["identity"])["identity"][0, 0] == 1
+    with pytest.raises(MienError, match=r"several images called a\.jpg"):
+        describe_from(table)(images("a.jpg"), ["identity"])
+    assert describe_from(table)(images("test/a.jpg"), ["identity"])["identity"][0, 0] == 1
 
 
 def test_paths_of_windows(tmp_path: Path) -> None:
     table = write(tmp_path / "t.parquet", [face("set\\a\\1.jpg"), face("set\\b\\1.jpg")])
-    assert describe_from(table)(pictures("b/1.jpg"), ["identity"])["identity"][0, 0] == 1
+    assert describe_from(table)(images("b/1.jpg"), ["identity"])["identity"][0, 0] == 1
 
 
 def test_a_column_that_is_not_there(tmp_path: Path) -> None:
     describe = describe_from(write(tmp_path / "t.parquet", [face("a.jpg")]))
     with pytest.raises(MienError, match="has no column gaze_code"):
-        describe(pictures("a.jpg"), ["gaze_code"])
+        describe(images("a.jpg"), ["gaze_code"])
 
 
 def test_what_is_no_table(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import torch
 from mien.errors import MienError
 from mien.evaluate.datasets.synthetic import read_clips, read_config
 from mien.evaluate.datasets.synthetic_frontal import FrontalPair, FrontalStream
-from mien.evaluate.protocol import Describe, Setting
+from mien.evaluate.protocol import EvalContext, GetFactors
 from mien.evaluate.tasks.arcface import POINTS, SIDE, ArcFace, aligned
 from mien.evaluate.tasks.frontal_identity import identity_scores
 from mien.evaluate.tasks.frontal_views import FrontalView, made_views
@@ -46,8 +46,8 @@ def pairs() -> list[FrontalPair]:
     return list(stream.pairs(0))
 
 
-def no_describe() -> Describe:
-    def describe(pictures, columns, /):
+def no_describe() -> GetFactors:
+    def describe(images, columns, /):
         raise AssertionError("frontal views ask for no columns")
 
     return describe
@@ -67,15 +67,15 @@ def test_psnr_and_colour_error_by_hand() -> None:
     assert np.isnan(colour_error(made=made, truth=truth, mask=np.zeros((4, 4), bool)))
 
 
-def test_ssim_of_equal_shifted_and_opposite_pictures() -> None:
+def test_ssim_of_equal_shifted_and_opposite_images() -> None:
     rng = np.random.default_rng(0)
-    picture, mask = rng.random((32, 32, 3)), np.ones((32, 32), bool)
-    assert ssim(made=picture, truth=picture, mask=mask) == pytest.approx(1)
-    flat = np.full_like(picture, 0.5)
-    # Flat pictures of means a and b: (2ab + c1) / (a² + b² + c1).
+    image, mask = rng.random((32, 32, 3)), np.ones((32, 32), bool)
+    assert ssim(made=image, truth=image, mask=mask) == pytest.approx(1)
+    flat = np.full_like(image, 0.5)
+    # Flat images of means a and b: (2ab + c1) / (a² + b² + c1).
     expected = (2 * 0.5 * 0.25 + 1e-4) / (0.5**2 + 0.25**2 + 1e-4)
     assert ssim(made=flat / 2, truth=flat, mask=mask) == pytest.approx(expected)
-    assert ssim(made=1 - picture, truth=picture, mask=mask) < -0.5
+    assert ssim(made=1 - image, truth=image, mask=mask) < -0.5
 
 
 def test_the_true_view_is_straight_and_hides_the_far_side(pairs: list[FrontalPair]) -> None:
@@ -112,7 +112,7 @@ def test_a_head_that_is_straight_already_hides_nothing() -> None:
     assert pair.yaw == 0
 
 
-def test_pairs_repeat_and_the_turned_picture_is_the_clips(pairs: list[FrontalPair]) -> None:
+def test_pairs_repeat_and_the_turned_image_is_the_clips(pairs: list[FrontalPair]) -> None:
     stream = FrontalStream(toy_head(), seed=3, frames=4, size=SIZE, gaze="natural", spread=False)
     clip = stream.clip(0)
     again = list(stream.pairs(0))
@@ -133,7 +133,7 @@ def test_made_views_are_held_against_the_truth(tiny: Model, pairs: list[FrontalP
         hidden = view.pair.hidden.sum() * (32 / SIZE) ** 2
         assert hidden < 30 or view.hidden_error > 0
         assert hidden > 0 or np.isnan(view.hidden_error)
-    # Given the truth for the turned picture, made and ceiling are one and the copy is exact.
+    # Given the truth for the turned image, made and ceiling are one and the copy is exact.
     exact = made_views(tiny, pairs, [pair.frontal for pair in pairs])
     for view in exact:
         assert view.psnr_db[0] == pytest.approx(view.psnr_db[2], abs=1e-3)
@@ -143,28 +143,28 @@ def test_made_views_are_held_against_the_truth(tiny: Model, pairs: list[FrontalP
 
 def test_the_outcome_sums_up(tiny: Model, pairs: list[FrontalPair]) -> None:
     given = iter([(pairs, [pair.turned for pair in pairs])])
-    setting = Setting(no_describe(), model=tiny, gallery=2)
-    outcome = outcome_of(given, tiny, setting, data="0" * 12)
-    scores = {score.name: score for score in outcome.scores}
+    context = EvalContext(no_describe(), model=tiny, gallery=2)
+    result = outcome_of(given, tiny, context, data="0" * 12)
+    scores = {score.name: score for score in result.scores}
     views = made_views(tiny, pairs, [pair.turned for pair in pairs])
     assert scores["PSNR"].value == pytest.approx(np.mean([v.psnr_db[0] for v in views]), abs=1e-3)
     assert scores["PSNR"].main
     assert not scores["colour error, part that was hidden"].higher_is_better
-    assert sum(int(row[1] or 0) for row in outcome.tables[1].rows) == len(pairs)
-    assert len(outcome.failures) == 2
+    assert sum(int(row[1] or 0) for row in result.tables[1].rows) == len(pairs)
+    assert len(result.failures) == 2
     worst = min(views, key=lambda view: view.psnr_db[0])
-    assert np.array_equal(outcome.failures[0].pictures[2], worst.pair.frontal)
-    assert all(max(p.shape) <= 160 for f in outcome.failures for p in f.pictures)
+    assert np.array_equal(result.failures[0].images[2], worst.pair.frontal)
+    assert all(max(p.shape) <= 160 for f in result.failures for p in f.images)
 
 
 def test_alignment_brings_five_points_to_their_places() -> None:
     turn = np.deg2rad(20)
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     marks = POINTS @ rotation.T * 1.5 + [60, -20]
-    picture = np.zeros((260, 260, 3), np.uint8)
+    image = np.zeros((260, 260, 3), np.uint8)
     for x, y in np.round(marks).astype(int):
-        picture[y - 2 : y + 3, x - 2 : x + 3] = 255
-    found = aligned(picture, marks)
+        image[y - 2 : y + 3, x - 2 : x + 3] = 255
+    found = aligned(image, marks)
     assert found.shape == (SIDE, SIDE, 3)
     for x, y in np.round(POINTS).astype(int):
         assert found[y, x].min() > 200
@@ -184,7 +184,7 @@ def field(number: int, value: bytes | str | int) -> bytes:
 
 
 def tiny_network(path: Path) -> None:
-    """An ONNX network that gives the mean red, green and blue of a picture."""
+    """An ONNX network that gives the mean red, green and blue of an image."""
 
     def tensor(name: str, *sizes: int) -> bytes:
         shape = b"".join(field(1, field(1, size)) for size in sizes)
@@ -221,34 +221,34 @@ def coloured(person: int, colour: tuple[int, int, int], made: tuple[int, int, in
     return FrontalView(pair, plain(made), (0.0,) * 3, (0.0,) * 3, 0.0, 0.0, 0.0)
 
 
-def test_identity_is_compared_with_the_persons_other_pictures(tmp_path) -> None:
+def test_identity_is_compared_with_the_persons_other_images(tmp_path) -> None:
     tiny_network(tmp_path / "arcface.onnx")
     red, cyan = (255, 0, 0), (0, 255, 255)
     views = [coloured(0, red, red), coloured(0, red, cyan), coloured(1, cyan, cyan)]
     network, rng = ArcFace(tmp_path / "arcface.onnx"), np.random.default_rng(0)
     scores, table = identity_scores(views, network, rng)
-    # Person 0: one view as its other picture (0), one opposite (2); person 1 has no other.
+    # Person 0: one view as its other image (0), one opposite (2); person 1 has no other.
     assert scores[0].value == pytest.approx(1, abs=1e-4)
     assert scores[0].count == 2
     assert not scores[0].higher_is_better
     # To the other person: 2 and 0, and person 1's made view to both reds: 2.
     assert scores[1].value == pytest.approx(4 / 3, abs=1e-4)
     rows = {row[0]: row[1:] for row in table.rows}
-    assert rows["true frontal picture"] == pytest.approx((0, 2), abs=1e-4)
+    assert rows["true frontal image"] == pytest.approx((0, 2), abs=1e-4)
 
 
 def test_a_folder_without_a_head_model_or_with_another_is_refused(tmp_path, tiny: Model) -> None:
-    setting = Setting(no_describe(), model=tiny)
+    context = EvalContext(no_describe(), model=tiny)
     assert not FRONTAL.matches(tmp_path)
     assert not FRONTAL.matches(tmp_path / "nothing")
     with pytest.raises(MienError, match=r"no head_model\.npz or .*clone ICT-FaceKit"):
-        FRONTAL.run(tmp_path, setting)
+        FRONTAL.run(tmp_path, context)
     with pytest.raises(MienError, match="leave --table out"):
-        FRONTAL.run(tmp_path, Setting(no_describe()))
+        FRONTAL.run(tmp_path, EvalContext(no_describe()))
     (tmp_path / "head_model.npz").write_bytes(b"no")
     assert FRONTAL.matches(tmp_path)
     with pytest.raises(MienError, match="head model"):
-        FRONTAL.run(tmp_path, setting)
+        FRONTAL.run(tmp_path, context)
 
 
 def test_clips_of_a_folder_are_drawn_again(tmp_path, tiny: Model, monkeypatch) -> None:
@@ -259,21 +259,21 @@ def test_clips_of_a_folder_are_drawn_again(tmp_path, tiny: Model, monkeypatch) -
     assert not FRONTAL.matches(folder)
     (tmp_path / "head_model.npz").write_bytes(b"")
     assert FRONTAL.matches(folder)
-    setting = Setting(no_describe(), model=tiny)
-    outcome = FRONTAL.run(folder, setting)
-    assert outcome.scores[0].count == 6
-    assert outcome.data == read_clips(folder, "frontal").digest()
+    context = EvalContext(no_describe(), model=tiny)
+    result = FRONTAL.run(folder, context)
+    assert result.scores[0].count == 6
+    assert result.data == read_clips(folder, "frontal").digest()
     assert read_config(read_clips(folder, "frontal").tree, "frontal")["size"] == SIZE
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "seed": 6}))
     with pytest.raises(MienError, match="not what this version"):
-        FRONTAL.run(folder, setting)
+        FRONTAL.run(folder, context)
     (folder / "config.json").write_text(json.dumps({**config, "head_model": "another"}))
     with pytest.raises(MienError, match="another head model"):
-        FRONTAL.run(folder, setting)
+        FRONTAL.run(folder, context)
     (folder / "config.json").write_text("[]")
     with pytest.raises(MienError, match=r"config\.json is damaged"):
-        FRONTAL.run(folder, setting)
+        FRONTAL.run(folder, context)
 
 
 @pytest.mark.data
@@ -283,5 +283,5 @@ def test_people_are_drawn_where_there_are_no_clips(tmp_path, tiny: Model, monkey
     monkeypatch.setattr("mien.evaluate.tasks.frontalization.PEOPLE", 1)
     monkeypatch.setattr("mien.evaluate.tasks.frontalization.SIZE", SIZE)
     (tmp_path / "head_model.npz").symlink_to(ICT)
-    outcome = FRONTAL.run(tmp_path, Setting(no_describe(), model=tiny))
-    assert outcome.scores[0].count == 5
+    result = FRONTAL.run(tmp_path, EvalContext(no_describe(), model=tiny))
+    assert result.scores[0].count == 5

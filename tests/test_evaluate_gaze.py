@@ -181,12 +181,12 @@ def test_leakage_is_seen_where_there_is_some():
 
 
 def edge(across, size=32):
-    """A picture with one edge: upright, or lying."""
-    picture = np.zeros((size, size), np.uint8)
-    picture[
+    """An image with one edge: upright, or lying."""
+    image = np.zeros((size, size), np.uint8)
+    image[
         slice(None) if across else slice(size // 2), slice(size // 2) if across else slice(None)
     ] = 255
-    return picture
+    return image
 
 
 def test_histograms_tell_the_direction_of_an_edge_and_nothing_of_brightness():
@@ -199,7 +199,7 @@ def test_histograms_tell_the_direction_of_an_edge_and_nothing_of_brightness():
     assert features[2] == pytest.approx(features[0], abs=0.02)
 
 
-def test_histograms_of_pictures_of_many_sizes_and_of_none():
+def test_histograms_of_images_of_many_sizes_and_of_none():
     images = [np.full((h, 50), 100, np.uint8) for h in (20, 33)]
     assert hog_features(images=images, size=(16, 24)).shape == (2, 36 * 2)
     assert hog_features(images=[], size=(16, 24)).shape == (0, 72)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mien.errors import MienError
-from mien.evaluate.protocol import Described, Pictures, Setting
+from mien.evaluate.protocol import EvalContext, FactorColumns, Images
 from mien.evaluate.tasks.identity_codes import face_codes, mirrored
 from mien.evaluate.tasks.pairs import Pairs, folds_by_order
 from mien.evaluate.tasks.verification import verify
@@ -107,12 +107,12 @@ def test_a_missing_face_is_minus_one_and_moves_no_mean():
     assert alike[1] == -1.0
 
 
-def test_the_nearest_first_picture_says_who_it_is():
+def test_the_nearest_first_image_says_who_it_is():
     person = np.array([7, 7, 3, 3, 5, 7])
     codes = np.array([[1.0, 0], [0.9, 0.1], [-1, 0], [1, -0.1], [0, 1], [np.nan, np.nan]])
     found = bools(YES, YES, YES, YES, YES, NO)
     probes, correct = nearest(codes=codes, found=found, person=person)
-    # Person 5 has one picture; 3's second is like 7's; without a face nobody is found.
+    # Person 5 has one image; 3's second is like 7's; without a face nobody is found.
     assert probes.tolist() == [1, 3, 5]
     assert correct.tolist() == [True, False, False]
     assert len(nearest(codes=codes[:1], found=found[:1], person=person[:1])[0]) == 0
@@ -128,7 +128,7 @@ def test_pair_features_do_not_depend_on_the_order():
 
 
 def made_up(people=40, dim=6, noise=20.0):
-    """Two pictures of each person; only the first columns say who it is, the rest is loud."""
+    """Two images of each person; only the first columns say who it is, the rest is loud."""
     rng = np.random.default_rng(3)
     who = rng.normal(size=(people, dim))
     loud = noise * rng.normal(size=(2 * people, dim))
@@ -190,43 +190,43 @@ def test_folds_follow_the_list_or_split_either_kind():
         folds_by_order(same=bools(YES, NO, NO), wanted=10, protocol="x")
 
 
-def pictures_of(count, **more):
-    """Pictures whose pixels say their number, dark at the left."""
+def images_of(count, **more):
+    """Images whose pixels say their number, dark at the left."""
 
     def read(i):
         pixels = np.full((200, 100, 3), i, np.uint8)
         pixels[:, :10] = 255
         return pixels
 
-    return Pictures(tuple(f"{i}.jpg" for i in range(count)), read, **more)
+    return Images(tuple(f"{i}.jpg" for i in range(count)), read, **more)
 
 
 def describing(codes, *, lost=(), knows=("identity", "texture_code", "shape_code", "yaw_rad")):
-    """Describe pictures by their names: rows of `codes`, nothing for those in `lost`."""
+    """GetFactors images by their names: rows of `codes`, nothing for those in `lost`."""
 
-    def describe(pictures, columns):
+    def describe(images, columns):
         if not set(columns) <= set(knows):
             raise MienError("no such column")
-        rows = np.array([int(name.split(".")[0]) for name in pictures.names])
+        rows = np.array([int(name.split(".")[0]) for name in images.names])
         found = ~np.isin(rows, list(lost))
         out = {}
         for name in columns:
             value = np.linspace(-1, 1, len(codes))[rows] if name == "yaw_rad" else codes[rows]
             out[name] = np.where(found if value.ndim == 1 else found[:, None], value, np.nan)
             out[name] = out[name].astype(np.float32)
-        return Described(found, found.copy(), out)
+        return FactorColumns(found, found.copy(), out)
 
     return describe
 
 
 def people_in_pairs(people=20, folds=4):
-    """Each person's two pictures are a pair, and each person's first with the next one's second."""
+    """Each person's two images are a pair, and each person's first with the next one's second."""
     one = np.arange(0, 2 * people, 2)
     part = np.arange(people) * folds // people
     size = people // folds
     following = part * size + (np.arange(people) - part * size + 1) % size
     return Pairs(
-        pictures=pictures_of(2 * people, fallback=(0.1, 0.2, 0.5, 0.6)),
+        images=images_of(2 * people, fallback=(0.1, 0.2, 0.5, 0.6)),
         first=np.concatenate([one, one]),
         second=np.concatenate([one + 1, 2 * following + 1]),
         same=np.arange(2 * people) < people,
@@ -235,17 +235,17 @@ def people_in_pairs(people=20, folds=4):
     )
 
 
-def score_of(outcome):
-    return {score.name: score for score in outcome.scores}
+def score_of(result):
+    return {score.name: score for score in result.scores}
 
 
 def test_codes_that_know_everybody_score_all_and_codes_of_noise_nothing():
     pairs = people_in_pairs()
     rng = np.random.default_rng(0)
     known = np.repeat(rng.normal(size=(20, 30)), 2, axis=0)
-    outcome = verify(pairs, Setting(describing(known)), identify=True, notes=["so it is"])
-    scores = score_of(outcome)
-    assert [s.name for s in outcome.scores if s.main] == ["accuracy, cosine"]
+    result = verify(pairs, EvalContext(describing(known)), identify=True, notes=["so it is"])
+    scores = score_of(result)
+    assert [s.name for s in result.scores if s.main] == ["accuracy, cosine"]
     assert scores["accuracy, cosine"].value == 100
     assert scores["accuracy, cosine"].count == 40
     assert scores["AUC, cosine, both codes"].value == 1
@@ -255,9 +255,11 @@ def test_codes_that_know_everybody_score_all_and_codes_of_noise_nothing():
     assert "TAR at FAR 1 %, cosine" not in scores  # 20 pairs of two people are too few
     assert scores["rank-1, cosine"].value == 100
     assert scores["rank-1, cosine"].count == 20
-    assert not outcome.failures
-    assert outcome.notes == ("so it is",)
-    noise = score_of(verify(pairs, Setting(describing(rng.normal(size=(40, 30)))), identify=True))
+    assert not result.failures
+    assert result.notes == ("so it is",)
+    noise = score_of(
+        verify(pairs, EvalContext(describing(rng.normal(size=(40, 30)))), identify=True)
+    )
     assert 25 <= noise["accuracy, cosine"].value <= 75
     low, high = noise["accuracy, cosine"].low, noise["accuracy, cosine"].high
     assert low is not None
@@ -270,19 +272,19 @@ def test_codes_that_know_everybody_score_all_and_codes_of_noise_nothing():
 def test_missing_faces_count_as_two_people_and_are_told():
     pairs = people_in_pairs()
     known = np.repeat(np.random.default_rng(0).normal(size=(20, 30)), 2, axis=0)
-    outcome = verify(pairs, Setting(describing(known, lost=[0]), gallery=3), identify=True)
-    scores = score_of(outcome)
-    # Picture 0 is in one pair of one person (wrong) and in one of two people (right).
+    result = verify(pairs, EvalContext(describing(known, lost=[0]), gallery=3), identify=True)
+    scores = score_of(result)
+    # Image 0 is in one pair of one person (wrong) and in one of two people (right).
     assert scores["accuracy, cosine"].value == pytest.approx(100 * 39 / 40)
     assert scores["accuracy, trained verifier"].value <= 100 * 39 / 40
     assert scores["accuracy, cosine, pairs with faces only"].value == 100
     assert scores["accuracy, cosine, pairs with faces only"].count == 38
     assert scores["rank-1, cosine"].value == pytest.approx(95)
-    assert outcome.notes == ("No face in 1 of 40 pictures: 2 pairs count as two people",)
-    (worst,) = outcome.failures
+    assert result.notes == ("No face in 1 of 40 images: 2 pairs count as two people",)
+    (worst,) = result.failures
     assert worst.caption.startswith("one person: cosine -1.00, threshold ")
-    assert [picture.shape for picture in worst.pictures] == [(160, 80, 3)] * 2
-    assert worst.pictures[1][50, 60, 0] == 1
+    assert [image.shape for image in worst.images] == [(160, 80, 3)] * 2
+    assert worst.images[1][50, 60, 0] == 1
 
 
 def numbers(table, column):
@@ -291,8 +293,8 @@ def numbers(table, column):
 
 def test_tables_tell_folds_thresholds_and_turns():
     known = np.repeat(np.random.default_rng(0).normal(size=(20, 30)), 2, axis=0)
-    outcome = verify(people_in_pairs(), Setting(describing(known)))
-    folds, costs, turns = outcome.tables
+    result = verify(people_in_pairs(), EvalContext(describing(known)))
+    folds, costs, turns = result.tables
     assert [row[0] for row in folds.rows] == [*(f"fold {i}" for i in range(1, 5)), "standard error"]
     assert folds.rows[0][1:3] == (10, 100.0)
     assert costs.rows[0][0] == "FAR 10 % at most"
@@ -309,39 +311,37 @@ def test_what_cannot_be_had_is_done_without():
     known = np.repeat(np.random.default_rng(0).normal(size=(20, 30)), 2, axis=0)
     blind = describing(known, knows=("identity", "texture_code", "shape_code"))
 
-    def as_a_table(pictures, columns):
-        if "mirrored" in pictures.names[0]:
+    def as_a_table(images, columns):
+        if "mirrored" in images.names[0]:
             raise MienError("not in the table")
-        return blind(pictures, columns)
+        return blind(images, columns)
 
-    outcome = verify(pairs, Setting(as_a_table))
-    assert score_of(outcome)["accuracy, cosine"].value == 100
-    assert len(outcome.tables) == 2
-    assert outcome.notes == (
-        "Codes are of the pictures alone: mirror images could not be described",
-    )
+    result = verify(pairs, EvalContext(as_a_table))
+    assert score_of(result)["accuracy, cosine"].value == 100
+    assert len(result.tables) == 2
+    assert result.notes == ("Codes are of the images alone: mirror images could not be described",)
     with pytest.raises(MienError, match="no such column"):
-        verify(pairs, Setting(describing(known, knows=("identity",))))
+        verify(pairs, EvalContext(describing(known, knows=("identity",))))
 
 
 def test_the_same_data_and_seed_give_the_same_and_other_data_another_name():
     pairs = people_in_pairs()
     codes = np.random.default_rng(5).normal(size=(40, 4))
-    one, other = (verify(pairs, Setting(describing(codes), seed=2)) for _ in range(2))
+    one, other = (verify(pairs, EvalContext(describing(codes), seed=2)) for _ in range(2))
     assert one.scores == other.scores
-    flipped = Pairs(pairs.pictures, pairs.second, pairs.first, pairs.same, pairs.fold, pairs.person)
-    assert verify(flipped, Setting(describing(codes))).data != one.data
+    flipped = Pairs(pairs.images, pairs.second, pairs.first, pairs.same, pairs.fold, pairs.person)
+    assert verify(flipped, EvalContext(describing(codes))).data != one.data
 
 
-def test_a_picture_and_its_mirror_image_are_averaged():
-    def describe(pictures, columns):
-        turned = "mirrored" in pictures.names[0]
-        value = np.full((len(pictures), 2), 3.0 if turned else 1.0, np.float32)
-        found = np.array([name[0] != ("1" if turned else "0") for name in pictures.names])
+def test_a_image_and_its_mirror_image_are_averaged():
+    def describe(images, columns):
+        turned = "mirrored" in images.names[0]
+        value = np.full((len(images), 2), 3.0 if turned else 1.0, np.float32)
+        found = np.array([name[0] != ("1" if turned else "0") for name in images.names])
         value[~found] = np.nan
-        return Described(found, found.copy(), dict.fromkeys(columns, value))
+        return FactorColumns(found, found.copy(), dict.fromkeys(columns, value))
 
-    faces = face_codes(pictures_of(3), Setting(describe))
+    faces = face_codes(images_of(3), EvalContext(describe))
     # 0 was found in the mirror only, 1 as it is only.
     assert faces.codes["identity"][:, 0].tolist() == [3.0, 1.0, 2.0]
     assert faces.codes["both codes"].shape == (3, 4)
@@ -349,13 +349,13 @@ def test_a_picture_and_its_mirror_image_are_averaged():
     assert faces.detected.tolist() == [False, True, True]
 
 
-def test_mirrored_pictures_carry_boxes_and_fallback_along():
-    plain = pictures_of(2, fallback=(0.1, 0.2, 0.5, 0.6))
+def test_mirrored_images_carry_boxes_and_fallback_along():
+    plain = images_of(2, fallback=(0.1, 0.2, 0.5, 0.6))
     turned = mirrored(plain)
     assert turned.fallback == pytest.approx((0.5, 0.2, 0.9, 0.6))
     assert (turned.read(1) == plain.read(1)[:, ::-1]).all()
     assert not set(turned.names) & set(plain.names)
-    boxed = pictures_of(1, crop="box", boxes=np.array([[10.0, 20, 40, 50]]))
+    boxed = images_of(1, crop="box", boxes=np.array([[10.0, 20, 40, 50]]))
     boxes = mirrored(boxed, width=100).boxes
     assert boxes is not None
     assert boxes.tolist() == [[60, 20, 90, 50]]
@@ -370,4 +370,4 @@ def test_rows_of_no_length_stay_finite():
 def test_pairs_that_make_no_sense_are_refused():
     pairs = people_in_pairs()
     with pytest.raises(ValueError, match="two folds"):
-        Pairs(pairs.pictures, pairs.first, pairs.second, pairs.same, np.zeros_like(pairs.fold))
+        Pairs(pairs.images, pairs.first, pairs.second, pairs.same, np.zeros_like(pairs.fold))

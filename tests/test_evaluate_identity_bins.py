@@ -14,7 +14,7 @@ from mien.evaluate.datasets.cfp import CFP_FF, CFP_FP
 from mien.evaluate.datasets.insightface_bin import SQUARE, read_bin
 from mien.evaluate.datasets.lfw import LFW
 from mien.evaluate.datasets.sllfw import SLLFW
-from mien.evaluate.protocol import Described, Setting
+from mien.evaluate.protocol import EvalContext, FactorColumns
 
 
 def jpeg(grey, size):
@@ -65,7 +65,7 @@ def test_what_a_bin_may_repeat_is_fetched():
         (b"\x80\x02K\x01K\x02a.", "appends to what is no list"),
         (b"\x80\x02].", "does not hold two lists"),
         (b"\x80\x02]](K\x02e\x86.", "list of bytes and one of booleans"),
-        (new_bin([b"a"], [True]), "holds 1 pictures for 1 pairs"),
+        (new_bin([b"a"], [True]), "holds 1 images for 1 pairs"),
         (b"PK\x03\x04 no pickle at all", "never unpickled"),
     ],
 )
@@ -94,32 +94,32 @@ def test_every_set_is_taken_from_its_bin(tmp_path, protocol, name):
     assert protocol.matches(tmp_path)
     assert protocol.matches(tmp_path / name)
 
-    def describe(pictures, columns):
-        assert pictures.crop == "box"
-        grey = np.array([pictures.read(i).mean() for i in range(len(pictures))])
+    def describe(images, columns):
+        assert images.crop == "box"
+        grey = np.array([images.read(i).mean() for i in range(len(images))])
         codes = np.stack([grey - 120, 3 + 0 * grey], axis=1).astype(np.float32)
-        found = np.ones(len(pictures), dtype=bool)
-        boxes = pictures.boxes
+        found = np.ones(len(images), dtype=bool)
+        boxes = images.boxes
         assert boxes is not None
         # The square is in the middle, so it is its own mirror image.
         assert boxes[0].tolist() == pytest.approx(SQUARE)
-        turn = np.zeros(len(pictures), np.float32)
+        turn = np.zeros(len(images), np.float32)
         values = {name: turn if name == "yaw_rad" else codes for name in columns}
-        return Described(found, found, values)
+        return FactorColumns(found, found, values)
 
     for place in (tmp_path, tmp_path / name):
-        outcome = protocol.run(place, Setting(describe))
-        (score,) = [score for score in outcome.scores if score.main]
+        result = protocol.run(place, EvalContext(describe))
+        (score,) = [score for score in result.scores if score.main]
         assert (score.name, score.value, score.count) == ("accuracy, cosine", 100, 4)
-        assert name in outcome.notes[0]
+        assert name in result.notes[0]
 
 
 def test_a_bin_of_other_sizes_is_refused(tmp_path):
     files = [jpeg(i, (96, 112)) for i in range(8)]
     (tmp_path / "lfw.bin").write_bytes(new_bin(files, [True, False, True, False]))
 
-    def describe(pictures, columns):
-        raise AssertionError(pictures.read(0).shape)
+    def describe(images, columns):
+        raise AssertionError(images.read(0).shape)
 
-    with pytest.raises(MienError, match="is 96 x 112; aligned pictures are 112 x 112"):
-        LFW.run(tmp_path, Setting(describe))
+    with pytest.raises(MienError, match="is 96 x 112; aligned images are 112 x 112"):
+        LFW.run(tmp_path, EvalContext(describe))

@@ -16,7 +16,7 @@ from mien.evaluate.datasets.identity_folders import LFW_PEOPLE, read_people
 from mien.evaluate.datasets.lfw import LFW, MIDDLE, read_lfw
 from mien.evaluate.datasets.pair_lists import lfw_pairs, row_pairs, two_line_pairs
 from mien.evaluate.datasets.sllfw import SLLFW, read_sllfw
-from mien.evaluate.protocol import Described, Setting
+from mien.evaluate.protocol import EvalContext, FactorColumns
 from mien.evaluate.tasks.pair_draw import PER_PERSON, draw_folds
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "lfw-unpaired" / "images.zip"
@@ -42,24 +42,24 @@ def person_in(name):
 
 
 def knowing(who=person_in):
-    """Describe pictures by codes that know everybody: as the names say."""
+    """GetFactors images by codes that know everybody: as the names say."""
     asked = []
 
-    def describe(pictures, columns):
-        asked.append(pictures)
-        pictures.read(0)
-        people = [sum(ord(c) * 31**i for i, c in enumerate(who(n))) for n in pictures.names]
+    def describe(images, columns):
+        asked.append(images)
+        images.read(0)
+        people = [sum(ord(c) * 31**i for i, c in enumerate(who(n))) for n in images.names]
         codes = np.stack([np.random.default_rng(p).normal(size=16) for p in people])
-        found = np.ones(len(pictures), dtype=bool)
-        yaw = np.zeros(len(pictures), np.float32)
+        found = np.ones(len(images), dtype=bool)
+        yaw = np.zeros(len(images), np.float32)
         out = {name: yaw if name == "yaw_rad" else codes.astype(np.float32) for name in columns}
-        return Described(found, found, out)
+        return FactorColumns(found, found, out)
 
-    return Setting(describe, gallery=2), asked
+    return EvalContext(describe, gallery=2), asked
 
 
-def main_score(outcome):
-    (score,) = [score for score in outcome.scores if score.main]
+def main_score(result):
+    (score,) = [score for score in result.scores if score.main]
     assert score.name == "accuracy, cosine"
     return score
 
@@ -89,17 +89,17 @@ def test_lfw_is_read_scored_and_told_apart(lfw, tmp_path):
     assert not LFW.matches(tmp_path)
     assert not LFW.matches(tmp_path / "missing")
     pairs, notes = read_lfw(lfw)
-    assert notes == ["Pictures of lfw_funneled/"]
-    names = pairs.pictures.names
+    assert notes == ["Images of lfw_funneled/"]
+    names = pairs.images.names
     assert names[pairs.first[2]] == "lfw_funneled/Ann_A/Ann_A_0001.jpg"
     assert names[pairs.second[2]] == "lfw_funneled/Ann_B/Ann_B_0002.jpg"
     assert pairs.same.tolist() == [True, True, False, False] * 2
     assert pairs.fold.tolist() == [0] * 4 + [1] * 4
     assert len(names) == 10  # all who have two, in no pair too, and not the one who has one
-    setting, asked = knowing()
-    outcome = LFW.run(lfw, setting)
-    assert main_score(outcome).value == 100
-    assert {s.name: s.count for s in outcome.scores}["rank-1, cosine"] == 5
+    context, asked = knowing()
+    result = LFW.run(lfw, context)
+    assert main_score(result).value == 100
+    assert {s.name: s.count for s in result.scores}["rank-1, cosine"] == 5
     assert asked[-1].fallback is not None
     x1, y1, x2, y2 = MIDDLE
     assert 250 * (x2 - x1) == pytest.approx(250 * (y2 - y1))
@@ -117,7 +117,7 @@ def test_lfw_in_a_zip_says_the_same(lfw, tmp_path):
 
 def test_what_lfw_lacks_is_named(lfw):
     (lfw / "lfw_funneled/Ann_A/Ann_A_0002.jpg").unlink()
-    with pytest.raises(MienError, match=r"lfw: 1 pictures of the pairs are not in .*Ann_A_0002"):
+    with pytest.raises(MienError, match=r"lfw: 1 images of the pairs are not in .*Ann_A_0002"):
         read_lfw(lfw)
     (lfw / "pairs.txt").unlink()
     with pytest.raises(MienError, match=r"pairs\.txt is missing; LFW's pairs\.txt of View 2"):
@@ -142,7 +142,7 @@ def test_broken_lists_of_lfw_are_refused(change, message):
         lfw_pairs(change(lfw_list()), where="pairs.txt")
 
 
-def test_sllfw_takes_its_own_list_with_lfws_pictures(lfw):
+def test_sllfw_takes_its_own_list_with_lfws_images(lfw):
     rows = []
     for i in (0, 2):
         p, q = PEOPLE[i], PEOPLE[i + 1]
@@ -177,14 +177,14 @@ def test_cplfw_and_calfw_are_read_from_their_lists(tmp_path):
         for person in PEOPLE[:4]:
             for i in (1, 2):
                 put(place, f"images/{person}_{ending.format(i)}.jpg")
-                put(place, f"aligned images/{person}_{ending.format(i)}.jpg", b"no picture")
+                put(place, f"aligned images/{person}_{ending.format(i)}.jpg", b"no image")
         put(place, f"pairs_{name}.txt", "\n".join(rows).encode())
         assert protocol.matches(place)
         assert not (CALFW if name == "CPLFW" else CPLFW).matches(place)
-        outcome = protocol.run(place, knowing()[0])
-        assert main_score(outcome).value == 100
-        assert main_score(outcome).count == 4
-        assert outcome.notes[0] == "Pictures of images/"
+        result = protocol.run(place, knowing()[0])
+        assert main_score(result).value == 100
+        assert main_score(result).count == 4
+        assert result.notes[0] == "Images of images/"
         # All of one person first: the i-th part of either kind is fold i.
         pairs, _ = read_cross(
             place, listing=f"pairs_{name}.txt", protocol=name.lower(), fallback=MIDDLE
@@ -197,7 +197,7 @@ def test_cplfw_and_calfw_are_read_from_their_lists(tmp_path):
 def test_lists_of_two_lines_that_contradict_themselves_are_refused():
     with pytest.raises(MienError, match="lines 1 and 2 are a pair and differ"):
         two_line_pairs("a_1.jpg 1\na_2.jpg 0\n", where="list", labelled=True)
-    with pytest.raises(MienError, match="line 2 is not `PICTURE NUMBER`"):
+    with pytest.raises(MienError, match="line 2 is not `IMAGE NUMBER`"):
         two_line_pairs("a_1.jpg 1\na_2.jpg\n", where="list", labelled=True)
     with pytest.raises(MienError, match="yes is not the number of a fold"):
         two_line_pairs("a_1.jpg yes\na_2.jpg yes\n", where="list", labelled=True)
@@ -228,17 +228,17 @@ def cfp(tmp_path):
     return place
 
 
-def test_cfp_numbers_lead_to_frontal_and_profile_pictures(cfp):
+def test_cfp_numbers_lead_to_frontal_and_profile_images(cfp):
     assert CFP_FP.matches(cfp)
     assert CFP_FF.matches(cfp.parent)
     pairs, _ = read_cfp(cfp, kind="FP", protocol="cfp-fp")
-    names = pairs.pictures.names
+    names = pairs.images.names
     assert (names[pairs.first[1]], names[pairs.second[1]]) == (
         "Data/Images/002/frontal/02.jpg",
         "Data/Images/002/profile/01.jpg",
     )
     assert pairs.same.tolist() == [True, True, False, False] * 2
-    assert pairs.pictures.read(int(pairs.second[1]))[0, 0, 0] < 60
+    assert pairs.images.read(int(pairs.second[1]))[0, 0, 0] < 60
     assert main_score(CFP_FP.run(cfp, knowing()[0])).value == 100
     both = CFP_FF.run(cfp.parent, knowing()[0])
     assert main_score(both).value == 100
@@ -247,7 +247,7 @@ def test_cfp_numbers_lead_to_frontal_and_profile_pictures(cfp):
 
 def test_what_cfp_lacks_is_named(cfp):
     put(cfp, "Protocol/Split/FP/01/same.txt", b"1,9\n")
-    with pytest.raises(MienError, match=r"01/same\.txt: line 1 names a picture that is in no list"):
+    with pytest.raises(MienError, match=r"01/same\.txt: line 1 names an image that is in no list"):
         read_cfp(cfp, kind="FP", protocol="cfp-fp")
     put(cfp, "Protocol/Split/FP/01/same.txt", b"1;1\n")
     with pytest.raises(MienError, match="line 1 is not two numbers"):
@@ -266,15 +266,15 @@ def test_agedb30_unpacked_is_read_by_its_list(tmp_path):
     rows = ["0.jpg 1.jpg 1", "0.jpg 2.jpg 0", "4.jpg 5.jpg 1", "4.jpg 6.jpg -1"]
     put(tmp_path, "agedb_30_pair.txt", "\n".join(rows).encode())
     assert AGEDB30.matches(tmp_path)
-    setting, asked = knowing(lambda name: str(int(name.split("/")[1][0]) // 2))
-    outcome = AGEDB30.run(tmp_path, setting)
-    assert main_score(outcome).value == 100
+    context, asked = knowing(lambda name: str(int(name.split("/")[1][0]) // 2))
+    result = AGEDB30.run(tmp_path, context)
+    assert main_score(result).value == 100
     assert asked[0].crop == "box"
     assert asked[0].names[0] == "agedb30_align_112/0.jpg"
-    with pytest.raises(MienError, match="line 1 is not `PICTURE PICTURE LABEL`"):
+    with pytest.raises(MienError, match="line 1 is not `IMAGE IMAGE LABEL`"):
         row_pairs("0.jpg 1.jpg 2", where="list")
     with pytest.raises(MienError, match=r"agedb30: neither .*agedb_30\.bin nor"):
-        AGEDB30.run(tmp_path / "agedb30_align_112", setting)
+        AGEDB30.run(tmp_path / "agedb30_align_112", context)
 
 
 def test_agedbs_pairs_are_thirty_years_apart(tmp_path):
@@ -287,7 +287,7 @@ def test_agedbs_pairs_are_thirty_years_apart(tmp_path):
     assert AGEDB.matches(tmp_path / "AgeDB")
     assert not AGEDB.matches(tmp_path / "none")
     pairs, notes = read_agedb(tmp_path, np.random.default_rng(0))
-    words = [name.split("_") for name in pairs.pictures.names]
+    words = [name.split("_") for name in pairs.images.names]
     both = list(zip(pairs.first, pairs.second, strict=True))
     gaps = [abs(int(words[a][2]) - int(words[b][2])) for a, b in both]
     who = [words[a][1] == words[b][1] for a, b in both]
@@ -299,8 +299,8 @@ def test_agedbs_pairs_are_thirty_years_apart(tmp_path):
     assert len(set(pairs.fold)) == 4
     people = [{words[a][1] for a in pairs.first[pairs.fold == f]} for f in range(2)]
     assert not people[0] & people[1]
-    setting, _ = knowing(lambda name: name.split("_")[1])
-    assert main_score(AGEDB.run(tmp_path, setting)).value == 100
+    context, _ = knowing(lambda name: name.split("_")[1])
+    assert main_score(AGEDB.run(tmp_path, context)).value == 100
     with pytest.raises(MienError, match="0_MariaCallas_35_f"):
         read_agedb(Path(__file__).parent, np.random.default_rng(0))
 
@@ -322,7 +322,7 @@ def test_drawn_folds_share_nobody_and_repeat_no_pair():
             assert where.setdefault(person[row], part) == part
     again = draw_folds(person=person, rng=np.random.default_rng(4), protocol="x")
     assert all((a == b).all() for a, b in zip(again, (first, second, same, fold), strict=True))
-    with pytest.raises(MienError, match="x: 3 people have two pictures"):
+    with pytest.raises(MienError, match="x: 3 people have two images"):
         draw_folds(person=np.repeat(range(3), 2), rng=np.random.default_rng(0), protocol="x")
 
 
@@ -343,7 +343,7 @@ def test_people_in_folders_or_the_zip_in_a_folder(tmp_path):
     one, other = (LFW_PEOPLE.run(p, knowing()[0]) for p in (place, zipped))
     assert one.data == other.data
     assert main_score(one).value == 100
-    assert one.notes[0] == "15 pictures of 8 people, of whom 5 have several"
+    assert one.notes[0] == "15 images of 8 people, of whom 5 have several"
     assert {s.name: s.count for s in one.scores}["rank-1, cosine"] == 7
 
 
@@ -354,9 +354,9 @@ def test_other_folders_are_not_taken_for_people(tmp_path):
     put(tmp_path / "lfw", "pairs.txt", b"10 300\n")
     assert not LFW_PEOPLE.matches(tmp_path / "lfw")
     assert not LFW_PEOPLE.matches(tmp_path / "none")
-    with pytest.raises(MienError, match="lfw-people: 0 people have two pictures"):
+    with pytest.raises(MienError, match="lfw-people: 0 people have two images"):
         read_people(tmp_path, np.random.default_rng(0))
-    with pytest.raises(MienError, match=r"lfw-people: .* holds no picture"):
+    with pytest.raises(MienError, match=r"lfw-people: .* holds no image"):
         read_people(tmp_path / "anger", np.random.default_rng(0))
 
 
@@ -364,6 +364,6 @@ def test_other_folders_are_not_taken_for_people(tmp_path):
 @pytest.mark.skipif(not REAL.is_file(), reason="needs ../shared/data/lfw-unpaired")
 def test_the_people_of_lfw_that_are_in_no_pair():
     pairs, notes = read_people(REAL, np.random.default_rng(0))
-    assert notes == ["1505 pictures of 1428 people, of whom 48 have several"]
+    assert notes == ["1505 images of 1428 people, of whom 48 have several"]
     assert pairs.same.sum() == (~pairs.same).sum() == 110
-    assert pairs.pictures.read(0).shape == (160, 160, 3)
+    assert pairs.images.read(0).shape == (160, 160, 3)

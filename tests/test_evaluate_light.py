@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from mien.errors import MienError
 from mien.evaluate.datasets.yale_b import YALE_B, read_yale_b
-from mien.evaluate.protocol import Described, Setting
+from mien.evaluate.protocol import EvalContext, FactorColumns
 from mien.evaluate.tasks.light_directions import apart_deg, dome_direction, off_axis_deg, unit_rows
 from mien.linear.other_people import RidgeFit, mean_of_others, predict_from_others
 
@@ -39,26 +39,26 @@ class Oracle:
     """The light as a function of the true one; codes that hold it."""
 
     def __init__(self, data, said, *, blind=(), peer=False):
-        self.truth = dict(zip(data.pictures.names, data.direction, strict=True))
+        self.truth = dict(zip(data.images.names, data.direction, strict=True))
         self.said, self.blind, self.peer, self.asked = said, set(blind), peer, []
 
-    def __call__(self, pictures, columns, /):
-        self.asked.append(pictures)
-        truth = np.array([self.truth[name] for name in pictures.names])
-        seen = np.array([name not in self.blind for name in pictures.names])
+    def __call__(self, images, columns, /):
+        self.asked.append(images)
+        truth = np.array([self.truth[name] for name in images.names])
+        seen = np.array([name not in self.blind for name in images.names])
         said = np.array(self.said(truth), dtype=np.float32)
         said[~seen | self.peer] = np.nan
         table = {f"light_{axis}": said[:, i] for i, axis in enumerate("xyz")}
         table |= {"light_ambient": said[:, 0] * 0 + 0.3, "light_diffuse": said[:, 0] * 0 + 0.6}
         table |= {"texture_code": truth, "shape_code": truth[:, :1], "yaw_rad": said[:, 0] * 0}
-        return Described(seen, seen, {name: np.asarray(table[name]) for name in columns})
+        return FactorColumns(seen, seen, {name: np.asarray(table[name]) for name in columns})
 
-    def setting(self):
-        return Setting(self, gallery=3)
+    def context(self):
+        return EvalContext(self, gallery=3)
 
 
-def scores(outcome):
-    return {score.name: score.value for score in outcome.scores}
+def scores(result):
+    return {score.name: score.value for score in result.scores}
 
 
 def test_azimuth_is_to_image_left_and_elevation_is_up():
@@ -77,21 +77,21 @@ def test_azimuth_is_to_image_left_and_elevation_is_up():
 
 def test_the_set_is_read(tmp_path):
     data = read_yale_b(tree(tmp_path))
-    assert (len(data), data.pictures.crop) == (48, "box")
-    assert data.pictures.boxes is not None
-    assert data.pictures.boxes[0] == pytest.approx([-49.2, -50.9, 221.5, 219.8])
-    assert data.notes[0].startswith("6 people, 8 lamps, 1 poses, cropped pictures; 1 are marked")
-    row = data.pictures.names.index("yaleB02/yaleB02_P00A+070E-35.pgm")
+    assert (len(data), data.images.crop) == (48, "box")
+    assert data.images.boxes is not None
+    assert data.images.boxes[0] == pytest.approx([-49.2, -50.9, 221.5, 219.8])
+    assert data.notes[0].startswith("6 people, 8 lamps, 1 poses, cropped images; 1 are marked")
+    row = data.images.names.index("yaleB02/yaleB02_P00A+070E-35.pgm")
     assert data.person[row] == 2
     # From image-left and below.
     assert data.direction[row, 0] < -0.7
     assert data.direction[row, 1] > 0.5
     assert YALE_B.matches(tmp_path)
     small = read_yale_b(tree(tmp_path / "half", people=1, shape=(96, 84)))
-    assert small.pictures.boxes is not None
-    assert small.pictures.boxes[0, 2] == pytest.approx(221.5 / 2)
+    assert small.images.boxes is not None
+    assert small.images.boxes[0, 2] == pytest.approx(221.5 / 2)
     whole = read_yale_b(tree(tmp_path / "whole", people=2, shape=(48, 64), poses=(0, 7)))
-    assert whole.pictures.crop == "detect"
+    assert whole.images.crop == "detect"
     assert set(whole.pose) == {0, 7}
 
 
@@ -108,22 +108,22 @@ def test_a_folder_with_one_zip_and_what_is_wrong(tmp_path):
     (tmp_path / "empty").mkdir()
     assert not YALE_B.matches(tmp_path / "empty")
     assert not YALE_B.matches(tmp_path / "missing")
-    with pytest.raises(MienError, match=r"no picture like yaleB01_P00A\+000E\+00.pgm; obtain"):
+    with pytest.raises(MienError, match=r"no image like yaleB01_P00A\+000E\+00.pgm; obtain"):
         read_yale_b(tmp_path / "empty")
     tree(tmp_path / "CroppedYale/again", people=1)
-    with pytest.raises(MienError, match="pictures of one name in several folders"):
+    with pytest.raises(MienError, match="images of one name in several folders"):
         read_yale_b(tmp_path / "CroppedYale")
 
 
 def test_a_mirrored_light_has_the_other_sign_and_a_map_mends_it(tmp_path):
     data = read_yale_b(tree(tmp_path))
-    exact = YALE_B.run(tmp_path, Oracle(data, lambda truth: truth).setting())
+    exact = YALE_B.run(tmp_path, Oracle(data, lambda truth: truth).context())
     found = scores(exact)
     assert found[X] == pytest.approx(1)
     assert found[Y] == pytest.approx(1)
     assert found["angular error, own direction"] == pytest.approx(0, abs=1e-3)
     assert [s.name for s in exact.scores if s.main] == [X, Y, "angular error, linear map"]
-    mirror = YALE_B.run(tmp_path, Oracle(data, lambda truth: truth * [-1, 1, 1]).setting())
+    mirror = YALE_B.run(tmp_path, Oracle(data, lambda truth: truth * [-1, 1, 1]).context())
     turned = scores(mirror)
     assert turned[X] == pytest.approx(-1)
     assert turned[Y] == pytest.approx(1)
@@ -142,27 +142,27 @@ def test_a_mirrored_light_has_the_other_sign_and_a_map_mends_it(tmp_path):
     assert sum(int(str(row[1])) for row in subsets.rows) == 48
     assert turns.rows[0][2:] == (0.0, 0.0)
     assert by_yaw.rows[0][1] == 48
-    assert mirror.failures[0].pictures[0].shape == (160, 140, 3)
+    assert mirror.failures[0].images[0].shape == (160, 140, 3)
 
 
-def test_pictures_without_a_face_and_features_without_light(tmp_path):
+def test_images_without_a_face_and_features_without_light(tmp_path):
     data = read_yale_b(tree(tmp_path))
-    row = data.pictures.names.index("yaleB02/yaleB02_P00A+070E-35.pgm")
-    outcome = YALE_B.run(
-        tmp_path, Oracle(data, lambda truth: truth, blind=[data.pictures.names[row]]).setting()
+    row = data.images.names.index("yaleB02/yaleB02_P00A+070E-35.pgm")
+    result = YALE_B.run(
+        tmp_path, Oracle(data, lambda truth: truth, blind=[data.images.names[row]]).context()
     )
-    found = scores(outcome)
+    found = scores(result)
     away = off_axis_deg(data.direction)[row]
     assert found["angular error, own direction"] == pytest.approx(away / 48, abs=1e-3)
     assert found["angular error, linear map, where a face is found"] < 0.01
     assert found["angular error, linear map"] > 0.5
-    assert outcome.failures[0].caption.startswith(data.pictures.names[row])
-    assert "lit from 70 left and 35 down" in outcome.failures[0].caption
-    peer = YALE_B.run(tmp_path, Oracle(data, lambda truth: truth, peer=True).setting())
+    assert result.failures[0].caption.startswith(data.images.names[row])
+    assert "lit from 70 left and 35 down" in result.failures[0].caption
+    peer = YALE_B.run(tmp_path, Oracle(data, lambda truth: truth, peer=True).context())
     assert [s.name for s in peer.scores if s.main] == ["angular error, all codes, ridge"]
     assert scores(peer)["angular error, all codes, ridge"] == pytest.approx(0, abs=1e-2)
-    with pytest.raises(MienError, match="faces are found in no picture"):
-        YALE_B.run(tmp_path, Oracle(data, lambda truth: truth, blind=data.pictures.names).setting())
+    with pytest.raises(MienError, match="faces are found in no image"):
+        YALE_B.run(tmp_path, Oracle(data, lambda truth: truth, blind=data.images.names).context())
 
 
 def test_nothing_is_learned_of_the_person_who_is_predicted():
@@ -205,7 +205,7 @@ def test_wide_features_are_learned_from_as_ridge_regression_has_it():
 
 
 @pytest.mark.data
-def test_the_real_pictures_are_lit_from_where_the_names_say():
+def test_the_real_images_are_lit_from_where_the_names_say():
     if not REAL.is_file():
         pytest.skip(f"{REAL} is not here")
     data = read_yale_b(REAL.parent)
@@ -213,7 +213,7 @@ def test_the_real_pictures_are_lit_from_where_the_names_say():
     right, down = [], []
     rows = np.flatnonzero(data.direction[:, 2] < -0.2)[::7]
     for row in rows:
-        grey = data.pictures.read(int(row)).mean(axis=2)
+        grey = data.images.read(int(row)).mean(axis=2)
         height, width = grey.shape
         right.append((grey[:, width // 2 :].sum() - grey[:, : width // 2].sum()) / grey.sum())
         down.append((grey[height // 2 :].sum() - grey[: height // 2].sum()) / grey.sum())

@@ -13,7 +13,7 @@ from scipy.io import savemat
 from mien.errors import MienError
 from mien.evaluate.datasets.aflw2000 import AFLW2000, face_square, read_aflw2000
 from mien.evaluate.datasets.biwi import BIWI, read_biwi
-from mien.evaluate.protocol import Described, Setting
+from mien.evaluate.protocol import EvalContext, FactorColumns
 from mien.evaluate.tasks.pose_angles import (
     angle_errors_deg,
     benchmark_angles,
@@ -35,27 +35,27 @@ class Oracle:
     """Own angles as told, codes that hold the true angles; rows of `blind` show no face."""
 
     def __init__(self, data, said, *, blind=(), peer=False):
-        self.truth = dict(zip(data.pictures.names, data.angles, strict=True))
-        self.said = dict(zip(data.pictures.names, own_angles(said), strict=True))
+        self.truth = dict(zip(data.images.names, data.angles, strict=True))
+        self.said = dict(zip(data.images.names, own_angles(said), strict=True))
         self.blind, self.peer, self.crops = set(blind), peer, []
 
-    def __call__(self, pictures, columns, /):
-        self.crops.append(pictures.crop)
-        seen = np.array([name not in self.blind for name in pictures.names])
-        said = np.array([self.said[name] for name in pictures.names], dtype=np.float32)
+    def __call__(self, images, columns, /):
+        self.crops.append(images.crop)
+        seen = np.array([name not in self.blind for name in images.names])
+        said = np.array([self.said[name] for name in images.names], dtype=np.float32)
         said[~seen | self.peer] = np.nan
-        code = np.array([[*self.truth[name], 1.0] for name in pictures.names], dtype=np.float32)
+        code = np.array([[*self.truth[name], 1.0] for name in images.names], dtype=np.float32)
         code[~seen] = np.nan
         table = {"texture_code": code, "shape_code": code[:, :1]}
         table |= {f"{name}_rad": said[:, i] for i, name in enumerate(("yaw", "pitch", "roll"))}
-        return Described(seen, seen, {name: table[name] for name in columns})
+        return FactorColumns(seen, seen, {name: table[name] for name in columns})
 
-    def setting(self):
-        return Setting(self, gallery=2)
+    def context(self):
+        return EvalContext(self, gallery=2)
 
 
-def scores(outcome):
-    return {score.name: score.value for score in outcome.scores}
+def scores(result):
+    return {score.name: score.value for score in result.scores}
 
 
 def random_angles(count, *, most=0.6, seed=0):
@@ -153,11 +153,11 @@ def test_biwi_is_read_with_its_people_and_signs(tmp_path):
     angles = random_angles(12)
     root = biwi_tree(tmp_path / "hpdb", angles, centre=(100, 0, 900))
     data = read_biwi(tmp_path)
-    assert data.pictures.names[:2] == ("01/frame_00003_rgb.png", "01/frame_00004_rgb.png")
+    assert data.images.names[:2] == ("01/frame_00003_rgb.png", "01/frame_00004_rgb.png")
     # Film 15 shows the person of film 3 again.
     assert data.person.tolist() == [1, 1, 1, 3, 3, 3, 4, 4, 4, 3, 3, 3]
     assert data.angles[[0, 1, 3]] == pytest.approx(angles[[0, 4, 1]], abs=1e-7)
-    assert data.pictures.crop == "detect"
+    assert data.images.crop == "detect"
     assert data.sight is not None
     # Who looks straight ahead from image-right is seen turned to image-right from the camera.
     straight = own_angles(seen_along(np.eye(3)[None], np.array([[100.0, 0, 900]])))
@@ -174,18 +174,18 @@ def test_biwi_is_read_with_its_people_and_signs(tmp_path):
 def test_own_angles_an_offset_and_a_linear_map_are_told_apart(tmp_path):
     angles = random_angles(60)
     data = read_biwi(biwi_tree(tmp_path, angles, films=(1, 2, 3, 4, 5)))
-    exact = scores(BIWI.run(tmp_path, Oracle(data, benchmark_rotation(data.angles)).setting()))
+    exact = scores(BIWI.run(tmp_path, Oracle(data, benchmark_rotation(data.angles)).context()))
     assert exact[OWN] == pytest.approx(0, abs=1e-4)
     assert exact["geodesic error, own angles"] == pytest.approx(0, abs=1e-4)
     assert exact["yaw correlation, own angles"] == pytest.approx(1)
     assert exact["mean error, always the mean"] > 10
     moved = data.angles + np.radians([0, 6, 0])
-    shifted = scores(BIWI.run(tmp_path, Oracle(data, benchmark_rotation(moved)).setting()))
+    shifted = scores(BIWI.run(tmp_path, Oracle(data, benchmark_rotation(moved)).context()))
     assert shifted[OWN] == pytest.approx(2, abs=1e-4)
     assert shifted["pitch error, own angles"] == pytest.approx(6, abs=1e-4)
     assert shifted[OFFSET] == pytest.approx(0, abs=1e-4)
     halved = np.radians([0, 6, 0]) + data.angles * [-0.5, 0.5, 1]
-    found = BIWI.run(tmp_path, Oracle(data, benchmark_rotation(halved)).setting())
+    found = BIWI.run(tmp_path, Oracle(data, benchmark_rotation(halved)).context())
     scaled = scores(found)
     assert scaled["yaw correlation, own angles"] == pytest.approx(-1)
     assert scaled[OFFSET] > 5
@@ -195,32 +195,32 @@ def test_own_angles_an_offset_and_a_linear_map_are_told_apart(tmp_path):
     assert [row[1] for row in found.tables[1].rows][3] == 0
     assert sum(int(str(row[1])) for row in found.tables[1].rows) == 60
     assert "off by" in found.failures[0].caption
-    assert found.failures[0].pictures[0].shape == (48, 64, 3)
+    assert found.failures[0].images[0].shape == (48, 64, 3)
     line = found.plots[0].lines["own angles"]
     assert line[1][0] > 0 > line[1][-1]
 
 
-def test_pictures_without_a_face_count(tmp_path):
+def test_images_without_a_face_count(tmp_path):
     angles = random_angles(40)
     data = read_biwi(biwi_tree(tmp_path, angles, films=(1, 2, 4, 5)))
-    blind = data.pictures.names[0]
+    blind = data.images.names[0]
     said = benchmark_rotation(data.angles)
-    outcome = BIWI.run(tmp_path, Oracle(data, said, blind=[blind]).setting())
-    found = scores(outcome)
+    result = BIWI.run(tmp_path, Oracle(data, said, blind=[blind]).context())
+    found = scores(result)
     assert found[OWN] == pytest.approx(np.degrees(np.abs(data.angles[0]).mean()) / 40, abs=1e-4)
     assert found[f"{OWN}, where a face is found"] == pytest.approx(0, abs=1e-4)
     assert found[LINEAR] > 0.1 > found[f"{LINEAR}, where a face is found"]
-    assert any("no face is found in 1 of 40" in note for note in outcome.notes)
-    with pytest.raises(MienError, match="faces are found in no picture"):
-        BIWI.run(tmp_path, Oracle(data, said, blind=data.pictures.names).setting())
+    assert any("no face is found in 1 of 40" in note for note in result.notes)
+    with pytest.raises(MienError, match="faces are found in no image"):
+        BIWI.run(tmp_path, Oracle(data, said, blind=data.images.names).context())
 
 
 def test_features_that_say_no_angles_are_probed(tmp_path):
     data = read_biwi(biwi_tree(tmp_path, random_angles(40), films=(1, 2, 4, 5)))
-    outcome = BIWI.run(tmp_path, Oracle(data, benchmark_rotation(data.angles), peer=True).setting())
-    assert [s.name for s in outcome.scores if s.main] == ["mean error, all codes, ridge"]
-    assert scores(outcome)["mean error, all codes, ridge"] == pytest.approx(0, abs=1e-2)
-    assert OWN not in scores(outcome)
+    result = BIWI.run(tmp_path, Oracle(data, benchmark_rotation(data.angles), peer=True).context())
+    assert [s.name for s in result.scores if s.main] == ["mean error, all codes, ridge"]
+    assert scores(result)["mean error, all codes, ridge"] == pytest.approx(0, abs=1e-2)
+    assert OWN not in scores(result)
 
 
 @pytest.mark.parametrize(
@@ -257,14 +257,14 @@ def test_aflw2000_leaves_out_angles_beyond_99_degrees(tmp_path):
         aflw_file(tmp_path, number + 2, row)
     data = read_aflw2000(tmp_path)
     kept = [i for i in range(12) if i not in (3, 5)]
-    assert data.pictures.names == tuple(f"image{i + 2:05}.jpg" for i in kept)
+    assert data.images.names == tuple(f"image{i + 2:05}.jpg" for i in kept)
     assert data.angles == pytest.approx(angles[kept])
-    assert "2 of 12 pictures have an angle beyond 99" in data.notes[0]
-    assert data.pictures.crop == "box"
+    assert "2 of 12 images have an angle beyond 99" in data.notes[0]
+    assert data.images.crop == "box"
     said = benchmark_rotation(np.clip(data.angles, -1.5, 1.5))
-    outcome = AFLW2000.run(tmp_path, Oracle(data, said).setting())
+    result = AFLW2000.run(tmp_path, Oracle(data, said).context())
     missed = np.degrees(data.angles[:, 0] - 1.5).max() / 10
-    assert scores(outcome)["yaw error, own angles"] == pytest.approx(missed, abs=1e-3)
+    assert scores(result)["yaw error, own angles"] == pytest.approx(missed, abs=1e-3)
     assert AFLW2000.matches(tmp_path)
     (tmp_path / "image00004.mat").unlink()
     with pytest.raises(MienError, match=r"image00004.mat is missing"):
@@ -305,7 +305,7 @@ def test_the_square_is_that_of_our_rendered_faces():
     )
     deformed = deform(head, head.neutral, frames)
     placed = place(head, head.neutral, deformed, frames, size)
-    # From afar the picture is an orthographic one, as the set's landmarks are.
+    # From afar the image is an orthographic one, as the set's landmarks are.
     pixels = placed.project(placed.camera)[:, head.landmarks]
     scale = placed.focal / placed.translation[:, 2]
     depth = placed.camera[:, head.landmarks, 2:] * scale[:, None, None]

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from mien.errors import MienError
-from mien.evaluate.protocol import Outcome, Plot, Score, Table
+from mien.evaluate.protocol import Plot, Result, Score, Table
 from mien.evaluate.report.html import interval_text, report_html, score_text
 from mien.evaluate.report.plot import plot_svg
 from mien.evaluate.report.report import Report, Run, main_scores, report_json, scores_csv
@@ -30,7 +30,7 @@ SPEC.loader.exec_module(toy)
 
 FAILED = Run(toy.BRIGHTNESS, "other<set>", 0.1, error="brightness.txt is missing")
 REPORT = Report(
-    runs=(Run(toy.BRIGHTNESS, "set", 2.34, toy.outcome()), FAILED),
+    runs=(Run(toy.BRIGHTNESS, "set", 2.34, toy.result()), FAILED),
     weights="abcdefabcdef",
     factors_from="weights, detector haar",
     date="2025-01-31",
@@ -40,7 +40,7 @@ REPORT = Report(
 )
 
 
-def test_json_says_everything_but_the_pictures() -> None:
+def test_json_says_everything_but_the_images() -> None:
     read = json.loads(report_json(REPORT))
     made = {k: v for k, v in read.items() if k != "protocols"}
     assert made == {
@@ -87,7 +87,7 @@ def test_json_says_everything_but_the_pictures() -> None:
 
 def test_numbers_are_kept_to_six_digits() -> None:
     table = Table("t", ("a", "b"), ((np.float32(1 / 3), np.int64(4)),))  # type: ignore[arg-type]
-    made = Outcome((Score("s", 2 / 3, "", 1),), "0", tables=(table,))
+    made = Result((Score("s", 2 / 3, "", 1),), "0", tables=(table,))
     run = json.loads(report_json(Report((Run(toy.BRIGHTNESS, "s", 1, made),), "", "", "", 0, 1)))
     assert run["protocols"][0]["scores"][0]["value"] == 0.666667
     assert run["protocols"][0]["tables"][0]["rows"] == [[0.333333, 4]]
@@ -154,7 +154,7 @@ def test_html_shows_numbers_notes_and_failures(page: Reader) -> None:
         "70.50 to 80.25",
         "1,234",
         "said <cat>",
-        "1 of 2 pictures shows no face",
+        "1 of 2 images shows no face",
         "by turn",
         "curve & co",
         "other<set>",
@@ -168,7 +168,7 @@ def test_html_shows_numbers_notes_and_failures(page: Reader) -> None:
     assert links == places == ["#run-0", "#run-1"]
 
 
-def test_pictures_are_inside_and_small(page: Reader) -> None:
+def test_images_are_inside_and_small(page: Reader) -> None:
     urls = [a["src"] or "" for tag, a in page.tags if tag == "img"]
     images = [Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))) for url in urls]
     assert [image.size for image in images] == [(160, 80), (160, 20)]
@@ -206,8 +206,8 @@ def test_scores_as_text() -> None:
 
 def test_main_scores_or_else_the_first() -> None:
     scores = tuple(Score(name, 1, "", 1, main=name == "b") for name in "abc")
-    assert [score.name for score in main_scores(Outcome(scores, ""))] == ["b"]
-    assert [score.name for score in main_scores(Outcome(scores[2:], ""))] == ["c"]
+    assert [score.name for score in main_scores(Result(scores, ""))] == ["b"]
+    assert [score.name for score in main_scores(Result(scores[2:], ""))] == ["c"]
 
 
 def test_files_are_written_and_not_replaced_unasked(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ import pytest
 
 from mien import evaluate
 from mien.errors import MienError
-from mien.evaluate.protocol import Described, Outcome, Pictures, Protocol, Score, Setting
+from mien.evaluate.protocol import EvalContext, FactorColumns, Images, Protocol, Result, Score
 from mien.evaluate.protocols import PROTOCOLS, every_protocol, find_protocol
 from mien.evaluate.runner import find_data_sets, run_all, run_protocol
 from mien.model import Model
-from mien.pipeline.crops import describe_by
+from mien.pipeline.crops import factors_by_weights
 
 SPEC = importlib.util.spec_from_file_location(
     "toy_protocol", Path(__file__).with_name("toy_protocol.py")
@@ -28,52 +28,52 @@ FACTORS = {"identity", "expression", "gaze", "pose", "light", "shape", "factors"
 
 
 @pytest.fixture
-def setting(tiny_model: Model) -> Setting:
-    return Setting(describe_by(tiny_model), tiny_model)
+def context(tiny_model: Model) -> EvalContext:
+    return EvalContext(factors_by_weights(tiny_model), tiny_model)
 
 
-def test_a_protocol_is_run(setting: Setting, tmp_path: Path) -> None:
+def test_a_protocol_is_run(context: EvalContext, tmp_path: Path) -> None:
     data = toy.make_set(tmp_path / "set")
-    run = run_protocol(toy.BRIGHTNESS, data, setting)
+    run = run_protocol(toy.BRIGHTNESS, data, context)
     assert run.folder == "set"
     assert run.seconds > 0
-    assert run.outcome is not None
+    assert run.result is not None
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
         for path in sorted(data.iterdir()):
             archive.write(path, path.name)
-    zipped = run_protocol(toy.BRIGHTNESS, tmp_path / "set.zip", setting)
-    assert zipped.outcome is not None
-    assert zipped.outcome.scores[0] == run.outcome.scores[0]
+    zipped = run_protocol(toy.BRIGHTNESS, tmp_path / "set.zip", context)
+    assert zipped.result is not None
+    assert zipped.result.scores[0] == run.result.scores[0]
 
 
-def test_data_and_model_must_be_there(setting: Setting, tmp_path: Path) -> None:
+def test_data_and_model_must_be_there(context: EvalContext, tmp_path: Path) -> None:
     with pytest.raises(MienError, match=r"brightness wants brightness\.txt.*makers of the toy"):
-        run_protocol(toy.BRIGHTNESS, tmp_path / "none", setting)
+        run_protocol(toy.BRIGHTNESS, tmp_path / "none", context)
     data = toy.make_set(tmp_path / "set")
     with pytest.raises(MienError, match="drawing draws faces, which a table cannot"):
-        run_protocol(toy.DRAWING, data, Setting(setting.describe))
-    assert run_protocol(toy.DRAWING, data, setting).outcome is not None
+        run_protocol(toy.DRAWING, data, EvalContext(context.describe))
+    assert run_protocol(toy.DRAWING, data, context).result is not None
 
 
-def test_scores_of_one_name_are_refused(setting: Setting, tmp_path: Path) -> None:
+def test_scores_of_one_name_are_refused(context: EvalContext, tmp_path: Path) -> None:
     score = Score("a", 1, "", 1)
     for scores in ((), (score, score)):
-        bad = replace(toy.BRIGHTNESS, run=lambda *_, scores=scores: Outcome(scores, ""))
+        bad = replace(toy.BRIGHTNESS, run=lambda *_, scores=scores: Result(scores, ""))
         with pytest.raises(ValueError, match="no scores, or two of one name"):
-            run_protocol(bad, tmp_path, setting)
+            run_protocol(bad, tmp_path, context)
 
 
-def test_one_that_fails_does_not_stop_the_others(setting: Setting, tmp_path: Path) -> None:
+def test_one_that_fails_does_not_stop_the_others(context: EvalContext, tmp_path: Path) -> None:
     good, bad = toy.make_set(tmp_path / "good"), tmp_path / "bad"
     bad.mkdir()
 
-    def burst(data: Path, _: Setting) -> Outcome:
+    def burst(data: Path, _: EvalContext) -> Result:
         raise OSError(f"no access to {data}/x")
 
     told = []
     runs = run_all(
         [(toy.BRIGHTNESS, bad), (replace(toy.BRIGHTNESS, run=burst), good), (toy.BRIGHTNESS, good)],
-        setting,
+        context,
         root=tmp_path.parent,
         on_run=told.append,
     )
@@ -84,7 +84,7 @@ def test_one_that_fails_does_not_stop_the_others(setting: Setting, tmp_path: Pat
         f"unforeseen OSError: no access to {name}/good/x",
         "",
     ]
-    assert [run.outcome is None for run in runs] == [True, True, False]
+    assert [run.result is None for run in runs] == [True, True, False]
     assert tuple(told) == runs
 
 
@@ -93,14 +93,14 @@ def test_data_sets_are_found_in_folders_and_zips(tmp_path: Path) -> None:
     toy.make_set(tmp_path / ".hidden")
     (tmp_path / "c" / "deep").mkdir(parents=True)
     (tmp_path / "notes.txt").write_text("x")
-    for path in (tmp_path / "a.zip", tmp_path / "c" / "pictures.zip", tmp_path / "b" / "x.zip"):
+    for path in (tmp_path / "a.zip", tmp_path / "c" / "images.zip", tmp_path / "b" / "x.zip"):
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("brightness.txt", "")
     never = replace(toy.BRIGHTNESS, name="never", matches=lambda path: False)
     found = find_data_sets(tmp_path, [never, toy.BRIGHTNESS])
     assert [protocol.name for protocol, _ in found] == ["brightness"] * 3
     places = [path.relative_to(tmp_path).as_posix() for _, path in found]
-    assert places == ["a.zip", "b", "c/pictures.zip"]
+    assert places == ["a.zip", "b", "c/images.zip"]
     with pytest.raises(MienError, match=r"nothing in .* is a data set that is known"):
         find_data_sets(tmp_path, [never])
     with pytest.raises(MienError, match="is no folder"):
@@ -110,15 +110,15 @@ def test_data_sets_are_found_in_folders_and_zips(tmp_path: Path) -> None:
 def test_the_toy_set_answers_with_its_own_numbers(tmp_path: Path) -> None:
     import numpy as np
 
-    def describe(pictures: Pictures, columns: object, /) -> Described:
-        brightness = np.array([pictures.read(row).mean() for row in range(len(pictures))])
-        there = np.ones(len(pictures), dtype=bool)
-        return Described(there, there, {"light_ambient": brightness})
+    def describe(images: Images, columns: object, /) -> FactorColumns:
+        brightness = np.array([images.read(row).mean() for row in range(len(images))])
+        there = np.ones(len(images), dtype=bool)
+        return FactorColumns(there, there, {"light_ambient": brightness})
 
-    run = run_protocol(toy.BRIGHTNESS, toy.make_set(tmp_path / "set"), Setting(describe))
-    assert run.outcome is not None
-    assert run.outcome.scores[0].value == 250
-    assert run.outcome.scores[0] == toy.outcome(250.0).scores[0]
+    run = run_protocol(toy.BRIGHTNESS, toy.make_set(tmp_path / "set"), EvalContext(describe))
+    assert run.result is not None
+    assert run.result.scores[0].value == 250
+    assert run.result.scores[0] == toy.result(250.0).scores[0]
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
@@ -140,11 +140,11 @@ def test_every_protocol_of_the_list_is_there(name: str, tmp_path: Path) -> None:
 def test_every_protocol_says_what_is_missing(name: str, tmp_path: Path) -> None:
     protocol = find_protocol(name)
 
-    def describe(pictures: Pictures, columns: object, /) -> Described:
+    def describe(images: Images, columns: object, /) -> FactorColumns:
         raise AssertionError("there is nothing to describe")
 
     with pytest.raises(MienError) as told:
-        protocol.run(tmp_path, Setting(describe))
+        protocol.run(tmp_path, EvalContext(describe))
     assert "\n" not in str(told.value)
 
 

@@ -1,4 +1,4 @@
-"""Shape: the metrics' equations, rendered people, and a folder of pictures and depth maps."""
+"""Shape: the metrics' equations, rendered people, and a folder of images and depth maps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from mien.errors import MienError
 from mien.evaluate.datasets.synface import SYNFACE, read_synface
 from mien.evaluate.datasets.synthetic_shape import RENDERED_SHAPE, before_model, read_true_shape
-from mien.evaluate.protocol import Setting
+from mien.evaluate.protocol import EvalContext
 from mien.evaluate.tasks.depth_metrics import (
     normal_deviation_deg,
     normals_of,
@@ -123,8 +123,8 @@ def test_scores_of_a_perfect_and_of_a_flat_drawing():
     depth, mask = (np.concatenate(part) for part in zip(*balls, strict=True))
     truth = perfect(depth, mask, yaw=np.array([0.1, -0.4, 0.6, 1.0]))
     drawn = Drawn((1.2 * depth).astype(np.float32), mask, np.zeros(4))
-    outcome = score_shape(truth, drawn, 10.0, Setting(nobody, gallery=2))
-    found = {score.name: score.value for score in outcome.scores}
+    result = score_shape(truth, drawn, 10.0, EvalContext(nobody, gallery=2))
+    found = {score.name: score.value for score in result.scores}
     assert found["SIDE, predicted"] == pytest.approx(0, abs=1e-4)
     assert found["depth correlation, predicted"] == pytest.approx(1)
     core = shrunk(mask)
@@ -133,16 +133,16 @@ def test_scores_of_a_perfect_and_of_a_flat_drawing():
     assert 0 < found["SIDE, mean of others"] < found["SIDE, flat"]
     assert found["MAD, predicted"] < 1e-2 < found["MAD, mean of others"]
     assert found["MAD, flat"] > 20
-    assert [s.name for s in outcome.scores if s.main] == ["SIDE, predicted", "MAD, predicted"]
-    assert [row[1] for row in outcome.tables[0].rows] == [1, 1, 1, 1]
-    assert [picture.shape for picture in outcome.failures[0].pictures] == [
+    assert [s.name for s in result.scores if s.main] == ["SIDE, predicted", "MAD, predicted"]
+    assert [row[1] for row in result.tables[0].rows] == [1, 1, 1, 1]
+    assert [image.shape for image in result.failures[0].images] == [
         (20, 20, 3),
         (128, 128, 3),
         (128, 128, 3),
     ]
     # The nearest point is bright, nothing is black.
-    assert outcome.failures[0].pictures[1][64, 64, 0] > 240
-    assert outcome.failures[0].pictures[1][0, 0, 0] == 0
+    assert result.failures[0].images[1][64, 64, 0] > 240
+    assert result.failures[0].images[1][0, 0, 0] == 0
 
 
 def test_the_mean_of_others_is_without_oneself():
@@ -151,23 +151,23 @@ def test_the_mean_of_others_is_without_oneself():
     masks = np.concatenate([mask] * 3)
     drawn = Drawn(twice.astype(np.float32), masks, np.zeros(3))
     alone = score_shape(
-        perfect(twice, masks, group=np.array([0, 0, 0])), drawn, 10.0, Setting(nobody)
+        perfect(twice, masks, group=np.array([0, 0, 0])), drawn, 10.0, EvalContext(nobody)
     )
     values = {score.name: score.value for score in alone.scores}
     assert values["SIDE, mean of others"] == pytest.approx(values["SIDE, flat"])
     apart = score_shape(
-        perfect(twice, masks, group=np.array([4, 2, 2])), drawn, 10.0, Setting(nobody)
+        perfect(twice, masks, group=np.array([4, 2, 2])), drawn, 10.0, EvalContext(nobody)
     )
     assert {s.name: s.value for s in apart.scores}["SIDE, mean of others"] < 0.2
     missed = Drawn(
         twice.astype(np.float32), np.array([1, 1, 0], bool)[:, None, None] & masks, np.zeros(3)
     )
-    some = score_shape(perfect(twice, masks), missed, 10.0, Setting(nobody))
+    some = score_shape(perfect(twice, masks), missed, 10.0, EvalContext(nobody))
     assert some.scores[0].count == 2
-    assert any("in 1 of 3 pictures the drawn face does not lie" in note for note in some.notes)
+    assert any("in 1 of 3 images the drawn face does not lie" in note for note in some.notes)
     none = Drawn(twice.astype(np.float32), masks & False, np.zeros(3))
     with pytest.raises(MienError, match="draw no face where one is"):
-        score_shape(perfect(twice, masks), none, 10.0, Setting(nobody))
+        score_shape(perfect(twice, masks), none, 10.0, EvalContext(nobody))
 
 
 def test_depth_is_brought_before_the_models_camera():
@@ -192,9 +192,9 @@ def test_rendered_people_are_read_and_drawn(clips, tiny_model, tmp_path):
     # The face is nearer than the middle of the head, by less than its width.
     assert 0.85 < inside.min() < inside.max() < 1.1
     assert np.median(inside) < 1
-    outcome = RENDERED_SHAPE.run(clips, Setting(nobody, tiny_model, gallery=1))
-    assert outcome.scores[0].count == 9
-    assert outcome.data == truth.data
+    result = RENDERED_SHAPE.run(clips, EvalContext(nobody, tiny_model, gallery=1))
+    assert result.scores[0].count == 9
+    assert result.data == truth.data
     assert RENDERED_SHAPE.draws
     assert RENDERED_SHAPE.matches(clips)
     assert not RENDERED_SHAPE.matches(tmp_path)
@@ -206,7 +206,7 @@ def test_rendered_people_are_read_and_drawn(clips, tiny_model, tmp_path):
     assert np.array_equal(again.depth, truth.depth)
     assert RENDERED_SHAPE.matches(zipped)
     with pytest.raises(MienError, match="rendered-shape draws faces"):
-        RENDERED_SHAPE.run(clips, Setting(nobody))
+        RENDERED_SHAPE.run(clips, EvalContext(nobody))
 
 
 def test_rendered_people_without_their_truth_are_refused(clips, tmp_path):
@@ -219,13 +219,13 @@ def test_rendered_people_without_their_truth_are_refused(clips, tmp_path):
         read_true_shape(folder, size=32, fov_deg=10)
 
 
-def test_what_is_drawn_is_in_the_pictures_order(tiny_model, monkeypatch):
+def test_what_is_drawn_is_in_the_images_order(tiny_model, monkeypatch):
     monkeypatch.setattr("mien.evaluate.tasks.rendered_depth.BATCH", 2)
     rng = np.random.default_rng(1)
-    pictures = [rng.integers(0, 255, (40, 40, 3), dtype=np.uint8) for _ in range(5)]
-    drawn = draw_depth(tiny_model, 5, lambda row: pictures[row])
+    images = [rng.integers(0, 255, (40, 40, 3), dtype=np.uint8) for _ in range(5)]
+    drawn = draw_depth(tiny_model, 5, lambda row: images[row])
     assert drawn.depth.shape == (5, 32, 32)
-    last = draw_depth(tiny_model, 2, lambda row: pictures[3 + row])
+    last = draw_depth(tiny_model, 2, lambda row: images[3 + row])
     assert last.depth == pytest.approx(drawn.depth[3:], abs=1e-4)
     assert last.yaw == pytest.approx(drawn.yaw[3:], abs=1e-4)
     assert np.ptp(drawn.yaw) > 0
@@ -256,9 +256,9 @@ def test_synface_is_read_as_its_authors_do(tmp_path, tiny_model):
     assert truth.depth[0][truth.mask[0]].min() == pytest.approx(0.9, abs=2e-3)
     assert truth.depth[0][truth.mask[0]].max() == pytest.approx(1.1 - 0.2 * 55 / 255, abs=0.025)
     assert not truth.mask[0, 0, 0]
-    outcome = SYNFACE.run(tmp_path / "synface", Setting(nobody, tiny_model, gallery=1))
-    assert outcome.scores[0].count == 4
-    assert "as the weights predict it" in outcome.tables[0].title
+    result = SYNFACE.run(tmp_path / "synface", EvalContext(nobody, tiny_model, gallery=1))
+    assert result.scores[0].count == 4
+    assert "as the weights predict it" in result.tables[0].title
     for place in (tmp_path, root, root / "test"):
         assert SYNFACE.matches(place)
         assert len(read_synface(place, size=32)) == 4
@@ -270,11 +270,11 @@ def test_synface_counts_what_it_leaves_out_and_says_what_is_missing(tmp_path):
     (root / "test/depth/000002_depth_1_1.png").write_bytes(b"broken")
     truth = read_synface(root, size=32)
     assert truth.names == ("image/000000_image_1_1.png", "image/000003_image_1_1.png")
-    assert truth.notes[0].startswith("1 pictures without depth and 1 that cannot be read")
+    assert truth.notes[0].startswith("1 images without depth and 1 that cannot be read")
     shutil.rmtree(root / "test/depth")
     (root / "test/depth").mkdir()
     (root / "test/depth/other.png").write_bytes(b"")
-    with pytest.raises(MienError, match=r"no picture of .* has its depth"):
+    with pytest.raises(MienError, match=r"no image of .* has its depth"):
         read_synface(root, size=32)
     shutil.rmtree(root / "test")
     with pytest.raises(MienError, match=r"test/image is missing; synface wants .*Oxford"):

@@ -69,12 +69,12 @@ def test_a_face_given_its_own_expression_is_drawn_as_it_was(tiny: Model) -> None
     same = draw_swaps(tiny, lambda row: crops[row], np.arange(3))
     assert np.abs(same.swapped.identity - same.plain.identity).max() < 1e-4
     assert np.abs(same.swapped.angles - same.plain.angles).max() < 1e-4
-    assert same.pictures.shape == (3, 32, 32, 3)
+    assert same.images.shape == (3, 32, 32, 3)
     assert np.linalg.norm(same.plain.light, axis=1) == pytest.approx(np.ones(3), abs=1e-5)
     moved = same.centred(same.plain.identity[0])
     assert np.abs(moved.plain.identity[0]).max() == 0
 
 
-def test_pictures_of_the_gallery_are_small() -> None:
+def test_images_of_the_gallery_are_small() -> None:
     assert small(np.zeros((320, 160, 3), np.uint8)).shape == (160, 80, 3)
     assert small(np.zeros((20, 30, 3), np.uint8)).shape == (20, 30, 3)

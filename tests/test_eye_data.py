@@ -12,24 +12,24 @@ import torch
 
 from mien.data.eye_canvas import EyeForm, eye_row, placeable
 from mien.data.eye_labels import lids_open
-from mien.data.eye_loader import STRIP_CLIPS, EyeLoader, EyeMixture
+from mien.data.eye_loader import EYE_CROP_CLIPS, EyeLoader, EyeMixture
 from mien.data.eye_pack import find_eye_sources, open_eye_packs, pack_eyes
 from mien.data.loader import Share
 from mien.data.options import EyeDataOptions
 from mien.data.reading import Crop, Cutter
 from mien.data.sources import Piece, find_sources
 from mien.errors import MienError
-from mien.faces.detect import WholePicture
+from mien.faces.detect import WholeImage
 from mien.faces.face import Face
 from mien.media.image import write_png
 
-FORM = EyeForm(crop=64, strip=(24, 50), canvas=(32, 64), face=16)
+FORM = EyeForm(crop=64, eye_crop=(24, 50), canvas=(32, 64), face=16)
 NAMES = ["jawOpen", "eyeBlink_L", "eyeBlink_R"]
 EYES = np.array([[[20, 25], [43, 27]], [[22, 24], [42, 24]]], dtype=np.float32)
 
 
 def face(eyes):
-    """A grey picture with a white pixel at either eye."""
+    """A grey image with a white pixel at either eye."""
     image = np.full((64, 64, 3), 90, np.uint8)
     for x, y in eyes.astype(int):
         image[y, x] = 255
@@ -65,9 +65,9 @@ def rendered(tmp_path):
 
 
 @pytest.fixture
-def strips(tmp_path):
-    """Ten wide pictures of two people; the last is dark."""
-    archive = tmp_path / "strips.zip"
+def eye_crops(tmp_path):
+    """Ten wide images of two people; the last is dark."""
+    archive = tmp_path / "eye_crops.zip"
     with zipfile.ZipFile(archive, "w") as file:
         for number in range(10):
             image = np.full((24, 50, 3), 0 if number == 9 else 100 + number, np.uint8)
@@ -78,17 +78,17 @@ def strips(tmp_path):
 
 
 class Search:
-    """Sees eyes at fixed shares of all pictures that are not dark."""
+    """Sees eyes at fixed shares of all images that are not dark."""
 
     name = "fake"
 
     def __init__(self):
         self.asked = []
 
-    def __call__(self, pictures, *, strips):
-        self.asked.append((len(pictures), strips))
-        eyes = np.tile(np.array([[0.25, 0.5], [0.75, 0.5]], np.float32), (len(pictures), 1, 1))
-        return eyes, pictures.max(axis=(1, 2, 3)) > 0
+    def __call__(self, images, *, eye_crops):
+        self.asked.append((len(images), eye_crops))
+        eyes = np.tile(np.array([[0.25, 0.5], [0.75, 0.5]], np.float32), (len(images), 1, 1))
+        return eyes, images.max(axis=(1, 2, 3)) > 0
 
 
 def packed(given, cache, search=None, say=lambda _: None, **changes):
@@ -119,11 +119,11 @@ def test_labels_place_the_eyes_in_canvas_and_face(rendered, tmp_path):
     assert np.allclose(found.face_eyes, (EYES[[0, 1] * 3] + 0.5) / 4 - 0.5, atol=1e-5)
 
 
-def test_strips_are_searched_and_what_is_not_seen_is_counted(strips, tmp_path):
+def test_eye_crops_are_searched_and_what_is_not_seen_is_counted(eye_crops, tmp_path):
     said, search = [], Search()
     pattern = r"^(\d+)_"
     found = packed(
-        [f"eyes:{strips}"], tmp_path / "cache", search, said.append, clip_pattern=pattern
+        [f"eyes:{eye_crops}"], tmp_path / "cache", search, said.append, clip_pattern=pattern
     )
     assert search.asked == [(10, True)]
     assert len(found) == 9
@@ -137,22 +137,22 @@ def test_strips_are_searched_and_what_is_not_seen_is_counted(strips, tmp_path):
     assert any("skipped 1: no eyes are found (such as 0/0001_9.png)" in line for line in said)
 
 
-def test_the_crop_option_makes_every_picture_a_strip(strips, tmp_path):
-    assert not packed([strips], tmp_path / "cache", Search(), crop="eyes").has_face.any()
-    told = find_eye_sources([str(strips)], EyeDataOptions())
-    assert not any(piece.strip for piece in told.untold)
+def test_the_crop_option_makes_every_image_a_eye_crop(eye_crops, tmp_path):
+    assert not packed([eye_crops], tmp_path / "cache", Search(), crop="eyes").has_face.any()
+    told = find_eye_sources([str(eye_crops)], EyeDataOptions())
+    assert not any(piece.eye_crop for piece in told.untold)
 
 
-def test_faces_and_strips_share_a_pack_in_order(rendered, strips, tmp_path):
+def test_faces_and_eye_crops_share_a_pack_in_order(rendered, eye_crops, tmp_path):
     search = Search()
-    found = packed([rendered, f"eyes:{strips}"], tmp_path / "cache", search)
+    found = packed([rendered, f"eyes:{eye_crops}"], tmp_path / "cache", search)
     assert found.has_face.tolist() == [True] * 6 + [False] * 9
     assert found.clip.tolist() == [0, 0, 1, 1, 2, 2, *[-1] * 9]
 
 
-def test_packs_are_joined_and_clips_stay_apart(rendered, strips, tmp_path):
+def test_packs_are_joined_and_clips_stay_apart(rendered, eye_crops, tmp_path):
     options = EyeDataOptions(clip_pattern=r"(\d{4})_")
-    found = find_eye_sources([str(rendered), f"eyes:{strips}"], options)
+    found = find_eye_sources([str(rendered), f"eyes:{eye_crops}"], options)
     folders = [
         pack_eyes(p, found.labels, tmp_path / "c", form=FORM, options=options, search=Search())
         for p in (found.told, found.untold)
@@ -165,18 +165,18 @@ def test_packs_are_joined_and_clips_stay_apart(rendered, strips, tmp_path):
     assert np.array_equal(canvas[2], alone[1])
 
 
-def test_a_pack_is_found_again_unless_labels_or_search_differ(rendered, strips, tmp_path):
+def test_a_pack_is_found_again_unless_labels_or_search_differ(rendered, eye_crops, tmp_path):
     first = packed([rendered], tmp_path / "cache")
     assert packed([rendered], tmp_path / "cache").key == first.key
     table = pq.read_table(rendered / "labels.parquet")
     moved = pa.array([[21.0] * 10] * 6, table.schema.field("landmarks").type)
     pq.write_table(table.set_column(1, table.schema.field(1), moved), rendered / "labels.parquet")
     found = find_eye_sources([str(rendered)], EyeDataOptions())
-    with pytest.raises(MienError, match="6 the eyes are not both in the picture"):
+    with pytest.raises(MienError, match="6 the eyes are not both in the image"):
         pack_eyes(found.told, found.labels, tmp_path / "cache", form=FORM, options=EyeDataOptions())
     one, other = Search(), Search()
     other.name = "other"
-    keys = {packed([f"eyes:{strips}"], tmp_path / "cache", s).key for s in (one, other)}
+    keys = {packed([f"eyes:{eye_crops}"], tmp_path / "cache", s).key for s in (one, other)}
     assert len(keys) == 2
 
 
@@ -186,7 +186,7 @@ def test_a_detectors_eyes_are_placed_in_the_crop():
 
         def __call__(self, image):
             marks = np.array([[30, 40], [50, 40], [40, 50], [30, 60], [50, 60]], np.float32)
-            return [Face((20, 20, 60, 60), 1.0, marks, "picture")]
+            return [Face((20, 20, 60, 60), 1.0, marks, "image")]
 
     image = np.zeros((80, 80, 3), np.uint8)
     cutter = Cutter(64, 0, Detector())
@@ -196,15 +196,15 @@ def test_a_detectors_eyes_are_placed_in_the_crop():
     assert crop.place(crop.landmarks[:2]).tolist() == [[15.5, 31.5], [47.5, 31.5]]
 
 
-def test_a_strip_keeps_its_places(tmp_path):
+def test_a_eye_crop_keeps_its_places(tmp_path):
     write_png(tmp_path / "a.png", np.zeros((80, 100, 3), np.uint8))
-    cutter = Cutter(64, 0, WholePicture(), strip_size=(24, 50))
-    crop = cutter.crops(Piece("a", tmp_path / "a.png", strip=True))[0]
+    cutter = Cutter(64, 0, WholeImage(), eye_crop_size=(24, 50))
+    crop = cutter.crops(Piece("a", tmp_path / "a.png", eye_crop=True))[0]
     assert crop.pixels.shape == (24, 50, 3)
     assert crop.place(np.array([[50.0, 40.0]], np.float32)).tolist() == [[24.5, 11.5]]
     write_png(tmp_path / "b.png", np.zeros((100, 80, 3), np.uint8))
     with pytest.raises(MienError, match="higher than wide"):
-        cutter.crops(Piece("b", tmp_path / "b.png", strip=True))
+        cutter.crops(Piece("b", tmp_path / "b.png", eye_crop=True))
 
 
 def test_lids_are_shut_together_or_not_known():
@@ -220,19 +220,19 @@ def test_hidden_eyes_and_wild_places_are_refused():
     assert not placeable(np.full((2, 2), np.nan, np.float32), 64, 64)
 
 
-def test_sources_of_strips_are_not_for_latentface(strips):
-    with pytest.raises(MienError, match="eye strips have no face"):
-        find_sources([f"eyes:{strips}"])
-    assert find_sources([f"eyes:clips:{strips}"], strips=False).pieces[0].strip
+def test_sources_of_eye_crops_are_not_for_latentface(eye_crops):
+    with pytest.raises(MienError, match="eye-region crops have no face"):
+        find_sources([f"eyes:{eye_crops}"])
+    assert find_sources([f"eyes:clips:{eye_crops}"], eye_crops=False).pieces[0].eye_crop
 
 
 @pytest.mark.parametrize(
     ("pattern", "told"),
-    [("(", "no regular expression"), (r"\d+", "has no group"), ("(zebra)", "in no picture's name")],
+    [("(", "no regular expression"), (r"\d+", "has no group"), ("(zebra)", "in no image's name")],
 )
-def test_patterns_of_no_use_are_refused(strips, pattern, told):
+def test_patterns_of_no_use_are_refused(eye_crops, pattern, told):
     with pytest.raises(MienError, match=told):
-        find_eye_sources([str(strips)], EyeDataOptions(clip_pattern=pattern))
+        find_eye_sources([str(eye_crops)], EyeDataOptions(clip_pattern=pattern))
 
 
 def test_damaged_labels_are_refused(rendered):
@@ -268,9 +268,9 @@ class Stream:
 
 
 @pytest.fixture
-def pack(rendered, strips, tmp_path):
+def pack(rendered, eye_crops, tmp_path):
     return packed(
-        [rendered, f"eyes:{strips}"], tmp_path / "cache", Search(), clip_pattern=r"^(\d+)_"
+        [rendered, f"eyes:{eye_crops}"], tmp_path / "cache", Search(), clip_pattern=r"^(\d+)_"
     )
 
 
@@ -293,25 +293,25 @@ def test_a_batch_has_what_the_losses_ask_for(pack):
         "clip": ((8,), torch.int64),
         "index": ((8,), torch.int64),
     }
-    # 9 of 15 pictures are strips: two clips of the four.
+    # 9 of 15 images are eye-region crops: two clips of the four.
     assert batch["has_face"].tolist() == [True] * 4 + [False] * 4
-    assert (batch["clip"][:4] < STRIP_CLIPS).all()
-    assert (batch["clip"][4:] >= STRIP_CLIPS).all()
+    assert (batch["clip"][:4] < EYE_CROP_CLIPS).all()
+    assert (batch["clip"][4:] >= EYE_CROP_CLIPS).all()
     assert (batch["clip"][::2] == batch["clip"][1::2]).all()
     assert (batch["face"][4:] == 0).all()
     assert batch["index"].tolist() == list(range(8))
 
 
 @pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.25, 2), (0.75, 6), (1.0, 8)])
-def test_the_share_of_strips_can_be_given(pack, share, count):
-    batch = next(loader(pack, strip_share=share).iterate(0, 1))
+def test_the_share_of_eye_crops_can_be_given(pack, share, count):
+    batch = next(loader(pack, eye_crop_share=share).iterate(0, 1))
     assert int((~batch["has_face"]).sum()) == count
 
 
-def test_labelled_pictures_alone_may_be_asked_for(pack):
+def test_labelled_images_alone_may_be_asked_for(pack):
     batches = list(loader(pack, labelled=True).iterate(0, 3))
     assert all(batch["has_face"].all() for batch in batches)
-    assert loader(pack, labelled=True).fingerprint != loader(pack, strip_share=0.0).fingerprint
+    assert loader(pack, labelled=True).fingerprint != loader(pack, eye_crop_share=0.0).fingerprint
 
 
 def test_batches_do_not_depend_on_where_one_starts(pack):
@@ -346,8 +346,8 @@ def test_rendered_clips_bring_their_eyes(pack):
     assert mixed["has_face"].tolist() == [True] * 4 + [False] * 4  # half: faces have no end
 
 
-def test_batches_without_room_and_runs_without_pictures_are_refused(pack):
+def test_batches_without_room_and_runs_without_images_are_refused(pack):
     with pytest.raises(MienError, match="no room"):
         loader(pack, batch_size=2)
-    with pytest.raises(MienError, match="no pictures whose eyes are known"):
+    with pytest.raises(MienError, match="no images whose eyes are known"):
         loader(replace(pack, labelled=np.zeros(len(pack), bool)), labelled=True)

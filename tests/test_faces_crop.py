@@ -1,4 +1,4 @@
-"""What is cut out of a picture: where, how large, how smooth."""
+"""What is cut out of an image: where, how large, how smooth."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ def ramp(height: int, width: int) -> np.ndarray:
     return np.stack([columns, rows, 0 * rows], axis=2).astype(np.uint8)
 
 
-def test_the_whole_picture_is_itself():
+def test_the_whole_image_is_itself():
     image = ramp(20, 20)
-    face = Face((0, 0, 20, 20), 1.0, framing="picture")
+    face = Face((0, 0, 20, 20), 1.0, framing="image")
     assert np.array_equal(crop_face(image, face, 20), image)
 
 
 def test_none_takes_the_centre_square():
-    face = Face((0, 0, 30, 20), 1.0, framing="picture")
+    face = Face((0, 0, 30, 20), 1.0, framing="image")
     assert crop_square(face) == (15, 10, 20)
     assert np.array_equal(crop_face(ramp(20, 30), face, 20), ramp(20, 30)[:, 5:25])
-    tall = Face((0, 0, 20, 31), 1.0, framing="picture")
+    tall = Face((0, 0, 20, 31), 1.0, framing="image")
     assert crop_square(tall) == (10, 15.5, 20)
 
 
 def test_places_between_pixels_are_exact():
     image = ramp(200, 200)
-    face = Face((40.25, 60.5, 104.25, 124.5), 1.0, framing="picture")
+    face = Face((40.25, 60.5, 104.25, 124.5), 1.0, framing="image")
     crop = crop_face(image, face, 16).astype(float)
     # A pixel's centre is half a pixel from its edge, which is where the box counts from.
     columns = 40.25 + (np.arange(16) + 0.5) * 4 - 0.5
@@ -39,35 +39,35 @@ def test_places_between_pixels_are_exact():
     assert np.abs(crop[:, 5, 1] - (columns + 20.25)).max() <= 1
 
 
-def test_edges_go_on_beyond_the_picture():
+def test_edges_go_on_beyond_the_image():
     image = ramp(40, 40) + 100
-    face = Face((-20, -20, 20, 20), 1.0, framing="picture")
+    face = Face((-20, -20, 20, 20), 1.0, framing="image")
     crop = crop_face(image, face, 40)
     assert (crop[:20, :20, :2] == 100).all()
     assert np.array_equal(crop[20:, 20:], image[:20, :20])
-    outside = crop_face(image, Face((90, 90, 120, 120), 1.0, framing="picture"), 8)
+    outside = crop_face(image, Face((90, 90, 120, 120), 1.0, framing="image"), 8)
     assert (outside[..., 0] == 139).all()
 
 
 def test_fine_patterns_do_not_alias():
     image = np.zeros((256, 256, 3), np.uint8)
     image[::2] = 255
-    crop = crop_face(image, Face((0, 0, 256, 256), 1.0, framing="picture"), 32)
+    crop = crop_face(image, Face((0, 0, 256, 256), 1.0, framing="image"), 32)
     assert np.abs(crop[1:-1].astype(int) - 128).max() <= 2
 
 
-def test_a_mirrored_picture_gives_the_mirrored_crop():
+def test_a_mirrored_image_gives_the_mirrored_crop():
     image = np.random.default_rng(0).integers(0, 256, (50, 60, 3), np.uint8)
-    face = Face((10.5, 4, 40.25, 35), 1.0, framing="picture")
-    mirrored = Face((60 - 40.25, 4, 60 - 10.5, 35), 1.0, framing="picture")
+    face = Face((10.5, 4, 40.25, 35), 1.0, framing="image")
+    mirrored = Face((60 - 40.25, 4, 60 - 10.5, 35), 1.0, framing="image")
     crop = crop_face(np.ascontiguousarray(image[:, ::-1]), mirrored, 24)
     assert np.abs(crop[:, ::-1].astype(int) - crop_face(image, face, 24)).max() <= 1
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 128])
-def test_any_size_of_any_picture(size):
+def test_any_size_of_any_image(size):
     one = np.full((1, 1, 3), 9, np.uint8)
-    crop = crop_face(one, Face((0, 0, 1, 1), 1.0, framing="picture"), size)
+    crop = crop_face(one, Face((0, 0, 1, 1), 1.0, framing="image"), size)
     assert crop.shape == (size, size, 3)
     assert (crop == 9).all()
     assert crop.dtype == np.uint8

@@ -1,4 +1,4 @@
-"""Finding faces: both detectors, every kind of picture, the same answer every time."""
+"""Finding faces: both detectors, every kind of image, the same answer every time."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def drawn_face(size: int) -> np.ndarray:
 
 
 def scene(*places: tuple[int, int, int], height: int = 480, width: int = 640) -> np.ndarray:
-    """A plain picture with drawn faces at (left, top, size)."""
+    """A plain image with drawn faces at (left, top, size)."""
     image = np.full((height, width, 3), GREY_BLUE, np.uint8)
     for left, top, size in places:
         image[top : top + size, left : left + size] = drawn_face(size)
@@ -118,23 +118,23 @@ def test_no_face(detector):
     "shape", [(1, 1), (1, 500), (500, 1), (7, 7), (8, 8), (9, 2000), (3000, 8), (12, 640)]
 )
 @pytest.mark.parametrize("level", [0, 255])
-def test_tiny_and_thin_pictures(detector, shape, level):
+def test_tiny_and_thin_images(detector, shape, level):
     assert find_faces(np.full((*shape, 3), level, np.uint8), detector) == []
 
 
-def test_a_huge_picture(detector):
+def test_a_huge_image(detector):
     image = np.asarray(Image.fromarray(scene((200, 100, 240))).resize((4096, 3072)))
     (face,) = find_faces(image, detector)
     assert abs((face.box[0] + face.box[2]) / 2 - 320 * 6.4) < 80
     assert abs((face.box[2] - face.box[0]) - 6.4 * 180) < 6.4 * 40
 
 
-def test_a_small_picture_filled_by_a_face(detector):
+def test_a_small_image_filled_by_a_face(detector):
     (face,) = find_faces(drawn_face(48), detector)
     assert abs((face.box[0] + face.box[2]) / 2 - 24) < 4
 
 
-def test_grey_readonly_and_strided_pictures(detector):
+def test_grey_readonly_and_strided_images(detector):
     image = scene((200, 100, 160))
     grey = image.mean(axis=2, keepdims=True).astype(np.uint8).repeat(3, axis=2)
     assert len(find_faces(grey, detector)) == 1
@@ -170,7 +170,7 @@ def test_landmarks_are_in_order():
     assert np.abs(face.landmarks - expected).max() < 12
 
 
-def test_none_takes_the_picture_for_the_face():
+def test_none_takes_the_image_for_the_face():
     detector = open_detector("none")
     assert detector.name == "none"
     for shape in ((1, 1), (48, 48), (30, 50)):

@@ -9,13 +9,13 @@ from mien.cli.main import run
 from mien.embedding.run import EmbedOptions
 from mien.errors import MienError
 from mien.evaluate.from_table import describe_from
-from mien.evaluate.protocol import Pictures
+from mien.evaluate.protocol import Images
 from mien.evaluate.tasks.labelled import COLUMNS, FEATURES, SETS, known_sets
 from mien.latentface.autoencoder import Autoencoder
 from mien.latentface.config import ModelConfig
 from mien.media.image import write_png
 from mien.model import load
-from mien.pipeline.crops import describe_by
+from mien.pipeline.crops import factors_by_weights
 from mien.table.read import read_table
 from mien.types import Factors
 
@@ -26,7 +26,7 @@ def faces(tmp_path_factory):
     rng = np.random.default_rng(0)
     for number in range(3):
         write_png(folder / f"{number}.png", rng.integers(0, 256, (32, 32, 3), np.uint8))
-    (folder / "bad.png").write_text("no picture")
+    (folder / "bad.png").write_text("no image")
     return folder
 
 
@@ -92,8 +92,8 @@ def test_protocols_ask_for_them_and_do_without(faces, tiny_folder, tmp_path):
     names = ("0.png", "1.png", "2.png")
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (3, 32, 32, 3), np.uint8)
-    asked = Pictures(names, lambda row: pixels[row], crop="face")
-    by_weights = describe_by(load(tiny_folder))(asked, COLUMNS)
+    asked = Images(names, lambda row: pixels[row], crop="face")
+    by_weights = factors_by_weights(load(tiny_folder))(asked, COLUMNS)
     assert known_sets(by_weights) == tuple(SETS)
     assert by_weights[FEATURES].shape == (3, load(tiny_folder).features_dim)
     table = tmp_path / "t.parquet"
@@ -104,7 +104,7 @@ def test_protocols_ask_for_them_and_do_without(faces, tiny_folder, tmp_path):
     assert np.isnan(by_table[FEATURES]).all()
 
 
-def test_strips_of_eyes_have_none():
+def test_eye_crops_of_eyes_have_none():
     with pytest.raises(MienError, match="leave --features out"):
         EmbedOptions(crop="eyes", features=True)
 

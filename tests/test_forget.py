@@ -20,7 +20,7 @@ SCHEMA = arrow_schema(TableInfo("0", "m", "none", job="j"), texture_dim=2, shape
 
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
-    """Two people's pictures, a video with two tracks and a row without a face."""
+    """Two people's images, a video with two tracks and a row without a face."""
     rows = [
         FaceRow("ann/1.png", face_id=0, face_found=True),
         FaceRow("bob/1.png", face_id=0, face_found=True),

@@ -36,7 +36,7 @@ def test_an_arrow_points_where_the_face_looks():
         offset = found.mean(axis=0) - (63.5, 79.5)
         assert offset @ (down, right) > 10
         assert abs(offset @ (right, down)) < 0.5
-    assert (image == 128).all(), "the picture that was given is left alone"
+    assert (image == 128).all(), "the image that was given is left alone"
 
 
 @pytest.mark.parametrize("yaw", [0.2, 0.5, 1.0, math.pi / 2])
@@ -65,7 +65,7 @@ def test_a_slight_gaze_still_says_which_way():
     assert slight[:, 1].max() == dot[:, 1].max()
 
 
-def test_the_mirrored_gaze_gives_the_mirrored_picture():
+def test_the_mirrored_gaze_gives_the_mirrored_image():
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (90, 121, 3), dtype=np.uint8)
     eyes = np.array([[50.3, 40.7], [71.9, 42.2]])
@@ -115,7 +115,7 @@ def test_all_faces_are_drawn_and_what_lies_outside_is_left_out():
         FaceGaze(np.array([30.0, 30.0]), np.array(AHEAD), 40.0),
         FaceGaze(np.array([130.0, 90.0]), looking(0.5), 40.0, 0.1),
         FaceGaze(np.array([-400.0, 900.0]), looking(0.5), 40.0, 0.1),
-        FaceGaze(np.array([158.0, 2.0]), looking(-1.0, 1.0), 300.0, 0.1),  # leaves the picture
+        FaceGaze(np.array([158.0, 2.0]), looking(-1.0, 1.0), 300.0, 0.1),  # leaves the image
     ]
     found = changed(image, draw_gazes(image, faces))
     for x, y in ((30, 30), (130, 90), (158, 2)):

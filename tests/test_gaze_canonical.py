@@ -1,4 +1,4 @@
-"""Canonical eyes: fitted from faces whose eyes are known, and carried back into the picture."""
+"""Canonical eyes: fitted from faces whose eyes are known, and carried back into the image."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_fit_finds_the_eyes_again() -> None:
 def test_an_upright_head_shows_its_eyes_where_the_camera_says() -> None:
     pose = Pose(torch.eye(3)[None], torch.zeros(1, 3))
     seen = carry_eyes(EYES, pose, 10.0)[0]
-    # In pixels of a picture 225 px wide whose corners are the crop's.
+    # In pixels of an image 225 px wide whose corners are the crop's.
     pixels = EYES[:, :2] / EYES[:, 2:] * focal_length(225, 10.0) + 112
     assert torch.allclose(seen * 224, pixels, atol=0.01)
     assert seen[0, 0] < 0.5 < seen[1, 0]

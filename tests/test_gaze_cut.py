@@ -1,4 +1,4 @@
-"""Cutting eyes, band and face out of pictures: places, mirrors, normalisation."""
+"""Cutting eyes, band and face out of images: places, mirrors, normalisation."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import math
 
 import pytest
 import torch
+from mien.gaze.localizer import EyeLocalizer, cut_canvas
 
 from mien.gaze.config import CANVAS_HEIGHT, CANVAS_WIDTH, FACE_SIDE, GazeConfig
-from mien.gaze.cut import EyeViews, Picture, cut_views, eye_mask, luminance, normalised
-from mien.gaze.finder import EyeFinder, cut_canvas
-from mien.gaze.variation import draw_affine, jitter, picture_of, relit
+from mien.gaze.cut import EyeImage, EyeViews, cut_views, eye_mask, luminance, normalised
+from mien.gaze.variation import draw_affine, image_of, jitter, relit
 
 CONFIG = GazeConfig()
 EYES = torch.tensor([[[90.0, 60.0], [170.0, 70.0]]])
@@ -21,10 +21,10 @@ def _dots(size: tuple[int, int], places: torch.Tensor) -> torch.Tensor:
     """Draw a soft dot at each place. [1, 1, H, W]."""
     rows = torch.arange(size[0])[:, None]
     columns = torch.arange(size[1])[None]
-    picture = torch.zeros(size)
+    image = torch.zeros(size)
     for x, y in places.tolist():
-        picture += torch.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 8)
-    return picture[None, None].clamp(0, 1)
+        image += torch.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 8)
+    return image[None, None].clamp(0, 1)
 
 
 def _batch() -> dict[str, torch.Tensor]:
@@ -37,11 +37,11 @@ def _batch() -> dict[str, torch.Tensor]:
     }
 
 
-def _centre(picture: torch.Tensor) -> torch.Tensor:
-    """Return x, y of a picture's centre of mass. [H, W] -> [2]."""
-    rows, columns = torch.arange(picture.shape[0]), torch.arange(picture.shape[1])
-    total = picture.sum()
-    return torch.stack([(picture.sum(0) * columns).sum(), (picture.sum(1) * rows).sum()]) / total
+def _centre(image: torch.Tensor) -> torch.Tensor:
+    """Return x, y of an image's centre of mass. [H, W] -> [2]."""
+    rows, columns = torch.arange(image.shape[0]), torch.arange(image.shape[1])
+    total = image.sum()
+    return torch.stack([(image.sum(0) * columns).sum(), (image.sum(1) * rows).sum()]) / total
 
 
 def _turned(angle: float, zoom: float) -> torch.Tensor:
@@ -51,7 +51,7 @@ def _turned(angle: float, zoom: float) -> torch.Tensor:
 
 @pytest.mark.parametrize("affine", [None, _turned(0.2, 1.0), _turned(-0.1, 1.1)])
 def test_each_eye_stands_in_the_middle_of_its_cut(affine: torch.Tensor | None) -> None:
-    views = cut_views(picture_of(_batch()), CONFIG, affine=affine)
+    views = cut_views(image_of(_batch()), CONFIG, affine=affine)
     middle = torch.tensor([(CONFIG.eye_width - 1) / 2, (CONFIG.eye_height - 1) / 2])
     for k in (0, 1):
         assert torch.allclose(_centre(views.eyes[0, k, 0]), middle, atol=0.05)
@@ -60,7 +60,7 @@ def test_each_eye_stands_in_the_middle_of_its_cut(affine: torch.Tensor | None) -
 @pytest.mark.parametrize("affine", [None, _turned(0.2, 1.0), _turned(-0.1, 1.1)])
 def test_band_and_face_say_where_the_eyes_stand_in_them(affine: torch.Tensor | None) -> None:
     shift = torch.tensor([[[0.0, 0.0], [0.0, 0.0], [6.0, -4.0]]])
-    views = cut_views(picture_of(_batch()), CONFIG, affine=affine, jitter=shift)
+    views = cut_views(image_of(_batch()), CONFIG, affine=affine, jitter=shift)
     assert torch.allclose(_centre(views.band[0, 0]), views.band_eyes[0].mean(0), atol=0.1)
     assert torch.allclose(_centre(views.face[0, 0]), views.face_eyes[0].mean(0), atol=0.1)
     left = views.band[0, 0].clone()
@@ -69,25 +69,25 @@ def test_band_and_face_say_where_the_eyes_stand_in_them(affine: torch.Tensor | N
 
 
 def test_jitter_moves_the_cut_and_not_the_face() -> None:
-    picture = picture_of(_batch())
-    moved = cut_views(picture, CONFIG, jitter=torch.tensor([[[3.0, 2.0], [0, 0], [0, 0]]]))
-    still = cut_views(picture, CONFIG)
+    image = image_of(_batch())
+    moved = cut_views(image, CONFIG, jitter=torch.tensor([[[3.0, 2.0], [0, 0], [0, 0]]]))
+    still = cut_views(image, CONFIG)
     offset = _centre(moved.eyes[0, 0, 0]) - _centre(still.eyes[0, 0, 0])
     assert torch.allclose(offset, torch.tensor([-3.0, -2.0]), atol=0.05)
     assert torch.equal(moved.face, still.face)
     assert torch.allclose(moved.band_eyes[0, 0] - still.band_eyes[0, 0], torch.tensor([1.5, 1.0]))
 
 
-def test_a_mirrored_picture_swaps_its_eyes() -> None:
+def test_a_mirrored_image_swaps_its_eyes() -> None:
     generator = torch.Generator().manual_seed(0)
     batch = {k: v.repeat(16, *[1] * (v.ndim - 1)) for k, v in _batch().items()}
-    picture = picture_of(batch, mirror=True, generator=generator)
-    flipped = picture.eyes[:, 0, 0] != EYES[0, 0, 0]
+    image = image_of(batch, mirror=True, generator=generator)
+    flipped = image.eyes[:, 0, 0] != EYES[0, 0, 0]
     assert 0 < int(flipped.sum()) < 16
     row = int(flipped.nonzero()[0])
     expected = torch.tensor([[CANVAS_WIDTH - 1 - 170.0, 70.0], [CANVAS_WIDTH - 1 - 90.0, 60.0]])
-    assert torch.equal(picture.eyes[row], expected)
-    views = cut_views(picture, CONFIG)
+    assert torch.equal(image.eyes[row], expected)
+    views = cut_views(image, CONFIG)
     middle = torch.tensor([(CONFIG.eye_width - 1) / 2, (CONFIG.eye_height - 1) / 2])
     assert torch.allclose(_centre(views.eyes[row, 0, 0]), middle, atol=0.05)
     assert torch.allclose(_centre(views.face[row, 0]), views.face_eyes[row].mean(0), atol=0.1)
@@ -135,8 +135,8 @@ def test_canvas_is_a_cut_with_the_border_going_on() -> None:
     assert torch.allclose(canvas[0, 0, :, 0], canvas[0, 0, :, 20], rtol=1e-4)
 
 
-def test_finder_points_at_pixels_of_the_canvas() -> None:
-    found = EyeFinder()(torch.full((3, 1, CANVAS_HEIGHT, CANVAS_WIDTH), 0.5))
+def test_localizer_points_at_pixels_of_the_canvas() -> None:
+    found = EyeLocalizer()(torch.full((3, 1, CANVAS_HEIGHT, CANVAS_WIDTH), 0.5))
     assert found.eyes.shape == (3, 2, 2)
     assert found.logit.shape == (3,)
     # A network that sees nothing must not know better than about the middle.
@@ -145,19 +145,19 @@ def test_finder_points_at_pixels_of_the_canvas() -> None:
 
 
 def test_variation_is_drawn_from_the_generator() -> None:
-    picture = picture_of(_batch())
-    views = cut_views(picture, CONFIG)
+    image = image_of(_batch())
+    views = cut_views(image, CONFIG)
 
     def drawn(seed: int) -> torch.Tensor:
         generator = torch.Generator().manual_seed(seed)
-        affine = draw_affine(picture, generator).flatten()
-        shift = jitter(picture, 1.0, generator).flatten()
+        affine = draw_affine(image, generator).flatten()
+        shift = jitter(image, 1.0, generator).flatten()
         return torch.cat([affine, shift, relit(views, generator).eyes.flatten()])
 
     assert torch.equal(drawn(3), drawn(3))
     assert not torch.equal(drawn(3), drawn(4))
 
 
-def test_picture_knows_its_length() -> None:
-    picture: Picture = picture_of(_batch())
-    assert len(picture) == 1
+def test_image_knows_its_length() -> None:
+    image: EyeImage = image_of(_batch())
+    assert len(image) == 1

@@ -16,7 +16,7 @@ from mien.geometry.gaze import gaze_angles, gaze_vector
 from mien.media.video import read_frames, write_mp4
 from mien.probes.gaze_fit import fit
 from mien.types import Factors, GazeCode, Light, Pose
-from mien.views.gaze_film import GazeReader, film_gaze, picture_gaze, swap_eyes
+from mien.views.gaze_film import GazeReader, film_gaze, image_gaze, swap_eyes
 
 EYES = torch.tensor([[0.3, 0.4], [0.7, 0.4]])
 
@@ -72,7 +72,7 @@ def calibration(model_id="feed", dim=2, pose=False):
 
 
 def face(red=200, side=64):
-    """A picture that is one face of a plain colour."""
+    """An image that is one face of a plain colour."""
     return np.full((side, side, 3), (red, 100, 100), np.uint8)
 
 
@@ -81,7 +81,7 @@ def faces_at(monkeypatch):
     """Let faces be found at these boxes."""
 
     def place(*boxes):
-        found = [Face(box, 1.0, framing="picture") for box in boxes]
+        found = [Face(box, 1.0, framing="image") for box in boxes]
         monkeypatch.setattr("mien.views.gaze_film.open_detector", lambda _: lambda _: found)
 
     return place
@@ -99,12 +99,12 @@ def changed(before, after):
 
 
 def test_each_face_gets_its_own_gaze_between_its_own_eyes(faces_at):
-    picture = np.full((100, 300, 3), 90, np.uint8)
-    picture[10:60, 20:70, 0] = 192  # to image-left: yaw 0.5
-    picture[30:90, 120:180] = 5  # shut
-    picture[20:60, 240:280, 0] = 64  # to image-right
+    image = np.full((100, 300, 3), 90, np.uint8)
+    image[10:60, 20:70, 0] = 192  # to image-left: yaw 0.5
+    image[30:90, 120:180] = 5  # shut
+    image[20:60, 240:280, 0] = 64  # to image-right
     faces_at((240, 20, 280, 60), (20, 10, 70, 60), (120, 30, 180, 90))
-    first, shut, last = GazeReader(FakeModel(), calibration())(picture)
+    first, shut, last = GazeReader(FakeModel(), calibration())(image)
     assert shut is None
     assert first is not None
     assert last is not None
@@ -124,15 +124,15 @@ def test_the_head_pose_is_given_where_the_calibration_wants_it(faces_at):
     assert gaze_angles(gaze.direction)[0] == pytest.approx(0.25, abs=0.02)
 
 
-def test_a_picture_without_a_face_or_without_eyes_has_no_arrow(tmp_path, faces_at):
+def test_a_image_without_a_face_or_without_eyes_has_no_arrow(tmp_path, faces_at):
     Image.fromarray(face() // 20).save(tmp_path / "dark.png")
     reader = GazeReader(FakeModel(), calibration(), detector="none")
     with pytest.raises(MienError, match=r"no open eyes are seen in .*dark\.png"):
-        picture_gaze(tmp_path / "dark.png", reader)
+        image_gaze(tmp_path / "dark.png", reader)
     faces_at()
     reader = GazeReader(FakeModel(), calibration())
     with pytest.raises(MienError, match=r"no face found in .*dark\.png"):
-        picture_gaze(tmp_path / "dark.png", reader)
+        image_gaze(tmp_path / "dark.png", reader)
 
 
 def test_what_does_not_fit_the_weights_is_refused():
@@ -173,7 +173,7 @@ def test_eyes_are_redrawn_only_where_there_are_any():
         swap_eyes(model, crops, replace(gaze, eyes_found=torch.tensor([False])))
 
 
-def test_the_command_draws_on_a_picture_and_on_a_film(tmp_path, fake_weights, capsys):
+def test_the_command_draws_on_a_image_and_on_a_film(tmp_path, fake_weights, capsys):
     Image.fromarray(face()).save(tmp_path / "in.png")
     write_mp4(tmp_path / "in.mp4", [face(60), face(250)], fps=5)
     calibration().save(tmp_path / "c.json")
@@ -191,8 +191,8 @@ def test_the_command_draws_on_a_picture_and_on_a_film(tmp_path, fake_weights, ca
 
 
 def test_the_command_gives_a_face_other_eyes(tmp_path, fake_weights, capsys):
-    for name, picture in (("in", face()), ("other", face(192)), ("dark", face() // 20)):
-        Image.fromarray(picture).save(tmp_path / f"{name}.png")
+    for name, image in (("in", face()), ("other", face(192)), ("dark", face() // 20)):
+        Image.fromarray(image).save(tmp_path / f"{name}.png")
     write_mp4(tmp_path / "in.mp4", [face(60), face() // 20], fps=5)
 
     def render(name, eyes, out, *more):
@@ -207,8 +207,8 @@ def test_the_command_gives_a_face_other_eyes(tmp_path, fake_weights, capsys):
     assert render("in.mp4", "other.png", "out.mp4") == 0
     assert len(list(read_frames(tmp_path / "out.mp4"))) == 2
     capsys.readouterr()
-    for eyes, picture in (("dark.png", "in.png"), ("other.png", "dark.png")):
-        assert render(picture, eyes, "none.png") == 2
+    for eyes, image in (("dark.png", "in.png"), ("other.png", "dark.png")):
+        assert render(image, eyes, "none.png") == 2
         assert re.search(r"no open eyes are seen in .*dark\.png", capsys.readouterr().err)
     assert not (tmp_path / "none.png").exists()
 
@@ -234,7 +234,7 @@ def test_options_that_contradict_each_other_are_refused(options, told, tmp_path,
     assert not out.exists()
 
 
-def test_a_picture_makes_no_film_and_a_missing_calibration_is_named(tmp_path, fake_weights, capsys):
+def test_a_image_makes_no_film_and_a_missing_calibration_is_named(tmp_path, fake_weights, capsys):
     Image.fromarray(face()).save(tmp_path / "in.png")
     words = ["render", str(tmp_path / "in.png"), "--gaze", "--calibration", "nowhere.json"]
     assert run([*words, "-o", str(tmp_path / "out.mp4")]) == 2

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from mien.evaluate.datasets.gaze_normalization import (
+    EYE_CROP,
     FACE,
-    STRIP,
     VirtualCamera,
     head_angles,
     normalisation,
@@ -69,7 +69,7 @@ def test_the_heads_roll_is_taken_out():
     found = made(centre, turn(0, 0, 30))
     head = found.head(turn(0, 0, 30))
     assert head == pytest.approx(np.eye(3), abs=1e-12)
-    # An eye lower right in the picture of a head that leans clockwise is level in the warped one.
+    # An eye lower right in the image of a head that leans clockwise is level in the warped one.
     eye = np.array(centre) + 30 * turn(0, 0, 30)[:, 0]
     assert found.points(project(eye, CAMERA))[1] == pytest.approx(129.5)
     level = made((150.0, 60.0, 500.0), turn(20, 10, 30))
@@ -97,26 +97,26 @@ def test_head_angles_are_ours():
     assert np.degrees(head_angles(turn(-12, -5, 25))) == pytest.approx([-12, -5])
 
 
-def test_a_picture_is_warped_as_its_points_are():
+def test_a_image_is_warped_as_its_points_are():
     image = np.zeros((720, 1280), np.uint8)
     # The dot is where the camera sees the point 20 mm to the right of the face's centre.
     found = made()
     centre = np.array([120.0, -80.0, 700.0])
     dot = project(centre + 20 * found.original_direction(np.array([1.0, 0, 0])), CAMERA)
     cv2.circle(image, tuple(int(v) for v in dot.round()), 6, 255, -1)
-    warped = found.picture(image)
+    warped = found.warp_image(image)
     assert warped.shape == (260, 260)
     y, x = np.nonzero(warped > 128)
     assert [x.mean(), y.mean()] == pytest.approx([129.5 + 32, 129.5], abs=1.0)
 
 
-def test_the_face_and_the_strip_have_the_scale_of_the_models_pictures():
-    # Eyes 63 mm apart, in shares of the width: 0.388 of a face crop, 85 of 200 of a strip.
-    for camera, share in ((FACE, 0.388), (STRIP, 0.425)):
+def test_the_face_and_the_eye_crop_have_the_scale_of_the_models_images():
+    # Eyes 63 mm apart, in shares of the width: 0.388 of a face crop, 85 of 200 of an eye crop.
+    for camera, share in ((FACE, 0.388), (EYE_CROP, 0.425)):
         assert 63 * camera.focal / camera.distance_mm / camera.size[1] == pytest.approx(
             share, abs=0.002
         )
-    assert STRIP.size[1] / STRIP.size[0] == pytest.approx(200 / 96, abs=0.01)
+    assert EYE_CROP.size[1] / EYE_CROP.size[0] == pytest.approx(200 / 96, abs=0.01)
     assert VirtualCamera((100, 200), centre=(0.5, 0.25)).matrix[:2, 2] == pytest.approx(
         [99.5, 24.75]
     )

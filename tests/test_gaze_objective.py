@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from mien.gaze.localizer_objective import localizer_loss
 
 from mien.gaze.config import CANVAS_HEIGHT, CANVAS_WIDTH, FACE_SIDE, GazeConfig
 from mien.gaze.cut import cut_views, normalised
 from mien.gaze.emib import EMIB
-from mien.gaze.finder_objective import finder_loss
 from mien.gaze.objective import GazeLoss, GazeWeights, contrast, emib_loss, emib_sheet, eye_distance
-from mien.gaze.variation import picture_of
+from mien.gaze.variation import image_of
 
 SMALL = GazeConfig(code_dim=4, dim=32, heads=2, stem_width=8, bottleneck_depth=1, encoder_depth=1)
 BARE = GazeWeights(unattended=0.0, jitter=0.0)
@@ -139,8 +139,8 @@ def test_surroundings_hide_the_eyes_from_the_autoencoder() -> None:
     other = {**batch, "canvas": batch["canvas"].clone()}
     for x in (88, 168):
         other["canvas"][..., 56:73, x - 20 : x + 20] = 10
-    one = normalised(cut_views(picture_of(batch), SMALL))
-    two = normalised(cut_views(picture_of(other), SMALL))
+    one = normalised(cut_views(image_of(batch), SMALL))
+    two = normalised(cut_views(image_of(other), SMALL))
     # The same brightness statistics, so that only the hidden pixels differ.
     two = type(two)(two.eyes, one.band, one.face, one.band_eyes, one.face_eyes, one.has_face)
     code = torch.zeros(2, 4)
@@ -148,13 +148,13 @@ def test_surroundings_hide_the_eyes_from_the_autoencoder() -> None:
     assert not torch.equal(model.draw(one, code), model.draw(one, code + 1))
 
 
-def test_strips_need_no_face() -> None:
+def test_eye_crops_need_no_face() -> None:
     model = _model()
     batch, _ = _batch(2)
     batch["has_face"][:] = False
-    views = normalised(cut_views(picture_of(batch), SMALL))
+    views = normalised(cut_views(image_of(batch), SMALL))
     changed = {**batch, "face": torch.zeros_like(batch["face"])}
-    other = normalised(cut_views(picture_of(changed), SMALL))
+    other = normalised(cut_views(image_of(changed), SMALL))
     assert torch.equal(model.bottleneck(views).mean, model.bottleneck(other).mean)
 
 
@@ -166,32 +166,32 @@ def test_a_code_of_gaze_is_learned_without_gaze() -> None:
     )
     generator = torch.Generator().manual_seed(0)
     weights = GazeWeights(unattended=0.0, jitter=0.0, keep=1.0)
-    # Turned and mirrored pictures teach; the pictures as they are are judged.
+    # Turned and mirrored images teach; the images as they are are judged.
     for step in range(60):
         loss = emib_loss(model, batch, weights, step=step, generator=generator).total
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     with torch.no_grad():
-        code = model.bottleneck(normalised(cut_views(picture_of(batch), SMALL))).mean
+        code = model.bottleneck(normalised(cut_views(image_of(batch), SMALL))).mean
     features = torch.cat([code, torch.ones(64, 1)], dim=1).double()
     fitted = features @ torch.linalg.lstsq(features, gaze.double()).solution
     left = (fitted - gaze).square().sum(0) / (gaze - gaze.mean(0)).square().sum(0)
     assert left[0] < 0.4, f"the code explains {1 - left[0]:.2f} of the horizontal gaze"
 
 
-def test_finder_loss_counts_hidden_eyes_as_not_seen() -> None:
+def test_localizer_loss_counts_hidden_eyes_as_not_seen() -> None:
     model = _model()
     batch, _ = _batch(32)
     batch["open"][:4] = math.nan
-    loss = finder_loss(model.finder, batch, generator=torch.Generator().manual_seed(0))
+    loss = localizer_loss(model.localizer, batch, generator=torch.Generator().manual_seed(0))
     assert torch.isclose(loss.parts["place"] + loss.parts["score"], loss.total)
     loss.total.backward()
-    assert _gradient(model.finder) > 0
+    assert _gradient(model.localizer) > 0
     assert torch.isfinite(loss.total)
 
 
-def test_sheet_is_a_picture() -> None:
+def test_sheet_is_a_image() -> None:
     batch, _ = _batch(4)
     sheet = emib_sheet(_model(), batch)
     assert sheet.dtype == np.uint8

@@ -12,9 +12,9 @@ import pytest
 from mien.errors import MienError
 from mien.evaluate.datasets.columbia_protocol import (
     COLUMBIA,
-    COLUMBIA_STRIPS,
+    COLUMBIA_EYE_CROPS,
+    columbia_eye_crops,
     columbia_faces,
-    columbia_strips,
 )
 from mien.evaluate.datasets.eyediap import read_eyediap
 from mien.evaluate.datasets.mpiifacegaze import read_mpiifacegaze
@@ -28,7 +28,7 @@ assert SPEC.loader is not None
 sets = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(sets)
 
-REAL = Path(__file__).parents[2] / "shared" / "data" / "columbia-gaze-strips" / "images.zip"
+REAL = Path(__file__).parents[2] / "shared" / "data" / "columbia-gaze-eye_crops" / "images.zip"
 CODE_100 = "error, gaze code, 100 samples"
 CODE_ALL = "error, gaze code, all samples"
 
@@ -46,19 +46,19 @@ def test_people_are_apart_and_each_is_tested_once():
     assert evenly(3, 4).tolist() == [0, 1, 2]
 
 
-def test_columbia_is_told_apart_from_its_strips(tmp_path):
+def test_columbia_is_told_apart_from_its_eye_crops(tmp_path):
     faces = sets.columbia_tree(tmp_path / "Columbia Gaze Data Set")
-    strips = sets.columbia_tree(tmp_path / "strips", shape=(48, 100))
-    with zipfile.ZipFile(tmp_path / "strips.zip", "w") as archive:
-        for path in strips.rglob("*.jpg"):
+    eye_crops = sets.columbia_tree(tmp_path / "eye_crops", shape=(48, 100))
+    with zipfile.ZipFile(tmp_path / "eye_crops.zip", "w") as archive:
+        for path in eye_crops.rglob("*.jpg"):
             archive.write(path, path.name)
-    assert (COLUMBIA.matches(faces), COLUMBIA_STRIPS.matches(faces)) == (True, False)
-    for place in (strips, tmp_path / "strips.zip"):
-        assert (COLUMBIA.matches(place), COLUMBIA_STRIPS.matches(place)) == (False, True)
+    assert (COLUMBIA.matches(faces), COLUMBIA_EYE_CROPS.matches(faces)) == (True, False)
+    for place in (eye_crops, tmp_path / "eye_crops.zip"):
+        assert (COLUMBIA.matches(place), COLUMBIA_EYE_CROPS.matches(place)) == (False, True)
     assert len(columbia_faces(faces).folds) == 5
-    data = columbia_strips(tmp_path / "strips.zip")
-    assert (len(data.folds), data.pictures.crop, len(data)) == (4, "eyes", 162)
-    assert data.pictures.read(3).shape == (48, 100, 3)
+    data = columbia_eye_crops(tmp_path / "eye_crops.zip")
+    assert (len(data.folds), data.images.crop, len(data)) == (4, "eyes", 162)
+    assert data.images.read(3).shape == (48, 100, 3)
     assert not COLUMBIA.matches(tmp_path / "missing")
 
 
@@ -66,7 +66,7 @@ def test_perfect_codes_have_no_error_and_noise_has_its_own(tmp_path):
     root = sets.columbia_tree(tmp_path)
     data = columbia_faces(root)
     oracle = sets.Oracle(data)
-    found = COLUMBIA.run(root, oracle.setting())
+    found = COLUMBIA.run(root, oracle.context())
     assert sets.score(found, CODE_100).value < 0.05
     assert sets.score(found, CODE_ALL).value < 0.01
     assert sets.score(found, "error, own head pose alone, 100 samples").value > 5
@@ -78,7 +78,7 @@ def test_perfect_codes_have_no_error_and_noise_has_its_own(tmp_path):
         "error, gaze code and true head pose, 100 samples",
     ]
     assert oracle.asked == [("detect", ("gaze_code", "yaw_rad", "pitch_rad", "roll_rad"))]
-    noisy = COLUMBIA.run(root, sets.Oracle(data, noise=np.radians(2)).setting())
+    noisy = COLUMBIA.run(root, sets.Oracle(data, noise=np.radians(2)).context())
     # Noise of 2 degrees on both angles is an error of 2 sqrt(pi / 2) before ridge shrinks it.
     one = sets.score(noisy, CODE_ALL)
     assert one.value == pytest.approx(2.4, abs=0.3)
@@ -93,13 +93,13 @@ def test_the_tables_the_plot_and_the_worst_cases(tmp_path):
     root = sets.columbia_tree(tmp_path)
     data = columbia_faces(root)
     bad = "0002/0002_2m_15P_10V_-10H.jpg"
-    found = COLUMBIA.run(root, sets.Oracle(data, blind=[bad]).setting())
+    found = COLUMBIA.run(root, sets.Oracle(data, blind=[bad]).context())
     assert found.failures[0].caption == (
-        f"{bad}: off by 14 degrees; looks 10 to the left of the picture and 10 up"
+        f"{bad}: off by 14 degrees; looks 10 to the left of the image and 10 up"
     )
-    assert found.failures[0].pictures[0].shape == (48, 64, 3)
-    assert "eyes are not found in 1 of 162 tested pictures" in found.notes
-    assert any("too few training pictures for 200 samples" in note for note in found.notes)
+    assert found.failures[0].images[0].shape == (48, 64, 3)
+    assert "eyes are not found in 1 of 162 tested images" in found.notes
+    assert any("too few training images for 200 samples" in note for note in found.notes)
     errors, by_yaw = found.tables
     assert errors.columns[:3] == ("regressed on", "9 samples", "s.d. of the draws")
     assert [row[0] for row in errors.rows][:2] == ["gaze code", "gaze code and own head pose"]
@@ -110,20 +110,20 @@ def test_the_tables_the_plot_and_the_worst_cases(tmp_path):
     assert list(found.plots[0].lines["gaze code"][0]) == [9, 50, 100, 107]
 
 
-def test_many_blind_pictures_have_a_score_of_the_others(tmp_path):
+def test_many_blind_images_have_a_score_of_the_others(tmp_path):
     root = sets.columbia_tree(tmp_path, people=9)
     data = columbia_faces(root)
-    found = COLUMBIA.run(root, sets.Oracle(data, blind=data.pictures.names[::3]).setting())
+    found = COLUMBIA.run(root, sets.Oracle(data, blind=data.images.names[::3]).context())
     others = sets.score(found, f"{CODE_100}, where eyes are found")
     assert (others.count, others.value < 0.2) == (162, True)
     assert sets.score(found, CODE_100).value > 2
-    note = "samples are not drawn from the 33.3 % of training pictures without eyes"
+    note = "samples are not drawn from the 33.3 % of training images without eyes"
     assert note in found.notes
-    blind = list(set(data.pictures.names) - set(data.pictures.names[:1]))
-    with pytest.raises(MienError, match="fewer than two training pictures"):
-        COLUMBIA.run(root, sets.Oracle(data, blind=blind).setting())
-    with pytest.raises(MienError, match="eyes are found in no picture"):
-        COLUMBIA.run(root, sets.Oracle(data, blind=data.pictures.names).setting())
+    blind = list(set(data.images.names) - set(data.images.names[:1]))
+    with pytest.raises(MienError, match="fewer than two training images"):
+        COLUMBIA.run(root, sets.Oracle(data, blind=blind).context())
+    with pytest.raises(MienError, match="eyes are found in no image"):
+        COLUMBIA.run(root, sets.Oracle(data, blind=data.images.names).context())
 
 
 def test_what_one_set_teaches_is_tested_on_another(tmp_path):
@@ -144,7 +144,7 @@ def test_what_one_set_teaches_is_tested_on_another(tmp_path):
         read_mpiifacegaze(tmp_path / "faces"),
         read_eyediap(tmp_path / "eyes"),
     ]
-    found = GAZE_CROSS.run(tmp_path, sets.Oracle(*data).setting())
+    found = GAZE_CROSS.run(tmp_path, sets.Oracle(*data).context())
     assert len(found.scores) == 3 * 2 * 2
     name = "error, columbia to mpiifacegaze, gaze code"
     assert sets.score(found, name).value < 0.5
@@ -164,15 +164,15 @@ def test_one_set_alone_has_no_other(tmp_path):
     sets.face_tree(tmp_path / "faces")
     assert not GAZE_CROSS.matches(tmp_path)
     with pytest.raises(MienError, match="holds 1 gaze data sets, of which at least two"):
-        GAZE_CROSS.run(tmp_path, sets.Oracle().setting())
+        GAZE_CROSS.run(tmp_path, sets.Oracle().context())
 
 
 @pytest.mark.data
-@pytest.mark.skipif(not REAL.is_file(), reason="needs ../shared/data/columbia-gaze-strips")
-def test_the_real_strips_are_known_and_complete():
-    assert COLUMBIA_STRIPS.matches(REAL)
+@pytest.mark.skipif(not REAL.is_file(), reason="needs ../shared/data/columbia-gaze-eye_crops")
+def test_the_real_eye_crops_are_known_and_complete():
+    assert COLUMBIA_EYE_CROPS.matches(REAL)
     assert not COLUMBIA.matches(REAL)
-    data = columbia_strips(REAL)
+    data = columbia_eye_crops(REAL)
     assert (len(data), len(set(data.person)), len(data.folds)) == (4199, 40, 4)
     assert data.digest == "dc405ecdd746"
-    assert find_sets(REAL.parents[1]) == {"columbia-strips": REAL}
+    assert find_sets(REAL.parents[1]) == {"columbia-eyes": REAL}

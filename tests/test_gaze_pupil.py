@@ -18,11 +18,11 @@ class _Teacher:
 
     weights_id = "teacher"
     crop_size = 224
-    strip_size = (96, 200)
+    eye_crop_size = (96, 200)
 
-    def encode_eyes(self, strips):
+    def encode_eyes(self, eye_crops):
         eyes = torch.tensor([[[60.0, 40.0], [140.0, 44.0]]]) + 0.5
-        rows = len(strips)
+        rows = len(eye_crops)
         return GazeCode(
             torch.zeros(rows, 4),
             torch.ones(rows, dtype=torch.bool),
@@ -35,10 +35,12 @@ def test_a_pupil_reads_the_band_that_its_teacher_finds():
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         student = Student(StudentConfig(code_dim=4, width=8, features=8), "teacher").eval()
-    strips = torch.rand(2, 3, 96, 200, generator=torch.Generator().manual_seed(0))
-    gaze = Pupil(cast("Model", _Teacher()), student).encode_eyes(strips)
+    eye_crops = torch.rand(2, 3, 96, 200, generator=torch.Generator().manual_seed(0))
+    gaze = Pupil(cast("Model", _Teacher()), student).encode_eyes(eye_crops)
     with torch.no_grad():
-        code, score = student(cut_band(luminance(strips), torch.tensor([[[100.0, 42.0]] * 2] * 2)))
+        code, score = student(
+            cut_band(luminance(eye_crops), torch.tensor([[[100.0, 42.0]] * 2] * 2))
+        )
     torch.testing.assert_close(gaze.code, code)
     torch.testing.assert_close(gaze.eye_score, score)
     assert gaze.eyes_found.tolist() == (score > 0.5).tolist()

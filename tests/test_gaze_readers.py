@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mien.errors import MienError
-from mien.evaluate.datasets.columbia_protocol import COLUMBIA, COLUMBIA_STRIPS
+from mien.evaluate.datasets.columbia_protocol import COLUMBIA, COLUMBIA_EYE_CROPS
 from mien.evaluate.datasets.eth_xgaze import ETH_XGAZE, read_eth_xgaze
 from mien.evaluate.datasets.eyediap import EYEDIAP, read_eyediap
 from mien.evaluate.datasets.gaze360 import GAZE360, read_gaze360
@@ -26,7 +26,7 @@ assert SPEC.loader is not None
 sets = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(sets)
 
-EVERY = (COLUMBIA, COLUMBIA_STRIPS, MPIIGAZE, MPIIFACEGAZE, ETH_XGAZE, GAZE360, EYEDIAP)
+EVERY = (COLUMBIA, COLUMBIA_EYE_CROPS, MPIIGAZE, MPIIFACEGAZE, ETH_XGAZE, GAZE360, EYEDIAP)
 CODE_ALL = "error, gaze code, all samples"
 
 
@@ -38,7 +38,7 @@ def degrees(gaze):
 def test_mpiifacegaze_in_the_frame_of_a_camera_that_looks_at_the_face(tmp_path):
     truth = sets.face_tree(tmp_path)
     data = read_mpiifacegaze(tmp_path)
-    assert data.pictures.names[4] == "p01/day01/0001.jpg"
+    assert data.images.names[4] == "p01/day01/0001.jpg"
     assert data.person.tolist() == [0] * 4 + [1] * 4 + [2] * 4
     assert len(data.folds) == 3
     assert data.head is not None
@@ -50,13 +50,13 @@ def test_mpiifacegaze_in_the_frame_of_a_camera_that_looks_at_the_face(tmp_path):
         facing = -cv2.Rodrigues(head)[0][:, 2]
         seen = gaze_vector(*data.head[row : row + 1].T)[0]
         assert seen[2] == pytest.approx(facing @ centre / np.linalg.norm(centre), abs=1e-6)
-    assert data.pictures.read(0).shape == (260, 260, 3)
+    assert data.images.read(0).shape == (260, 260, 3)
     assert MPIIFACEGAZE.matches(tmp_path)
     assert not MPIIFACEGAZE.matches(tmp_path / "p00")
-    found = MPIIFACEGAZE.run(tmp_path, sets.Oracle(data).setting())
+    found = MPIIFACEGAZE.run(tmp_path, sets.Oracle(data).context())
     assert sets.score(found, CODE_ALL).value < 1
     assert sets.score(found, CODE_ALL).main
-    again = MPIIFACEGAZE.run(tmp_path, sets.Oracle(data).setting())
+    again = MPIIFACEGAZE.run(tmp_path, sets.Oracle(data).context())
     assert again.scores == found.scores
 
 
@@ -81,26 +81,26 @@ def test_mpiifacegaze_has_our_signs(tmp_path):
 
 
 def test_mpiifacegaze_warps_the_face_into_the_middle(tmp_path):
-    sets.face_tree(tmp_path, people=2, pictures=1)
+    sets.face_tree(tmp_path, people=2, images=1)
     line = f"day01/0001.jpg {'1 ' * 14}0 0 0 0 0 500 60 -40 500 0 0 0 left"
     (tmp_path / "p00/p00.txt").write_text(line)
     image = np.full((480, 640), 20, np.uint8)
     # The camera sees the point (60, -40, 500) at 320 + 120, 240 - 80.
     cv2.circle(image, (440, 160), 8, 255, -1)
     sets.write(tmp_path / "p00/day01/0001.jpg", cv2.imencode(".jpg", image)[1].tobytes())
-    warped = read_mpiifacegaze(tmp_path).pictures.read(0)[:, :, 0]
+    warped = read_mpiifacegaze(tmp_path).images.read(0)[:, :, 0]
     y, x = np.nonzero(warped > 128)
     assert [x.mean(), y.mean()] == pytest.approx([129.5, 129.5], abs=1)
 
 
-def test_mpiigaze_takes_the_listed_frames_once_as_strips(tmp_path):
+def test_mpiigaze_takes_the_listed_frames_once_as_eye_crops(tmp_path):
     root = sets.eye_tree(tmp_path)
     data = read_mpiigaze(root)
-    assert [n.rsplit("/", 3)[1:] for n in data.pictures.names] == [
+    assert [n.rsplit("/", 3)[1:] for n in data.images.names] == [
         [f"p0{p}", "day01", f"{frame}.jpg"] for p in (0, 1) for frame in ("0001", "0003")
     ]
-    assert data.pictures.crop == "eyes"
-    assert data.pictures.read(0).shape == (114, 237, 3)
+    assert data.images.crop == "eyes"
+    assert data.images.read(0).shape == (114, 237, 3)
     # Between the eyes at (0, 0, 500); frame 3 looks into the camera, frame 1 to the right and down.
     assert degrees(data.gaze)[1] == pytest.approx([0, 0], abs=1e-6)
     line = np.array([0.2, 0.1, -1])
@@ -108,7 +108,7 @@ def test_mpiigaze_takes_the_listed_frames_once_as_strips(tmp_path):
     assert data.head is not None
     assert MPIIGAZE.matches(root)
     assert not MPIIFACEGAZE.matches(root)
-    found = MPIIGAZE.run(root, sets.Oracle(data).setting())
+    found = MPIIGAZE.run(root, sets.Oracle(data).context())
     assert any("not the single-eye task" in note for note in found.notes)
     assert found.tables[1].title.startswith("Error in degrees by true head yaw")
 
@@ -123,23 +123,23 @@ def test_gaze360_turns_its_axes_and_keeps_its_split(tmp_path, zipped):
         root = tmp_path / "all.zip"
     assert GAZE360.matches(root)
     data = read_gaze360(root)
-    assert data.pictures.names == (
+    assert data.images.names == (
         "imgs/rec_000/head/000000/000005.jpg",
         "imgs/rec_000/head/000000/000006.jpg",
         "imgs/rec_000/head/000001/000007.jpg",
         "imgs/rec_0010/head/000000/000008.jpg",
         "imgs/rec_0010/head/000003/000131.jpg",
     )
-    # [-1, 0, 0] looks to the right of the picture, [0, 0, -1] into the camera, +y is up.
+    # [-1, 0, 0] looks to the right of the image, [0, 0, -1] into the camera, +y is up.
     assert data.gaze[:3] == pytest.approx(np.array([[1, 0, 0], [0, 0, -1], [0, -1, 0]]))
     assert degrees(data.gaze)[0, 0] == pytest.approx(-90)
     assert degrees(data.gaze)[2, 1] == pytest.approx(90)
     ((train, test),) = data.folds
     assert (train.tolist(), test.tolist()) == ([0, 1, 2], [3, 4])
     assert data.parts["looking within 20 degrees of the camera"].tolist() == [0, 1, 0, 1, 1]
-    assert data.pictures.read(4)[0, 0, 0] > 180 > 50 > data.pictures.read(3)[0, 0, 0]
+    assert data.images.read(4)[0, 0, 0] > 180 > 50 > data.images.read(3)[0, 0, 0]
     assert data.head is None
-    found = GAZE360.run(root, sets.Oracle(data).setting())
+    found = GAZE360.run(root, sets.Oracle(data).context())
     assert found.tables[1].title.startswith("Error in degrees by head yaw as the weights predict")
     name = f"{CODE_ALL}, looking to the front half"
     assert sets.score(found, name).count == 2
@@ -158,10 +158,10 @@ def test_gaze360_samples_evenly_and_refuses_what_does_not_fit(tmp_path):
 
 def test_eyediap_reads_columns_by_their_titles(tmp_path):
     data = read_eyediap(sets.eyediap_tree(tmp_path))
-    assert data.pictures.names[0] == "Image/p1/face/1.jpg"
+    assert data.images.names[0] == "Image/p1/face/1.jpg"
     assert sorted(set(data.person)) == [1, 2, 10]
     assert np.radians(degrees(data.gaze)[:2]) == pytest.approx(np.array([[0.1, -0.2], [0.2, -0.2]]))
-    assert (data.head, data.pictures.fallback) == (None, (0, 0, 1, 1))
+    assert (data.head, data.images.fallback) == (None, (0, 0, 1, 1))
     assert EYEDIAP.matches(tmp_path)
     with (tmp_path / "Label/p2.label").open("a") as file:
         file.write("p2/face/3.jpg l r m\n")
@@ -176,19 +176,19 @@ def test_eth_xgaze_stores_pitch_first_and_blue_first(tmp_path):
     root = sets.xgaze_tree(tmp_path)
     assert ETH_XGAZE.matches(root)
     data = read_eth_xgaze(root, most_a_person=2)
-    assert data.pictures.names[:2] == ("train/subject0000/000000", "train/subject0000/000002")
+    assert data.images.names[:2] == ("train/subject0000/000000", "train/subject0000/000002")
     assert data.person.tolist() == [0, 0, 1, 1, 2, 2]
     assert np.radians(degrees(data.gaze)[:3]) == pytest.approx(
         np.array([[-0.3, 0], [-0.3, 0.2], [-0.29, 0.01]])
     )
     assert data.head is not None
     assert data.head[1] == pytest.approx([0.3, -0.2])
-    picture = data.pictures.read(1)
-    assert picture.shape == (28, 28, 3)
-    assert (picture[0, 0].tolist(), picture[1, 1].tolist()) == ([2, 0, 250], [0, 0, 250])
-    assert data.pictures.boxes is not None
-    assert data.pictures.boxes[0] == pytest.approx([-2.2, -2.2, 30.2, 30.2])
-    found = ETH_XGAZE.run(root, sets.Oracle(read_eth_xgaze(root)).setting())
+    image = data.images.read(1)
+    assert image.shape == (28, 28, 3)
+    assert (image[0, 0].tolist(), image[1, 1].tolist()) == ([2, 0, 250], [0, 0, 250])
+    assert data.images.boxes is not None
+    assert data.images.boxes[0] == pytest.approx([-2.2, -2.2, 30.2, 30.2])
+    found = ETH_XGAZE.run(root, sets.Oracle(read_eth_xgaze(root)).context())
     assert sets.score(found, CODE_ALL).count == 12
 
 
@@ -213,7 +213,7 @@ def test_what_is_not_there_is_said_and_matches_nothing(protocol, tmp_path):
     for name in ("empty", "broken.zip", "missing"):
         assert not protocol.matches(tmp_path / name)
         with pytest.raises(MienError) as refused:
-            protocol.run(tmp_path / name, sets.Oracle().setting())
+            protocol.run(tmp_path / name, sets.Oracle().context())
         assert "\n" not in str(refused.value)
         assert name in str(refused.value)
 

@@ -1,4 +1,4 @@
-"""The shipped gaze branch on people it has not seen: errors, mirrors, hidden eyes, eye strips."""
+"""The shipped gaze branch on people it has not seen: errors, mirrors, hidden eyes, eye crops."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from mien.types import Factors
 
 SHARED = Path(__file__).parents[2] / "shared"
 HEAD = SHARED / "data" / "ict-facekit" / "ict_facekit.npz"
-STRIPS = SHARED / "data" / "columbia-gaze-strips" / "images.zip"
+EYE_CROPS = SHARED / "data" / "columbia-gaze-eye_crops" / "images.zip"
 
 needs_head = pytest.mark.skipif(not HEAD.exists(), reason="needs shared/data/ict-facekit")
-needs_strips = pytest.mark.skipif(
-    not STRIPS.exists(), reason="needs shared/data/columbia-gaze-strips"
+needs_eye_crops = pytest.mark.skipif(
+    not EYE_CROPS.exists(), reason="needs shared/data/columbia-gaze-eye_crops"
 )
 
 PEOPLE, FRAMES, KNOWN = 40, 4, 120
@@ -34,7 +34,7 @@ def model() -> Model:
 
 @pytest.fixture(scope="module")
 def people() -> tuple[torch.Tensor, np.ndarray]:
-    """Return pictures and gaze of people of a seed that nothing was trained on."""
+    """Return images and gaze of people of a seed that nothing was trained on."""
     from mien.synth.head_model import load_head_model
     from mien.synth.stream import Stream
 
@@ -94,17 +94,17 @@ def test_eyes_are_found_where_they_are_and_not_behind_dark_glasses(
     assert dark.eyes_found.float().mean() < 0.1
 
 
-def test_a_picture_without_a_face_has_no_eyes(model: Model) -> None:
+def test_a_image_without_a_face_has_no_eyes(model: Model) -> None:
     gaze = model.encode(torch.full((2, 3, 224, 224), 0.5)).gaze
     assert gaze is not None
     assert not gaze.eyes_found.any()
 
 
-@needs_strips
-def test_strips_of_real_eyes_are_understood(model: Model) -> None:
-    data = read_columbia(STRIPS)
+@needs_eye_crops
+def test_eye_crops_of_real_eyes_are_understood(model: Model) -> None:
+    data = read_columbia(EYE_CROPS)
     rows = np.arange(0, len(data), 10)
-    grey = np.stack(list(data.take(rows).strips(model.strip_size)))
+    grey = np.stack(list(data.take(rows).eye_crops(model.eye_crop_size)))
     gaze = model.encode_eyes(torch.from_numpy(grey)[:, None].repeat(1, 3, 1, 1))
     assert gaze.eyes_found.float().mean() > 0.8
     # Calibrated on every second person: better than the mean direction, which is wrong by 12.

@@ -18,7 +18,7 @@ from mien.gaze.student import (
     load_student,
     save_student,
 )
-from mien.gaze.variation import picture_of
+from mien.gaze.variation import image_of
 
 TINY = StudentConfig(code_dim=4, width=8, blocks=1, features=16)
 LEAST = GazeConfig(code_dim=4, dim=16, heads=2, bottleneck_depth=1, stem_width=4)
@@ -45,11 +45,11 @@ def batch_of(count, seed=0):
 
 @pytest.fixture
 def teacher():
-    """Random weights whose finder is sure that there are eyes."""
+    """Random weights whose eye localizer is sure that there are eyes."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         model = EMIB(LEAST).eval().requires_grad_(requires_grad=False)
-    model.finder.get_parameter("score.2.bias").fill_(20.0)
+    model.localizer.get_parameter("score.2.bias").fill_(20.0)
     return model
 
 
@@ -89,15 +89,15 @@ def test_the_lamp_changes_little():
 def test_a_band_is_cut_around_the_eyes_and_goes_on_beyond_the_border():
     rows = torch.arange(224)[:, None].expand(224, 224)
     columns = torch.arange(224)[None, :].expand(224, 224)
-    picture = (1000 * rows + columns)[None, None]
+    image = (1000 * rows + columns)[None, None]
     eyes = torch.tensor([[[70.0, 89.0], [150.0, 91.4]]])
-    band = cut_band(picture, eyes)
+    band = cut_band(image, eyes)
     assert band.shape == (1, 1, BAND_HEIGHT, BAND_WIDTH)
-    assert band.dtype == picture.dtype
+    assert band.dtype == image.dtype
     assert band[0, 0, 40, 96] == 90_110
     assert band[0, 0, 41, 95] == 91_109
     assert (band[0, 0, :, 0] == 1000 * torch.arange(50, 130) + 14).all()
-    low = cut_band(picture, eyes + 60)
+    low = cut_band(image, eyes + 60)
     assert low[0, 0, 79, 191] == 1000 * 189 + 223
     assert low[0, 0, 40, -1] == low[0, 0, 40, -2] == 1000 * 150 + 223
 
@@ -140,7 +140,7 @@ def test_other_weights_are_refused(tmp_path, tiny_folder):
 
 def test_a_teacher_is_asked_as_when_faces_are_embedded(teacher):
     """The canvas is cut from the face and the face is known: the same code as from the face."""
-    from mien.gaze.finder import cut_canvas
+    from mien.gaze.localizer import cut_canvas
 
     coarse = torch.rand(4, 1, 28, 28, generator=torch.Generator().manual_seed(3))
     faces = torch.nn.functional.interpolate(coarse, (224, 224), mode="bilinear")
@@ -158,7 +158,7 @@ def test_a_teacher_is_asked_as_when_faces_are_embedded(teacher):
         "face_eyes": guess * FACE_SIDE - 0.5,
         "has_face": torch.ones(4, dtype=torch.bool),
     }
-    lesson = teach(teacher, picture_of(batch))
+    lesson = teach(teacher, image_of(batch))
     assert lesson.seen.all()
     places = lesson.eyes - torch.tensor([128.0, 64.0]) + middle[:, None]
     assert torch.allclose(places, whole.eyes * 224 - 0.5, atol=0.6)
@@ -170,34 +170,36 @@ def test_the_scale_is_that_of_the_teachers_codes(teacher):
     twice = [batch, batch_of(32, seed=5)]
     fit_scale(student, teacher, twice, generator=torch.Generator().manual_seed(0))
     generator = torch.Generator().manual_seed(0)
-    codes = [teach(teacher, picture_of(b, mirror=True, generator=generator)).code for b in twice]
+    codes = [teach(teacher, image_of(b, mirror=True, generator=generator)).code for b in twice]
     assert torch.allclose(student.code_mean, torch.cat(codes).mean(dim=0), atol=1e-6)
     assert (student.code_scale > 0).all()
     before = student.code_mean.clone()
-    teacher.finder.get_parameter("score.2.bias").fill_(-20.0)  # it sees no eyes: nothing to go by
+    teacher.localizer.get_parameter("score.2.bias").fill_(
+        -20.0
+    )  # it sees no eyes: nothing to go by
     fit_scale(student, teacher, twice, generator=torch.Generator().manual_seed(0))
     assert torch.equal(student.code_mean, before)
 
 
 def test_variation_hides_some_eyes_and_repeats_from_its_seed():
-    picture = picture_of(batch_of(400))
-    bands, hidden = vary_bands(picture.pixels, picture.eyes, torch.Generator().manual_seed(0))
-    again, _ = vary_bands(picture.pixels, picture.eyes, torch.Generator().manual_seed(0))
-    other, _ = vary_bands(picture.pixels, picture.eyes, torch.Generator().manual_seed(1))
+    image = image_of(batch_of(400))
+    bands, hidden = vary_bands(image.pixels, image.eyes, torch.Generator().manual_seed(0))
+    again, _ = vary_bands(image.pixels, image.eyes, torch.Generator().manual_seed(0))
+    other, _ = vary_bands(image.pixels, image.eyes, torch.Generator().manual_seed(1))
     assert torch.equal(bands, again)
     assert not torch.equal(bands, other)
     assert bands.shape == (400, 1, BAND_HEIGHT, BAND_WIDTH)
     assert 0 <= bands.min() <= bands.max() <= 1
     assert 0.05 < hidden.float().mean() < 0.16
-    plain = cut_band(picture.pixels, picture.eyes)
+    plain = cut_band(image.pixels, image.eyes)
 
-    def likeness(rows):
+    def face_embedding(rows):
         pairs = torch.stack([bands[rows].flatten(1), plain[rows].flatten(1)])
         centred = pairs - pairs.mean(dim=2, keepdim=True)
         return torch.cosine_similarity(centred[0], centred[1], dim=1).median()
 
-    assert likeness(~hidden) > 0.6
-    assert likeness(hidden) < 0.45
+    assert face_embedding(~hidden) > 0.6
+    assert face_embedding(hidden) < 0.45
 
 
 def test_a_student_learns_its_teachers_code(teacher):
@@ -218,7 +220,7 @@ def test_a_student_learns_its_teachers_code(teacher):
 
 
 def test_a_blind_teacher_teaches_no_code(teacher):
-    teacher.finder.get_parameter("score.2.bias").fill_(-20.0)
+    teacher.localizer.get_parameter("score.2.bias").fill_(-20.0)
     student = student_of()
     loss = distill_loss(student, teacher, batch_of(8), generator=torch.Generator().manual_seed(0))
     assert loss.parts["code"] == 0

@@ -78,7 +78,7 @@ def test_signs(angles: tuple[float, float, float], axis: int, sign: int) -> None
     assert forward[axis] * sign > 0.2
 
 
-def test_roll_is_clockwise_in_the_picture() -> None:
+def test_roll_is_clockwise_in_the_image() -> None:
     rotation = angles_to_rotation(torch.tensor(0.0), torch.tensor(0.0), torch.tensor(0.3))
     right = rotation @ torch.tensor([1.0, 0.0, 0.0])
     assert right[1] > 0.2  # the image-right side goes down

@@ -1,4 +1,4 @@
-"""The basis of codes: likeness by cosine gains, the faces that codes stand for do not change."""
+"""The basis of codes: verification by cosine gains, the faces that codes stand for are kept."""
 
 from typing import Any
 

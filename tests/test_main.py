@@ -64,10 +64,10 @@ def test_every_command_shows_its_own_help(name, capsys):
 
 
 def test_bad_input_is_one_line(command, capsys):
-    command(fails_with(MienError("x.jpg is no picture;\n give another")))
+    command(fails_with(MienError("x.jpg is no image;\n give another")))
     assert cli.run(["doctor"]) == 2
     seen = capsys.readouterr()
-    assert seen.err == "error: x.jpg is no picture; give another\n"
+    assert seen.err == "error: x.jpg is no image; give another\n"
     assert seen.out == ""
 
 

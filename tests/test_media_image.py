@@ -1,4 +1,4 @@
-"""Pictures of every mode and make become uint8 RGB; broken ones are refused in one line."""
+"""Images of every mode and make become uint8 RGB; broken ones are refused in one line."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import torch
 from PIL import Image
 
 from mien.errors import MienError
-from mien.media.image import read, read_picture, to_float, to_uint8, write_png
+from mien.media.image import read, read_image, to_float, to_uint8, write_png
 
 
 @pytest.fixture
 def gradient() -> np.ndarray:
-    """A picture without symmetry. uint8 [6, 9, 3]."""
+    """An image without symmetry. uint8 [6, 9, 3]."""
     rows, columns = np.mgrid[0:6, 0:9]
     return np.stack([columns * 25, rows * 40, (rows + columns) * 10], axis=2).astype(np.uint8)
 
@@ -35,10 +35,10 @@ def refused(path) -> str:
 
 def test_rgb_comes_back_as_written(tmp_path, gradient):
     write_png(tmp_path / "a.png", gradient)
-    picture = read_picture(tmp_path / "a.png")
-    assert np.array_equal(picture.pixels, gradient)
-    assert picture.pixels.dtype == np.uint8
-    assert (picture.scale, picture.width, picture.height) == (1, 9, 6)
+    image = read_image(tmp_path / "a.png")
+    assert np.array_equal(image.pixels, gradient)
+    assert image.pixels.dtype == np.uint8
+    assert (image.scale, image.width, image.height) == (1, 9, 6)
 
 
 def test_grey_and_bilevel(tmp_path, gradient):
@@ -124,9 +124,9 @@ def test_exif_rotation(tmp_path, gradient, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "a.png", exif=exif)
-    picture = read_picture(tmp_path / "a.png")
-    assert np.array_equal(picture.pixels, gradient)
-    assert (picture.width, picture.height) == (9, 6)
+    image = read_image(tmp_path / "a.png")
+    assert np.array_equal(image.pixels, gradient)
+    assert (image.width, image.height) == (9, 6)
 
 
 def test_broken_exif_is_passed_over(tmp_path, gradient):
@@ -142,14 +142,14 @@ def test_one_pixel(tmp_path):
 
 @pytest.mark.parametrize("name", ["wide.png", "wide.jpg", "wide.bmp"])
 def test_twenty_thousand_pixels_wide(tmp_path, name):
-    stripes = np.repeat(np.arange(20, dtype=np.uint8) * 12, 1000)
-    image = np.broadcast_to(stripes[None, :, None], (40, 20_000, 3))
+    eye_cropes = np.repeat(np.arange(20, dtype=np.uint8) * 12, 1000)
+    image = np.broadcast_to(eye_cropes[None, :, None], (40, 20_000, 3))
     Image.fromarray(np.ascontiguousarray(image)).save(tmp_path / name)
-    picture = read_picture(tmp_path / name)
-    assert max(picture.pixels.shape) <= 4096
-    assert (picture.width, picture.height) == (20_000, 40)
+    image = read_image(tmp_path / name)
+    assert max(image.pixels.shape) <= 4096
+    assert (image.width, image.height) == (20_000, 40)
     columns = np.arange(20) * 1000 + 500
-    seen = picture.pixels[2, columns // picture.scale, 0].astype(int)
+    seen = image.pixels[2, columns // image.scale, 0].astype(int)
     assert np.abs(seen - np.arange(20) * 12).max() <= 2
 
 
@@ -158,16 +158,16 @@ def test_reduced_by_averaging_and_turned(tmp_path, gradient):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(np.ascontiguousarray(np.rot90(tall))).save(tmp_path / "a.tiff", exif=exif)
-    picture = read_picture(tmp_path / "a.tiff", max_side=9)
-    assert np.array_equal(picture.pixels, gradient)
-    assert (picture.scale, picture.width, picture.height) == (4, 36, 24)
+    image = read_image(tmp_path / "a.tiff", max_side=9)
+    assert np.array_equal(image.pixels, gradient)
+    assert (image.scale, image.width, image.height) == (4, 36, 24)
 
 
-def test_reading_in_strips_changes_nothing(tmp_path, monkeypatch):
+def test_reading_in_eye_crops_changes_nothing(tmp_path, monkeypatch):
     image = np.random.default_rng(0).integers(0, 256, (101, 67, 4), np.uint8)
     Image.fromarray(image).save(tmp_path / "a.png")
     whole = read(tmp_path / "a.png", max_side=40)
-    monkeypatch.setattr("mien.media.image._STRIP_PIXELS", 300)
+    monkeypatch.setattr("mien.media.image._EYE_CROP_PIXELS", 300)
     assert np.array_equal(read(tmp_path / "a.png", max_side=40), whole)
     assert whole.shape == (34, 23, 3)
 
@@ -199,7 +199,7 @@ def test_broken_files(tmp_path, gradient):
     (tmp_path / "empty.jpg").touch()
     assert "empty" in refused(tmp_path / "empty.jpg")
     (tmp_path / "text.jpg").write_text("hello, I am a text")
-    assert "not a picture" in refused(tmp_path / "text.jpg")
+    assert "not an image" in refused(tmp_path / "text.jpg")
     (tmp_path / "page.png").write_text("<svg></svg>")
     refused(tmp_path / "page.png")
 
@@ -241,10 +241,10 @@ def test_names_that_are_not_utf8(tmp_path, gradient):
 
 def test_unknown_format_is_refused_though_pillow_reads_it(tmp_path, gradient):
     Image.fromarray(gradient).save(tmp_path / "a.sgi", format="SGI")
-    assert "not a picture" in refused(tmp_path / "a.sgi")
+    assert "not an image" in refused(tmp_path / "a.sgi")
 
 
-def test_first_picture_of_an_animation(tmp_path):
+def test_first_image_of_an_animation(tmp_path):
     first, second = (Image.new("RGB", (4, 4), (level,) * 3) for level in (255, 0))
     first.save(tmp_path / "a.gif", save_all=True, append_images=[second])
     assert read(tmp_path / "a.gif").min() == 255

@@ -19,14 +19,14 @@ MP4 = b"\x00\x00\x00\x18ftypisom" + bytes(32)
 
 @pytest.fixture
 def tree(tmp_path, monkeypatch) -> Path:
-    """A folder of pictures and a video among other things; the current folder is above it."""
+    """A folder of images and a video among other things; the current folder is above it."""
     folder = tmp_path / "data"
     for name in ("b.jpg", "a/2.PNG", "a/10.png", "a/deep/er/x.webp", "c.png"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         kind = {".jpg": "JPEG"}.get(Path(name).suffix, Path(name).suffix[1:])
         Image.new("RGB", (2, 2)).save(folder / name, format=kind)
     (folder / "clip.mp4").write_bytes(MP4)
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("no image")
     (folder / ".hidden.jpg").write_bytes(b"\xff\xd8\xff")
     (folder / ".git").mkdir()
     (folder / ".git" / "x.png").write_bytes(b"\x89PNG")
@@ -62,7 +62,7 @@ def test_a_folder_to_the_bottom_in_order(tree):
 def test_sources_say_where_and_what(tree):
     sources = {source.path_label: source for source in expand("data")}
     assert sources["clip.mp4"] == Source("clip.mp4", str(Path("data") / "clip.mp4"), "video")
-    assert sources["a/2.PNG"].kind == "picture"
+    assert sources["a/2.PNG"].kind == "image"
     assert all(Path(source.full_path).is_file() for source in sources.values())
 
 
@@ -78,8 +78,8 @@ def test_globs(tree):
     assert labels("data/*") == [f"data/{name}" for name in labels("data")]
     assert labels("data/**") == labels("data/*")
     assert labels("data/**/*.png") == ["data/a/10.png", "data/c.png"]
-    assert "no picture or video matches" in refused("data/*.txt")
-    assert "no picture or video matches" in refused("data/*.bmp")
+    assert "no image or video matches" in refused("data/*.txt")
+    assert "no image or video matches" in refused("data/*.bmp")
 
 
 def test_a_file_whose_name_looks_like_a_glob(tree):
@@ -91,8 +91,8 @@ def test_nothing_to_be_had(tree):
     assert "no input" in refused()
     assert "does not exist" in refused("missing.jpg")
     assert "does not exist" in refused("")
-    assert "no picture or video in data/nothing" in refused("data/nothing")
-    assert "no picture or video in data/nothing" in refused("data", "data/nothing")
+    assert "no image or video in data/nothing" in refused("data/nothing")
+    assert "no image or video in data/nothing" in refused("data", "data/nothing")
     assert "neither" in refused("data/notes.txt")
 
 
@@ -128,9 +128,9 @@ def test_content_goes_before_the_name(tree):
     (tree / "empty.jpg").touch()
     kinds = {source.path_label: source.kind for source in expand("data")}
     assert kinds["video.jpg"] == "video"
-    assert kinds["still"] == "picture"
+    assert kinds["still"] == "image"
     assert kinds["stream.ts"] == "video"
-    assert kinds["empty.jpg"] == "picture"  # and is refused where it is read
+    assert kinds["empty.jpg"] == "image"  # and is refused where it is read
     assert not {"sound", "code.ts", "notes.txt"} & set(kinds)
     assert count("data") == len(kinds)
 
@@ -138,13 +138,13 @@ def test_content_goes_before_the_name(tree):
 @pytest.mark.parametrize(
     ("head", "kind"),
     [
-        (b"\xff\xd8\xff\xe0", "picture"),
-        (b"GIF89a", "picture"),
-        (b"RIFF\0\0\0\0WEBPVP8 ", "picture"),
+        (b"\xff\xd8\xff\xe0", "image"),
+        (b"GIF89a", "image"),
+        (b"RIFF\0\0\0\0WEBPVP8 ", "image"),
         (b"RIFF\0\0\0\0AVI LIST", "video"),
         (b"RIFF\0\0\0\0WAVEfmt ", None),
-        (b"\0\0\0\x20ftypavif", "picture"),
-        (b"\0\0\0\x20ftypheic", "picture"),
+        (b"\0\0\0\x20ftypavif", "image"),
+        (b"\0\0\0\x20ftypheic", "image"),
         (b"\0\0\0\x20ftypqt  ", "video"),
         (b"\x1a\x45\xdf\xa3", "video"),
         (bytes(4) + b"G" + bytes(191) + b"G" + bytes(50), "video"),
@@ -158,7 +158,7 @@ def test_kinds_by_content(tmp_path, head, kind):
 
 
 def test_kinds_by_name(tmp_path):
-    assert kind_of(tmp_path / "missing.JPG") == "picture"
+    assert kind_of(tmp_path / "missing.JPG") == "image"
     assert kind_of(tmp_path / "missing.Mkv") == "video"
     assert kind_of(tmp_path / "missing.ts") is None
     assert may_be_media("x.HEIC")
@@ -188,7 +188,7 @@ def test_pipes_are_not_opened(tree):
     os.mkfifo(tree / "pipe")
     assert "pipe.jpg" not in labels("data")
     assert "ordinary" in refused("data/pipe.jpg")
-    assert "no picture" in refused("data/pip*")
+    assert "no image" in refused("data/pip*")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="names are text there")
@@ -230,7 +230,7 @@ def test_deep_trees_do_not_exhaust_the_stack(tmp_path):
 
 def test_sources_come_one_at_a_time(tree, monkeypatch):
     seen = []
-    monkeypatch.setattr("mien.media.inputs.kind_of", lambda path: seen.append(path) or "picture")
+    monkeypatch.setattr("mien.media.inputs.kind_of", lambda path: seen.append(path) or "image")
     sources = expand("data")
     del seen[:]
     list(itertools.islice(sources, 2))

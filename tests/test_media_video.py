@@ -18,8 +18,8 @@ from mien.media.image import write_png
 from mien.media.video import info, read_frames, write_mp4
 
 
-def picture(level: int, height: int = 48, width: int = 64) -> np.ndarray:
-    """A grey picture with a bright top left quarter."""
+def image(level: int, height: int = 48, width: int = 64) -> np.ndarray:
+    """A grey image with a bright top left quarter."""
     image = np.full((height, width, 3), level, np.uint8)
     image[: height // 2, : width // 2] += 60
     return image
@@ -29,7 +29,7 @@ def picture(level: int, height: int = 48, width: int = 64) -> np.ndarray:
 def clip(tmp_path) -> Path:
     """Twelve frames at 25 a second, each 10 brighter than the one before."""
     path = tmp_path / "clip.mp4"
-    write_mp4(path, (picture(10 * number) for number in range(12)), fps=25)
+    write_mp4(path, (image(10 * number) for number in range(12)), fps=25)
     return path
 
 
@@ -51,7 +51,7 @@ def encoded(
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         stream.codec_context.time_base = unit
         for number, stamp in enumerate(stamps):
-            frame = av.VideoFrame.from_ndarray(picture(10 * number), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(image(10 * number), format="rgb24")
             frame.pts, frame.time_base = stamp, unit
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
@@ -85,7 +85,7 @@ def test_every_frame_in_order_with_its_time(clip):
     first = frames[3].pixels
     assert first is not None
     assert first.dtype == np.uint8
-    assert np.abs(first.astype(int) - picture(30)).mean() < 4
+    assert np.abs(first.astype(int) - image(30)).mean() < 4
 
 
 def test_info(clip):
@@ -226,7 +226,7 @@ def test_a_playlist_leads_nowhere(tmp_path, clip):
 
 @pytest.mark.parametrize("quarter_turns", [1, 2, 3])
 def test_rotation_in_the_file_is_applied(clip, quarter_turns):
-    """The track header's matrix is [a b 0; c d 0; 0 0 1] and turns the picture clockwise."""
+    """The track header's matrix is [a b 0; c d 0; 0 0 1] and turns the image clockwise."""
     a, b, c, d = {1: (0, 1, -1, 0), 2: (-1, 0, 0, -1), 3: (0, -1, 1, 0)}[quarter_turns]
     data = clip.read_bytes()
     one = 1 << 16
@@ -235,7 +235,7 @@ def test_rotation_in_the_file_is_applied(clip, quarter_turns):
     at = data.index(upright, data.index(b"tkhd"))
     clip.write_bytes(data[:at] + turned + data[at + len(turned) :])
     pixels = next(iter(read_frames(clip))).pixels
-    expected = np.rot90(picture(0), -quarter_turns)
+    expected = np.rot90(image(0), -quarter_turns)
     assert pixels is not None
     assert pixels.shape == expected.shape
     assert np.abs(pixels.astype(int) - expected).mean() < 6
@@ -243,7 +243,7 @@ def test_rotation_in_the_file_is_applied(clip, quarter_turns):
 
 def test_memory_does_not_grow(tmp_path):
     path = tmp_path / "long.mp4"
-    write_mp4(path, (picture(number % 20 * 9) for number in range(300)), fps=30)
+    write_mp4(path, (image(number % 20 * 9) for number in range(300)), fps=30)
     frames = read_frames(path)
     next(frames)
     tracemalloc.start()
@@ -252,7 +252,7 @@ def test_memory_does_not_grow(tmp_path):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 40 * picture(0).nbytes
+    assert peak < 40 * image(0).nbytes
 
 
 def test_reading_may_be_broken_off(clip):
@@ -262,24 +262,24 @@ def test_reading_may_be_broken_off(clip):
 
 
 def test_writing_odd_sizes_and_no_frames(tmp_path):
-    assert write_mp4(tmp_path / "a.mp4", [picture(50, 31, 47)] * 3, fps=29.97) == 3
+    assert write_mp4(tmp_path / "a.mp4", [image(50, 31, 47)] * 3, fps=29.97) == 3
     frames = list(read_frames(tmp_path / "a.mp4"))
     assert [frame.pixels.shape for frame in frames if frame.pixels is not None] == [(32, 48, 3)] * 3
     assert frames[1].time_s == pytest.approx(1001 / 30000, abs=1e-6)
     with pytest.raises(MienError, match="no frame"):
         write_mp4(tmp_path / "b.mp4", [], fps=25)
     with pytest.raises(MienError, match="exists"):
-        write_mp4(tmp_path / "a.mp4", [picture(0)], fps=25)
+        write_mp4(tmp_path / "a.mp4", [image(0)], fps=25)
     with pytest.raises(ValueError, match="is wanted"):
-        write_mp4(tmp_path / "b.mp4", [picture(0), picture(0, 50)], fps=25)
+        write_mp4(tmp_path / "b.mp4", [image(0), image(0, 50)], fps=25)
     with pytest.raises(MienError, match="cannot write"):
-        write_mp4(tmp_path / "missing" / "b.mp4", [picture(0)], fps=25)
+        write_mp4(tmp_path / "missing" / "b.mp4", [image(0)], fps=25)
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
 def test_writing_that_fails_leaves_nothing(tmp_path):
     def frames():
-        yield picture(0)
+        yield image(0)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -287,7 +287,7 @@ def test_writing_that_fails_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_picture_is_a_video_of_one_frame_or_refused(tmp_path):
-    write_png(tmp_path / "a.png", picture(9))
+def test_a_image_is_a_video_of_one_frame_or_refused(tmp_path):
+    write_png(tmp_path / "a.png", image(9))
     frames = list(read_frames(tmp_path / "a.png"))
     assert len(frames) == 1

@@ -1,4 +1,4 @@
-"""The library with a gaze branch: all factors in one pass, strips, eyes of another code."""
+"""The library with a gaze branch: all factors in one pass, eye crops, eyes of another code."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ def test_without_a_branch_there_is_no_gaze(model: Model, images: torch.Tensor) -
         plain.redraw_eyes(images, torch.zeros(1, 4))
 
 
-def test_strips_of_any_size_are_read(model: Model) -> None:
-    strips = torch.rand(2, 3, 96, 200, generator=torch.Generator().manual_seed(1))
-    gaze = model.encode_eyes(strips)
+def test_eye_crops_of_any_size_are_read(model: Model) -> None:
+    eye_crops = torch.rand(2, 3, 96, 200, generator=torch.Generator().manual_seed(1))
+    gaze = model.encode_eyes(eye_crops)
     assert gaze.code.shape == (2, 4)
-    large = torch.nn.functional.interpolate(strips, scale_factor=2.0)
+    large = torch.nn.functional.interpolate(eye_crops, scale_factor=2.0)
     assert model.encode_eyes(large).code.shape == (2, 4)
-    assert model.strip_size == (96, 200)
+    assert model.eye_crop_size == (96, 200)
 
 
 def test_saved_weights_hold_both_methods(

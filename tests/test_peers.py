@@ -17,7 +17,7 @@ from mien.latentface.latentface import LatentFace
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are no part of the package
 
 from benchmarks.peers.autoencoder import PlainAutoencoder
-from benchmarks.peers.cost import measure_shares, mien_pictures, steps_for
+from benchmarks.peers.cost import measure_shares, mien_images, steps_for
 from benchmarks.peers.crops import SIZE
 from benchmarks.peers.hog import HOG_SETTINGS, Hog, HogSetting
 from benchmarks.peers.lbp import LBP_SETTINGS, Lbp, LbpSetting, lbp_codes, uniform_bins
@@ -56,7 +56,7 @@ SMALL = {"autoencoder": small_autoencoder, "simclr": small_simclr, "mae": small_
 
 
 def toy_training(folder, seed=0):
-    """Smooth pictures: half are stills, half are clips of two frames."""
+    """Smooth images: half are stills, half are clips of two frames."""
     coarse = torch.rand(48, 3, 4, 4, generator=generator(1))
     smooth = torch.nn.functional.interpolate(coarse, size=(40, 40), mode="bilinear")
     crops = (smooth * 255).byte().permute(0, 2, 3, 1).numpy()
@@ -72,7 +72,7 @@ def test_hog_is_that_of_the_package_and_as_long_as_it_should_be():
     grey = [(crop @ [0.299, 0.587, 0.114]).round().astype(np.uint8) for crop in crops]
     crops = np.repeat(np.stack(grey)[..., None], 3, axis=3)
     assert np.array_equal(Hog()(crops), hog_features(images=grey, size=(64, 64)))
-    lengths = [Hog(setting)(crops).shape[1] for setting in HOG_SETTINGS]
+    lengths = [Hog(context)(crops).shape[1] for context in HOG_SETTINGS]
     assert lengths == [36 * (cells - 1) ** 2 for cells in (4, 6, 8, 10, 12, 16)]
     with pytest.raises(ValueError, match="whole number"):
         HogSetting(10)
@@ -114,7 +114,7 @@ def test_lbp_histograms_are_shares_of_cells():
     crops = np.zeros((1, 64, 64, 3), np.uint8)
     flat = Lbp(LbpSetting((1,), 2))(crops).reshape(4, 59)
     assert (flat[:, uniform_bins()[255]] == 1).all()
-    assert len({str(setting) for setting in LBP_SETTINGS}) == len(LBP_SETTINGS)
+    assert len({str(context) for context in LBP_SETTINGS}) == len(LBP_SETTINGS)
 
 
 # ---- networks
@@ -132,7 +132,7 @@ def test_contrast_is_the_papers_equation():
     assert float(contrast(first, first, 0.05)) < float(contrast(first, second, 0.05))
 
 
-def test_views_without_strength_are_the_picture_or_its_mirror_image():
+def test_views_without_strength_are_the_image_or_its_mirror_image():
     images = torch.rand(16, 3, SIDE, SIDE, generator=generator())
     still = Views(smallest=1, turn=0, colour=0, grey=0, blur=0)
     seen = draw_view(images, still, generator(1))
@@ -212,11 +212,11 @@ def test_training_learns_and_is_found_again(name, tmp_path, monkeypatch):
     training = toy_training(tmp_path)
     first = train(SMALL[name], name, 30, training)
     batch = torch.from_numpy(training.pack.crops[:, 4:36, 4:36].copy()).permute(0, 3, 1, 2) / 255
-    pictures = {"image": batch, "input": batch}
+    images = {"image": batch, "input": batch}
 
     @torch.no_grad()
     def loss(network):
-        return float(sum(network.loss(pictures, generator()).values()))
+        return float(sum(network.loss(images, generator()).values()))
 
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
@@ -244,7 +244,7 @@ def test_training_repeats_with_its_seed(tmp_path):
 
 
 def test_training_takes_as_long_as_ours():
-    assert mien_pictures() == 180_000
+    assert mien_images() == 180_000
     network = small_simclr()
     recipe = network.recipe
     assert steps_for(network, 1000) == math.ceil(1000 / recipe.cost / recipe.batch_size)

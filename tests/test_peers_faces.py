@@ -1,4 +1,4 @@
-"""The faces that the peers see are those that mien sees; what they choose on training pictures."""
+"""The faces that the peers see are those that mien sees; what they choose on training images."""
 
 import sys
 from dataclasses import replace
@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from mien.errors import MienError
-from mien.evaluate.protocol import Pictures
+from mien.evaluate.protocol import Images
 from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
 from mien.model import Model
-from mien.pipeline.crops import describe_by
+from mien.pipeline.crops import factors_by_weights
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are no part of the package
 
@@ -29,7 +29,7 @@ def noise(count, side=SIZE, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), np.uint8)
 
 
-def write_pictures(folder, images):
+def write_images(folder, images):
     from PIL import Image
 
     folder.mkdir(parents=True)
@@ -37,35 +37,35 @@ def write_pictures(folder, images):
         Image.fromarray(image).save(folder / f"{number}.png")
 
 
-def seen_by_a_model(pictures, detector):
-    """Return the crops that `describe_by` shows to a model of 64 pixels."""
+def seen_by_a_model(images, detector):
+    """Return the crops that `factors_by_weights` shows to a model of 64 pixels."""
     network = LatentFace(ModelConfig(width=8, feature_dim=8, texture_dim=2, shape_dim=2))
     shown = []
     network.register_forward_pre_hook(lambda _, given: shown.append(given[0]))
-    described = describe_by(Model(network), detector=detector)(pictures, ("identity",))
+    described = factors_by_weights(Model(network), detector=detector)(images, ("identity",))
     images = torch.cat(shown) if shown else torch.empty(0, 3, SIZE, SIZE)
     return described, (images * 255).round().byte().permute(0, 2, 3, 1).numpy()
 
 
 @pytest.mark.parametrize("kind", ["face", "box", "nothing", "fallback"])
 def test_crops_are_those_that_a_model_is_shown(kind, tmp_path):
-    images = noise(5, 90)
+    pixels = noise(5, 90)
     given = {
         "face": {"crop": "face"},
         "box": {"crop": "box", "boxes": np.tile([10.0, -5.0, 80.0, 65.0], (5, 1))},
         "nothing": {},
         "fallback": {"fallback": (0.2, 0.2, 0.8, 0.8)},
     }[kind]
-    pictures = Pictures(tuple("abcde"), lambda row: images[row], **given)
-    cut = CropStore(tmp_path, detector="haar")(pictures)
-    described, shown = seen_by_a_model(pictures, "haar")
+    images = Images(tuple("abcde"), lambda row: pixels[row], **given)
+    cut = CropStore(tmp_path, detector="haar")(images)
+    described, shown = seen_by_a_model(images, "haar")
     assert np.array_equal(cut.crops, shown)
     assert np.array_equal(cut.found, described.found)
     assert np.array_equal(cut.detected, described.detected)
     assert cut.found.any() == (kind != "nothing")
 
 
-def test_pictures_are_cut_once_and_mirror_images_are_others(tmp_path):
+def test_images_are_cut_once_and_mirror_images_are_others(tmp_path):
     images, asked = noise(40, 70), []
 
     def read(row):
@@ -74,24 +74,24 @@ def test_pictures_are_cut_once_and_mirror_images_are_others(tmp_path):
 
     store = CropStore(tmp_path, detector="none")
     names = tuple(map(str, range(40)))
-    first = store(Pictures(names, read))
+    first = store(Images(names, read))
     before = len(asked)
-    again = store(Pictures(names, read))
+    again = store(Images(names, read))
     assert again is first
     assert len(asked) - before <= 4, "only to see that they are the same"
-    mirrored = store(Pictures(names, lambda row: np.ascontiguousarray(images[row][:, ::-1])))
+    mirrored = store(Images(names, lambda row: np.ascontiguousarray(images[row][:, ::-1])))
     assert np.abs(mirrored.crops.astype(int) - first.crops[:, :, ::-1]).max() <= 1
     store.clear()
     assert not list(tmp_path.iterdir())
 
 
 def test_a_peer_says_one_thing_under_all_names(tmp_path):
-    images = noise(5, 70)
+    pixels = noise(5, 70)
     store = CropStore(tmp_path, detector="none")
-    pictures = Pictures(tuple("abcde"), lambda row: images[row])
+    images = Images(tuple("abcde"), lambda row: pixels[row])
     describe = describe_peer("hog", Hog(), store, batch_size=2)
-    found = describe(pictures, ("identity", "shape_code", "yaw_rad", "eyes_found"))
-    assert np.array_equal(found["identity"], Hog()(store(pictures).crops))
+    found = describe(images, ("identity", "shape_code", "yaw_rad", "eyes_found"))
+    assert np.array_equal(found["identity"], Hog()(store(images).crops))
     assert found["shape_code"] is found["identity"]
     assert np.isnan(found["yaw_rad"]).all()
     assert (found["eyes_found"] == 1).all()
@@ -99,23 +99,21 @@ def test_a_peer_says_one_thing_under_all_names(tmp_path):
     assert np.array_equal(joined, found["identity"])
     assert found.joined("yaw_rad").shape == (5, 1)
     with pytest.raises(MienError, match="hog gives no column gaze_x"):
-        describe(pictures, ("gaze_x",))
-    with pytest.raises(MienError, match="strips"):
-        describe(replace(pictures, crop="eyes"), ("gaze_code",))
+        describe(images, ("gaze_x",))
+    with pytest.raises(MienError, match="eye_crops"):
+        describe(replace(images, crop="eyes"), ("gaze_code",))
 
 
-def test_pictures_without_a_face_have_no_features(tmp_path):
-    images = noise(3, 70)
-    pictures = Pictures(tuple("abc"), lambda row: images[row])
-    found = describe_peer("lbp", Lbp(), CropStore(tmp_path, detector="haar"))(
-        pictures, ("identity",)
-    )
+def test_images_without_a_face_have_no_features(tmp_path):
+    pixels = noise(3, 70)
+    images = Images(tuple("abc"), lambda row: pixels[row])
+    found = describe_peer("lbp", Lbp(), CropStore(tmp_path, detector="haar"))(images, ("identity",))
     assert not found.found.any()
     assert np.isnan(found["identity"]).all()
     assert found["identity"].shape[0] == 3
 
 
-# ---- what is chosen on training pictures
+# ---- what is chosen on training images
 
 
 class Shown:
@@ -161,9 +159,9 @@ def test_the_setting_that_shows_it_is_chosen(kind, chance):
 def test_what_was_tried_once_is_not_tried_again(tmp_path):
     trial, tried = bright_trial("classes"), []
 
-    def make(setting):
-        tried.append(setting)
-        return Shown(setting)
+    def make(context):
+        tried.append(context)
+        return Shown(context)
 
     first = choose([False, True], make, trial, seed=0, cache=tmp_path)
     again = choose([False, True], make, trial, seed=0, cache=tmp_path)
@@ -178,7 +176,7 @@ def test_trials_are_read_from_rendered_clips_and_from_classes(tmp_path):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    write_pictures(tmp_path / "clips" / "p", noise(4, SIZE))
+    write_images(tmp_path / "clips" / "p", noise(4, SIZE))
     rows = {
         "path": [f"p/{n}.png" for n in range(4)],
         "person": [7, 7, 8, 8],
@@ -197,7 +195,7 @@ def test_trials_are_read_from_rendered_clips_and_from_classes(tmp_path):
     assert numbers[3].tolist() == [0.4, 1.0]
     assert np.array_equal(trials["light"].crops, noise(4, SIZE)), "of the same size: as they are"
     for name in ("angry", "sad"):
-        write_pictures(tmp_path / "fer" / name, noise(3, 48))
+        write_images(tmp_path / "fer" / name, noise(3, 48))
     trial = class_trial(tmp_path / "fer", seed=0)
     assert trial.crops.shape == (6, SIZE, SIZE, 3)
     assert trial.classes is not None
@@ -207,7 +205,7 @@ def test_trials_are_read_from_rendered_clips_and_from_classes(tmp_path):
 def test_endless_and_foreign_packs_are_refused(tmp_path):
     with pytest.raises(MienError, match="no end"):
         open_training_pack(["synth:head.npz"], tmp_path)
-    write_pictures(tmp_path / "faces", noise(3, 20))
+    write_images(tmp_path / "faces", noise(3, 20))
     found = open_training_pack([str(tmp_path / "faces")], tmp_path / "cache")
     assert found.crops.shape == (3, 80, 80, 3)
     again = open_training_pack([str(tmp_path / "cache" / "packs" / found.key)], tmp_path)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mien.errors import MienError
-from mien.evaluate.protocol import Outcome, Pictures, Protocol, Score
+from mien.evaluate.protocol import Images, Protocol, Result, Score
 from mien.evaluate.report.report import Run
 from mien.media.image import read
 
@@ -25,25 +25,31 @@ from benchmarks.peers.run import main
 from benchmarks.peers.table import Comparison, as_json, as_markdown
 
 
-def stripes(data, setting):
-    """Upright or level stripes: is the nearest other picture of the same kind?"""
-    paths = sorted((data / "stripes").glob("*.png"))
-    pictures = Pictures(tuple(p.name for p in paths), lambda row: read(paths[row]))
-    codes = setting.describe(pictures, ("expression",))["expression"]
+def eye_cropes(data, context):
+    """Upright or level stripes: is the nearest other image of the same kind?"""
+    paths = sorted((data / "eye_cropes").glob("*.png"))
+    images = Images(tuple(p.name for p in paths), lambda row: read(paths[row]))
+    codes = context.describe(images, ("expression",))["expression"]
     kind = np.array([path.name.startswith("up") for path in paths])
     apart = ((codes[:, None] - codes[None]) ** 2).sum(axis=2)
     np.fill_diagonal(apart, np.inf)
     right = kind[apart.argmin(axis=1)] == kind
     score = Score("accuracy", 100 * float(right.mean()), "%", len(paths), 1.0, 2.0, main=True)
-    return Outcome((score, Score("other", float("nan"), "", 1)), "0" * 12, notes=("a note",))
+    return Result((score, Score("other", float("nan"), "", 1)), "0" * 12, notes=("a note",))
 
 
-STRIPES = Protocol(
-    "stripes", "expression", "t", "l", "s", lambda path: (path / "stripes").is_dir(), stripes
+EYE_CROPES = Protocol(
+    "eye_cropes",
+    "expression",
+    "t",
+    "l",
+    "s",
+    lambda path: (path / "eye_cropes").is_dir(),
+    eye_cropes,
 )
 
 
-def write_stripes(folder):
+def write_eye_cropes(folder):
     from PIL import Image
 
     folder.mkdir(parents=True)
@@ -59,8 +65,8 @@ def write_stripes(folder):
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    write_stripes(tmp_path / "root" / "set" / "stripes")
-    monkeypatch.setattr("mien.evaluate.protocols.find_protocol", lambda _: STRIPES)
+    write_eye_cropes(tmp_path / "root" / "set" / "eye_cropes")
+    monkeypatch.setattr("mien.evaluate.protocols.find_protocol", lambda _: EYE_CROPES)
     small = lambda: PlainAutoencoder(width=8, feature_dim=16, code_dim=8, decoder_width=8)  # noqa: E731
     monkeypatch.setitem(methods.LEARNERS, "autoencoder", small)
     monkeypatch.setattr(PlainAutoencoder, "recipe", replace(PlainAutoencoder.recipe, batch_size=4))
@@ -69,21 +75,21 @@ def root(tmp_path, monkeypatch):
 
 
 def arguments(root, *more):
-    chosen = ["--methods", "hog", "lbp", "autoencoder", "--protocols", "stripes"]
+    chosen = ["--methods", "hog", "lbp", "autoencoder", "--protocols", "eye_cropes"]
     places = ["--data", str(root / "root"), "--cache", str(root / "cache")]
     return [*chosen, *places, "--detector", "none", "--out", str(root / "peers.json"), *more]
 
 
 def test_one_table_of_all_methods(root, capsys):
-    training = ["--train", str(root / "root" / "set" / "stripes"), "--steps", "2"]
+    training = ["--train", str(root / "root" / "set" / "eye_cropes"), "--steps", "2"]
     main(arguments(root, *training))
     found = json.loads((root / "peers.json").read_text())
     by_name = {method["name"]: method for method in found["methods"]}
     assert list(by_name) == ["hog", "lbp", "autoencoder"]
     assert by_name["hog"]["parameters"] == 0
-    assert by_name["hog"]["training_pictures"] == 0
-    assert by_name["autoencoder"]["training_pictures"] == 16
-    assert by_name["autoencoder"]["training_pictures_shown"] == 8
+    assert by_name["hog"]["training_images"] == 0
+    assert by_name["autoencoder"]["training_images"] == 16
+    assert by_name["autoencoder"]["training_images_shown"] == 8
     assert all(method["ms_a_face"] > 0 for method in found["methods"])
     (protocol,) = found["protocols"]
     assert protocol["folder"] == "set"
@@ -119,11 +125,11 @@ def test_a_method_that_fails_leaves_the_others(tmp_path):
     from benchmarks.peers.compare import run_methods
     from benchmarks.peers.hog import Hog
 
-    write_stripes(tmp_path / "set" / "stripes")
+    write_eye_cropes(tmp_path / "set" / "eye_cropes")
     (tmp_path / "crops").mkdir()
     crops = CropStore(tmp_path / "crops", detector="none")
 
-    def broken(pictures, columns):
+    def broken(images, columns):
         raise MienError("no such column")
 
     hog = describe_peer("hog", Hog(), crops)
@@ -131,25 +137,25 @@ def test_a_method_that_fails_leaves_the_others(tmp_path):
         Method("broken", lambda _: broken, lambda: None, 0),
         Method("hog", lambda _: hog, lambda: None, 0),
     ]
-    (runs,) = run_methods([(STRIPES, tmp_path / "set")], entries, crops)
+    (runs,) = run_methods([(EYE_CROPES, tmp_path / "set")], entries, crops)
     assert runs["broken"].error == "no such column"
-    outcome = runs["hog"].outcome
-    assert outcome is not None
-    assert outcome.scores[0].value == 100
+    result = runs["hog"].result
+    assert result is not None
+    assert result.scores[0].value == 100
     assert not list((tmp_path / "crops").iterdir()), "crops are forgotten after a protocol"
 
 
 def test_the_table_shows_what_is_missing():
     def run(*scores, error=""):
-        outcome = None if error else Outcome(scores, "0" * 12)
-        return Run(STRIPES, "set", 1.0, outcome, error)
+        result = None if error else Result(scores, "0" * 12)
+        return Run(EYE_CROPES, "set", 1.0, result, error)
 
     angle = Score("error", 12.341, "degrees", 9, 11.0, 13.5, higher_is_better=False, main=True)
     share = Score("AUC", 0.91234, "AUC", 9, main=True)
     lost = replace(share, value=float("nan"))
     tried = {"light": Choice("8 x 8 cells", {"8 x 8 cells": 0.5, "4 x 4 cells": float("nan")})}
     entries = [
-        Method("one", lambda _: None, lambda: None, 2_600_000, pictures=5000, shown=180_000),  # type: ignore[arg-type,return-value]
+        Method("one", lambda _: None, lambda: None, 2_600_000, images=5000, shown=180_000),  # type: ignore[arg-type,return-value]
         Method("two", lambda _: None, lambda: None, 0, settings=tried),  # type: ignore[arg-type,return-value]
         Method("three", lambda _: None, lambda: None, 0),  # type: ignore[arg-type,return-value]
     ]
@@ -173,7 +179,7 @@ def test_the_table_shows_what_is_missing():
 
 def test_where_peers_lack_the_main_score_one_that_all_have_follows():
     def run(*scores):
-        return Run(STRIPES, "set", 1.0, Outcome(scores, "0" * 12))
+        return Run(EYE_CROPES, "set", 1.0, Result(scores, "0" * 12))
 
     def score(name, value, *, main=False):
         return Score(name, value, "degrees", 9, main=main)

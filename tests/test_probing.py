@@ -185,7 +185,7 @@ def test_the_interval_is_that_of_a_mean() -> None:
     assert high - low == pytest.approx(2 * 1.96 * 2 / np.sqrt(400), rel=0.12)
 
 
-def test_the_same_picture_twice_is_held_out_together() -> None:
+def test_the_same_image_twice_is_held_out_together() -> None:
     codes, texts = moods(40)
     samples = samples_of(matched(np.vstack([codes, codes[:5]]), texts + texts[:5]))
     assert samples.groups[40:].tolist() == samples.groups[:5].tolist()

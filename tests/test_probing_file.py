@@ -86,7 +86,7 @@ def test_files_of_labels_that_make_no_sense_are_refused(tmp_path: Path) -> None:
 
 
 def table(folder: Path, *, missing: tuple[int, ...] = ()) -> Path:
-    """A picture a row; the last two rows are two faces of one picture."""
+    """An image a row; the last two rows are two faces of one image."""
     there = np.array([i not in missing for i in range(COUNT)])
     kind = pa.list_(pa.field("element", pa.float32(), nullable=False), DIM)
     codes = pa.array([row if ok else None for row, ok in zip(CODES, there, strict=True)], type=kind)

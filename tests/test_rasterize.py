@@ -109,7 +109,7 @@ def test_the_nearest_surface_wins_whatever_its_row(backend: str) -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_at_the_same_depth_the_lowest_row_wins(backend: str) -> None:
-    # Three different triangles, all over the picture and all at depth 0.7.
+    # Three different triangles, all over the image and all at depth 0.7.
     points = torch.tensor(
         [[-1.3, -2, 0.7], [17, 0, 0.7], [0.1, 19, 0.7], [-5, -7, 0.7], [31, 23, 0.7]]
     )
@@ -123,7 +123,7 @@ def test_at_the_same_depth_the_lowest_row_wins(backend: str) -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("shape", [(0, 3, 1), (2, 3, 0), (2, 0, 0)])
-def test_empty_meshes_and_batches_give_empty_pictures(backend: str, shape) -> None:
+def test_empty_meshes_and_batches_give_empty_images(backend: str, shape) -> None:
     batch, vertices, faces = shape
     triangles = torch.arange(3).expand(faces, 3)
     seen = rasterize(torch.zeros(batch, vertices, 3), triangles, 4, 5, backend=backend)
@@ -210,7 +210,7 @@ def test_shared_edges_leave_no_gap(backend: str) -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("size", [8, 9])
-def test_a_mirrored_mesh_gives_the_mirrored_picture(backend: str, size: int) -> None:
+def test_a_mirrored_mesh_gives_the_mirrored_image(backend: str, size: int) -> None:
     points, triangles = bumpy_grid(1, size, dtype=torch.float64)
     grid = points.reshape(1, size, size, 3)
     mirrored = grid.flip(2) * torch.tensor([-1.0, 1, 1]) + torch.tensor([size - 1.0, 0, 0])

@@ -20,7 +20,7 @@ def test_the_readmes_python_runs(tmp_path, monkeypatch):
     names = {"images": torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))}
     exec(compile(code, "README.md", "exec"), names)  # noqa: S102 - that is what is tested
     assert len(names["table"]) == 1
-    assert len(names["picture"]) == 2
+    assert len(names["image"]) == 2
     assert (tmp_path / "mine" / "model.safetensors").exists()
 
 

@@ -11,7 +11,7 @@ from mien.media.video import read_frames, write_mp4
 from mien.pipeline.portrait import read_clip, read_film
 
 
-def picture(seed, side=48):
+def image(seed, side=48):
     """Soft colours that no detector takes for a face. uint8 [side, side, 3]."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(40, 215, (6, 6, 3))
@@ -20,13 +20,13 @@ def picture(seed, side=48):
 
 @pytest.fixture
 def photo(tmp_path):
-    write_png(tmp_path / "photo.png", picture(0))
+    write_png(tmp_path / "photo.png", image(0))
     return str(tmp_path / "photo.png")
 
 
 @pytest.fixture
 def film(tmp_path):
-    write_mp4(tmp_path / "film.mp4", [picture(i) for i in range(4)], fps=10)
+    write_mp4(tmp_path / "film.mp4", [image(i) for i in range(4)], fps=10)
     return str(tmp_path / "film.mp4")
 
 
@@ -55,7 +55,7 @@ def draw(tiny_folder, capsys):
     ],
     ids=" ".join,
 )
-def test_a_picture_is_drawn(options, photo, draw, tmp_path):
+def test_a_image_is_drawn(options, photo, draw, tmp_path):
     out = tmp_path / "out.png"
     assert draw(photo, "--out", str(out), *options) == (0, "")
     drawn = read(out)
@@ -75,8 +75,8 @@ def test_two_maps_stand_side_by_side(photo, draw, tmp_path):
     assert read(out).shape == (48, 96, 3)
 
 
-def test_anothers_expression_changes_the_picture(photo, draw, tmp_path):
-    write_png(tmp_path / "other.png", picture(5))
+def test_anothers_expression_changes_the_image(photo, draw, tmp_path):
+    write_png(tmp_path / "other.png", image(5))
     plain, swapped = tmp_path / "plain.png", tmp_path / "swapped.png"
     assert draw(photo, "--out", str(plain))[0] == 0
     words = (photo, "--out", str(swapped), "--expression-from", str(tmp_path / "other.png"))
@@ -161,7 +161,7 @@ def test_no_face_is_one_line(name, photo, film, tiny_folder, tmp_path, capsys):
 
 
 def test_files_that_cannot_be_read_are_one_line(draw, tmp_path):
-    (tmp_path / "text.jpg").write_text("not a picture")
+    (tmp_path / "text.jpg").write_text("not an image")
     for name in ("text.jpg", "absent.png"):
         code, err = draw(str(tmp_path / name), "--out", str(tmp_path / "out.png"))
         assert code == 2
@@ -189,7 +189,7 @@ def test_a_clip_is_a_video_or_a_folder_of_frames(film, tmp_path):
     folder = tmp_path / "frames"
     folder.mkdir()
     for i in range(3):
-        write_png(folder / f"{i}.png", picture(i))
+        write_png(folder / f"{i}.png", image(i))
     assert read_clip(folder, detector="none", size=16).shape == (3, 3, 16, 16)
     assert read_clip(film, detector="none", size=16).shape == (4, 3, 16, 16)
     shutil.rmtree(folder)

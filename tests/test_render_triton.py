@@ -58,7 +58,7 @@ def test_few_large_triangles_ties_and_both_windings() -> None:
 
 
 @pytest.mark.parametrize(("batch", "vertices", "faces"), [(0, 3, 1), (2, 3, 0), (2, 0, 0)])
-def test_empty_meshes_give_empty_pictures(batch: int, vertices: int, faces: int) -> None:
+def test_empty_meshes_give_empty_images(batch: int, vertices: int, faces: int) -> None:
     points = torch.zeros(batch, vertices, 3, device=DEVICE)
     triangles = torch.arange(3, device=DEVICE).expand(faces, 3)
     one, other = both(points, triangles, 4, 5)

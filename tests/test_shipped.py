@@ -28,7 +28,7 @@ def test_frames_of_one_person_are_nearer_than_frames_of_two() -> None:
     assert (near.argmax(dim=1) == torch.arange(len(clips))).float().mean() >= 0.75
 
 
-def test_a_mirrored_picture_turns_the_other_way() -> None:
+def test_a_mirrored_image_turns_the_other_way() -> None:
     model = load()
     clip = read_clip(min(shipped_clips().glob("*.mp4")), detector="none", size=64)
     forward = model.encode(clip).pose.rotation[:, :, 2]

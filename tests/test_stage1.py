@@ -1,4 +1,4 @@
-"""Stage 1: image formation, losses, and that eight pictures can be learned by heart."""
+"""Stage 1: image formation, losses, and that eight images can be learned by heart."""
 
 import math
 
@@ -45,28 +45,28 @@ def turned(yaw: float) -> Pose:
 def test_the_frontal_view_is_the_canonical_face() -> None:
     albedo, depth = smooth_face()
     seen = view(depth, frontal(), FOV)
-    picture = draw(albedo, depth, seen, frontal().rotation, even_light(), FOV)
+    image = draw(albedo, depth, seen, frontal().rotation, even_light(), FOV)
     inner = (..., slice(1, -1), slice(1, -1))
-    torch.testing.assert_close(picture[inner], albedo[inner], atol=2e-3, rtol=0)
+    torch.testing.assert_close(image[inner], albedo[inner], atol=2e-3, rtol=0)
     torch.testing.assert_close(seen.depth[inner], depth[inner], atol=1e-4, rtol=0)
 
 
-def test_a_mirrored_face_turned_the_other_way_is_the_mirrored_picture() -> None:
+def test_a_mirrored_face_turned_the_other_way_is_the_mirrored_image() -> None:
     albedo, depth = smooth_face()
 
-    def picture(flip: bool, yaw: float) -> torch.Tensor:
+    def image(flip: bool, yaw: float) -> torch.Tensor:
         a, d = (albedo.flip(-1), depth.flip(-1)) if flip else (albedo, depth)
         pose = turned(yaw)
         return draw(a, d, view(d, pose, FOV), pose.rotation, even_light(), FOV)
 
-    torch.testing.assert_close(picture(True, -0.3), picture(False, 0.3).flip(-1), atol=2e-3, rtol=0)
+    torch.testing.assert_close(image(True, -0.3), image(False, 0.3).flip(-1), atol=2e-3, rtol=0)
 
 
 def test_light_from_the_right_brightens_the_right() -> None:
     albedo, depth = smooth_face()
     direction = torch.nn.functional.normalize(torch.tensor([[1.0, 0.0, -1.0]]), dim=1)
     light = Light(torch.tensor([0.2]), torch.tensor([0.8]), direction)
-    picture = draw(
+    image = draw(
         torch.full_like(albedo, 0.5),
         depth,
         view(depth, frontal(), FOV),
@@ -74,7 +74,7 @@ def test_light_from_the_right_brightens_the_right() -> None:
         light,
         FOV,
     )
-    assert picture[..., 20:28].mean() > picture[..., 4:12].mean() + 0.05
+    assert image[..., 20:28].mean() > image[..., 4:12].mean() + 0.05
 
 
 def test_gradients_reach_depth_and_pose_and_agree_with_finite_differences() -> None:
@@ -96,8 +96,8 @@ def test_gradients_reach_depth_and_pose_and_agree_with_finite_differences() -> N
                 )
             )
         )
-        picture = draw(albedo, curved, view(curved, pose, FOV), rotation, light, FOV)
-        inner = picture[..., 4:12, 4:12] - target[..., 4:12, 4:12]
+        image = draw(albedo, curved, view(curved, pose, FOV), rotation, light, FOV)
+        inner = image[..., 4:12, 4:12] - target[..., 4:12, 4:12]
         return inner.square().mean()
 
     scale = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
@@ -136,7 +136,7 @@ def test_masked_pixels_do_not_count() -> None:
     assert empty.absolute.item() == 0
 
 
-def test_structure_terms_vanish_only_for_the_same_picture() -> None:
+def test_structure_terms_vanish_only_for_the_same_image() -> None:
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(2, 3, 16, 16, generator=generator)
     other = torch.rand(2, 3, 16, 16, generator=generator)
@@ -217,7 +217,7 @@ def test_paper_networks_have_the_papers_sizes() -> None:
     assert millions(model.encode_texture, model.decode_albedo) == pytest.approx(12.98, rel=0.02)
 
 
-def test_eight_pictures_are_learned_by_heart() -> None:
+def test_eight_images_are_learned_by_heart() -> None:
     with torch.random.fork_rng():
         torch.default_generator.manual_seed(0)
         model = Autoencoder(

@@ -98,7 +98,7 @@ def test_lids_follow_the_eyes():
     up, down, inner_left, outer_left, inner_right = frames.weights.T
     np.testing.assert_array_equal(up > 0, pitch > 0)
     np.testing.assert_array_equal(down > 0, pitch < 0)
-    # The person's left eye is on the right of the picture: image-left (+ yaw) is inwards for it.
+    # The person's left eye is on the right of the image: image-left (+ yaw) is inwards for it.
     np.testing.assert_array_equal(inner_left > 0, yaw > 0)
     np.testing.assert_array_equal(outer_left > 0, yaw < 0)
     np.testing.assert_array_equal(inner_right > 0, yaw < 0)

@@ -148,7 +148,7 @@ def test_the_toy_head_is_whole_and_faces_the_camera():
     assert head.expression.shape == (len(head.expression_names), *head.neutral.shape)
     assert head.triangles.max() < len(head.neutral)
     marks = head.neutral[head.landmarks]
-    # Nose ahead (-z), chin below (+y), jaw's first landmark on the left of the picture.
+    # Nose ahead (-z), chin below (+y), jaw's first landmark on the left of the image.
     assert marks[30, 2] < marks[8, 2]
     assert marks[8, 1] > marks[27, 1]
     assert marks[0, 0] < 0 < marks[16, 0]

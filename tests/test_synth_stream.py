@@ -1,4 +1,4 @@
-"""The stream of clips: repeatable, and its pictures mean what their labels say."""
+"""The stream of clips: repeatable, and its images mean what their labels say."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_iterating_gives_the_clips_in_order(stream):
     assert found == [0, 1, 2]
 
 
-def test_threads_do_not_change_the_pictures(stream):
+def test_threads_do_not_change_the_images(stream):
     import torch
 
     threads = torch.get_num_threads()
@@ -161,7 +161,7 @@ def test_pitch_up_moves_the_nose_up():
     assert nose[0] > nose[1] > nose[2]
 
 
-def test_roll_is_clockwise_in_the_picture():
+def test_roll_is_clockwise_in_the_image():
     clip = staged(2, rotation=turned(np.zeros(2), 0.0, [0.0, 0.3])).clip(0)
     eyes = clip.labels.landmarks[:, 1] - clip.labels.landmarks[:, 0]
     assert abs(eyes[0, 1]) < 1
@@ -214,7 +214,7 @@ def test_the_face_fills_the_crop_like_a_detectors():
     assert 0.2 * SIZE < eyes < 0.5 * SIZE
 
 
-def test_torch_draws_the_same_pictures(stream, monkeypatch):
+def test_torch_draws_the_same_images(stream, monkeypatch):
     fused = stream.clip(3)
     monkeypatch.setattr(
         stream_module,

@@ -21,12 +21,12 @@ CONFIG = SynthConfig(identities=3, frames=2, size=24, seed=5)
 
 
 def _decoded(data: bytes) -> np.ndarray:
-    picture = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
-    assert picture is not None
-    return picture
+    image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+    assert image is not None
+    return image
 
 
-def test_pictures_and_table_say_the_same_as_the_stream(tmp_path):
+def test_images_and_table_say_the_same_as_the_stream(tmp_path):
     table = pq.read_table(write_clips(toy_head(), CONFIG, tmp_path / "out"))
     rows = table.to_pylist()
     clip = Stream(toy_head(), seed=5, frames_per_clip=2, size=24).clip(1)
@@ -37,8 +37,8 @@ def test_pictures_and_table_say_the_same_as_the_stream(tmp_path):
     np.testing.assert_allclose(row["rotation"], clip.labels.rotation[1].ravel())
     np.testing.assert_allclose([row[f"gaze_{a}"] for a in "xyz"], clip.labels.gaze[1])
     np.testing.assert_allclose(row["landmarks"], clip.labels.landmarks[1].ravel())
-    picture = _decoded((tmp_path / "out" / row["path"]).read_bytes())
-    np.testing.assert_array_equal(picture[..., ::-1].transpose(2, 0, 1), clip.images[1])
+    image = _decoded((tmp_path / "out" / row["path"]).read_bytes())
+    np.testing.assert_array_equal(image[..., ::-1].transpose(2, 0, 1), clip.images[1])
     with zipfile.ZipFile(tmp_path / "out/person_000002/truth.zip") as archive:
         depth = _decoded(archive.read("frame_001_depth.png"))
         mask = _decoded(archive.read("frame_001_mask.png"))
@@ -116,8 +116,8 @@ def test_overwrite_removes_the_earlier_run_and_nothing_else(tmp_path):
     (out / "notes.txt").write_text("keep")
     write_clips(toy_head(), SynthConfig(1, 1, 24, format="jpg"), out, overwrite=True)
     found = set(_everything(out))
-    pictures = {"person_000001/frame_000.jpg", "person_000001/truth.zip"}
-    assert found == pictures | {"config.json", "labels.parquet", "notes.txt"}
+    images = {"person_000001/frame_000.jpg", "person_000001/truth.zip"}
+    assert found == images | {"config.json", "labels.parquet", "notes.txt"}
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_a_device_that_is_not_there_is_named(tmp_path):
 def test_the_command_writes_clips_and_tells_what_is_wrong_in_one_line(tmp_path, capsys):
     words = ["synth", "--head-model", "toy", "--identities", "2", "--frames", "1", "--size", "16"]
     assert run([*words, "--out", str(tmp_path / "out")]) == 0
-    assert "2 pictures of 2 people" in capsys.readouterr().out
+    assert "2 images of 2 people" in capsys.readouterr().out
     assert (tmp_path / "out/person_000002/frame_000.png").is_file()
     assert run([*words, "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err.strip().splitlines()

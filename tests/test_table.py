@@ -73,7 +73,7 @@ def test_every_column_says_what_it_is(tmp_path: Path) -> None:
         INFO,
         texture_dim=3,
         shape_dim=2,
-        likeness_dim=7,
+        face_embedding_dim=7,
         gaze_dim=4,
         calibrated=True,
         features_dim=6,
@@ -110,7 +110,7 @@ def test_codes_have_the_models_lengths() -> None:
     lengths = {name: SCHEMA.field(name).type.list_size for name in there}
     assert lengths == {"identity": 5, "expression": 5, "texture_code": 3, "shape_code": 2}
     more = arrow_schema(
-        INFO, texture_dim=3, shape_dim=2, likeness_dim=7, gaze_dim=4, features_dim=6
+        INFO, texture_dim=3, shape_dim=2, face_embedding_dim=7, gaze_dim=4, features_dim=6
     )
     assert [more.field(name).type.list_size for name in CODES[4:]] == [7, 4, 6]
     assert SCHEMA.field("identity").type.value_type == pa.float32()

@@ -62,7 +62,7 @@ def test_the_columns_of_gaze_are_there_where_they_can_be() -> None:
     assert "texture_code shape_code gaze_code eyes_found yaw_rad" in names
     assert names.endswith("light_z")
     assert WHOLE.names == [
-        column.name for column in COLUMNS if column.needs not in ("likeness", "features")
+        column.name for column in COLUMNS if column.needs not in ("face_embedding", "features")
     ]
     assert " ".join(WHOLE.names[-7:]) == (
         "light_z gaze_x gaze_y gaze_z gaze_yaw_rad gaze_pitch_rad gaze_std_rad"
@@ -99,7 +99,7 @@ def test_the_code_of_eyes_that_are_not_found_is_not_in_the_file() -> None:
     assert not {5.0, 6.0, 7.0, 8.0} & set(stored.tolist())
 
 
-def test_of_strips_the_gaze_alone_is_known() -> None:
+def test_of_eye_crops_the_gaze_alone_is_known() -> None:
     batch = record_batch(ROWS, gaze_code([True, False, True]), CODES_ONLY)
     frame: Any = data_frame(pa.Table.from_batches([batch]))
     assert frame["gaze_code"][3].tolist() == [9, 10, 11, 12]

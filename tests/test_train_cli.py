@@ -20,7 +20,7 @@ TINY = [
     "model.feature_dim=16",
     "model.neutral_width=16",
     "model.neutral_blocks=1",
-    "model.likeness_dim=0",
+    "model.face_embedding_dim=0",
     "loop.tensorboard=false",
     "loop.sheet_every=0",
     "loop.log_every=1",
@@ -48,7 +48,7 @@ def pretrain(*words):
     return run(["pretrain", "latentface", "--device", "cpu", *map(str, words)])
 
 
-def test_a_run_from_pictures_to_weights(clips, tmp_path, capsys):
+def test_a_run_from_images_to_weights(clips, tmp_path, capsys):
     out = tmp_path / "run"
     stills = clips / "person_0"
     assert pretrain("--data", f"clips:{clips}", stills, "--out", out, *TINY) == 0
@@ -80,7 +80,7 @@ def test_a_run_from_pictures_to_weights(clips, tmp_path, capsys):
     ("words", "told"),
     [
         (["--data", "{missing}"], "does not exist"),
-        (["--data", "{empty}"], "no picture or video"),
+        (["--data", "{empty}"], "no image or video"),
         ([], "--data"),
         (["--data", "{clips}", "stage1.stesp=1"], "did you mean stage1.steps"),
         (["--data", "{clips}", "--config", "huge"], "paper, small"),

@@ -29,9 +29,9 @@ TINY = [
     "loop.tensorboard=false",
     "loop.sheet_every=0",
     "loop.log_every=1",
-    "finder.steps=2",
-    "finder.batch_size=4",
-    "finder.frames=2",
+    "localizer.steps=2",
+    "localizer.batch_size=4",
+    "localizer.frames=2",
     "emib.steps=4",
     "emib.batch_size=4",
     "emib.frames=2",
@@ -46,26 +46,26 @@ def faces(tmp_path_factory):
 
 
 @pytest.fixture
-def strips(tmp_path):
+def eye_crops(tmp_path):
     rng = np.random.default_rng(0)
     for number in range(6):
-        path = tmp_path / "strips" / f"{number % 2:04d}_{number}.png"
+        path = tmp_path / "eye_crops" / f"{number % 2:04d}_{number}.png"
         path.parent.mkdir(exist_ok=True)
         write_png(path, rng.integers(0, 256, (96, 200, 3), dtype=np.uint8))
-    return tmp_path / "strips"
+    return tmp_path / "eye_crops"
 
 
 class Search:
-    """Stands for a finder that has learned: two steps teach none."""
+    """Stands for a eye localizer that has learned: two steps teach none."""
 
     name = "fake"
 
     def __init__(self, network, branch):
-        assert all(not p.isnan().any() for p in branch.finder.parameters())
+        assert all(not p.isnan().any() for p in branch.localizer.parameters())
 
-    def __call__(self, pictures, *, strips):
-        eyes = np.tile(np.array([[0.3, 0.5], [0.7, 0.5]], np.float32), (len(pictures), 1, 1))
-        return eyes, np.ones(len(pictures), bool)
+    def __call__(self, images, *, eye_crops):
+        eyes = np.tile(np.array([[0.3, 0.5], [0.7, 0.5]], np.float32), (len(images), 1, 1))
+        return eyes, np.ones(len(images), bool)
 
 
 def pretrain(*words):
@@ -79,23 +79,23 @@ def rows(folder):
     return found
 
 
-def test_a_run_from_pictures_to_weights_of_both_methods(
-    faces, strips, tiny_folder, tmp_path, capsys, monkeypatch
+def test_a_run_from_images_to_weights_of_both_methods(
+    faces, eye_crops, tiny_folder, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr(gaze, "FinderSearch", Search)
+    monkeypatch.setattr(gaze, "LocalizerSearch", Search)
     out = tmp_path / "run"
-    words = ["--data", faces, f"eyes:{strips}", "--weights", tiny_folder, *TINY]
+    words = ["--data", faces, f"eyes:{eye_crops}", "--weights", tiny_folder, *TINY]
     words += [r"data.clip_pattern=^(\d+)_", "loop.checkpoint_every=2"]
     assert pretrain("--out", out, *words) == 0, capsys.readouterr().err
     said = capsys.readouterr()
-    assert "packed 6 pictures (6 of them strips): 0 stills, 2 clips" in said.out
+    assert "packed 6 images (6 of them eye-region crops): 0 stills, 2 clips" in said.out
     assert "weights are in" in said.out
     assert said.err == ""
     config = yaml.safe_load((out / "config.yaml").read_text())
     assert config["base"] == str(tiny_folder)
-    assert config["data"]["sources"] == [str(faces), f"eyes:{strips}"]
+    assert config["data"]["sources"] == [str(faces), f"eyes:{eye_crops}"]
     steps = [(row["stage"], row["step"]) for row in rows(out)]
-    assert steps == [("finder", 1), ("finder", 2), *[("emib", step) for step in (1, 2, 3, 4)]]
+    assert steps == [("localizer", 1), ("localizer", 2), *[("emib", step) for step in (1, 2, 3, 4)]]
 
     options, tensors = weights.read(out / "exported")
     base_options, base = weights.read(tiny_folder)
@@ -118,13 +118,13 @@ def test_a_run_from_pictures_to_weights_of_both_methods(
     assert pretrain("--out", out, "--resume", "--crop", "eyes") == 2
     assert "cannot change data.crop" in capsys.readouterr().err
 
-    # Strips alone: the finder is the one that was learned above.
+    # Eye-region crops alone: the eye localizer is the one that was learned above.
     later, short = tmp_path / "later", [w for w in TINY if not w.startswith("emib.steps")]
     words = ["--crop", "eyes", "--weights", out / "exported", *short, "emib.steps=1"]
-    assert pretrain("--data", f"clips:{strips}", "--out", later, *words) == 0
-    assert "finder: taken over from" in capsys.readouterr().out
+    assert pretrain("--data", f"clips:{eye_crops}", "--out", later, *words) == 0
+    assert "eye localizer: taken over from" in capsys.readouterr().out
     _, taken = weights.read(later / "exported")
-    kept = [name for name in tensors if name.startswith(("gaze.finder", "gaze.canonical"))]
+    kept = [name for name in tensors if name.startswith(("gaze.localizer", "gaze.canonical"))]
     assert len(kept) > 5
     assert all(torch.equal(taken[name], tensors[name]) for name in kept)
     assert not torch.equal(taken["gaze.bottleneck.query"], tensors["gaze.bottleneck.query"])
@@ -132,9 +132,9 @@ def test_a_run_from_pictures_to_weights_of_both_methods(
 
 def test_emib_start_takes_the_branch_over(faces, tiny_folder, tmp_path, capsys):
     first, second = tmp_path / "first", tmp_path / "second"
-    words = ["--data", faces, "--weights", tiny_folder, *TINY, "finder.steps=1", "emib.steps=0"]
+    words = ["--data", faces, "--weights", tiny_folder, *TINY, "localizer.steps=1", "emib.steps=0"]
     assert pretrain("--out", first, *words) == 0
-    words = ["--data", faces, "--weights", first / "exported", *TINY, "finder.steps=0"]
+    words = ["--data", faces, "--weights", first / "exported", *TINY, "localizer.steps=0"]
     words += [f"emib.start={first / 'exported'}", "emib.steps=0"]
     assert pretrain("--out", second, *words) == 0
     one, other = (weights.read(folder / "exported")[1] for folder in (first, second))
@@ -145,21 +145,21 @@ def test_emib_start_takes_the_branch_over(faces, tiny_folder, tmp_path, capsys):
 
 def test_the_canonical_eyes_come_from_labelled_faces(faces, tiny_folder, tmp_path):
     before = torch.tensor([[-0.03, -0.02, 0.98], [0.03, -0.02, 0.98]])
-    words = ["--data", faces, "--weights", tiny_folder, *TINY, "finder.steps=1", "emib.steps=0"]
+    words = ["--data", faces, "--weights", tiny_folder, *TINY, "localizer.steps=1", "emib.steps=0"]
     assert pretrain("--out", tmp_path / "run", *words) == 0
     found = load(tmp_path / "run" / "exported").gaze
     assert found is not None
     assert not torch.allclose(found.canonical_eyes, before)
-    # The eye left of the picture is left of the other.
+    # The eye left of the image is left of the other.
     assert float(found.canonical_eyes[0, 0]) < float(found.canonical_eyes[1, 0])
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--data", "{strips}", "--weights", "{base}"], "nothing teaches it"),
-        (["--data", "{faces}", "--weights", "{base}", "finder.steps=0"], "nothing teaches it"),
-        (["--data", "{faces}", "--weights", "{strips}"], "not a model folder"),
+        (["--data", "{eye-region crops}", "--weights", "{base}"], "nothing teaches it"),
+        (["--data", "{faces}", "--weights", "{base}", "localizer.steps=0"], "nothing teaches it"),
+        (["--data", "{faces}", "--weights", "{eye-region crops}"], "not a model folder"),
         (["--data", "{faces}", "--weights", "{base}", "emib.start={base}"], "has no gaze branch"),
         (["--data", "{faces}", "--crop", "nose"], "face, eyes"),
         (["--data", "{faces}", "emib.stesp=1"], "did you mean emib.steps"),
@@ -169,10 +169,10 @@ def test_the_canonical_eyes_come_from_labelled_faces(faces, tiny_folder, tmp_pat
     ],
 )
 def test_what_is_wrong_is_one_line_and_touches_nothing(
-    faces, strips, tiny_folder, tmp_path, capsys, words, told
+    faces, eye_crops, tiny_folder, tmp_path, capsys, words, told
 ):
     out = tmp_path / "run"
-    places = {"faces": faces, "strips": strips, "base": tiny_folder}
+    places = {"faces": faces, "eye_crops": eye_crops, "base": tiny_folder}
     assert pretrain("--out", out, *[word.format(**places) for word in words]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
@@ -186,18 +186,18 @@ def test_presets_are_read_and_differ_in_size(tmp_path):
     small, paper = load_gaze_config("small"), load_gaze_config("paper")
     assert (small.model.code_dim, small.emib.batch_size, small.emib.frames) == (16, 64, 4)
     assert (paper.model.dim, paper.model.bottleneck_depth) == (384, 12)
-    changed = load_gaze_config("small", ["emib.strip_share=0.5", "emib.weights.contrast=0"])
+    changed = load_gaze_config("small", ["emib.eye_crop_share=0.5", "emib.weights.contrast=0"])
     (tmp_path / "mine.yaml").write_text(to_yaml(changed))
     assert load_gaze_config(str(tmp_path / "mine.yaml")) == changed
-    assert changed.emib.strip_share == 0.5
-    assert load_gaze_config("small", ["emib.strip_share=none"]).emib.strip_share is None
+    assert changed.emib.eye_crop_share == 0.5
+    assert load_gaze_config("small", ["emib.eye_crop_share=none"]).emib.eye_crop_share is None
 
 
 @pytest.mark.parametrize(
     ("assignment", "told"),
     [
-        ("emib.strip_share=2", "from 0 to 1"),
-        ("finder.steps=-1", "at least 0"),
+        ("emib.eye_crop_share=2", "from 0 to 1"),
+        ("localizer.steps=-1", "at least 0"),
         ("data.margin=0.1", "unknown option 'data.margin'"),
         ("data.clip_pattern=(", "no regular expression"),
         ("emib.weights.every=1", "every is at least 2"),

@@ -178,7 +178,7 @@ def test_the_process_keeps_its_own_random_numbers_and_signals(tmp_path):
     assert signal.getsignal(signal.SIGINT) is handler
 
 
-def test_eight_pictures_are_learned_by_heart(tmp_path):
+def test_eight_images_are_learned_by_heart(tmp_path):
     changes = ["stage1.steps=60", "stage1.learning_rate=0.02", "loop.checkpoint_every=100"]
     toy.toy_run(tmp_path, changes, toy.ToyTask(random=False))
     found = rows(tmp_path)

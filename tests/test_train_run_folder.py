@@ -78,8 +78,8 @@ def test_metrics_text_sheets_and_events_are_written(tmp_path):
     log = RunLog(run, tensorboard=True, echo=said.append)
     values = {"total": 1.5, "broken": float("nan")}
     log.metrics(10, values, batch_size=4, steps=20)
-    log.picture(10, np.zeros((4, 6, 3), np.uint8))
-    log.picture(10, np.zeros((4, 6, 3), np.uint8))
+    log.image(10, np.zeros((4, 6, 3), np.uint8))
+    log.image(10, np.zeros((4, 6, 3), np.uint8))
     log.close()
     row = json.loads(run.metrics.read_text())
     assert row["step"] == 10

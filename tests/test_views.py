@@ -30,8 +30,8 @@ def bump(size=32, height=0.05):
 
 def test_a_background_shows_only_around_the_face():
     mask = torch.tensor([[[[1.0, 0.0]]]])
-    picture = on_background(torch.zeros(1, 3, 1, 2), mask)
-    assert picture[0, :, 0].tolist() == [[0, pytest.approx(BACKGROUND)]] * 3
+    image = on_background(torch.zeros(1, 3, 1, 2), mask)
+    assert image[0, :, 0].tolist() == [[0, pytest.approx(BACKGROUND)]] * 3
 
 
 def test_near_is_white_and_far_is_black():
@@ -71,7 +71,7 @@ def test_a_frontal_bump_is_seen_whole_and_a_turned_one_is_not():
     depth = bump()
     assert visibility(depth, frontal_pose(), FOV)[..., 4:-4, 4:-4].min() > 0.5
     # Yaw + turns the face towards image-left: its image-right cheek, at the right of the
-    # canonical picture, comes forward; the left one turns away.
+    # canonical image, comes forward; the left one turns away.
     seen = visibility(depth, turned_pose([0.9], [0.0]), FOV)
     assert seen[..., 8:24, 17:28].mean() > seen[..., 8:24, 4:15].mean() + 0.2
     mirrored = visibility(depth, turned_pose([-0.9], [0.0]), FOV)
@@ -135,7 +135,7 @@ def test_a_mesh_faces_the_viewer_and_has_its_colours():
     outward = np.cross(b - a, c - a)
     assert (outward[:, 2] > 0).all()
     assert (mesh.normals[:, 2] > 0).all()
-    # Up in the picture is up in the file; the nose comes out of it.
+    # Up in the image is up in the file; the nose comes out of it.
     assert mesh.vertices[:32, 1].min() > mesh.vertices[-32:, 1].max()
     assert mesh.vertices[16 * 32 + 16, 2] > mesh.vertices[0, 2]
     point = unproject(depth, FOV)[0, 5, 7] - torch.tensor([0, 0, 1])
@@ -206,7 +206,7 @@ def test_meshes_are_not_overwritten_and_need_a_known_suffix(tmp_path):
         write_mesh(tmp_path / "face.stl", mesh)
 
 
-def test_a_sheet_holds_every_picture_in_its_place():
+def test_a_sheet_holds_every_image_in_its_place():
     colours = torch.eye(3)[:, :, None, None].expand(3, 3, 8, 8)
     columns = [
         Column("a caption that is far too long for one line", colours),
@@ -215,8 +215,8 @@ def test_a_sheet_holds_every_picture_in_its_place():
     sheet = contact_sheet(columns, title="Title", subtitle="more", rows=["x", "y", "z"], cell=64)
     assert sheet.dtype == np.uint8
     assert sheet.ndim == 3
-    for picture in ([255, 0, 0], [0, 255, 0], [0, 0, 255], [127, 127, 127]):
-        near = (np.abs(sheet.astype(int) - picture) <= 1).all(axis=2)
+    for image in ([255, 0, 0], [0, 255, 0], [0, 0, 255], [127, 127, 127]):
+        near = (np.abs(sheet.astype(int) - image) <= 1).all(axis=2)
         assert near.sum() >= 60 * 60
     rows = [np.argwhere((sheet == c).all(axis=2))[0, 0] for c in ([255, 0, 0], [0, 255, 0])]
     assert rows[0] < rows[1]

@@ -226,13 +226,13 @@ def test_the_card_says_what_is_known_and_what_is_not():
     card = Card(
         name="test",
         licence="MIT",
-        data=["rendered people, 10,000 pictures"],
+        data=["rendered people, 10,000 images"],
         results={"identity AUC": "0.97"},
         config=CONFIG,
     )
     text = card_text(card)
     assert text.startswith("---\nlicense: mit\n")
-    assert "- rendered people, 10,000 pictures" in text
+    assert "- rendered people, 10,000 images" in text
     assert "| identity AUC | 0.97 |" in text
     assert "## Known failures\nNot stated." in text
     assert "license: other" in card_text(Card())

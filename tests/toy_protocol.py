@@ -10,21 +10,21 @@ import numpy as np
 from mien.errors import MienError
 from mien.evaluate.datasets.files import holds, open_tree
 from mien.evaluate.protocol import (
+    EvalContext,
     Failure,
-    Outcome,
-    Pictures,
+    Images,
     Plot,
     Protocol,
+    Result,
     Score,
-    Setting,
     Table,
 )
 
-__all__ = ["BRIGHTNESS", "DRAWING", "make_set", "outcome"]
+__all__ = ["BRIGHTNESS", "DRAWING", "make_set", "result"]
 
 
 def make_set(folder: Path) -> Path:
-    """Write a data set: two pictures and their labels."""
+    """Write a data set: two images and their labels."""
     from mien.media.image import write_png
 
     folder.mkdir(parents=True)
@@ -34,11 +34,11 @@ def make_set(folder: Path) -> Path:
     return folder
 
 
-def outcome(value: float = 75.0) -> Outcome:
+def result(value: float = 75.0) -> Result:
     """Return one of everything that a protocol can give."""
     wide = np.zeros((200, 400, 3), np.uint8)
     wide[:, :200] = (200, 10, 10)
-    return Outcome(
+    return Result(
         scores=(
             Score("accuracy, <b>", value, "%", 1234, low=70.5, high=np.float64(80.25), main=True),
             Score("error", float("nan"), "degrees", np.int64(3), higher_is_better=False),  # type: ignore[arg-type]
@@ -47,19 +47,19 @@ def outcome(value: float = 75.0) -> Outcome:
         tables=(Table("by turn", ("head turned", "n", "x"), (("0-15 deg", 3, None),)),),
         plots=(Plot("curve & co", "labels", "accuracy, %", {"a": ([1, 4], [2.0, 3.0])}, True),),
         failures=(Failure((wide, wide[:50]), "said <cat>"),),
-        notes=("1 of 2 pictures shows no face",),
+        notes=("1 of 2 images shows no face",),
     )
 
 
-def _run(data: Path, setting: Setting) -> Outcome:
+def _run(data: Path, context: EvalContext) -> Result:
     tree = open_tree(data)
     if not tree.has("brightness.txt"):
         raise MienError("brightness: brightness.txt is missing")
     names = tuple(line.split()[0] for line in tree.read_text("brightness.txt").splitlines())
-    pictures = Pictures(names, lambda row: tree.picture(names[row]), crop="face")
-    described = setting.describe(pictures, ["light_ambient"])
-    setting.say("scoring")
-    return outcome(float(described["light_ambient"].sum()))
+    images = Images(names, lambda row: tree.image(names[row]), crop="face")
+    described = context.describe(images, ["light_ambient"])
+    context.say("scoring")
+    return result(float(described["light_ambient"].sum()))
 
 
 BRIGHTNESS = Protocol(

@@ -34,7 +34,7 @@ SMALL = [
 
 
 class ToyTask:
-    """Gives a picture back through a bottleneck; noise and dropout make it random."""
+    """Gives an image back through a bottleneck; noise and dropout make it random."""
 
     def __init__(self, *, random: bool = True, nan_at: int = -1, pause_s: float = 0.0) -> None:
         generator = torch.Generator().manual_seed(5)
@@ -68,7 +68,7 @@ class ToyTask:
     def parameter_groups(self, options):
         return [{"params": list(self.module.parameters())}]
 
-    def picture(self, batch, step):
+    def image(self, batch, step):
         return (batch["image"][0].permute(1, 2, 0) * 255).byte().numpy()
 
     def warnings(self, monitors):

@@ -4,7 +4,7 @@ Run: python tools/ship_weights.py RUN/exported results.json [gaze.json] --lfw LF
          --real fer2013/train.zip lfw-unpaired.zip
 
 The JSON files are what benchmarks/results.py, benchmarks/gaze.py and `mien eval lfw-people` wrote
-for these weights; their numbers go into the card. --real: pictures of real people that were
+for these weights; their numbers go into the card. --real: images of real people that were
 trained on; their digests are shipped. Rendered people are named by their seeds instead.
 """
 
@@ -21,7 +21,7 @@ import torch
 
 from mien import weights
 from mien.card import GROUPS, THRESHOLDS, Card, card_text
-from mien.data.provenance import picture_digests
+from mien.data.provenance import image_digests
 from mien.data.sources import find_sources
 from mien.demo import shipped_clips
 from mien.doctor import record_golden
@@ -29,15 +29,15 @@ from mien.model import load
 from mien.pipeline.portrait import read_clip
 
 DATA = (
-    "81,088 rendered pictures of 9,386 people who do not exist, 25,600 of them in hard light "
+    "81,088 rendered images of 9,386 people who do not exist, 25,600 of them in hard light "
     "(`mien synth`, ICT-FaceKit, MIT)",
-    "28,709 pictures of FER-2013's training set, without labels (Goodfellow et al. 2013, "
+    "28,709 images of FER-2013's training set, without labels (Goodfellow et al. 2013, "
     "research use)",
-    "1,505 pictures of Labeled Faces in the Wild, of people in none of View 2's test pairs "
+    "1,505 images of Labeled Faces in the Wild, of people in none of View 2's test pairs "
     "(Huang et al. 2007, research use)",
 )
 GAZE_DATA = (
-    "gaze branch: 76,000 rendered pictures of 9,500 people who do not exist (`mien synth`), gaze "
+    "gaze branch: 76,000 rendered images of 9,500 people who do not exist (`mien synth`), gaze "
     "not told",
 )
 NOTES = {
@@ -45,7 +45,7 @@ NOTES = {
     "One threshold for all, at which 1 % of pairs of two people are taken for one; false accepts "
     "of a group are among its own people. One linear probe of expression (of 7) for all.",
     THRESHOLDS: "`mien eval lfw-people` on LFW's people who are in none of View 2's pairs, 110 "
-    "pairs of one person and as many of two, drawn with seed 0; cosine of `likeness`, centred.",
+    "pairs of one person and as many of two, seed 0; cosine of `face_embedding`, centred.",
 }
 LIMITS = (
     "head turns beyond about 30 degrees are underestimated",
@@ -54,8 +54,8 @@ LIMITS = (
     "eyes, teeth and glasses are blurred in reconstructions",
     "the gaze branch has seen rendered eyes alone; narrow eyes and glare on glasses are often "
     "taken for hidden ones",
-    "not tested on children's faces, occluded faces, or pictures under 48 px",
-    "the worst cases among 4,200 rendered pictures are shown in docs/failures.png of the project",
+    "not tested on children's faces, occluded faces, or images under 48 px",
+    "the worst cases among 4,200 rendered images are shown in docs/failures.png of the project",
 )
 
 
@@ -80,10 +80,10 @@ def main() -> None:
         limits=LIMITS,
         config=config,
     )
-    pictures = picture_digests(find_sources(given.real).pieces)
+    images = image_digests(find_sources(given.real).pieces)
     target = weights.shipped_folder()
     shutil.rmtree(target, ignore_errors=True)
-    weights.save(target, tensors, config, card_text(card), pictures=pictures, half=True)
+    weights.save(target, tensors, config, card_text(card), images=images, half=True)
     model = load()
     clips = sorted(shipped_clips().glob("*.mp4"))
     size = model.config.image_size

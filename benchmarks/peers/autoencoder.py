@@ -1,4 +1,4 @@
-"""A plain autoencoder: mien's trunk to one code, and one decoder that gives the picture back.
+"""A plain autoencoder: mien's trunk to one code, and one decoder that gives the image back.
 
 What mien adds to it (depth, pose, light, a renderer, clips) is what the comparison shows.
 """
@@ -46,8 +46,8 @@ class PlainAutoencoder(Learner):
         return [self.trunk, self.to_code]
 
     def loss(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:  # noqa: ARG002
-        """Return the absolute error of pictures and of their differences between neighbours."""
+        """Return the absolute error of images and of their differences between neighbours."""
         target = batch["image"]
         drawn = self.decode(self.features(batch["input"])).float().sigmoid()
         edges = [(drawn.diff(dim=d) - target.diff(dim=d)).abs().mean() for d in (2, 3)]
-        return {"picture": (drawn - target).abs().mean(), "edges": edges[0] + edges[1]}
+        return {"image": (drawn - target).abs().mean(), "edges": edges[0] + edges[1]}

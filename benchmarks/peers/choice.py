@@ -1,6 +1,6 @@
-"""HOG's and LBP's cells, chosen on labelled training pictures: for each factor its own.
+"""HOG's and LBP's cells, chosen on labelled training images: for each factor its own.
 
-Who is who in clips says which cells tell people apart; the labels of rendered frames, or pictures
+Who is who in clips says which cells tell people apart; the labels of rendered frames, or images
 in folders by class, which ones show expression, head pose or light. What is tested takes no part.
 """
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from mien.data.sources import LABELS_FILE
 from mien.evaluate.datasets.files import open_tree
 from mien.faces.crop import crop_face
-from mien.faces.detect import WholePicture
+from mien.faces.detect import WholeImage
 from mien.linear.heldout_logistic import fit_linear
 from mien.linear.metrics import correlation, verification_auc
 from mien.media.atomic import replacing
@@ -30,12 +30,12 @@ from mien.media.image import read
 __all__ = ["Choice", "Trial", "choose", "class_trial", "rendered_trials", "trial_score"]
 
 Array = NDArray[np.floating]
-Setting = TypeVar("Setting")
+EvalContext = TypeVar("EvalContext")
 
 FRAMES = 4000
 """Rendered frames that are looked at; of whole people."""
-PICTURES = 4000
-"""Pictures by class that are looked at."""
+IMAGES = 4000
+"""Images by class that are looked at."""
 PAIRS = 4000
 STRENGTHS = (0.3, 1.0, 3.0, 10.0)
 """Inverse regularisation times the number of rows; thousands of histogram bins want little."""
@@ -50,12 +50,12 @@ TARGETS = {
 
 @dataclass(frozen=True)
 class Trial:
-    """Labelled training pictures, for one factor."""
+    """Labelled training images, for one factor."""
 
     crops: NDArray[np.uint8]
     """RGB. [N, S, S, 3]."""
     group: NDArray[np.int64]
-    """Person, or the picture's own number; never on both sides of a split. [N]."""
+    """Person, or the image's own number; never on both sides of a split. [N]."""
     classes: NDArray[np.int64] | None = None
     """[N]; None where numbers are to be read off, or people to be told apart."""
     numbers: Array | None = None
@@ -67,27 +67,27 @@ class Choice:
     """What was tried, by factor."""
 
     best: str
-    """The setting, in words."""
+    """The context, in words."""
     scores: Mapping[str, float] = field(default_factory=dict)
-    """Setting => AUC, accuracy or mean correlation. Empty where nothing could be tried."""
+    """EvalContext => AUC, accuracy or mean correlation. Empty where nothing could be tried."""
 
 
 def choose(
-    settings: Sequence[Setting],
-    make: Callable[[Setting], Features],
+    settings: Sequence[EvalContext],
+    make: Callable[[EvalContext], Features],
     trial: Trial,
     *,
     seed: int,
     cache: Path | None = None,
-) -> tuple[Setting, Choice]:
-    """Return the setting that does best on a trial, and what all did; the first of equals.
+) -> tuple[EvalContext, Choice]:
+    """Return the context that does best on a trial, and what all did; the first of equals.
 
     Trying takes minutes, so that the scores are kept and found again.
 
     Args:
         settings: to choose from.
-        make: setting => features.
-        trial: labelled training pictures.
+        make: context => features.
+        trial: labelled training images.
         seed: of the pairs and the split.
         cache: folder for the scores; None: nothing is kept.
     """
@@ -101,7 +101,7 @@ def choose(
             with replacing(kept) as unfinished:
                 unfinished.write_text(json.dumps(scores), encoding="utf-8")
     best = settings[int(np.argmax(scores))]
-    told = {str(setting): score for setting, score in zip(settings, scores, strict=True)}
+    told = {str(context): score for context, score in zip(settings, scores, strict=True)}
     return best, Choice(str(best), told)
 
 
@@ -152,20 +152,20 @@ def rendered_trials(folder: Path, *, seed: int) -> dict[str, Trial]:
 
 
 def class_trial(source: Path, *, seed: int) -> Trial:
-    """Return a trial of pictures in folders by class, such as FER-2013's training pictures.
+    """Return a trial of images in folders by class, such as FER-2013's training images.
 
     Args:
-        source: folder or zip of CLASS/picture; pictures are face crops.
-        seed: says which pictures are looked at.
+        source: folder or zip of CLASS/image; images are face crops.
+        seed: says which images are looked at.
 
     Raises:
-        MienError: there is no such place, or a picture cannot be read.
+        MienError: there is no such place, or an image cannot be read.
     """
     tree = open_tree(source)
     names = np.array([name for name in tree.names if "/" in name])
-    rows = np.random.default_rng([seed, 0xA0]).permutation(len(names))[:PICTURES]
+    rows = np.random.default_rng([seed, 0xA0]).permutation(len(names))[:IMAGES]
     taken = [str(name) for name in names[np.sort(rows)]]
-    crops = np.stack([_crop(tree.picture(name)) for name in taken])
+    crops = np.stack([_crop(tree.image(name)) for name in taken])
     folders = [name.rsplit("/", 2)[-2] for name in taken]
     classes = np.unique(folders, return_inverse=True)[1].astype(np.int64)
     return Trial(crops, np.arange(len(taken)), classes=classes)
@@ -207,4 +207,4 @@ def _regression_score(
 
 
 def _crop(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return crop_face(pixels, WholePicture()(pixels)[0], SIZE)
+    return crop_face(pixels, WholeImage()(pixels)[0], SIZE)

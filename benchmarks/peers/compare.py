@@ -15,11 +15,11 @@ from benchmarks.peers.speed import milliseconds_a_face, shape_rows
 from benchmarks.peers.table import Comparison
 from benchmarks.peers.training import Training, open_training_pack
 
-from mien.evaluate.protocol import Protocol, Setting
+from mien.evaluate.protocol import EvalContext, Protocol
 from mien.evaluate.report.report import Run
 from mien.evaluate.runner import run_all
 from mien.model import load
-from mien.pipeline.crops import describe_by
+from mien.pipeline.crops import factors_by_weights
 
 __all__ = ["Plan", "compare", "run_methods"]
 
@@ -32,28 +32,28 @@ class Plan:
     """Protocols and their data."""
     methods: Sequence[str]
     train: Sequence[str]
-    """Sources of the peers' training pictures: those that mien was trained on."""
+    """Sources of the peers' training images: those that mien was trained on."""
     cache: Path
     """Where packs, trained networks and what was chosen are kept."""
     shown: int
-    """Pictures of mien's stage 1 that take as long as each peer is trained."""
+    """Images of mien's stage 1 that take as long as each peer is trained."""
     weights: str | None = None
     weights_shown: int | None = None
-    """Pictures that their stage 1 was shown; None: `shown`."""
+    """Images that their stage 1 was shown; None: `shown`."""
     weights_seen: int | None = None
-    """Different pictures among those; None: those of `train`."""
+    """Different images among those; None: those of `train`."""
     same_cost: str | None = None
-    """Weights of mien's whose stage 1 was shown `shown` pictures: another row."""
+    """Weights of mien's whose stage 1 was shown `shown` images: another row."""
     by_class: Path | None = None
-    """Folder or zip of CLASS/picture to choose HOG's and LBP's cells for expression by."""
+    """Folder or zip of CLASS/image to choose HOG's and LBP's cells for expression by."""
     exclude: Sequence[str] = ()
-    """Sources whose pictures are left out of training."""
+    """Sources whose images are left out of training."""
     steps: int | None = None
     """Steps of every network instead of those that cost as much as mien."""
     detector: str = "auto"
-    """Finds faces in the protocols' pictures."""
+    """Finds faces in the protocols' images."""
     train_detector: str = "none"
-    """Finds faces in training pictures."""
+    """Finds faces in training images."""
     device: str = "cpu"
     seed: int = 0
     draws: int = 10
@@ -63,7 +63,7 @@ def compare(plan: Plan, say: Callable[[str], None]) -> Comparison:
     """Train what must be trained, run everything, and return all numbers.
 
     Raises:
-        MienError: weights or training pictures that are missing, a device that is not there.
+        MienError: weights or training images that are missing, a device that is not there.
     """
     with tempfile.TemporaryDirectory(prefix="mien-peers-") as folder:
         crops = CropStore(Path(folder), detector=plan.detector)
@@ -100,14 +100,14 @@ def run_methods(
         runs = {}
         for method in methods:
             say(f"{protocol.name}: {method.name}")
-            setting = Setting(
+            context = EvalContext(
                 describe=method.describe(protocol.factor),
                 model=method.model,
                 seed=seed,
                 draws=draws,
                 gallery=0,
             )
-            (runs[method.name],) = run_all([(protocol, data)], setting)
+            (runs[method.name],) = run_all([(protocol, data)], context)
             if runs[method.name].error:
                 say(f"{protocol.name}: {method.name}: {runs[method.name].error}")
         results.append(runs)
@@ -137,7 +137,7 @@ def _methods(plan: Plan, crops: CropStore, say: Callable[[str], None]) -> list[M
     wanted = [name for name in plan.methods if name != MIEN]
     trials = {}
     if {"hog", "lbp"} & set(wanted):
-        say("choosing the cells of HOG and LBP on training pictures")
+        say("choosing the cells of HOG and LBP on training images")
         trials = trials_of(plan.train, plan.by_class, seed=plan.seed)
     others = peers(
         wanted,
@@ -155,10 +155,10 @@ def _methods(plan: Plan, crops: CropStore, say: Callable[[str], None]) -> list[M
 
 
 def _mien(plan: Plan, name: str, weights: str | None, seen: int, shown: int) -> Method:
-    """Return weights of mien's that were shown so many pictures, so many different ones."""
+    """Return weights of mien's that were shown so many images, so many different ones."""
     model = load(weights, device=plan.device)
-    describe = describe_by(model, detector=plan.detector)
-    return mien_method(name, model, describe, pictures=seen, shown=shown)
+    describe = factors_by_weights(model, detector=plan.detector)
+    return mien_method(name, model, describe, images=seen, shown=shown)
 
 
 def _told(plan: Plan, methods: Sequence[Method]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What training costs, as processor time: of a peer's picture against one of mien's stage 1.
+"""What training costs, as processor time: of a peer's image against one of mien's stage 1.
 
 Peers are trained for the steps that take as long as mien's `small` preset. The shares are constants
 of their recipes, so that a training can be repeated; `run.py --measure-cost` measures them anew.
@@ -25,24 +25,24 @@ from mien.train.config import load_config
 from mien.train.memory import keep_freed_memory
 from mien.train.options import TrainConfig
 
-__all__ = ["measure_shares", "mien_pictures", "steps_for"]
+__all__ = ["measure_shares", "mien_images", "steps_for"]
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def mien_pictures(preset: str = "small") -> int:
-    """Return how many pictures stage 1 of a preset is shown."""
+def mien_images(preset: str = "small") -> int:
+    """Return how many images stage 1 of a preset is shown."""
     stage = load_config(preset).stage1
     return stage.steps * stage.batch_size
 
 
-def steps_for(network: Learner, pictures: int) -> int:
-    """Return how many steps of a peer take as long as so many pictures of mien's stage 1."""
-    return max(1, math.ceil(pictures / network.recipe.cost / network.recipe.batch_size))
+def steps_for(network: Learner, images: int) -> int:
+    """Return how many steps of a peer take as long as so many images of mien's stage 1."""
+    return max(1, math.ceil(images / network.recipe.cost / network.recipe.batch_size))
 
 
 def measure_shares(networks: Sequence[Learner], *, rounds: int = 6) -> list[float]:
-    """Return the processor time of each peer's picture as a share of mien's.
+    """Return the processor time of each peer's image as a share of mien's.
 
     All take turns, forwards and backwards on one thread, in bfloat16 as in training; the fastest
     round of each counts, for others only add to the time.

@@ -1,6 +1,6 @@
 """Faces cut out for the peers exactly as for mien, once for all of them.
 
-The package's own `describe_by` reads, searches and cuts; where its model would encode, the crops
+The package's own `factors_by_weights` reads, detects and crops; where its model would encode, crops
 are kept.
 """
 
@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mien.errors import MienError
-from mien.evaluate.protocol import Pictures
+from mien.evaluate.protocol import Images
 from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
 from mien.model import Model
-from mien.pipeline.crops import describe_by
+from mien.pipeline.crops import factors_by_weights
 from mien.types import Factors, Light, Pose
 
 __all__ = ["SIZE", "CropStore", "Cut"]
@@ -32,18 +32,18 @@ SIZE = 64
 
 @dataclass(frozen=True)
 class Cut:
-    """The faces of pictures."""
+    """The faces of images."""
 
     found: NDArray[np.bool_]
-    """As in `Described`. [N]."""
+    """As in `FactorColumns`. [N]."""
     detected: NDArray[np.bool_]
-    """As in `Described`. [N]."""
+    """As in `FactorColumns`. [N]."""
     crops: NDArray[np.uint8]
-    """RGB of the pictures with a face, in order; memory-mapped. [found, SIZE, SIZE, 3]."""
+    """RGB of the images with a face, in order; memory-mapped. [found, SIZE, SIZE, 3]."""
 
 
 class CropStore:
-    """Cuts the faces of pictures, and remembers them: every peer asks for the same ones."""
+    """Cuts the faces of images, and remembers them: every peer asks for the same ones."""
 
     def __init__(
         self,
@@ -57,25 +57,25 @@ class CropStore:
 
         Args:
             folder: where crops are kept; the caller's to remove.
-            detector: as for `describe_by`.
+            detector: as for `factors_by_weights`.
             batch_size: faces at a time.
-            workers: threads that read and search; None: as `describe_by` has it.
+            workers: threads that read and search; None: as `factors_by_weights` has it.
         """
         self._folder, self._detector = folder, detector
         self._batch_size, self._workers = batch_size, workers
         self._known: dict[str, Cut] = {}
 
-    def __call__(self, pictures: Pictures) -> Cut:
-        """Return the faces of pictures.
+    def __call__(self, images: Images) -> Cut:
+        """Return the faces of images.
 
         Raises:
-            MienError: a picture cannot be read, or the pictures are strips of eyes.
+            MienError: an image cannot be read, or the images are eye-region crops.
         """
-        if pictures.crop == "eyes":
-            raise MienError("the peers see whole faces, not strips of eyes")
-        key = _key(pictures)
+        if images.crop == "eyes":
+            raise MienError("the peers see whole faces, not eye-region crops")
+        key = _key(images)
         if key not in self._known:
-            self._known[key] = self._cut(pictures, self._folder / f"{key}.u8")
+            self._known[key] = self._cut(images, self._folder / f"{key}.u8")
         return self._known[key]
 
     def clear(self) -> None:
@@ -84,19 +84,19 @@ class CropStore:
         for path in self._folder.glob("*.u8"):
             path.unlink()
 
-    def _cut(self, pictures: Pictures, path: Path) -> Cut:
+    def _cut(self, images: Images, path: Path) -> Cut:
         with path.open("wb") as file:
             model = Model(_keeper(lambda crops: file.write(np.ascontiguousarray(crops).data)))
-            describe = describe_by(
+            describe = factors_by_weights(
                 model,
                 detector=self._detector,
                 batch_size=self._batch_size,
                 workers=self._workers,
             )
-            described = describe(pictures, ("texture_code",))
+            described = describe(images, ("texture_code",))
         count = int(described.found.sum())
         if path.stat().st_size != count * SIZE * SIZE * 3:
-            raise RuntimeError("describe_by shows a model other crops than it finds faces")
+            raise RuntimeError("factors_by_weights shows a model other crops than it finds faces")
         shape = (count, SIZE, SIZE, 3)
         crops = np.memmap(path, np.uint8, "r", shape=shape) if count else np.empty(shape, np.uint8)
         return Cut(described.found, described.detected, crops)
@@ -143,16 +143,16 @@ def _keeper(keep: Callable[[NDArray[np.uint8]], object]) -> _Keeper:
         return _Keeper(keep)
 
 
-def _key(pictures: Pictures) -> str:
-    """Return a name of pictures: of how they are called and cut, and of the pixels of a few.
+def _key(images: Images) -> str:
+    """Return a name of images: of how they are called and cut, and of the pixels of a few.
 
-    A protocol may ask for pictures and for their mirror images, perhaps under the same names.
+    A protocol may ask for images and for their mirror images, perhaps under the same names.
     """
     hashed = hashlib.sha256()
-    boxes = b"" if pictures.boxes is None else np.ascontiguousarray(pictures.boxes).tobytes()
-    hashed.update(repr((pictures.names, pictures.crop, pictures.fallback)).encode() + boxes)
-    last = len(pictures) - 1
+    boxes = b"" if images.boxes is None else np.ascontiguousarray(images.boxes).tobytes()
+    hashed.update(repr((images.names, images.crop, images.fallback)).encode() + boxes)
+    last = len(images) - 1
     for row in sorted({0, last // 3, 2 * last // 3, last}) if last >= 0 else ():
-        pixels = pictures.read(row)
+        pixels = images.read(row)
         hashed.update(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes())
     return hashed.hexdigest()[:24]

@@ -15,12 +15,12 @@ from benchmarks.peers.crops import CropStore
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.protocol import Describe, Described, Pictures
+from mien.evaluate.protocol import FactorColumns, GetFactors, Images
 from mien.pipeline.crops import FACE_COLUMNS, GAZE_COLUMNS
 
 __all__ = ["Features", "PeerDescribed", "describe_peer"]
 
-CODES = ("identity", "expression", "texture_code", "shape_code", "likeness", "gaze_code")
+CODES = ("identity", "expression", "texture_code", "shape_code", "face_embedding", "gaze_code")
 
 
 class Features(Protocol):
@@ -37,7 +37,7 @@ class Features(Protocol):
 
 
 @dataclass(frozen=True)
-class PeerDescribed(Described):
+class PeerDescribed(FactorColumns):
     """The one description, under the name of each code."""
 
     def joined(self, *names: str) -> NDArray[np.float32]:
@@ -51,8 +51,8 @@ class PeerDescribed(Described):
 
 def describe_peer(
     name: str, features: Features, crops: CropStore, *, batch_size: int = 256
-) -> Describe:
-    """Return what describes pictures by a peer's features.
+) -> GetFactors:
+    """Return what describes images by a peer's features.
 
     Args:
         name: of the peer, for messages.
@@ -61,24 +61,24 @@ def describe_peer(
         batch_size: crops at a time.
 
     Raises:
-        MienError: by what is returned: the pictures show no whole faces, or a column is unknown.
+        MienError: by what is returned: the images show no whole faces, or a column is unknown.
     """
 
-    def describe(pictures: Pictures, columns: Sequence[str], /) -> PeerDescribed:
+    def describe(images: Images, columns: Sequence[str], /) -> PeerDescribed:
         for column in columns:
             if column not in (*FACE_COLUMNS, *GAZE_COLUMNS):
                 raise MienError(f"{name} gives no column {column}")
-        cut = crops(pictures)
+        cut = crops(images)
         rows = np.flatnonzero(cut.found)
-        codes = np.full((len(pictures), 1), np.nan, dtype=np.float32)
+        codes = np.full((len(images), 1), np.nan, dtype=np.float32)
         for start in range(0, len(rows), batch_size):
             made = features(np.asarray(cut.crops[start : start + batch_size]))
             if start == 0:
-                codes = np.full((len(pictures), made.shape[1]), np.nan, dtype=np.float32)
+                codes = np.full((len(images), made.shape[1]), np.nan, dtype=np.float32)
             codes[rows[start : start + batch_size]] = made
         if not np.isfinite(codes[rows]).all():
             raise MienError(f"{name} gives features that are not finite: it is badly trained")
-        unknown = np.full(len(pictures), np.nan, dtype=np.float32)
+        unknown = np.full(len(images), np.nan, dtype=np.float32)
         given: dict[str, NDArray[np.float32]] = dict.fromkeys(CODES, codes)
         given["eyes_found"] = cut.found.astype(np.float32)
         kept = {column: given.get(column, unknown) for column in columns}

@@ -28,7 +28,7 @@ class HogSetting:
     """The crop is brought to this side first: a whole number of cells. Pixels."""
 
     def __post_init__(self) -> None:
-        """Refuse cells that do not fill the picture."""
+        """Refuse cells that do not fill the image."""
         if self.cell < 1 or self.side % self.cell or self.side < 2 * self.cell:
             raise ValueError(f"a side of {self.side} is no whole number of cells of {self.cell}")
 
@@ -53,11 +53,11 @@ class Hog:
 
     parameters = 0
 
-    def __init__(self, setting: HogSetting = HOG_SETTINGS[2]) -> None:
-        """Prepare the histograms of a setting."""
-        self.setting = setting
-        side, cell = (setting.side,) * 2, (setting.cell,) * 2
-        block = (2 * setting.cell,) * 2
+    def __init__(self, context: HogSetting = HOG_SETTINGS[2]) -> None:
+        """Prepare the histograms of a context."""
+        self.context = context
+        side, cell = (context.side,) * 2, (context.cell,) * 2
+        block = (2 * context.cell,) * 2
         self._describe = cv2.HOGDescriptor(side, block, cell, cell, BINS)
 
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -65,7 +65,7 @@ class Hog:
         return np.stack([self._one(crop) for crop in crops])
 
     def _one(self, crop: NDArray[np.uint8]) -> NDArray[np.float32]:
-        grey, side = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), self.setting.side
+        grey, side = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), self.context.side
         if grey.shape != (side, side):
             smaller = side < grey.shape[0]
             how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR

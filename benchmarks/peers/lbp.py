@@ -81,7 +81,7 @@ class Lbp:
 
 
 def lbp_codes(grey: NDArray[np.uint8], radius: int) -> NDArray[np.uint8]:
-    """Return each pixel's pattern; beyond the picture its outermost pixels go on.
+    """Return each pixel's pattern; beyond the image its outermost pixels go on.
 
     Args:
         grey: [B, H, W].

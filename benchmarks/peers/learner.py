@@ -24,11 +24,11 @@ class Recipe:
     """How a network is trained; all but the number of steps."""
 
     batch_size: int
-    """Pictures in a step."""
+    """Images in a step."""
     learning_rate: float
     """Peak rate of Adam, or of AdamW where there is weight decay."""
     cost: float
-    """Processor time of a picture against one of mien's stage 1, as `cost.py` measures it."""
+    """Processor time of an image against one of mien's stage 1, as `cost.py` measures it."""
     warmup_steps: int = 200
     """Steps of linear warm-up, at most a tenth of all."""
     final_share: float = 0.02
@@ -40,7 +40,7 @@ class Recipe:
 
 
 class Learner(nn.Module):
-    """A network that learns from pictures alone."""
+    """A network that learns from images alone."""
 
     recipe: ClassVar[Recipe]
 
@@ -79,7 +79,7 @@ class LearnerTask:
         groups = without_decay(self.module.parameters())
         return groups if self.module.recipe.weight_decay else [{"params": _all(groups)}]
 
-    def picture(self, batch: dict[str, Tensor], step: int) -> None:  # noqa: ARG002
+    def image(self, batch: dict[str, Tensor], step: int) -> None:  # noqa: ARG002
         """Show nothing."""
         return
 

@@ -2,7 +2,7 @@
 
 A small vision transformer sees the patches that are left; a smaller one guesses the hidden ones,
 each normalised by its own mean and spread. The features are the mean over all patches of a whole
-picture, after the last normalisation.
+image, after the last normalisation.
 """
 
 from __future__ import annotations
@@ -118,12 +118,12 @@ class MaskedAutoencoder(Learner):
 
 
 def _take(tokens: Tensor, rows: Tensor) -> Tensor:
-    """Return some tokens of each picture. [B, N, D], [B, K] -> [B, K, D]."""
+    """Return some tokens of each image. [B, N, D], [B, K] -> [B, K, D]."""
     return tokens.gather(1, rows[:, :, None].expand(-1, -1, tokens.shape[2]))
 
 
 def _places(side: int, dim: int) -> Tensor:
-    """Return waves of row and column, the same for all pictures. [1, side^2, dim]."""
+    """Return waves of row and column, the same for all images. [1, side^2, dim]."""
     pace = 10_000 ** (-torch.arange(dim // 4) / (dim // 4))
     line = torch.arange(side)[:, None] * pace
     wave = torch.cat([line.sin(), line.cos()], dim=1)

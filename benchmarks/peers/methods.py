@@ -1,4 +1,4 @@
-"""Everything that is compared: mien's weights and the peers, each ready to describe pictures."""
+"""Everything that is compared: mien's weights and the peers, each ready to describe images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from benchmarks.peers.training import Training, train
 
 from mien.data.sources import LABELS_FILE, place_of
 from mien.errors import MienError
-from mien.evaluate.protocol import Describe
+from mien.evaluate.protocol import GetFactors
 from mien.model import Model
 
 __all__ = ["LEARNERS", "MIEN", "NAMES", "SAME_COST", "Method", "mien_method", "peers", "trials_of"]
@@ -37,7 +37,7 @@ LEARNERS: dict[str, Callable[[], Learner]] = {
 """Networks that are trained, by name."""
 NAMES = (MIEN, "hog", "lbp", *LEARNERS)
 
-Setting = TypeVar("Setting")
+EvalContext = TypeVar("EvalContext")
 
 
 @dataclass(frozen=True)
@@ -45,18 +45,18 @@ class Method:
     """One row of the table."""
 
     name: str
-    describe: Callable[[str], Describe]
-    """A protocol's factor => what describes its pictures."""
+    describe: Callable[[str], GetFactors]
+    """A protocol's factor => what describes its images."""
     encode: Callable[[], object]
     """Describes `speed.BATCH` crops, to be timed."""
     parameters: int
     """Learned numbers that a description takes."""
     model: Model | None = None
     """For protocols that draw faces."""
-    pictures: int = 0
-    """Different training pictures; 0 where nothing was trained."""
+    images: int = 0
+    """Different training images; 0 where nothing was trained."""
     shown: int = 0
-    """Training pictures, each as often as it was shown."""
+    """Training images, each as often as it was shown."""
     minutes: float | None = None
     """Of training; None where nothing was trained here."""
     settings: Mapping[str, Choice] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class Method:
 
 
 def mien_method(
-    name: str, model: Model, describe: Describe, *, pictures: int, shown: int
+    name: str, model: Model, describe: GetFactors, *, images: int, shown: int
 ) -> Method:
     """Return mien's weights as a method.
 
@@ -72,7 +72,7 @@ def mien_method(
         name: of the row.
         model: the weights.
         describe: by these weights.
-        pictures: different ones they were trained on.
+        images: different ones they were trained on.
         shown: to stage 1.
     """
     parts = model.network.autoencoder
@@ -88,7 +88,7 @@ def mien_method(
         mien_encoder(model, crops_for_speed(side=model.config.image_size)),
         sum(p.numel() for p in model.network.parameters()) - silent,
         model=model,
-        pictures=pictures,
+        images=images,
         shown=shown,
     )
 
@@ -111,7 +111,7 @@ def peers(
         crops: cuts the faces.
         trials: factor => what HOG's and LBP's settings are chosen by.
         training: needed where a network is named.
-        shown: pictures of mien's stage 1, which decide how long networks are trained.
+        shown: images of mien's stage 1, which decide how long networks are trained.
         steps: that long instead.
         seed: of the choices.
         cache: where the choices are kept; None: nowhere.
@@ -133,12 +133,12 @@ def peers(
 
 
 def trials_of(sources: Sequence[str], by_class: Path | None, *, seed: int) -> dict[str, Trial]:
-    """Return what settings are chosen by: rendered clips and, for expression, pictures by class.
+    """Return what settings are chosen by: rendered clips and, for expression, images by class.
 
     Args:
-        sources: of training pictures; the first folder of `mien synth` among them is taken.
-        by_class: folder or zip of CLASS/picture, training pictures; None: rendered ones only.
-        seed: says which pictures are looked at.
+        sources: of training images; the first folder of `mien synth` among them is taken.
+        by_class: folder or zip of CLASS/image, training images; None: rendered ones only.
+        seed: says which images are looked at.
     """
     places = [place_of(source) for source in sources]
     rendered = [place for place in places if (place / LABELS_FILE).is_file()]
@@ -150,15 +150,15 @@ def trials_of(sources: Sequence[str], by_class: Path | None, *, seed: int) -> di
 
 def _fixed(
     name: str,
-    settings: Sequence[Setting],
-    make: Callable[[Setting], Features],
+    settings: Sequence[EvalContext],
+    make: Callable[[EvalContext], Features],
     usual: Features,
     crops: CropStore,
     trials: Mapping[str, Trial],
     seed: int,
     cache: Path | None,
 ) -> Method:
-    """Return a method without learning, with a setting of its own for each factor."""
+    """Return a method without learning, with a context of its own for each factor."""
     chosen, told = {}, {}
     for factor, trial in trials.items():
         best, told[factor] = choose(settings, make, trial, seed=seed, cache=cache)
@@ -166,7 +166,7 @@ def _fixed(
     describes = {
         factor: describe_peer(name, features, crops) for factor, features in chosen.items()
     }
-    # What no trial is about is asked of the setting that shows expression best.
+    # What no trial is about is asked of the context that shows expression best.
     rest = chosen.get("expression", usual)
     otherwise = describe_peer(name, rest, crops)
     batch = crops_for_speed()
@@ -192,7 +192,7 @@ def _learned(
         lambda _: describe,
         lambda: features(batch),
         features.parameters,
-        pictures=len(training.pack),
+        images=len(training.pack),
         shown=trained.shown,
         minutes=trained.minutes,
     )

@@ -1,21 +1,21 @@
-r"""mien and its peers on the same pictures and protocols, in one run: one table.
+r"""mien and its peers on the same images and protocols, in one run: one table.
 
 Run:
     python benchmarks/peers/run.py --data ROOT --train CLIPS FER2013/train.zip FACES.zip \
         --choose-by FER2013/train.zip --protocols fer2013 lfw-people yale-b --out peers.json
 
-HOG and LBP choose their cells on training pictures, for each factor its own. An autoencoder, SimCLR
+HOG and LBP choose their cells on training images, for each factor its own. An autoencoder, SimCLR
 and a masked autoencoder are trained on --train, which should be what the weights were trained on,
-for the processor time that mien's stage 1 takes (--pictures, by default those of the `small`
+for the processor time that mien's stage 1 takes (--images, by default those of the `small`
 preset: about an hour on two cores for the three together). Where mien's weights were shown more,
---same-cost names weights that were shown --pictures too, and they have a row of their own. All see
+--same-cost names weights that were shown --images too, and they have a row of their own. All see
 the same crops of 64 pixels.
 Trained networks and what was chosen are kept in --cache; a run that was stopped goes on.
 Then every method runs every protocol with the same seed. Protocols that draw faces run with
 mien only.
 
 PEERS.json holds every score, PEERS.md the table: main scores with intervals, parameters that a
-description takes, milliseconds a face in batches of 32, training pictures.
+description takes, milliseconds a face in batches of 32, training images.
 """
 
 from __future__ import annotations
@@ -59,16 +59,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--methods", nargs="+", metavar="NAME", help="some of mien hog lbp autoencoder simclr mae")
     add("--weights", help="mien's; by default the shipped ones")
-    add("--shown", type=int, help="pictures that their stage 1 was shown; by default --pictures")
-    add("--seen", type=int, help="different pictures among those; by default those of --train")
-    add("--same-cost", metavar="WEIGHTS", help="mien's, shown --pictures: another row")
+    add("--shown", type=int, help="images that their stage 1 was shown; by default --images")
+    add("--seen", type=int, help="different images among those; by default those of --train")
+    add("--same-cost", metavar="WEIGHTS", help="mien's, shown --images: another row")
     add("--train", nargs="+", default=[], metavar="SOURCE", help="as of mien pretrain, or a pack")
     add("--exclude", nargs="+", default=[], metavar="SOURCE", help="not to be trained on")
-    add("--choose-by", type=Path, metavar="CLASSES", help="training pictures in folders by class")
-    add("--pictures", type=int, help="of mien's stage 1 that cost what each peer's training costs")
+    add("--choose-by", type=Path, metavar="CLASSES", help="training images in folders by class")
+    add("--images", type=int, help="of mien's stage 1 that cost what each peer's training costs")
     add("--steps", type=int, help="of every network, whatever it costs; for a trial")
-    add("--detector", default="auto", help="of the protocols' pictures")
-    add("--train-detector", default="none", help="of the training pictures")
+    add("--detector", default="auto", help="of the protocols' images")
+    add("--train-detector", default="none", help="of the training images")
     add("--cache", type=Path, default=Path("peers_cache"))
     add("--device", default="cpu")
     add("--seed", type=int, default=0)
@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _compare(given: argparse.Namespace) -> None:
     from benchmarks.peers.compare import Plan, compare
-    from benchmarks.peers.cost import mien_pictures
+    from benchmarks.peers.cost import mien_images
     from benchmarks.peers.methods import NAMES
     from benchmarks.peers.table import as_json, as_markdown
 
@@ -107,7 +107,7 @@ def _compare(given: argparse.Namespace) -> None:
         methods=list(dict.fromkeys(methods)),
         train=given.train,
         cache=given.cache,
-        shown=given.pictures or mien_pictures(),
+        shown=given.images or mien_images(),
         weights=given.weights,
         weights_shown=given.shown,
         weights_seen=given.seen,
@@ -141,7 +141,7 @@ def _measure_cost() -> None:
 
     networks = [make() for make in LEARNERS.values()]
     for name, network, share in zip(LEARNERS, networks, measure_shares(networks), strict=True):
-        print(f"{name}: {share:.3f} of a picture of stage 1; its recipe says {network.recipe.cost}")
+        print(f"{name}: {share:.3f} of an image of stage 1; its recipe says {network.recipe.cost}")
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ class Shape:
 
 
 class _Side(nn.Module):
-    """Several encoders on the same picture, their outputs side by side."""
+    """Several encoders on the same image, their outputs side by side."""
 
     def __init__(self, *parts: nn.Module) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class _Side(nn.Module):
 
 
 class _ChannelAttention(nn.Module):
-    """x + a mixture of its channels, by how alike they are over the picture."""
+    """x + a mixture of its channels, by how alike they are over the image."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""SimCLR (Chen et al. 2020): two views of a picture find each other among all others of the batch.
+"""SimCLR (Chen et al. 2020): two views of an image find each other among all others of the batch.
 
 The loss of view i with its partner j among the 2 B views, by unit vectors z and temperature t:
 
@@ -74,7 +74,7 @@ class SimClr(Learner):
         return [self.trunk]
 
     def loss(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """Return the contrastive loss of two views of each picture."""
+        """Return the contrastive loss of two views of each image."""
         images = batch["image"]
         both = torch.cat([draw_view(images, self.views, generator) for _ in range(2)])
         first, second = self.head(self.trunk(both)).float().chunk(2)
@@ -82,22 +82,22 @@ class SimClr(Learner):
 
 
 def contrast(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """Return the mean loss of the equation above; row i of both is one picture. [B, D], [B, D]."""
+    """Return the mean loss of the equation above; row i of both is one image. [B, D], [B, D]."""
     unit = F.normalize(torch.cat([first, second]), dim=1)
-    likeness = unit @ unit.T / temperature
+    face_embedding = unit @ unit.T / temperature
     itself = torch.eye(len(unit), dtype=torch.bool, device=unit.device)
     partner = torch.arange(len(unit), device=unit.device).roll(len(first))
-    return F.cross_entropy(likeness.masked_fill(itself, -math.inf), partner)
+    return F.cross_entropy(face_embedding.masked_fill(itself, -math.inf), partner)
 
 
 @torch.no_grad()
 def draw_view(images: Tensor, views: Views, generator: torch.Generator) -> Tensor:
-    """Return each picture cut, mirrored, turned and recoloured at random. [B, 3, H, W], [0, 1].
+    """Return each image cut, mirrored, turned and recoloured at random. [B, 3, H, W], [0, 1].
 
     Args:
         images: [B, 3, H, W], [0, 1].
         views: how strongly.
-        generator: on the pictures' device.
+        generator: on the images' device.
     """
     batch, device = len(images), images.device
 

@@ -44,8 +44,8 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
                 "name": method.name,
                 "parameters": method.parameters,
                 "ms_a_face": _number(comparison.times.get(method.name)),
-                "training_pictures": method.pictures,
-                "training_pictures_shown": method.shown,
+                "training_images": method.images,
+                "training_images_shown": method.shown,
                 "training_minutes": _number(method.minutes),
                 "settings": {
                     factor: {
@@ -64,12 +64,12 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
 
 def as_markdown(comparison: Comparison) -> str:
     """Return a row a method; of each protocol the scores of `_columns`, with their intervals."""
-    heads = ["method", "parameters", "ms a face", "training pictures (shown)"]
+    heads = ["method", "parameters", "ms a face", "training images (shown)"]
     columns = [(runs, score) for runs in comparison.runs for score in _columns(runs)]
     heads += [f"{_name_of(runs)}: {_titled(score)}" for runs, score in columns]
     rows = []
     for method in comparison.methods:
-        shown = f"{method.pictures:,} ({method.shown:,})" if method.pictures else "none"
+        shown = f"{method.images:,} ({method.shown:,})" if method.images else "none"
         time = _cell(comparison.times.get(method.name), 2)
         row = [method.name, _millions(method.parameters), time, shown]
         row += [_shown(runs.get(method.name), score.name) for runs, score in columns]
@@ -94,14 +94,14 @@ def _protocol(runs: Mapping[str, Run]) -> dict[str, Any]:
     first = next(iter(runs.values()))
     results = {}
     for name, run in runs.items():
-        if run.outcome is None:
+        if run.result is None:
             results[name] = {"error": run.error}
             continue
         results[name] = {
-            "data": run.outcome.data,
+            "data": run.result.data,
             "seconds": round(run.seconds, 1),
-            "notes": list(run.outcome.notes),
-            "scores": [_score(score) for score in run.outcome.scores],
+            "notes": list(run.result.notes),
+            "scores": [_score(score) for score in run.result.scores],
         }
     return {
         "protocol": first.protocol.name,
@@ -131,9 +131,9 @@ def _columns(runs: Mapping[str, Run]) -> list[Score]:
     follows that all have and that tells them apart.
     """
     given = [
-        {score.name: score for score in run.outcome.scores if math.isfinite(score.value)}
+        {score.name: score for score in run.result.scores if math.isfinite(score.value)}
         for run in runs.values()
-        if run.outcome
+        if run.result
     ]
     found = {name: score for each in given for name, score in each.items() if score.main}
     if given and not any(all(name in each for each in given) for name in found):
@@ -146,7 +146,7 @@ def _columns(runs: Mapping[str, Run]) -> list[Score]:
 
 
 def _shown(run: Run | None, name: str) -> str:
-    scores = run.outcome.scores if run is not None and run.outcome is not None else ()
+    scores = run.result.scores if run is not None and run.result is not None else ()
     for score in scores:
         if score.name == name and math.isfinite(score.value):
             digits = 1 if score.unit == "%" else 2 if abs(score.value) >= 1 else 3

@@ -43,7 +43,7 @@ class Training:
     """What all peers are trained with."""
 
     pack: Pack
-    """Their pictures, the very crops that mien's stage 1 draws from."""
+    """Their images, the very crops that mien's stage 1 draws from."""
     cache: Path
     """Where trained networks are kept."""
     seed: int = 0
@@ -60,7 +60,7 @@ class Trained:
     network: Learner
     steps: int
     shown: int
-    """Pictures that it was shown, each as often as it came up."""
+    """Images that it was shown, each as often as it came up."""
     minutes: float
     """Time that so many steps take, by those of the last sitting."""
 
@@ -78,12 +78,12 @@ def open_training_pack(
     Args:
         given: sources as `mien pretrain --data` takes them, or one folder of a pack.
         cache: where packs are kept.
-        exclude: sources whose pictures are left out.
-        detector: none where pictures are face crops already.
+        exclude: sources whose images are left out.
+        detector: none where images are face crops already.
         say: told how far it is.
 
     Raises:
-        MienError: no usable picture, an endless stream, or a pack of another crop size.
+        MienError: no usable image, an endless stream, or a pack of another crop size.
     """
     streams = [source for source in given if source.startswith("synth:")]
     if streams:
@@ -149,7 +149,7 @@ def _fit(network: Learner, steps: int, folder: Path, training: Training) -> floa
         final_share=recipe.final_share,
         weight_decay=recipe.weight_decay,
     )
-    training.say(f"{folder.name}: {steps:,} steps of {recipe.batch_size} pictures")
+    training.say(f"{folder.name}: {steps:,} steps of {recipe.batch_size} images")
     fabric = launch(training.device, loop)
     run = RunFolder(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""mien: what a face is made of, learned from unlabelled pictures and video.
+"""mien: what a face is made of, learned from unlabelled images and video.
 
-`load` gives a model, `embed` a table of the faces in pictures and video, `Factors` is what a model
+`load` gives a model, `embed` a table of the faces in images and video, `Factors` is what a model
 reads off faces, `MienError` is what goes wrong by the user's doing. Nothing heavy is imported
 before it is used.
 """

@@ -22,7 +22,7 @@ class Card:
     licence: str = _UNSTATED
     """Licence of the weights: whoever trained them decides."""
     data: Sequence[str] = ()
-    """One line per source: name, number of pictures, licence, consent basis."""
+    """One line per source: name, number of images, licence, consent basis."""
     results: Mapping[str, str] = field(default_factory=dict)
     """Measure -> value, on data not trained on."""
     groups: Sequence[Sequence[str]] = ()
@@ -49,13 +49,13 @@ def card_text(card: Card) -> str:
         f"# {card.name}",
         "",
         "A model for `mien`: face crop to identity, expression, texture, shape, pose and light, "
-        "and back to a picture (LatentFace); with a `gaze` entry in its configuration also to a "
+        "and back to an image (LatentFace); with a `gaze` entry in its configuration also to a "
         "gaze code (EM-IB). No labels were used in training but where rendered eyes are.",
         "",
         "## Meant for",
-        "Research and engineering on pictures of people who agreed: describing head pose, light, "
-        "expression and gaze; sorting one's own pictures; few-label probes; editing one's own "
-        "portraits. Measure it on pictures like yours before anything depends on it.",
+        "Research and engineering on images of people who agreed: describing head pose, light, "
+        "expression and gaze; sorting one's own images; few-label probes; editing one's own "
+        "portraits. Measure it on images like yours before anything depends on it.",
         "",
         *_list("Training data and consent", card.data),
         *_table("Results on data not trained on", card.results, card.notes),
@@ -65,16 +65,16 @@ def card_text(card: Card) -> str:
         "## Conventions",
         "Square RGB crops in [0, 1], at best 224 px where there is a gaze branch. Camera frame: "
         "x right, y down, z away. Pitch + looks up, "
-        "yaw + turns towards image-left, roll + is clockwise in the picture; radians.",
+        "yaw + turns towards image-left, roll + is clockwise in the image; radians.",
         "",
         "## Not for",
         "Identifying or judging people without their consent, surveillance, or decisions about "
         "a person. Codes of faces are biometric data in many jurisdictions. Expression is what a "
         "face does, not what its owner feels.",
         "",
-        "## Whose pictures, and how to forget them",
-        "`pictures.b2`, where it is there, lists what was trained on as 64 bits of BLAKE2b of each "
-        "picture's file; `mien card WEIGHTS --has PICTURES` looks files up. `mien forget` takes "
+        "## Whose images, and how to forget them",
+        "`images.b2`, where it is there, lists what was trained on as 64 bits of BLAKE2b of each "
+        "image's file; `mien card WEIGHTS --has IMAGES` looks files up. `mien forget` takes "
         "people out of tables; from weights nobody can be taken out but by training again without "
         "them.",
         "",

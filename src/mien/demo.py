@@ -83,7 +83,7 @@ def run_demo(
     crops = _choose(each[:_FACES], detector, model.config.image_size)
     title = "mien: what these faces are made of"
     subtitle = (
-        f"weights {model.weights_id}, learned without labels; each row is one picture, "
+        f"weights {model.weights_id}, learned without labels; each row is one image, "
         "each column a way to draw its factors"
     )
     sheet = contact_sheet(factor_columns(model, crops), title=title, subtitle=subtitle)

@@ -153,11 +153,11 @@ def kernel_error(backend: str, device: str = "cpu", *, seed: int = 0) -> KernelE
         a = attributes.clone().to(device).detach().requires_grad_()
         triangles = grid_triangles(size, size).to(device)
         fragments = rasterize(p, triangles, size, size, backend=name)
-        picture = interpolate(fragments, p, triangles, a, backend=name)
-        (picture * upstream).sum().backward()
+        image = interpolate(fragments, p, triangles, a, backend=name)
+        (image * upstream).sum().backward()
         assert p.grad is not None
         assert a.grad is not None
-        return [fragments.pix_to_face, picture.detach(), p.grad, a.grad]
+        return [fragments.pix_to_face, image.detach(), p.grad, a.grad]
 
     found, expected = run(backend), run("reference")
     return KernelError(

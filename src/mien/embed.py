@@ -1,4 +1,4 @@
-"""Pictures and video in, a table of named factors out: one row per face per frame."""
+"""Images and video in, a table of named factors out: one row per face per frame."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class EmbedChoices(TypedDict, total=False):
     """The choices of `embed`; what is left out is as in `mien.embedding.run.EmbedOptions`."""
 
     detector: str | None
-    """auto (without it), haar, yunet; none if every picture is a face crop already."""
+    """auto (without it), haar, yunet; none if every image is a face crop already."""
     batch_size: int
     """Faces encoded at a time, 64 without it; it does not show in the result."""
     every: int | None
@@ -30,7 +30,7 @@ class EmbedChoices(TypedDict, total=False):
     fps: float | None
     """Take this many frames a second of a video."""
     crop: str
-    """face; eyes if every picture is a wide strip of both eyes."""
+    """face; eyes if every image is a wide eye-region crop."""
     calibration: str | Path | None
     """File by `mien calibrate`, which makes directions of the gaze codes."""
     probes: Sequence[str | Path]
@@ -46,16 +46,16 @@ def embed(
     device: str = "cpu",
     **choices: Unpack[EmbedChoices],
 ) -> pd.DataFrame:
-    """Return the faces in pictures and videos as a DataFrame, one row per face per frame.
+    """Return the faces in images and videos as a DataFrame, one row per face per frame.
 
     The columns are those of `mien embed --schema`; a code is one float32 array [D] a row. What
     cannot be read, or shows no face, is a row with `face_found` False, the reason and no factors.
     A face without eyes has `eyes_found` False and no gaze; `gaze_code` and `eyes_found` are left
-    out where the weights know no gaze, and of eye strips gaze is the only factor. `attrs` says
+    out where the weights know no gaze, and of eye crops gaze is the only factor. `attrs` says
     what made the table, and under "columns" each column's unit, frame and range.
 
     Args:
-        paths: pictures, videos, folders and globs.
+        paths: images, videos, folders and globs.
         model: from `mien.load`; None loads the shipped weights onto `device`.
         device: where to load the shipped weights: cpu, cuda, cuda:N, mps. A given model stays
             where it is.
@@ -90,10 +90,10 @@ def embed_to_parquet(
     a run that was killed at any moment goes on with `resume` and gives the same table.
 
     Args:
-        paths: pictures, videos, folders and globs.
+        paths: images, videos, folders and globs.
         out: the table to be written.
         model: from `mien.load`; None loads the shipped weights onto the CPU.
-        options: detector, batch size, choice of frames, eye strips, calibration, probes.
+        options: detector, batch size, choice of frames, eye-region crops, calibration, probes.
         overwrite: whether a table that is there, or an unfinished one, may be replaced.
         resume: go on with an unfinished table; begin if there is none; do nothing if it is
             complete.

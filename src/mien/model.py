@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from mien import weights
 from mien.errors import MienError
 from mien.gaze.canonical import carry_eyes
-from mien.gaze.config import FACE_CROP, STRIP_HEIGHT, STRIP_WIDTH, GazeConfig
+from mien.gaze.config import EYE_CROP_HEIGHT, EYE_CROP_WIDTH, FACE_CROP, GazeConfig
 from mien.gaze.cut import luminance
 from mien.gaze.emib import EMIB
 from mien.gaze.paste import redraw
@@ -26,7 +26,7 @@ from mien.types import Factors, GazeCode, Light, Pose, Rendering
 __all__ = ["Model", "WholeConfig", "load", "resolve_device", "tensors_of"]
 
 _GAZE = "gaze."
-# Eyes are searched in at most this many faces at a time: pictures at full size take memory.
+# Eyes are searched in at most this many faces at a time: images at full size take memory.
 _MOST_EYES = 64
 
 
@@ -47,7 +47,7 @@ class Model:
         gaze: EMIB | None = None,
         weights_id: str = "",
         card: str = "",
-        pictures: Collection[str] = (),
+        images: Collection[str] = (),
     ) -> None:
         self.network = network.eval().requires_grad_(requires_grad=False)
         self.gaze = gaze.eval().requires_grad_(requires_grad=False) if gaze else None
@@ -57,8 +57,8 @@ class Model:
         """First 12 hex digits of the weights' SHA-256; empty when never saved."""
         self.card = card
         """Text of the model card, Markdown."""
-        self.pictures = frozenset(pictures)
-        """Digests of the pictures trained on (`mien.data.provenance`); empty: not known."""
+        self.images = frozenset(images)
+        """Digests of the images trained on (`mien.data.provenance`); empty: not known."""
 
     @property
     def device(self) -> torch.device:
@@ -86,7 +86,7 @@ class Model:
         factors = self.network(small, features=features)
         if self.gaze is None:
             return factors
-        # Both from the given picture: one enlarged and reduced again would be blurred.
+        # Both from the given image: one enlarged and reduced again would be blurred.
         large = _resized(given, (FACE_CROP, FACE_CROP)).to(self.device)
         guess = carry_eyes(self.gaze.canonical_eyes, factors.pose, self.config.fov_deg)
         return replace(factors, gaze=self._look(large, guess))
@@ -97,18 +97,18 @@ class Model:
         return self.network.autoencoder.map_channels * 16
 
     @torch.no_grad()
-    def encode_eyes(self, strips: Tensor) -> GazeCode:
-        """Read the gaze code off wide strips that show both eyes.
+    def encode_eyes(self, eye_crops: Tensor) -> GazeCode:
+        """Read the gaze code off wide eye-region crops that show both eyes.
 
         Args:
-            strips: RGB (or grey three times); float in [0, 1] or uint8, best `strip_size`: the
-                eyes 85 of 200 pixels apart and near the middle. [B, 3, H, W].
+            eye_crops: RGB (or grey three times); float in [0, 1] or uint8, best `eye_crop_size`:
+                the eyes 85 of 200 pixels apart and near the middle. [B, 3, H, W].
 
         Raises:
             MienError: when the tensor is not such a batch, or the weights have no gaze branch.
         """
         self._gaze_branch()
-        return self._look(prepare(strips, self.strip_size).to(self.device), None)
+        return self._look(prepare(eye_crops, self.eye_crop_size).to(self.device), None)
 
     @torch.no_grad()
     def redraw_eyes(self, images: Tensor, codes: Tensor) -> Tensor:
@@ -142,12 +142,12 @@ class Model:
         return self.config.image_size, self.config.image_size
 
     @property
-    def strip_size(self) -> tuple[int, int]:
-        """Return height and width of the strips that `encode_eyes` wants. Pixels."""
-        return STRIP_HEIGHT, STRIP_WIDTH
+    def eye_crop_size(self) -> tuple[int, int]:
+        """Return height and width of the eye-region crops that `encode_eyes` wants. Pixels."""
+        return EYE_CROP_HEIGHT, EYE_CROP_WIDTH
 
     def _look(self, images: Tensor, guess: Tensor | None) -> GazeCode:
-        """Find eyes in RGB crops or, where there is no guess, in strips, and read their code."""
+        """Find eyes in RGB crops or, where there is no guess, in eye crops, and read their code."""
         branch, grey = self._gaze_branch(), luminance(images)
         codes = []
         for start in range(0, max(1, len(grey)), _MOST_EYES):
@@ -180,14 +180,14 @@ class Model:
         return render(canonical.albedo, canonical.depth, pose, light, self.config.fov_deg)
 
     def save(self, folder: str | Path) -> None:
-        """Write the weights, their configuration, card and list of pictures into `folder`.
+        """Write the weights, their configuration, card and list of images into `folder`.
 
         Raises:
             MienError: when the folder cannot be written.
         """
         tensors = tensors_of(self.network, self.gaze)
         told = asdict(self.config)
-        weights.save(Path(folder), tensors, told, self.card, pictures=self.pictures)
+        weights.save(Path(folder), tensors, told, self.card, images=self.images)
 
 
 def tensors_of(network: LatentFace, gaze: EMIB | None) -> dict[str, Tensor]:
@@ -282,7 +282,7 @@ def load(where: str | Path | None = None, *, device: str = "cpu") -> Model:
         gaze=gaze.to(target) if gaze else None,
         weights_id=weights.weights_id(source),
         card=weights.read_card(source),
-        pictures=weights.trained_on(source),
+        images=weights.trained_on(source),
     )
 
 

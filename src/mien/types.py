@@ -72,8 +72,8 @@ class GazeCode:
     eyes_found: Tensor
     """Whether open eyes are seen. Bool [B]."""
     eyes: Tensor
-    """Centres x, y of the eye left of the picture, then of the eye right of it, as shares of the
-    picture's width and height: (0, 0) = its outer top left corner. [B, 2, 2]."""
+    """Centres x, y of the eye left of the image, then of the eye right of it, as shares of the
+    image's width and height: (0, 0) = its outer top left corner. [B, 2, 2]."""
     eye_score: Tensor
     """Certainty that eyes are seen, in [0, 1]. [B]."""
 
@@ -110,21 +110,21 @@ class Factors:
     light: Light
     gaze: GazeCode | None = None
     """None where the weights have no gaze branch."""
-    likeness: Tensor | None = None
+    face_embedding: Tensor | None = None
     """Who it is, to be compared by cosine; cannot be drawn. None where the weights know none.
     [B, K]."""
     features: Tensor | None = None
-    """What the encoder saw before it became codes, the same for a mirrored picture: no factor, but
+    """What the encoder saw before it became codes, the same for a mirrored image: no factor, but
     what a probe with many labels reads best. None unless it was asked for. [B, F]."""
 
     @property
     def texture_code(self) -> Tensor:
-        """Return z_t, the texture code as seen in the picture. [B, D]."""
+        """Return z_t, the texture code as seen in the image. [B, D]."""
         return self.neutral_texture + self.expression_texture
 
     @property
     def shape_code(self) -> Tensor:
-        """Return z_s, the shape code as seen in the picture. [B, D]."""
+        """Return z_s, the shape code as seen in the image. [B, D]."""
         return self.neutral_shape + self.expression_shape
 
     @property
@@ -191,7 +191,7 @@ class Factors:
         looks = [part.gaze for part in parts if part.gaze is not None]
         gaze = GazeCode.cat(looks) if len(looks) == len(parts) else None
         codes = {name: join(name) for name in names}
-        for name in ("likeness", "features"):
+        for name in ("face_embedding", "features"):
             if all(getattr(part, name) is not None for part in parts):
                 codes[name] = join(name)
         return Factors(**codes, pose=pose, light=light, gaze=gaze)
@@ -199,7 +199,7 @@ class Factors:
 
 @dataclass(frozen=True)
 class Rendering:
-    """A batch of faces drawn from their factors; every picture [B, C, H, W]."""
+    """A batch of faces drawn from their factors; every image [B, C, H, W]."""
 
     image: Tensor
     """Shaded face in the camera's view, RGB in [0, 1]. [B, 3, H, W]."""

@@ -1,8 +1,8 @@
 """Weights in and out: safetensors beside a config.json that records their hash; never a pickle.
 
 A model folder holds `config.json` (format, version, hash, the model's options),
-`model.safetensors`, `README.md` (the model card) and, where it is known, `pictures.b2`: a digest of
-every picture that the model was trained on, one a line. This is the only reader of weights.
+`model.safetensors`, `README.md` (the model card) and, where it is known, `images.b2`: a digest of
+every image that the model was trained on, one a line. This is the only reader of weights.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load as parse_safetensors, save as dump_safetensors
 from torch import Tensor
 
+from mien.aliases import FILES, current_options, current_tensors
 from mien.errors import MienError
 
 __all__ = [
     "CARD_FILE",
     "CONFIG_FILE",
     "FORMAT_VERSION",
-    "PICTURES_FILE",
+    "IMAGES_FILE",
     "WEIGHTS_FILE",
     "check_keys",
     "locate",
@@ -42,7 +43,7 @@ FORMAT_VERSION = 1
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "README.md"
-PICTURES_FILE = "pictures.b2"
+IMAGES_FILE = "images.b2"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?")
 
 
@@ -57,7 +58,7 @@ def save(
     config: Mapping[str, Any],
     card: str,
     *,
-    pictures: Collection[str] = (),
+    images: Collection[str] = (),
     half: bool = False,
     overwrite: bool = False,
 ) -> None:
@@ -68,7 +69,7 @@ def save(
         state_dict: finite tensors by name.
         config: the model's options, JSON-able.
         card: text of the model card (Markdown).
-        pictures: digests of the pictures trained on; none: not known.
+        images: digests of the images trained on; none: not known.
         half: store floating-point tensors as float16; they are read back as float32.
         overwrite: replace the model that is already there.
 
@@ -92,8 +93,8 @@ def save(
         CONFIG_FILE: (json.dumps(header, indent=2) + "\n").encode(),
         CARD_FILE: card.encode(),
     }
-    if pictures:
-        parts[PICTURES_FILE] = "".join(f"{digest}\n" for digest in sorted(pictures)).encode()
+    if images:
+        parts[IMAGES_FILE] = "".join(f"{digest}\n" for digest in sorted(images)).encode()
     # All are written out before the first is put in place: a full disk changes nothing.
     waiting = {name: folder / f".{name}.{os.getpid()}.part" for name in parts}
     try:
@@ -101,8 +102,8 @@ def save(
             waiting[name].write_bytes(data)
         for name, path in waiting.items():
             path.replace(folder / name)
-        if not pictures:  # what an earlier model was trained on says nothing of this one
-            (folder / PICTURES_FILE).unlink(missing_ok=True)
+        if not images:  # what an earlier model was trained on says nothing of this one
+            (folder / IMAGES_FILE).unlink(missing_ok=True)
     finally:
         for path in waiting.values():
             path.unlink(missing_ok=True)
@@ -133,7 +134,8 @@ def read(where: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tenso
         tensors = parse_safetensors(content)
     except (SafetensorError, ValueError, KeyError) as error:
         raise MienError(f"{path} is not a safetensors file: {error}") from error
-    return header["model"], {name: _as_read(name, x, path) for name, x in tensors.items()}
+    options = current_options(header["model"], folder / CONFIG_FILE)
+    return options, current_tensors({k: _as_read(k, x, path) for k, x in tensors.items()})
 
 
 def weights_id(where: str | os.PathLike[str]) -> str:
@@ -152,12 +154,14 @@ def read_card(where: str | os.PathLike[str]) -> str:
 
 
 def trained_on(where: str | os.PathLike[str]) -> frozenset[str]:
-    """Return digests of the pictures that a model was trained on; none where they are not known.
+    """Return digests of the images that a model was trained on; none where they are not known.
 
     Raises:
         MienError: there is no such model.
     """
-    path = locate(where) / PICTURES_FILE
+    path = locate(where) / IMAGES_FILE
+    if not path.is_file():
+        path = path.with_name(FILES[IMAGES_FILE])
     return frozenset(path.read_text(encoding="ascii").split()) if path.is_file() else frozenset()
 
 
@@ -218,7 +222,7 @@ def _fetch(hub_id: str) -> Path:
             f"no folder {hub_id}; to fetch it from the hub: pip install 'mien[hub]'"
         ) from error
     name, _, revision = hub_id.partition("@")
-    wanted = [CONFIG_FILE, WEIGHTS_FILE, CARD_FILE, PICTURES_FILE]
+    wanted = [CONFIG_FILE, WEIGHTS_FILE, CARD_FILE, IMAGES_FILE, FILES[IMAGES_FILE]]
     try:
         folder = huggingface_hub.snapshot_download(
             name, revision=revision or None, allow_patterns=wanted

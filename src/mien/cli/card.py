@@ -1,4 +1,4 @@
-"""`mien card`: what a model is, and whether it was trained on given pictures."""
+"""`mien card`: what a model is, and whether it was trained on given images."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def card(
     ] = None,
     has: Annotated[
         list[str] | None,
-        typer.Option("--has", help="Picture, video, folder or .zip to look for; may be repeated."),
+        typer.Option("--has", help="Image, video, folder or .zip to look for; may be repeated."),
     ] = None,
 ) -> None:
     """Print the model card; or, with --has, which of your files the model was trained on.
 
-    Files are told by their content, whatever their names; a picture that was cut or stored anew is
+    Files are told by their content, whatever their names; an image that was cut or stored anew is
     another file.
     """
     from mien import weights as weights_folder
@@ -36,7 +36,7 @@ def card(
         return
     known = weights_folder.trained_on(where)
     if not known:
-        raise MienError(f"{where} has no list of the pictures that it was trained on")
+        raise MienError(f"{where} has no list of the images that it was trained on")
     _look_for(has, known)
 
 

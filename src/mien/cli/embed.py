@@ -1,4 +1,4 @@
-"""`mien embed`: pictures and video in, a table of factors out."""
+"""`mien embed`: images and video in, a table of factors out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def embed(
         list[str] | None,
         typer.Argument(
             metavar="INPUT...",
-            help="Pictures, videos, folders (searched to the bottom) and globs.",
+            help="Images, videos, folders (searched to the bottom) and globs.",
             show_default=False,
         ),
     ] = None,
@@ -36,14 +36,12 @@ def embed(
         str | None,
         typer.Option(
             show_default="auto",
-            help="auto, haar, yunet; none: every picture is a face cut out from hairline to chin.",
+            help="auto, haar, yunet; none: every image is a face cut out from hairline to chin.",
         ),
     ] = None,
     crop: Annotated[
         str,
-        typer.Option(
-            help="face; eyes: every picture is a wide strip of both eyes, for gaze alone."
-        ),
+        typer.Option(help="face; eyes: every image is a wide eye-region crop, for gaze alone."),
     ] = "face",
     calibration: Annotated[
         Path | None,
@@ -93,7 +91,7 @@ def embed(
         _print_schema()
         return
     if not inputs:
-        raise MienError("no INPUT is given; name pictures, videos or folders")
+        raise MienError("no INPUT is given; name images, videos or folders")
     if out is None:
         raise MienError("no table is named; give --out FILE.parquet")
     try:

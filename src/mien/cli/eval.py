@@ -17,7 +17,7 @@ from mien.errors import MienError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from mien.evaluate.protocol import Describe, Protocol, Setting
+    from mien.evaluate.protocol import EvalContext, GetFactors, Protocol
     from mien.evaluate.report.report import Report, Run
     from mien.model import Model
 
@@ -60,7 +60,7 @@ def evaluate(
     detector: Annotated[
         str | None,
         typer.Option(
-            show_default="auto", help="auto, haar, yunet; for pictures that are no face crops yet."
+            show_default="auto", help="auto, haar, yunet; for images that are no face crops yet."
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides all that is drawn.")] = 0,
@@ -114,7 +114,7 @@ def evaluate(
 class _Source:
     """Where the factors come from."""
 
-    describe: Describe
+    describe: GetFactors
     model: Model | None
     weights_id: str
     name: str
@@ -133,13 +133,13 @@ def _jobs(name: str, data: Path) -> tuple[tuple[Protocol, Path], ...]:
 def _by_weights(weights: str | None, detector: str, device: str) -> _Source:
     from mien.faces.detect import open_detector
     from mien.model import load
-    from mien.pipeline.crops import describe_by
+    from mien.pipeline.crops import factors_by_weights
 
     # What auto becomes here belongs into the report.
-    finder = open_detector(detector).name
+    localizer = open_detector(detector).name
     model = load(weights, device=device)
-    describe = describe_by(model, detector=finder, on_progress=_Lines())
-    return _Source(describe, model, model.weights_id, f"weights, detector {finder}")
+    describe = factors_by_weights(model, detector=localizer, on_progress=_Lines())
+    return _Source(describe, model, model.weights_id, f"weights, detector {localizer}")
 
 
 def _by_table(table: Path) -> _Source:
@@ -153,14 +153,14 @@ def _by_table(table: Path) -> _Source:
     return _Source(describe, None, weights_id, f"table {table.name}, detector {detector}")
 
 
-def _setting(source: _Source, seed: int, draws: int) -> Setting:
-    from mien.evaluate.protocol import Setting
+def _setting(source: _Source, seed: int, draws: int) -> EvalContext:
+    from mien.evaluate.protocol import EvalContext
 
-    return Setting(source.describe, source.model, seed=seed, draws=draws, say=_say)
+    return EvalContext(source.describe, source.model, seed=seed, draws=draws, say=_say)
 
 
 def _run(
-    jobs: Sequence[tuple[Protocol, Path]], setting: Setting, root: Path | None
+    jobs: Sequence[tuple[Protocol, Path]], context: EvalContext, root: Path | None
 ) -> tuple[list[Run], bool]:
     """Return what is done, and whether the user broke off.
 
@@ -171,9 +171,9 @@ def _run(
     done: list[Run] = []
     try:
         if root is None:
-            done.append(run_protocol(*jobs[0], setting))
+            done.append(run_protocol(*jobs[0], context))
         else:
-            run_all(jobs, setting, root=root, on_run=done.append)
+            run_all(jobs, context, root=root, on_run=done.append)
     except KeyboardInterrupt:
         return done, True
     return done, False
@@ -211,10 +211,10 @@ def _print_scores(report: Report) -> None:
         grid.add_column(name, justify="right")
     for run in report.runs:
         where = Text(run.protocol.name), Text(run.folder)
-        if run.outcome is None:
+        if run.result is None:
             grid.add_row(*where, Text(f"failed: {run.error}", style="red"))
             continue
-        for score in main_scores(run.outcome):
+        for score in main_scores(run.result):
             values = score_text(score), interval_text(score), f"{score.count:,}"
             grid.add_row(*where, Text(score.name), *map(Text, values))
     Console().print(grid)
@@ -240,7 +240,7 @@ def _need_matplotlib() -> None:
 
 
 class _Lines:
-    """Says now and then how many pictures are done."""
+    """Says now and then how many images are done."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -249,7 +249,7 @@ class _Lines:
     def __call__(self, done: int, total: int) -> None:
         now = self._clock()
         if now - self._shown >= _SECONDS_PER_LINE:
-            _say(f"{done:,} of {total:,} pictures")
+            _say(f"{done:,} of {total:,} images")
             self._shown = now
 
 

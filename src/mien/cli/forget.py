@@ -29,7 +29,7 @@ def forget(
 ) -> None:
     """Take all rows of some files, or of one track in them, out of a table.
 
-    Copies of the table, the pictures themselves, and models trained on them are not touched.
+    Copies of the table, the images themselves, and models trained on them are not touched.
     """
     if not path:
         raise MienError("nothing to forget is named; give --path, once or more often")

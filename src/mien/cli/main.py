@@ -24,15 +24,15 @@ from mien.errors import MienError
 __all__ = ["COMMANDS", "main", "run"]
 
 COMMANDS = {
-    "embed": "Pictures and video to a table of factors, one row a face.",
+    "embed": "Images and video to a table of factors, one row a face.",
     "render": "Draw a face again: frontal, turned, relit, with another expression, as a mesh.",
     "calibrate": "Learn what gaze codes mean in degrees, from few samples.",
     "probe": "Learn what any column of labels is in the codes, from few rows.",
     "eval": "Measure weights or a table by published protocols, with a report.",
-    "pretrain": "Learn a model from unlabelled pictures and clips.",
+    "pretrain": "Learn a model from unlabelled images and clips.",
     "distill": "Teach a small network to give the same codes.",
     "synth": "Render labelled clips of made-up people.",
-    "card": "What a model is, and whether it was trained on your pictures.",
+    "card": "What a model is, and whether it was trained on your images.",
     "forget": "Take people out of a table of faces.",
     "demo": "Show the factors of the shipped faces.",
     "doctor": "Check versions, devices, detectors, kernels and weights.",

@@ -1,4 +1,4 @@
-"""`mien pretrain`: learn a model from unlabelled pictures and clips."""
+"""`mien pretrain`: learn a model from unlabelled images and clips."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _Config = Annotated[str, typer.Option(help="small, paper or a YAML file.")]
 
 @app.callback()
 def _pretrain() -> None:
-    """Learn a model from unlabelled pictures and clips."""
+    """Learn a model from unlabelled images and clips."""
 
 
 @app.command()
@@ -84,9 +84,9 @@ def gaze(
     devices: Devices = None,
     num_nodes: Nodes = None,
 ) -> None:
-    """Train the finder of eyes, then EM-IB, without gaze labels; export the weights.
+    """Train the eye localizer, then EM-IB, without gaze labels; export the weights.
 
-    Several sources may follow one --data. The finder learns from folders of `mien synth` and
+    Several sources may follow one --data. The eye localizer learns from folders of `mien synth` and
     synth:HEAD alone; without them that of WEIGHTS is taken over.
     """
     from mien.train.recipes.gaze import check, pretrain

@@ -84,7 +84,7 @@ class _Request:
 
 
 def render(
-    input: Annotated[Path, typer.Argument(metavar="INPUT", help="A picture or a video.")],
+    input: Annotated[Path, typer.Argument(metavar="INPUT", help="An image or a video.")],
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="X.png, or X.mp4 for a turntable or a whole video."),
@@ -132,7 +132,7 @@ def render(
     ] = None,
     size: Annotated[
         int | None,
-        typer.Option("--size", help="Side of the pictures.", min=16, show_default=str(SIZE)),
+        typer.Option("--size", help="Side of the images.", min=16, show_default=str(SIZE)),
     ] = None,
     detector: Annotated[
         str,
@@ -149,7 +149,7 @@ def render(
     """Draw the largest face of INPUT again: turned, relit, with another expression, as a mesh.
 
     Without options the face is drawn as it was seen. The side that its own turn hides is restored
-    through symmetry. With --gaze the whole picture, or video, is kept and all faces get an arrow.
+    through symmetry. With --gaze the whole image, or video, is kept and all faces get an arrow.
     """
     maps = (*(["depth"] if depth else []), *(["normals"] if normals else []))
     request = _Request(
@@ -200,15 +200,15 @@ def _draw_all(model: Model, request: _Request) -> None:
     if request.out is None:
         return
     if not request.films:
-        (picture,) = _pictures(model, request, factors, edit)
-        write_png(request.out, picture, overwrite=request.overwrite)
+        (image,) = _images(model, request, factors, edit)
+        write_png(request.out, image, overwrite=request.overwrite)
         return
     if request.turntable:
         frames, fps = _turntable(model, request, factors, edit), FPS
     else:
         film = read_film(request.input, detector=request.detector, size=size)
         seen = (model.encode(crop) for crop in film)
-        frames = (p for one in seen for p in _pictures(model, request, one, edit))
+        frames = (p for one in seen for p in _images(model, request, one, edit))
         fps = info(request.input).fps or FPS
     write_mp4(request.out, frames, fps=fps, overwrite=request.overwrite)
 
@@ -239,13 +239,13 @@ def _turntable(
 
     poses = turntable_poses(_FRAMES, device=model.device)
     for i in range(_FRAMES):
-        yield from _pictures(model, request, factors, replace(edit, pose=poses[i : i + 1]))
+        yield from _images(model, request, factors, replace(edit, pose=poses[i : i + 1]))
 
 
-def _pictures(
+def _images(
     model: Model, request: _Request, factors: Factors, edit: Edit
 ) -> Iterator[NDArray[np.uint8]]:
-    """Draw each face as a uint8 picture."""
+    """Draw each face as a uint8 image."""
     import torch
 
     from mien.media.image import to_uint8

@@ -56,14 +56,14 @@ class GazeRequest:
                 "make it with mien calibrate"
             )
         if self.gaze and self.size is not None:
-            raise MienError("--gaze draws on the picture as large as it is; leave --size out")
+            raise MienError("--gaze draws on the image as large as it is; leave --size out")
 
     def __bool__(self) -> bool:
         """Return whether gaze is asked for at all."""
         return self.gaze or self.eyes_from is not None
 
     def is_film(self) -> bool:
-        """Return whether a film is to be made, and refuse one of a picture."""
+        """Return whether a film is to be made, and refuse one of an image."""
         from mien.media.kinds import kind_of
 
         films = self.out is not None and self.out.suffix.lower() == ".mp4"
@@ -73,10 +73,10 @@ class GazeRequest:
 
 
 def draw_arrows(model: GazeEncoder, request: GazeRequest) -> None:
-    """Write the picture or video with an arrow for the gaze of every face."""
+    """Write the image or video with an arrow for the gaze of every face."""
     from mien.media.image import write_png
     from mien.probes.gaze import Calibration
-    from mien.views.gaze_film import GazeReader, film_gaze, picture_gaze
+    from mien.views.gaze_film import GazeReader, film_gaze, image_gaze
 
     assert request.out is not None
     assert request.calibration is not None
@@ -86,8 +86,8 @@ def draw_arrows(model: GazeEncoder, request: GazeRequest) -> None:
     if is_film:
         _write_film(request, film_gaze(request.input, reader))
     else:
-        picture = picture_gaze(request.input, reader)
-        write_png(request.out, picture, overwrite=request.overwrite)
+        image = image_gaze(request.input, reader)
+        write_png(request.out, image, overwrite=request.overwrite)
 
 
 def draw_other_eyes(model: EyePainter, request: GazeRequest) -> None:
@@ -104,8 +104,8 @@ def draw_other_eyes(model: EyePainter, request: GazeRequest) -> None:
         _write_film(request, _redrawn(model, film, other, request))
     else:
         crop = read_face(request.input, detector=detector, size=size)
-        (picture,) = _redrawn(model, [crop], other, request)
-        write_png(request.out, picture, overwrite=request.overwrite)
+        (image,) = _redrawn(model, [crop], other, request)
+        write_png(request.out, image, overwrite=request.overwrite)
 
 
 def _other_eyes(model: EyePainter, request: GazeRequest) -> GazeCode:
@@ -122,7 +122,7 @@ def _other_eyes(model: EyePainter, request: GazeRequest) -> GazeCode:
     other = model.encode(crop).gaze
     if other is None or not other.eyes_found.all():
         raise MienError(
-            f"no open eyes are seen in {request.eyes_from}; take them from another picture"
+            f"no open eyes are seen in {request.eyes_from}; take them from another image"
         )
     return other
 
@@ -146,7 +146,7 @@ def _redrawn(
     if not any_found:
         raise MienError(
             f"no open eyes are seen in {request.input}: there are none to draw anew; "
-            "give a picture that shows them"
+            "give an image that shows them"
         )
 
 

@@ -19,9 +19,9 @@ def synth(
         ),
     ],
     identities: Annotated[int, typer.Option("--identities", help="Number of people.")],
-    frames: Annotated[int, typer.Option("--frames", help="Pictures of each person.")],
+    frames: Annotated[int, typer.Option("--frames", help="Images of each person.")],
     out: Annotated[Path, typer.Option("--out", help="Folder to write to.")],
-    size: Annotated[int, typer.Option("--size", help="Side of the pictures, pixels.")] = 128,
+    size: Annotated[int, typer.Option("--size", help="Side of the images, pixels.")] = 128,
     seed: Annotated[int, typer.Option("--seed", help="Other seeds give other people.")] = 0,
     image_format: Annotated[str, typer.Option("--format", help="png or jpg.")] = "png",
     gaze: Annotated[
@@ -40,7 +40,7 @@ def synth(
         bool, typer.Option("--overwrite", help="Replace an earlier run in the folder.")
     ] = False,
 ) -> None:
-    """Render clips of people who do not exist, with the truth about every picture.
+    """Render clips of people who do not exist, with the truth about every image.
 
     Writes person_000001/frame_000.png and so on, beside them truth.zip with depth and masks, and
     labels.parquet with expression, pose, gaze, light, landmarks and identity. Start it again with
@@ -59,4 +59,4 @@ def synth(
     console = Console(stderr=True)
     for _ in track(writer, "rendering", total=identities, console=console, transient=True):
         pass
-    print(f"{identities * frames} pictures of {identities} people in {out}")
+    print(f"{identities * frames} images of {identities} people in {out}")

@@ -54,11 +54,12 @@ EyeData = Annotated[
     list[str] | None,
     typer.Option(
         help="Folder, .zip, .parquet of `mien embed`, video, clips:FOLDER, synth:HEAD; "
-        "eyes:SOURCE for wide strips with both eyes."
+        "eyes:SOURCE for wide eye-region crops."
     ),
 ]
 EyeCrop = Annotated[
-    str | None, typer.Option(help="face, or eyes: every picture is a strip with both eyes.")
+    str | None,
+    typer.Option(help="face, or eyes: every image is an eye-region crop with both eyes."),
 ]
 Out = Annotated[Path | None, typer.Option(help="Folder of the run.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT.")]

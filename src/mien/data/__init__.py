@@ -1,1 +1,1 @@
-"""Training data: pictures and clips to batches."""
+"""Training data: images and clips to batches."""

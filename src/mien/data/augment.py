@@ -1,7 +1,7 @@
 """Variation of crops, drawn for the whole batch by a generator and applied to any of its rows.
 
 What is drawn does not depend on which process applies it, so several processes train on the very
-pictures that one would train on.
+images that one would train on.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ TILES = 64
 
 @dataclass(frozen=True)
 class Variation:
-    """How each picture of a batch is changed."""
+    """How each image of a batch is changed."""
 
     affine: Tensor
     """Output to input coordinates, both in pixels from the middle. [B, 2, 3]."""
     gain: Tensor
     """Brightness of each channel. [B, 3]."""
     contrast: Tensor
-    """Around the picture's mean. [B]."""
+    """Around the image's mean. [B]."""
     saturation: Tensor
     """0 = grey, 1 = as it is. [B]."""
     noise: Tensor

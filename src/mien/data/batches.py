@@ -24,15 +24,15 @@ class Draw:
     row: Numbers
     """Row of the pack, or -1 for a frame of an endless source. int64 [B]."""
     clip: Numbers
-    """Clip of each picture, -1 for stills. int64 [B]."""
+    """Clip of each image, -1 for stills. int64 [B]."""
     unit: Numbers
-    """Row of the batch at which the picture's clip begins; itself for stills. int64 [B]."""
+    """Row of the batch at which the image's clip begins; itself for stills. int64 [B]."""
     stream: Numbers
     """For each stream clip of the batch, its number, from 0 without end. int64 [C]."""
 
 
 class Sampler:
-    """Mixes stills, packed clips and endless clips; every picture is met once in an epoch."""
+    """Mixes stills, packed clips and endless clips; every image is met once in an epoch."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Sampler:
             seed: decides every batch, together with the step.
             batch_size: B, over all processes.
             frames: frames drawn from each clip; fewer where the clip is shorter, repeated.
-            stills: share of the pictures that are stills, where there are both.
+            stills: share of the images that are stills, where there are both.
             stream_share: share of the clips that come from an endless source; 0 = there is none,
                 1 = the pack's clips are left out.
 
@@ -81,7 +81,7 @@ class Sampler:
             )
         if self.n_stills < 0 or (self.n_stills and not (share and len(self._stills))):
             raise MienError(
-                f"a batch of {batch_size} pictures is no whole number of clips of {frames} frames; "
+                f"a batch of {batch_size} images is no whole number of clips of {frames} frames; "
                 "give a batch_size that is a multiple of frames"
             )
 

@@ -21,12 +21,12 @@ _NOWHERE = 1e3
 
 @dataclass(frozen=True)
 class EyeForm:
-    """Sizes of the pictures, in pixels; the gaze branch's own."""
+    """Sizes of the images, in pixels; the gaze branch's own."""
 
     crop: int
     """Side of the face crop whose pixels the canvas shares."""
-    strip: tuple[int, int]
-    """Height and width of strips with both eyes."""
+    eye_crop: tuple[int, int]
+    """Height and width of eye-region crops with both eyes."""
     canvas: tuple[int, int]
     """Height and width of the canvas around both eyes."""
     face: int
@@ -35,27 +35,27 @@ class EyeForm:
 
 @dataclass(frozen=True)
 class EyeRow:
-    """One picture, cut around its eyes."""
+    """One image, cut around its eyes."""
 
     canvas: Grey
     """Luminance; its middle pixel (row H // 2, column W // 2) is the middle between the eyes,
     rounded. uint8 [H, W]."""
     eyes: Points
-    """x, y of the eye left of the picture, then right of it; pixels of the canvas. [2, 2]."""
+    """x, y of the eye left of the image, then right of it; pixels of the canvas. [2, 2]."""
     face: Grey
-    """The whole crop, small; zeros for a strip. uint8 [F, F]."""
+    """The whole crop, small; zeros for an eye-region crop. uint8 [F, F]."""
     face_eyes: Points
-    """The eyes in `face`, pixels; far outside for a strip. [2, 2]."""
+    """The eyes in `face`, pixels; far outside for an eye-region crop. [2, 2]."""
 
 
-def eye_row(pixels: Grey, eyes: Points, form: EyeForm, *, strip: bool = False) -> EyeRow:
+def eye_row(pixels: Grey, eyes: Points, form: EyeForm, *, eye_crop: bool = False) -> EyeRow:
     """Cut a crop around its eyes; beyond the crop its border goes on.
 
     Args:
-        pixels: RGB crop or strip. [H, W, 3].
-        eyes: x, y of the eye left of the picture, then right of it; pixels, centres at integers.
+        pixels: RGB crop or eye-region crop. [H, W, 3].
+        eyes: x, y of the eye left of the image, then right of it; pixels, centres at integers.
         form: sizes.
-        strip: whether it is a strip, which has no face.
+        eye_crop: whether it is an eye-region crop, which has no face.
     """
     grey = np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).convert("L"))
     height, width = form.canvas
@@ -64,7 +64,7 @@ def eye_row(pixels: Grey, eyes: Points, form: EyeForm, *, strip: bool = False) -
     rows = np.arange(y, y + height).clip(0, grey.shape[0] - 1)
     columns = np.arange(x, x + width).clip(0, grey.shape[1] - 1)
     inside = (eyes - np.array([x, y])).astype(np.float32)
-    if strip:
+    if eye_crop:
         nowhere = np.array([[-_NOWHERE] * 2, [_NOWHERE] * 2], dtype=np.float32)
         return EyeRow(
             grey[rows][:, columns], inside, np.zeros((form.face, form.face), np.uint8), nowhere
@@ -77,7 +77,7 @@ def eye_row(pixels: Grey, eyes: Points, form: EyeForm, *, strip: bool = False) -
 
 
 def placeable(eyes: Points, height: int, width: int) -> bool:
-    """Return whether both eyes are in a picture of this size, and far enough from each other."""
+    """Return whether both eyes are in an image of this size, and far enough from each other."""
     within = (eyes >= 0).all() and (eyes <= np.array([width - 1, height - 1])).all()
     distance = float(np.linalg.norm(eyes[1] - eyes[0]))
     return bool(np.isfinite(eyes).all() and within and distance >= _LEAST_DISTANCE * width)

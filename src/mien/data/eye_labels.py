@@ -23,10 +23,10 @@ _SHUT, _HALF_SHUT = 0.75, 0.45
 
 @dataclass(frozen=True)
 class EyeLabel:
-    """What is known of the eyes of one picture; no gaze."""
+    """What is known of the eyes of one image; no gaze."""
 
     eyes: Numbers
-    """x, y of the eye left of the picture, then right of it; pixels from centre 0, 0. [2, 2]."""
+    """x, y of the eye left of the image, then right of it; pixels from centre 0, 0. [2, 2]."""
     open: float
     """1 = open, 0 = both shut, NaN = between."""
 
@@ -46,7 +46,7 @@ def lids_open(weights: Numbers, names: Sequence[str]) -> Numbers:
 
 
 def read_eye_labels(folders: Iterable[Path]) -> dict[Path, EyeLabel]:
-    """Return what the folders of `mien synth` say of their pictures' eyes, by the picture's file.
+    """Return what the folders of `mien synth` say of their images' eyes, by the image's file.
 
     Args:
         folders: places of sources; those without labels are passed over.

@@ -1,4 +1,4 @@
-"""Batches of canvases around the eyes: faces and strips in fixed shares, prepared by threads ahead.
+"""Batches of canvases around the eyes, faces and eye crops in fixed shares, made by threads ahead.
 
 The loader only gathers; all variation is the loss's own. Batch k is a pure function of k.
 """
@@ -25,7 +25,7 @@ from mien.pipeline.ahead import ahead
 
 __all__ = ["EyeLoader", "EyeMixture", "LabelledStream"]
 
-STRIP_CLIPS = 1 << 50  # clips of strips are numbered from here
+EYE_CROP_CLIPS = 1 << 50  # clips of eye-region crops are numbered from here
 
 Numbers = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -79,19 +79,19 @@ class EyeMixture:
     frames: int
     """Frames drawn from each clip."""
     stills: float = 0.5
-    """Share of the pictures that are stills, where there are stills and clips."""
-    strip_share: float | None = None
-    """Share of the batch that is strips, where there are strips and faces; None = their share of
-    the pictures, or half where faces come from an endless source."""
+    """Share of the images that are stills, where there are stills and clips."""
+    eye_crop_share: float | None = None
+    """Share of eye crops in a batch, where there are eye crops and faces; None = their share of
+    the images, or half where faces come from an endless source."""
     stream_share: float = 0.0
     """Share of the faces' clips that an endless source gives; 0 = there is none."""
     labelled: bool = False
-    """Take only pictures whose labels tell the eyes."""
+    """Take only images whose labels tell the eyes."""
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Faces or strips: a sampler of some rows of the pack."""
+    """Faces or eye-region crops: a sampler of some rows of the pack."""
 
     sampler: Sampler
     rows: Numbers
@@ -123,7 +123,7 @@ class EyeLoader:
         """Prepare a loader.
 
         Args:
-            pack: pictures; None where everything comes from the stream.
+            pack: images; None where everything comes from the stream.
             mixture: what makes up a batch.
             form: sizes.
             device: where batches go.
@@ -213,20 +213,22 @@ class EyeLoader:
 def _parts(
     pack: EyePack | None, mixture: EyeMixture, stream: LabelledStream | None
 ) -> Generator[_Part, None, None]:
-    """Yield the faces' sampler, then the strips', where there are such pictures."""
+    """Yield the faces' sampler, then the eye-region crops', where there are such images."""
     usable = np.empty(0, dtype=bool)
     if pack is not None:
         usable = pack.labelled if mixture.labelled else np.ones(len(pack), dtype=bool)
     clip = np.empty(0, dtype=np.int64) if pack is None else pack.clip
     has_face = np.empty(0, dtype=bool) if pack is None else pack.has_face
-    faces, strips = np.flatnonzero(usable & has_face), np.flatnonzero(usable & ~has_face)
+    faces, eye_crops = np.flatnonzero(usable & has_face), np.flatnonzero(usable & ~has_face)
     stream_share = mixture.stream_share if stream is not None else 0.0
     if stream is not None and not len(faces):
         stream_share = 1.0
     some_faces = bool(len(faces)) or stream_share > 0
-    if not some_faces and not len(strips):
-        raise MienError("no pictures whose eyes are known; give faces, strips or synth:HEAD_MODEL")
-    count = _strip_count(mixture, len(faces), len(strips), endless=stream_share > 0)
+    if not some_faces and not len(eye_crops):
+        raise MienError(
+            "no images whose eyes are known; give faces, eye-region crops or synth:HEAD_MODEL"
+        )
+    count = _eye_crop_count(mixture, len(faces), len(eye_crops), endless=stream_share > 0)
     if count < mixture.batch_size:
         sampler = Sampler(
             clip[faces],
@@ -239,27 +241,27 @@ def _parts(
         yield _Part(sampler, faces, 0, 0)
     if count:
         sampler = Sampler(
-            clip[strips],
-            seed=seed_of(mixture.seed, "strips"),
+            clip[eye_crops],
+            seed=seed_of(mixture.seed, "eye_crops"),
             batch_size=count,
             frames=mixture.frames,
             stills=mixture.stills,
         )
-        yield _Part(sampler, strips, STRIP_CLIPS, mixture.batch_size - count)
+        yield _Part(sampler, eye_crops, EYE_CROP_CLIPS, mixture.batch_size - count)
 
 
-def _strip_count(mixture: EyeMixture, faces: int, strips: int, *, endless: bool) -> int:
-    """Return how many pictures of a batch are strips: whole clips."""
-    size, frames, share = mixture.batch_size, mixture.frames, mixture.strip_share
-    if not strips or not (faces or endless):
-        return size if strips else 0
+def _eye_crop_count(mixture: EyeMixture, faces: int, eye_crops: int, *, endless: bool) -> int:
+    """Return how many images of a batch are eye-region crops: whole clips."""
+    size, frames, share = mixture.batch_size, mixture.frames, mixture.eye_crop_share
+    if not eye_crops or not (faces or endless):
+        return size if eye_crops else 0
     if share is None:
-        share = 0.5 if endless else strips / (strips + faces)
+        share = 0.5 if endless else eye_crops / (eye_crops + faces)
         most = (size - 1) // frames
         if most < 1:
             raise MienError(
-                f"a batch of {size} pictures has no room for a clip of {frames} frames of faces "
-                "and one of strips; give a larger batch_size"
+                f"a batch of {size} images has no room for a clip of {frames} frames of faces "
+                "and one of eye-region crops; give a larger batch_size"
             )
         # Each kind has a place in every batch, however few there are of it.
         return min(max(round(size * share / frames), 1), most) * frames

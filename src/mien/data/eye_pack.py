@@ -1,6 +1,6 @@
-"""All pictures of a gaze run, cut around the eyes, in memory-mapped files; made once.
+"""All images of a gaze run, cut around the eyes, in memory-mapped files; made once.
 
-PACK/canvas.u8 holds uint8 [N, H, W], face.u8 uint8 [N, F, F]; items.parquet names each picture, its
+PACK/canvas.u8 holds uint8 [N, H, W], face.u8 uint8 [N, F, F]; items.parquet names each image, its
 clip and its eyes; pack.json tells sizes and what was skipped. The folder's name is a hash of every
 file's content, of the labels and of every option that changes a row, as for LatentFace's crops.
 """
@@ -44,13 +44,13 @@ class EyeSearch(Protocol):
         ...
 
     def __call__(
-        self, pictures: Pixels, *, strips: bool
+        self, images: Pixels, *, eye_crops: bool
     ) -> tuple[Points, np.ndarray[Any, np.dtype[np.bool_]]]:
         """Return the eyes as shares of the sides [B, 2, 2], and whether they are seen [B].
 
         Args:
-            pictures: RGB crops, or strips. uint8 [B, H, W, 3].
-            strips: which they are.
+            images: RGB crops, or eye-region crops. uint8 [B, H, W, 3].
+            eye_crops: which they are.
         """
         ...
 
@@ -71,7 +71,7 @@ class EyeSources:
 
 @dataclass(frozen=True)
 class EyePack:
-    """Pictures that are ready to be drawn from; of several folders, one after the other."""
+    """Images that are ready to be drawn from; of several folders, one after the other."""
 
     canvas: tuple[Pixels, ...]
     """Memory-mapped luminance of each folder. uint8 [n, H, W]."""
@@ -88,7 +88,7 @@ class EyePack:
     labelled: np.ndarray[Any, np.dtype[np.bool_]]
     """Whether labels told the eyes. [N]."""
     has_face: np.ndarray[Any, np.dtype[np.bool_]]
-    """False for strips. [N]."""
+    """False for eye-region crops. [N]."""
     key: str
     """Hash of content and options."""
 
@@ -113,12 +113,14 @@ def find_eye_sources(given: Sequence[str], options: EyeDataOptions) -> EyeSource
     Raises:
         MienError: as find_sources; labels that cannot be read; a detector that is not there.
     """
-    sources = find_sources(given, strips=options.crop == "eyes", clip_pattern=options.clip_pattern)
+    sources = find_sources(
+        given, eye_crops=options.crop == "eyes", clip_pattern=options.clip_pattern
+    )
     labels = read_eye_labels(place_of(source) for source in given)
     found = open_detector(options.detector, threads=1).name == "yunet"
     told, untold = [], []
     for piece in sources.pieces:
-        knows = piece.file in labels or (found and not piece.strip and not piece.boxes)
+        knows = piece.file in labels or (found and not piece.eye_crop and not piece.boxes)
         (told if knows else untold).append(piece)
     return EyeSources(told, untold, labels, sources.streams)
 
@@ -145,13 +147,13 @@ def pack_eyes(
         say: told how far it is and what was skipped.
 
     Raises:
-        MienError: no usable picture at all, or the cache cannot be written.
+        MienError: no usable image at all, or the cache cannot be written.
     """
     detector = open_detector(options.detector, threads=1)
-    cutter = Cutter(form.crop, 0, detector, options.every, form.strip)
-    strips = options.crop == "eyes"
-    excluded = find_sources(options.exclude, strips=strips).pieces if options.exclude else []
-    kinds = [piece.strip for piece in pieces]
+    cutter = Cutter(form.crop, 0, detector, options.every, form.eye_crop)
+    eye_crops = options.crop == "eyes"
+    excluded = find_sources(options.exclude, eye_crops=eye_crops).pieces if options.exclude else []
+    kinds = [piece.eye_crop for piece in pieces]
     known = [labels[piece.file] for piece in pieces if piece.file in labels]
     marks = [(label.eyes.tolist(), label.open) for label in known]
     searched = search.name if search else ""
@@ -160,7 +162,7 @@ def pack_eyes(
 
     def fill(folder: Path) -> None:
         if detector.name == "none" and not all(kinds):
-            say("every picture is taken for a face crop (data.detector=none)")
+            say("every image is taken for a face crop (data.detector=none)")
         skipped = Skipped()
         crops = wanted(Progress(pieces, say), cutter, excluded, skipped)
         _write(folder, _rows(crops, _by_name(pieces, labels), search, form, skipped), skipped, form)
@@ -217,12 +219,14 @@ def _rows(
     """Yield the crops whose eyes are known or found, in order; the others are counted."""
     while some := list(islice(crops, _AT_ONCE)):
         told = [_told(crop, labels) for crop in some]
-        for strips in (False, True):
+        for eye_crops in (False, True):
             open_rows = [
-                i for i, crop in enumerate(some) if told[i] is None and crop.strip == strips
+                i for i, crop in enumerate(some) if told[i] is None and crop.eye_crop == eye_crops
             ]
             if open_rows and search is not None:
-                eyes, seen = search(np.stack([some[i].pixels for i in open_rows]), strips=strips)
+                eyes, seen = search(
+                    np.stack([some[i].pixels for i in open_rows]), eye_crops=eye_crops
+                )
                 for i, shares, there in zip(open_rows, eyes, seen, strict=True):
                     height, width = some[i].pixels.shape[:2]
                     found = (shares * np.array([width, height]) - 0.5).astype(np.float32)
@@ -231,10 +235,10 @@ def _rows(
             if eyes is None:
                 skipped.add("no eyes are found", crop.name)
             elif not placeable(eyes, *crop.pixels.shape[:2]):
-                skipped.add("the eyes are not both in the picture", crop.name)
+                skipped.add("the eyes are not both in the image", crop.name)
             else:
                 label = labels.get(crop.name)
-                row = eye_row(crop.pixels, eyes, form, strip=crop.strip)
+                row = eye_row(crop.pixels, eyes, form, eye_crop=crop.eye_crop)
                 yield _Known(crop, row, label.open if label else np.nan, label is not None)
 
 
@@ -261,9 +265,9 @@ def _write(folder: Path, rows: Iterator[_Known], skipped: Skipped, form: EyeForm
             columns["face_eyes"].append(known.row.face_eyes.ravel().tolist())
             columns["open"].append(float(known.open))
             columns["labelled"].append(known.labelled)
-            columns["has_face"].append(not known.crop.strip)
+            columns["has_face"].append(not known.crop.eye_crop)
     if not columns["name"]:
-        raise MienError(f"no usable picture in the data ({skipped.summary()}); give others")
+        raise MienError(f"no usable image in the data ({skipped.summary()}); give others")
     texts = {name: plain_text(columns[name]) for name in ("name", "clip")}
     pq.write_table(pa.table({**columns, **texts}), folder / "items.parquet")
     told = {
@@ -271,7 +275,7 @@ def _write(folder: Path, rows: Iterator[_Known], skipped: Skipped, form: EyeForm
         "count": len(columns["name"]),
         "clips": len(set(columns["clip"]) - {""}),
         "stills": sum(not clip for clip in columns["clip"]),
-        "strips": sum(not has for has in columns["has_face"]),
+        "eye_crops": sum(not has for has in columns["has_face"]),
         "canvas": form.canvas,
         "face": form.face,
         "skipped": dict(skipped.reasons),
@@ -282,7 +286,7 @@ def _write(folder: Path, rows: Iterator[_Known], skipped: Skipped, form: EyeForm
 def _report(folder: Path, skipped: Skipped) -> Iterator[str]:
     told = json.loads((folder / "pack.json").read_text(encoding="utf-8"))
     yield (
-        f"packed {told['count']:,} pictures ({told['strips']:,} of them strips): "
+        f"packed {told['count']:,} images ({told['eye_crops']:,} of them eye-region crops): "
         f"{told['stills']:,} stills, {told['clips']:,} clips"
     )
     yield from skipped.lines()

@@ -18,11 +18,11 @@ class SourceOptions:
     sources: tuple[str, ...] = ()
     """Folders, .zip, .parquet, videos, or synth:HEAD_MODEL. Filled from --data."""
     exclude: tuple[str, ...] = ()
-    """Sources whose pictures must not be trained on; compared by the pixels of the crop."""
+    """Sources whose images must not be trained on; compared by the pixels of the crop."""
     cache: str = ""
     """Folder of the packed crops; empty = the run folder's own."""
     detector: str = "none"
-    """none (the pictures are face crops already), haar, yunet or auto."""
+    """none (the images are face crops already), haar, yunet or auto."""
     every: int = 5
     """Take every n-th frame of a video."""
     workers: int = 1
@@ -52,13 +52,13 @@ class DataOptions(SourceOptions):
     turn: float = 0.06
     """Largest in-plane turn. Radians."""
     mirror: float = 0.5
-    """Chance of a mirrored picture; the frames of a clip are mirrored together."""
+    """Chance of a mirrored image; the frames of a clip are mirrored together."""
     together: bool = False
     """Draw the same shift, zoom and turn for all frames of a clip."""
     colour: float = 0.15
     """Strength of brightness, contrast, saturation and per-channel jitter."""
     grey: float = 0.2
-    """Chance of a grey picture; the frames of a clip are greyed together."""
+    """Chance of a grey image; the frames of a clip are greyed together."""
     blur: float = 0.2
     """Chance that the encoder's input is scaled down and up again."""
     noise: float = 0.02
@@ -74,12 +74,12 @@ class DataOptions(SourceOptions):
 
 @dataclass(frozen=True)
 class EyeDataOptions(SourceOptions):
-    """What the gaze branch is trained on; pictures are kept as they are and varied by its loss."""
+    """What the gaze branch is trained on; images are kept as they are and varied by its loss."""
 
     crop: Literal["face", "eyes"] = "face"
-    """What the pictures show: a face, or only a wide strip with both eyes (no detector)."""
+    """What the images show: a face, or only a wide eye-region crop (no detector)."""
     clip_pattern: str = ""
-    """Regular expression looked for in a picture's name; its first group names the clip. Empty, or
+    """Regular expression looked for in an image's name; its first group names the clip. Empty, or
     where it is not found: clips as the source has them."""
 
     def __post_init__(self) -> None:

@@ -115,7 +115,7 @@ def pack(
         say: told how far it is and what was skipped.
 
     Raises:
-        MienError: no usable picture at all, or the cache cannot be written.
+        MienError: no usable image at all, or the cache cannot be written.
     """
     pieces = find_sources(given).pieces
     excluded = find_sources(options.exclude).pieces if options.exclude else []
@@ -128,7 +128,7 @@ def pack(
 
     def fill(folder: Path) -> None:
         if cutter.detector.name == "none":
-            say("every picture is taken for a face crop (data.detector=none)")
+            say("every image is taken for a face crop (data.detector=none)")
         with (folder / "crops.u8").open("wb") as file:
             written = _write(Progress(pieces, say), cutter, excluded, file)
         _describe(folder, written, cutter)
@@ -224,7 +224,7 @@ def _write(
         written.clips.append(crop.clip)
     if not written.names:
         reasons = written.skipped.summary()
-        raise MienError(f"no usable picture in the data ({reasons}); give others")
+        raise MienError(f"no usable image in the data ({reasons}); give others")
     return written
 
 

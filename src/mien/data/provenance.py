@@ -1,6 +1,6 @@
-"""Which pictures a model was trained on: BLAKE2b of their files, 64 bits, as `b2sum -l 64` has it.
+"""Which images a model was trained on: BLAKE2b of their files, 64 bits, as `b2sum -l 64` has it.
 
-From a digest nobody gets a picture back; who has the picture's file can find out whether it was
+From a digest nobody gets an image back; who has the image's file can find out whether it was
 trained on. A file that was cut or stored anew has another digest.
 """
 
@@ -16,7 +16,7 @@ from mien.data.sources import Piece
 from mien.errors import MienError
 from mien.media.names import to_text
 
-__all__ = ["digests", "picture_digests"]
+__all__ = ["digests", "image_digests"]
 
 _BLOCK = 1 << 20
 
@@ -39,7 +39,7 @@ def digests(pieces: Iterable[Piece]) -> Iterator[tuple[Piece, str]]:
             yield piece, found
 
 
-def picture_digests(pieces: Iterable[Piece], excluded: Iterable[Piece] = ()) -> frozenset[str]:
+def image_digests(pieces: Iterable[Piece], excluded: Iterable[Piece] = ()) -> frozenset[str]:
     """Return the digests of pieces but for those that are excluded.
 
     Raises:

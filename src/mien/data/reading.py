@@ -17,10 +17,10 @@ from mien.data.sources import Piece
 from mien.errors import MienError
 from mien.faces.crop import crop_face, crop_square
 from mien.faces.detect import find_faces
+from mien.faces.eye_crop import fit_eye_crop
 from mien.faces.face import Detector, Face
-from mien.faces.strip import fit_strip
 from mien.faces.track import Tracker
-from mien.media.image import Picture, read_picture
+from mien.media.image import LoadedImage, read_image
 from mien.media.names import to_text
 from mien.media.video import Frame, read_frames
 
@@ -32,25 +32,25 @@ Points = np.ndarray[Any, np.dtype[np.float32]]
 
 @dataclass(frozen=True)
 class Crop:
-    """One face or strip of both eyes, cut out."""
+    """One face or eye-region crop, cut out."""
 
     pixels: Pixels
-    """RGB. uint8 [P, P, 3], of a strip [H, W, 3]."""
+    """RGB. uint8 [P, P, 3], of an eye-region crop [H, W, 3]."""
     name: str
     """The piece and, in a video, the frame."""
     clip: str
     """Crops of one clip share this; empty = a still."""
     corner: tuple[float, float]
-    """x, y of its top left corner in the file's picture. Pixels, 0 = the outer edge."""
+    """x, y of its top left corner in the file's image. Pixels, 0 = the outer edge."""
     scale: float
     """Pixels of the crop per pixel of the file."""
     landmarks: Points | None = None
     """As the detector found them, counted as in `corner`. float32 [5, 2]."""
-    strip: bool = False
-    """Whether it is a strip."""
+    eye_crop: bool = False
+    """Whether it is an eye-region crop."""
 
     def place(self, points: Points) -> Points:
-        """Return points of the file's picture in pixels of the crop, pixel centres at integers.
+        """Return points of the file's image in pixels of the crop, pixel centres at integers.
 
         Args:
             points: x, y in the file's pixels, counted as in `corner`. [N, 2].
@@ -71,8 +71,8 @@ class Cutter:
     """Finds the faces where they are not known."""
     every: int = 1
     """Take every n-th frame of a video."""
-    strip_size: tuple[int, int] = (0, 0)
-    """Height and width of strips, where there are some. Pixels."""
+    eye_crop_size: tuple[int, int] = (0, 0)
+    """Height and width of eye-region crops, where there are some. Pixels."""
     _of_thread: threading.local = field(default_factory=threading.local, repr=False, compare=False)
 
     def crops(self, piece: Piece) -> list[Crop]:
@@ -81,7 +81,7 @@ class Cutter:
         Raises:
             MienError: it cannot be read, or there is no face; the message is the bare reason.
         """
-        cut = self._strips if piece.strip else self._video if piece.video else self._picture
+        cut = self._eye_crops if piece.eye_crop else self._video if piece.video else self._image
         try:
             return list(cut(piece))
         except MienError as error:
@@ -91,29 +91,29 @@ class Cutter:
                 reason = reason.replace(name, "").replace("  ", " ")
             raise MienError(reason.strip()) from error
 
-    def _picture(self, piece: Piece) -> Iterator[Crop]:
-        picture = self._read(piece)
+    def _image(self, piece: Piece) -> Iterator[Crop]:
+        image = self._read(piece)
         if piece.boxes:
-            # Boxes are in the file's pixels, and the picture may have been reduced.
-            faces = [_known(piece, box.corners).scaled(1 / picture.scale) for box in piece.boxes]
+            # Boxes are in the file's pixels, and the image may have been reduced.
+            faces = [_known(piece, box.corners).scaled(1 / image.scale) for box in piece.boxes]
         else:
-            faces = self._find(picture.pixels)
+            faces = self._find(image.pixels)
         if not faces:
             raise MienError("no face is found")
         if piece.clip:  # a clip is of one person: the one in front
             faces = [max(faces, key=lambda face: crop_square(face)[2])]
         for face in faces:
-            yield self._cut(picture.pixels, face, piece.name, piece.clip, reduced=picture.scale)
+            yield self._cut(image.pixels, face, piece.name, piece.clip, reduced=image.scale)
 
-    def _strips(self, piece: Piece) -> Iterator[Crop]:
-        """Yield the whole picture, or each sampled frame, as a strip; a video is one clip."""
+    def _eye_crops(self, piece: Piece) -> Iterator[Crop]:
+        """Yield the whole image, or each sampled frame, as an eye crop; a video is one clip."""
         if not piece.video:
-            picture = self._read(piece)
-            yield self._strip(picture.pixels, piece.name, piece.clip, reduced=picture.scale)
+            image = self._read(piece)
+            yield self._eye_crop(image.pixels, piece.name, piece.clip, reduced=image.scale)
             return
         for frame in read_frames(piece.file, every=self.every):
             if frame.pixels is not None:
-                yield self._strip(frame.pixels, f"{piece.name}#{frame.index}", piece.name)
+                yield self._eye_crop(frame.pixels, f"{piece.name}#{frame.index}", piece.name)
 
     def _video(self, piece: Piece) -> Iterator[Crop]:
         """Yield all faces of the sampled frames; each face that is followed is a clip."""
@@ -143,34 +143,34 @@ class Cutter:
         return find_faces(image, self.detector)
 
     def _cut(self, image: Pixels, face: Face, name: str, clip: str, *, reduced: int = 1) -> Crop:
-        """Return the crop with room around it, out of a picture reduced by a whole factor."""
+        """Return the crop with room around it, out of an image reduced by a whole factor."""
         x, y, side = crop_square(face)
         whole = self.side + 2 * self.room
         half = side * whole / self.side / 2
         box = (x - half, y - half, x + half, y + half)
-        pixels = crop_face(image, Face(box, face.score, framing="picture"), whole)
+        pixels = crop_face(image, Face(box, face.score, framing="image"), whole)
         corner, scale = (box[0] * reduced, box[1] * reduced), whole / (2 * half * reduced)
         landmarks = None if face.landmarks is None else face.landmarks * np.float32(reduced)
         return Crop(pixels, name, clip, corner, scale, landmarks)
 
-    def _strip(self, image: Pixels, name: str, clip: str, *, reduced: int = 1) -> Crop:
-        pixels = fit_strip(image, self.strip_size)
-        height, width = self.strip_size
+    def _eye_crop(self, image: Pixels, name: str, clip: str, *, reduced: int = 1) -> Crop:
+        pixels = fit_eye_crop(image, self.eye_crop_size)
+        height, width = self.eye_crop_size
         scale = width / image.shape[1]
         top = (max(1, round(image.shape[0] * scale)) - height) // 2
         corner = (0.0, top / scale * reduced)
-        return Crop(pixels, name, clip, corner, scale / reduced, strip=True)
+        return Crop(pixels, name, clip, corner, scale / reduced, eye_crop=True)
 
-    def _read(self, piece: Piece) -> Picture:
+    def _read(self, piece: Piece) -> LoadedImage:
         if not piece.member:
-            return read_picture(piece.file)
+            return read_image(piece.file)
         try:
             data = self._archive(piece.file).read(piece.member)
         except (OSError, zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError) as error:
             raise MienError("cannot be unpacked") from error
         with _spilled(data) as path:
             try:
-                return read_picture(path)
+                return read_image(path)
             except MienError as error:
                 raise MienError(str(error).replace(to_text(path), "")) from error
 

@@ -26,16 +26,16 @@ class Box:
     """A face that a table of `mien embed` found."""
 
     frame: int
-    """Number of the frame; 0 for a picture."""
+    """Number of the frame; 0 for an image."""
     track: int
     """Same face over frames; -1 where it is not known."""
     corners: tuple[float, float, float, float]
-    """x1, y1, x2, y2 in pixels of the picture."""
+    """x1, y1, x2, y2 in pixels of the image."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """One picture or video that becomes crops."""
+    """One image or video that becomes crops."""
 
     name: str
     """How a person knows it, and part of the cache's key: without the place of its source."""
@@ -48,11 +48,11 @@ class Piece:
     clip: str = ""
     """Pieces of one clip share this; empty = a still, or a video that is its own clip."""
     boxes: tuple[Box, ...] = field(default=())
-    """Faces that are known; empty = to be found, or the whole picture."""
+    """Faces that are known; empty = to be found, or the whole image."""
     framing: Framing = "haar"
     """Whose idea of a box `boxes` are."""
-    strip: bool = False
-    """Whether it shows only a wide strip with both eyes."""
+    eye_crop: bool = False
+    """Whether it shows only a wide eye-region crop."""
 
 
 @dataclass(frozen=True)
@@ -66,20 +66,20 @@ class Sources:
 
 
 def find_sources(
-    given: Sequence[str | Path], *, strips: bool | None = None, clip_pattern: str = ""
+    given: Sequence[str | Path], *, eye_crops: bool | None = None, clip_pattern: str = ""
 ) -> Sources:
     """Return the pieces of all sources.
 
-    A folder's pictures are stills, whatever its sub-folders are called, unless it has the layout
+    A folder's images are stills, whatever its sub-folders are called, unless it has the layout
     of `mien synth` (labels.parquet beside one folder a clip) or is given as clips:FOLDER (every
-    folder of pictures is a clip of one person). Videos are clips. A .zip holds stills. A .parquet
+    folder of images is a clip of one person). Videos are clips. A .zip holds stills. A .parquet
     is a table of `mien embed`, a synth:HEAD_MODEL an endless stream of rendered clips. eyes:SOURCE
-    is a source of wide strips with both eyes.
+    is a source of wide eye-region crops.
 
     Args:
         given: the sources.
-        strips: whether all pictures are strips; None = there may be none.
-        clip_pattern: regular expression; where it is found in a picture's name within its source,
+        eye_crops: whether all images are eye-region crops; None = there may be none.
+        clip_pattern: regular expression; where it is found in an image's name within its source,
             its first group names the clip. Folders of `mien synth` keep their clips.
 
     Raises:
@@ -95,20 +95,20 @@ def find_sources(
             streams.append(_head_model(text.removeprefix(_STREAM)))
             continue
         prefixes, path = _parted(text)
-        if _EYES in prefixes and strips is None:
-            raise MienError(f"{source}: eye strips have no face; leave them out")
+        if _EYES in prefixes and eye_crops is None:
+            raise MienError(f"{source}: eye-region crops have no face; leave them out")
         found = list(_one_source(path, as_clips=_CLIPS in prefixes))
         if not found:
-            raise MienError(f"{source} holds no pictures or videos; give another folder or file")
+            raise MienError(f"{source} holds no images or videos; give another folder or file")
         if clip_pattern and not (path / LABELS_FILE).is_file():
             found = [_regrouped(piece, clip_pattern) for piece in found]
             grouped = grouped or any(re.search(clip_pattern, piece.name) for piece in found)
-        strip = bool(strips) or _EYES in prefixes
-        pieces += [_renamed(replace(piece, strip=strip), number) for piece in found]
+        eye_crop = bool(eye_crops) or _EYES in prefixes
+        pieces += [_renamed(replace(piece, eye_crop=eye_crop), number) for piece in found]
     if not pieces and not streams:
         raise MienError("no data; give --data a folder, .zip, .parquet, video or synth:HEAD_MODEL")
     if clip_pattern and not grouped:
-        raise MienError(f"data.clip_pattern {clip_pattern!r} is found in no picture's name")
+        raise MienError(f"data.clip_pattern {clip_pattern!r} is found in no image's name")
     return Sources(pieces, streams)
 
 
@@ -155,7 +155,7 @@ def _renamed(piece: Piece, number: int) -> Piece:
 
 
 def _regrouped(piece: Piece, pattern: str) -> Piece:
-    """Return a picture in the clip that the pattern finds in its name, if it finds one."""
+    """Return an image in the clip that the pattern finds in its name, if it finds one."""
     match = None if piece.video else re.search(pattern, piece.name)
     return piece if match is None or not match[1] else replace(piece, clip=match[1])
 
@@ -179,7 +179,7 @@ def _zipped(path: Path) -> Iterator[Piece]:
         raise MienError(f"cannot read {path}: {error}; it is no whole zip file") from error
     for name in names:
         base = name.rsplit("/", 1)[-1]
-        # Videos inside a zip would have to be unpacked: they are counted as unreadable pictures.
+        # Videos inside a zip would have to be unpacked: they are counted as unreadable images.
         if may_be_media(base) and not base.startswith((".", "._")):
             yield Piece(name, path, member=name)
 
@@ -195,7 +195,7 @@ def _table(path: Path) -> Iterator[Piece]:
         reason = str(error).splitlines()[0]
         raise MienError(f"{path} is no table of `mien embed` ({reason}); make it anew") from error
     told = (table.schema.metadata or {}).get(b"mien.detector", b"haar").decode()
-    framing: Framing = "picture" if told == "none" else "yunet" if told == "yunet" else "haar"
+    framing: Framing = "image" if told == "none" else "yunet" if told == "yunet" else "haar"
     boxes: dict[str, list[Box]] = {}
     for row in table.to_pylist():
         if not row["face_found"] or row["x1"] is None:
@@ -211,7 +211,7 @@ def _table(path: Path) -> Iterator[Piece]:
 
 
 def _beside(table: Path, name: str) -> Path:
-    """Return where a table's picture is: as written, or below the table's folder."""
+    """Return where a table's image is: as written, or below the table's folder."""
     name = from_text(name)
     for candidate in (Path(name), table.parent / name):
         if candidate.exists():

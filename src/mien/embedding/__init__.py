@@ -1,1 +1,1 @@
-"""From pictures and video to the rows of a table: read ahead, find, cut, encode, write."""
+"""From images and video to the rows of a table: read ahead, find, cut, encode, write."""

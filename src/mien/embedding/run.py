@@ -26,7 +26,7 @@ from mien.pipeline.probes import ProbeFile, open_probes, probe_columns, sees_fea
 from mien.pipeline.read import Reader, list_inputs
 from mien.probes.match import NUMBERS
 from mien.table.read import data_frame
-from mien.table.schema import FEATURES, LIKENESS, TableInfo, arrow_schema
+from mien.table.schema import FACE_EMBEDDING, FEATURES, TableInfo, arrow_schema
 from mien.table.writer import PartWriter
 from mien.version import VERSION
 
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 __all__ = ["CROPS", "EmbedOptions", "embed_to_frame", "embed_to_parquet"]
 
 CROPS = ("face", "eyes")
-"""What is cut out of the pictures: faces; nothing, every picture is a wide strip of both eyes."""
+"""What is cut out of the images: faces; nothing, every image is a wide eye-region crop."""
 
-# Each thread may hold a large picture, and each waiting task a video's frame.
+# Each thread may hold a large image, and each waiting task a video's frame.
 _MOST_WORKERS = 16
 _WAITING = 4
 
@@ -48,8 +48,8 @@ class EmbedOptions:
     """How inputs are read and encoded; each choice but the batch size and workers shows."""
 
     detector: str | None = None
-    """auto, haar or yunet; none: every picture is a face crop already. None: auto, or nothing where
-    eye strips are read."""
+    """auto, haar or yunet; none: every image is a face crop already. None: auto, or nothing where
+    eye-region crops are read."""
     batch_size: int = 64
     """Faces encoded at a time."""
     every: int | None = None
@@ -57,9 +57,9 @@ class EmbedOptions:
     fps: float | None = None
     """Take this many frames a second of a video."""
     workers: int | None = None
-    """Threads that read pictures and find faces; None: one a processor, up to 16."""
+    """Threads that read images and find faces; None: one a processor, up to 16."""
     crop: str = "face"
-    """face; eyes: every picture is a wide strip of both eyes, and gaze is all that is read."""
+    """face; eyes: every image is a wide eye-region crop, and gaze is all that is read."""
     calibration: str | Path | None = None
     """File by `mien calibrate`, which makes directions of the gaze codes."""
     probes: Sequence[str | Path] = ()
@@ -86,7 +86,7 @@ class EmbedOptions:
         if self.crop == "eyes" and self.detector is not None:
             raise MienError("--crop eyes searches for no face: leave --detector out")
         if self.crop == "eyes" and self.features:
-            raise MienError("strips of eyes have no features of a face: leave --features out")
+            raise MienError("eye-region crops have no features of a face: leave --features out")
 
     def thread_count(self) -> int:
         """Return how many threads read and search."""
@@ -102,7 +102,7 @@ def embed_to_frame(
     with contextlib.closing(job.batches(start=0)) as batches:
         encoded = [job.encode(batch, schema) for batch in batches]
     if not encoded:
-        raise MienError("no picture or video is found in the inputs")
+        raise MienError("no image or video is found in the inputs")
     return data_frame(pa.Table.from_batches(encoded, schema=schema))
 
 
@@ -174,7 +174,7 @@ class _Job:
     def of(paths: Sequence[str | Path], model: Encoder, options: EmbedOptions) -> _Job:
         gaze = _calibration(model, options)
         probes = _probes(model, options)
-        size = model.strip_size if options.crop == "eyes" else model.crop_size
+        size = model.eye_crop_size if options.crop == "eyes" else model.crop_size
         detector = options.detector or "auto"
         reader = Reader(detector, size, every=options.every, fps=options.fps)
         return _Job(paths, model, options, reader, gaze, probes)
@@ -201,7 +201,7 @@ class _Job:
             info,
             texture_dim=config.texture_dim,
             shape_dim=config.shape_dim,
-            likeness_dim=config.likeness_dim or None,
+            face_embedding_dim=config.face_embedding_dim or None,
             gaze_dim=None if config.gaze is None else config.gaze.code_dim,
             calibrated=self.gaze is not None,
             features_dim=self.model.features_dim if self.options.features else None,
@@ -271,7 +271,7 @@ def _probes(model: Encoder, options: EmbedOptions) -> tuple[ProbeFile, ...]:
         lengths |= {"identity": both, "expression": both}
         lengths |= {"texture_code": config.texture_dim, "shape_code": config.shape_dim}
         lengths |= dict.fromkeys(NUMBERS, 1) | {FEATURES: model.features_dim}
-        lengths |= {LIKENESS: config.likeness_dim} if config.likeness_dim else {}
+        lengths |= {FACE_EMBEDDING: config.face_embedding_dim} if config.face_embedding_dim else {}
     return open_probes(options.probes, weights_id=model.weights_id, lengths=lengths)
 
 

@@ -27,7 +27,7 @@ class Status:
     done: float
     """Inputs done, parts of one counted."""
     frames: int
-    """Frames and pictures read in this run."""
+    """Frames and images read in this run."""
     faces: int
     """Faces encoded in this run."""
 
@@ -39,7 +39,7 @@ class Summary:
     out: Path
     """The table."""
     inputs: int
-    """Pictures and videos that were found."""
+    """Images and videos that were found."""
     rows: int
     """Rows of the table."""
     faces: int
@@ -47,7 +47,7 @@ class Summary:
     without_face: int
     """Frames that were read and show no face."""
     without_eyes: int
-    """Rows with a face, or a strip, whose eyes are not found; 0 where they are not looked for."""
+    """Rows with a face, or an eye crop, whose eyes are not found; 0 where not looked for."""
     failures: Mapping[str, int]
     """How often a reading failed, by reason."""
     resumed_at: int

@@ -36,4 +36,4 @@ def yaw_table(
             for kind in values.values()
         ]
         rows.append((name, int(inside.sum()), *means))
-    return Table(title, ("head turned", "pictures", *values), tuple(rows))
+    return Table(title, ("head turned", "images", *values), tuple(rows))

@@ -1,4 +1,4 @@
-"""A name for data: the same labels and pictures have the same, changed ones another."""
+"""A name for data: the same labels and images have the same, changed ones another."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["data_digest"]
 
 
 def data_digest(lines: Iterable[object]) -> str:
-    """Return 12 hex digits of lines, as names of pictures with their labels."""
+    """Return 12 hex digits of lines, as names of images with their labels."""
     hashed = hashlib.sha256()
     for line in lines:
         hashed.update(f"{line}\n".encode())

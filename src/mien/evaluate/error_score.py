@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.evaluate.protocol import Score, Setting
+from mien.evaluate.protocol import EvalContext, Score
 from mien.linear.bootstrap import mean_interval
 
 __all__ = ["INTERVAL", "error_score"]
@@ -18,7 +18,7 @@ def error_score(
     name: str,
     values: NDArray[np.floating],
     groups: NDArray[np.integer],
-    setting: Setting,
+    context: EvalContext,
     *,
     unit: str = "degrees",
     main: bool = False,
@@ -29,10 +29,10 @@ def error_score(
         name: of the score.
         values: one a row. [N].
         groups: who or what each row belongs to. [N].
-        setting: gives the generator.
+        context: gives the generator.
         unit: of the values.
         main: whether it is one of the few that the data set is known for.
     """
-    low, high = mean_interval(values=values, groups=groups, rng=setting.rng(INTERVAL))
+    low, high = mean_interval(values=values, groups=groups, rng=context.rng(INTERVAL))
     mean, count = float(values.mean()), len(values)
     return Score(name, mean, unit, count, low, high, higher_is_better=False, main=main)

@@ -1,4 +1,4 @@
-"""The factors of a data set's pictures, from a table that `mien embed` made of its folder."""
+"""The factors of a data set's images, from a table that `mien embed` made of its folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.protocol import Describe, Described, Pictures
+from mien.evaluate.protocol import FactorColumns, GetFactors, Images
 from mien.media.names import to_text
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ _BOX = ("x1", "y1", "x2", "y2")
 _SEVERAL = -1
 
 
-def describe_from(path: str | Path) -> Describe:
-    """Return what looks the factors of pictures up in a table.
+def describe_from(path: str | Path) -> GetFactors:
+    """Return what looks the factors of images up in a table.
 
-    A picture's row is the one whose path is the picture's name, or ends in "/" and its name; of
-    several faces in a picture the one with the largest box.
+    An image's row is the one whose path is the image's name, or ends in "/" and its name; of
+    several faces in an image the one with the largest box.
 
     Args:
         path: of a table that `mien embed` wrote.
@@ -35,7 +35,7 @@ def describe_from(path: str | Path) -> Describe:
     A table without the encoder's features knows nothing of them: that column is NaN.
 
     Raises:
-        MienError: the file is missing or no table of faces; and, by what is returned: pictures are
+        MienError: the file is missing or no table of faces; and, by what is returned: images are
             not in it, a name stands for several of them, or it has not got a column.
     """
     path = Path(path)
@@ -44,7 +44,7 @@ def describe_from(path: str | Path) -> Describe:
 
 @dataclass(frozen=True)
 class _Rows:
-    """One row a picture: that of its largest face."""
+    """One row an image: that of its largest face."""
 
     paths: tuple[str, ...]
     row: NDArray[np.int64]
@@ -57,16 +57,16 @@ class _FromTable:
     path: Path
     rows: _Rows
 
-    def __call__(self, pictures: Pictures, columns: Sequence[str], /) -> Described:
-        """Return the named columns of all pictures."""
-        places = self._places([_slashed(to_text(name)) for name in pictures.names])
+    def __call__(self, images: Images, columns: Sequence[str], /) -> FactorColumns:
+        """Return the named columns of all images."""
+        places = self._places([_slashed(to_text(name)) for name in images.names])
         rows = self.rows.row[places]
         found = self.rows.found[places]
         values = {name: self._column(name)[rows] for name in columns}
-        return Described(found, found.copy(), values)
+        return FactorColumns(found, found.copy(), values)
 
     def _places(self, names: Sequence[str]) -> NDArray[np.int64]:
-        """Return where each name stands among the pictures of the table."""
+        """Return where each name stands among the images of the table."""
         exact = {path: place for place, path in enumerate(self.rows.paths)}
         endings = {length: self._endings(length) for length in {n.count("/") for n in names}}
         places = np.empty(len(names), dtype=np.int64)
@@ -79,14 +79,14 @@ class _FromTable:
                 missing.append(name)
             elif place == _SEVERAL:
                 raise MienError(
-                    f"{self.path} has several pictures called {name}; "
+                    f"{self.path} has several images called {name}; "
                     "embed the data set's folder alone"
                 )
             else:
                 places[number] = place
         if missing:
             raise MienError(
-                f"{self.path} lacks {len(missing)} of {len(names)} pictures, first {missing[0]}; "
+                f"{self.path} lacks {len(missing)} of {len(names)} images, first {missing[0]}; "
                 "run mien embed on the data set's folder"
             )
         return places
@@ -123,7 +123,7 @@ class _FromTable:
 
 
 def _read_rows(path: Path) -> _Rows:
-    """Read where the pictures of a table are."""
+    """Read where the images of a table are."""
     from mien.table.read import open_table
 
     needed = ("path", "face_found", *_BOX)

@@ -1,4 +1,4 @@
-"""Pictures of the worst cases, small enough to be shown."""
+"""Images of the worst cases, small enough to be shown."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ SIDE = 160
 """Neither side is longer. Pixels."""
 
 
-def small(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return a picture reduced so that neither side is longer than `SIDE`. RGB [H, W, 3]."""
-    image = Image.fromarray(np.ascontiguousarray(picture))
-    image.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
-    return np.array(image)
+def small(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return an image reduced so that neither side is longer than `SIDE`. RGB [H, W, 3]."""
+    reduced = Image.fromarray(np.ascontiguousarray(image))
+    reduced.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
+    return np.array(reduced)

@@ -79,7 +79,7 @@ def group_errors(
 ) -> dict[str, GroupError]:
     """Return what each group must expect, after `everybody`.
 
-    People are compared by `likeness`, by `identity` where the weights do not know it.
+    People are compared by `face_embedding`, by `identity` where the weights do not know it.
 
     Args:
         truth: labels and codes of rendered people.
@@ -92,7 +92,7 @@ def group_errors(
     groups = {"everybody": np.ones(len(truth.labels), dtype=bool)} | groups_of(truth.labels)
     turned = truth.predicted["yaw_rad"].to_numpy() - truth.labels["yaw_rad"].to_numpy()
     right = _told_right(truth, rng)
-    codes = truth.codes.get("likeness", truth.codes["identity"])
+    codes = truth.codes.get("face_embedding", truth.codes["identity"])
 
     def pairs_among(rows: NDArray[np.bool_]) -> tuple[Array, NDArray[np.bool_]]:
         """Return how alike drawn pairs are, and which are one person."""

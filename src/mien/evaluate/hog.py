@@ -1,4 +1,4 @@
-"""Histograms of oriented gradients (Dalal and Triggs 2005): what a picture says with no learning.
+"""Histograms of oriented gradients (Dalal and Triggs 2005): what an image says with no learning.
 
 The scale that learned codes are held against; a ridge regression on them is the whole method.
 """
@@ -20,17 +20,17 @@ CELL, BLOCK, BINS = 8, 16, 9
 def hog_features(
     *, images: Iterable[NDArray[np.uint8]], size: Sequence[int]
 ) -> NDArray[np.float32]:
-    """Return the histograms of each picture, brought to one size first.
+    """Return the histograms of each image, brought to one size first.
 
     Args:
         images: grey. Each uint8 [H, W]; their sizes may differ.
-        size: (height, width) that pictures are scaled to: multiples of 8, at least 16. Pixels.
+        size: (height, width) that images are scaled to: multiples of 8, at least 16. Pixels.
 
     Returns:
         Block-normalised histograms. [N, D], D = 36 (height / 8 - 1) (width / 8 - 1).
 
     Raises:
-        ValueError: a size that is not in whole cells, or a picture that is not grey uint8.
+        ValueError: a size that is not in whole cells, or an image that is not grey uint8.
     """
     height, width = size
     if min(size) < BLOCK or height % CELL or width % CELL:

@@ -1,8 +1,8 @@
 """What a protocol is: data, a split and a metric; it asks for factors and gives named numbers.
 
-A protocol reads a data set in its official layout, asks for the factors of its pictures, and scores
+A protocol reads a data set in its official layout, asks for the factors of its images, and scores
 them. It knows neither where the factors come from (weights, a table, another method) nor how its
-outcome is shown.
+result is shown.
 """
 
 from __future__ import annotations
@@ -22,48 +22,48 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Crop",
-    "Describe",
-    "Described",
+    "EvalContext",
+    "FactorColumns",
     "Failure",
-    "Outcome",
-    "Pictures",
+    "GetFactors",
+    "Images",
     "Plot",
     "Protocol",
+    "Result",
     "Score",
-    "Setting",
     "Table",
 ]
 
 Array = NDArray[np.floating]
 Crop = Literal["detect", "box", "face", "eyes"]
-"""How faces stand in a data set's pictures. detect: anywhere, the one nearest to the middle is
-meant; box: where the data set says; face: the picture is a face crop already; eyes: it is a wide
-strip of both eyes."""
+"""How faces stand in a data set's images. detect: anywhere, the one nearest to the middle is
+meant; box: where the data set says; face: the image is a face crop already; eyes: it is a wide
+eye-region crop."""
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Pictures whose factors a protocol asks for; read one at a time: there may be a million."""
+class Images:
+    """Images whose factors a protocol asks for; read one at a time: there may be a million."""
 
     names: tuple[str, ...]
-    """One a picture, all different: the path below the data set's folder, with `/`; a table of
+    """One an image, all different: the path below the data set's folder, with `/`; a table of
     `mien embed FOLDER` calls them the same."""
     read: Callable[[int], NDArray[np.uint8]]
-    """Number of a picture => RGB uint8 [H, W, 3]. Raises MienError where it cannot be read. Called
+    """Number of an image => RGB uint8 [H, W, 3]. Raises MienError where it cannot be read. Called
     from several threads."""
     crop: Crop = "detect"
     boxes: Array | None = None
     """With crop "box": x1, y1, x2, y2 of a square from hairline to chin, pixels; it may reach over
-    the picture's edge. [N, 4]."""
+    the image's edge. [N, 4]."""
     fallback: tuple[float, float, float, float] | None = None
     """With crop "detect": the square that is taken where no face is found, x1, y1, x2, y2 as shares
     of width and height; for sets whose faces stand in the middle by construction. None: such a
-    picture has no factors."""
+    image has no factors."""
 
     def __post_init__(self) -> None:
         """Refuse what does not fit together."""
         if len(set(self.names)) != len(self.names):
-            raise ValueError("two pictures have one name")
+            raise ValueError("two images have one name")
         if (self.crop == "box") != (self.boxes is not None):
             raise ValueError('crop "box" goes with boxes, and only with them')
         if self.boxes is not None and self.boxes.shape != (len(self.names), 4):
@@ -76,11 +76,11 @@ class Pictures:
 
 
 @dataclass(frozen=True)
-class Described:
-    """The factors of pictures, in their order."""
+class FactorColumns:
+    """The factors of images, in their order."""
 
     found: NDArray[np.bool_]
-    """Whether a picture has factors. [N]."""
+    """Whether an image has factors. [N]."""
     detected: NDArray[np.bool_]
     """The same, less those where the fallback square was taken. [N]."""
     columns: Mapping[str, Array]
@@ -99,11 +99,11 @@ class Described:
         return np.concatenate(parts, axis=1)
 
 
-class Describe(Interface):
-    """Gives the factors of pictures: by weights, from a table, or by another method."""
+class GetFactors(Interface):
+    """Gives the factors of images: by weights, from a table, or by another method."""
 
-    def __call__(self, pictures: Pictures, columns: Sequence[str], /) -> Described:
-        """Return the named columns of all pictures.
+    def __call__(self, images: Images, columns: Sequence[str], /) -> FactorColumns:
+        """Return the named columns of all images.
 
         Raises:
             MienError: a column cannot be had (a table without gaze, say).
@@ -112,10 +112,10 @@ class Describe(Interface):
 
 
 @dataclass(frozen=True)
-class Setting:
+class EvalContext:
     """With what a protocol is run."""
 
-    describe: Describe
+    describe: GetFactors
     model: Model | None = None
     """For what is drawn: depth, frontal views. None where the factors come from elsewhere."""
     seed: int = 0
@@ -152,7 +152,7 @@ class Score:
     unit: str
     """%, degrees, AUC, correlation, dB, ...; "" where there is none."""
     count: int
-    """Of pictures, pairs or frames that it was measured on."""
+    """Of images, pairs or frames that it was measured on."""
     low: float | None = None
     """The 95 % interval ends here and at `high`; None where none was made."""
     high: float | None = None
@@ -187,25 +187,25 @@ class Plot:
 class Failure:
     """One of the worst cases."""
 
-    pictures: tuple[NDArray[np.uint8], ...]
-    """What is to be seen: one picture, a pair, a picture and what was made of it. RGB [H, W, 3]."""
+    images: tuple[NDArray[np.uint8], ...]
+    """What is to be seen: one image, a pair, an image and what was made of it. RGB [H, W, 3]."""
     caption: str
     """What was wrong with it, in few words."""
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Result:
     """What a protocol gives."""
 
     scores: tuple[Score, ...]
     data: str
-    """12 hex digits of the labels and the names of pictures: the same for the same data."""
+    """12 hex digits of the labels and the names of images: the same for the same data."""
     tables: tuple[Table, ...] = ()
     plots: tuple[Plot, ...] = ()
     failures: tuple[Failure, ...] = ()
     """The worst first."""
     notes: tuple[str, ...] = ()
-    """What a reader must know: pictures without a face, files left out."""
+    """What a reader must know: images without a face, files left out."""
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ class Protocol:
     """Where a person obtains them."""
     matches: Callable[[Path], bool]
     """Whether a folder is this data set; cheap, never raises."""
-    run: Callable[[Path, Setting], Outcome]
+    run: Callable[[Path, EvalContext], Result]
     """Raises MienError that says exactly what is missing."""
     draws: bool = field(default=False)
     """Whether it needs the model and not only factors."""

@@ -29,7 +29,7 @@ PROTOCOLS: dict[str, str] = {
     "affwild2-units": "datasets.affwild2:AFFWILD2_UNITS",
     "ckplus": "datasets.ckplus:CKPLUS",
     "columbia": "datasets.columbia_protocol:COLUMBIA",
-    "columbia-strips": "datasets.columbia_protocol:COLUMBIA_STRIPS",
+    "columbia-eyes": "datasets.columbia_protocol:COLUMBIA_EYE_CROPS",
     "mpiigaze": "datasets.mpiigaze:MPIIGAZE",
     "mpiifacegaze": "datasets.mpiifacegaze:MPIIFACEGAZE",
     "ut-multiview": "datasets.ut_multiview:UT_MULTIVIEW",

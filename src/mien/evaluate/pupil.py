@@ -38,9 +38,9 @@ class Pupil:
         return self._model.crop_size
 
     @property
-    def strip_size(self) -> tuple[int, int]:
-        """Return height and width of the strips that are wanted. Pixels."""
-        return self._model.strip_size
+    def eye_crop_size(self) -> tuple[int, int]:
+        """Return height and width of the eye-region crops that are wanted. Pixels."""
+        return self._model.eye_crop_size
 
     def encode(self, images: Tensor, /) -> Factors:
         """Return the teacher's factors with the student's gaze. [B, 3, H, W]."""
@@ -50,9 +50,11 @@ class Pupil:
         pixels = prepare(images, (self.crop_size, self.crop_size))
         return replace(factors, gaze=self._read(pixels, factors.gaze))
 
-    def encode_eyes(self, strips: Tensor, /) -> GazeCode:
-        """Return the student's gaze code of eye strips. [B, 3, H, W]."""
-        return self._read(prepare(strips, self.strip_size), self._model.encode_eyes(strips))
+    def encode_eyes(self, eye_crops: Tensor, /) -> GazeCode:
+        """Return the student's gaze code of eye-region crops. [B, 3, H, W]."""
+        return self._read(
+            prepare(eye_crops, self.eye_crop_size), self._model.encode_eyes(eye_crops)
+        )
 
     @torch.no_grad()
     def _read(self, pixels: Tensor, gaze: GazeCode) -> GazeCode:

@@ -40,9 +40,9 @@ class Truth:
     """The labels of a rendered folder, in the order of a table."""
 
     labels: pd.DataFrame
-    """One row a picture: person, expression, angles, light."""
+    """One row an image: person, expression, angles, light."""
     codes: dict[str, Array]
-    """The table's factor columns, likeness and features where it has them, same rows. Each
+    """The table's factor columns, face embedding and features where it has them, same rows. Each
     [N, D]."""
     predicted: pd.DataFrame
     """The table's angles and light, same rows."""
@@ -54,14 +54,14 @@ class Truth:
 
 
 def read_truth(folder: Path, table: pd.DataFrame) -> Truth:
-    """Join a table of `mien embed` with the truth about its pictures.
+    """Join a table of `mien embed` with the truth about its images.
 
     Args:
         folder: written by `mien synth`.
         table: made of that folder.
 
     Raises:
-        MienError: the folder has no labels, or pictures are missing in the table.
+        MienError: the folder has no labels, or images are missing in the table.
     """
     path = folder / "labels.parquet"
     if not path.is_file():
@@ -71,9 +71,9 @@ def read_truth(folder: Path, table: pd.DataFrame) -> Truth:
     missing = int(np.count_nonzero(pd.isna(rows["face_found"].to_numpy())))
     if missing:
         raise MienError(
-            f"{missing} pictures of {folder} are not in the table; embed the whole folder"
+            f"{missing} images of {folder} are not in the table; embed the whole folder"
         )
-    given = (*FACTORS, *(name for name in ("likeness", "features") if name in rows))
+    given = (*FACTORS, *(name for name in ("face_embedding", "features") if name in rows))
     codes = {name: np.asarray(list(rows[name]), dtype=np.float32) for name in given}
     predicted = pd.DataFrame(rows.loc[:, [*ANGLES, *LIGHTS]]).reset_index(drop=True)
     return Truth(labels.reset_index(drop=True), codes, predicted)
@@ -134,12 +134,12 @@ def frontal_depth(
     drawn: NDArray[np.bool_] | None = None,
     largest_turn_rad: float = 0.15,
 ) -> Array:
-    """Return the depth correlation inside the face of each nearly frontal picture. [K].
+    """Return the depth correlation inside the face of each nearly frontal image. [K].
 
     Args:
         folder: written by `mien synth`.
         truth: of that folder.
-        predicted: depth of every picture. [N, H, W].
+        predicted: depth of every image. [N, H, W].
         drawn: where it is known; everywhere if not given. [N, H, W].
         largest_turn_rad: yaw and pitch up to this count as frontal.
     """
@@ -160,10 +160,10 @@ def _true_depths(
     down, across = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
     ellipse = (across / INNER_FACE[0]) ** 2 + (down / INNER_FACE[1]) ** 2 < 1
     for row in rows:
-        picture = Path(str(truth.labels["path"].iloc[row]))
-        with zipfile.ZipFile(folder / picture.parent / "truth.zip") as archive:
-            depth = _read(archive, f"{picture.stem}_depth.png")
-            mask = _read(archive, f"{picture.stem}_mask.png") > 0
+        image = Path(str(truth.labels["path"].iloc[row]))
+        with zipfile.ZipFile(folder / image.parent / "truth.zip") as archive:
+            depth = _read(archive, f"{image.stem}_depth.png")
+            mask = _read(archive, f"{image.stem}_mask.png") > 0
         small = Image.fromarray(depth.astype(np.float32)).resize(
             (size, size), Image.Resampling.NEAREST
         )

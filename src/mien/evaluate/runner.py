@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from mien.errors import MienError
-from mien.evaluate.protocol import Outcome, Protocol, Setting
+from mien.evaluate.protocol import EvalContext, Protocol, Result
 from mien.evaluate.report.report import Run
 from mien.media.names import to_text
 
@@ -15,14 +15,14 @@ __all__ = ["find_data_sets", "run_all", "run_protocol"]
 
 
 def run_protocol(
-    protocol: Protocol, data: Path, setting: Setting, *, root: Path | None = None
+    protocol: Protocol, data: Path, context: EvalContext, *, root: Path | None = None
 ) -> Run:
     """Run one protocol.
 
     Args:
         protocol: what is to be run.
         data: the data set's folder or zip.
-        setting: with what.
+        context: with what.
         root: the data set is called by its path below this folder; by its own name if not given.
 
     Raises:
@@ -35,16 +35,16 @@ def run_protocol(
             f"given out by {protocol.source}"
         )
     if protocol.draws:
-        setting.drawing_model(protocol.name)
+        context.drawing_model(protocol.name)
     start = time.perf_counter()
-    outcome = protocol.run(data, setting)
-    _check(protocol, outcome)
-    return Run(protocol, _name(data, root), time.perf_counter() - start, outcome)
+    result = protocol.run(data, context)
+    _check(protocol, result)
+    return Run(protocol, _name(data, root), time.perf_counter() - start, result)
 
 
 def run_all(
     found: Sequence[tuple[Protocol, Path]],
-    setting: Setting,
+    context: EvalContext,
     *,
     root: Path | None = None,
     on_run: Callable[[Run], None] = lambda _: None,
@@ -53,19 +53,19 @@ def run_all(
 
     Args:
         found: which on what, as `find_data_sets` says.
-        setting: with what.
+        context: with what.
         root: data sets are called by their paths below this folder.
         on_run: told of each as soon as it is done.
 
     Returns:
-        One run each, in order; those that failed have no outcome but the error in one line.
+        One run each, in order; those that failed have no result but the error in one line.
     """
     runs = []
     for protocol, data in found:
-        setting.say(f"{protocol.name}: {to_text(data)}")
+        context.say(f"{protocol.name}: {to_text(data)}")
         start = time.perf_counter()
         try:
-            run = run_protocol(protocol, data, setting, root=root)
+            run = run_protocol(protocol, data, context, root=root)
         except Exception as error:  # noqa: BLE001 - hours of other protocols must not be lost
             told = _told(error, data, root)
             run = Run(protocol, _name(data, root), time.perf_counter() - start, error=told)
@@ -127,9 +127,9 @@ def _name(data: Path, root: Path | None) -> str:
     return to_text(data.resolve().name)
 
 
-def _check(protocol: Protocol, outcome: Outcome) -> None:
-    """Refuse an outcome that a report could not be compared by."""
-    names = [score.name for score in outcome.scores]
+def _check(protocol: Protocol, result: Result) -> None:
+    """Refuse an result that a report could not be compared by."""
+    names = [score.name for score in result.scores]
     if not names or len(set(names)) != len(names):
         raise ValueError(f"{protocol.name} gives no scores, or two of one name")
 

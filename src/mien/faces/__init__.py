@@ -1,1 +1,1 @@
-"""Find faces in a picture and cut them out."""
+"""Find faces in an image and cut them out."""

@@ -1,18 +1,18 @@
-"""A face => the square picture that the model sees.
+"""A face => the square image that the model sees.
 
-The square is that of FER-2013's pictures: hairline to chin, the face's width some three quarters of
-the side. By YuNet's landmarks, medians over 820 of its pictures: distance of the eyes 0.377 of the
+The square is that of FER-2013's images: hairline to chin, the face's width some three quarters of
+the side. By YuNet's landmarks, medians over 820 of its images: distance of the eyes 0.377 of the
 side, eyes 0.381 and mouth 0.749 from the top; in our squares around faces in LFW 0.388, 0.398 and
 0.756.
 
 Both detectors' boxes lead to the same square. Haar's against YuNet's, median (quartile distance):
 
-    pictures                            side            to the right    down
+    images                            side            to the right    down
     LFW crops, 296 of 301               0.994 (0.051)    0.001 (0.057)  -0.001 (0.023)
     FER-2013 validation, 156 of 200     0.999 (0.085)    0.006 (0.062)   0.002 (0.038)
     Extended Yale B, 38 of 150          0.963 (0.090)   -0.041 (0.028)  -0.115 (0.056)
 
-(shifts in sides of the square). Yale's pictures are cut so tightly that the frontal cascade finds
+(shifts in sides of the square). Yale's images are cut so tightly that the frontal cascade finds
 few of the faces and sees none whole. The profile cascade's squares, on 114 faces in LFW: 0.953,
 0.021 towards the back of the head, -0.002 down.
 """
@@ -33,7 +33,7 @@ __all__ = ["crop_face", "crop_square"]
 _SQUARES: dict[Framing, tuple[float, float, float]] = {
     "haar": (1.05, -0.003, 0.006),
     "yunet": (1.11, 0.0075, -0.018),
-    "picture": (1.0, 0.0, 0.0),
+    "image": (1.0, 0.0, 0.0),
 }
 
 
@@ -43,7 +43,7 @@ def crop_square(face: Face) -> tuple[float, float, float]:
     width, height = x2 - x1, y2 - y1
     if not (width > 0 and height > 0 and math.isfinite(width + height + x1 + y1)):
         raise ValueError(f"a box with a positive width and height is wanted, not {face.box}")
-    size = min(width, height) if face.framing == "picture" else math.sqrt(width * height)
+    size = min(width, height) if face.framing == "image" else math.sqrt(width * height)
     side, right, down = _SQUARES[face.framing]
     return (x1 + x2) / 2 + right * size, (y1 + y2) / 2 + down * size, side * size
 
@@ -52,11 +52,11 @@ def crop_face(image: NDArray[np.uint8], face: Face, size: int) -> NDArray[np.uin
     """Cut a face out as a square of `size` pixels; RGB [size, size, 3].
 
     Sampled with a triangle filter as wide as the reduction asks for (antialiased, no ringing);
-    beyond the picture its outermost pixels go on.
+    beyond the image its outermost pixels go on.
 
     Args:
         image: RGB [H, W, 3].
-        face: a face in this picture's pixels.
+        face: a face in this image's pixels.
         size: side of the result in pixels.
     """
     x, y, side = crop_square(face)

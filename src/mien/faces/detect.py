@@ -1,4 +1,4 @@
-"""Faces in a picture, always in the same order, by whichever detector there is.
+"""Faces in an image, always in the same order, by whichever detector there is.
 
 detector = open_detector("auto")
 for face in find_faces(image, detector):
@@ -17,21 +17,21 @@ from mien.faces.face import Detector, Face
 from mien.faces.haar import HaarDetector
 from mien.faces.yunet import YunetDetector, find_yunet
 
-__all__ = ["DETECTORS", "Detector", "Face", "WholePicture", "find_faces", "open_detector"]
+__all__ = ["DETECTORS", "Detector", "Face", "WholeImage", "find_faces", "open_detector"]
 
 DETECTORS = ("auto", "haar", "yunet", "none")
 """The names that `open_detector` takes."""
 
 
-class WholePicture:
-    """The detector `none`: the picture is a face crop already. Its score is 1."""
+class WholeImage:
+    """The detector `none`: the image is a face crop already. Its score is 1."""
 
     name = "none"
 
     def __call__(self, image: NDArray[np.uint8]) -> list[Face]:
-        """Return one face that fills the picture; `crop_face` takes the centre square of it."""
+        """Return one face that fills the image; `crop_face` takes the centre square of it."""
         height, width = image.shape[:2]
-        return [Face((0.0, 0.0, float(width), float(height)), 1.0, framing="picture")]
+        return [Face((0.0, 0.0, float(width), float(height)), 1.0, framing="image")]
 
 
 def open_detector(
@@ -52,7 +52,7 @@ def open_detector(
     if name not in DETECTORS:
         raise MienError(f"there is no detector {name}; give one of {', '.join(DETECTORS)}")
     if name == "none":
-        return WholePicture()
+        return WholeImage()
     if threads is not None:
         import cv2
 
@@ -63,7 +63,7 @@ def open_detector(
 
 
 def find_faces(image: NDArray[np.uint8], detector: Detector) -> list[Face]:
-    """Return the faces of a picture, from left to right, then from top to bottom.
+    """Return the faces of an image, from left to right, then from top to bottom.
 
     A face's place in the list is its `face_id`.
 

@@ -12,15 +12,15 @@ __all__ = ["Box", "Detector", "Face", "Framing", "overlap"]
 
 Box = tuple[float, float, float, float]
 """x1, y1, x2, y2 in pixels; 0 is the outer edge of the first column or row, and the width or height
-of the picture that of the last. A box may reach outside the picture."""
+of the image that of the last. A box may reach outside the image."""
 
-Framing = Literal["haar", "yunet", "picture"]
+Framing = Literal["haar", "yunet", "image"]
 """Whose idea of a box it is: what a detector takes for the extent of a face differs by 20 %."""
 
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """One face in a picture."""
+    """One face in an image."""
 
     box: Box
     """Where it is, as its detector frames faces."""
@@ -33,7 +33,7 @@ class Face:
     """Whose idea of a box `box` is."""
 
     def scaled(self, factor: float) -> Face:
-        """Return the same face in the picture enlarged by this factor."""
+        """Return the same face in the image enlarged by this factor."""
         x1, y1, x2, y2 = (side * factor for side in self.box)
         landmarks = None
         if self.landmarks is not None:
@@ -50,7 +50,7 @@ class Detector(Protocol):
         ...
 
     def __call__(self, image: NDArray[np.uint8]) -> list[Face]:
-        """Return the faces in an RGB picture [H, W, 3] of any size, in any order."""
+        """Return the faces in an RGB image [H, W, 3] of any size, in any order."""
         ...
 
 

@@ -1,7 +1,7 @@
 """OpenCV's Haar cascades: a face detector that needs no file beyond the OpenCV 4 wheel.
 
-Frontal faces are looked for first (once more in the mirrored picture where none is found), then
-faces turned to either side. The picture is searched at a fixed working size with a border around
+Frontal faces are looked for first (once more in the mirrored image where none is found), then
+faces turned to either side. The image is searched at a fixed working size with a border around
 it, for a cascade does not see a face that touches the edge.
 """
 
@@ -29,7 +29,7 @@ _FILES = {
     "profile": "haarcascade_profileface.xml",
 }
 _BORDER = 0.2
-"""Width of the border around the picture in units of its shorter side."""
+"""Width of the border around the image in units of its shorter side."""
 _LONGEST = {"frontal": 480, "profile": 300}
 """Working size with the border; the profile cascade is slow and rarely needed for small faces."""
 _SHORTEST = 160
@@ -57,10 +57,10 @@ class HaarDetector:
             MienError: if this OpenCV has no cascades (version 5 took them out).
         """
         self._own = threading.local()
-        self._cascade("frontal")  # what cannot be loaded is refused here, not at the first picture
+        self._cascade("frontal")  # what cannot be loaded is refused here, not at the first image
 
     def __call__(self, image: NDArray[np.uint8]) -> list[Face]:
-        """Return the faces of an RGB picture [H, W, 3]; one below 8 pixels a side has none."""
+        """Return the faces of an RGB image [H, W, 3]; one below 8 pixels a side has none."""
         import cv2
 
         if min(image.shape[:2]) < _LEAST_SIDE:
@@ -109,7 +109,7 @@ class HaarDetector:
         return faces
 
     def _cascade(self, view: str) -> cv2.CascadeClassifier:
-        """Return this thread's cascade: one keeps its last picture while it searches."""
+        """Return this thread's cascade: one keeps its last image while it searches."""
         cascade = getattr(self._own, view, None)
         if cascade is None:
             cascade = _load(_FILES[view])
@@ -130,7 +130,7 @@ def _load(name: str) -> cv2.CascadeClassifier:
     if empty or cascade is None:
         raise MienError(
             f"OpenCV {cv2.__version__} has no Haar cascades; install 'opencv-python-headless<5', "
-            "or take --detector yunet, or --detector none if the pictures are face crops"
+            "or take --detector yunet, or --detector none if the images are face crops"
         )
     return cascade
 
@@ -143,7 +143,7 @@ def _frontal_box(x: float, y: float, side: float) -> Box:
 
 
 def _placed(box: Box, edge: int, ratio: tuple[float, float]) -> Box:
-    """Return a box of the working picture in pixels of the whole picture."""
+    """Return a box of the working image in pixels of the whole image."""
     x1, x2 = ((x - edge) * ratio[0] for x in (box[0], box[2]))
     y1, y2 = ((y - edge) * ratio[1] for y in (box[1], box[3]))
     return (float(x1), float(y1), float(x2), float(y2))

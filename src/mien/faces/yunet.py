@@ -30,7 +30,7 @@ YUNET_SHA256 = "ebafce4e3c118d6554634be5c27ab333b4c047a9a8c3faf1d7cf93101c22f0f0
 _NAME = "face_detection_yunet_2026may.onnx"
 _NAMES = (_NAME, "face_detection_yunet.onnx")
 _SOURCE = f"https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/{_NAME}"
-# YuNet was made for faces of 10 to 300 pixels: large pictures are reduced, small ones enlarged.
+# YuNet was made for faces of 10 to 300 pixels: large images are reduced, small ones enlarged.
 _LONGEST = 640
 _SHORTEST = 160
 _LEAST_SCORE = 0.6
@@ -77,10 +77,10 @@ class YunetDetector:
         if hashlib.sha256(self._model.tobytes()).hexdigest() != YUNET_SHA256:
             raise MienError(f"{found} is not the YuNet file that is known, or damaged; {_advice()}")
         self._own = threading.local()
-        self._network()  # what cannot be loaded is refused here, not at the first picture
+        self._network()  # what cannot be loaded is refused here, not at the first image
 
     def __call__(self, image: NDArray[np.uint8]) -> list[Face]:
-        """Return the faces of an RGB picture [H, W, 3]; one below 8 pixels a side has none."""
+        """Return the faces of an RGB image [H, W, 3]; one below 8 pixels a side has none."""
         import cv2
 
         height, width = image.shape[:2]
@@ -90,7 +90,7 @@ class YunetDetector:
         size = max(1, round(width * scale)), max(1, round(height * scale))
         kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         work = cv2.cvtColor(cv2.resize(image, size, interpolation=kind), cv2.COLOR_RGB2BGR)
-        # OpenCV reads past the end of pictures that are wide and less than 33 pixels high.
+        # OpenCV reads past the end of images that are wide and less than 33 pixels high.
         right, below = (max(0, _LEAST_WORK - side) for side in size)
         work = cv2.copyMakeBorder(work, 0, below, 0, right, cv2.BORDER_CONSTANT)
         network = self._network()
@@ -103,7 +103,7 @@ class YunetDetector:
         ]
 
     def _network(self) -> cv2.FaceDetectorYN:
-        """Return this thread's network: one keeps its last picture's size and sums."""
+        """Return this thread's network: one keeps its last image's size and sums."""
         import cv2
 
         network = getattr(self._own, "network", None)

@@ -31,7 +31,7 @@ class Bottleneck:
         return self.mean + (self.log_variance / 2).exp() * noise
 
     def rate(self) -> Tensor:
-        """Return R = KL(q(z|x) || N(0, 1)), what the code may tell of the picture. Nats [B]."""
+        """Return R = KL(q(z|x) || N(0, 1)), what the code may tell of the image. Nats [B]."""
         if self.log_variance is None:
             return self.mean.new_zeros(len(self.mean))
         variance = self.log_variance.exp()
@@ -94,7 +94,7 @@ class FullFaceBottleneck(nn.Module):
 def eye_masks(views: EyeViews, config: GazeConfig) -> tuple[Tensor, Tensor]:
     """Return m of the band and of the face: 0 where an eye's cut lies, 1 = kept. [B, 1, H, W] each.
 
-    A normalised picture times its mask has the eyes cut out and filled with the mean.
+    A normalised image times its mask has the eyes cut out and filled with the mean.
     """
     half = (config.eye_width / 4, config.eye_height / 4)
     small = FACE_SIDE / FACE_CROP

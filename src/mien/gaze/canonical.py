@@ -1,4 +1,4 @@
-"""Where the eyes stand in the canonical head, and where a pose carries them in the picture."""
+"""Where the eyes stand in the canonical head, and where a pose carries them in the image."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["carry_eyes", "fit_canonical_eyes"]
 
 
 def carry_eyes(canonical_eyes: Tensor, pose: Pose, fov_deg: float) -> Tensor:
-    """Return where canonical eyes stand in the picture.
+    """Return where canonical eyes stand in the image.
 
     Args:
-        canonical_eyes: canonical frame, face units; left of the picture, then right. [2, 3].
+        canonical_eyes: canonical frame, face units; left of the image, then right. [2, 3].
         pose: canonical -> camera. [B].
         fov_deg: field of view across the crop, degrees.
 

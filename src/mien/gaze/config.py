@@ -1,4 +1,4 @@
-"""The sizes of a gaze branch, and of the pictures that it looks at; saved in config.json."""
+"""The sizes of a gaze branch, and of the images that it looks at; saved in config.json."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass
 __all__ = [
     "CANVAS_HEIGHT",
     "CANVAS_WIDTH",
+    "EYE_CROP_HEIGHT",
+    "EYE_CROP_WIDTH",
     "FACE_CROP",
     "FACE_SIDE",
-    "STRIP_HEIGHT",
-    "STRIP_WIDTH",
     "GazeConfig",
 ]
 
 # The eyes are looked at in the pixels of a face crop of this side, where an iris is 17 px wide and
-# a degree of gaze moves it by a quarter of a pixel; strips of both eyes are brought to that scale.
+# a degree of gaze moves it by a quarter of a pixel; eye-region crops are brought to that scale.
 FACE_CROP = 224
 CANVAS_HEIGHT = 128
 CANVAS_WIDTH = 256
 FACE_SIDE = 64
-STRIP_HEIGHT = 96
-STRIP_WIDTH = 200
+EYE_CROP_HEIGHT = 96
+EYE_CROP_WIDTH = 200
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class GazeConfig:
     stem_width: int = 32
     """Channels of the first convolution over the eyes; deeper ones are multiples of it."""
     eye_height: int = 48
-    """Height of an eye's picture; a multiple of eye_patch. Pixels of the face crop."""
+    """Height of an eye's image; a multiple of eye_patch. Pixels of the face crop."""
     eye_width: int = 64
-    """Width of an eye's picture; a multiple of eye_patch. Pixels of the face crop."""
+    """Width of an eye's image; a multiple of eye_patch. Pixels of the face crop."""
     eye_patch: int = 16
     """Side of the patch that becomes a token of an eye: a power of two. Pixels."""
     band_height: int = 40

@@ -1,6 +1,6 @@
-"""From a face or a strip of both eyes to what the networks see: two eyes, a band, a small face.
+"""From a face or a eye-region crop to what the networks see: two eyes, a band, a small face.
 
-The eyes are cut at the scale of the picture and made independent of skin and lamp (each has mean 0
+The eyes are cut at the scale of the image and made independent of skin and lamp (each has mean 0
 and standard deviation 1, like the targets of a masked autoencoder with normalised patches). The
 band around both, at half that scale, and the face, small, are the surroundings.
 """
@@ -16,27 +16,27 @@ from torch.nn import functional as F
 from mien.gaze.config import FACE_SIDE, GazeConfig
 from mien.gaze.resample import sample_at
 
-__all__ = ["EyeViews", "Picture", "cut_views", "eye_mask", "luminance", "normalised"]
+__all__ = ["EyeImage", "EyeViews", "cut_views", "eye_mask", "luminance", "normalised"]
 
-# Standard deviations below these are noise, not a picture.
+# Standard deviations below these are noise, not an image.
 _LEAST_EYE_CONTRAST, _LEAST_BAND_CONTRAST = 0.03, 0.04
 _LIMIT = 4.0
 
 
 @dataclass(frozen=True)
-class Picture:
-    """Pictures in which the eyes are known."""
+class EyeImage:
+    """Images in which the eyes are known."""
 
     pixels: Tensor
     """Luminance in [0, 1] at the scale of the 224-px face crop. [B, 1, H, W]."""
     eyes: Tensor
-    """x, y of the eye left of the picture, then right of it; pixels of `pixels`. [B, 2, 2]."""
+    """x, y of the eye left of the image, then right of it; pixels of `pixels`. [B, 2, 2]."""
     face: Tensor
     """The whole face, luminance in [0, 1]; zeros where there is none. [B, 1, 64, 64]."""
     face_eyes: Tensor
     """The eyes in `face`, pixels. [B, 2, 2]."""
     has_face: Tensor
-    """Whether there is a face, or only a strip of both eyes. Bool [B]."""
+    """Whether there is a face, or only a eye-region crop. Bool [B]."""
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -47,7 +47,7 @@ class EyeViews:
     """What the networks see of a batch of faces."""
 
     eyes: Tensor
-    """Each eye's picture. [B, 2, 1, eye_height, eye_width]."""
+    """Each eye's image. [B, 2, 1, eye_height, eye_width]."""
     band: Tensor
     """Both eyes and what is around them. [B, 1, band_height, band_width]."""
     face: Tensor
@@ -71,27 +71,27 @@ class EyeViews:
 
 
 def luminance(images: Tensor) -> Tensor:
-    """Return the luminance of RGB pictures. [B, 3, H, W] -> [B, 1, H, W]."""
+    """Return the luminance of RGB images. [B, 3, H, W] -> [B, 1, H, W]."""
     weights = images.new_tensor([0.299, 0.587, 0.114])[None, :, None, None]
     return (images * weights).sum(dim=1, keepdim=True)
 
 
 def cut_views(
-    picture: Picture,
+    image: EyeImage,
     config: GazeConfig,
     *,
     affine: Tensor | None = None,
     jitter: Tensor | None = None,
 ) -> EyeViews:
-    """Cut eyes, band and face out of pictures, not yet normalised.
+    """Cut eyes, band and face out of images, not yet normalised.
 
     Args:
-        picture: pictures with known eyes.
+        image: images with known eyes.
         config: sizes.
-        affine: offsets from the middle in the cut => offsets in the picture. [B, 2, 2].
+        affine: offsets from the middle in the cut => offsets in the image. [B, 2, 2].
         jitter: shift of the left eye's, the right eye's and the band's middle. Pixels [B, 3, 2].
     """
-    eyes = picture.eyes
+    eyes = image.eyes
     if affine is None:
         affine = torch.eye(2, device=eyes.device).expand(len(eyes), 2, 2)
     if jitter is None:
@@ -99,23 +99,23 @@ def cut_views(
     centres = eyes + jitter[:, :2]
     middle = eyes.mean(dim=1) + jitter[:, 2]
     size = (config.eye_height, config.eye_width)
-    cut = [sample_at(picture.pixels, _grid(centres[:, k], affine, size)) for k in (0, 1)]
+    cut = [sample_at(image.pixels, _grid(centres[:, k], affine, size)) for k in (0, 1)]
     double = (2 * config.band_height, 2 * config.band_width)
-    band = F.avg_pool2d(sample_at(picture.pixels, _grid(middle, affine, double)), 2)
+    band = F.avg_pool2d(sample_at(image.pixels, _grid(middle, affine, double)), 2)
     inverse = torch.linalg.inv(affine).transpose(1, 2)
     half = eyes.new_tensor([(config.band_width - 1) / 2, (config.band_height - 1) / 2])
     middle_of_face = eyes.new_full((len(eyes), 2), (FACE_SIDE - 1) / 2)
     whole = _grid(middle_of_face, affine, (FACE_SIDE, FACE_SIDE))
-    scale = (picture.face_eyes[:, 1] - picture.face_eyes[:, 0]).norm(dim=1)
+    scale = (image.face_eyes[:, 1] - image.face_eyes[:, 0]).norm(dim=1)
     scale = scale / (eyes[:, 1] - eyes[:, 0]).norm(dim=1).clamp_min(1e-3)
-    moved = picture.face_eyes + jitter[:, :2] * scale[:, None, None]
+    moved = image.face_eyes + jitter[:, :2] * scale[:, None, None]
     return EyeViews(
         eyes=torch.stack(cut, dim=1),
         band=band,
-        face=sample_at(picture.face, whole),
+        face=sample_at(image.face, whole),
         band_eyes=(centres - middle[:, None]) @ inverse / 2 + half,
         face_eyes=(moved - middle_of_face[:, None]) @ inverse + middle_of_face[:, None],
-        has_face=picture.has_face,
+        has_face=image.has_face,
     )
 
 
@@ -140,7 +140,7 @@ def eye_mask(eyes: Tensor, size: tuple[int, int], half: tuple[float, float]) -> 
     """Return 1 = kept, 0 = in a rectangle around either eye.
 
     Args:
-        eyes: x, y in pixels of the picture to be masked. [B, 2, 2].
+        eyes: x, y in pixels of the image to be masked. [B, 2, 2].
         size: its height and width.
         half: half the rectangle's width and height, pixels.
 
@@ -155,7 +155,7 @@ def eye_mask(eyes: Tensor, size: tuple[int, int], half: tuple[float, float]) -> 
 
 
 def _grid(middle: Tensor, affine: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return the picture coordinates that a cut of this size samples. Pixels [B, H, W, 2]."""
+    """Return the image coordinates that a cut of this size samples. Pixels [B, H, W, 2]."""
     height, width = size
     y, x = torch.meshgrid(
         torch.arange(height, device=middle.device) - (height - 1) / 2,

@@ -4,10 +4,10 @@
     L_z = mean_k h((z^_k - z_k) / s_k)       where the teacher sees eyes
     L_s = -s log s^ - (1 - s) log(1 - s^)
 
-z is the teacher's code of the picture as it is, s_k the spread of its k-th number over faces, s its
+z is the teacher's code of the image as it is, s_k the spread of its k-th number over faces, s its
 eye score, 0 where the eyes were hidden from the student; z^ and s^ are the student's, who sees the
 band shifted, under another lamp and through a poorer camera; h is the Huber function. Mirrored
-pictures are mirrored for both: their code is another one. All of it is a choice of ours; the paper
+images are mirrored for both: their code is another one. All of it is a choice of ours; the paper
 says that its code can be distilled without labels, not how.
 """
 
@@ -21,12 +21,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mien.gaze.config import FACE_CROP, FACE_SIDE
-from mien.gaze.cut import Picture, cut_views, normalised
+from mien.gaze.cut import EyeImage, cut_views, normalised
 from mien.gaze.emib import EMIB
 from mien.gaze.objective import GazeLoss
 from mien.gaze.resample import sample_at
 from mien.gaze.student import BAND_HEIGHT, BAND_WIDTH, Student
-from mien.gaze.variation import draw_lenses, picture_of
+from mien.gaze.variation import draw_lenses, image_of
 
 __all__ = ["Lesson", "distill_loss", "fit_scale", "teach", "vary_bands"]
 
@@ -43,14 +43,14 @@ _DEAD = 0.01  # a number of the code whose spread is this share of the largest t
 
 @dataclass(frozen=True)
 class Lesson:
-    """What a teacher says of pictures."""
+    """What a teacher says of images."""
 
     code: Tensor
     """Its gaze code. [B, d]."""
     score: Tensor
     """Its eye score, in [0, 1]. [B]."""
     eyes: Tensor
-    """Where it finds the eyes. Pixels of the picture [B, 2, 2]."""
+    """Where it finds the eyes. Pixels of the image [B, 2, 2]."""
 
     @property
     def seen(self) -> Tensor:
@@ -59,11 +59,11 @@ class Lesson:
 
 
 @torch.no_grad()
-def teach(teacher: EMIB, picture: Picture) -> Lesson:
+def teach(teacher: EMIB, image: EyeImage) -> Lesson:
     """Ask a teacher about canvases, as it is asked when faces are embedded: it finds the eyes."""
-    found, logit = teacher.look(picture.pixels, None, is_face=False)
-    moved = (found.eyes - picture.eyes) * (FACE_SIDE / FACE_CROP)
-    told = replace(picture, eyes=found.eyes, face_eyes=picture.face_eyes + moved)
+    found, logit = teacher.look(image.pixels, None, is_face=False)
+    moved = (found.eyes - image.eyes) * (FACE_SIDE / FACE_CROP)
+    told = replace(image, eyes=found.eyes, face_eyes=image.face_eyes + moved)
     code = teacher.bottleneck(normalised(cut_views(told, teacher.config))).mean
     return Lesson(code.float(), logit.float().sigmoid(), found.eyes)
 
@@ -82,11 +82,11 @@ def fit_scale(
         student: changed in place; left as it is where fewer than two faces show eyes.
         teacher: is asked.
         batches: of mien.data.eye_loader.
-        generator: mirrors half of the pictures, as training does.
+        generator: mirrors half of the images, as training does.
     """
     codes = [student.code_mean.new_zeros(0, len(student.code_mean))]
     for batch in batches:
-        lesson = teach(teacher, picture_of(batch, mirror=True, generator=generator))
+        lesson = teach(teacher, image_of(batch, mirror=True, generator=generator))
         codes.append(lesson.code[lesson.seen])
     seen = torch.cat(codes)
     if len(seen) > 1:
@@ -106,9 +106,9 @@ def distill_loss(
         batch: unlabelled; `open` is not looked at.
         generator: draws the variation.
     """
-    picture = picture_of(batch, mirror=True, generator=generator)
-    lesson = teach(teacher, picture)
-    bands, hidden = vary_bands(picture.pixels, lesson.eyes, generator)
+    image = image_of(batch, mirror=True, generator=generator)
+    lesson = teach(teacher, image)
+    bands, hidden = vary_bands(image.pixels, lesson.eyes, generator)
     code, logit = student.read(bands)
     wanted = (lesson.code - student.code_mean) / student.code_scale
     counted = (lesson.seen & ~hidden).float()
@@ -168,7 +168,7 @@ def _with_glasses(pixels: Tensor, eyes: Tensor, uniform: Callable[..., Tensor]) 
 
 
 def _sample(pixels: Tensor, middle: Tensor, zoom: Tensor) -> Tensor:
-    """Sample bands around x, y [B, 2] at `zoom` [B, 1] picture pixels each; borders go on."""
+    """Sample bands around x, y [B, 2] at `zoom` [B, 1] image pixels each; borders go on."""
     across = torch.arange(BAND_WIDTH, device=pixels.device) - BAND_WIDTH // 2
     down = torch.arange(BAND_HEIGHT, device=pixels.device) - BAND_HEIGHT // 2
     x, y = middle[:, :1] + across * zoom, middle[:, 1:] + down * zoom
@@ -194,7 +194,7 @@ def _poorer(bands: Tensor, uniform: Callable[..., Tensor], generator: torch.Gene
     offsets = torch.arange(-reach, reach + 1, device=bands.device)
     kernel = torch.exp(-0.5 * (offsets / width.clamp_min(0.1)) ** 2)
     kernel = kernel / kernel.sum(dim=1, keepdim=True)
-    # One group for each picture: every one has its own kernel.
+    # One group for each image: every one has its own kernel.
     wide = F.pad(bands.transpose(0, 1), (reach, reach, reach, reach), mode="replicate")
     wide = F.conv2d(wide, kernel[:, None, None, :], groups=count)
     blurred = F.conv2d(wide, kernel[:, None, :, None], groups=count).transpose(0, 1)

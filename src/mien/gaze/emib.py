@@ -14,8 +14,8 @@ from mien.gaze.config import (
     FACE_SIDE,
     GazeConfig,
 )
-from mien.gaze.cut import EyeViews, Picture, cut_views, normalised
-from mien.gaze.finder import EyeFinder, cut_canvas
+from mien.gaze.cut import EyeImage, EyeViews, cut_views, normalised
+from mien.gaze.localizer import EyeLocalizer, cut_canvas
 from mien.gaze.masked import EyeMaskedAutoencoder
 from mien.types import GazeCode
 
@@ -27,14 +27,14 @@ _PROJECTED = 32
 
 
 class EMIB(nn.Module):
-    """Finder, FF-IB and EM-AE."""
+    """Eye localizer, FF-IB and EM-AE."""
 
     canonical_eyes: Tensor
 
     def __init__(self, config: GazeConfig) -> None:
         super().__init__()
         self.config = config
-        self.finder = EyeFinder()
+        self.localizer = EyeLocalizer()
         self.bottleneck = FullFaceBottleneck(config)
         self.autoencoder = EyeMaskedAutoencoder(config)
         # The contrast compares these projections: compared directly, codes forget all that the
@@ -42,7 +42,7 @@ class EMIB(nn.Module):
         self.projector = nn.Sequential(
             nn.Linear(config.code_dim, 64), nn.GELU(), nn.Linear(64, _PROJECTED)
         )
-        # Canonical frame, face units; of the eye left of the picture, then right of it.
+        # Canonical frame, face units; of the eye left of the image, then right of it.
         eyes = torch.tensor([[-0.03, -0.02, 0.98], [0.03, -0.02, 0.98]])
         self.register_buffer("canonical_eyes", eyes)
 
@@ -52,23 +52,23 @@ class EMIB(nn.Module):
         """Find the eyes and read their code.
 
         Args:
-            pixels: luminance in [0, 1] of face crops [B, 1, 224, 224] or strips [B, 1, 96, 200].
-            guess: about where the eyes stand, shares of the picture's sides; None looks in the
+            pixels: luminance in [0, 1] of face crops [B, 1, 224, 224] or eye crops [B, 1, 96, 200].
+            guess: about where the eyes stand, shares of the image's sides; None looks in the
                 middle. [B, 2, 2].
-            is_face: whether these are faces; strips have no surroundings.
+            is_face: whether these are faces; eye-region crops have no surroundings.
         """
-        picture, logit = self.look(pixels, guess, is_face=is_face)
-        code = self.bottleneck(normalised(cut_views(picture, self.config))).mean
+        image, logit = self.look(pixels, guess, is_face=is_face)
+        code = self.bottleneck(normalised(cut_views(image, self.config))).mean
         size = pixels.new_tensor([pixels.shape[-1], pixels.shape[-2]])
-        shares = (picture.eyes + 0.5) / size
+        shares = (image.eyes + 0.5) / size
         inside = ((shares > 0) & (shares < 1)).flatten(1).all(dim=1)
         score = logit.sigmoid() * inside
         return GazeCode(code, score > 0.5, shares, score)
 
     def look(
         self, pixels: Tensor, guess: Tensor | None, *, is_face: bool
-    ) -> tuple[Picture, Tensor]:
-        """Return the pictures with the eyes found in them, and the finder's logits [B]."""
+    ) -> tuple[EyeImage, Tensor]:
+        """Return the images with the eyes found in them, and the eye localizer's logits [B]."""
         size = pixels.new_tensor([pixels.shape[-1], pixels.shape[-2]])
         if guess is None:
             middle = ((size - 1) / 2).expand(len(pixels), 2)
@@ -77,12 +77,12 @@ class EMIB(nn.Module):
         corner = pixels.new_tensor([CANVAS_WIDTH // 2, CANVAS_HEIGHT // 2])
         eyes, logit = middle[:, None].expand(-1, 2, -1), pixels.new_zeros(len(pixels))
         for _ in range(_PASSES):
-            # Whole pixels: the canvas is then a cut, not a blur. A wild guess stays in the picture.
+            # Whole pixels: the canvas is then a cut, not a blur. A wild guess stays in the image.
             whole = torch.minimum(middle.clamp_min(0), size - 1).round()
-            found = self.finder(cut_canvas(pixels, whole))
+            found = self.localizer(cut_canvas(pixels, whole))
             eyes, logit = found.eyes + (whole - corner)[:, None], found.logit
             middle = eyes.mean(dim=1)
-        return _picture(pixels, eyes, is_face=is_face), logit
+        return _image(pixels, eyes, is_face=is_face), logit
 
     def draw(self, views: EyeViews, code: Tensor) -> Tensor:
         """Draw the eyes of `views`' surroundings with a code: EM-AE with all patches visible.
@@ -98,13 +98,13 @@ class EMIB(nn.Module):
         return self.autoencoder.draw_eyes(visible, code, views)
 
 
-def _picture(pixels: Tensor, eyes: Tensor, *, is_face: bool) -> Picture:
+def _image(pixels: Tensor, eyes: Tensor, *, is_face: bool) -> EyeImage:
     batch = len(pixels)
     if not is_face:
         blank = pixels.new_zeros(batch, 1, FACE_SIDE, FACE_SIDE)
         nowhere = torch.full_like(eyes, -1e3)
         nowhere[:, 1] = 1e3
-        return Picture(
+        return EyeImage(
             pixels, eyes, blank, nowhere, torch.zeros(batch, dtype=torch.bool).to(pixels.device)
         )
     face = F.interpolate(
@@ -112,4 +112,4 @@ def _picture(pixels: Tensor, eyes: Tensor, *, is_face: bool) -> Picture:
     )
     face_eyes = (eyes + 0.5) * (FACE_SIDE / FACE_CROP) - 0.5
     there = torch.ones(batch, dtype=torch.bool, device=pixels.device)
-    return Picture(pixels, eyes, face, face_eyes, there)
+    return EyeImage(pixels, eyes, face, face_eyes, there)

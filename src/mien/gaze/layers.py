@@ -57,7 +57,7 @@ def eye_stem(patch: int, width: int, dim: int) -> nn.Sequential:
     """Return strided convolutions that make one token of each patch of an eye.
 
     Convolutions place an edge to a fraction of a pixel, which decides here, and learn that from
-    fewer pictures than a linear embedding of the patch.
+    fewer images than a linear embedding of the patch.
     """
     levels = int(math.log2(patch))
     layers: list[nn.Module] = [nn.Conv2d(1, width, 5, 2, 2), nn.GELU()]
@@ -74,7 +74,7 @@ def eye_stem(patch: int, width: int, dim: int) -> nn.Sequential:
 
 
 class Upsampler(nn.Module):
-    """The stem's way back: tokens on an eye's grid to its picture, by pixel shuffling."""
+    """The stem's way back: tokens on an eye's grid to its image, by pixel shuffling."""
 
     def __init__(self, patch: int, width: int, dim: int) -> None:
         super().__init__()
@@ -98,9 +98,9 @@ class Upsampler(nn.Module):
         return self.layers(tokens)
 
 
-def patches(pictures: Tensor, side: int) -> Tensor:
-    """Return a picture's square patches, row by row. [B, 1, H, W] -> [B, N, side * side]."""
-    return F.unfold(pictures, side, stride=side).transpose(1, 2)
+def patches(images: Tensor, side: int) -> Tensor:
+    """Return an image's square patches, row by row. [B, 1, H, W] -> [B, N, side * side]."""
+    return F.unfold(images, side, stride=side).transpose(1, 2)
 
 
 def table_of(count: int, dim: int) -> nn.Parameter:

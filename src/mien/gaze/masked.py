@@ -112,7 +112,7 @@ class EyeMaskedAutoencoder(nn.Module):
             views: gives the eyes' places alone.
 
         Returns:
-            Normalised pictures. [B, 2, 1, eye_height, eye_width].
+            Normalised images. [B, 2, 1, eye_height, eye_width].
         """
         config, batch = self.config, len(visible.tokens)
         place = self.place(place_of_eyes(views, config))[:, None]

@@ -27,7 +27,7 @@ from mien.gaze.bottleneck import eye_masks
 from mien.gaze.cut import EyeViews, cut_views, normalised
 from mien.gaze.emib import EMIB
 from mien.gaze.layers import patches
-from mien.gaze.variation import draw_affine, jitter, picture_of, relit
+from mien.gaze.variation import draw_affine, image_of, jitter, relit
 
 __all__ = ["GazeLoss", "GazeWeights", "contrast", "emib_loss", "emib_sheet", "eye_distance"]
 
@@ -53,7 +53,7 @@ class GazeWeights:
     keep_unattended: float = 0.25
     """The same in eye-unattended steps."""
     no_face: float = 0.3
-    """Chance that the whole face is hidden, so that strips of both eyes are understood too."""
+    """Chance that the whole face is hidden, so that eye-region crops are understood too."""
     jitter: float = 1.0
     """Standard deviation of the shift of the eyes' places. Pixels."""
 
@@ -78,7 +78,7 @@ class GazeLoss:
     total: Tensor
     parts: dict[str, Tensor]
     monitors: dict[str, Tensor]
-    pictures: Tensor
+    images: Tensor
     """Reconstructed eyes, normalised; of no rows in an unattended step. [B, 2, 1, H, W]."""
 
 
@@ -98,7 +98,7 @@ def emib_loss(
     code = bottleneck.sample(generator)
     parts: dict[str, Tensor] = {}
     monitors = {"code_spread": code.detach().std(dim=0).mean()}
-    pictures = code.new_zeros(0)
+    images = code.new_zeros(0)
     injected = code if model.config.injected else None
     if weights.unattended and step % weights.every == weights.every - 1:
         other = torch.randperm(len(code), generator=generator, device=code.device)
@@ -111,8 +111,8 @@ def emib_loss(
         )
     elif weights.attended:
         visible = model.autoencoder.encode(target, keep=weights.keep, generator=generator)
-        pictures = model.autoencoder.draw_eyes(visible, injected, target)
-        parts["attended"] = weights.attended * eye_distance(pictures, target.eyes)
+        images = model.autoencoder.draw_eyes(visible, injected, target)
+        parts["attended"] = weights.attended * eye_distance(images, target.eyes)
     if model.config.variational:
         rate = bottleneck.rate().mean()
         monitors["rate_nats"] = rate.detach()
@@ -133,7 +133,7 @@ def emib_loss(
         # FF-IB without any loss would not be touched: keep the graph whole.
         parts["nothing"] = 0.0 * code.sum()
     total = torch.stack(list(parts.values())).sum()
-    return GazeLoss(total, {k: v.detach() for k, v in parts.items()}, monitors, pictures.detach())
+    return GazeLoss(total, {k: v.detach() for k, v in parts.items()}, monitors, images.detach())
 
 
 def eye_distance(drawn: Tensor, target: Tensor) -> Tensor:
@@ -169,11 +169,11 @@ def contrast(
 def emib_sheet(
     model: EMIB, batch: dict[str, Tensor], *, count: int = 12
 ) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
-    """Draw the first `count` pictures' eyes, one below another.
+    """Draw the first `count` images' eyes, one below another.
 
-    From left to right: as they are, with their own code, with the next picture's, with the mean.
+    From left to right: as they are, with their own code, with the next image's, with the mean.
     """
-    views = normalised(cut_views(picture_of(batch), model.config))[slice(count)]
+    views = normalised(cut_views(image_of(batch), model.config))[slice(count)]
     code = model.bottleneck(views).mean
     rows = [views.eyes]
     for told in (code, code.roll(-1, dims=0), code.mean(dim=0, keepdim=True).expand_as(code)):
@@ -187,12 +187,12 @@ def emib_sheet(
 def _vary(
     model: EMIB, batch: dict[str, Tensor], weights: GazeWeights, generator: torch.Generator
 ) -> tuple[EyeViews, EyeViews]:
-    """Cut the same pictures twice with other shifts of the eyes' places; not yet normalised."""
-    picture = picture_of(batch, mirror=True, no_face=weights.no_face, generator=generator)
-    affine = draw_affine(picture, generator)
+    """Cut the same images twice with other shifts of the eyes' places; not yet normalised."""
+    image = image_of(batch, mirror=True, no_face=weights.no_face, generator=generator)
+    affine = draw_affine(image, generator)
     cuts = [
         cut_views(
-            picture, model.config, affine=affine, jitter=jitter(picture, weights.jitter, generator)
+            image, model.config, affine=affine, jitter=jitter(image, weights.jitter, generator)
         )
         for _ in range(2 if weights.contrast else 1)
     ]

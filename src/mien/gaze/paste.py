@@ -1,4 +1,4 @@
-"""Faces with eyes drawn from another gaze code: a picture of what the bottleneck carries."""
+"""Faces with eyes drawn from another gaze code: an image of what the bottleneck carries."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ def redraw(model: EMIB, images: Tensor, guess: Tensor | None, codes: Tensor) -> 
         RGB in [0, 1]. [B, 3, 224, 224].
     """
     grey = luminance(images)
-    picture, _ = model.look(grey, guess, is_face=True)
-    views = cut_views(picture, model.config)
+    image, _ = model.look(grey, guess, is_face=True)
+    views = cut_views(image, model.config)
     drawn = model.draw(normalised(views), codes)
     mean = views.eyes.mean(dim=(-2, -1), keepdim=True)
     spread = views.eyes.std(dim=(-2, -1), keepdim=True)
     lit = drawn * spread + mean
     change, share = torch.zeros_like(grey), torch.zeros_like(grey)
     for k in (0, 1):
-        new, weight = _placed(lit[:, k], picture.eyes[:, k], grey.shape[-2:])
+        new, weight = _placed(lit[:, k], image.eyes[:, k], grey.shape[-2:])
         change = change + weight * (new - grey)
         share = share + weight
     return (images + change / share.clamp_min(1)).clamp(0, 1)
 
 
 def _placed(eye: Tensor, centre: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
-    """Put an eye's picture into an empty face, with its share of each pixel. [B, 1, H, W] each."""
+    """Put an eye's image into an empty face, with its share of each pixel. [B, 1, H, W] each."""
     height, width = eye.shape[-2:]
     y, x = torch.meshgrid(
         torch.arange(size[0], device=eye.device),

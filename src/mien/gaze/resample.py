@@ -1,4 +1,4 @@
-"""Pictures sampled at pixel coordinates, their border going on beyond them."""
+"""Images sampled at pixel coordinates, their border going on beyond them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["sample_at"]
 
 
 def sample_at(pixels: Tensor, places: Tensor) -> Tensor:
-    """Return bilinear samples; beyond a picture its outermost pixels go on.
+    """Return bilinear samples; beyond an image its outermost pixels go on.
 
     Args:
         pixels: [B, C, H, W].

@@ -1,7 +1,7 @@
 """The student: a small convolutional network that gives a teacher's gaze code from the eye band.
 
 It sees one thing, a grey band around both eyes at the scale of the face crop, and needs neither the
-auto-encoder nor the finder of eyes: whoever runs it gives it eye points, as every face detector for
+auto-encoder nor the eye localizer: whoever runs it gives it eye points, as every face detector for
 phones does. Depthwise-separable convolutions with batch normalisation, which folds into them; no
 step but convolution, product and sum, so that it can be exported.
 """
@@ -152,24 +152,24 @@ class Student(nn.Module):
         return code * self.code_scale + self.code_mean, logit.sigmoid()
 
 
-def cut_band(pictures: Tensor, eyes: Tensor) -> Tensor:
-    """Cut the band around the eyes; beyond the picture its border goes on.
+def cut_band(images: Tensor, eyes: Tensor) -> Tensor:
+    """Cut the band around the eyes; beyond the image its border goes on.
 
     Args:
-        pictures: luminance of 224-pixel face crops, of 200-pixel wide strips or of the canvases cut
+        images: luminance of 224 px face crops, of 200 px wide eye crops or of the canvases cut
             from them. [B, 1, H, W], any type.
-        eyes: x, y of both eyes, pixels of the picture. [B, 2, 2].
+        eyes: x, y of both eyes, pixels of the image. [B, 2, 2].
 
     Returns:
         [B, 1, 80, 192], the middle between the eyes at (96, 40), to the nearest whole pixel.
     """
-    height, width = pictures.shape[-2:]
+    height, width = images.shape[-2:]
     middle = eyes.float().mean(dim=1).round().long()
-    columns = middle[:, :1] + torch.arange(BAND_WIDTH, device=pictures.device) - BAND_WIDTH // 2
-    rows = middle[:, 1:] + torch.arange(BAND_HEIGHT, device=pictures.device) - BAND_HEIGHT // 2
+    columns = middle[:, :1] + torch.arange(BAND_WIDTH, device=images.device) - BAND_WIDTH // 2
+    rows = middle[:, 1:] + torch.arange(BAND_HEIGHT, device=images.device) - BAND_HEIGHT // 2
     columns, rows = columns.clamp(0, width - 1), rows.clamp(0, height - 1)
-    batch = torch.arange(len(pictures), device=pictures.device)[:, None, None]
-    return pictures[batch, 0, rows[:, :, None], columns[:, None, :]].unsqueeze(1)
+    batch = torch.arange(len(images), device=images.device)[:, None, None]
+    return images[batch, 0, rows[:, :, None], columns[:, None, :]].unsqueeze(1)
 
 
 def save_student(
@@ -177,7 +177,7 @@ def save_student(
     folder: str | Path,
     card: str,
     *,
-    pictures: Collection[str] = (),
+    images: Collection[str] = (),
     overwrite: bool = False,
 ) -> int:
     """Write a student's folder, half precision, and return the bytes of its weights.
@@ -186,7 +186,7 @@ def save_student(
         student: to be written.
         folder: where to.
         card: text of its model card.
-        pictures: digests of what it and its teacher were trained on.
+        images: digests of what it and its teacher were trained on.
         overwrite: replace the student that is there.
 
     Raises:
@@ -194,7 +194,7 @@ def save_student(
     """
     config = {"kind": "student", "teacher": student.teacher, "student": asdict(student.config)}
     state = {k: v for k, v in student.state_dict().items() if not k.endswith("_batches_tracked")}
-    weights.save(folder, state, config, card, pictures=pictures, half=True, overwrite=overwrite)
+    weights.save(folder, state, config, card, images=images, half=True, overwrite=overwrite)
     return (Path(folder) / weights.WEIGHTS_FILE).stat().st_size
 
 

@@ -1,7 +1,7 @@
-"""Variation of training pictures: mirrors, turns, shifts, light; drawn from a generator.
+"""Variation of training images: mirrors, turns, shifts, light; drawn from a generator.
 
-A turn or a mirror changes the gaze of all views of a picture alike; there are no gaze targets in
-training, and calibration sees pictures as they are.
+A turn or a mirror changes the gaze of all views of an image alike; there are no gaze targets in
+training, and calibration sees images as they are.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mien.gaze.config import FACE_SIDE
-from mien.gaze.cut import EyeViews, Picture
+from mien.gaze.cut import EyeImage, EyeViews
 
-__all__ = ["draw_affine", "draw_lenses", "jitter", "picture_of", "relit"]
+__all__ = ["draw_affine", "draw_lenses", "image_of", "jitter", "relit"]
 
 _TURN, _ZOOM = 0.12, 0.12
 _BAND_SHIFT = (8.0, 5.0)
 _LENS = 2.5  # exponent of a lens's outline: 2 is an ellipse, more a rounded rectangle
 
 
-def picture_of(
+def image_of(
     batch: dict[str, Tensor],
     *,
     mirror: bool = False,
     no_face: float = 0.0,
     generator: torch.Generator | None = None,
-) -> Picture:
-    """Return a batch of the loader as pictures.
+) -> EyeImage:
+    """Return a batch of the loader as images.
 
     Args:
         batch: canvas, eyes, face, face_eyes, has_face.
-        mirror: mirror half of them; a mirrored eye left of the picture stands right of it.
+        mirror: mirror half of them; a mirrored eye left of the image stands right of it.
         no_face: chance that the whole face is hidden.
         generator: needed where something is drawn.
     """
@@ -49,22 +49,22 @@ def picture_of(
         face_eyes = torch.where(flip[:, None, None], _mirrored(face_eyes, FACE_SIDE), face_eyes)
     if no_face:
         has_face = has_face & (torch.rand(count, generator=generator, device=device) >= no_face)
-    return Picture(pixels, eyes, face, face_eyes, has_face)
+    return EyeImage(pixels, eyes, face, face_eyes, has_face)
 
 
-def draw_affine(picture: Picture, generator: torch.Generator) -> Tensor:
-    """Draw a small turn and zoom for each picture. [B, 2, 2]."""
-    spread = _spread(picture, 2, generator)
+def draw_affine(image: EyeImage, generator: torch.Generator) -> Tensor:
+    """Draw a small turn and zoom for each image. [B, 2, 2]."""
+    spread = _spread(image, 2, generator)
     turn, zoom = spread[:, 0] * _TURN, (spread[:, 1] * _ZOOM).exp()
     cos, sin = zoom * turn.cos(), zoom * turn.sin()
     return torch.stack([cos, -sin, sin, cos], dim=1).view(-1, 2, 2)
 
 
-def jitter(picture: Picture, strength: float, generator: torch.Generator) -> Tensor:
+def jitter(image: EyeImage, strength: float, generator: torch.Generator) -> Tensor:
     """Draw shifts of both eyes' places (normal) and of the band (uniform). Pixels [B, 3, 2]."""
-    shape, device = (len(picture), 2, 2), picture.pixels.device
+    shape, device = (len(image), 2, 2), image.pixels.device
     eyes = strength * torch.randn(shape, generator=generator, device=device)
-    band = _spread(picture, 2, generator) * eyes.new_tensor(_BAND_SHIFT)
+    band = _spread(image, 2, generator) * eyes.new_tensor(_BAND_SHIFT)
     return torch.cat([eyes, band[:, None]], dim=1)
 
 
@@ -92,9 +92,9 @@ def relit(views: EyeViews, generator: torch.Generator) -> EyeViews:
 
     gamma, gain, offset = uniform(-0.3, 0.3).exp(), uniform(0.7, 1.3), uniform(-0.12, 0.12)
 
-    def lit(pictures: Tensor) -> Tensor:
-        shape = (-1,) + (1,) * (pictures.ndim - 1)
-        curved = pictures.clamp(1e-3, 1) ** gamma.view(shape)
+    def lit(images: Tensor) -> Tensor:
+        shape = (-1,) + (1,) * (images.ndim - 1)
+        curved = images.clamp(1e-3, 1) ** gamma.view(shape)
         return ((curved - 0.5) * gain.view(shape) + 0.5 + offset.view(shape)).clamp(0, 1)
 
     eyes = lit(views.eyes)
@@ -117,7 +117,7 @@ def _mirrored(eyes: Tensor, width: int) -> Tensor:
     return torch.stack([width - 1 - swapped[..., 0], swapped[..., 1]], dim=-1)
 
 
-def _spread(picture: Picture, count: int, generator: torch.Generator) -> Tensor:
+def _spread(image: EyeImage, count: int, generator: torch.Generator) -> Tensor:
     """Draw uniform numbers from -1 to 1. [B, count]."""
-    shape, device = (len(picture), count), picture.pixels.device
+    shape, device = (len(image), count), image.pixels.device
     return 2 * torch.rand(shape, generator=generator, device=device) - 1

@@ -1,7 +1,7 @@
-"""The pinhole camera: picture points to camera frame and back.
+"""The pinhole camera: image points to camera frame and back.
 
 Camera frame: x right, y down, z away. Pixel centres lie at integers; the principal point is the
-picture's middle.
+image's middle.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["focal_length", "pixel_grid", "place", "project", "unproject"]
 
 
 def focal_length(width: int, fov_deg: float) -> float:
-    """Return the focal length in pixels of a camera that sees `fov_deg` across the picture."""
+    """Return the focal length in pixels of a camera that sees `fov_deg` across the image."""
     return (width - 1) / 2 / math.tan(math.radians(fov_deg) / 2)
 
 
@@ -36,7 +36,7 @@ def unproject(depth: Tensor, fov_deg: float) -> Tensor:
 
     Args:
         depth: z in face units. [B, 1, H, W].
-        fov_deg: field of view across the picture, degrees.
+        fov_deg: field of view across the image, degrees.
 
     Returns:
         Points in the camera frame. [B, H, W, 3].
@@ -50,13 +50,13 @@ def unproject(depth: Tensor, fov_deg: float) -> Tensor:
 
 
 def project(points: Tensor, height: int, width: int, fov_deg: float) -> Tensor:
-    """Return where points fall in the picture: (u, v) in pixels, then their z unchanged.
+    """Return where points fall in the image: (u, v) in pixels, then their z unchanged.
 
     Args:
         points: camera frame, z > 0. [..., 3].
-        height: rows of the picture.
-        width: columns of the picture.
-        fov_deg: field of view across the picture, degrees.
+        height: rows of the image.
+        width: columns of the image.
+        fov_deg: field of view across the image, degrees.
 
     Returns:
         u, v, z. [..., 3].

@@ -59,7 +59,7 @@ def angle_between(one: Array, other: Array) -> Array:
 
 
 def mirrored(vector: Array) -> Array:
-    """Return the gaze in the mirrored picture: yaw changes sign, pitch does not. [..., 3]."""
+    """Return the gaze in the mirrored image: yaw changes sign, pitch does not. [..., 3]."""
     return _in_torch(lambda v: v * v.new_tensor([-1.0, 1.0, 1.0]), vector)
 
 

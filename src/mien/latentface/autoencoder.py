@@ -1,4 +1,4 @@
-"""Stage 1: one face picture to codes, pose and light; codes to canonical albedo and depth."""
+"""Stage 1: one face image to codes, pose and light; codes to canonical albedo and depth."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Autoencoder", "Canonical", "Encoded"]
 
 @dataclass(frozen=True)
 class Encoded:
-    """What the encoders read off a batch of pictures."""
+    """What the encoders read off a batch of images."""
 
     texture: Tensor
     """z_t, texture code. [B, D]."""

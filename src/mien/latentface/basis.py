@@ -1,4 +1,4 @@
-"""A basis of codes in which likeness is cosine: what varies within clips counts for little.
+"""A basis of codes in which face embedding is cosine: what varies within clips counts for little.
 
 Frames of a clip show one person. With W the covariance of neutral codes within clips and B that of
 the clips' means, in the basis

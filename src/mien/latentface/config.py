@@ -47,8 +47,8 @@ class ModelConfig:
     identity_directions: int = 0
     """Directions of that basis that identity keeps of each code, those that tell clips apart best;
     the rest is expression. 0, or more than there are: all."""
-    likeness_dim: int = 0
-    """Length of the likeness that is read off the encoder's maps; 0: none."""
+    face_embedding_dim: int = 0
+    """Length of the face embedding that is read off the encoder's maps; 0: none."""
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
@@ -60,8 +60,8 @@ class ModelConfig:
             raise ValueError(f"basis is `spread` or `clips`, not {self.basis!r}")
         if self.identity_directions < 0:
             raise ValueError(f"identity_directions is at least 0, not {self.identity_directions}")
-        if self.likeness_dim < 0:
-            raise ValueError(f"likeness_dim is at least 0, not {self.likeness_dim}")
+        if self.face_embedding_dim < 0:
+            raise ValueError(f"face_embedding_dim is at least 0, not {self.face_embedding_dim}")
         if self.identity_directions and self.basis != "clips":
             raise ValueError("identity_directions goes with basis=clips")
         if self.image_size < 32 or self.image_size & (self.image_size - 1):

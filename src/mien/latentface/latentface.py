@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from mien.latentface.autoencoder import Autoencoder, Canonical, Encoded
 from mien.latentface.basis import CodeBasis
 from mien.latentface.config import ModelConfig
-from mien.latentface.likeness import Likeness
+from mien.latentface.face_embedding import FaceEmbedding
 from mien.latentface.neutral import CodeScale, NeutralDiffusion, NeutralRegressor
 from mien.types import Factors
 
@@ -39,13 +39,13 @@ class LatentFace(nn.Module):
         based = config.basis == "clips"
         self.texture_basis = CodeBasis(config.texture_dim) if based else None
         self.shape_basis = CodeBasis(config.shape_dim) if based else None
-        maps, length = 16 * self.autoencoder.map_channels, config.likeness_dim
-        self.likeness = Likeness(maps, length) if length else None
+        maps, length = 16 * self.autoencoder.map_channels, config.face_embedding_dim
+        self.face_embedding = FaceEmbedding(maps, length) if length else None
 
     def forward(self, images: Tensor, *, features: bool = False) -> Factors:
         """Face crops in [0, 1], [B, 3, H, W] at the configured size -> factors.
 
-        Features, if wanted, are the encoder's maps, averaged over picture and mirror image.
+        Features, if wanted, are the encoder's maps, averaged over image and mirror image.
         """
         encoded = self.autoencoder.encode(images)
         factors = self._factors(encoded)
@@ -55,7 +55,7 @@ class LatentFace(nn.Module):
         return replace(factors, features=both.flatten(1))
 
     def _factors(self, encoded: Encoded) -> Factors:
-        """Return the factors of what the autoencoder read off pictures."""
+        """Return the factors of what the autoencoder read off images."""
         texture = self.texture_scale(encoded.texture)
         shape = self.shape_scale(encoded.shape)
         neutral_texture = self.neutral_texture(texture)
@@ -72,7 +72,9 @@ class LatentFace(nn.Module):
             expression_shape=shape - neutral_shape,
             pose=encoded.pose,
             light=encoded.light,
-            likeness=self.likeness(encoded.maps.flatten(1).float()) if self.likeness else None,
+            face_embedding=self.face_embedding(encoded.maps.flatten(1).float())
+            if self.face_embedding
+            else None,
         )
 
     def canonical(self, factors: Factors) -> Canonical:

@@ -1,4 +1,4 @@
-"""Convolutional encoders and decoders: pictures to vectors and back.
+"""Convolutional encoders and decoders: images to vectors and back.
 
 `small` networks are made to be fast on a CPU; `paper` networks have the layers and sizes of the
 LatentFace paper's autoencoder (that of Wu et al. 2020), written for any power-of-two size.

@@ -1,4 +1,4 @@
-"""Stage 1's objective: the picture, its mirrored twin and another frame must be given back.
+"""Stage 1's objective: the image, its mirrored twin and another frame must be given back.
 
 Values are per sample; the caller averages. Nothing here knows a network.
 """
@@ -18,7 +18,7 @@ __all__ = ["ReconstructionError", "confidence_error", "reconstruction_error"]
 
 @dataclass(frozen=True)
 class ReconstructionError:
-    """Terms of one drawn picture against its target, unweighted; each [B]."""
+    """Terms of one drawn image against its target, unweighted; each [B]."""
 
     photometric: Tensor
     """Negative log-likelihood of the confidence-weighted L1."""
@@ -47,7 +47,7 @@ def confidence_error(prediction: Tensor, target: Tensor, log_scale: Tensor, mask
 def reconstruction_error(
     prediction: Tensor, target: Tensor, log_scale: Tensor, mask: Tensor
 ) -> ReconstructionError:
-    """Compare a drawn picture with its target.
+    """Compare a drawn image with its target.
 
     Args:
         prediction: RGB in [0, 1]. [B, 3, H, W].

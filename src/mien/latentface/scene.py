@@ -1,4 +1,4 @@
-"""Image formation: canonical face, pose and light to the camera's picture.
+"""Image formation: canonical face, pose and light to the camera's image.
 
 LatentFace section 3 (after Wu et al. 2020, equations 1 and 2): shading, rotation, rasterisation
 and sampling, in that order.
@@ -26,7 +26,7 @@ __all__ = ["View", "draw", "render", "view"]
 
 @dataclass(frozen=True)
 class View:
-    """Where every picture pixel looks on the canonical face."""
+    """Where every image pixel looks on the canonical face."""
 
     uv: Tensor
     """Canonical pixel (column, row) seen by each pixel. [B, 2, H, W]."""
@@ -37,12 +37,12 @@ class View:
 
 
 def view(depth: Tensor, pose: Pose, fov_deg: float) -> View:
-    """Find which canonical pixel each picture pixel sees; differentiable in depth and pose.
+    """Find which canonical pixel each image pixel sees; differentiable in depth and pose.
 
     Args:
         depth: canonical z, face units. [B, 1, H, W].
         pose: canonical -> camera.
-        fov_deg: field of view across the picture, degrees.
+        fov_deg: field of view across the image, degrees.
     """
     batch, _, height, width = depth.shape
     points = unproject(depth, fov_deg).reshape(batch, height * width, 3)
@@ -62,7 +62,7 @@ def draw(
     """Shade the canonical face under a light given in the camera frame, then sample it.
 
     Returns:
-        The picture, 0 where nothing is seen. [B, 3, H, W].
+        The image, 0 where nothing is seen. [B, 3, H, W].
     """
     normals = surface_normals(unproject(depth, fov_deg))
     turned = torch.einsum("bij,bjhw->bihw", rotation, normals)
@@ -71,14 +71,14 @@ def draw(
 
 
 def render(albedo: Tensor, depth: Tensor, pose: Pose, light: Light, fov_deg: float) -> Rendering:
-    """Draw a canonical face and all that goes with the picture, for a person to look at.
+    """Draw a canonical face and all that goes with the image, for a person to look at.
 
     Args:
         albedo: canonical RGB. [B, 3, H, W].
         depth: canonical z, face units. [B, 1, H, W].
         pose: canonical -> camera, one row a face.
         light: camera frame, one row a face.
-        fov_deg: field of view across the picture, degrees.
+        fov_deg: field of view across the image, degrees.
     """
     seen = view(depth, pose, fov_deg)
     image = draw(albedo, depth, seen, pose.rotation, light, fov_deg)

@@ -1,4 +1,4 @@
-"""Stage 1's loss on a batch: straight, mirrored and cross-frame pictures must be given back.
+"""Stage 1's loss on a batch: straight, mirrored and cross-frame images must be given back.
 
 The cross-frame branch draws the canonical face of frame i with the pose and light of frame j of
 the same clip and compares it with frame j: a canonical face that holds its frame's turn cannot
@@ -20,7 +20,7 @@ from mien.types import Light, Pose
 __all__ = ["RIM", "Stage1Loss", "Stage1Weights", "near_rim", "partners", "stage1_loss"]
 
 RIM = (0.82, 1.15)
-"""Half axes of the oval that the canonical face fills, as shares of half the picture."""
+"""Half axes of the oval that the canonical face fills, as shares of half the image."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class Stage1Loss:
     monitors: dict[str, Tensor]
     encoded: Encoded
     canonical: Canonical
-    pictures: Tensor
-    """Drawn pictures: straight, mirrored, then cross-frame. [2 B + C, 3, H, W]."""
+    renderings: Tensor
+    """Drawn images: straight, mirrored, then cross-frame. [2 B + C, 3, H, W]."""
 
 
 def partners(clip: Tensor) -> tuple[Tensor, Tensor]:
@@ -98,7 +98,7 @@ def stage1_loss(
     Args:
         model: the autoencoder.
         images: what the encoders see, perhaps blurred and noisy; RGB in [0, 1]. [B, 3, H, W].
-        targets: the same pictures untouched, to be given back. [B, 3, H, W].
+        targets: the same images untouched, to be given back. [B, 3, H, W].
         clip: clip of each row, -1 for stills. [B].
         weights: of the terms.
     """
@@ -110,9 +110,9 @@ def stage1_loss(
     # One pass through the renderer for all three branches.
     face = torch.cat([every, every, source])
     seen = torch.cat([every, every, target])
-    pictures, mask = _draw_branches(model, canonical, encoded, face, seen)
+    renderings, mask = _draw_branches(model, canonical, encoded, face, seen)
     scale = torch.cat([log_scales[:, :1], log_scales[:, 1:2], log_scales[target, 2:]])
-    error = reconstruction_error(pictures, targets[seen], scale, mask)
+    error = reconstruction_error(renderings, targets[seen], scale, mask)
     parts = _weigh(error, len(images), len(source), weights)
     yaw = encoded.angles[:, 0]
     # A pose that freezes lets the canonical face hold the turn; keep it moving.
@@ -125,7 +125,7 @@ def stage1_loss(
     )
     monitors = _monitors(encoded, canonical, error, mask, len(images))
     return Stage1Loss(
-        torch.stack(list(parts.values())).sum(), parts, monitors, encoded, canonical, pictures
+        torch.stack(list(parts.values())).sum(), parts, monitors, encoded, canonical, renderings
     )
 
 
@@ -185,7 +185,7 @@ def near_rim(depth: Tensor, depth_range: float, level: float) -> Tensor:
 def _monitors(
     encoded: Encoded, canonical: Canonical, error: ReconstructionError, mask: Tensor, batch: int
 ) -> dict[str, Tensor]:
-    """Numbers that show a collapse: flat depth, frozen pose, empty pictures."""
+    """Numbers that show a collapse: flat depth, frozen pose, empty images."""
     log_depth = canonical.depth.detach().flatten(1).log()
     spread = encoded.angles.detach().std(dim=0)
     return {

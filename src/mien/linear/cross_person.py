@@ -43,7 +43,7 @@ def out_of_fold(
     """Return what probes fitted on other people predict, by the labels' names.
 
     Args:
-        codes: one row a picture; NaN where there is none. [N, D].
+        codes: one row an image; NaN where there is none. [N, D].
         labels: to be predicted.
         person: who it is; at least `FOLDS` people. [N].
 

@@ -24,7 +24,7 @@ def folds_of_people(person: NDArray[np.integer], count: int) -> tuple[tuple[Rows
     people, place = np.unique(person, return_inverse=True)
     if len(people) < 2:
         raise MienError(
-            "pictures of at least two people are needed: to learn from one and test the other"
+            "images of at least two people are needed: to learn from one and test the other"
         )
     count = min(count, len(people))
     fold = place.reshape(-1) % count

@@ -23,7 +23,7 @@ def correlation(*, prediction: Array, target: Array) -> float:
 
 
 def masked_depth_correlation(*, prediction: Array, target: Array, mask: NDArray[np.bool_]) -> Array:
-    """Return the correlation of two depth maps inside each picture's mask. [N].
+    """Return the correlation of two depth maps inside each image's mask. [N].
 
     Args:
         prediction: canonical depth. [N, H, W].

@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mien.evaluate.tasks.verification_metrics import training_pictures, unit_rows
+from mien.evaluate.tasks.verification_metrics import training_images, unit_rows
 
 __all__ = ["WIDEST", "pair_features", "trained_decisions"]
 
@@ -51,9 +51,9 @@ def trained_decisions(
     """Return whether each pair is called one person by the verifier of the other folds. [P].
 
     Args:
-        codes: of pictures; NaN where there is no face. [N, D].
-        found: whether a picture has a face; a pair without is "two people" and trains nothing. [N].
-        first: row of each pair's first picture. [P].
+        codes: of images; NaN where there is no face. [N, D].
+        found: whether an image has a face; a pair without is "two people" and trains nothing. [N].
+        first: row of each pair's first image. [P].
         second: row of its second. [P].
         same: whether it is one person. [P].
         fold: of each pair. [P].
@@ -64,7 +64,7 @@ def trained_decisions(
     seen = found[first] & found[second]
     decided = np.zeros(len(same), dtype=bool)
     for test in np.unique(fold):
-        rows = training_pictures(first=first, second=second, fold=fold, test=test, found=found)
+        rows = training_images(first=first, second=second, fold=fold, test=test, found=found)
         train = np.flatnonzero((fold != test) & seen)
         tested = np.flatnonzero((fold == test) & seen)
         if len(np.unique(same[train])) < 2 or not len(tested):

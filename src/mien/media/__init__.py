@@ -1,1 +1,1 @@
-"""Pictures and video in and out; the only place that knows uint8 files."""
+"""Images and video in and out; the only place that knows uint8 files."""

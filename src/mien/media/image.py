@@ -1,8 +1,8 @@
-"""Still pictures: any file that Pillow reads => uint8 RGB, and uint8 RGB => PNG.
+"""Still images: any file that Pillow reads => uint8 RGB, and uint8 RGB => PNG.
 
 Alpha is laid over white. 16-bit grey keeps its high bits; floating-point grey is read as [0, 1],
 [0, 255] or [0, 65535], whichever its brightest pixel fits. The EXIF rotation is applied. Colour
-profiles are ignored: pixel values are taken as sRGB. Of an animation the first picture is read.
+profiles are ignored: pixel values are taken as sRGB. Of an animation the first image is read.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_PIXELS",
     "MAX_SIDE",
-    "Picture",
+    "Image",
     "check_file",
     "read",
-    "read_picture",
+    "read_image",
     "to_float",
     "to_uint8",
     "write_png",
 ]
 
 MAX_SIDE = 4096
-"""Pictures are reduced on reading so that neither side is longer, in pixels."""
+"""Images are reduced on reading so that neither side is longer, in pixels."""
 MAX_PIXELS = 20_000**2
-"""Larger pictures are refused: they are more likely made to fill the memory than to be seen."""
+"""Larger images are refused: they are more likely made to fill the memory than to be seen."""
 
 _FORMATS = (
     *("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PPM", "JPEG2000", "AVIF"),
     "MPO",
 )
-_STRIP_PIXELS = 1 << 22
+_EYE_CROP_PIXELS = 1 << 22
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -64,8 +64,8 @@ _LIMIT = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """A picture as read, perhaps reduced."""
+class LoadedImage:
+    """An image as read, perhaps reduced."""
 
     pixels: NDArray[np.uint8]
     """RGB. [H, W, 3]."""
@@ -78,26 +78,26 @@ class Picture:
 
 
 def read(path: str | Path, *, max_side: int = MAX_SIDE) -> NDArray[np.uint8]:
-    """Return the pixels of a picture, as `read_picture` reads them. RGB [H, W, 3].
+    """Return the pixels of an image, as `read_image` reads them. RGB [H, W, 3].
 
     Raises:
-        MienError: as `read_picture`.
+        MienError: as `read_image`.
     """
-    return read_picture(path, max_side=max_side).pixels
+    return read_image(path, max_side=max_side).pixels
 
 
-def read_picture(path: str | Path, *, max_side: int = MAX_SIDE) -> Picture:
-    """Read a picture; one that is longer than `max_side` is reduced by a whole factor.
+def read_image(path: str | Path, *, max_side: int = MAX_SIDE) -> LoadedImage:
+    """Read an image; one that is longer than `max_side` is reduced by a whole factor.
 
     The reduction happens while decoding where the format can (JPEG), and strip by strip otherwise,
     so that 20,000 x 20,000 pixels need little more memory than the decoder itself takes.
 
     Args:
-        path: a picture file.
+        path: an image file.
         max_side: the longest side to return, in pixels.
 
     Raises:
-        MienError: if the file is missing, unreadable, empty, broken, not a picture, or has more
+        MienError: if the file is missing, unreadable, empty, broken, not an image, or has more
             than `MAX_PIXELS` pixels.
     """
     shown = to_text(path)
@@ -114,11 +114,11 @@ def read_picture(path: str | Path, *, max_side: int = MAX_SIDE) -> Picture:
         raise
     except UnidentifiedImageError as error:
         raise MienError(
-            f"{shown} is not a picture that can be read; convert it to JPEG or PNG, or leave it out"
+            f"{shown} is not an image that can be read; convert it to JPEG or PNG, or leave it out"
         ) from error
     except Exception as error:  # a decoder may raise anything when its bytes are broken
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise MienError(f"{shown} cannot be read as a picture: {reason}") from error
+        raise MienError(f"{shown} cannot be read as an image: {reason}") from error
 
 
 def check_file(path: str | Path) -> None:
@@ -145,7 +145,7 @@ def check_file(path: str | Path) -> None:
 
 
 def write_png(path: str | Path, image: NDArray[np.uint8], *, overwrite: bool = False) -> None:
-    """Write a picture as PNG, whole or not at all.
+    """Write an image as PNG, whole or not at all.
 
     Args:
         path: the file to be written.
@@ -156,7 +156,7 @@ def write_png(path: str | Path, image: NDArray[np.uint8], *, overwrite: bool = F
         MienError: if the file exists and may not be replaced, or cannot be written.
     """
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
-        raise ValueError(f"a uint8 picture is wanted, not {image.dtype} {list(image.shape)}")
+        raise ValueError(f"a uint8 image is wanted, not {image.dtype} {list(image.shape)}")
     with replacing(path, overwrite=overwrite) as unfinished:
         Image.fromarray(np.ascontiguousarray(image)).save(unfinished, format="PNG")
 
@@ -177,7 +177,7 @@ def to_uint8(image: Tensor) -> NDArray[np.uint8]:
         raise ValueError(f"float [..., 3, H, W] is wanted, not {image.dtype} {list(image.shape)}")
     values = np.moveaxis(image.detach().float().cpu().numpy(), -3, -1)
     if np.isnan(values).any():
-        raise ValueError("the picture holds NaN")
+        raise ValueError("the image holds NaN")
     return (values * 255).round().clip(0, 255).astype(np.uint8)
 
 
@@ -197,7 +197,7 @@ def _opened(file: IO[bytes]) -> Iterator[Image.Image]:
         yield image
 
 
-def _decode(image: Image.Image, max_side: int) -> Picture:
+def _decode(image: Image.Image, max_side: int) -> LoadedImage:
     width, height = image.size
     wanted = max(width, height) / max_side
     if wanted > 1:
@@ -213,20 +213,20 @@ def _decode(image: Image.Image, max_side: int) -> Picture:
         reduced = reduced.transpose(turn)
         if turn not in (_UPRIGHT[2], _UPRIGHT[3], _UPRIGHT[4]):
             width, height = height, width
-    return Picture(np.array(reduced), drafted * factor, width, height)
+    return LoadedImage(np.array(reduced), drafted * factor, width, height)
 
 
 def _reduced(image: Image.Image, factor: int) -> Image.Image:
-    """Return the picture as RGB, each `factor` x `factor` pixels averaged into one."""
+    """Return the image as RGB, each `factor` x `factor` pixels averaged into one."""
     white = _white(image) if image.mode == "F" else 0.0
     if factor == 1:
         return _rgb(image, white)
     width, height = image.size
     out = Image.new("RGB", (-(-width // factor), -(-height // factor)))
-    rows = factor * max(1, _STRIP_PIXELS // (width * factor))
+    rows = factor * max(1, _EYE_CROP_PIXELS // (width * factor))
     for top in range(0, height, rows):
-        strip = image.crop((0, top, width, min(top + rows, height)))
-        out.paste(_rgb(strip, white).reduce(factor), (0, top // factor))
+        eye_crop = image.crop((0, top, width, min(top + rows, height)))
+        out.paste(_rgb(eye_crop, white).reduce(factor), (0, top // factor))
     return out
 
 
@@ -246,7 +246,7 @@ def _rgb(image: Image.Image, white: float) -> Image.Image:
 
 
 def _white(image: Image.Image) -> float:
-    """Return the value that means white in a floating-point picture."""
+    """Return the value that means white in a floating-point image."""
     values = np.asarray(image)
     finite = values[np.isfinite(values)]
     peak = finite.max() if finite.size else 0.0

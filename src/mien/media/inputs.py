@@ -1,6 +1,6 @@
-"""INPUT... => the pictures and videos they stand for, one at a time and always in the same order.
+"""INPUT... => the images and videos they stand for, one at a time and always in the same order.
 
-An INPUT is a picture, a video, a folder or a glob. What a source is called in the table:
+An INPUT is an image, a video, a folder or a glob. What a source is called in the table:
 
 * a file: as it was given;
 * what lies in a folder: its path relative to that folder, with `/`;
@@ -9,7 +9,7 @@ An INPUT is a picture, a video, a folder or a glob. What a source is called in t
 The name is then written as `mien.media.names.to_text` says, so that any name on disk goes into a
 table and can be had back. Folders are walked to the bottom, names in order; hidden files and
 folders are passed over, links are followed and a link to a folder above itself is not. In a folder
-only pictures and videos count, and of a folder no more than the names of the folders open at a time
+only images and videos count, and of a folder no more than the names of the folders open at a time
 is held. Two sources that would have the same name are refused before the first is given out.
 """
 
@@ -33,14 +33,14 @@ Inputs = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 @dataclass(frozen=True)
 class Source:
-    """A picture or a video to be read."""
+    """An image or a video to be read."""
 
     path_label: str
     """What it is called in the table: printable UTF-8."""
     full_path: str
     """Where it is: to be opened as it stands."""
     kind: Kind
-    """Whether it is a picture or a video."""
+    """Whether it is an image or a video."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _sources(roots: list[_Root]) -> Iterator[Source]:
 def _roots(inputs: Inputs) -> list[_Root]:
     given = [inputs] if isinstance(inputs, (str, bytes, os.PathLike)) else list(inputs)
     if not given:
-        raise MienError("no input: give pictures, videos, folders or globs")
+        raise MienError("no input: give images, videos, folders or globs")
     return [root for one in given for root in _roots_of(os.fsdecode(one))]
 
 
@@ -110,7 +110,7 @@ def _roots_of(given: str) -> list[_Root]:
         elif Path(match).is_file() and kind_of(match) is not None:
             roots.append(_Root(match, match, is_folder=False))
     if not roots:
-        raise MienError(f"no picture or video matches {to_text(given)}")
+        raise MienError(f"no image or video matches {to_text(given)}")
     return roots
 
 
@@ -127,7 +127,7 @@ def _file_root(given: str) -> _Root:
     if not path.is_file():
         raise MienError(f"{to_text(given)} is not an ordinary file")
     if kind_of(given) is None:
-        raise MienError(f"{to_text(given)} is neither a picture nor a video that is known")
+        raise MienError(f"{to_text(given)} is neither an image nor a video that is known")
     return _Root(given, given, is_folder=False)
 
 
@@ -149,7 +149,7 @@ def _refuse_same_names(roots: list[_Root]) -> None:
                 _refuse_if_same(label, path, roots[:number])
             seen.add(key)
         if empty:
-            raise MienError(f"no picture or video in {to_text(root.path)}")
+            raise MienError(f"no image or video in {to_text(root.path)}")
 
 
 def _refuse_if_same(label: str, path: str, earlier: list[_Root]) -> None:
@@ -176,7 +176,7 @@ def _where(label: str, root: _Root) -> str | None:
 
 
 def _found(root: _Root) -> Iterator[tuple[str, str]]:
-    """Yield (name, path) of what is or may be a picture or a video, in order."""
+    """Yield (name, path) of what is or may be an image or a video, in order."""
     if not root.is_folder:
         yield root.label, root.path
         return

@@ -1,4 +1,4 @@
-"""Tell pictures from videos: by what a file holds where that is known, else by its name."""
+"""Tell images from videos: by what a file holds where that is known, else by its name."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Literal
 
 __all__ = ["Kind", "kind_of", "may_be_media"]
 
-Kind = Literal["picture", "video"]
+Kind = Literal["image", "video"]
 
-_PICTURES = frozenset(
+_IMAGES = frozenset(
     (
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".bmp", ".dib", ".tif"),
         *(".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif", ".heic"),
@@ -26,7 +26,7 @@ _VIDEOS = frozenset(
 _PERHAPS_VIDEOS = frozenset((".ts", ".mts", ".m2ts"))
 _HEAD = 256
 _MARKS = ((0, 188), (4, 192))
-_PICTURE_STARTS = (
+_IMAGE_STARTS = (
     *(b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a"),
     b"\x00\x00\x00\x0cjP  \r\n\x87\n",
 )
@@ -34,22 +34,22 @@ _VIDEO_STARTS = (
     *(b"\x1a\x45\xdf\xa3", b"FLV\x01", b"\x00\x00\x01\xba", b"0&\xb2u\x8ef\xcf\x11"),
     b"YUV4MPEG2 ",
 )
-_RIFF: dict[bytes, Kind] = {b"WEBP": "picture", b"AVI ": "video"}
+_RIFF: dict[bytes, Kind] = {b"WEBP": "image", b"AVI ": "video"}
 _STILL_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 _SOUND_BRANDS = (b"M4A ", b"M4B ", b"M4P ")
 
 
 def may_be_media(name: str) -> bool:
-    """Return whether a name ends as pictures and videos do; no file is opened."""
-    return Path(name).suffix.lower() in _PICTURES | _VIDEOS
+    """Return whether a name ends as images and videos do; no file is opened."""
+    return Path(name).suffix.lower() in _IMAGES | _VIDEOS
 
 
 def kind_of(path: str | Path) -> Kind | None:
-    """Return what the file is, or None if it is neither a picture nor a video.
+    """Return what the file is, or None if it is neither an image nor a video.
 
-    What the first bytes say goes before what the name says; a broken picture thus stays a picture
+    What the first bytes say goes before what the name says; a broken image thus stays an image
     by its name, and is refused where it is read. A file that cannot be opened goes by its name.
-    An animated GIF is a picture.
+    An animated GIF is an image.
     """
     suffix = Path(path).suffix.lower()
     try:
@@ -60,21 +60,21 @@ def kind_of(path: str | Path) -> Kind | None:
     seen = _kind_of_bytes(head)
     if seen is not None or suffix in _PERHAPS_VIDEOS:
         return seen
-    if suffix in _PICTURES:
-        return "picture"
+    if suffix in _IMAGES:
+        return "image"
     return "video" if suffix in _VIDEOS else None
 
 
 def _kind_of_bytes(head: bytes) -> Kind | None:
-    if head.startswith(_PICTURE_STARTS):
-        return "picture"
+    if head.startswith(_IMAGE_STARTS):
+        return "image"
     if head.startswith(_VIDEO_STARTS) or _is_transport_stream(head):
         return "video"
     if head[:4] == b"RIFF":
         return _RIFF.get(head[8:12])
     if head[4:8] != b"ftyp" or head[8:12] in _SOUND_BRANDS:
         return None
-    return "picture" if head[8:12] in _STILL_BRANDS else "video"
+    return "image" if head[8:12] in _STILL_BRANDS else "video"
 
 
 def _is_transport_stream(head: bytes) -> bool:

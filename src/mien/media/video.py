@@ -124,7 +124,7 @@ def write_mp4(
 
     Args:
         path: the file to be written.
-        frames: RGB pictures of one size. [H, W, 3] each.
+        frames: RGB images of one size. [H, W, 3] each.
         fps: frames a second.
         overwrite: whether a file that is there may be replaced.
 
@@ -189,7 +189,7 @@ def _opened(path: str | Path) -> InputContainer:
 
 def _video_stream(container: InputContainer, path: str | Path) -> VideoStream:
     for stream in container.streams.video:
-        # A cover picture in a sound file also counts as a video stream.
+        # A cover image in a sound file also counts as a video stream.
         if not stream.disposition & Disposition.attached_pic and stream.codec_context is not None:
             stream.thread_type = "SLICE"
             stream.codec_context.thread_count = 1

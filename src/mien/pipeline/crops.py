@@ -1,4 +1,4 @@
-"""The factors of a data set's pictures, by weights: read, find, cut, encode; for protocols."""
+"""The factors of a data set's images, by weights: read, find, cut, encode; for protocols."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ import torch
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.protocol import Describe, Described, Pictures
+from mien.evaluate.protocol import FactorColumns, GetFactors, Images
 from mien.faces.crop import crop_face
-from mien.faces.detect import WholePicture, find_faces, open_detector
+from mien.faces.detect import WholeImage, find_faces, open_detector
+from mien.faces.eye_crop import fit_eye_crop
 from mien.faces.face import Detector, Face
-from mien.faces.strip import fit_strip
 from mien.model import Model
 from mien.pipeline.prefetch import prefetch
 from mien.table.rows import factor_columns
-from mien.table.schema import FEATURES, LIKENESS
+from mien.table.schema import FACE_EMBEDDING, FEATURES
 from mien.types import Factors, GazeCode
 
-__all__ = ["FACE_COLUMNS", "GAZE_COLUMNS", "describe_by"]
+__all__ = ["FACE_COLUMNS", "GAZE_COLUMNS", "factors_by_weights"]
 
 ANGLES = ("yaw_rad", "pitch_rad", "roll_rad")
 LIGHT = ("light_ambient", "light_diffuse", "light_x", "light_y", "light_z")
 CODES = ("identity", "expression", "texture_code", "shape_code")
-FACE_COLUMNS = (*CODES, *ANGLES, *LIGHT, LIKENESS, FEATURES)
+FACE_COLUMNS = (*CODES, *ANGLES, *LIGHT, FACE_EMBEDDING, FEATURES)
 """What is read off a face, by the names of the table's columns."""
 GAZE_COLUMNS = ("gaze_code", "eyes_found")
 """What is read off the eyes; `eyes_found` is 1 or 0."""
@@ -42,26 +42,26 @@ _WAITING = 4
 Progress = Callable[[int, int], None]
 
 
-def describe_by(
+def factors_by_weights(
     model: Model,
     *,
     detector: str = "auto",
     batch_size: int = 64,
     workers: int | None = None,
     on_progress: Progress | None = None,
-) -> Describe:
-    """Return what gives the factors of pictures by these weights.
+) -> GetFactors:
+    """Return what gives the factors of images by these weights.
 
     Args:
         model: reads the factors.
-        detector: auto, haar, yunet or none; opened when pictures are to be searched.
+        detector: auto, haar, yunet or none; opened when images are to be searched.
         batch_size: faces encoded at a time.
         workers: threads that read and search; None: one a processor, up to 16.
-        on_progress: told how many pictures are done, and of how many.
+        on_progress: told how many images are done, and of how many.
 
     Raises:
-        MienError: by what is returned: a column is unknown, or asked of weights or pictures that
-            have none; a picture cannot be read or is no eye strip; factors are not finite.
+        MienError: by what is returned: a column is unknown, or asked of weights or images that
+            have none; an image cannot be read or is no eye-region crop; factors are not finite.
     """
     threads = max(1, workers or min(os.cpu_count() or 1, _MOST_WORKERS))
     return _ByWeights(model, detector, batch_size, threads, on_progress or (lambda _, __: None))
@@ -69,7 +69,7 @@ def describe_by(
 
 @dataclass(frozen=True)
 class _Cut:
-    """What was cut out of a picture."""
+    """What was cut out of an image."""
 
     row: int
     crop: NDArray[np.uint8] | None
@@ -86,18 +86,18 @@ class _ByWeights:
     threads: int
     on_progress: Progress
 
-    def __call__(self, pictures: Pictures, columns: Sequence[str], /) -> Described:
-        """Return the named columns of all pictures."""
-        self._refuse(pictures, columns)
-        eyes_only = pictures.crop == "eyes"
+    def __call__(self, images: Images, columns: Sequence[str], /) -> FactorColumns:
+        """Return the named columns of all images."""
+        self._refuse(images, columns)
+        eyes_only = images.crop == "eyes"
         model = self.model
         if model.config.gaze is not None and not any(name in GAZE_COLUMNS for name in columns):
             # Looking at eyes takes time, and the face's factors are the same without.
             model = Model(model.network, weights_id=model.weights_id)
-        found = np.zeros(len(pictures), dtype=bool)
-        detected = np.zeros(len(pictures), dtype=bool)
-        kept = {name: _blank(self.model, name, len(pictures)) for name in columns}
-        with contextlib.closing(self._batches(pictures)) as batches:
+        found = np.zeros(len(images), dtype=bool)
+        detected = np.zeros(len(images), dtype=bool)
+        kept = {name: _blank(self.model, name, len(images)) for name in columns}
+        with contextlib.closing(self._batches(images)) as batches:
             for cuts in batches:
                 crops = [cut.crop for cut in cuts if cut.crop is not None]
                 rows = np.array([cut.row for cut in cuts if cut.crop is not None], dtype=np.int64)
@@ -105,32 +105,32 @@ class _ByWeights:
                 found[rows] = True
                 if crops:
                     # uint8 [B, H, W, 3] => [B, 3, H, W]; the model brings it to [0, 1]
-                    images = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous()
+                    batch = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous()
                     factors = (
-                        model.encode_eyes(images)
+                        model.encode_eyes(batch)
                         if eyes_only
-                        else model.encode(images, features=FEATURES in columns)
+                        else model.encode(batch, features=FEATURES in columns)
                     )
                     values, sound = _values(factors, columns)
-                    self._refuse_nonsense(sound, [pictures.names[row] for row in rows])
+                    self._refuse_nonsense(sound, [images.names[row] for row in rows])
                     for name in columns:
                         kept[name][rows] = values[name]
-                self.on_progress(cuts[-1].row + 1, len(pictures))
-        return Described(found, detected, kept)
+                self.on_progress(cuts[-1].row + 1, len(images))
+        return FactorColumns(found, detected, kept)
 
-    def _batches(self, pictures: Pictures) -> Generator[list[_Cut]]:
-        """Yield what is cut out of all pictures in order, read and searched on threads."""
-        searched = pictures.crop == "detect" and self.detector != "none"
-        finder = open_detector(self.detector) if searched else WholePicture()
-        size = self.model.strip_size if pictures.crop == "eyes" else self.model.crop_size
-        cut = partial(_cut, pictures, finder, size)
-        tasks = (partial(cut, row) for row in range(len(pictures)))
+    def _batches(self, images: Images) -> Generator[list[_Cut]]:
+        """Yield what is cut out of all images in order, read and searched on threads."""
+        searched = images.crop == "detect" and self.detector != "none"
+        opened = open_detector(self.detector) if searched else WholeImage()
+        size = self.model.eye_crop_size if images.crop == "eyes" else self.model.crop_size
+        cut = partial(_cut, images, opened, size)
+        tasks = (partial(cut, row) for row in range(len(images)))
         with _one_thread_each(searched=searched):
             cuts = prefetch(tasks, workers=self.threads, ahead=self.threads + _WAITING)
             while batch := list(islice(cuts, self.batch_size)):
                 yield batch
 
-    def _refuse(self, pictures: Pictures, columns: Sequence[str]) -> None:
+    def _refuse(self, images: Images, columns: Sequence[str]) -> None:
         for name in columns:
             if name not in (*FACE_COLUMNS, *GAZE_COLUMNS):
                 raise MienError(f"weights give no column {name} without a calibration")
@@ -139,10 +139,10 @@ class _ByWeights:
                     f"the weights {self.model.weights_id} know no gaze, which this data set is "
                     "about: give others with --weights"
                 )
-            if name == LIKENESS and not self.model.config.likeness_dim:
-                raise MienError(f"the weights {self.model.weights_id} know no likeness")
-            if name in FACE_COLUMNS and pictures.crop == "eyes":
-                raise MienError(f"strips of eyes show no {name}; give whole pictures")
+            if name == FACE_EMBEDDING and not self.model.config.face_embedding_dim:
+                raise MienError(f"the weights {self.model.weights_id} know no face embedding")
+            if name in FACE_COLUMNS and images.crop == "eyes":
+                raise MienError(f"eye-region crops show no {name}; give whole images")
 
     def _refuse_nonsense(self, sound: NDArray[np.bool_], names: Sequence[str]) -> None:
         if not sound.all():
@@ -168,32 +168,32 @@ def _one_thread_each(*, searched: bool) -> Iterator[None]:
         cv2.setNumThreads(before)
 
 
-def _cut(pictures: Pictures, detector: Detector, size: int | tuple[int, int], row: int) -> _Cut:
-    """Read a picture and cut the face or the eyes out of it."""
-    pixels = pictures.read(row)
+def _cut(images: Images, detector: Detector, size: int | tuple[int, int], row: int) -> _Cut:
+    """Read an image and cut the face or the eyes out of it."""
+    pixels = images.read(row)
     if isinstance(size, tuple):
         try:
-            return _Cut(row, fit_strip(pixels, size), detected=True)
+            return _Cut(row, fit_eye_crop(pixels, size), detected=True)
         except MienError as error:
-            raise MienError(f"{pictures.names[row]}: {error}") from error
-    if pictures.boxes is not None:
-        x1, y1, x2, y2 = map(float, pictures.boxes[row])
-        face = Face((x1, y1, x2, y2), 1.0, framing="picture")
+            raise MienError(f"{images.names[row]}: {error}") from error
+    if images.boxes is not None:
+        x1, y1, x2, y2 = map(float, images.boxes[row])
+        face = Face((x1, y1, x2, y2), 1.0, framing="image")
         return _Cut(row, crop_face(pixels, face, size), detected=True)
     height, width = pixels.shape[:2]
     faces = find_faces(pixels, detector)
     if faces:
         face = min(faces, key=partial(_off_centre, width=width, height=height))
         return _Cut(row, crop_face(pixels, face, size), detected=True)
-    if pictures.fallback is None:
+    if images.fallback is None:
         return _Cut(row, None, detected=False)
-    x1, y1, x2, y2 = pictures.fallback
-    square = Face((x1 * width, y1 * height, x2 * width, y2 * height), 0.0, framing="picture")
+    x1, y1, x2, y2 = images.fallback
+    square = Face((x1 * width, y1 * height, x2 * width, y2 * height), 0.0, framing="image")
     return _Cut(row, crop_face(pixels, square, size), detected=False)
 
 
 def _off_centre(face: Face, *, width: int, height: int) -> float:
-    """Return how far the middle of a face is from that of the picture. Pixels."""
+    """Return how far the middle of a face is from that of the image. Pixels."""
     x1, y1, x2, y2 = face.box
     return math.hypot((x1 + x2 - width) / 2, (y1 + y2 - height) / 2)
 
@@ -206,7 +206,7 @@ def _blank(model: Model, name: str, count: int) -> NDArray[np.float32]:
         "expression": config.texture_dim + config.shape_dim,
         "texture_code": config.texture_dim,
         "shape_code": config.shape_dim,
-        LIKENESS: config.likeness_dim,
+        FACE_EMBEDDING: config.face_embedding_dim,
         FEATURES: model.features_dim,
         "gaze_code": 0 if config.gaze is None else config.gaze.code_dim,
     }

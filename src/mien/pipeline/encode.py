@@ -1,4 +1,4 @@
-"""Batches of faces or eye strips to rows of the table, by a model."""
+"""Batches of faces or eye-region crops to rows of the table, by a model."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Config(Protocol):
     @property
     def shape_dim(self) -> int: ...
     @property
-    def likeness_dim(self) -> int: ...
+    def face_embedding_dim(self) -> int: ...
     @property
     def gaze(self) -> GazeConfig | None: ...
 
@@ -51,11 +51,11 @@ class Encoder(Protocol):
     @property
     def crop_size(self) -> int: ...
     @property
-    def strip_size(self) -> tuple[int, int]: ...
+    def eye_crop_size(self) -> tuple[int, int]: ...
     @property
     def features_dim(self) -> int: ...
     def encode(self, images: Tensor, /, *, features: bool = False) -> Factors: ...
-    def encode_eyes(self, strips: Tensor, /) -> GazeCode: ...
+    def encode_eyes(self, eye_crops: Tensor, /) -> GazeCode: ...
 
 
 def encode(
@@ -71,10 +71,10 @@ def encode(
     """Return the batch as rows of the table, factors included.
 
     Args:
-        batch: faces; or eye strips, of which the gaze alone is read.
+        batch: faces; or eye-region crops, of which the gaze alone is read.
         model: what encodes.
         schema: of the table.
-        eyes_only: whether the crops are eye strips.
+        eyes_only: whether the crops are eye-region crops.
         features: whether the encoder's features are read too, for a column or for probes.
         calibration: makes directions of the gaze codes.
         probes: say what they were taught of the codes.
@@ -128,5 +128,5 @@ def _finite_rows(factors: Factors | GazeCode, code: GazeCode | None) -> Tensor:
         [factors.light.ambient[:, None], factors.light.diffuse[:, None], factors.light.direction], 1
     )
     parts = [factors.identity, factors.expression, factors.pose.rotation.flatten(1), light]
-    parts += [part for part in (factors.likeness, factors.features) if part is not None]
+    parts += [part for part in (factors.face_embedding, factors.features) if part is not None]
     return finite & torch.stack([part.isfinite().all(dim=1) for part in parts]).all(dim=0).cpu()

@@ -46,7 +46,7 @@ def open_calibration(
     calibration.check_model(weights_id, code_dim)
     if calibration.uses_pose and not has_pose:
         raise MienError(
-            f"{path} uses the head pose, which eye strips do not show: calibrate with --no-pose"
+            f"{path} uses the head pose, which eye crops do not show: calibrate with --no-pose"
         )
     digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
     return CalibrationFile(calibration, digest)

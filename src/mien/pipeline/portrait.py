@@ -1,4 +1,4 @@
-"""The one face that is to be drawn: the largest in a picture, or in each frame of a video."""
+"""The one face that is to be drawn: the largest in an image, or in each frame of a video."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from mien.media.kinds import kind_of
 from mien.media.names import to_text
 from mien.media.video import read_frames
 
-__all__ = ["read_clip", "read_face", "read_film", "read_pictures"]
+__all__ = ["read_clip", "read_face", "read_film", "read_images"]
 
 
 def read_face(path: str | Path, *, detector: str, size: int) -> Tensor:
-    """Return the largest face of a picture, or of a video's first frame that shows one.
+    """Return the largest face of an image, or of a video's first frame that shows one.
 
     Args:
-        path: picture or video.
-        detector: as for `mien.embed`; `none` takes the whole picture for the crop.
+        path: image or video.
+        detector: as for `mien.embed`; `none` takes the whole image for the crop.
         size: side of the crop, pixels.
 
     Returns:
@@ -61,7 +61,7 @@ def read_film(path: str | Path, *, detector: str, size: int) -> Iterator[Tensor]
 
 
 def read_clip(path: str | Path, *, detector: str, size: int) -> Tensor:
-    """Return every face crop of a short clip: a video, or a folder of pictures in name order.
+    """Return every face crop of a short clip: a video, or a folder of images in name order.
 
     Returns:
         uint8 crops. [frames, 3, size, size].
@@ -79,12 +79,12 @@ def read_clip(path: str | Path, *, detector: str, size: int) -> Tensor:
 
 def _crops(path: str | Path, detector: str, size: int) -> Iterator[Tensor | None]:
     opened = open_detector(detector)
-    for pixels in read_pictures(path):
+    for pixels in read_images(path):
         yield None if pixels is None else _largest(pixels, opened, size)
 
 
-def read_pictures(path: str | Path) -> Iterator[NDArray[np.uint8] | None]:
-    """Yield the picture, or every frame of the video; None for a broken frame. RGB [H, W, 3].
+def read_images(path: str | Path) -> Iterator[NDArray[np.uint8] | None]:
+    """Yield the image, or every frame of the video; None for a broken frame. RGB [H, W, 3].
 
     Raises:
         MienError: the file cannot be read.

@@ -16,9 +16,9 @@ from mien.embedding.summary import NO_FACE
 from mien.errors import MienError
 from mien.faces.crop import crop_face
 from mien.faces.detect import find_faces, open_detector
-from mien.faces.strip import fit_strip
+from mien.faces.eye_crop import fit_eye_crop
 from mien.faces.track import Tracker
-from mien.media.image import read_picture
+from mien.media.image import read_image
 from mien.media.inputs import Source, expand
 from mien.media.names import to_text
 from mien.media.video import Frame as VideoFrame, info, read_frames
@@ -33,7 +33,7 @@ class Listing:
     """What the inputs are, in a few bytes."""
 
     count: int
-    """Number of pictures and videos."""
+    """Number of images and videos."""
     digest: str
     """The same for the same names, sizes and times of change, in the same order."""
 
@@ -55,12 +55,12 @@ def list_inputs(paths: Sequence[str | Path]) -> Listing:
         hashed.update(f"{source.path_label}\0{facts}\0".encode())
         count += 1
     if not count:
-        raise MienError("no picture or video is found in the inputs")
+        raise MienError("no image or video is found in the inputs")
     return Listing(count, hashed.hexdigest()[:16])
 
 
 class Reader:
-    """Reads pictures and videos, finds the faces in them and cuts them out; or takes eye strips."""
+    """Reads images and videos, finds the faces in them and cuts them out; or takes eye crops."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Reader:
 
         Args:
             detector: auto, haar, yunet or none.
-            size: side of the crops, pixels; or height and width of eye strips: then every picture
+            size: side of the crops, pixels; or height and width of eye crops: then every image
                 is one, and none is searched.
             every: take every N-th frame of a video.
             fps: take this many frames a second of a video.
@@ -108,17 +108,17 @@ class Reader:
             cv2.setNumThreads(before)
 
     def tasks(self, paths: Sequence[str | Path], start: int) -> Iterator[Callable[[], Frame]]:
-        """Yield the work of each picture and each video frame, in order, as calls to be made.
+        """Yield the work of each image and each video frame, in order, as calls to be made.
 
-        Drawing from this decodes the videos; the calls read the pictures and find the faces.
+        Drawing from this decodes the videos; the calls read the images and find the faces.
 
         Args:
             paths: the inputs.
             start: number of inputs to leave out at the beginning.
         """
         for number, source in islice(enumerate(expand(paths)), start, None):
-            if source.kind == "picture":
-                yield partial(self._picture, number, source)
+            if source.kind == "image":
+                yield partial(self._image, number, source)
             else:
                 yield from self._video(number, source)
 
@@ -140,11 +140,11 @@ class Reader:
             )
             yield replace(frame, rows=tuple(rows))
 
-    def _picture(self, number: int, source: Source) -> Frame:
+    def _image(self, number: int, source: Source) -> Frame:
         blank = FaceRow(source.path_label)
         try:
-            picture = read_picture(source.full_path)
-            return self._search(number, blank, picture.pixels, picture.scale)
+            image = read_image(source.full_path)
+            return self._search(number, blank, image.pixels, image.scale)
         except Exception as error:  # noqa: BLE001 - one bad file must not end the job
             return _failed(number, blank, error, source)
 
@@ -177,7 +177,7 @@ class Reader:
             height, width = pixels.shape[:2]
             box = (0.0, 0.0, float(width * scale), float(height * scale))
             row = replace(blank, face_id=0, face_found=True, box=box)
-            return Frame(number, (row,), (fit_strip(pixels, self._size),), 1.0)
+            return Frame(number, (row,), (fit_eye_crop(pixels, self._size),), 1.0)
         faces = find_faces(pixels, self._detect)
         if not faces:
             return Frame(number, (replace(blank, reason=NO_FACE),), (), 1.0)

@@ -33,7 +33,7 @@ class Matched:
     targets: NDArray[np.float64]
     """Unit vectors, camera frame. [N, 3]."""
     head_pose: NDArray[np.float64] | None
-    """Yaw, pitch, roll, rad; None if the table has none, as of eye strips. [N, 3]."""
+    """Yaw, pitch, roll, rad; None if the table has none, as of eye-region crops. [N, 3]."""
     people: list[str] | None
     """[N]."""
     names: list[str]

@@ -49,7 +49,7 @@ def check_inputs(inputs: Array, names: Sequence[str]) -> None:
     if again:
         raise MienError(
             f"{len(again)} samples have the very code of another, first {names[again[0]]} that of "
-            f"{names[original[again[0]]]}: give every picture once"
+            f"{names[original[again[0]]]}: give every image once"
         )
 
 

@@ -20,7 +20,7 @@ __all__ = ["CODES", "DEFAULT", "NUMBERS", "Matched", "check_columns", "match"]
 
 CODES = (
     *("identity", "expression", "texture_code", "shape_code"),
-    *("likeness", "gaze_code", "features"),
+    *("face_embedding", "gaze_code", "features"),
 )
 NUMBERS = (
     *("yaw_rad", "pitch_rad", "roll_rad", "light_ambient", "light_diffuse"),
@@ -45,7 +45,7 @@ class Matched:
     people: tuple[str, ...] | None
     """Who each sample is, if that is known. [N]."""
     files: tuple[str, ...]
-    """Path of the picture or video that each is from. [N]."""
+    """Path of the image or video that each is from. [N]."""
     names: tuple[str, ...]
     """Of the faces, for what is said of them. [N]."""
     model_id: str

@@ -168,7 +168,7 @@ def _groups(matched: Matched) -> tuple[Whole, str]:
     """Return what is to be left out together: a number for each sample [N], and its name.
 
     People where they are known; else what is of one file, because frames of one video are nearly
-    the same sample; else single faces. The same picture twice is in one group.
+    the same sample; else single faces. The same image twice is in one group.
     """
     if matched.people is not None:
         people = np.unique(np.array(matched.people), return_inverse=True)[1].reshape(-1)

@@ -64,8 +64,8 @@ def rasterize(
         points: Column u and row v in pixels (centres at integers) and depth z, any unit, smaller
             is nearer. [B, V, 3]; float64 stays float64, all else is computed in float32.
         triangles: Rows of `points`. int64 [F, 3].
-        height: Rows of the picture, >= 1.
-        width: Columns of the picture, >= 1.
+        height: Rows of the image, >= 1.
+        width: Columns of the image, >= 1.
         backend: "reference" (plain torch, any device), "numba" (CPU), "triton" (CUDA) or "auto"
             (numba on the CPU, triton on CUDA).
 
@@ -248,7 +248,7 @@ def _check(points: Tensor, triangles: Tensor, height: int, width: int) -> None:
     if triangles.ndim != 2 or triangles.shape[1] != 3:
         raise ValueError(f"triangles must be [F, 3], not {list(triangles.shape)}")
     if height < 1 or width < 1:
-        raise ValueError(f"a picture has at least one pixel, not {height} x {width}")
+        raise ValueError(f"an image has at least one pixel, not {height} x {width}")
     # On CUDA the look would wait for the device; the kernel there skips such triangles instead.
     if len(triangles) and triangles.device.type == "cpu":
         low, high = (int(bound) for bound in torch.aminmax(triangles))

@@ -27,8 +27,8 @@ def rasterize_numba(
     Args:
         points: float32 or float64 [B, V, 3].
         triangles: int64 [F, 3].
-        height: Rows of the picture.
-        width: Columns of the picture.
+        height: Rows of the image.
+        width: Columns of the image.
 
     Returns:
         Triangle of each pixel int64 [B, H, W], barycentric weights [B, H, W, 3], depth [B, H, W].

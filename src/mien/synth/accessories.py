@@ -16,7 +16,7 @@ __all__ = ["shape_glasses", "shape_long_hair", "with_accessories", "worn_triangl
 HAIR_COLUMNS, HAIR_ROWS = 49, 25
 # How far the unshaped curtain falls below the brows.
 CURTAIN_CM = 18.0
-# Each rim is a closed strip of two rings; a bridge and two arms join them to the ears.
+# Each rim is a closed eye-region crop of two rings; a bridge and two arms join them to the ears.
 RIM_STEPS = 24
 _ARM_HEIGHT, _BRIDGE_HEIGHT = 0.35, 0.3
 
@@ -138,15 +138,15 @@ def _glasses(marks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     points = _glasses_points(marks, np.array([2.5, 2.0, 0.5, 0.2], dtype=np.float32))
     ring = np.arange(RIM_STEPS)
     after = (ring + 1) % RIM_STEPS
-    strips = []
+    eye_crops = []
     for first in (0, 2 * RIM_STEPS):
         inner, outer = first + ring, first + RIM_STEPS + ring
         inner_after, outer_after = first + after, first + RIM_STEPS + after
-        strips.append(np.stack([inner, outer, outer_after], axis=1))
-        strips.append(np.stack([inner, outer_after, inner_after], axis=1))
+        eye_crops.append(np.stack([inner, outer, outer_after], axis=1))
+        eye_crops.append(np.stack([inner, outer_after, inner_after], axis=1))
     quads = np.arange(4 * RIM_STEPS, len(points)).reshape(-1, 4)
-    strips += [quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]
-    return points, np.concatenate(strips)
+    eye_crops += [quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]
+    return points, np.concatenate(eye_crops)
 
 
 def _glasses_points(marks: np.ndarray, form: np.ndarray) -> np.ndarray:

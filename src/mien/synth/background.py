@@ -1,4 +1,4 @@
-"""What stands behind the head, and what the sensor does to the picture."""
+"""What stands behind the head, and what the sensor does to the image."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ MAX_BOXES = 4
 
 @dataclass(frozen=True)
 class Sensor:
-    """What happens to a clip's pictures after the drawing."""
+    """What happens to a clip's images after the drawing."""
 
     noise: np.ndarray
     """Standard deviation of the noise. float32 [T]."""
     blur: np.ndarray
-    """Standard deviation of the blur as a share of the picture's side; 0 = none. float32 [T]."""
+    """Standard deviation of the blur as a share of the image's side; 0 = none. float32 [T]."""
     grey: bool
     noise_seed: int
 
@@ -35,33 +35,33 @@ def draw_backgrounds(
     Args:
         rng: Source of all choices.
         frames: T.
-        size: Side of the pictures, pixels.
+        size: Side of the images, pixels.
         steady: Whether all frames share one background.
 
     Returns:
         Colours in [0, 1]. float32 [T, S, S, 3].
     """
-    pictures = [_background(rng, size) for _ in range(1 if steady else frames)]
-    stacked = np.stack(pictures)
+    images = [_background(rng, size) for _ in range(1 if steady else frames)]
+    stacked = np.stack(images)
     return np.repeat(stacked, frames, axis=0) if steady else stacked
 
 
 def _background(rng: np.random.Generator, size: int) -> np.ndarray:
-    picture = np.empty((size, size, 3), dtype=np.float32)
-    picture[:] = rng.uniform(0.08, 0.9) + 0.07 * rng.standard_normal(3)
+    image = np.empty((size, size, 3), dtype=np.float32)
+    image[:] = rng.uniform(0.08, 0.9) + 0.07 * rng.standard_normal(3)
     strength = rng.uniform(0.2, 1.3)
     for cells, amplitude in _OCTAVES:
         field = rng.standard_normal((cells, cells, 3)).astype(np.float32)
         # Mostly light and dark, some colour.
         field = 1.5 * field.mean(axis=2, keepdims=True) + 0.2 * field
-        add_stretched(picture, field * np.float32(strength * amplitude))
+        add_stretched(image, field * np.float32(strength * amplitude))
     for _ in range(int(rng.integers(0, MAX_BOXES + 1))):
         x0, y0 = rng.integers(-size // 2, size, 2)
         width, height = rng.integers(size // 10, size, 2)
-        box = picture[max(y0, 0) : max(y0 + height, 0), max(x0, 0) : max(x0 + width, 0)]
+        box = image[max(y0, 0) : max(y0 + height, 0), max(x0, 0) : max(x0 + width, 0)]
         colour = rng.uniform(0.0, 1.0) + 0.12 * rng.standard_normal(3)
         box += np.float32(rng.uniform(0.3, 0.9)) * (colour.astype(np.float32) - box)
-    return np.clip(picture, 0.0, 1.0)
+    return np.clip(image, 0.0, 1.0)
 
 
 def draw_sensor(rng: np.random.Generator, frames: int) -> Sensor:

@@ -13,7 +13,7 @@ from mien.synth.scene import Placement
 
 __all__ = ["Clip", "ClipPlan", "Labels", "label_clip"]
 
-_LEFT_OF_PICTURE_EYE, _RIGHT_OF_PICTURE_EYE = slice(36, 42), slice(42, 48)
+_LEFT_OF_IMAGE_EYE, _RIGHT_OF_IMAGE_EYE = slice(36, 42), slice(42, 48)
 # Eye boxes reach beyond the lids' landmarks by this share of the eye's width.
 _EYE_MARGIN = 0.35
 
@@ -68,9 +68,9 @@ class Labels:
     focal: np.ndarray
     """Focal length in pixels. float32 [T]."""
     landmarks: np.ndarray
-    """Eye left of the picture, eye right of it, nose tip, mouth corners. float32 [T, 5, 2]."""
+    """Eye left of the image, eye right of it, nose tip, mouth corners. float32 [T, 5, 2]."""
     eye_boxes: np.ndarray
-    """x1 y1 x2 y2 of the eye left of the picture, then right of it. float32 [T, 2, 4]."""
+    """x1 y1 x2 y2 of the eye left of the image, then right of it. float32 [T, 2, 4]."""
 
     def __len__(self) -> int:
         return len(self.expression)
@@ -78,7 +78,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class Clip:
-    """Pictures of one person with their truth."""
+    """Images of one person with their truth."""
 
     images: np.ndarray
     """uint8 [T, 3, S, S], RGB."""
@@ -96,7 +96,7 @@ def label_clip(plan: ClipPlan, placement: Placement, landmark_vertices: np.ndarr
     """Gather the truth about a planned clip whose heads stand before the camera."""
     frames = plan.frames
     marks = placement.project(placement.camera[:, landmark_vertices])
-    eyes = (marks[:, _LEFT_OF_PICTURE_EYE], marks[:, _RIGHT_OF_PICTURE_EYE])
+    eyes = (marks[:, _LEFT_OF_IMAGE_EYE], marks[:, _RIGHT_OF_IMAGE_EYE])
     five = [eye.mean(axis=1) for eye in eyes] + [marks[:, 30], marks[:, 48], marks[:, 54]]
     return Labels(
         person=plan.index,

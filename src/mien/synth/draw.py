@@ -32,7 +32,7 @@ class Surface:
 
 @dataclass(frozen=True)
 class Drawing:
-    """The pictures of a clip before the sensor."""
+    """The images of a clip before the sensor."""
 
     image: np.ndarray
     """Colours in [0, 1]. float32 [T, S, S, 3]."""
@@ -81,7 +81,7 @@ def draw_torch(
     device: torch.device | str,
     backend: str = "auto",
 ) -> Drawing:
-    """Draw the same pictures with torch on a device, all frames at once.
+    """Draw the same images with torch on a device, all frames at once.
 
     Agrees with `draw` but for single samples on the edges of triangles, where rounding decides.
 

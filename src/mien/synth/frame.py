@@ -185,7 +185,7 @@ def _move_lids(weights: np.ndarray, names: tuple[str, ...], eye_angles: np.ndarr
         "eyeLookUp_R": up,
         "eyeLookDown_L": -up,
         "eyeLookDown_R": -up,
-        # The person's left eye stands on the right of the picture: image-left is towards the nose.
+        # The person's left eye stands on the right of the image: image-left is towards the nose.
         "eyeLookIn_L": to_left,
         "eyeLookOut_L": -to_left,
         "eyeLookOut_R": to_left,

@@ -16,7 +16,7 @@ from mien.synth.obj import read_obj
 
 __all__ = ["HeadModel", "load_head_model"]
 
-# ICT-FaceKit: x right in the picture, y up, z out of the face -> x right, y down, z into it.
+# ICT-FaceKit: x right in the image, y up, z out of the face -> x right, y down, z into it.
 ICT_TO_CAMERA = np.array([1.0, -1.0, -1.0], dtype=np.float32)
 _KEYS = ("neutral", "identity", "expression", "expression_names", "faces")
 _SHAPES_FOLDER = "FaceXModel"

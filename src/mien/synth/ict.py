@@ -36,7 +36,7 @@ ICT_GROUPS: tuple[tuple[int, int, Part], ...] = (
 
 LANDMARK_COUNT = 68
 
-# Vertices at the 68 usual landmarks, starting at the jaw on the left of the picture.
+# Vertices at the 68 usual landmarks, starting at the jaw on the left of the image.
 ICT_LANDMARKS: tuple[int, ...] = (
     *(1225, 1888, 1052, 367, 1719, 1722, 2199, 1447, 966),
     *(3661, 4390, 3927, 3924, 2608, 3272, 4088, 3443),

@@ -132,7 +132,7 @@ def _shade_sample(
 
 @njit(fastmath=_FAST, nogil=True, cache=True, error_model="numpy")
 def _to_samples(camera: np.ndarray, focal: float, size: int) -> np.ndarray:
-    """Project vertices to u, v (in samples) and z; the principal point is the picture's middle."""
+    """Project vertices to u, v (in samples) and z; the principal point is the image's middle."""
     points = np.empty_like(camera)
     middle = np.float32(0.5 * (size - 1))
     for v in range(points.shape[0]):
@@ -150,7 +150,7 @@ def shade_frame(
     surface: tuple[np.ndarray, np.ndarray, np.ndarray],
     light: np.ndarray,
     background: np.ndarray,
-    pictures: tuple[np.ndarray, np.ndarray, np.ndarray],
+    images: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
     """Draw one frame over its background.
 
@@ -160,12 +160,12 @@ def shade_frame(
             outward winding, int32 [F, 3]; whether each is seen from behind too, bool [F].
         light: l, half vector, ambient r g b, diffuse r g b, float32 [12].
         background: Colours behind the head, float32 [S, S, 3].
-        pictures: Written: colours in [0, 1], float32 [S, S, 3]; mean z of the covered samples, 0
+        images: Written: colours in [0, 1], float32 [S, S, 3]; mean z of the covered samples, 0
             where there are none, float32 [S, S]; share of the pixel covered, float32 [S, S].
     """
     camera, focal = view
     material, triangles, two_sided = surface
-    image, depth_map, cover = pictures
+    image, depth_map, cover = images
     size = image.shape[0]
     normals = np.empty_like(camera)
     smooth_normals(camera, triangles, normals)

@@ -1,4 +1,4 @@
-"""The table of the truth: one row a picture, units in the columns' metadata."""
+"""The table of the truth: one row an image, units in the columns' metadata."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["write_label_table"]
 
 Column: TypeAlias = tuple[pa.Field, pa.Array]
 
-_LANDMARK_ORDER = "x y of: eye left of the picture, eye right of it, nose tip, mouth left, right"
-_EYE_BOX_ORDER = "x1 y1 x2 y2 of the eye left of the picture, then of the eye right of it"
+_LANDMARK_ORDER = "x y of: eye left of the image, eye right of it, nose tip, mouth left, right"
+_EYE_BOX_ORDER = "x1 y1 x2 y2 of the eye left of the image, then of the eye right of it"
 
 
 def write_label_table(
     path: Path,
     truth: Sequence[Labels],
-    pictures: Sequence[Sequence[str]],
+    images: Sequence[Sequence[str]],
     expression_names: Sequence[str],
     config: dict[str, Any],
 ) -> None:
@@ -35,12 +35,12 @@ def write_label_table(
     Args:
         path: The file; replaced if it is there.
         truth: One entry a person.
-        pictures: Paths of each person's frames, as they shall stand in the table.
+        images: Paths of each person's frames, as they shall stand in the table.
         expression_names: Of the expression weights.
         config: Resolved settings, kept in the file's metadata.
     """
     columns = [
-        *_which(truth, pictures),
+        *_which(truth, images),
         *_face(truth, expression_names),
         *_looks(truth),
         *_pose(truth),
@@ -59,10 +59,10 @@ def write_label_table(
     temporary.replace(path)
 
 
-def _which(truth: Sequence[Labels], pictures: Sequence[Sequence[str]]) -> list[Column]:
+def _which(truth: Sequence[Labels], images: Sequence[Sequence[str]]) -> list[Column]:
     frames = [len(t) for t in truth]
     return [
-        _text("path", [p for person in pictures for p in person], "relative to the table"),
+        _text("path", [p for person in images for p in person], "relative to the table"),
         _number("person", np.repeat([t.person + 1 for t in truth], frames), "number"),
         _number("frame", np.concatenate([np.arange(count) for count in frames]), "number"),
     ]

@@ -77,7 +77,7 @@ class Person:
     hairline: float
     """Hairline's height above the mean one; negative is a fringe."""
     hairline_part: float
-    """Where the fringe parts, in -1 (picture's left) to 1."""
+    """Where the fringe parts, in -1 (image's left) to 1."""
     receding: float
     """How far the hair draws back at the temples."""
     brow: np.ndarray

@@ -21,7 +21,7 @@ EYE_LEFT, EYE_RIGHT, OUTER_LIPS, INNER_LIPS = (
     slice(60, 68),
 )
 CHIN, NOSE_TIP, NOSE_TOP = 8, 30, 27
-# Ambient occlusion: directions of the sky that are tried, and the side of each depth picture.
+# Ambient occlusion: directions of the sky that are tried, and the side of each depth image.
 _SKY_DIRECTIONS, _SKY_SIZE, _SKY_TOLERANCE_CM = 64, 160, 0.45
 
 

@@ -43,11 +43,11 @@ class Stream:
             head_model: The linear head that all people share.
             seed: With a clip's index, decides everything in the clip.
             frames_per_clip: T, at least 1.
-            size: Side of the pictures in pixels, at least 16.
+            size: Side of the images in pixels, at least 16.
             balanced: Show the seven expressions in turn instead of drawing them.
             wide_gaze: Let the eyes look anywhere, not mostly ahead and at the camera.
             light: `natural`, `changing` or `hard`, as in `draw_frames`.
-            device: Where to draw; on the CPU a fused kernel does it. Pictures agree between
+            device: Where to draw; on the CPU a fused kernel does it. Images agree between
                 devices but for rounding; on one device they repeat exactly on the CPU only.
         """
         if frames_per_clip < 1 or size < 16:

@@ -1,4 +1,4 @@
-"""Clips to a folder: pictures, depth, masks, a table of the truth and the resolved config."""
+"""Clips to a folder: images, depth, masks, a table of the truth and the resolved config."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from mien.synth.stream import Stream
 __all__ = ["DEPTH_UNITS_PER_CM", "SynthConfig", "clip_writer", "write_clips"]
 
 CONFIG_FILE, LABELS_FILE, TRUTH_FILE = "config.json", "labels.parquet", "truth.zip"
-# Depth pictures hold z as whole numbers of this size; 0 is no surface, 65535 is 655 cm.
+# Depth images hold z as whole numbers of this size; 0 is no surface, 65535 is 655 cm.
 DEPTH_UNITS_PER_CM = 100
 JPEG_QUALITY = 95
-# Raised whenever the same settings draw other pictures than before.
-PICTURES_VERSION = 1
+# Raised whenever the same settings draw other images than before.
+IMAGES_VERSION = 1
 _FORMATS = ("png", "jpg")
 _GAZES = ("natural", "wide")
 _LIGHTS = ("natural", "changing", "hard")
@@ -41,17 +41,17 @@ class SynthConfig:
     identities: int
     """Number of people, one clip each."""
     frames: int
-    """Pictures of each person."""
+    """Images of each person."""
     size: int = 128
-    """Side of the pictures. Pixels."""
+    """Side of the images. Pixels."""
     seed: int = 0
     """Decides, with a person's number, all that is drawn."""
     format: str = "png"
-    """Of the pictures: png or jpg."""
+    """Of the images: png or jpg."""
     gaze: str = "natural"
     """natural: mostly ahead, often at the camera; wide: anywhere within 25 degrees of ahead."""
     light: str = "natural"
-    """natural: half of the clips keep their lamp; changing: every picture has its own; hard:
+    """natural: half of the clips keep their lamp; changing: every image has its own; hard:
     likewise, and shadows may be nearly black."""
 
     def __post_init__(self) -> None:
@@ -99,7 +99,7 @@ def clip_writer(
 ) -> Iterator[int]:
     """Render people into person_000001/frame_000.png ... and write their truth to labels.parquet.
 
-    Beside a person's pictures, truth.zip holds frame_000_depth.png (16 bit, z in the camera frame
+    Beside a person's images, truth.zip holds frame_000_depth.png (16 bit, z in the camera frame
     in units of 1 / DEPTH_UNITS_PER_CM cm, 0 = nothing) and frame_000_mask.png (255 = head).
     Each person's folder appears whole or not at all, the table last. A run that was interrupted
     goes on where it stopped when it is started again with the same settings.
@@ -112,7 +112,7 @@ def clip_writer(
         device: Where to draw.
 
     Yields:
-        Each person's number once the pictures are there.
+        Each person's number once the images are there.
 
     Raises:
         MienError: The folder holds other things, another run, or a finished one; the device is
@@ -141,7 +141,7 @@ def clip_writer(
             truth.append(clip.labels)
         yield index + 1
     table = folder / LABELS_FILE
-    write_label_table(table, truth, _picture_paths(config), head.expression_names, resolved)
+    write_label_table(table, truth, _image_paths(config), head.expression_names, resolved)
 
 
 def _check_device(device: str) -> None:
@@ -152,10 +152,10 @@ def _check_device(device: str) -> None:
 
 
 def _resolve(head: HeadModel, config: SynthConfig) -> dict[str, Any]:
-    """Return all that decides the pictures."""
+    """Return all that decides the images."""
     return {
         "program": "mien synth",
-        "pictures": PICTURES_VERSION,
+        "images": IMAGES_VERSION,
         # Its random streams may change between releases.
         "numpy": np.__version__,
         "head_model": head.fingerprint,
@@ -209,8 +209,8 @@ def _person_name(index: int) -> str:
     return f"person_{index + 1:06d}"
 
 
-def _picture_paths(config: SynthConfig) -> list[list[str]]:
-    """Return the pictures' paths relative to the folder, per person. With forward slashes."""
+def _image_paths(config: SynthConfig) -> list[list[str]]:
+    """Return the images' paths relative to the folder, per person. With forward slashes."""
     return [
         [f"{_person_name(i)}/frame_{t:03d}.{config.format}" for t in range(config.frames)]
         for i in range(config.identities)
@@ -223,9 +223,9 @@ def _write_person(clip: Clip, target: Path, suffix: str) -> None:
         shutil.rmtree(temporary)
     temporary.mkdir()
     for t in range(len(clip)):
-        picture = _encoded(clip.images[t].transpose(1, 2, 0), suffix)
-        (temporary / f"frame_{t:03d}.{suffix}").write_bytes(picture)
-    # In an archive: a program that looks for pictures of faces must not find these.
+        image = _encoded(clip.images[t].transpose(1, 2, 0), suffix)
+        (temporary / f"frame_{t:03d}.{suffix}").write_bytes(image)
+    # In an archive: a program that looks for images of faces must not find these.
     with zipfile.ZipFile(temporary / TRUTH_FILE, "w") as archive:
         for t in range(len(clip)):
             units = np.clip(clip.depth[t] * DEPTH_UNITS_PER_CM + 0.5, 0, 65535).astype(np.uint16)
@@ -237,11 +237,11 @@ def _write_person(clip: Clip, target: Path, suffix: str) -> None:
 
 
 def _encoded(pixels: np.ndarray, suffix: str) -> bytes:
-    """Return a picture file: RGB uint8 [S, S, 3], or grey uint8 or uint16 [S, S]."""
+    """Return an image file: RGB uint8 [S, S, 3], or grey uint8 or uint16 [S, S]."""
     if pixels.ndim == 3:
         pixels = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2BGR)
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if suffix == "jpg" else []
     done, data = cv2.imencode(f".{suffix}", pixels, options)
     if not done:
-        raise MienError(f"cannot encode a picture as {suffix}; choose another format")
+        raise MienError(f"cannot encode an image as {suffix}; choose another format")
     return data.tobytes()

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from mien.geometry.rotation import rotation_to_angles
-from mien.table.schema import FEATURES, GAZE, LIKENESS
+from mien.table.schema import FACE_EMBEDDING, FEATURES, GAZE
 from mien.types import Factors, GazeCode
 
 __all__ = ["FaceRow", "factor_columns", "record_batch"]
@@ -24,19 +24,19 @@ class FaceRow:
     path: str
     """As found under the input that was given."""
     frame: int = 0
-    """Number in the video; 0 for a picture."""
+    """Number in the video; 0 for an image."""
     time_s: float | None = None
-    """Seconds from the video's start; None for a picture."""
+    """Seconds from the video's start; None for an image."""
     face_id: int | None = None
     """Number within the frame; None where there is no face."""
     track_id: int | None = None
-    """The same for the same face over a video's frames; None for a picture."""
+    """The same for the same face over a video's frames; None for an image."""
     face_found: bool = False
     """Whether the row has factors."""
     det_score: float | None = None
     """The detector's certainty."""
     box: tuple[float, float, float, float] | None = None
-    """x1, y1, x2, y2 in pixels of the picture."""
+    """x1, y1, x2, y2 in pixels of the image."""
     reason: str | None = None
     """Why there is no face; None where all is well."""
 
@@ -54,7 +54,7 @@ def record_batch(
 
     Args:
         rows: faces and failures, in the table's order.
-        factors: those of the rows with a face, in the same order, or, of eye strips, the gaze code
+        factors: those of the rows with a face, in the same order, or, of eye crops, the gaze code
             alone; None if there are none.
         schema: of the table, by `arrow_schema`.
         gaze: the calibrated gaze of the rows with a face, column by column. Each [B].
@@ -131,7 +131,7 @@ def _factor_values(factors: Factors) -> dict[str, np.ndarray]:
     tensors |= dict(
         zip(("light_x", "light_y", "light_z"), light.direction.unbind(dim=1), strict=True)
     )
-    for name in (LIKENESS, FEATURES):
+    for name in (FACE_EMBEDDING, FEATURES):
         if getattr(factors, name) is not None:
             tensors[name] = getattr(factors, name)
     return {name: value.detach().float().cpu().numpy() for name, value in tensors.items()}

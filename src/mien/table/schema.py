@@ -13,9 +13,9 @@ __all__ = [
     "CODES",
     "COLUMNS",
     "EULER_ORDER",
+    "FACE_EMBEDDING",
     "FEATURES",
     "GAZE",
-    "LIKENESS",
     "Column",
     "TableInfo",
     "arrow_schema",
@@ -46,8 +46,8 @@ class Column:
     """Values it can take."""
     description: str
     """What it says, and when it is null."""
-    needs: Literal["", "likeness", "gaze", "calibration", "features"] = ""
-    """Weights that know likeness or have a gaze branch, a calibration too, or `--features`; a table
+    needs: Literal["", "face_embedding", "gaze", "calibration", "features"] = ""
+    """Weights with a face embedding or a gaze branch, a calibration too, or `--features`; a table
     made without has no such column."""
 
     def metadata(self) -> dict[str, str]:
@@ -56,31 +56,33 @@ class Column:
         return {name: getattr(self, name) for name in names}
 
 
-_PICTURE = "picture: x right, y down, (0, 0) = outer corner of the top left pixel"
+_IMAGE = "image: x right, y down, (0, 0) = outer corner of the top left pixel"
 _CAMERA = f"camera: {CAMERA_FRAME}"
 _CANONICAL = "canonical"
 
 COLUMNS: tuple[Column, ...] = (
     Column("path", "string", "", "", "", "Where the face is from: as given, or below the folder."),
-    Column("frame", "int64", "frames", "", ">= 0", "Number in the video; 0 for a picture."),
-    Column("time_s", "float64", "s", "video", ">= 0", "Time in the video; null for a picture."),
+    Column("frame", "int64", "frames", "", ">= 0", "Number in the video; 0 for an image."),
+    Column("time_s", "float64", "s", "video", ">= 0", "Time in the video; null for an image."),
     Column("face_id", "int32", "", "frame", ">= 0", "Number within its frame; null: no face."),
-    Column("track_id", "int32", "", "video", ">= 0", "Same face over frames; null for a picture."),
+    Column("track_id", "int32", "", "video", ">= 0", "Same face over frames; null for an image."),
     Column("face_found", "bool", "", "", "", "False: no face, or unreadable; see reason."),
     Column(
         *("det_score", "float32", "", "", "[0, 1]"),
         "Certainty, the detector's own; null: no face, or no search for one.",
     ),
-    Column("x1", "float32", "px", _PICTURE, "", "Left side of the face's box; null: no face."),
-    Column("y1", "float32", "px", _PICTURE, "", "Top of the face's box; null: no face."),
-    Column("x2", "float32", "px", _PICTURE, "> x1", "Right side of the box; null: no face."),
-    Column("y2", "float32", "px", _PICTURE, "> y1", "Bottom of the face's box; null: no face."),
+    Column("x1", "float32", "px", _IMAGE, "", "Left side of the face's box; null: no face."),
+    Column("y1", "float32", "px", _IMAGE, "", "Top of the face's box; null: no face."),
+    Column("x2", "float32", "px", _IMAGE, "> x1", "Right side of the box; null: no face."),
+    Column("y2", "float32", "px", _IMAGE, "> y1", "Bottom of the face's box; null: no face."),
     Column("reason", "string", "", "", "", "Why there is no face; null where all is well."),
     Column("identity", "codes", "", _CANONICAL, "", "Who: neutral texture, then neutral shape."),
     Column("expression", "codes", "", _CANONICAL, "", "Codes minus neutral: texture, then shape."),
     Column("texture_code", "codes", "", _CANONICAL, "", "Texture as seen: neutral + expression."),
     Column("shape_code", "codes", "", _CANONICAL, "", "Shape as seen: neutral + expression."),
-    Column("likeness", "codes", "", "", "", "Who, to be compared by cosine.", "likeness"),
+    Column(
+        "face_embedding", "codes", "", "", "", "Who, to be compared by cosine.", "face_embedding"
+    ),
     Column("gaze_code", "codes", "", "", "", "Gaze, to be calibrated; null: no eyes.", "gaze"),
     Column("eyes_found", "bool", "", "", "", "Whether open eyes are seen; null: no face.", "gaze"),
     Column("yaw_rad", "float32", "rad", _CAMERA, "[-pi, pi]", "Head turn, + to the image's left."),
@@ -113,12 +115,12 @@ COLUMNS: tuple[Column, ...] = (
 )
 """The columns in the order in which they stand in the file; the factors are null without a face.
 
-Of eye strips the gaze alone is known: there the other factors are null."""
+Of eye-region crops the gaze alone is known: there the other factors are null."""
 
 CODES: tuple[str, ...] = tuple(column.name for column in COLUMNS if column.kind == "codes")
 """Names of the code columns; not every table has the last three."""
 
-LIKENESS = "likeness"
+FACE_EMBEDDING = "face_embedding"
 FEATURES = "features"
 """Name of the column that is not a factor: everything that the encoder saw, factors mixed."""
 
@@ -156,7 +158,7 @@ def arrow_schema(
     *,
     texture_dim: int,
     shape_dim: int,
-    likeness_dim: int | None = None,
+    face_embedding_dim: int | None = None,
     gaze_dim: int | None = None,
     calibrated: bool = False,
     features_dim: int | None = None,
@@ -168,7 +170,7 @@ def arrow_schema(
         info: what makes the table.
         texture_dim: length of the texture code.
         shape_dim: length of the shape code.
-        likeness_dim: length of the likeness; None leaves it out.
+        face_embedding_dim: length of the face embedding; None leaves it out.
         gaze_dim: length of the gaze code; None leaves the columns of gaze out.
         calibrated: whether the columns that a calibration adds are there.
         features_dim: length of the features; None leaves them out.
@@ -180,10 +182,10 @@ def arrow_schema(
     if calibrated and gaze_dim is None:
         raise ValueError("no calibration without a gaze code")
     there = {"": True, "gaze": gaze_dim is not None, "calibration": calibrated}
-    there |= {LIKENESS: likeness_dim is not None, FEATURES: features_dim is not None}
+    there |= {FACE_EMBEDDING: face_embedding_dim is not None, FEATURES: features_dim is not None}
     columns = [*(column for column in COLUMNS if there[column.needs]), *more]
     both = texture_dim + shape_dim
-    dims = (both, both, texture_dim, shape_dim, likeness_dim, gaze_dim, features_dim)
+    dims = (both, both, texture_dim, shape_dim, face_embedding_dim, gaze_dim, features_dim)
     lengths = dict(zip(CODES, (dim or 0 for dim in dims), strict=True))
     fields = [
         pa.field(

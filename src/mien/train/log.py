@@ -15,7 +15,7 @@ from torch import Tensor
 from mien.errors import MienError
 from mien.media.image import write_png
 from mien.train.run_folder import RunFolder, write_text
-from mien.train.task import Picture
+from mien.train.task import ImageArray
 
 __all__ = ["Meter", "RunLog", "duration"]
 
@@ -111,18 +111,18 @@ class RunLog:
         left = duration((steps - step) / max(rate, 1e-9))
         self.say(
             f"{self._run.stage} step {step:,} of {steps:,}: loss {values['total']:.4f}, "
-            f"{rate * batch_size:,.0f} pictures/s, {left} left"
+            f"{rate * batch_size:,.0f} images/s, {left} left"
         )
 
-    def picture(self, step: int, picture: Picture) -> None:
+    def image(self, step: int, image: ImageArray) -> None:
         """Keep a contact sheet."""
         if self._silent:
             return
         path = self._run.sheet(step)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_png(path, picture, overwrite=True)
+        write_png(path, image, overwrite=True)
         if self._board is not None:
-            self._board.add_image("sheet", picture, step, dataformats="HWC")
+            self._board.add_image("sheet", image, step, dataformats="HWC")
 
     def close(self) -> None:
         """Finish the event files."""

@@ -277,9 +277,9 @@ class _Training:
     def _show(self, batch: dict[str, Tensor], count: int, log: RunLog) -> None:
         if self.fabric.global_rank == 0:
             with self.fabric.autocast():
-                picture = self.task.picture(batch, count)
-            if picture is not None:
-                log.picture(count, picture)
+                image = self.task.image(batch, count)
+            if image is not None:
+                log.image(count, image)
 
 
 def _check_sum(terms: Terms) -> None:

@@ -23,7 +23,7 @@ class Pace(Protocol):
 
     @property
     def batch_size(self) -> int:
-        """Pictures in a step, over all processes."""
+        """Images in a step, over all processes."""
         ...
 
     @property

@@ -33,7 +33,7 @@ class LoopOptions:
     ema_decay: float = 0.999
     """Decay of the running average of weights, the one that is exported."""
     channels_last: bool = True
-    """Store pictures and convolutions with the channel innermost: faster on CPU and GPU."""
+    """Store images and convolutions with the channel innermost: faster on CPU and GPU."""
     compile: bool = False
     """Compile the direct children of the module with torch.compile."""
     log_every: int = 50
@@ -64,7 +64,7 @@ class Stage1Options:
     steps: int = 20_000
     """Optimiser steps; 0 = the stage is left out."""
     batch_size: int = 48
-    """Pictures in a step, over all processes."""
+    """Images in a step, over all processes."""
     learning_rate: float = 4e-4
     """Peak rate, after the warm-up."""
     warmup_steps: int = 200
@@ -76,7 +76,7 @@ class Stage1Options:
     start: str = ""
     """Weights whose autoencoder is taken over, a folder or a hub id; empty = random weights."""
     stills: float = 0.5
-    """Share of the pictures that are stills, where there are stills and clips."""
+    """Share of the images that are stills, where there are stills and clips."""
     frames: int = 2
     """Frames drawn from each clip."""
     weights: Stage1Weights = field(default_factory=Stage1Weights)
@@ -94,7 +94,7 @@ class Stage2Options:
     steps: int = 10_000
     """Optimiser steps; 0 = the stage is left out."""
     batch_size: int = 512
-    """Pictures in a step, over all processes."""
+    """Images in a step, over all processes."""
     learning_rate: float = 1e-3
     """Peak rate, after the warm-up."""
     warmup_steps: int = 100

@@ -22,7 +22,7 @@ def open_stream(models: Sequence[Path], *, seed: int, frames: int, size: int) ->
         models: head models of the run's sources.
         seed: of the run.
         frames: rendered for each clip.
-        size: side of the pictures. Pixels.
+        size: side of the images. Pixels.
 
     Raises:
         MienError: several models, or one that cannot be read.

@@ -1,4 +1,4 @@
-"""What the loop asks of a stage: a module, a loss with named parts, pictures and warnings."""
+"""What the loop asks of a stage: a module, a loss with named parts, images and warnings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mien.train.options import LoopOptions
 
 __all__ = ["Batches", "Task", "Terms"]
 
-Picture = np.ndarray[Any, np.dtype[np.uint8]]
+ImageArray = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Terms:
     """The loss of a batch and what it is made of; all are scalars."""
 
     total: Tensor
-    """What is optimised: the mean over the pictures of the batch."""
+    """What is optimised: the mean over the images of the batch."""
     parts: dict[str, Tensor]
     """Weighted parts that sum to the total."""
     monitors: dict[str, Tensor] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class Task(Protocol):
         """Return groups for the optimiser; `lr_scale` and `weight_decay` are read."""
         ...
 
-    def picture(self, batch: dict[str, Tensor], step: int) -> Picture | None:
+    def image(self, batch: dict[str, Tensor], step: int) -> ImageArray | None:
         """Return a contact sheet, uint8 [H, W, 3], or None where there is nothing to show."""
         ...
 

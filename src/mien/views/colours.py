@@ -1,4 +1,4 @@
-"""Depth, normals and shape as pictures; every function gives RGB in [0, 1]."""
+"""Depth, normals and shape as images; every function gives RGB in [0, 1]."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ BACKGROUND = 0.93
 """Grey behind a drawn face: nothing of the face is as bright all over."""
 
 
-def on_background(picture: Tensor, mask: Tensor) -> Tensor:
+def on_background(image: Tensor, mask: Tensor) -> Tensor:
     """Put a drawn face before a light grey wall.
 
     Args:
-        picture: RGB. [B, 3, H, W].
+        image: RGB. [B, 3, H, W].
         mask: 1 where the face is. [B, 1, H, W].
     """
-    return (picture * mask + BACKGROUND * (1 - mask)).clamp(0, 1)
+    return (image * mask + BACKGROUND * (1 - mask)).clamp(0, 1)
 
 
 def depth_grey(depth: Tensor, mask: Tensor | None = None) -> Tensor:

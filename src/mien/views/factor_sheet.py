@@ -25,7 +25,7 @@ def factor_columns(model: Model, crops: Tensor, *, size: int = 112) -> list[Colu
     Args:
         model: encodes and draws.
         crops: uint8 or float in [0, 1]. [B, 3, H, W].
-        size: side of the drawn pictures, pixels.
+        size: side of the drawn images, pixels.
 
     Returns:
         Input, reconstruction, canonical albedo, shaded shape, normals, frontal, turned to both

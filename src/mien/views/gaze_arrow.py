@@ -1,4 +1,4 @@
-"""Arrows that show where faces look, drawn over a picture.
+"""Arrows that show where faces look, drawn over an image.
 
 The direction is projected along the camera's axis: x and y of the unit vector times the arrow's
 length. A gaze into the camera is a dot, one to the side an arrow of full length. Around it a cone
@@ -28,7 +28,7 @@ _SHIFT = 6
 
 @dataclass(frozen=True, eq=False)
 class FaceGaze:
-    """Where one face of a picture looks, and how long an arrow suits it."""
+    """Where one face of an image looks, and how long an arrow suits it."""
 
     eyes: NDArray[Any]
     """x, y in pixels, counted as in `mien.faces.face.Face.box`: both eyes' centres, [2, 2], or one
@@ -48,7 +48,7 @@ def draw_gaze(
     length: float,
     std_rad: float | None = None,
 ) -> NDArray[np.uint8]:
-    """Return the picture with one face's arrows; the arguments are the fields of `FaceGaze`.
+    """Return the image with one face's arrows; the arguments are the fields of `FaceGaze`.
 
     Args:
         image: RGB. [H, W, 3].
@@ -58,18 +58,18 @@ def draw_gaze(
         std_rad: radians.
 
     Raises:
-        ValueError: if the picture is not such, or an argument is not finite or points nowhere.
+        ValueError: if the image is not such, or an argument is not finite or points nowhere.
     """
     gaze = FaceGaze(np.asarray(eyes), np.asarray(direction), length, std_rad)
     return draw_gazes(image, [gaze])
 
 
 def draw_gazes(image: NDArray[np.uint8], gazes: Iterable[FaceGaze]) -> NDArray[np.uint8]:
-    """Return the picture with the arrows of all its faces; the picture itself stays as it is.
+    """Return the image with the arrows of all its faces; the image itself stays as it is.
 
     Args:
         image: RGB. [H, W, 3].
-        gazes: one a face; what lies outside the picture is left out.
+        gazes: one a face; what lies outside the image is left out.
 
     Raises:
         ValueError: as `draw_gaze`.

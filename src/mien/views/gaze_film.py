@@ -1,4 +1,4 @@
-"""Pictures and videos with the gaze of every face drawn in; a face with the eyes of another."""
+"""Images and videos with the gaze of every face drawn in; a face with the eyes of another."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from mien.faces.crop import crop_face, crop_square
 from mien.faces.detect import find_faces, open_detector
 from mien.faces.face import Face
 from mien.media.names import to_text
-from mien.pipeline.portrait import read_pictures
+from mien.pipeline.portrait import read_images
 from mien.probes.gaze import Calibration
 from mien.probes.gaze_estimate import estimate
 from mien.types import Factors, GazeCode
 from mien.views.gaze_arrow import FaceGaze, draw_gazes
 
-__all__ = ["EyePainter", "GazeEncoder", "GazeReader", "film_gaze", "picture_gaze", "swap_eyes"]
+__all__ = ["EyePainter", "GazeEncoder", "GazeReader", "film_gaze", "image_gaze", "swap_eyes"]
 
 _ARROW = 1.0
 """Length of a gaze straight to the side, in sides of the face's square."""
@@ -61,7 +61,7 @@ class EyePainter(GazeEncoder, Protocol):
 
 
 class GazeReader:
-    """Finds the faces of a picture and where each of them looks."""
+    """Finds the faces of an image and where each of them looks."""
 
     def __init__(
         self, model: GazeEncoder, calibration: Calibration, *, detector: str = "auto"
@@ -71,7 +71,7 @@ class GazeReader:
         Args:
             model: whose gaze codes the calibration is for.
             calibration: makes directions of the codes.
-            detector: auto, haar or yunet; none: every picture is a face crop already.
+            detector: auto, haar or yunet; none: every image is a face crop already.
 
         Raises:
             MienError: if the weights know no gaze, the calibration belongs to others, or the
@@ -106,11 +106,11 @@ class GazeReader:
         ]
 
 
-def picture_gaze(path: str | Path, reader: GazeReader) -> NDArray[np.uint8]:
-    """Return a picture with an arrow for the gaze of every face whose eyes are open and seen.
+def image_gaze(path: str | Path, reader: GazeReader) -> NDArray[np.uint8]:
+    """Return an image with an arrow for the gaze of every face whose eyes are open and seen.
 
     Args:
-        path: a picture; or a video, whose first frame with such a face is taken.
+        path: an image; or a video, whose first frame with such a face is taken.
         reader: reads the gaze.
 
     Returns:
@@ -120,7 +120,7 @@ def picture_gaze(path: str | Path, reader: GazeReader) -> NDArray[np.uint8]:
         MienError: if the file cannot be read, or shows no face with open eyes.
     """
     faces = 0
-    for pixels in read_pictures(path):
+    for pixels in read_images(path):
         if pixels is None:
             continue
         seen = reader(pixels)
@@ -144,7 +144,7 @@ def film_gaze(path: str | Path, reader: GazeReader) -> Iterator[NDArray[np.uint8
     """
     faces = drawn = 0
     last: NDArray[np.uint8] | None = None
-    for pixels in read_pictures(path):
+    for pixels in read_images(path):
         if pixels is not None:
             seen = reader(pixels)
             gazes = [gaze for gaze in seen if gaze is not None]
@@ -189,7 +189,7 @@ def swap_eyes(model: EyePainter, crops: Tensor, other: GazeCode) -> tuple[Tensor
 def _placed(
     face: Face, eyes: NDArray[np.float64], direction: NDArray[np.float64], std_rad: float
 ) -> FaceGaze:
-    """Bring the eyes from shares of the crop to the picture's pixels.
+    """Bring the eyes from shares of the crop to the image's pixels.
 
     One arrow from between the eyes: it is one direction, and the eyes stay in sight.
     """
@@ -219,7 +219,7 @@ def _nothing_seen(path: str | Path, faces: int) -> MienError:
     if faces:
         return MienError(
             f"no open eyes are seen in {to_text(path)}, so there is no gaze to draw; "
-            "give a picture that shows them, turned to the camera"
+            "give an image that shows them, turned to the camera"
         )
     return MienError(
         f"no face found in {to_text(path)}; try --detector yunet, "

@@ -54,7 +54,7 @@ def face_mesh(albedo: Tensor, depth: Tensor, fov_deg: float, pose: Pose | None =
     Args:
         albedo: canonical colour, RGB in [0, 1]. [1, 3, H, W].
         depth: canonical z in face units. [1, 1, H, W].
-        fov_deg: field of view across the canonical picture.
+        fov_deg: field of view across the canonical image.
         pose: turns and shifts the surface; canonical where not given.
     """
     height, width = depth.shape[-2:]
@@ -190,7 +190,7 @@ def _padded(data: bytes, fill: bytes) -> bytes:
     return data + fill * (-len(data) % 4)
 
 
-def _png(picture: NDArray[np.uint8]) -> bytes:
+def _png(image: NDArray[np.uint8]) -> bytes:
     out = io.BytesIO()
-    Image.fromarray(picture).save(out, format="PNG")
+    Image.fromarray(image).save(out, format="PNG")
     return out.getvalue()

@@ -17,7 +17,7 @@ __all__ = ["Edit", "light_from", "redraw", "without_brim"]
 
 
 OVAL = (0.85, 0.95)
-"""Half axes of the head's oval in the canonical picture, as shares of half its sides."""
+"""Half axes of the head's oval in the canonical image, as shares of half its sides."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def redraw(model: Model, factors: Factors, edit: Edit, *, size: int | None = Non
         model: whose codes the factors are.
         factors: the faces as they were seen.
         edit: what to change.
-        size: side of the drawn pictures, pixels; the model's own where not given. The canonical
+        size: side of the drawn images, pixels; the model's own where not given. The canonical
             maps are enlarged before they are drawn, so outlines stay sharp.
     """
     factors = factors.to(model.device)
@@ -71,7 +71,7 @@ def redraw(model: Model, factors: Factors, edit: Edit, *, size: int | None = Non
 def without_brim(depth: Tensor) -> Tensor:
     """Push what lies outside the head's oval back, so that it hides nothing in a turned view.
 
-    There the canonical depth shows hair and background of no certain distance, which no picture
+    There the canonical depth shows hair and background of no certain distance, which no image
     of training corrected.
 
     Args:

@@ -22,8 +22,8 @@ class Column:
     """One way to look at every face of a sheet."""
 
     caption: str
-    """Broken into lines to fit over the pictures."""
-    pictures: Tensor
+    """Broken into lines to fit over the images."""
+    images: Tensor
     """RGB or grey in [0, 1], one a row of the sheet. [B, 3 or 1, h, w]."""
 
 
@@ -35,21 +35,21 @@ def contact_sheet(
     rows: Sequence[str] = (),
     cell: int = 112,
 ) -> NDArray[np.uint8]:
-    """Lay pictures out on white paper.
+    """Lay images out on white paper.
 
     Args:
-        columns: all with the same number of pictures, at least one.
+        columns: all with the same number of images, at least one.
         title: heading of the sheet.
         subtitle: a second, fainter line under it.
-        rows: a caption for each row, printed under its first picture; none where empty.
-        cell: side of a picture on the sheet, pixels.
+        rows: a caption for each row, printed under its first image; none where empty.
+        cell: side of an image on the sheet, pixels.
 
     Returns:
         RGB uint8. [H, W, 3].
     """
     heading, small = ImageFont.load_default(18), ImageFont.load_default(11)
     captions = [_broken(column.caption, cell, small) for column in columns]
-    count = len(columns[0].pictures)
+    count = len(columns[0].images)
     top = _MARGIN + (26 if title else 0) + (_LINE + 4 if subtitle else 0)
     first = top + _LINE * max(len(lines) for lines in captions) + _GAP
     pitch = cell + _GAP + (_LINE if rows else 0)
@@ -62,19 +62,19 @@ def contact_sheet(
         left = _MARGIN + i * (cell + _GAP)
         for j, line in enumerate(reversed(lines)):
             ink.text((left, first - _GAP - _LINE * (j + 1)), line, fill=_INK, font=small)
-        for j, picture in enumerate(_cells(column.pictures, cell)):
-            paper.paste(Image.fromarray(picture), (left, first + j * pitch))
+        for j, image in enumerate(_cells(column.images, cell)):
+            paper.paste(Image.fromarray(image), (left, first + j * pitch))
     for j, text in enumerate(rows):
         ink.text((_MARGIN, first + j * pitch + cell), text, fill=_FAINT, font=small)
     return np.asarray(paper)
 
 
-def _cells(pictures: Tensor, cell: int) -> NDArray[np.uint8]:
-    """Enlarge pictures to cells. [B, C, h, w] -> uint8 [B, cell, cell, 3]."""
-    pictures = pictures.detach().cpu().float().expand(-1, 3, -1, -1)
+def _cells(images: Tensor, cell: int) -> NDArray[np.uint8]:
+    """Enlarge images to cells. [B, C, h, w] -> uint8 [B, cell, cell, 3]."""
+    images = images.detach().cpu().float().expand(-1, 3, -1, -1)
     size = (cell, cell)
-    pictures = F.interpolate(pictures, size, mode="bicubic", align_corners=False, antialias=True)
-    return (pictures.clamp(0, 1) * 255).round().byte().movedim(1, -1).numpy()
+    images = F.interpolate(images, size, mode="bicubic", align_corners=False, antialias=True)
+    return (images.clamp(0, 1) * 255).round().byte().movedim(1, -1).numpy()
 
 
 def _broken(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> list[str]:

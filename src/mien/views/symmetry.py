@@ -1,7 +1,7 @@
 """Frontal views without holes: what a turn hides is taken from the other half of the face.
 
-The canonical face is close to mirror symmetric, so a point that the picture does not show is best
-known from its mirrored twin where the picture shows that one.
+The canonical face is close to mirror symmetric, so a point that the image does not show is best
+known from its mirrored twin where the image shows that one.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ def visibility(depth: Tensor, pose: Pose, fov_deg: float) -> Tensor:
     Args:
         depth: canonical z, face units. [B, 1, H, W].
         pose: canonical -> camera.
-        fov_deg: field of view across the picture.
+        fov_deg: field of view across the image.
 
     Returns:
         1 for a point seen plainly, 0 for one that is hidden behind others, turned away or
-        outside the picture. [B, 1, H, W].
+        outside the image. [B, 1, H, W].
     """
     batch, _, height, width = depth.shape
     grid = unproject(depth, fov_deg)
@@ -55,7 +55,7 @@ def visibility(depth: Tensor, pose: Pose, fov_deg: float) -> Tensor:
 
 
 def restore_hidden(canonical: Tensor, seen: Tensor) -> Tensor:
-    """Take each point from its mirrored twin as far as the picture shows the twin better.
+    """Take each point from its mirrored twin as far as the image shows the twin better.
 
     Args:
         canonical: a canonical map (albedo, depth). [B, C, H, W].

@@ -1,8 +1,8 @@
 """AffectNet (Mollahosseini et al., 2017): seven and eight expressions, valence and arousal.
 
 Tested on the validation part, as everybody does, since the test part has never been given out. That
-part has as many pictures of each class, training has 35 times as many happy as contemptuous ones:
-at most `MOST` training pictures of each class are drawn by the seed, and every class weighs the
+part has as many images of each class, training has 35 times as many happy as contemptuous ones:
+at most `MOST` training images of each class are drawn by the seed, and every class weighs the
 same. Labels 8 to 10 (none, uncertain, no face) are left out.
 """
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mien.errors import MienError
 from mien.evaluate.datasets.files import Tree, holds, open_tree
 from mien.evaluate.datasets.locate import ending_in, listed, require
-from mien.evaluate.protocol import Outcome, Pictures, Protocol, Setting
+from mien.evaluate.protocol import EvalContext, Images, Protocol, Result
 from mien.evaluate.tasks.classification import measure, merged
 from mien.evaluate.tasks.few_labels import draw_labels
 from mien.evaluate.tasks.labelled import Task, describe, stream
@@ -38,7 +38,7 @@ CLASSES = (
     "contempt",
 )
 MOST = 7500
-"""Training pictures of one class; LatentFace's selection keeps 3,750 to 7,500 of each, too."""
+"""Training images of one class; LatentFace's selection keeps 3,750 to 7,500 of each, too."""
 LISTS = {"pose 30": "pose_30_affectnet_list.txt", "pose 45": "pose_45_affectnet_list.txt"}
 SOURCE = "mohammadmahoor.com/affectnet (M. Mahoor; on request, for research)"
 LAYOUT = """Manually_Annotated_file_lists/training.csv and validation.csv (subDirectory_filePath,
@@ -57,54 +57,54 @@ class _Row:
     valence: float
     arousal: float
     box: tuple[float, float, float, float] | None
-    """Left, top, right, bottom; None where the picture is a face crop."""
+    """Left, top, right, bottom; None where the image is a face crop."""
 
 
-def _run(path: Path, setting: Setting) -> Outcome:
+def _run(path: Path, context: EvalContext) -> Result:
     tree = open_tree(path)
     notes: list[str] = []
     if ending_in(tree, "validation.csv") is not None:
         rows = _from_csv(tree, notes)
     else:
         rows = _from_npy(tree, notes)
-    rows = _drawn(rows, stream(setting, 9))
-    advice = f"unpack all parts of the pictures; {SOURCE}"
+    rows = _drawn(rows, stream(context, 9))
+    advice = f"unpack all parts of the images; {SOURCE}"
     require(tree, [row.file for row in rows], protocol="affectnet", advice=advice)
     files = [row.file for row in rows]
     boxes = [row.box for row in rows if row.box is not None]
-    pictures = Pictures(
+    images = Images(
         tuple(files),
-        lambda i: tree.picture(files[i]),
+        lambda i: tree.image(files[i]),
         crop="box" if boxes else "face",
         boxes=np.array(boxes, dtype=np.float64) if boxes else None,
     )
-    described = describe(pictures, setting)
+    described = describe(images, context)
     subsets = {}
     for name, ending in LISTS.items():
         found = listed(tree, ending, files)
         if found is not None:
             subsets[name] = found[0]
             if found[1]:
-                notes.append(f"{found[1]} names of {ending} are not among the test pictures")
+                notes.append(f"{found[1]} names of {ending} are not among the test images")
     labels = np.array([row.label for row in rows])
     train = np.flatnonzero([row.train for row in rows])
     test = np.flatnonzero([not row.train for row in rows])
-    outcomes = []
+    results = []
     for count in (8, 7):
         inside = labels < count
         folds = ((train[inside[train]], test[inside[test]]),)
         # Rows of other classes are in no fold; their labels are not looked at.
         within = np.where(inside, labels, 0)
-        task = Task(pictures, within, CLASSES[:count], folds, balanced=True)
+        task = Task(images, within, CLASSES[:count], folds, balanced=True)
         kept = {name: some[inside[some]] for name, some in subsets.items()}
-        outcomes.append(measure(task, described, setting, label=f", {count} classes", subsets=kept))
+        results.append(measure(task, described, context, label=f", {count} classes", subsets=kept))
     felt = np.array([(row.valence, row.arousal) for row in rows])
     known = np.abs(felt).max(axis=1) <= 1
     train, test = train[known[train]], test[known[test]]
     if len(train) and len(test):
-        task = Amounts(pictures, ("valence", "arousal"), felt, train, test)
-        outcomes.append(measure_amounts(task, described, setting))
-    return merged(outcomes, gallery=setting.gallery, notes=notes)
+        task = Amounts(images, ("valence", "arousal"), felt, train, test)
+        results.append(measure_amounts(task, described, context))
+    return merged(results, gallery=context.gallery, notes=notes)
 
 
 def _drawn(rows: list[_Row], rng: np.random.Generator) -> list[_Row]:
@@ -134,7 +134,7 @@ def _from_csv(tree: Tree, notes: list[str]) -> list[_Row]:
             elif row is not None:
                 rows.append(row)
     if unboxed:
-        notes.append(f"{unboxed} pictures without a face box are left out")
+        notes.append(f"{unboxed} images without a face box are left out")
     # The lists and the folders do not always agree on .jpg and .JPG.
     return [
         _Row(places.get(r.file.lower(), r.file), r.train, r.label, r.valence, r.arousal, r.box)
@@ -177,7 +177,7 @@ def _images_folder(tree: Tree) -> str:
 
 
 def _from_npy(tree: Tree, notes: list[str]) -> list[_Row]:
-    """Return the pictures of train_set and val_set."""
+    """Return the images of train_set and val_set."""
     rows, unfelt = [], 0
     for folder, train in (("train_set", True), ("val_set", False)):
         labels = [n for n in tree.names if f"{folder}/annotations/" in n and n.endswith("_exp.npy")]
@@ -198,7 +198,7 @@ def _from_npy(tree: Tree, notes: list[str]) -> list[_Row]:
                 file = stem.replace(f"{folder}/annotations/", f"{folder}/images/") + ".jpg"
                 rows.append(_Row(file, train, label, felt[0], felt[1], None))
     if unfelt:
-        notes.append(f"{unfelt} pictures have no valence and arousal")
+        notes.append(f"{unfelt} images have no valence and arousal")
     return rows
 
 

@@ -3,7 +3,7 @@
 Three protocols on one folder: expressions, valence and arousal, action units. Line i of a video's
 annotations, after the header, is frame i; `cropped_aligned/VIDEO/00001.jpg` is frame 1. Frames that
 the annotators gave up (-1; of valence and arousal, -5) are left out, and so are those that have no
-picture, because no face was found by who made the pictures. Trained on every tenth frame of the
+image, because no face was found by who made the images. Trained on every tenth frame of the
 training videos, tested on all frames of the validation videos: the challenges' test labels have
 never been given out. Videos are kept together wherever frames are drawn.
 """
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.evaluate.datasets.files import Tree, open_tree
-from mien.evaluate.protocol import Outcome, Pictures, Protocol, Setting
+from mien.evaluate.protocol import EvalContext, Images, Protocol, Result
 from mien.evaluate.tasks.action_units import Units, measure_units
 from mien.evaluate.tasks.classification import measure
 from mien.evaluate.tasks.labelled import Task, describe
@@ -32,9 +32,9 @@ STEP = 10
 SOURCE = (
     "ibug.doc.ic.ac.uk/resources/aff-wild2 (D. Kollias, S. Zafeiriou; on request, for research)"
 )
-PICTURE = re.compile(r"(?:^|/)cropped_aligned/([^/]+)/(\d+)\.jpg$")
+IMAGE = re.compile(r"(?:^|/)cropped_aligned/([^/]+)/(\d+)\.jpg$")
 FALLBACK = (0.05, 0.13, 0.95, 1.03)
-"""The square that is taken where no face is found, as shares of width and height. The pictures are
+"""The square that is taken where no face is found, as shares of width and height. The images are
 faces brought to a square of 112 pixels by their eyes, nose and mouth; where to is not published.
 This is the square for eyes 0.315 of the width apart, at 0.461, and mouth at 0.824 from the top,
 which is usual at that size."""
@@ -42,9 +42,9 @@ which is usual at that size."""
 
 @dataclass(frozen=True)
 class _Frames:
-    """Labelled frames that have a picture."""
+    """Labelled frames that have an image."""
 
-    pictures: Pictures
+    images: Images
     header: tuple[str, ...]
     """Names in the first line of the annotations."""
     values: NDArray[np.float64]
@@ -56,42 +56,40 @@ class _Frames:
     notes: tuple[str, ...]
 
 
-def _run_expression(path: Path, setting: Setting) -> Outcome:
+def _run_expression(path: Path, context: EvalContext) -> Result:
     data = _read(path, "EXPR", "affwild2-expression")
-    described = describe(data.pictures, setting)
+    described = describe(data.images, context)
     labels = data.values[:, 0].astype(np.int64)
     classes = tuple(name.lower() for name in data.header)
     if labels.max() >= len(classes):
         raise MienError(f"affwild2-expression: there are labels beyond the {len(classes)} classes")
     folds = ((data.train, data.test),)
-    task = Task(data.pictures, labels, classes, folds, groups=data.clip, balanced=True)
-    outcome = measure(task, described, setting, main=("macro-F1", "accuracy"))
-    return replace(outcome, notes=(*data.notes, *outcome.notes))
+    task = Task(data.images, labels, classes, folds, groups=data.clip, balanced=True)
+    result = measure(task, described, context, main=("macro-F1", "accuracy"))
+    return replace(result, notes=(*data.notes, *result.notes))
 
 
-def _run_amounts(path: Path, setting: Setting) -> Outcome:
+def _run_amounts(path: Path, context: EvalContext) -> Result:
     data = _read(path, "VA", "affwild2-va")
-    described = describe(data.pictures, setting)
-    task = Amounts(data.pictures, data.header, data.values, data.train, data.test, groups=data.clip)
-    outcome = measure_amounts(task, described, setting)
-    return replace(outcome, notes=(*data.notes, *outcome.notes))
+    described = describe(data.images, context)
+    task = Amounts(data.images, data.header, data.values, data.train, data.test, groups=data.clip)
+    result = measure_amounts(task, described, context)
+    return replace(result, notes=(*data.notes, *result.notes))
 
 
-def _run_units(path: Path, setting: Setting) -> Outcome:
+def _run_units(path: Path, context: EvalContext) -> Result:
     data = _read(path, "AU", "affwild2-units")
-    described = describe(data.pictures, setting)
-    task = Units(
-        data.pictures, data.header, data.values > 0, data.train, data.test, groups=data.clip
-    )
-    outcome = measure_units(task, described, setting)
-    return replace(outcome, notes=(*data.notes, *outcome.notes))
+    described = describe(data.images, context)
+    task = Units(data.images, data.header, data.values > 0, data.train, data.test, groups=data.clip)
+    result = measure_units(task, described, context)
+    return replace(result, notes=(*data.notes, *result.notes))
 
 
 def _read(path: Path, kind: str, protocol: str) -> _Frames:
     """Return the frames of one kind of annotations, EXPR, VA or AU."""
     tree = open_tree(path)
     annotated = _annotations(tree, kind, protocol)
-    pictured = _pictures_by_video(tree, {video for _, video in annotated}, protocol)
+    imaged = _images_by_video(tree, {video for _, video in annotated}, protocol)
     header: tuple[str, ...] = ()
     files: list[str] = []
     values, clips, training = [], [], []
@@ -105,7 +103,7 @@ def _read(path: Path, kind: str, protocol: str) -> _Frames:
         header = names
         good = (np.abs(table) <= 1).all(axis=1) if kind == "VA" else (table >= 0).all(axis=1)
         given_up += int((~good).sum())
-        frames = pictured.get(video, {})
+        frames = imaged.get(video, {})
         rows = [int(row) for row in np.flatnonzero(good) if int(row) + 1 in frames]
         unseen += int(good.sum()) - len(rows)
         rows = rows[::STEP] if train else rows
@@ -114,15 +112,15 @@ def _read(path: Path, kind: str, protocol: str) -> _Frames:
         clips += [clip] * len(rows)
         training += [train] * len(rows)
     if not files:
-        raise MienError(f"{protocol}: no annotated frame has a picture in {tree}/cropped_aligned")
+        raise MienError(f"{protocol}: no annotated frame has an image in {tree}/cropped_aligned")
     part = np.array(training)
-    pictures = Pictures(tuple(files), lambda i: tree.picture(files[i]), fallback=FALLBACK)
+    images = Images(tuple(files), lambda i: tree.image(files[i]), fallback=FALLBACK)
     notes = (
         f"{len(annotated)} videos; one training frame out of {STEP}, all test frames",
-        f"{given_up} frames without a label and {unseen} labelled ones without a picture left out",
+        f"{given_up} frames without a label and {unseen} labelled ones without an image left out",
     )
     return _Frames(
-        pictures,
+        images,
         header,
         np.concatenate(values),
         np.array(clips),
@@ -156,17 +154,17 @@ def _annotations(tree: Tree, kind: str, protocol: str) -> dict[tuple[bool, str],
     return found
 
 
-def _pictures_by_video(tree: Tree, videos: set[str], protocol: str) -> dict[str, dict[int, str]]:
-    """Return video => number of the frame => path of its picture."""
+def _images_by_video(tree: Tree, videos: set[str], protocol: str) -> dict[str, dict[int, str]]:
+    """Return video => number of the frame => path of its image."""
     found: dict[str, dict[int, str]] = {}
     for name in tree.names:
-        match = PICTURE.search(name)
+        match = IMAGE.search(name)
         if match and match[1] in videos:
             found.setdefault(match[1], {})[int(match[2])] = name
     missing = sorted(videos - set(found))
     if missing:
         raise MienError(
-            f"{protocol}: {len(missing)} annotated videos have no pictures below "
+            f"{protocol}: {len(missing)} annotated videos have no images below "
             f"{tree}/cropped_aligned, first {missing[0]}; obtain them from {SOURCE}"
         )
     return found

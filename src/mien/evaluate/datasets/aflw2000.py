@@ -1,15 +1,15 @@
-"""AFLW2000-3D (Zhu et al., 2016): 2000 pictures from the web with a fitted head model.
+"""AFLW2000-3D (Zhu et al., 2016): 2000 images from the web with a fitted head model.
 
 imageNNNNN.mat holds Pose_Para: pitch, yaw, roll in radians, then shift and scale; and pt3d_68, the
-68 landmarks of the fitted head in pixels of the 450 x 450 picture (y down), depth in the same unit.
+68 landmarks of the fitted head in pixels of the 450 x 450 image (y down), depth in the same unit.
 mien.evaluate.tasks.pose_angles says how its angles stand to ours.
 
 The square is laid by the landmarks as it lies about our rendered faces, whichever way they look:
-1.2 face widths (between the ears' landmarks, in depth, too) on a side. Pictures with an angle
+1.2 face widths (between the ears' landmarks, in depth, too) on a side. Images with an angle
 beyond 99 degrees are left out, as in all papers since Ruiz et al. (2018): 31 of 2000.
 
-Papers train on 300W-LP; here maps are fitted on the other pictures of this set, five folds of
-them. Who is in a picture is not known, so a person may be in two folds.
+Papers train on 300W-LP; here maps are fitted on the other images of this set, five folds of
+them. Who is in an image is not known, so a person may be in two folds.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from mien.errors import MienError
 from mien.evaluate.datasets.files import Tree, open_tree
 from mien.evaluate.datasets.layout import first_name, read_matlab
-from mien.evaluate.protocol import Outcome, Pictures, Protocol, Setting
+from mien.evaluate.protocol import EvalContext, Images, Protocol, Result
 from mien.evaluate.tasks.pose import PoseSet, score_pose
 
 __all__ = ["AFLW2000", "face_square", "read_aflw2000"]
 
-PICTURE = re.compile(r"(?:.*/)?image\d{5}\.jpg")
+IMAGE = re.compile(r"(?:.*/)?image\d{5}\.jpg")
 LABEL = re.compile(r"image\d{5}\.mat")
 LARGEST_DEG = 99.0
 # As mien.synth.scene frames its faces: side in face widths, how far the middle lies above that of
@@ -42,30 +42,28 @@ LAYOUT = "image00002.jpg and image00002.mat, and so on to image04375 (2000 of ea
 
 
 def read_aflw2000(path: Path) -> PoseSet:
-    """Read all labels; pictures are read when asked for.
+    """Read all labels; images are read when asked for.
 
     Raises:
         MienError: a file is missing or damaged, or SciPy is not installed.
     """
     tree = open_tree(path)
-    names = [name for name in tree.names if PICTURE.fullmatch(name)]
+    names = [name for name in tree.names if IMAGE.fullmatch(name)]
     if not names:
         raise MienError(f"aflw2000: {tree}/image00002.jpg is missing; obtain it from {SOURCE}")
     labels = [_label(tree, name.removesuffix(".jpg") + ".mat") for name in names]
     angles, boxes = (np.stack(part) for part in zip(*labels, strict=True))
     counted = np.flatnonzero(np.degrees(np.abs(angles)).max(axis=1) <= LARGEST_DEG)
     if len(counted) < 2:
-        raise MienError(f"aflw2000: {tree} has fewer than two pictures that count; copy it again")
+        raise MienError(f"aflw2000: {tree} has fewer than two images that count; copy it again")
     kept = tuple(names[int(row)] for row in counted)
     left_out = len(names) - len(kept)
     return PoseSet(
-        pictures=Pictures(
-            kept, lambda row: tree.picture(kept[row]), crop="box", boxes=boxes[counted]
-        ),
+        images=Images(kept, lambda row: tree.image(kept[row]), crop="box", boxes=boxes[counted]),
         person=np.arange(len(kept)),
         angles=angles[counted],
         notes=(
-            f"{left_out} of {len(names)} pictures have an angle beyond 99 degrees and are left out",
+            f"{left_out} of {len(names)} images have an angle beyond 99 degrees and are left out",
             "faces are cut by the set's own landmarks",
         ),
     )
@@ -91,7 +89,7 @@ def face_square(points: NDArray[np.floating]) -> NDArray[np.float64]:
 def _label(tree: Tree, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return yaw, pitch, roll in radians [3], and the face's square [4]."""
     if not tree.has(name):
-        raise MienError(f"aflw2000: {tree}/{name} is missing; it stands beside the picture")
+        raise MienError(f"aflw2000: {tree}/{name} is missing; it stands beside the image")
     found = read_matlab(tree, name, "Pose_Para", "pt3d_68")
     try:
         pose = np.asarray(found["Pose_Para"], dtype=np.float64).reshape(-1)
@@ -110,8 +108,8 @@ def _label(tree: Tree, name: str) -> tuple[NDArray[np.float64], NDArray[np.float
     return pose[[1, 0, 2]], face_square(points.T)
 
 
-def _run(path: Path, setting: Setting) -> Outcome:
-    return score_pose(read_aflw2000(path), setting)
+def _run(path: Path, context: EvalContext) -> Result:
+    return score_pose(read_aflw2000(path), context)
 
 
 def _matches(path: Path) -> bool:
@@ -121,7 +119,7 @@ def _matches(path: Path) -> bool:
 AFLW2000 = Protocol(
     name="aflw2000",
     factor="pose",
-    title="Head pose on AFLW2000-3D, own angles and maps fitted on other pictures",
+    title="Head pose on AFLW2000-3D, own angles and maps fitted on other images",
     layout=LAYOUT,
     source=SOURCE,
     matches=_matches,

@@ -1,8 +1,8 @@
 """AgeDB (Moschoglou et al. 2017): people at ages 30 years apart and more.
 
 AgeDB-30's own pairs are in general use as InsightFace's agedb_30.bin, or that file unpacked:
-agedb_30_pair.txt, `PICTURE PICTURE LABEL` a line in ten folds one after the other, and the folder
-agedb30_align_112. The data set itself names pictures `0_MariaCallas_35_f.jpg`: number, person, age,
+agedb_30_pair.txt, `IMAGE IMAGE LABEL` a line in ten folds one after the other, and the folder
+agedb30_align_112. The data set itself names images `0_MariaCallas_35_f.jpg`: number, person, age,
 sex; from these, pairs are drawn anew after AgeDB-30's recipe: `agedb`, whose numbers are not
 AgeDB-30's.
 """
@@ -19,7 +19,7 @@ from mien.errors import MienError
 from mien.evaluate.datasets.files import holds, open_tree
 from mien.evaluate.datasets.insightface_bin import SIDE, aligned, bin_or, holds_bin
 from mien.evaluate.datasets.pair_lists import row_pairs
-from mien.evaluate.protocol import Outcome, Pictures, Protocol, Setting
+from mien.evaluate.protocol import EvalContext, Images, Protocol, Result
 from mien.evaluate.tasks.pair_draw import draw_folds
 from mien.evaluate.tasks.pairs import FOLDS, Pairs, assemble, folds_by_order
 from mien.evaluate.tasks.verification import verify
@@ -27,7 +27,7 @@ from mien.evaluate.tasks.verification import verify
 __all__ = ["AGEDB", "AGEDB30", "GAP", "read_agedb", "read_agedb30"]
 
 GAP = 30
-"""Years between a pair's two pictures, at least."""
+"""Years between a pair's two images, at least."""
 LIST = "agedb_30_pair.txt"
 FOLDER = "agedb30_align_112"
 BINS = ("agedb_30.bin",)
@@ -39,16 +39,16 @@ def read_agedb30(path: Path) -> tuple[Pairs, list[str]]:
     """Return the pairs of an unpacked agedb_30.bin, and notes.
 
     Args:
-        path: the folder or zip with the list and the pictures.
+        path: the folder or zip with the list and the images.
 
     Raises:
-        MienError: the list or pictures are missing or broken.
+        MienError: the list or images are missing or broken.
     """
     tree = open_tree(path)
     if not tree.has(LIST):
         raise MienError(
             f"agedb30: neither {tree}/{BINS[0]} nor {tree}/{LIST} is there; InsightFace gives out "
-            "the .bin with its training sets (for AgeDB's own pictures see agedb)"
+            "the .bin with its training sets (for AgeDB's own images see agedb)"
         )
     listed = row_pairs(tree.read_text(LIST), where=f"{tree}/{LIST}")
     same = np.array([pair.same for pair in listed], dtype=bool)
@@ -61,27 +61,27 @@ def read_agedb30(path: Path) -> tuple[Pairs, list[str]]:
         fallback=None,
         protocol="agedb30",
     )
-    pictures = aligned(pairs.pictures.names, pairs.pictures.read)
-    notes = ["Aligned pictures: intervals take pairs as independent"]
-    return replace(pairs, pictures=pictures, width=SIDE, person=None), notes
+    images = aligned(pairs.images.names, pairs.images.read)
+    notes = ["Aligned images: intervals take pairs as independent"]
+    return replace(pairs, images=images, width=SIDE, person=None), notes
 
 
 def read_agedb(path: Path, rng: np.random.Generator) -> tuple[Pairs, list[str]]:
-    """Return pairs drawn from AgeDB's own pictures, and notes.
+    """Return pairs drawn from AgeDB's own images, and notes.
 
     Args:
         path: the folder or zip.
         rng: draws.
 
     Raises:
-        MienError: there are no such pictures, or too few pairs.
+        MienError: there are no such images, or too few pairs.
     """
     tree = open_tree(path)
     found = [(name, NAME.fullmatch(name.rpartition("/")[2])) for name in tree.names]
     named = [(name, match[1], int(match[2])) for name, match in found if match]
     if not named:
         raise MienError(
-            f"agedb: {tree} holds no picture called like 0_MariaCallas_35_f.jpg; AgeDB's authors "
+            f"agedb: {tree} holds no image called like 0_MariaCallas_35_f.jpg; AgeDB's authors "
             "(Imperial College London) give its password on request"
         )
     age = np.array([years for _, _, years in named])
@@ -96,14 +96,14 @@ def read_agedb(path: Path, rng: np.random.Generator) -> tuple[Pairs, list[str]]:
     paths = tuple(named[int(row)][0] for row in used)
     index = index.reshape(2, -1).astype(np.int64)
     pairs = Pairs(
-        pictures=Pictures(paths, lambda i: tree.picture(paths[i])),
+        images=Images(paths, lambda i: tree.image(paths[i])),
         first=index[0],
         second=index[1],
         same=same,
         fold=fold,
         person=person[used].astype(np.int64),
     )
-    return pairs, [f"Pairs drawn from {len(named)} pictures: not those of AgeDB-30"]
+    return pairs, [f"Pairs drawn from {len(named)} images: not those of AgeDB-30"]
 
 
 def _matches30(path: Path) -> bool:
@@ -120,16 +120,16 @@ def _matches(path: Path) -> bool:
         return False
 
 
-def _run30(path: Path, setting: Setting) -> Outcome:
+def _run30(path: Path, context: EvalContext) -> Result:
     pairs, notes = bin_or(
         path, BINS, instead_of=(LIST,), protocol="agedb30", read=lambda: read_agedb30(path)
     )
-    return verify(pairs, setting, notes=notes)
+    return verify(pairs, context, notes=notes)
 
 
-def _run(path: Path, setting: Setting) -> Outcome:
-    pairs, notes = read_agedb(path, setting.rng(_PAIRS))
-    return verify(pairs, setting, notes=notes)
+def _run(path: Path, context: EvalContext) -> Result:
+    pairs, notes = read_agedb(path, context.rng(_PAIRS))
+    return verify(pairs, context, notes=notes)
 
 
 AGEDB30 = Protocol(
@@ -137,7 +137,7 @@ AGEDB30 = Protocol(
     factor="identity",
     title="AgeDB-30: 6000 pairs, ages 30 years apart, ten folds",
     layout=(
-        "DATA/agedb_30.bin (InsightFace's aligned 112 px pictures)\n"
+        "DATA/agedb_30.bin (InsightFace's aligned 112 px images)\n"
         "or DATA/agedb_30_pair.txt and DATA/agedb30_align_112/ (the same, unpacked)"
     ),
     source=(
@@ -158,4 +158,4 @@ AGEDB = Protocol(
     matches=_matches,
     run=_run,
 )
-"""Pairs drawn from AgeDB's pictures by the seed."""
+"""Pairs drawn from AgeDB's images by the seed."""

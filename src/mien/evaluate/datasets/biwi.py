@@ -2,13 +2,13 @@
 
 NN/frame_XXXXX_pose.txt holds three lines of a rotation matrix, an empty line, and the centre of the
 head in millimetres. The frame is that of the depth camera, x to image-right, y down, z away: the
-centre projects into the picture by the camera's own matrix with no change of sign. A head that
+centre projects into the image by the camera's own matrix with no change of sign. A head that
 looks straight into a camera before it has the unit matrix. So the matrix is R in our frame as it
 stands. Signs were taken from the public loaders of Hopenet, which trains on 300W-LP and is tested
 here (roll = atan2(R10, R00), yaw = -asin(R20), pitch = -atan2(R21, R22)), and of FSA-Net, whose
 order of rotations is that of 300W-LP; see mien.evaluate.tasks.pose_angles.
 
-Both ignore that a head beside the middle of the picture is seen from its side: a scored picture is
+Both ignore that a head beside the middle of the image is seen from its side: a scored image is
 a crop about the head, and pose as seen along the line to the head is scored beside the usual one.
 Depth and colour camera are 25 mm apart, which turns that line by a degree; it is left out.
 
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from mien.errors import MienError
 from mien.evaluate.datasets.files import Tree
 from mien.evaluate.datasets.layout import found_below, numbers, root_of
-from mien.evaluate.protocol import Outcome, Pictures, Protocol, Setting
+from mien.evaluate.protocol import EvalContext, Images, Protocol, Result
 from mien.evaluate.tasks.pose import PoseSet, score_pose
 from mien.evaluate.tasks.pose_angles import benchmark_angles, seen_along
 
@@ -44,7 +44,7 @@ LAYOUT = "01/frame_00003_rgb.png and 01/frame_00003_pose.txt, and so on to 24/"
 
 
 def read_biwi(path: Path) -> PoseSet:
-    """Read all labels; pictures are read when asked for.
+    """Read all labels; images are read when asked for.
 
     Raises:
         MienError: a file is missing or damaged.
@@ -54,12 +54,12 @@ def read_biwi(path: Path) -> PoseSet:
     labels = [name for name in tree.names if POSE.fullmatch(name)]
     if not labels:
         raise MienError(f"biwi: {tree}/01/frame_00003_pose.txt is missing; obtain it from {SOURCE}")
-    pictures = tuple(_picture(tree, known, name) for name in labels)
+    images = tuple(_image(tree, known, name) for name in labels)
     poses = [_pose(tree, name) for name in labels]
     rotation, centre = (np.stack(part) for part in zip(*poses, strict=True))
     films = [int(name.split("/")[0]) for name in labels]
     return PoseSet(
-        pictures=Pictures(pictures, lambda row: tree.picture(pictures[row])),
+        images=Images(images, lambda row: tree.image(images[row])),
         person=np.array([TWICE.get(film, film) for film in films], dtype=np.int64),
         angles=benchmark_angles(rotation),
         sight=seen_along(rotation, centre),
@@ -67,7 +67,7 @@ def read_biwi(path: Path) -> PoseSet:
     )
 
 
-def _picture(tree: Tree, known: set[str], label: str) -> str:
+def _image(tree: Tree, known: set[str], label: str) -> str:
     stem = label.removesuffix("_pose.txt")
     for ending in ("png", "jpg"):
         if f"{stem}_rgb.{ending}" in known:
@@ -89,8 +89,8 @@ def _pose(tree: Tree, name: str) -> tuple[NDArray[np.float64], NDArray[np.float6
     return rotation, values[3]
 
 
-def _run(path: Path, setting: Setting) -> Outcome:
-    return score_pose(read_biwi(path), setting)
+def _run(path: Path, context: EvalContext) -> Result:
+    return score_pose(read_biwi(path), context)
 
 
 BIWI = Protocol(

@@ -1,8 +1,8 @@
 """CPLFW and CALFW: LFW's people under unlike head poses, and at unlike ages; 6000 pairs each.
 
-A list of two lines a pair, and pictures in one flat folder; or one file of InsightFace's.
+A list of two lines a pair, and images in one flat folder; or one file of InsightFace's.
 
-Both lists give `PICTURE NUMBER`, twice for every pair: NUMBER 0 for two people. In CALFW's the
+Both lists give `IMAGE NUMBER`, twice for every pair: NUMBER 0 for two people. In CALFW's the
 3000 pairs of one person come first, numbered by their fold 1 to 10, then the 3000 of two people
 without a fold: the i-th tenth of these is taken for fold i.
 """
@@ -19,7 +19,7 @@ from mien.evaluate.datasets.files import Tree, holds, open_tree
 from mien.evaluate.datasets.insightface_bin import bin_or, holds_bin
 from mien.evaluate.datasets.lfw import MIDDLE
 from mien.evaluate.datasets.pair_lists import two_line_pairs
-from mien.evaluate.protocol import Outcome, Protocol, Setting
+from mien.evaluate.protocol import EvalContext, Protocol, Result
 from mien.evaluate.tasks.pairs import FOLDS, Pairs, assemble, folds_by_order
 from mien.evaluate.tasks.verification import verify
 
@@ -39,35 +39,35 @@ def read_cross(
         path: the folder or zip.
         listing: name of the list of pairs.
         protocol: named in errors.
-        fallback: as in `Pictures`.
+        fallback: as in `Images`.
 
     Raises:
-        MienError: the list or pictures are missing or broken.
+        MienError: the list or images are missing or broken.
     """
     tree = open_tree(path)
     place = next((name for name in tree.names if name.rpartition("/")[2] == listing), None)
     if place is None:
         raise MienError(
-            f"{protocol}: {tree}/{listing} is missing; it comes with the pictures from the authors "
+            f"{protocol}: {tree}/{listing} is missing; it comes with the images from the authors "
             "(Beijing University of Posts and Telecommunications)"
         )
     listed = two_line_pairs(tree.read_text(place), where=f"{tree}/{place}", labelled=True)
     same = np.array([pair.same for pair in listed], dtype=bool)
-    pictures, folder = _pictures(tree, {pair.first for pair in listed})
+    images, folder = _images(tree, {pair.first for pair in listed})
     pairs = assemble(
         tree,
         listed,
-        file_of=pictures,
+        file_of=images,
         person_of=lambda name: _NUMBER.sub("", name),
         fold=folds_by_order(same=same, wanted=FOLDS, protocol=protocol),
         fallback=fallback,
         protocol=protocol,
     )
-    return pairs, [f"Pictures of {folder}/"] if folder else []
+    return pairs, [f"Images of {folder}/"] if folder else []
 
 
-def _pictures(tree: Tree, wanted: set[str]) -> tuple[dict[str, str], str]:
-    """Return file name => path, for the folder that holds most of the wanted pictures."""
+def _images(tree: Tree, wanted: set[str]) -> tuple[dict[str, str], str]:
+    """Return file name => path, for the folder that holds most of the wanted images."""
     found: dict[str, dict[str, str]] = {}
     for name in tree.names:
         folder, _, file = name.rpartition("/")
@@ -83,13 +83,13 @@ def _pictures(tree: Tree, wanted: set[str]) -> tuple[dict[str, str], str]:
     return found.get(best, {}), best
 
 
-def _cross_lfw(name: str, *, title: str, picture: str, source: str) -> Protocol:
+def _cross_lfw(name: str, *, title: str, image: str, source: str) -> Protocol:
     """Return the protocol of one of the two.
 
     Args:
         name: cplfw or calfw.
         title: of the protocol.
-        picture: what a picture is called.
+        image: what an image is called.
         source: who gives the data out.
     """
     listing, bins = f"pairs_{name.upper()}.txt", (f"{name}.bin",)
@@ -98,7 +98,7 @@ def _cross_lfw(name: str, *, title: str, picture: str, source: str) -> Protocol:
     def matches(path: Path) -> bool:
         return holds(path, listing) or holds(path, below) or holds_bin(path, bins)
 
-    def run(path: Path, setting: Setting) -> Outcome:
+    def run(path: Path, context: EvalContext) -> Result:
         pairs, notes = bin_or(
             path,
             bins,
@@ -106,7 +106,7 @@ def _cross_lfw(name: str, *, title: str, picture: str, source: str) -> Protocol:
             protocol=name,
             read=lambda: read_cross(path, listing=listing, protocol=name, fallback=MIDDLE),
         )
-        return verify(pairs, setting, notes=notes)
+        return verify(pairs, context, notes=notes)
 
     return Protocol(
         name=name,
@@ -114,8 +114,8 @@ def _cross_lfw(name: str, *, title: str, picture: str, source: str) -> Protocol:
         title=title,
         layout=(
             f"DATA/{listing}\n"
-            f"DATA/images/{picture} (or `aligned images`)\n"
-            f"or DATA/{name}.bin (InsightFace's aligned 112 px pictures)"
+            f"DATA/images/{image} (or `aligned images`)\n"
+            f"or DATA/{name}.bin (InsightFace's aligned 112 px images)"
         ),
         source=f"{source}; research use",
         matches=matches,
@@ -127,12 +127,12 @@ _SENDER = "Beijing University of Posts and Telecommunications"
 CPLFW = _cross_lfw(
     "cplfw",
     title="CPLFW: 6000 pairs under unlike head poses, ten folds",
-    picture="PERSON_1.jpg",
+    image="PERSON_1.jpg",
     source=f"Cross-Pose LFW, {_SENDER} (Zheng and Deng 2018)",
 )
 CALFW = _cross_lfw(
     "calfw",
     title="CALFW: 6000 pairs at unlike ages, ten folds",
-    picture="PERSON_0001.jpg",
+    image="PERSON_0001.jpg",
     source=f"Cross-Age LFW, {_SENDER} (Zheng et al. 2017)",
 )

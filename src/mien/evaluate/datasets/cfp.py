@@ -1,7 +1,7 @@
 """Celebrities in Frontal-Profile (Sengupta et al. 2016): 7000 pairs in ten folds of other people.
 
-FP is a frontal picture with one in profile, FF two frontal ones.
-Protocol/Pair_list_F.txt numbers the frontal pictures from 1, `1 ../Data/Images/001/frontal/01.jpg`,
+FP is a frontal image with one in profile, FF two frontal ones.
+Protocol/Pair_list_F.txt numbers the frontal images from 1, `1 ../Data/Images/001/frontal/01.jpg`,
 Pair_list_P.txt those in profile; Protocol/Split/FP/01/same.txt and diff.txt have a pair of numbers
 a line, `1,3`: in FP the first is of list F and the second of list P.
 """
@@ -17,7 +17,7 @@ import numpy as np
 from mien.errors import MienError
 from mien.evaluate.datasets.files import Tree, holds, open_tree
 from mien.evaluate.datasets.insightface_bin import bin_or, holds_bin
-from mien.evaluate.protocol import Outcome, Protocol, Setting
+from mien.evaluate.protocol import EvalContext, Protocol, Result
 from mien.evaluate.tasks.pairs import ListedPair, Pairs, assemble
 from mien.evaluate.tasks.verification import verify
 
@@ -27,7 +27,7 @@ FRONTAL = "Protocol/Pair_list_F.txt"
 PROFILE = "Protocol/Pair_list_P.txt"
 PLACES = (FRONTAL, f"cfp-dataset/{FRONTAL}")
 FALLBACK = (0.1, 0.1, 0.9, 0.9)
-"""Pictures are cut about the face; detectors miss many a profile."""
+"""Images are cut about the face; detectors miss many a profile."""
 
 
 def read_cfp(path: Path, *, kind: str, protocol: str) -> tuple[Pairs, list[str]]:
@@ -39,7 +39,7 @@ def read_cfp(path: Path, *, kind: str, protocol: str) -> tuple[Pairs, list[str]]
         protocol: named in errors.
 
     Raises:
-        MienError: lists or pictures are missing or broken.
+        MienError: lists or images are missing or broken.
     """
     tree = open_tree(path)
     place = next((name for name in PLACES if tree.has(name)), None)
@@ -70,7 +70,7 @@ def read_cfp(path: Path, *, kind: str, protocol: str) -> tuple[Pairs, list[str]]
 
 
 def _numbered(root: Tree, place: str) -> dict[int, str]:
-    """Return number => path of a picture below the root."""
+    """Return number => path of an image below the root."""
     out = {}
     for number, line in enumerate(root.read_text(place).splitlines(), 1):
         words = line.split(maxsplit=1)
@@ -105,7 +105,7 @@ def _split_rows(
             raise MienError(f"{root}/{place}: line {number} is not two numbers, `1,3`")
         one, other = int(words[0]), int(words[1])
         if one not in first or other not in second:
-            raise MienError(f"{root}/{place}: line {number} names a picture that is in no list")
+            raise MienError(f"{root}/{place}: line {number} names an image that is in no list")
         out.append(ListedPair(first[one], second[other], same))
     return out
 
@@ -116,7 +116,7 @@ def _protocol(kind: str, title: str) -> Protocol:
     def matches(path: Path) -> bool:
         return any(holds(path, place) for place in PLACES) or holds_bin(path, bins)
 
-    def run(path: Path, setting: Setting) -> Outcome:
+    def run(path: Path, context: EvalContext) -> Result:
         pairs, notes = bin_or(
             path,
             bins,
@@ -124,7 +124,7 @@ def _protocol(kind: str, title: str) -> Protocol:
             protocol=name,
             read=lambda: read_cfp(path, kind=kind, protocol=name),
         )
-        return verify(pairs, setting, notes=notes)
+        return verify(pairs, context, notes=notes)
 
     return Protocol(
         name=name,
@@ -134,7 +134,7 @@ def _protocol(kind: str, title: str) -> Protocol:
             "DATA/Protocol/Pair_list_F.txt, Pair_list_P.txt\n"
             f"DATA/Protocol/Split/{kind}/01/same.txt, diff.txt, ... 10/\n"
             "DATA/Data/Images/001/frontal/01.jpg, profile/01.jpg (DATA or DATA/cfp-dataset)\n"
-            f"or DATA/{bins[0]} (InsightFace's aligned 112 px pictures)"
+            f"or DATA/{bins[0]} (InsightFace's aligned 112 px images)"
         ),
         source=(
             "Celebrities in Frontal-Profile in the Wild (cfpw.io), University of Maryland and "
@@ -145,7 +145,7 @@ def _protocol(kind: str, title: str) -> Protocol:
     )
 
 
-CFP_FP = _protocol("FP", "CFP-FP: 7000 pairs of a frontal picture and one in profile, ten folds")
+CFP_FP = _protocol("FP", "CFP-FP: 7000 pairs of a frontal image and one in profile, ten folds")
 """Frontal with profile."""
-CFP_FF = _protocol("FF", "CFP-FF: 7000 pairs of frontal pictures, ten folds")
+CFP_FF = _protocol("FF", "CFP-FF: 7000 pairs of frontal images, ten folds")
 """Frontal with frontal."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.evaluate.datasets.files import Tree, holds, open_tree
-from mien.evaluate.protocol import Outcome, Pictures, Protocol, Setting
+from mien.evaluate.protocol import EvalContext, Images, Protocol, Result
 from mien.evaluate.tasks.classification import measure, merged
 from mien.evaluate.tasks.labelled import Task, describe
 
@@ -48,28 +48,28 @@ class _Taken:
     person: NDArray[np.int64]
 
 
-def _run(path: Path, setting: Setting) -> Outcome:
+def _run(path: Path, context: EvalContext) -> Result:
     tree = open_tree(path)
     taken = _read(tree)
-    pictures = Pictures(taken.files, lambda i: tree.picture(taken.files[i]))
-    described = describe(pictures, setting)
-    outcomes = []
+    images = Images(taken.files, lambda i: tree.image(taken.files[i]))
+    described = describe(images, context)
+    results = []
     for count in (7, 8):
         used = np.flatnonzero(taken.labels < count)
         task = Task(
-            pictures,
+            images,
             np.where(taken.labels < count, taken.labels, 0),
             CLASSES[:count],
             _folds(taken.person, used),
             groups=taken.person,
         )
-        outcomes.append(measure(task, described, setting, label=f", {count} classes"))
+        results.append(measure(task, described, context, label=f", {count} classes"))
     people = len(np.unique(taken.person))
     notes = [
         f"{people} people; the last {PEAK} frames of a sequence are its expression, in eight "
         "classes the first is neutral"
     ]
-    return merged(outcomes, gallery=setting.gallery, notes=notes)
+    return merged(results, gallery=context.gallery, notes=notes)
 
 
 def _folds(
@@ -103,7 +103,7 @@ def _read(tree: Tree) -> _Taken:
         if len(filmed) <= PEAK:
             raise MienError(
                 f"ckplus: {tree}/cohn-kanade-images/{person}/{sequence} has {len(filmed)} frames "
-                f"and a label; obtain the pictures from {SOURCE}"
+                f"and a label; obtain the images from {SOURCE}"
             )
         order = sorted(filmed)
         for number in (order[0], *order[-PEAK:]):

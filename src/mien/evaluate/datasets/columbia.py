@@ -3,9 +3,9 @@
 The files are called `0005_2m_-15P_10V_5H.jpg`: person, distance, then head pose P, vertical V and
 horizontal H gaze in whole degrees. They stand in a folder, in folders of people as the data set is
 published, or in a zip. What is not called so is passed over. Whole photographs (5184 x 3456) and
-eye strips cut out of them are read alike.
+eye-region crops cut out of them are read alike.
 
-Signs, found by looking at mean pictures of 40 people:
+Signs, found by looking at mean images of 40 people:
 
 * The mean of H > 0 less that of H < 0 at P = 0 is dark at the image-right side of both irises and
   bright at their image-left side: with H > 0 the eyes turn towards image-right. Here yaw is
@@ -18,7 +18,7 @@ Signs, found by looking at mean pictures of 40 people:
   the eyes, as those of one who looks into the camera: V and H are about the camera's axis and not
   the head's. So V and H alone give the gaze in the camera frame, whatever P is.
 
-The camera's axis is that of each picture's own camera (there is one for each P), the person in its
+The camera's axis is that of each image's own camera (there is one for each P), the person in its
 middle. Head pitch and roll are not labelled; a chin rest held the head upright.
 """
 
@@ -36,19 +36,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.faces.strip import fit_strip
+from mien.faces.eye_crop import fit_eye_crop
 from mien.geometry.gaze import gaze_vector
 
 __all__ = ["Columbia", "read_columbia"]
 
 NAME = re.compile(r"(\d+)_\d+m_(-?\d+)P_(-?\d+)V_(-?\d+)H\.jpg", re.IGNORECASE)
 LEAST_ASPECT = 1.6
-"""A picture less wide than this times its height is no eye strip; whole photographs are 1.5."""
+"""An image less wide than this times its height is no eye crop; whole photographs are 1.5."""
 
 
 @dataclass(frozen=True)
 class Columbia:
-    """The labels of the pictures, and where the pixels are; rows are sorted by name."""
+    """The labels of the images, and where the pixels are; rows are sorted by name."""
 
     source: Path
     """The folder or zip."""
@@ -86,35 +86,35 @@ class Columbia:
         fold = place.reshape(-1) % count
         return tuple((np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(count))
 
-    def pictures(self) -> Iterator[NDArray[np.uint8]]:
-        """Yield the pictures in order, grey. Each uint8 [H, W]; sizes differ.
+    def images(self) -> Iterator[NDArray[np.uint8]]:
+        """Yield the images in order, grey. Each uint8 [H, W]; sizes differ.
 
         Raises:
-            MienError: the source is gone, or a picture cannot be read.
+            MienError: the source is gone, or an image cannot be read.
         """
         for name, data in self.files():
             # An empty buffer is an error to OpenCV, a broken one gives nothing.
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE) if data else 0
             if not isinstance(image, np.ndarray):
-                raise MienError(f"{self.source}: {name} is not a picture; copy the data again")
+                raise MienError(f"{self.source}: {name} is not an image; copy the data again")
             yield image.astype(np.uint8, copy=False)
 
-    def strips(self, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
-        """Yield the pictures in order, grey, brought to one size as `fit_strip` does.
+    def eye_crops(self, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
+        """Yield the images in order, grey, brought to one size as `fit_eye_crop` does.
 
         Args:
             size: wanted (height, width). Pixels.
 
         Raises:
-            MienError: as `pictures`; a picture is no eye strip.
+            MienError: as `images`; an image is no eye-region crop.
         """
-        for name, image in zip(self.names, self.pictures(), strict=True):
+        for name, image in zip(self.names, self.images(), strict=True):
             if image.shape[1] < LEAST_ASPECT * image.shape[0]:
                 raise MienError(
-                    f"{self.source}: {name} is no eye strip ({image.shape[1]} x {image.shape[0]}); "
+                    f"{self.source}: {name} is no eye crop ({image.shape[1]} x {image.shape[0]}); "
                     "cut out both eyes, about twice as wide as high"
                 )
-            yield fit_strip(image, size)
+            yield fit_eye_crop(image, size)
 
     def files(self) -> Iterator[tuple[str, bytes]]:
         """Yield the name and the bytes of each file in order.
@@ -135,13 +135,13 @@ class Columbia:
 
 
 def read_columbia(source: str | Path) -> Columbia:
-    """Find the pictures and read the labels off their names.
+    """Find the images and read the labels off their names.
 
     Args:
-        source: a folder, at any depth of which the pictures stand, or a zip of them.
+        source: a folder, at any depth of which the images stand, or a zip of them.
 
     Raises:
-        MienError: the source is missing or broken, holds no such picture, or one label twice.
+        MienError: the source is missing or broken, holds no such image, or one label twice.
     """
     source = Path(source)
     parsed: dict[tuple[int, ...], str] = {}
@@ -151,10 +151,10 @@ def read_columbia(source: str | Path) -> Columbia:
             continue
         label = tuple(map(int, match.groups()))
         if label in parsed:
-            raise MienError(f"{source}: {parsed[label]} and {name} are one picture; keep one")
+            raise MienError(f"{source}: {parsed[label]} and {name} are one image; keep one")
         parsed[label] = name
     if not parsed:
-        raise MienError(f"{source} holds no picture called like 0005_2m_-15P_10V_5H.jpg")
+        raise MienError(f"{source} holds no image called like 0005_2m_-15P_10V_5H.jpg")
     numbers = np.array(list(parsed), dtype=np.int64)
     head, pitch, right = np.radians(numbers[:, 1:].T.astype(np.float64))
     return Columbia(
@@ -170,6 +170,8 @@ def _names(source: Path) -> list[str]:
         with zipfile.ZipFile(source) as archive:
             return archive.namelist()
     except FileNotFoundError as error:
-        raise MienError(f"{source} does not exist; give a folder or zip of strips") from error
+        raise MienError(
+            f"{source} does not exist; give a folder or zip of eye-region crops"
+        ) from error
     except (OSError, zipfile.BadZipFile) as error:
         raise MienError(f"{source} is neither a folder nor a zip that can be read") from error

@@ -5,11 +5,11 @@ The labels of the official test people are not public. train/subjectNNNN.h5 hold
 
 Signs. The authors' normalisation code writes face_gaze as asin(-y), atan2(-x, -z) of the gaze
 rotated (not scaled) into the virtual camera, and face_head_pose as asin(y), atan2(x, z) of the
-head's z axis there: both are ours, in the frame of the picture that is shown. They are not in the
-frame of the camera that took it; who mixes them with labels of raw pictures is off by the rotation
+head's z axis there: both are ours, in the frame of the image that is shown. They are not in the
+frame of the camera that took it; who mixes them with labels of raw images is off by the rotation
 between the two.
 
-The virtual camera's picture is 140 mm wide about a point between the eyes' and the nostrils'
+The virtual camera's image is 140 mm wide about a point between the eyes' and the nostrils'
 centres; the face crop that the model sees is 162 mm wide there: the border goes on a little.
 """
 
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.evaluate.datasets.layout import first_name
-from mien.evaluate.protocol import Outcome, Pictures, Protocol, Setting
+from mien.evaluate.protocol import EvalContext, Images, Protocol, Result
 from mien.evaluate.tasks.gaze import score_within
 from mien.evaluate.tasks.gaze_set import GazeSet, evenly
 from mien.geometry.gaze import gaze_vector
@@ -39,7 +39,7 @@ __all__ = ["ETH_XGAZE", "read_eth_xgaze"]
 FILE = re.compile(r"subject(\d+)\.h5")
 FOLDS, MOST_A_PERSON = 5, 500
 FACE_SHARE = 162 / 140
-"""Side of the face crop, as a share of the picture's."""
+"""Side of the face crop, as a share of the image's."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,11 @@ class _Subject:
 
 
 def read_eth_xgaze(path: Path, *, most_a_person: int = MOST_A_PERSON) -> GazeSet:
-    """Read the labels; pictures are read out of the files when they are asked for.
+    """Read the labels; images are read out of the files when they are asked for.
 
     Args:
         path: the folder that holds train/subject0000.h5, or train itself.
-        most_a_person: pictures of each person, evenly spaced over the file.
+        most_a_person: images of each person, evenly spaced over the file.
 
     Raises:
         MienError: h5py is not installed, or a file is missing or damaged.
@@ -80,12 +80,12 @@ def read_eth_xgaze(path: Path, *, most_a_person: int = MOST_A_PERSON) -> GazeSet
 
     person = np.concatenate([np.full(len(p.rows), p.number, dtype=np.int64) for p in people])
     return GazeSet(
-        Pictures(names, read, crop="box", boxes=_boxes([subject.side for subject, _ in where])),
+        Images(names, read, crop="box", boxes=_boxes([subject.side for subject, _ in where])),
         person,
         np.concatenate([subject.gaze for subject in people]),
         folds_of_people(person, FOLDS),
         head=np.concatenate([subject.head for subject in people]),
-        notes=(f"at most {most_a_person} pictures of each person, evenly spaced",),
+        notes=(f"at most {most_a_person} images of each person, evenly spaced",),
     )
 
 
@@ -115,7 +115,7 @@ def _read(path: Path, most: int) -> _Subject:
 def _angles(path: Path, file: h5py.File, key: str) -> NDArray[np.float64]:
     values = np.asarray(_dataset(file, key)[:], dtype=np.float64)
     if len(values) != _shape(file, "face_patch")[0] or not np.isfinite(values).all():
-        raise MienError(f"{path}: {key} has not one label a picture; copy the data set again")
+        raise MienError(f"{path}: {key} has not one label an image; copy the data set again")
     return values
 
 
@@ -123,7 +123,7 @@ def _patch(path: Path, file: h5py.File, row: int) -> NDArray[np.uint8]:
     try:
         pixels = np.asarray(_dataset(file, "face_patch")[row], dtype=np.uint8)
     except OSError as error:
-        raise MienError(f"{path}: picture {row} is damaged; copy the data set again") from error
+        raise MienError(f"{path}: image {row} is damaged; copy the data set again") from error
     return np.ascontiguousarray(pixels[:, :, ::-1])
 
 
@@ -150,8 +150,8 @@ def _matches(path: Path) -> bool:
     return path.is_dir() and first_name(path, FILE, depth=1) is not None
 
 
-def _run(path: Path, setting: Setting) -> Outcome:
-    return score_within(read_eth_xgaze(path), setting)
+def _run(path: Path, context: EvalContext) -> Result:
+    return score_within(read_eth_xgaze(path), context)
 
 
 ETH_XGAZE = Protocol(

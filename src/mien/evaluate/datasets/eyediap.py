@@ -1,8 +1,8 @@
 """EYEDIAP (Funes Mora et al., ETRA 2014) as GazeHub normalises it: screen targets, folds of people.
 
 GazeHub's script turns the recordings (sessions with screen targets, every 15th frame) into
-Image/pN/face/K.jpg and Label/pN.label, one line a picture below a line of titles: words by blanks,
-"Face" the picture below Image, "2DGaze" and "2DHead" two angles in radians by a comma.
+Image/pN/face/K.jpg and Label/pN.label, one line an image below a line of titles: words by blanks,
+"Face" the image below Image, "2DGaze" and "2DHead" two angles in radians by a comma.
 
 Signs. GazeHub's code writes 2DGaze as atan2(-x, -z), asin(-y) of the gaze in the virtual camera
 (f = 960, 600 mm) and 2DHead as atan2(x, z), asin(y) of the head's z axis there: yaw, then pitch, as
@@ -21,7 +21,7 @@ import numpy as np
 from mien.errors import MienError
 from mien.evaluate.datasets.files import Tree
 from mien.evaluate.datasets.layout import found_below, numbers, root_of
-from mien.evaluate.protocol import Outcome, Pictures, Protocol, Setting
+from mien.evaluate.protocol import EvalContext, Images, Protocol, Result
 from mien.evaluate.tasks.gaze import score_within
 from mien.evaluate.tasks.gaze_set import GazeSet
 from mien.geometry.gaze import gaze_vector
@@ -59,10 +59,10 @@ def read_eyediap(path: Path) -> GazeSet:
             angles.append(gaze)
             person.append(int(match[1]))
     if not names:
-        raise MienError(f"{tree}/Label names no picture; copy the data set again")
+        raise MienError(f"{tree}/Label names no image; copy the data set again")
     who, looks = np.array(person, dtype=np.int64), np.stack(angles)
     return GazeSet(
-        Pictures(tuple(names), lambda row: tree.picture(names[row]), fallback=WHOLE),
+        Images(tuple(names), lambda row: tree.image(names[row]), fallback=WHOLE),
         who,
         gaze_vector(looks[:, 0], looks[:, 1]),
         folds_of_people(who, FOLDS),
@@ -90,8 +90,8 @@ def _rows(tree: Tree, label: str) -> list[tuple[str, np.ndarray]]:
     return rows
 
 
-def _run(path: Path, setting: Setting) -> Outcome:
-    return score_within(read_eyediap(path), setting)
+def _run(path: Path, context: EvalContext) -> Result:
+    return score_within(read_eyediap(path), context)
 
 
 EYEDIAP = Protocol(

@@ -1,7 +1,7 @@
-"""FER-2013 (Goodfellow et al., 2013): seven expressions in grey pictures of 48 x 48.
+"""FER-2013 (Goodfellow et al., 2013): seven expressions in grey images of 48 x 48.
 
 Tested on the private test part, as papers do; where that is not there, on the public one, which
-then does not teach. Pictures of the test part that stand, to the pixel, among the training pictures
+then does not teach. Images of the test part that stand, to the pixel, among the training images
 are left out of training.
 """
 
@@ -21,7 +21,7 @@ from mien.evaluate.datasets.files import Tree, holds, open_tree
 from mien.evaluate.datasets.locate import ending_in
 from mien.evaluate.datasets.twins import without_twins
 from mien.evaluate.probe import classify
-from mien.evaluate.protocol import Outcome, Pictures, Protocol, Setting
+from mien.evaluate.protocol import EvalContext, Images, Protocol, Result
 from mien.evaluate.tasks.classification import measure
 from mien.evaluate.tasks.labelled import CODES, FEATURES, POSE_AND_LIGHT, Task, describe
 
@@ -41,10 +41,10 @@ FOLDERS = {
 }
 """Folder or zip => part; a file that is called after its part, as PublicTest_1.jpg, is of that."""
 LARGEST_PART = 3600
-"""The public and the private part have 3,589 pictures each."""
+"""The public and the private part have 3,589 images each."""
 SOURCE = (
     "the Kaggle competition `challenges-in-representation-learning-facial-expression-recognition-"
-    "challenge` (I. Goodfellow, P.-L. Carrier, A. Courville); pictures from the web, for research"
+    "challenge` (I. Goodfellow, P.-L. Carrier, A. Courville); images from the web, for research"
 )
 LAYOUT = """fer2013.csv (or icml_face_data.csv) with the columns emotion, pixels and Usage
 or folders, or zips of the same names: train/CLASS/*.jpg and test/CLASS/*.jpg, val/CLASS/*.jpg, or
@@ -53,9 +53,9 @@ both; CLASS is angry, disgust, fear, happy, sad, surprise or neutral"""
 
 @dataclass(frozen=True)
 class Fer:
-    """All pictures with their classes and parts."""
+    """All images with their classes and parts."""
 
-    pictures: Pictures
+    images: Images
     labels: NDArray[np.int64]
     """Places in `CLASSES`. [N]."""
     usage: NDArray[np.str_]
@@ -74,16 +74,14 @@ def read_fer2013(path: Path) -> Fer:
 
 
 def labels_of(table: pd.DataFrame) -> NDArray[np.str_]:
-    """Return the class of each row: the name of the picture's folder. [N].
+    """Return the class of each row: the name of the image's folder. [N].
 
     Raises:
-        MienError: the pictures are not in folders named after classes.
+        MienError: the images are not in folders named after classes.
     """
     names = table["path"].str.replace("\\", "/").str.split("/").str[-2]
     if names.isna().any():
-        raise MienError(
-            "pictures must stand in folders named after their expression, as angry/1.jpg"
-        )
+        raise MienError("images must stand in folders named after their expression, as angry/1.jpg")
     return names.to_numpy(str)
 
 
@@ -91,7 +89,7 @@ def fer2013_scores(train: pd.DataFrame, validation: pd.DataFrame) -> dict[str, f
     """Return the accuracy of a logistic regression on each code, on all together, on features.
 
     Args:
-        train: table of `mien embed` of the training pictures, in class folders.
+        train: table of `mien embed` of the training images, in class folders.
         validation: likewise of the public validation set.
     """
     classes = {name: i for i, name in enumerate(sorted(set(labels_of(train))))}
@@ -111,32 +109,30 @@ def fer2013_scores(train: pd.DataFrame, validation: pd.DataFrame) -> dict[str, f
     return scores | ({FEATURES: accuracy(FEATURES)} if FEATURES in train else {})
 
 
-def _run(path: Path, setting: Setting) -> Outcome:
+def _run(path: Path, context: EvalContext) -> Result:
     fer = read_fer2013(path)
     train = np.flatnonzero(fer.usage == TRAIN)
     private, public = np.flatnonzero(fer.usage == PRIVATE), np.flatnonzero(fer.usage == PUBLIC)
     test = private if len(private) else public
     if not len(train) or not len(test):
-        missing = (
-            "training pictures (train/)" if not len(train) else "test pictures (test/ or val/)"
-        )
+        missing = "training images (train/)" if not len(train) else "test images (test/ or val/)"
         raise MienError(f"fer2013: {path} has no {missing}; obtain FER-2013 from {SOURCE}")
     where = "private" if len(private) else "public"
     notes = [f"tested on the {where} test part"]
     if len(test) > LARGEST_PART:
         notes = ["test/ holds the public and the private part without telling them apart"]
-    train, twins = without_twins(fer.pictures, train, test)
-    notes.append(f"{twins} training pictures are also in the test part, to the pixel; left out")
-    described = describe(fer.pictures, setting)
-    task = Task(fer.pictures, fer.labels, CLASSES, ((train, test),))
-    outcome = measure(task, described, setting)
-    return replace(outcome, notes=(*notes, *outcome.notes))
+    train, twins = without_twins(fer.images, train, test)
+    notes.append(f"{twins} training images are also in the test part, to the pixel; left out")
+    described = describe(fer.images, context)
+    task = Task(fer.images, fer.labels, CLASSES, ((train, test),))
+    result = measure(task, described, context)
+    return replace(result, notes=(*notes, *result.notes))
 
 
 def _from_csv(tree: Tree, name: str) -> Fer:
     data = read_fer_csv(tree, name)
     names = tuple(f"{usage}/{row:05d}.png" for row, usage in enumerate(data.usage))
-    return Fer(Pictures(names, data.picture, crop="face"), data.emotion, data.usage)
+    return Fer(Images(names, data.image, crop="face"), data.emotion, data.usage)
 
 
 def _from_folders(path: Path, tree: Tree) -> Fer:
@@ -153,7 +149,7 @@ def _from_folders(path: Path, tree: Tree) -> Fer:
                 files.append(
                     (
                         f"{folder}/{inside}",
-                        lambda below=below, name=name: below.picture(name),
+                        lambda below=below, name=name: below.image(name),
                         parts[-2].lower(),
                         usage if usage in (TRAIN, PUBLIC, PRIVATE) else part,
                     )
@@ -164,9 +160,9 @@ def _from_folders(path: Path, tree: Tree) -> Fer:
             f"(see `mien eval --list`); obtain it from {SOURCE}"
         )
     reads = [read for _, read, _, _ in files]
-    pictures = Pictures(tuple(name for name, *_ in files), lambda i: reads[i](), crop="face")
+    images = Images(tuple(name for name, *_ in files), lambda i: reads[i](), crop="face")
     labels = np.array([CLASSES.index(name) for _, _, name, _ in files])
-    return Fer(pictures, labels, np.array([usage for *_, usage in files]))
+    return Fer(images, labels, np.array([usage for *_, usage in files]))
 
 
 def _columns(table: pd.DataFrame, names: tuple[str, ...]) -> NDArray[np.float32]:

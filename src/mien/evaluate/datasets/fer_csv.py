@@ -1,4 +1,4 @@
-"""The pixels and labels of fer2013.csv: 35,887 grey pictures of 48 x 48 as text.
+"""The pixels and labels of fer2013.csv: 35,887 grey images of 48 x 48 as text.
 
 Columns emotion (0 to 6), pixels (2,304 numbers with spaces between) and Usage (Training, PublicTest
 or PrivateTest); in icml_face_data.csv the same with other order and spaces before the names.
@@ -34,8 +34,8 @@ class FerCsv:
     pixels: NDArray[np.uint8]
     """Grey. [N, 48, 48]."""
 
-    def picture(self, row: int) -> NDArray[np.uint8]:
-        """Return a picture as RGB [48, 48, 3]."""
+    def image(self, row: int) -> NDArray[np.uint8]:
+        """Return an image as RGB [48, 48, 3]."""
         return np.repeat(self.pixels[row][:, :, None], 3, axis=2)
 
 

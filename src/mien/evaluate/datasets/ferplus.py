@@ -1,8 +1,8 @@
-"""FER+ (Barsoum et al., 2016): FER-2013's pictures, told anew by ten people each; eight classes.
+"""FER+ (Barsoum et al., 2016): FER-2013's images, told anew by ten people each; eight classes.
 
-A picture's class is that of the majority, as in the paper: classes with a single vote are struck
+An image's class is that of the majority, as in the paper: classes with a single vote are struck
 out, and the most frequent must then have more than half of the votes that are left; otherwise, or
-if the majority is for unknown or for no face, the picture is left out. Trained on Training, tested
+if the majority is for unknown or for no face, the image is left out. Trained on Training, tested
 on PrivateTest; PublicTest is not used.
 """
 
@@ -21,7 +21,7 @@ from mien.evaluate.datasets.fer_csv import CSV_NAMES, read_fer_csv
 from mien.evaluate.datasets.files import Tree, holds, open_tree
 from mien.evaluate.datasets.locate import ending_in, listed, require
 from mien.evaluate.datasets.twins import without_twins
-from mien.evaluate.protocol import Outcome, Pictures, Protocol, Setting
+from mien.evaluate.protocol import EvalContext, Images, Protocol, Result
 from mien.evaluate.tasks.classification import measure
 from mien.evaluate.tasks.labelled import Task, describe
 
@@ -40,11 +40,11 @@ CLASSES = (
 FOLDERS = {"Training": "FER2013Train", "PublicTest": "FER2013Valid", "PrivateTest": "FER2013Test"}
 LISTS = {"pose 30": "pose_30_ferplus_list.txt", "pose 45": "pose_45_ferplus_list.txt"}
 SOURCE = (
-    "labels: github.com/microsoft/FERPlus (fer2013new.csv, MIT); pictures: the Kaggle competition "
+    "labels: github.com/microsoft/FERPlus (fer2013new.csv, MIT); images: the Kaggle competition "
     "`challenges-in-representation-learning-facial-expression-recognition-challenge`"
 )
 LAYOUT = """fer2013new.csv, with fer2013.csv (or icml_face_data.csv) of FER-2013 beside it
-or with the pictures made of it: FER2013Train/fer0000000.png, FER2013Test/fer0032220.png, ...
+or with the images made of it: FER2013Train/fer0000000.png, FER2013Test/fer0032220.png, ...
 optional: pose_30_ferplus_list.txt, pose_45_ferplus_list.txt (Wang et al., 2020)"""
 
 
@@ -60,28 +60,28 @@ def majority(votes: Sequence[int]) -> int | None:
     return place if 2 * most > sum(kept) and place < len(CLASSES) else None
 
 
-def _run(path: Path, setting: Setting) -> Outcome:
+def _run(path: Path, context: EvalContext) -> Result:
     tree = open_tree(path)
     votes = _read_votes(tree)
-    pictures = _pictures(tree, [(name, usage) for _, name, usage, _ in votes], votes)
+    images = _images(tree, [(name, usage) for _, name, usage, _ in votes], votes)
     labels = np.array([label for *_, label in votes])
     usage = np.array([part for _, _, part, _ in votes])
     train, test = np.flatnonzero(usage == "Training"), np.flatnonzero(usage == "PrivateTest")
     notes = ["majority votes; PublicTest is not used"]
-    train, twins = without_twins(pictures, train, test)
-    notes.append(f"{twins} training pictures are also in the test part, to the pixel; left out")
+    train, twins = without_twins(images, train, test)
+    notes.append(f"{twins} training images are also in the test part, to the pixel; left out")
     subsets = {}
     for name, ending in LISTS.items():
-        found = listed(tree, ending, pictures.names)
+        found = listed(tree, ending, images.names)
         if found is not None:
             subsets[name] = found[0]
-    task = Task(pictures, labels, CLASSES, ((train, test),))
-    outcome = measure(task, describe(pictures, setting), setting, subsets=subsets)
-    return replace(outcome, notes=(*notes, *outcome.notes))
+    task = Task(images, labels, CLASSES, ((train, test),))
+    result = measure(task, describe(images, context), context, subsets=subsets)
+    return replace(result, notes=(*notes, *result.notes))
 
 
 def _read_votes(tree: Tree) -> list[tuple[int, str, str, int]]:
-    """Return row in the file, picture's name, part and class of pictures that are used."""
+    """Return row in the file, image's name, part and class of images that are used."""
     path = ending_in(tree, "fer2013new.csv")
     if path is None:
         raise MienError(f"ferplus: {tree}/fer2013new.csv is missing; obtain it from {SOURCE}")
@@ -97,16 +97,16 @@ def _read_votes(tree: Tree) -> list[tuple[int, str, str, int]]:
         if len(counts) != 10 or usage not in FOLDERS:
             raise MienError(f"{tree}/{path}, line {number + 2} is not a row of FER+: {row}")
         label = majority(counts)
-        # Pictures without a name are those without a face.
+        # Images without a name are those without a face.
         if name and label is not None and usage != "PublicTest":
             found.append((number, name, usage, label))
     return found
 
 
-def _pictures(
+def _images(
     tree: Tree, named: list[tuple[str, str]], votes: list[tuple[int, str, str, int]]
-) -> Pictures:
-    """Return the pictures, from the csv of FER-2013 or from the files made of it."""
+) -> Images:
+    """Return the images, from the csv of FER-2013 or from the files made of it."""
     names = tuple(f"{FOLDERS[usage]}/{name}" for name, usage in named)
     pixels = next((name for name in CSV_NAMES if ending_in(tree, name)), None)
     if pixels is not None:
@@ -117,12 +117,12 @@ def _pictures(
                 f"ferplus: {tree}/{pixels} has {len(data.emotion)} rows and fer2013new.csv more; "
                 "give the whole file"
             )
-        return Pictures(names, lambda i: data.picture(rows[i]), crop="face")
+        return Images(names, lambda i: data.image(rows[i]), crop="face")
     where = {"/".join(PurePosixPath(name).parts[-2:]): name for name in tree.names}
     files = [where.get(name, name) for name in names]
     advice = f"put fer2013.csv beside fer2013new.csv; {SOURCE}"
     require(tree, files, protocol="ferplus", advice=advice)
-    return Pictures(names, lambda i: tree.picture(files[i]), crop="face")
+    return Images(names, lambda i: tree.image(files[i]), crop="face")
 
 
 def _matches(path: Path) -> bool:

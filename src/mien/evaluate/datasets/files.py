@@ -2,7 +2,7 @@
 
 tree = open_tree("lfw.zip")
 for name in tree.names:
-    pixels = tree.picture(name)
+    pixels = tree.image(name)
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mien.errors import MienError
 from mien.media.image import read
 from mien.media.names import to_text
 
-__all__ = ["Tree", "holds", "open_tree", "picture_of"]
+__all__ = ["Tree", "holds", "image_of", "open_tree"]
 
 _OPEN_ZIPS = 8
 # What systems add to folders and zips on their own.
@@ -88,15 +88,15 @@ class Tree:
             text = data.decode("latin-1")
         return text.replace("\r\n", "\n").replace("\r", "\n")
 
-    def picture(self, name: str) -> NDArray[np.uint8]:
-        """Return a picture as mien.media.image reads it. RGB [H, W, 3].
+    def image(self, name: str) -> NDArray[np.uint8]:
+        """Return an image as mien.media.image reads it. RGB [H, W, 3].
 
         Raises:
             MienError: it is missing or cannot be read.
         """
         if self._archive is None:
             return read(self.source / name)
-        return picture_of(self.read_bytes(name), f"{self}/{name}")
+        return image_of(self.read_bytes(name), f"{self}/{name}")
 
     def under(self, prefix: str) -> Tree:
         """Return what is below a folder; a tree without names where there is no such folder."""
@@ -162,18 +162,18 @@ def holds(path: str | Path, *names: str) -> bool:
         return False
 
 
-def picture_of(data: bytes, name: str) -> NDArray[np.uint8]:
-    """Return the picture that a file's bytes are, with the very pixels of one read from disk.
+def image_of(data: bytes, name: str) -> NDArray[np.uint8]:
+    """Return the image that a file's bytes are, with the very pixels of one read from disk.
 
     Args:
-        data: of a JPEG, PNG or other picture file.
+        data: of a JPEG, PNG or other image file.
         name: what it is called in messages.
 
     Returns:
         RGB [H, W, 3].
 
     Raises:
-        MienError: it cannot be read as a picture.
+        MienError: it cannot be read as an image.
     """
     handle, path = tempfile.mkstemp(prefix="mien-")
     try:

@@ -1,6 +1,6 @@
 """Gaze360 (Kellnhofer et al., ICCV 2019): people all around a camera, many of them from behind.
 
-metadata.mat names every picture and says where it looks: `recordings` (names), and, one a picture,
+metadata.mat names every image and says where it looks: `recordings` (names), and, one an image,
 `recording`, `person_identity`, `frame`, `gaze_dir`, `split` (0 train, 1 val, 2 test, 3 unused).
 The head crop of a row is imgs/RECORDING/head/PPPPPP/FFFFFF.jpg. Samples are drawn from the
 training part, the test part is tested; the validation part is not used.
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from mien.errors import MienError
 from mien.evaluate.datasets.files import Tree
 from mien.evaluate.datasets.layout import found_below, read_matlab, root_of
-from mien.evaluate.protocol import Outcome, Pictures, Protocol, Setting
+from mien.evaluate.protocol import EvalContext, Images, Protocol, Result
 from mien.evaluate.tasks.gaze import score_within
 from mien.evaluate.tasks.gaze_set import GazeSet, evenly
 
@@ -38,7 +38,7 @@ def read_gaze360(path: Path, *, most_to_learn_from: int = MOST_TO_LEARN_FROM) ->
 
     Args:
         path: the folder or zip that holds metadata.mat and imgs.
-        most_to_learn_from: training pictures that samples are drawn from, evenly spaced.
+        most_to_learn_from: training images that samples are drawn from, evenly spaced.
 
     Raises:
         MienError: metadata.mat is missing or damaged, or SciPy is not installed.
@@ -67,7 +67,7 @@ def read_gaze360(path: Path, *, most_to_learn_from: int = MOST_TO_LEARN_FROM) ->
     looks /= np.linalg.norm(looks, axis=1, keepdims=True)
     turned = np.degrees(np.arccos(np.clip(-looks[:, 2], -1, 1)))
     return GazeSet(
-        Pictures(names, lambda row: tree.picture(names[row])),
+        Images(names, lambda row: tree.image(names[row])),
         recording[rows],
         looks,
         ((np.arange(len(train)), np.arange(len(train), len(rows))),),
@@ -76,7 +76,7 @@ def read_gaze360(path: Path, *, most_to_learn_from: int = MOST_TO_LEARN_FROM) ->
             "looking within 20 degrees of the camera": turned <= FACING_DEG,
         },
         notes=(
-            f"samples are drawn from {len(train)} training pictures, evenly spaced",
+            f"samples are drawn from {len(train)} training images, evenly spaced",
             "intervals are by recording: one person may have several numbers in it",
         ),
     )
@@ -105,8 +105,8 @@ def _check(
         raise MienError(f"{tree}/{MARKER}: its fields do not fit together; copy the data set again")
 
 
-def _run(path: Path, setting: Setting) -> Outcome:
-    return score_within(read_gaze360(path), setting)
+def _run(path: Path, context: EvalContext) -> Result:
+    return score_within(read_gaze360(path), context)
 
 
 GAZE360 = Protocol(

@@ -1,13 +1,13 @@
 """Data normalisation for gaze (Zhang, Sugano, Bulling, ETRA 2018): one virtual camera for all.
 
-Every picture is warped as if a virtual camera of fixed focal length stood at a fixed distance,
+Every image is warped as if a virtual camera of fixed focal length stood at a fixed distance,
 looked straight at the face and was rolled like the head. With e the face's centre and h the head's
 x axis in the real camera's frame, C its matrix, and C_n, d_n the virtual camera's matrix and
 distance:
 
     z = e / |e|    y = z x h / |z x h|    x = y x z    R = [x; y; z]
     S = diag(1, 1, d_n / |e|)
-    W = C_n S R C^-1                       pixels of the picture -> pixels of the warped one
+    W = C_n S R C^-1                       pixels of the image -> pixels of the warped one
     g_n = R g      H_n = R H               gaze and head rotation
 
 The scaling S is for pixels only. In the first form of the method (2014, and the labels that come
@@ -22,17 +22,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FACE", "STRIP", "Normalisation", "VirtualCamera", "head_angles", "normalisation"]
+__all__ = ["EYE_CROP", "FACE", "Normalisation", "VirtualCamera", "head_angles", "normalisation"]
 
 Array = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
 class VirtualCamera:
-    """The camera that every picture is warped to."""
+    """The camera that every image is warped to."""
 
     size: tuple[int, int]
-    """Height and width of the warped picture. Pixels."""
+    """Height and width of the warped image. Pixels."""
     focal: float = 960.0
     """Focal length. Pixels."""
     distance_mm: float = 600.0
@@ -50,23 +50,23 @@ class VirtualCamera:
 
 FACE = VirtualCamera((260, 260))
 """162 mm across, of which eyes 63 mm apart take 0.388: the face crop that the model sees."""
-STRIP = VirtualCamera((114, 237))
-"""148 mm across: eyes 63 mm apart are 85 of 200 pixels apart, as in the model's strips."""
+EYE_CROP = VirtualCamera((114, 237))
+"""148 mm across: eyes 63 mm apart are 85 of 200 pixels apart, as in the model's eye crops."""
 
 
 @dataclass(frozen=True)
 class Normalisation:
-    """From one picture and its camera to the virtual camera, and back."""
+    """From one image and its camera to the virtual camera, and back."""
 
     rotation: Array
     """R: directions in the camera's frame -> in the virtual camera's. [3, 3]."""
     warp: Array
-    """W: pixels -> pixels of the warped picture, homogeneous. [3, 3]."""
+    """W: pixels -> pixels of the warped image, homogeneous. [3, 3]."""
     size: tuple[int, int]
-    """Height and width of the warped picture. Pixels."""
+    """Height and width of the warped image. Pixels."""
 
-    def picture(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the warped picture; black where the picture ends. [H, W, 3] or [H, W]."""
+    def warp_image(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the warped image; black where the image ends. [H, W, 3] or [H, W]."""
         height, width = self.size
         warped = cv2.warpPerspective(image, self.warp, (width, height), flags=cv2.INTER_LINEAR)
         return warped.astype(np.uint8, copy=False)
@@ -88,18 +88,18 @@ class Normalisation:
         return self.rotation.T @ rotation
 
     def points(self, xy: Array) -> Array:
-        """Return where points of the picture are in the warped one. Pixels [..., 2]."""
+        """Return where points of the image are in the warped one. Pixels [..., 2]."""
         return _moved(xy, self.warp)
 
     def original_points(self, xy: Array) -> Array:
-        """Return where points of the warped picture are in the real one. Pixels [..., 2]."""
+        """Return where points of the warped image are in the real one. Pixels [..., 2]."""
         return _moved(xy, np.linalg.inv(self.warp))
 
 
 def normalisation(
     *, centre_mm: Array, head_rotation: Array, camera_matrix: Array, to: VirtualCamera
 ) -> Normalisation:
-    """Return how one picture is warped.
+    """Return how one image is warped.
 
     Args:
         centre_mm: of the face (or between the eyes), camera frame. [3].

@@ -1,6 +1,6 @@
 """Any folder of people, a folder each: pairs drawn by the seed, and who is who.
 
-Folds share nobody. What is drawn depends on the seed and on the names of the pictures alone.
+Folds share nobody. What is drawn depends on the seed and on the names of the images alone.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from mien.errors import MienError
 from mien.evaluate.datasets.files import Tree, open_tree
-from mien.evaluate.protocol import Outcome, Pictures, Protocol, Setting
+from mien.evaluate.protocol import EvalContext, Images, Protocol, Result
 from mien.evaluate.tasks.pair_draw import draw_folds
 from mien.evaluate.tasks.pairs import Pairs
 from mien.evaluate.tasks.verification import verify
@@ -21,26 +21,26 @@ __all__ = ["LFW_PEOPLE", "read_people"]
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 WHOLE = (0.0, 0.0, 1.0, 1.0)
-"""Where no face is detected the picture is taken for a crop; those of LFW's people mostly are."""
+"""Where no face is detected the image is taken for a crop; those of LFW's people mostly are."""
 _LOOKED_AT = 8
 _PAIRS = 3  # stream of random numbers
 
 
 def read_people(path: Path, rng: np.random.Generator) -> tuple[Pairs, list[str]]:
-    """Return drawn pairs of people and all pictures of those who have several, and notes.
+    """Return drawn pairs of people and all images of those who have several, and notes.
 
     Args:
         path: a folder or zip with a folder for each person, or a folder with one such zip.
         rng: draws.
 
     Raises:
-        MienError: there are no such pictures, or too few people with several.
+        MienError: there are no such images, or too few people with several.
     """
     tree = _tree(path)
     names = [n for n in tree.names if "/" in n and n.lower().endswith(ENDINGS)]
     if not names:
         raise MienError(
-            f"lfw-people: {tree} holds no picture PERSON/PICTURE.jpg; put every person's pictures "
+            f"lfw-people: {tree} holds no image PERSON/IMAGE.jpg; put every person's images "
             "into a folder of that person"
         )
     whose = [name.rpartition("/")[0] for name in names]
@@ -50,7 +50,7 @@ def read_people(path: Path, rng: np.random.Generator) -> tuple[Pairs, list[str]]
     wanted = np.union1d(np.flatnonzero(count[person] > 1), np.concatenate([first, second]))
     paths = tuple(names[int(row)] for row in wanted)
     pairs = Pairs(
-        pictures=Pictures(paths, lambda i: tree.picture(paths[i]), fallback=WHOLE),
+        images=Images(paths, lambda i: tree.image(paths[i]), fallback=WHOLE),
         first=np.searchsorted(wanted, first),
         second=np.searchsorted(wanted, second),
         same=same,
@@ -58,7 +58,7 @@ def read_people(path: Path, rng: np.random.Generator) -> tuple[Pairs, list[str]]
         person=person[wanted],
     )
     several = int((count > 1).sum())
-    return pairs, [f"{len(names)} pictures of {len(count)} people, of whom {several} have several"]
+    return pairs, [f"{len(names)} images of {len(count)} people, of whom {several} have several"]
 
 
 def _tree(path: Path) -> Tree:
@@ -72,7 +72,7 @@ def _tree(path: Path) -> Tree:
 
 
 def _matches(path: Path) -> bool:
-    """Return whether pictures are called PERSON/PERSON_0001.jpg and no list of pairs is there."""
+    """Return whether images are called PERSON/PERSON_0001.jpg and no list of pairs is there."""
     try:
         if path.is_dir() and any(path.glob("pair*.txt")):
             return False
@@ -88,9 +88,9 @@ def _matches(path: Path) -> bool:
     return bool(parts) and all(file.startswith(f"{person}_") for person, file in parts)
 
 
-def _run(path: Path, setting: Setting) -> Outcome:
-    pairs, notes = read_people(path, setting.rng(_PAIRS))
-    return verify(pairs, setting, notes=notes, identify=True)
+def _run(path: Path, context: EvalContext) -> Result:
+    pairs, notes = read_people(path, context.rng(_PAIRS))
+    return verify(pairs, context, notes=notes, identify=True)
 
 
 LFW_PEOPLE = Protocol(
@@ -98,8 +98,8 @@ LFW_PEOPLE = Protocol(
     factor="identity",
     title="People with a folder each: drawn pairs in folds of other people; rank-1",
     layout="DATA/PERSON/PERSON_0001.jpg (a folder or zip, or a folder with one zip)",
-    source="your own pictures, or those of LFW (University of Massachusetts, Amherst)",
+    source="your own images, or those of LFW (University of Massachusetts, Amherst)",
     matches=_matches,
     run=_run,
 )
-"""Pairs drawn by the seed from any people's pictures."""
+"""Pairs drawn by the seed from any people's images."""

@@ -1,10 +1,10 @@
-"""InsightFace's .bin files: 112 px pictures, aligned, two by two, and whether each two are one.
+"""InsightFace's .bin files: 112 px images, aligned, two by two, and whether each two are one.
 
 Such a file is a pickle of (list of JPEG files, list of booleans). Unpickling runs what a file asks
 for; here its instructions are only listed, and those few carried out that make lists of bytes and
 booleans. A file with any other is refused.
 
-Where the face is, by 375 faces in LFW: YuNet's landmarks brought to the template that the pictures
+Where the face is, by 375 faces in LFW: YuNet's landmarks brought to the template that the images
 are aligned to (eyes at (38.3, 51.7) and (73.5, 51.5), mouth at 92.3 of 112) by the best similarity
 take our crop's centre to (57.0, 63.7) and its side to 99.5, medians; quartile distances 5.6, 3.9
 and 3.9. The template is symmetric about 56 and so is the square here.
@@ -22,15 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import holds, open_tree, picture_of
-from mien.evaluate.protocol import Pictures
+from mien.evaluate.datasets.files import holds, image_of, open_tree
+from mien.evaluate.protocol import Images
 from mien.evaluate.tasks.pairs import FOLDS, Pairs, folds_by_order
 from mien.media.names import to_text
 
 __all__ = ["SIDE", "SQUARE", "aligned", "bin_in", "bin_or", "holds_bin", "read_bin", "read_pairs"]
 
 SIDE = 112
-"""Width and height of the pictures, pixels."""
+"""Width and height of the images, pixels."""
 SQUARE = (56 - 99.5 / 2, 63.7 - 99.5 / 2, 56 + 99.5 / 2, 63.7 + 99.5 / 2)
 """Our crop in them: x1, y1, x2, y2, pixels."""
 
@@ -121,34 +121,34 @@ def read_bin(data: bytes, *, where: str) -> tuple[list[bytes], NDArray[np.bool_]
         ) from error
     whole = machine.stack[-1] if len(machine.stack) == 1 else None
     if not isinstance(whole, list | tuple) or len(whole) != 2:
-        raise MienError(f"{where} does not hold two lists, of pictures and of labels")
+        raise MienError(f"{where} does not hold two lists, of images and of labels")
     files, labels = whole
     if not (_is_list(files, bytes) and _is_list(labels, int) and set(labels) <= {0, 1}):
         raise MienError(f"{where} does not hold a list of bytes and one of booleans")
     if len(files) != 2 * len(labels):
-        raise MienError(f"{where} holds {len(files)} pictures for {len(labels)} pairs; copy again")
+        raise MienError(f"{where} holds {len(files)} images for {len(labels)} pairs; copy again")
     return list(files), np.array(labels, dtype=bool)
 
 
-def aligned(names: Sequence[str], read: Callable[[int], NDArray[np.uint8]]) -> Pictures:
-    """Return pictures that are aligned as those of .bin files.
+def aligned(names: Sequence[str], read: Callable[[int], NDArray[np.uint8]]) -> Images:
+    """Return images that are aligned as those of .bin files.
 
     Args:
-        names: of N pictures.
-        read: as in `Pictures`; one that is not 112 x 112 is refused when it is read.
+        names: of N images.
+        read: as in `Images`; one that is not 112 x 112 is refused when it is read.
     """
 
     def checked(number: int) -> NDArray[np.uint8]:
-        picture = read(number)
-        if picture.shape[:2] != (SIDE, SIDE):
+        image = read(number)
+        if image.shape[:2] != (SIDE, SIDE):
             raise MienError(
-                f"{names[number]} is {picture.shape[1]} x {picture.shape[0]}; aligned pictures "
+                f"{names[number]} is {image.shape[1]} x {image.shape[0]}; aligned images "
                 f"are {SIDE} x {SIDE}"
             )
-        return picture
+        return image
 
     boxes = np.tile(np.array(SQUARE), (len(names), 1))
-    return Pictures(tuple(names), checked, crop="box", boxes=boxes)
+    return Images(tuple(names), checked, crop="box", boxes=boxes)
 
 
 def holds_bin(path: Path, names: Sequence[str]) -> bool:
@@ -196,7 +196,7 @@ def bin_or(
 
 
 def read_pairs(path: Path, *, protocol: str) -> tuple[Pairs, list[str]]:
-    """Return the pairs of a .bin file in ten folds, and notes; a repeated picture is there once.
+    """Return the pairs of a .bin file in ten folds, and notes; a repeated image is there once.
 
     Args:
         path: the file.
@@ -221,14 +221,14 @@ def read_pairs(path: Path, *, protocol: str) -> tuple[Pairs, list[str]]:
     names = [f"{digest[:16]}.jpg" for digest in number]
     index = np.array(rows, dtype=np.int64)
     pairs = Pairs(
-        pictures=aligned(names, lambda i: picture_of(kept[i], f"{where}, picture {i}")),
+        images=aligned(names, lambda i: image_of(kept[i], f"{where}, image {i}")),
         first=index[::2],
         second=index[1::2],
         same=same,
         fold=fold,
         width=SIDE,
     )
-    return pairs, [f"Aligned pictures of {path.name}: intervals take pairs as independent"]
+    return pairs, [f"Aligned images of {path.name}: intervals take pairs as independent"]
 
 
 def _places(path: Path, name: str) -> tuple[Path, ...]:

@@ -31,7 +31,7 @@ def ending_in(tree: Tree, ending: str) -> str | None:
 
 
 def require(tree: Tree, names: Sequence[str], *, protocol: str, advice: str) -> None:
-    """Refuse a data set of which pictures are missing.
+    """Refuse a data set of which images are missing.
 
     Args:
         tree: a data set.
@@ -46,21 +46,21 @@ def require(tree: Tree, names: Sequence[str], *, protocol: str, advice: str) -> 
     missing = [name for name in names if name not in there]
     if missing:
         raise MienError(
-            f"{protocol}: {len(missing)} of {len(names)} pictures are missing below {tree}, "
+            f"{protocol}: {len(missing)} of {len(names)} images are missing below {tree}, "
             f"first {missing[0]}; {advice}"
         )
 
 
 def listed(tree: Tree, ending: str, names: Sequence[str]) -> tuple[NDArray[np.int64], int] | None:
-    """Return the rows of pictures that a list names, and how many of its lines name none.
+    """Return the rows of images that a list names, and how many of its lines name none.
 
-    The lists of Wang et al. (2020) have lines as `3/fer0032259.jpg`, class and picture: only the
-    picture's name without its ending is looked at.
+    The lists of Wang et al. (2020) have lines as `3/fer0032259.jpg`, class and image: only the
+    image's name without its ending is looked at.
 
     Args:
         tree: a data set.
         ending: of the list's path.
-        names: of the pictures.
+        names: of the images.
 
     Returns:
         None where there is no such list.

@@ -1,4 +1,4 @@
-"""What MPIIGaze and MPIIFaceGaze share: people, cameras, and pictures warped one by one."""
+"""What MPIIGaze and MPIIFaceGaze share: people, cameras, and images warped one by one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mien.evaluate.datasets.gaze_normalization import (
     normalisation,
 )
 from mien.evaluate.datasets.layout import read_matlab
-from mien.evaluate.protocol import Crop, Pictures
+from mien.evaluate.protocol import Crop, Images
 from mien.evaluate.tasks.gaze_set import GazeSet
 from mien.linear.folds import folds_of_people
 
@@ -42,7 +42,7 @@ class Sample:
     """One labelled frame, all in the frame of its own camera (x right, y down, z away)."""
 
     name: str
-    """Of the picture, in the tree."""
+    """Of the image, in the tree."""
     person: int
     camera: Camera
     head_vector: Array
@@ -58,7 +58,7 @@ class Sample:
         return np.asarray(cv2.Rodrigues(np.asarray(self.head_vector, np.float64))[0], np.float64)
 
     def normalised(self, to: VirtualCamera) -> Normalisation:
-        """Return how its picture is warped.
+        """Return how its image is warped.
 
         Raises:
             ValueError: the face is not in front of the camera.
@@ -106,13 +106,13 @@ def to_gaze_set(
         sample = samples[row]
         # Distortion is taken out first: the warp knows a pinhole camera only.
         pixels = cv2.undistort(
-            tree.picture(sample.name), sample.camera.matrix, sample.camera.distortion
+            tree.image(sample.name), sample.camera.matrix, sample.camera.distortion
         )
-        return sample.normalised(to).picture(pixels.astype(np.uint8, copy=False))
+        return sample.normalised(to).warp_image(pixels.astype(np.uint8, copy=False))
 
     person = np.array([sample.person for sample in samples], dtype=np.int64)
     return GazeSet(
-        Pictures(tuple(sample.name for sample in samples), read, crop=crop),
+        Images(tuple(sample.name for sample in samples), read, crop=crop),
         person,
         np.stack(gaze),
         folds_of_people(person, len(np.unique(person))),

@@ -1,6 +1,6 @@
 """MPIIFaceGaze (Zhang et al., CVPRW 2017): faces before laptops, each person by the others.
 
-pXX/pXX.txt has one line a picture, 28 words: its path below pXX; the target on the screen; six
+pXX/pXX.txt has one line an image, 28 words: its path below pXX; the target on the screen; six
 landmarks in pixels; head pose (Rodrigues vector, translation); the face's centre; the target in 3D;
 which eye. The last three are in the camera's frame and millimetres. pXX/Calibration/Camera.mat
 holds cameraMatrix and distCoeffs.
@@ -9,7 +9,7 @@ Signs. The data set's readme says that all 3D values are in the camera's frame, 
 target minus centre; OpenCV's calibration gives that frame x to image-right, y down, z away. The
 head model's x axis goes to image-right and its y axis down, so that the identity faces the camera:
 the authors' own normalisation takes its x axis for "right", and reads yaw and pitch off its z axis
-as (atan2(x, z), asin(y)), which are ours. Pictures are warped by data normalisation, gaze and head
+as (atan2(x, z), asin(y)), which are ours. Images are warped by data normalisation, gaze and head
 are rotated with them.
 """
 
@@ -23,7 +23,7 @@ from mien.evaluate.datasets.files import Tree
 from mien.evaluate.datasets.gaze_normalization import FACE
 from mien.evaluate.datasets.layout import found_below, numbers, root_of
 from mien.evaluate.datasets.mpii import Camera, Sample, read_camera, to_gaze_set
-from mien.evaluate.protocol import Outcome, Protocol, Setting
+from mien.evaluate.protocol import EvalContext, Protocol, Result
 from mien.evaluate.tasks.gaze import score_within
 from mien.evaluate.tasks.gaze_set import GazeSet
 
@@ -36,7 +36,7 @@ PERSON = re.compile(r"p(\d\d)/p\1\.txt")
 
 
 def read_mpiifacegaze(path: Path) -> GazeSet:
-    """Read the labels; pictures are read and warped when they are asked for.
+    """Read the labels; images are read and warped when they are asked for.
 
     Raises:
         MienError: a file is missing or damaged, or SciPy is not installed.
@@ -45,7 +45,7 @@ def read_mpiifacegaze(path: Path) -> GazeSet:
         path,
         marker=MARKER,
         bases=BASES,
-        advice="give the folder that holds p00 to p14, each with its pictures and Calibration",
+        advice="give the folder that holds p00 to p14, each with its images and Calibration",
     )
     matches = [match for name in tree.names if (match := PERSON.fullmatch(name))]
     samples = [sample for match in matches for sample in _person(tree, int(match[1]))]
@@ -82,8 +82,8 @@ def _sample(tree: Tree, labels: str, number: int, words: list[str], camera: Came
     )
 
 
-def _run(path: Path, setting: Setting) -> Outcome:
-    return score_within(read_mpiifacegaze(path), setting)
+def _run(path: Path, context: EvalContext) -> Result:
+    return score_within(read_mpiifacegaze(path), context)
 
 
 MPIIFACEGAZE = Protocol(

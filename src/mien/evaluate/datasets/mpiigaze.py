@@ -1,12 +1,12 @@
-"""MPIIGaze (Zhang et al., CVPR 2015), its evaluation subset: strips of both eyes before laptops.
+"""MPIIGaze (Zhang et al., CVPR 2015), its evaluation subset: eye-region crops before laptops.
 
-Data/Original/pXX/dayYY/annotation.txt has one line a picture, the n-th for 000n.jpg, 41 numbers:
+Data/Original/pXX/dayYY/annotation.txt has one line an image, the n-th for 000n.jpg, 41 numbers:
 24 for eye landmarks, 2 for the target on the screen, then in the camera's frame and millimetres the
 target (27-29), the head's Rodrigues vector (30-32) and translation (33-35), and the centres of the
 right (36-38) and the left eye (39-41). Data/Original/pXX/Calibration/Camera.mat holds the camera.
 "Evaluation Subset/sample list for eye image/pXX.txt" names the frames, as "day01/0005.jpg left".
 
-The pictures show both eyes and are black elsewhere. A strip of both eyes is warped out of them by
+The images show both eyes and are black elsewhere. A eye-region crop is warped out of them by
 data normalisation about the middle between the eyes, and gaze is taken from there: one row a frame,
 whichever eye the list names. Data/Normalized is not read: its patches show one eye each, by another
 camera for either, and its gaze labels are bent by the scaling of the 2015 normalisation, as its
@@ -22,10 +22,10 @@ from pathlib import Path
 
 from mien.errors import MienError
 from mien.evaluate.datasets.files import Tree
-from mien.evaluate.datasets.gaze_normalization import STRIP
+from mien.evaluate.datasets.gaze_normalization import EYE_CROP
 from mien.evaluate.datasets.layout import found_below, numbers, root_of
 from mien.evaluate.datasets.mpii import Camera, Sample, read_camera, to_gaze_set
-from mien.evaluate.protocol import Outcome, Protocol, Setting
+from mien.evaluate.protocol import EvalContext, Protocol, Result
 from mien.evaluate.tasks.gaze import score_within
 from mien.evaluate.tasks.gaze_set import GazeSet
 
@@ -38,7 +38,7 @@ VALUES = 41
 
 
 def read_mpiigaze(path: Path) -> GazeSet:
-    """Read the labels of the evaluation subset; pictures are read and warped when asked for.
+    """Read the labels of the evaluation subset; images are read and warped when asked for.
 
     Raises:
         MienError: a file is missing or damaged, or SciPy is not installed.
@@ -56,9 +56,9 @@ def read_mpiigaze(path: Path) -> GazeSet:
     return to_gaze_set(
         tree,
         samples,
-        STRIP,
+        EYE_CROP,
         crop="eyes",
-        notes=("strips of both eyes, gaze from the middle between them: not the single-eye task",),
+        notes=("eye-region crops, gaze from the middle between them: not the single-eye task",),
     )
 
 
@@ -103,14 +103,14 @@ def _sample(
     )
 
 
-def _run(path: Path, setting: Setting) -> Outcome:
-    return score_within(read_mpiigaze(path), setting)
+def _run(path: Path, context: EvalContext) -> Result:
+    return score_within(read_mpiigaze(path), context)
 
 
 MPIIGAZE = Protocol(
     name="mpiigaze",
     factor="gaze",
-    title="MPIIGaze, strips of both eyes: angular error by number of samples, one by the others",
+    title="MPIIGaze, eye-region crops: angular error by number of samples, one by the others",
     layout=(
         "Data/Original/p00/day01/annotation.txt and 0001.jpg, Data/Original/p00/Calibration/"
         'Camera.mat, "Evaluation Subset/sample list for eye image/p00.txt", and so on to p14'

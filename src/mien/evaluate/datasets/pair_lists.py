@@ -1,8 +1,8 @@
 """Lists of pairs as their authors wrote them => pairs of names; what is not so written is refused.
 
 LFW's pairs.txt starts with the number of folds and of pairs of either kind in each; then, fold by
-fold, `NAME 1 4` for one person's pictures 1 and 4, and `NAME 1 OTHER 2` for two people. SLLFW,
-CALFW and CPLFW give each pair two lines, one a picture; those of the latter two end in a number
+fold, `NAME 1 4` for one person's images 1 and 4, and `NAME 1 OTHER 2` for two people. SLLFW,
+CALFW and CPLFW give each pair two lines, one an image; those of the latter two end in a number
 that is 0 for two people, else the number of the fold (CALFW) or 1 (CPLFW).
 """
 
@@ -26,7 +26,7 @@ def looks_like_lfw(text: str) -> bool:
 
 
 def lfw_pairs(text: str, *, where: str) -> tuple[list[ListedPair], NDArray[np.int64]]:
-    """Return the pairs of LFW's View 2, pictures called `NAME/NAME_0001`, and their folds.
+    """Return the pairs of LFW's View 2, images called `NAME/NAME_0001`, and their folds.
 
     Args:
         text: of pairs.txt.
@@ -56,19 +56,19 @@ def lfw_pairs(text: str, *, where: str) -> tuple[list[ListedPair], NDArray[np.in
 
 
 def two_line_pairs(text: str, *, where: str, labelled: bool) -> list[ListedPair]:
-    """Return the pairs of a list with one line a picture, in the file's order.
+    """Return the pairs of a list with one line an image, in the file's order.
 
     Args:
         text: of the list.
         where: the file, for errors.
         labelled: whether lines are `NAME NUMBER`, NUMBER 0 for two people; else one person's
-            pictures are those of one folder.
+            images are those of one folder.
 
     Raises:
         MienError: it is not such a list.
     """
     lines = [line.split() for line in text.splitlines() if line.strip()]
-    form = "`PICTURE NUMBER`" if labelled else "`PERSON/PICTURE`"
+    form = "`IMAGE NUMBER`" if labelled else "`PERSON/IMAGE`"
     wrong = [i for i, words in enumerate(lines, 1) if len(words) != (2 if labelled else 1)]
     if wrong:
         raise MienError(f"{where}: line {wrong[0]} is not {form}; copy the list again")
@@ -87,7 +87,7 @@ def two_line_pairs(text: str, *, where: str, labelled: bool) -> list[ListedPair]
 
 
 def row_pairs(text: str, *, where: str) -> list[ListedPair]:
-    """Return the pairs of a list of `PICTURE PICTURE LABEL`, label 1 for one person, else 0 or -1.
+    """Return the pairs of a list of `IMAGE IMAGE LABEL`, label 1 for one person, else 0 or -1.
 
     Args:
         text: of the list.
@@ -102,7 +102,7 @@ def row_pairs(text: str, *, where: str) -> list[ListedPair]:
         if not words:
             continue
         if len(words) != 3 or words[2] not in ("1", "0", "-1"):
-            raise MienError(f"{where}: line {number} is not `PICTURE PICTURE LABEL` (1, 0 or -1)")
+            raise MienError(f"{where}: line {number} is not `IMAGE IMAGE LABEL` (1, 0 or -1)")
         listed.append(ListedPair(words[0], words[1], words[2] == "1"))
     return listed
 

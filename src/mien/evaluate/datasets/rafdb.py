@@ -1,4 +1,4 @@
-"""RAF-DB, basic expressions (Li et al., 2017): seven classes, aligned pictures of 100 x 100."""
+"""RAF-DB, basic expressions (Li et al., 2017): seven classes, aligned images of 100 x 100."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from mien.errors import MienError
 from mien.evaluate.datasets.files import holds, open_tree
 from mien.evaluate.datasets.locate import ending_in, require
-from mien.evaluate.protocol import Outcome, Pictures, Protocol, Setting
+from mien.evaluate.protocol import EvalContext, Images, Protocol, Result
 from mien.evaluate.tasks.classification import measure
 from mien.evaluate.tasks.labelled import Task, describe
 
@@ -20,13 +20,13 @@ CLASSES = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neut
 LABELS = "list_patition_label.txt"  # as its authors spell it
 SOURCE = (
     "whdeng.cn/RAF/model1.html (S. Li, W. Deng; on request, for non-commercial research): "
-    "the basic set with its aligned pictures"
+    "the basic set with its aligned images"
 )
 LAYOUT = """EmoLabel/list_patition_label.txt: lines as `train_00001.jpg 5`
 Image/aligned/train_00001_aligned.jpg, test_0001_aligned.jpg, ..."""
 
 
-def _run(path: Path, setting: Setting) -> Outcome:
+def _run(path: Path, context: EvalContext) -> Result:
     tree = open_tree(path)
     where = ending_in(tree, LABELS)
     if where is None:
@@ -35,15 +35,15 @@ def _run(path: Path, setting: Setting) -> Outcome:
     known = {name.rsplit("/", 1)[-1]: name for name in tree.names if "_aligned." in name}
     files = [known.get(f"{s}_aligned.jpg", f"Image/aligned/{s}_aligned.jpg") for s in stems]
     require(tree, files, protocol="rafdb", advice=f"unpack aligned.zip to Image/aligned; {SOURCE}")
-    pictures = Pictures(tuple(files), lambda i: tree.picture(files[i]), crop="face")
+    images = Images(tuple(files), lambda i: tree.image(files[i]), crop="face")
     part = np.array([stem.split("_")[0] for stem in stems])
     folds = ((np.flatnonzero(part == "train"), np.flatnonzero(part == "test")),)
-    task = Task(pictures, labels, CLASSES, folds)
-    return measure(task, describe(pictures, setting), setting)
+    task = Task(images, labels, CLASSES, folds)
+    return measure(task, describe(images, context), context)
 
 
 def _read_labels(text: str, where: str) -> tuple[list[str], np.ndarray]:
-    """Return the pictures' names without their endings, and their classes."""
+    """Return the images' names without their endings, and their classes."""
     stems, labels = [], []
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():

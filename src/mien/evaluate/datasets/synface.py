@@ -1,4 +1,4 @@
-"""Shape on a folder of pictures and depth maps, as unsup3d's rendered Basel faces (synface).
+"""Shape on a folder of images and depth maps, as unsup3d's rendered Basel faces (synface).
 
 synface/test/image/000008_image_1_1.png has its depth in synface/test/depth/000008_depth_1_1.png:
 the same name with "depth" for "image". Both are cut to the middle 170 pixels, as the authors'
@@ -24,7 +24,7 @@ from PIL import Image, UnidentifiedImageError
 from mien.errors import MienError
 from mien.evaluate.datasets.files import Tree, holds, open_tree
 from mien.evaluate.digest import data_digest
-from mien.evaluate.protocol import Outcome, Protocol, Setting
+from mien.evaluate.protocol import EvalContext, Protocol, Result
 from mien.evaluate.tasks.depth_metrics import reduced
 from mien.evaluate.tasks.rendered_depth import draw_depth
 from mien.evaluate.tasks.shape import TrueShape, score_shape
@@ -32,11 +32,11 @@ from mien.evaluate.tasks.shape import TrueShape, score_shape
 __all__ = ["SYNFACE", "read_synface"]
 
 BASES = ("test", "synface/test", "synface", "")
-PICTURE = re.compile(r".*\.(?:png|jpg|jpeg)", re.I)
-Picture = TypeVar("Picture", NDArray[np.uint8], NDArray[np.float64])
+IMAGE = re.compile(r".*\.(?:png|jpg|jpeg)", re.I)
+Pixels = TypeVar("Pixels", NDArray[np.uint8], NDArray[np.float64])
 
 MIDDLE = 170
-"""Side of the square that is cut out of larger pictures. Pixels."""
+"""Side of the square that is cut out of larger images. Pixels."""
 FAR, SPAN = 1.1, 0.2
 SOURCE = (
     "S. Wu, C. Rupprecht, A. Vedaldi, Visual Geometry Group, Oxford: synface.zip of unsup3d "
@@ -56,16 +56,16 @@ def read_synface(path: Path, *, size: int) -> TrueShape:
         size: side of the depth maps, pixels.
 
     Raises:
-        MienError: the folders are not there, or no picture has a depth map.
+        MienError: the folders are not there, or no image has a depth map.
     """
     tree = _root(path)
     pairs, unmatched = _pairs(tree)
     depth = np.zeros((len(pairs), size, size), dtype=np.float32)
     mask = np.zeros(depth.shape, dtype=bool)
     sound = np.ones(len(pairs), dtype=bool)
-    for row, (picture, label) in enumerate(pairs):
+    for row, (image, label) in enumerate(pairs):
         try:
-            tree.picture(picture)
+            tree.image(image)
             grey = _middle(_grey(tree, label))
         except MienError:
             sound[row] = False  # a few of the set's files are broken; they are counted
@@ -73,18 +73,18 @@ def read_synface(path: Path, *, size: int) -> TrueShape:
         depth[row], mask[row] = reduced(FAR - SPAN * grey, grey > 0, size)
     kept = np.flatnonzero(sound)
     if not len(kept):
-        raise MienError(f"synface: no picture below {tree} can be read; copy the data set again")
+        raise MienError(f"synface: no image below {tree} can be read; copy the data set again")
     names = tuple(pairs[int(row)][0] for row in kept)
     return TrueShape(
         names=names,
-        read=lambda row: _middle(tree.picture(names[row])),
+        read=lambda row: _middle(tree.image(names[row])),
         depth=depth[kept],
         mask=mask[kept],
         group=np.arange(len(kept)),
         yaw=None,
         data=data_digest(names),
         notes=(
-            f"{unmatched} pictures without depth and {len(pairs) - len(kept)} that cannot be read "
+            f"{unmatched} images without depth and {len(pairs) - len(kept)} that cannot be read "
             "are left out",
         ),
     )
@@ -99,11 +99,11 @@ def _root(path: Path) -> Tree:
 
 
 def _pairs(tree: Tree) -> tuple[list[tuple[str, str]], int]:
-    """Return picture and depth of each pair, and how many pictures have no depth."""
+    """Return image and depth of each pair, and how many images have no depth."""
     known = set(tree.under("depth").names)
     pairs, unmatched = [], 0
     for name in tree.under("image").names:
-        if not PICTURE.fullmatch(name):
+        if not IMAGE.fullmatch(name):
             continue
         folder, _, file = name.rpartition("/")
         below = f"{folder}/" if folder else ""
@@ -115,25 +115,25 @@ def _pairs(tree: Tree) -> tuple[list[tuple[str, str]], int]:
             pairs.append((f"image/{name}", f"depth/{label}"))
     if not pairs:
         raise MienError(
-            f"synface: no picture of {tree}/image has its depth in {tree}/depth; names are alike "
+            f"synface: no image of {tree}/image has its depth in {tree}/depth; names are alike "
             'but for "image" and "depth"'
         )
     return pairs, unmatched
 
 
 def _grey(tree: Tree, name: str) -> NDArray[np.float64]:
-    """Return a depth picture as [0, 1], nothing 0. [H, W]."""
+    """Return a depth image as [0, 1], nothing 0. [H, W]."""
     data = tree.read_bytes(name)
     try:
         with Image.open(io.BytesIO(data)) as image:
             deep = image.mode.startswith("I")
             pixels = np.asarray(image if deep else image.convert("L"), dtype=np.float64)
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        raise MienError(f"{tree}/{name} is not a picture that can be read") from error
+        raise MienError(f"{tree}/{name} is not an image that can be read") from error
     return pixels / (65535 if deep else 255)
 
 
-def _middle(pixels: Picture) -> Picture:
+def _middle(pixels: Pixels) -> Pixels:
     """Return the middle square of at most `MIDDLE` pixels. [S, S] or [S, S, 3]."""
     height, width = pixels.shape[:2]
     side = min(height, width, MIDDLE)
@@ -141,11 +141,11 @@ def _middle(pixels: Picture) -> Picture:
     return pixels[top : top + side, left : left + side]
 
 
-def _run(path: Path, setting: Setting) -> Outcome:
-    model = setting.drawing_model("synface")
+def _run(path: Path, context: EvalContext) -> Result:
+    model = context.drawing_model("synface")
     truth = read_synface(path, size=model.config.image_size)
-    drawn = draw_depth(model, len(truth), truth.read, say=setting.say)
-    return score_shape(truth, drawn, model.config.fov_deg, setting)
+    drawn = draw_depth(model, len(truth), truth.read, say=context.say)
+    return score_shape(truth, drawn, model.config.fov_deg, context)
 
 
 SYNFACE = Protocol(

@@ -1,4 +1,4 @@
-"""A folder of `mien synth`: its pictures, and every label that the factors are held against."""
+"""A folder of `mien synth`: its images, and every label that the factors are held against."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mien.errors import MienError
 from mien.evaluate.datasets.files import Tree, open_tree
 from mien.evaluate.digest import data_digest
-from mien.evaluate.protocol import Pictures
+from mien.evaluate.protocol import Images
 from mien.geometry.gaze import gaze_angles
 
 __all__ = ["CONFIG_FILE", "LABELS_FILE", "Clips", "Label", "read_clips", "read_config"]
@@ -38,7 +38,7 @@ _NEEDED = (
 
 @dataclass(frozen=True)
 class Label:
-    """One thing that is known of every picture."""
+    """One thing that is known of every image."""
 
     name: str
     factor: str
@@ -54,7 +54,7 @@ class Clips:
 
     tree: Tree
     table: pd.DataFrame
-    """The labels as `mien synth` writes them; one row a picture."""
+    """The labels as `mien synth` writes them; one row an image."""
 
     def __len__(self) -> int:
         return len(self.table)
@@ -66,7 +66,7 @@ class Clips:
 
     @property
     def expression(self) -> NDArray[np.int64]:
-        """Return the class of each picture, in the names' order. [N]."""
+        """Return the class of each image, in the names' order. [N]."""
         return np.unique(self.table["expression"], return_inverse=True)[1].astype(np.int64)
 
     def column(self, name: str) -> Array:
@@ -90,10 +90,10 @@ class Clips:
         changes = spread > 1e-4
         return changes[who] if changes.sum() >= FEWEST_RELIT else np.ones(len(self), dtype=bool)
 
-    def pictures(self) -> Pictures:
-        """Return the pictures, which are face crops already."""
+    def images(self) -> Images:
+        """Return the images, which are face crops already."""
         names = tuple(str(name) for name in self.table["path"])
-        return Pictures(names, lambda row: self.tree.picture(names[row]), crop="face")
+        return Images(names, lambda row: self.tree.image(names[row]), crop="face")
 
     def digest(self) -> str:
         """Return 12 hex digits of names and labels."""

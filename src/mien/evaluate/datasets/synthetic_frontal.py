@@ -48,13 +48,13 @@ class FrontalPair:
     frontal: NDArray[np.uint8]
     """The truth. RGB [S, S, 3]."""
     face: NDArray[np.bool_]
-    """Where the frontal picture shows the face: an ellipse inside the head. [S, S]."""
+    """Where the frontal image shows the face: an ellipse inside the head. [S, S]."""
     hidden: NDArray[np.bool_]
-    """Which part of the face the turned picture does not show. [S, S]."""
+    """Which part of the face the turned image does not show. [S, S]."""
     turned_marks: NDArray[np.float32]
-    """Eye left of the picture, eye right of it, nose tip, mouth corners, pixels. [5, 2]."""
+    """Eye left of the image, eye right of it, nose tip, mouth corners, pixels. [5, 2]."""
     frontal_marks: NDArray[np.float32]
-    """The same in the frontal picture. [5, 2]."""
+    """The same in the frontal image. [5, 2]."""
 
 
 class FrontalStream(Stream):
@@ -69,7 +69,7 @@ class FrontalStream(Stream):
             head: the linear head.
             seed: as that of a folder of `mien synth`.
             frames: of each person.
-            size: side of the pictures, pixels.
+            size: side of the images, pixels.
             gaze: natural or wide, as that of a folder.
             spread: turn heads evenly up to 60 degrees to either side, unlike those of a folder.
         """
@@ -116,7 +116,7 @@ class FrontalStream(Stream):
             )
 
     def _hidden(self, plan: ClipPlan, before: Placement, after: Placement) -> NDArray[np.bool_]:
-        """Return which pixels of the frontal pictures the turned ones do not show. [T, S, S].
+        """Return which pixels of the frontal images the turned ones do not show. [T, S, S].
 
         Each vertex is painted by whether it is seen, and the frontal view is drawn with that paint
         under an even light. What the frontal view itself hardly shows (nostrils, the rims of the

@@ -1,13 +1,13 @@
 """Shape of rendered people: the depth that the weights draw against that of the rendered head.
 
-Beside the pictures of a folder of `mien synth`, truth.zip holds depth z in centimetres before its
-own camera, whose field of view differs from picture to picture. It is brought before the model's
+Beside the images of a folder of `mien synth`, truth.zip holds depth z in centimetres before its
+own camera, whose field of view differs from image to image. It is brought before the model's
 camera, which sees the same square at distance 1: with the head's centre at z0, focal length f and S
 pixels a side, the square is w = (S - 1) z0 / f wide there, and
 
     z = 1 + (z_cm - z0) 2 tan(fov / 2) / w
 
-so that depth is measured in widths of the picture; what a picture cannot tell, how near the camera
+so that depth is measured in widths of the image; what an image cannot tell, how near the camera
 was, does not count. The face is what lies inside an ellipse about the middle of the crop and on the
 head: no ears, no hair, no neck.
 """
@@ -27,7 +27,7 @@ from PIL import Image
 from mien.errors import MienError
 from mien.evaluate.datasets.files import holds
 from mien.evaluate.datasets.synthetic import LABELS_FILE, Clips, read_clips
-from mien.evaluate.protocol import Outcome, Protocol, Setting
+from mien.evaluate.protocol import EvalContext, Protocol, Result
 from mien.evaluate.rendered import INNER_FACE
 from mien.evaluate.tasks.depth_metrics import reduced
 from mien.evaluate.tasks.rendered_depth import draw_depth
@@ -42,7 +42,7 @@ UNITS_PER_CM = 100
 
 
 def read_true_shape(path: Path, *, size: int, fov_deg: float) -> TrueShape:
-    """Read the depth of all pictures, at the size and before the camera of a model.
+    """Read the depth of all images, at the size and before the camera of a model.
 
     Args:
         path: a folder of `mien synth`, or a zip of one.
@@ -50,7 +50,7 @@ def read_true_shape(path: Path, *, size: int, fov_deg: float) -> TrueShape:
         fov_deg: field of view of the model's camera.
 
     Raises:
-        MienError: it is no such folder, or a picture's truth is missing or damaged.
+        MienError: it is no such folder, or an image's truth is missing or damaged.
     """
     clips = read_clips(path, "rendered-shape")
     names = tuple(str(name) for name in clips.table["path"])
@@ -73,7 +73,7 @@ def read_true_shape(path: Path, *, size: int, fov_deg: float) -> TrueShape:
         mask[row] = head & _ellipse(size)
     return TrueShape(
         names=names,
-        read=clips.pictures().read,
+        read=clips.images().read,
         depth=depth,
         mask=mask,
         group=clips.person,
@@ -110,8 +110,8 @@ def _true_depths(clips: Clips, names: tuple[str, ...]) -> Any:
             with zipfile.ZipFile(io.BytesIO(clips.tree.read_bytes(file))) as archive:
                 for row in rows:
                     stem = Path(names[row]).stem
-                    units = _picture(archive, f"{stem}_depth.png").astype(np.float64)
-                    head = (_picture(archive, f"{stem}_mask.png") > 0) & (units > 0)
+                    units = _image(archive, f"{stem}_depth.png").astype(np.float64)
+                    head = (_image(archive, f"{stem}_mask.png") > 0) & (units > 0)
                     yield row, units / UNITS_PER_CM, head
         except (zipfile.BadZipFile, KeyError, OSError, ValueError) as error:
             raise MienError(
@@ -119,7 +119,7 @@ def _true_depths(clips: Clips, names: tuple[str, ...]) -> Any:
             ) from error
 
 
-def _picture(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+def _image(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
     return np.asarray(Image.open(io.BytesIO(archive.read(name))))
 
 
@@ -128,12 +128,12 @@ def _ellipse(size: int) -> NDArray[np.bool_]:
     return np.asarray((across / INNER_FACE[0]) ** 2 + (down / INNER_FACE[1]) ** 2 < 1)
 
 
-def _run(path: Path, setting: Setting) -> Outcome:
-    model: Model = setting.drawing_model("rendered-shape")
+def _run(path: Path, context: EvalContext) -> Result:
+    model: Model = context.drawing_model("rendered-shape")
     fov = model.config.fov_deg
     truth = read_true_shape(path, size=model.config.image_size, fov_deg=fov)
-    drawn = draw_depth(model, len(truth), truth.read, say=setting.say)
-    return score_shape(truth, drawn, fov, setting)
+    drawn = draw_depth(model, len(truth), truth.read, say=context.say)
+    return score_shape(truth, drawn, fov, context)
 
 
 RENDERED_SHAPE = Protocol(

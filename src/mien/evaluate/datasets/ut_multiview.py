@@ -10,9 +10,9 @@ sXX/raw, all in millimetres and, where nothing else is said, in one world frame 
 * imgNNN/cparams/0000000C.txt: a title, then the projection matrix of camera C, 3 x 4, which takes
   the world to pixels of imgNNN/images/0000000C.jpg; C from 0 to 7.
 
-A strip of both eyes is warped out of each photograph by data normalisation about the middle between
+A eye-region crop is warped out of each photograph by data normalisation about the middle between
 the eyes, and gaze is taken from there, as for MPIIGaze. sXX/test and sXX/synth are not read: their
-NNN_left.zip and NNN_right.zip hold 60 x 36 pictures of one eye each, by another camera for either,
+NNN_left.zip and NNN_right.zip hold 60 x 36 images of one eye each, by another camera for either,
 real ones and ones rendered between the cameras. So errors are not those of the single-eye protocol,
 which learns from the rendered eyes of some people and tests the real ones of others.
 
@@ -37,10 +37,10 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.evaluate.datasets.files import Tree, open_tree
-from mien.evaluate.datasets.gaze_normalization import STRIP
+from mien.evaluate.datasets.gaze_normalization import EYE_CROP
 from mien.evaluate.datasets.layout import found_below, numbers
 from mien.evaluate.datasets.mpii import Camera, Sample, to_gaze_set
-from mien.evaluate.protocol import Outcome, Protocol, Setting
+from mien.evaluate.protocol import EvalContext, Protocol, Result
 from mien.evaluate.tasks.gaze import score_within
 from mien.evaluate.tasks.gaze_set import GazeSet
 from mien.linear.folds import folds_of_people
@@ -56,7 +56,7 @@ SOURCE = (
     "https://www.ut-vision.org/datasets/"
 )
 NOTES = (
-    "strips of both eyes, gaze from the middle between them: not the single-eye task",
+    "eye-region crops, gaze from the middle between them: not the single-eye task",
     "three folds of people, the i-th of them in fold i modulo 3: public readers of the set differ",
 )
 EYE_CORNERS = 4
@@ -65,7 +65,7 @@ BRACKETS = re.compile(r"[\[\],;]")
 
 
 def read_ut_multiview(path: Path) -> GazeSet:
-    """Read the labels of the photographs; pictures are read and warped when asked for.
+    """Read the labels of the photographs; images are read and warped when asked for.
 
     Args:
         path: the folder or zip that holds s00 to s49, or s00-09 to s40-49 with these inside; people
@@ -83,7 +83,7 @@ def read_ut_multiview(path: Path) -> GazeSet:
         )
     samples = [sample for person in people for sample in _person(tree, *person)]
     notes = NOTES if len(people) == PEOPLE else (*NOTES, f"{len(people)} of {PEOPLE} people")
-    data = to_gaze_set(tree, samples, STRIP, crop="eyes", notes=notes)
+    data = to_gaze_set(tree, samples, EYE_CROP, crop="eyes", notes=notes)
     return replace(data, folds=folds_of_people(data.person, FOLDS))
 
 
@@ -145,11 +145,11 @@ def _frame(tree: Tree, person: int, folder: str, target: Array) -> list[Sample]:
     samples = []
     for view in range(VIEWS):
         camera, rotation, shift = _camera(tree, f"{folder}/cparams/{view:08}.txt")
-        picture = f"{folder}/images/{view:08}.jpg"
-        _require(tree, picture)
+        image = f"{folder}/images/{view:08}.jpg"
+        _require(tree, image)
         samples.append(
             Sample(
-                name=picture,
+                name=image,
                 person=person,
                 camera=camera,
                 head_vector=np.asarray(cv2.Rodrigues(rotation @ head)[0], np.float64).reshape(3),
@@ -214,14 +214,14 @@ def _require(tree: Tree, name: str) -> None:
         raise MienError(f"{tree}/{name} is missing; copy the data set again, from {SOURCE}")
 
 
-def _run(path: Path, setting: Setting) -> Outcome:
-    return score_within(read_ut_multiview(path), setting)
+def _run(path: Path, context: EvalContext) -> Result:
+    return score_within(read_ut_multiview(path), context)
 
 
 UT_MULTIVIEW = Protocol(
     name="ut-multiview",
     factor="gaze",
-    title="UT Multiview, strips of both eyes: angular error by number of samples, 3 folds",
+    title="UT Multiview, eye-region crops: angular error by number of samples, 3 folds",
     layout=(
         "s00/raw/monitor.txt and gazedata.csv, s00/raw/img000/headpose.txt, cparams/00000000.txt "
         "and images/00000000.jpg, and so on to s49, or the same in s00-09 to s40-49"

@@ -2,7 +2,7 @@
 
 yaleB01_P00A+035E+15.pgm is person 1 in pose 0, lit from azimuth 35 and elevation 15 degrees of the
 camera's axis. By the readme a positive azimuth is to the right of the subject, which is image-left,
-and a positive elevation is above. The pictures say the same: over the cropped ones with azimuths
+and a positive elevation is above. The images say the same: over the cropped ones with azimuths
 up to 90 degrees the brightness of the right half less that of the left correlates with the azimuth
 by -0.985, that of the lower half less the upper with the elevation by -0.833. So the direction
 to the lamp is, in our frame,
@@ -12,10 +12,10 @@ to the lamp is, in our frame,
 The cropped faces (168 x 192, pose 0) end at brow, cheeks and chin, too tight for a detector, and
 some are all but black. All are cut alike, so one square serves all: where YuNet's lies in the
 median over 319 of them that are lit from within 20 degrees (centre 86.2, 84.5, side 270.7 pixels;
-the eyes are at 34.8, 40.8 and 130.9, 42.0). Beyond the picture its edge goes on. In pictures as
+the eyes are at 34.8, 40.8 and 130.9, 42.0). Beyond the image its edge goes on. In images as
 they were taken (640 x 480, poses 0 to 8) the face is searched.
 
-Without a lamp of its own the ambient picture of each series is left out, and so are those that the
+Without a lamp of its own the ambient image of each series is left out, and so are those that the
 authors marked as bad.
 """
 
@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from mien.errors import MienError
 from mien.evaluate.datasets.files import Tree, open_tree
 from mien.evaluate.datasets.layout import first_name
-from mien.evaluate.protocol import Outcome, Pictures, Protocol, Setting
+from mien.evaluate.protocol import EvalContext, Images, Protocol, Result
 from mien.evaluate.tasks.light import LightSet, score_light
 from mien.evaluate.tasks.light_directions import dome_direction
 
@@ -38,9 +38,9 @@ __all__ = ["YALE_B", "read_yale_b"]
 
 NAME = re.compile(r"yaleB(\d\d)_P(\d\d)A([+-]\d{3})E([+-]\d\d)\.(?:pgm|jpg|jpeg|png|bmp)", re.I)
 CROPPED = (168, 192)
-"""Width and height of the cropped pictures. Pixels."""
+"""Width and height of the cropped images. Pixels."""
 SQUARE = (-49.2, -50.9, 221.5, 219.8)
-"""x1, y1, x2, y2 in a cropped picture, pixels."""
+"""x1, y1, x2, y2 in a cropped image, pixels."""
 SOURCE = (
     "the Extended Yale Face Database B (A. Georghiades, P. Belhumeur, D. Kriegman, K.-C. Lee); "
     "free for research"
@@ -52,55 +52,55 @@ LAYOUT = (
 
 
 def read_yale_b(path: Path) -> LightSet:
-    """Read the labels, which are the names; pictures are read when asked for.
+    """Read the labels, which are the names; images are read when asked for.
 
     Args:
-        path: a folder or zip with the pictures, or a folder with one such zip.
+        path: a folder or zip with the images, or a folder with one such zip.
 
     Raises:
-        MienError: there are no such pictures, or two of one name.
+        MienError: there are no such images, or two of one name.
     """
     tree = _tree(path)
     found = [(n, m) for n in tree.names if (m := NAME.fullmatch(n.rsplit("/", 1)[-1]))]
     if not found:
         raise MienError(
-            f"yale-b: {tree} holds no picture like yaleB01_P00A+000E+00.pgm; obtain {SOURCE}"
+            f"yale-b: {tree} holds no image like yaleB01_P00A+000E+00.pgm; obtain {SOURCE}"
         )
     names = tuple(name for name, _ in found)
     keys = {match.group(1, 2, 3, 4) for _, match in found}
     if len(keys) < len(found):
         raise MienError(
-            f"yale-b: {tree} holds pictures of one name in several folders; give one of them, as "
+            f"yale-b: {tree} holds images of one name in several folders; give one of them, as "
             "CroppedYale"
         )
     person, pose, azimuth, elevation = (
         np.array([int(match[group]) for _, match in found]) for group in (1, 2, 3, 4)
     )
-    height, width = tree.picture(names[0]).shape[:2]
+    height, width = tree.image(names[0]).shape[:2]
     cropped = height > width
     bad = sum(name.lower().endswith(".bad") for name in tree.names)
     return LightSet(
-        pictures=_cropped(tree, names, width, height) if cropped else _whole(tree, names),
+        images=_cropped(tree, names, width, height) if cropped else _whole(tree, names),
         person=person.astype(np.int64),
         direction=dome_direction(azimuth, elevation),
         pose=pose.astype(np.int64),
         notes=(
             f"{len(set(person))} people, {len(set(zip(azimuth, elevation, strict=True)))} lamps, "
-            f"{len(set(pose))} poses, {'cropped' if cropped else 'whole'} pictures; {bad} are "
+            f"{len(set(pose))} poses, {'cropped' if cropped else 'whole'} images; {bad} are "
             "marked as bad and left out",
         ),
     )
 
 
-def _whole(tree: Tree, names: tuple[str, ...]) -> Pictures:
-    return Pictures(names, lambda row: tree.picture(names[row]))
+def _whole(tree: Tree, names: tuple[str, ...]) -> Images:
+    return Images(names, lambda row: tree.image(names[row]))
 
 
-def _cropped(tree: Tree, names: tuple[str, ...], width: int, height: int) -> Pictures:
+def _cropped(tree: Tree, names: tuple[str, ...], width: int, height: int) -> Images:
     # Copies of the cropped set are sometimes reduced; the square is reduced with them.
     scale = np.array([width / CROPPED[0], height / CROPPED[1]] * 2)
     boxes: NDArray[np.float64] = np.tile(np.array(SQUARE) * scale, (len(names), 1))
-    return Pictures(names, lambda row: tree.picture(names[row]), crop="box", boxes=boxes)
+    return Images(names, lambda row: tree.image(names[row]), crop="box", boxes=boxes)
 
 
 def _tree(path: Path) -> Tree:
@@ -113,8 +113,8 @@ def _tree(path: Path) -> Tree:
     return open_tree(path)
 
 
-def _run(path: Path, setting: Setting) -> Outcome:
-    return score_light(read_yale_b(path), setting)
+def _run(path: Path, context: EvalContext) -> Result:
+    return score_light(read_yale_b(path), context)
 
 
 def _matches(path: Path) -> bool:

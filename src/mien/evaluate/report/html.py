@@ -1,6 +1,6 @@
-"""A report as one HTML file that needs nothing else: no script, no link, pictures and plots inside.
+"""A report as one HTML file that needs nothing else: no script, no link, images and plots inside.
 
-Every text of an outcome is escaped; pictures are data: URLs, plots SVG in the page's own colour.
+Every text of an result is escaped; images are data: URLs, plots SVG in the page's own colour.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mien.evaluate.report.report import Report, Run, main_scores
 __all__ = ["interval_text", "report_html", "score_text"]
 
 LARGEST = 160
-"""Longest side of a picture in the gallery. Pixels."""
+"""Longest side of an image in the gallery. Pixels."""
 _QUALITY = 88
 _SIGNS = {"%": " %", "degrees": "°", "AUC": "", "correlation": ""}
 
@@ -103,10 +103,10 @@ def _summary(runs: Sequence[tuple[str, Run]]) -> str:
     for place, run in runs:
         link = f'<a href="#{place}">{_text(run.protocol.name)}</a>'
         about = [link, _text(run.protocol.factor), _text(run.folder)]
-        if run.outcome is None:
+        if run.result is None:
             rows.append([*about, f'<span class="bad">{_text(run.error)}</span>', "", "", ""])
             continue
-        for score in main_scores(run.outcome):
+        for score in main_scores(run.result):
             rows.append([*about, *_score_cells(score)])
             about = ["", "", ""]
     head = ("protocol", "factor", "data", "score", "value", "95 % interval", "n")
@@ -114,25 +114,25 @@ def _summary(runs: Sequence[tuple[str, Run]]) -> str:
 
 
 def _section(place: str, run: Run) -> str:
-    protocol, outcome = run.protocol, run.outcome
+    protocol, result = run.protocol, run.result
     parts = [
         f'<section id="{place}"><h2>{_text(protocol.name)}: {_text(protocol.title)}</h2>',
     ]
-    if outcome is None:
+    if result is None:
         parts.append(f'<p class="bad">{_text(run.error)}</p>')
         parts.append(f'<p class="faint">Wanted: {_text(protocol.layout)}</p>')
         parts.append(f'<p class="faint">Given out by: {_text(protocol.source)}</p></section>')
         return "\n".join(parts)
-    about = f"{_text(run.folder)}, labels <code>{_text(outcome.data)}</code>, {run.seconds:.0f} s"
+    about = f"{_text(run.folder)}, labels <code>{_text(result.data)}</code>, {run.seconds:.0f} s"
     parts.append(f'<p class="faint">{about}</p>')
-    parts.extend(f"<p>{_text(note)}</p>" for note in outcome.notes)
-    parts.append(_score_table(outcome.scores))
-    parts.extend(_table(table) for table in outcome.tables)
-    if outcome.plots:
-        parts.append(f'<div class="side">{"".join(_plot(plot) for plot in outcome.plots)}</div>')
-    if outcome.failures:
+    parts.extend(f"<p>{_text(note)}</p>" for note in result.notes)
+    parts.append(_score_table(result.scores))
+    parts.extend(_table(table) for table in result.tables)
+    if result.plots:
+        parts.append(f'<div class="side">{"".join(_plot(plot) for plot in result.plots)}</div>')
+    if result.failures:
         parts.append("<h3>The worst cases</h3>")
-        parts.append(f'<div class="side">{"".join(map(_case, outcome.failures))}</div>')
+        parts.append(f'<div class="side">{"".join(map(_case, result.failures))}</div>')
     parts.append("</section>")
     return "\n".join(parts)
 
@@ -166,18 +166,18 @@ def _plot(plot: Plot) -> str:
 
 
 def _case(failure: Failure) -> str:
-    pictures = "".join(f'<img alt="" src="{_data_url(picture)}"> ' for picture in failure.pictures)
+    images = "".join(f'<img alt="" src="{_data_url(image)}"> ' for image in failure.images)
     return (
-        f'<figure class="case">{pictures}<figcaption>{_text(failure.caption)}</figcaption></figure>'
+        f'<figure class="case">{images}<figcaption>{_text(failure.caption)}</figcaption></figure>'
     )
 
 
-def _data_url(picture: NDArray[np.uint8]) -> str:
-    """Return a picture, RGB [H, W, 3], as a URL that holds it."""
-    image = Image.fromarray(np.ascontiguousarray(picture))
-    image.thumbnail((LARGEST, LARGEST))
+def _data_url(image: NDArray[np.uint8]) -> str:
+    """Return an image, RGB [H, W, 3], as a URL that holds it."""
+    reduced = Image.fromarray(np.ascontiguousarray(image))
+    reduced.thumbnail((LARGEST, LARGEST))
     data = io.BytesIO()
-    image.save(data, format="JPEG", quality=_QUALITY)
+    reduced.save(data, format="JPEG", quality=_QUALITY)
     return f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}"
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.evaluate.protocol import Outcome, Plot, Protocol, Score, Table
+from mien.evaluate.protocol import Plot, Protocol, Result, Score, Table
 from mien.version import VERSION
 
 __all__ = ["FORMAT", "Report", "Run", "main_scores", "report_json", "scores_csv"]
@@ -39,9 +39,9 @@ class Run:
     folder: str
     """Name of the data set's folder or zip, without the way there."""
     seconds: float
-    outcome: Outcome | None = None
+    result: Result | None = None
     error: str = ""
-    """Why there is no outcome."""
+    """Why there is no result."""
 
 
 @dataclass(frozen=True)
@@ -62,17 +62,17 @@ class Report:
 
     @property
     def failed(self) -> tuple[Run, ...]:
-        """Return the runs without an outcome."""
-        return tuple(run for run in self.runs if run.outcome is None)
+        """Return the runs without an result."""
+        return tuple(run for run in self.runs if run.result is None)
 
 
-def main_scores(outcome: Outcome) -> tuple[Score, ...]:
+def main_scores(result: Result) -> tuple[Score, ...]:
     """Return the scores that the data set is known for; the first where none is marked."""
-    return tuple(score for score in outcome.scores if score.main) or outcome.scores[:1]
+    return tuple(score for score in result.scores if score.main) or result.scores[:1]
 
 
 def report_json(report: Report) -> str:
-    """Return the report as JSON, without the pictures of its failures; NaN becomes null."""
+    """Return the report as JSON, without the images of its failures; NaN becomes null."""
     values = {
         "format": FORMAT,
         "mien": report.version,
@@ -93,10 +93,10 @@ def scores_csv(report: Report) -> str:
     rows.writerow(_COLUMNS)
     made = (report.weights, report.version, report.seed, report.draws, report.date)
     for run in report.runs:
-        if run.outcome is None:
+        if run.result is None:
             continue
-        where = (run.protocol.name, run.protocol.factor, run.folder, run.outcome.data)
-        for score in run.outcome.scores:
+        where = (run.protocol.name, run.protocol.factor, run.folder, run.result.data)
+        for score in run.result.scores:
             values = _plain(score.value), score.unit, _plain(score.low), _plain(score.high)
             kind = score.count, int(score.higher_is_better), int(score.main)
             rows.writerow((*where, score.name, *values, *kind, *made))
@@ -104,7 +104,7 @@ def scores_csv(report: Report) -> str:
 
 
 def _run_values(run: Run) -> dict[str, Any]:
-    outcome, protocol = run.outcome, run.protocol
+    result, protocol = run.result, run.protocol
     values: dict[str, Any] = {
         "protocol": protocol.name,
         "factor": protocol.factor,
@@ -112,15 +112,15 @@ def _run_values(run: Run) -> dict[str, Any]:
         "folder": run.folder,
         "seconds": round(run.seconds, 1),
     }
-    if outcome is None:
+    if result is None:
         return values | {"error": run.error}
     return values | {
-        "data": outcome.data,
-        "scores": [_score_values(score) for score in outcome.scores],
-        "notes": list(outcome.notes),
-        "tables": [_table_values(table) for table in outcome.tables],
-        "plots": [_plot_values(plot) for plot in outcome.plots],
-        "failures": [failure.caption for failure in outcome.failures],
+        "data": result.data,
+        "scores": [_score_values(score) for score in result.scores],
+        "notes": list(result.notes),
+        "tables": [_table_values(table) for table in result.tables],
+        "plots": [_plot_values(plot) for plot in result.plots],
+        "failures": [failure.caption for failure in result.failures],
     }
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mien.evaluate.by_yaw import yaw_table
 from mien.evaluate.digest import data_digest
 from mien.evaluate.gallery import small
-from mien.evaluate.protocol import Described, Failure, Outcome, Pictures, Score, Setting, Table
+from mien.evaluate.protocol import EvalContext, FactorColumns, Failure, Images, Result, Score, Table
 from mien.evaluate.tasks.labelled import MAIN, codes_of, stream
 from mien.linear.bootstrap import bootstrap
 from mien.linear.heldout_logistic import STRENGTHS, fit_linear, held_out, probabilities
@@ -31,9 +31,9 @@ ASKED = ("expression", MAIN)
 
 @dataclass(frozen=True)
 class Units:
-    """Pictures with units that are seen or not."""
+    """Images with units that are seen or not."""
 
-    pictures: Pictures
+    images: Images
     names: tuple[str, ...]
     """Of the units: AU1, AU2."""
     seen: Flags
@@ -104,38 +104,42 @@ def predict_unit(
     return chance >= limit, chance - limit
 
 
-def measure_units(task: Units, described: Described, setting: Setting) -> Outcome:
+def measure_units(task: Units, described: FactorColumns, context: EvalContext) -> Result:
     """Score action units: F1 of each and their mean, which is the main score.
 
-    Of test pictures without a face it is said of each unit what is the more frequent in training.
+    Of test images without a face it is said of each unit what is the more frequent in training.
 
     Args:
-        task: pictures with units.
+        task: images with units.
         described: their factors.
-        setting: seed and size of the gallery.
+        context: seed and size of the gallery.
     """
     scores: list[Score] = []
     said, far = np.empty((0, 0), dtype=bool), np.empty((0, 0))
     for place, name in enumerate(ASKED):
-        setting.say(f"{len(task.names)} action units from {name}")
-        said, far = _predict(task, described, codes_of(described, name), setting, place)
-        scores += _scores(task, said, name, setting)
+        context.say(f"{len(task.names)} action units from {name}")
+        said, far = _predict(task, described, codes_of(described, name), context, place)
+        scores += _scores(task, said, name, context)
     truth = task.seen[task.test]
-    return Outcome(
+    return Result(
         scores=tuple(scores),
         data=data_digest(
-            f"{part} {task.pictures.names[int(row)]} {task.seen[row].astype(int).tolist()}"
+            f"{part} {task.images.names[int(row)]} {task.seen[row].astype(int).tolist()}"
             for part, rows in (("train", task.train), ("test", task.test))
             for row in rows
         ),
         tables=_tables(task, described, said, truth),
-        failures=_failures(task, said, far, truth, setting),
+        failures=_failures(task, said, far, truth, context),
         notes=_notes(task, described),
     )
 
 
 def _predict(
-    task: Units, described: Described, codes: NDArray[np.float32], setting: Setting, place: int
+    task: Units,
+    described: FactorColumns,
+    codes: NDArray[np.float32],
+    context: EvalContext,
+    place: int,
 ) -> tuple[Flags, NDArray[np.float64]]:
     rows = task.train[described.found[task.train]]
     found = described.found[task.test]
@@ -148,12 +152,12 @@ def _predict(
                 seen=task.seen[rows, unit],
                 test=codes[task.test[found]],
                 groups=None if task.groups is None else task.groups[rows],
-                rng=stream(setting, 7, place, unit),
+                rng=stream(context, 7, place, unit),
             )
     return said, far
 
 
-def _scores(task: Units, said: Flags, name: str, setting: Setting) -> list[Score]:
+def _scores(task: Units, said: Flags, name: str, context: EvalContext) -> list[Score]:
     truth = task.seen[task.test]
     groups = None if task.groups is None else task.groups[task.test]
 
@@ -161,7 +165,7 @@ def _scores(task: Units, said: Flags, name: str, setting: Setting) -> list[Score
         return 100 * float(np.mean([_f1(said, truth, rows, k) for k in range(len(task.names))]))
 
     everyone = np.arange(len(truth))
-    low, high = bootstrap(mean, count=len(truth), groups=groups, rng=stream(setting, 8))
+    low, high = bootstrap(mean, count=len(truth), groups=groups, rng=stream(context, 8))
     title = f"mean F1, linear, {name}"
     scores = [
         Score(title, mean(everyone), "%", len(truth), low, high, main=name == MAIN),
@@ -180,7 +184,7 @@ def _f1(said: Flags, truth: Flags, rows: Rows, unit: int) -> float:
     return binary_f1(prediction=said[rows, unit], target=truth[rows, unit])
 
 
-def _tables(task: Units, described: Described, said: Flags, truth: Flags) -> tuple[Table, ...]:
+def _tables(task: Units, described: FactorColumns, said: Flags, truth: Flags) -> tuple[Table, ...]:
     rows = tuple(
         (
             name,
@@ -190,7 +194,7 @@ def _tables(task: Units, described: Described, said: Flags, truth: Flags) -> tup
         )
         for k, name in enumerate(task.names)
     )
-    columns = ("unit", "pictures that show it", "said to show it", "right, %")
+    columns = ("unit", "images that show it", "said to show it", "right, %")
     tables = [Table(f"Action units; linear, {MAIN}", columns, rows)]
     yaw = described["yaw_rad"][task.test]
     if np.isfinite(yaw).any():
@@ -201,28 +205,28 @@ def _tables(task: Units, described: Described, said: Flags, truth: Flags) -> tup
 
 
 def _failures(
-    task: Units, said: Flags, far: NDArray[np.float64], truth: Flags, setting: Setting
+    task: Units, said: Flags, far: NDArray[np.float64], truth: Flags, context: EvalContext
 ) -> tuple[Failure, ...]:
     wrong = said != truth
     cost = np.where(wrong, np.abs(far), 0).sum(axis=1)
-    worst = np.argsort(-cost, kind="stable")[: setting.gallery]
+    worst = np.argsort(-cost, kind="stable")[: context.gallery]
     failures = []
     for row in worst[wrong[worst].any(axis=1)]:
         missed = [name for k, name in enumerate(task.names) if truth[row, k] and not said[row, k]]
         added = [name for k, name in enumerate(task.names) if said[row, k] and not truth[row, k]]
         words = [f"missed {' '.join(missed)}"] * bool(missed)
         words += [f"imagined {' '.join(added)}"] * bool(added)
-        picture = task.pictures.read(int(task.test[row]))
-        failures.append(Failure((small(picture),), "; ".join(words)))
+        image = task.images.read(int(task.test[row]))
+        failures.append(Failure((small(image),), "; ".join(words)))
     return tuple(failures)
 
 
-def _notes(task: Units, described: Described) -> tuple[str, ...]:
-    notes = [f"{len(task.train)} pictures to learn from, {len(task.test)} to test on"]
+def _notes(task: Units, described: FactorColumns) -> tuple[str, ...]:
+    notes = [f"{len(task.train)} images to learn from, {len(task.test)} to test on"]
     lost = int((~described.found[task.train]).sum())
     missing = int((~described.found[task.test]).sum())
     if lost:
-        notes.append(f"{lost} training pictures without a face are left out")
+        notes.append(f"{lost} training images without a face are left out")
     if missing:
-        notes.append(f"of {missing} test pictures without a face the usual is said of each unit")
+        notes.append(f"of {missing} test images without a face the usual is said of each unit")
     return tuple(notes)

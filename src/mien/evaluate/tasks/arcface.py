@@ -56,7 +56,7 @@ class ArcFace:
             faces: aligned, RGB [112, 112, 3] each.
 
         Raises:
-            MienError: the network does not take such pictures.
+            MienError: the network does not take such images.
         """
         found = []
         for face in faces:
@@ -73,12 +73,12 @@ class ArcFace:
         return codes / np.linalg.norm(codes, axis=1, keepdims=True).clip(1e-12)
 
 
-def aligned(picture: NDArray[np.uint8], marks: NDArray[np.floating]) -> NDArray[np.uint8]:
+def aligned(image: NDArray[np.uint8], marks: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Return a face brought to the five points by turn, scale and shift. RGB [112, 112, 3].
 
     Args:
-        picture: RGB [H, W, 3].
-        marks: eye left of the picture, eye right of it, nose tip, mouth corners, pixels. [5, 2].
+        image: RGB [H, W, 3].
+        marks: eye left of the image, eye right of it, nose tip, mouth corners, pixels. [5, 2].
     """
     # u = a x − b y + c, v = b x + a y + d: least squares for a, b, c, d.
     x, y = np.asarray(marks, np.float64).T
@@ -88,5 +88,5 @@ def aligned(picture: NDArray[np.uint8], marks: NDArray[np.floating]) -> NDArray[
     )
     a, b, c, d = np.linalg.lstsq(system, POINTS.T.reshape(-1), rcond=None)[0]
     matrix = np.array([[a, -b, c], [b, a, d]])
-    found = cv2.warpAffine(picture, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR)
+    found = cv2.warpAffine(image, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR)
     return np.asarray(found, np.uint8)

@@ -1,6 +1,6 @@
 """Classes of expression by every probe: what a protocol of classes gives, but for reading the data.
 
-Scores of one task are of all its test pictures; a picture without a face counts as one that was
+Scores of one task are of all its test images; an image without a face counts as one that was
 taken for the most frequent class.
 """
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mien.evaluate.by_yaw import yaw_table
 from mien.evaluate.digest import data_digest
 from mien.evaluate.gallery import small
-from mien.evaluate.protocol import Described, Failure, Outcome, Score, Setting, Table
+from mien.evaluate.protocol import EvalContext, FactorColumns, Failure, Result, Score, Table
 from mien.evaluate.tasks.few_labels import few_labels, few_labels_report
 from mien.evaluate.tasks.labelled import (
     FEATURES,
@@ -51,56 +51,56 @@ METRICS: dict[str, Metric] = {
 FEW = ("expression", MAIN, FEATURES)
 """The sets of factors that are asked with few labels."""
 MUCH_MISSING = 0.01
-"""From this share of test pictures without a face, those with one are scored for themselves."""
+"""From this share of test images without a face, those with one are scored for themselves."""
 
 
 def measure(
     task: Task,
-    described: Described,
-    setting: Setting,
+    described: FactorColumns,
+    context: EvalContext,
     *,
     main: Sequence[str] = ("accuracy",),
     label: str = "",
     subsets: Mapping[str, Rows] | None = None,
-) -> Outcome:
+) -> Result:
     """Score a task by linear probes, nearest neighbours and few labels.
 
     Args:
-        task: labelled pictures.
+        task: labelled images.
         described: their factors, by `mien.evaluate.tasks.labelled.describe`.
-        setting: seed, draws, size of the gallery.
+        context: seed, draws, size of the gallery.
         main: names of the metrics that the data set is known for.
         label: added to every name, as ", 7 classes".
         subsets: name => rows, of which those that are tested are scored for themselves.
 
     Raises:
-        MienError: a set of factors is not known of the pictures.
+        MienError: a set of factors is not known of the images.
     """
     scores: list[Score] = []
     few = {}
     best: Predicted | None = None
     for place, name in enumerate(known_sets(described)):
-        setting.say(f"probes on {name}{label}")
+        context.say(f"probes on {name}{label}")
         codes = codes_of(described, name)
-        linear = _by(linear_probabilities, task, described, codes, setting, (1, place))
+        linear = _by(linear_probabilities, task, described, codes, context, (1, place))
         scores += _scores(
             task,
             linear,
             f"linear, {name}{label}",
-            setting,
+            context,
             main if name in (MAIN, FEATURES) else (),
         )
-        near = _by(knn_probabilities, task, described, codes, setting, (2, place))
-        scores.append(_scores(task, near, f"k-NN, {name}{label}", setting)[0])
+        near = _by(knn_probabilities, task, described, codes, context, (2, place))
+        scores.append(_scores(task, near, f"k-NN, {name}{label}", context)[0])
         if name in FEW:
-            few[name] = few_labels(task, codes, described.found, setting)
+            few[name] = few_labels(task, codes, described.found, context)
         if name == MAIN:
             best = linear
     assert best is not None
     some, table, plot = few_labels_report(few, tested=len(task.tested), label=label)
-    scores += some + _parts(task, described, best, setting, label, subsets or {})
+    scores += some + _parts(task, described, best, context, label, subsets or {})
     right = best.label == task.labels[task.tested]
-    return Outcome(
+    return Result(
         scores=tuple(scores),
         data=data_digest(_lines(task)),
         tables=(
@@ -109,26 +109,26 @@ def measure(
             table,
         ),
         plots=(plot,),
-        failures=_failures(task, best, setting),
+        failures=_failures(task, best, context),
         notes=tuple(_notes(task, described, label)),
     )
 
 
-def merged(outcomes: Sequence[Outcome], *, gallery: int, notes: Sequence[str] = ()) -> Outcome:
-    """Return several outcomes on one data set as one.
+def merged(results: Sequence[Result], *, gallery: int, notes: Sequence[str] = ()) -> Result:
+    """Return several results on one data set as one.
 
     Args:
-        outcomes: the first one's failures come first.
+        results: the first one's failures come first.
         gallery: how many failures are kept.
-        notes: further ones; those that several outcomes share are kept once.
+        notes: further ones; those that several results share are kept once.
     """
-    told = [note for outcome in outcomes for note in outcome.notes]
-    return Outcome(
-        scores=tuple(score for outcome in outcomes for score in outcome.scores),
-        data=data_digest(outcome.data for outcome in outcomes),
-        tables=tuple(table for outcome in outcomes for table in outcome.tables),
-        plots=tuple(plot for outcome in outcomes for plot in outcome.plots),
-        failures=tuple(failure for outcome in outcomes for failure in outcome.failures)[:gallery],
+    told = [note for result in results for note in result.notes]
+    return Result(
+        scores=tuple(score for result in results for score in result.scores),
+        data=data_digest(result.data for result in results),
+        tables=tuple(table for result in results for table in result.tables),
+        plots=tuple(plot for result in results for plot in result.plots),
+        failures=tuple(failure for result in results for failure in result.failures)[:gallery],
         notes=tuple(dict.fromkeys([*notes, *told])),
     )
 
@@ -136,9 +136,9 @@ def merged(outcomes: Sequence[Outcome], *, gallery: int, notes: Sequence[str] = 
 def _by(
     method: Method,
     task: Task,
-    described: Described,
+    described: FactorColumns,
     codes: NDArray[np.float32],
-    setting: Setting,
+    context: EvalContext,
     numbers: tuple[int, int],
 ) -> Predicted:
     """Return what a method of probabilities says over the folds."""
@@ -151,7 +151,7 @@ def _by(
             classes=len(task.classes),
             groups=None if task.groups is None else task.groups[train],
             balanced=task.balanced,
-            rng=stream(setting, *numbers, fold),
+            rng=stream(context, *numbers, fold),
         )
 
     return over_folds(task, described.found, predict)
@@ -161,7 +161,7 @@ def _scores(
     task: Task,
     predicted: Predicted,
     name: str,
-    setting: Setting,
+    context: EvalContext,
     main: Sequence[str] = (),
     among: NDArray[np.bool_] | None = None,
 ) -> list[Score]:
@@ -178,7 +178,7 @@ def _scores(
         else:
             statistic = partial(_statistic, of=of, said=said, truth=truth, task=task)
             low, high = bootstrap(
-                statistic, count=len(said), groups=groups, rng=stream(setting, 4, place)
+                statistic, count=len(said), groups=groups, rng=stream(context, 4, place)
             )
         scores.append(
             Score(
@@ -203,9 +203,9 @@ def _statistic(
 
 def _parts(
     task: Task,
-    described: Described,
+    described: FactorColumns,
     predicted: Predicted,
-    setting: Setting,
+    context: EvalContext,
     label: str,
     subsets: Mapping[str, Rows],
 ) -> list[Score]:
@@ -216,7 +216,7 @@ def _parts(
     if (~found).mean() > MUCH_MISSING:
         parts["faces found"] = found
     return [
-        _scores(task, predicted, f"linear, {MAIN}, {name}{label}", setting, among=among)[0]
+        _scores(task, predicted, f"linear, {MAIN}, {name}{label}", context, among=among)[0]
         for name, among in parts.items()
         if among.any()
     ]
@@ -232,11 +232,11 @@ def _confusion_table(task: Task, predicted: Predicted, label: str) -> Table:
         shares = [round(100 * int(count) / there, 1) if there else None for count in row]
         rows.append((name, there, *shares))
     title = f"What was taken for what, in % of the true class; linear, {MAIN}{label}"
-    return Table(title, ("true class", "pictures", *task.classes), tuple(rows))
+    return Table(title, ("true class", "images", *task.classes), tuple(rows))
 
 
 def _yaw_tables(
-    described: Described, rows: Rows, values: dict[str, NDArray[np.floating]], label: str
+    described: FactorColumns, rows: Rows, values: dict[str, NDArray[np.floating]], label: str
 ) -> tuple[Table, ...]:
     """Return the table by head yaw; none where no yaw is known."""
     yaw = described["yaw_rad"][rows]
@@ -246,38 +246,38 @@ def _yaw_tables(
     return (yaw_table(title=title, yaw_rad=yaw, values=values),)
 
 
-def _failures(task: Task, predicted: Predicted, setting: Setting) -> tuple[Failure, ...]:
-    """Return the pictures that were told wrong with the greatest certainty."""
+def _failures(task: Task, predicted: Predicted, context: EvalContext) -> tuple[Failure, ...]:
+    """Return the images that were told wrong with the greatest certainty."""
     truth = task.labels[task.tested]
     chance = predicted.probability
     rows = np.arange(len(truth))
     margin = chance[rows, predicted.label] - chance[rows, truth]
     wrong = np.flatnonzero((predicted.label != truth) & np.isfinite(margin))
-    worst = wrong[np.argsort(-margin[wrong], kind="stable")][: setting.gallery]
+    worst = wrong[np.argsort(-margin[wrong], kind="stable")][: context.gallery]
     failures = []
     for row in worst:
         said = task.classes[int(predicted.label[row])]
         share = chance[row, predicted.label[row]]
         caption = f"{task.classes[int(truth[row])]}, taken for {said} ({share:.2f})"
-        picture = task.pictures.read(int(task.tested[row]))
-        failures.append(Failure((small(picture),), caption))
+        image = task.images.read(int(task.tested[row]))
+        failures.append(Failure((small(image),), caption))
     return tuple(failures)
 
 
-def _notes(task: Task, described: Described, label: str) -> list[str]:
+def _notes(task: Task, described: FactorColumns, label: str) -> list[str]:
     taught = np.unique(np.concatenate([train for train, _ in task.folds]))
     lost = int((~described.found[taught]).sum())
     missing = int((~described.found[task.tested]).sum())
     if len(task.folds) > 1:
-        sizes = f"{len(task.tested)} pictures in {len(task.folds)} folds"
+        sizes = f"{len(task.tested)} images in {len(task.folds)} folds"
     else:
-        sizes = f"{len(taught)} pictures to learn from, {len(task.tested)} to test on"
+        sizes = f"{len(taught)} images to learn from, {len(task.tested)} to test on"
     notes = [f"{sizes}{label}"]
     if lost and len(task.folds) == 1:
-        notes.append(f"{lost} training pictures without a face are left out{label}")
+        notes.append(f"{lost} training images without a face are left out{label}")
     if missing:
         notes.append(
-            f"{missing} test pictures without a face count as the most frequent class{label}"
+            f"{missing} test images without a face count as the most frequent class{label}"
         )
     return notes
 
@@ -287,7 +287,7 @@ def _lines(task: Task) -> list[str]:
     for number, (train, test) in enumerate(task.folds):
         for part, rows in (("train", train), ("test", test)):
             lines += [
-                f"{number} {part} {task.pictures.names[int(row)]} "
+                f"{number} {part} {task.images.names[int(row)]} "
                 f"{task.classes[int(task.labels[row])]}"
                 for row in rows
             ]

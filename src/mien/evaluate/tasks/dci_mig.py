@@ -96,7 +96,7 @@ def lasso_importance(
     Of classes one regression each to whether it is that class; their weights are added up.
 
     Args:
-        codes: one row a picture; NaN where there is none. [N, D].
+        codes: one row an image; NaN where there is none. [N, D].
         labels: what is known of the rows.
         person: who it is. [N].
     """
@@ -133,7 +133,7 @@ def forest_importance(*, codes: Array, labels: Sequence[Label], seed: int) -> Ar
     """Return the impurity importances of random forests, each label's summing to 1. [D, L].
 
     Args:
-        codes: one row a picture; NaN where there is none. [N, D].
+        codes: one row an image; NaN where there is none. [N, D].
         labels: what is known of the rows.
         seed: of the forests.
     """

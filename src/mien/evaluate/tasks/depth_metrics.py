@@ -29,7 +29,7 @@ Mask = NDArray[np.bool_]
 
 
 def scale_invariant_error(*, prediction: Array, target: Array, mask: Mask) -> NDArray[np.float64]:
-    """Return SIDE of each picture; NaN where the mask is empty. [N].
+    """Return SIDE of each image; NaN where the mask is empty. [N].
 
     Args:
         prediction: depth, > 0 inside the mask. [N, H, W].
@@ -45,7 +45,7 @@ def scale_invariant_error(*, prediction: Array, target: Array, mask: Mask) -> ND
 
 
 def normal_deviation_deg(*, prediction: Array, target: Array, mask: Mask) -> NDArray[np.float64]:
-    """Return MAD of each picture in degrees; NaN where the mask is empty. [N].
+    """Return MAD of each image in degrees; NaN where the mask is empty. [N].
 
     Args:
         prediction: unit normals. [N, 3, H, W].
@@ -63,7 +63,7 @@ def normals_of(depth: Array, fov_deg: float) -> NDArray[np.float64]:
 
     Args:
         depth: z, > 0 where there is a surface; any other value where not.
-        fov_deg: field of view across the picture, degrees.
+        fov_deg: field of view across the image, degrees.
     """
     points = unproject(torch.from_numpy(np.array(depth, dtype=np.float64))[:, None], fov_deg)
     return surface_normals(points).numpy()

@@ -13,7 +13,15 @@ from mien.evaluate.by_yaw import yaw_table
 from mien.evaluate.datasets.files import holds
 from mien.evaluate.datasets.synthetic import CONFIG_FILE, LABELS_FILE, Clips, read_clips
 from mien.evaluate.gallery import small
-from mien.evaluate.protocol import Described, Failure, Outcome, Protocol, Score, Setting, Table
+from mien.evaluate.protocol import (
+    EvalContext,
+    FactorColumns,
+    Failure,
+    Protocol,
+    Result,
+    Score,
+    Table,
+)
 from mien.evaluate.tasks.factor_codes import (
     ANGLES,
     codes_of,
@@ -40,7 +48,7 @@ LAYOUT = (
 )
 
 
-def run(path: Path, setting: Setting) -> Outcome:
+def run(path: Path, context: EvalContext) -> Result:
     """Measure leakage, disentanglement and swaps.
 
     Raises:
@@ -48,29 +56,29 @@ def run(path: Path, setting: Setting) -> Outcome:
     """
     clips = read_clips(path, "factors")
     _refuse_few(clips)
-    gaze = None if setting.model is None else setting.model.config.gaze is not None
-    setting.say(f"factors: the factors of {len(clips)} pictures")
-    faces = describe_faces(setting.describe, clips.pictures(), gaze=gaze)
+    gaze = None if context.model is None else context.model.config.gaze is not None
+    context.say(f"factors: the factors of {len(clips)} images")
+    faces = describe_faces(context.describe, clips.images(), gaze=gaze)
     codes = codes_of(faces)
     five = {name: code for name, code in codes.items() if not name.endswith("_code")}
-    setting.say("factors: probes")
+    context.say("factors: probes")
     found = leakage(
-        codes={**codes, **_controls(five, setting.rng(0))},
+        codes={**codes, **_controls(five, context.rng(0))},
         labels=clips.labels(),
         person=clips.person,
         relit=clips.relit(),
-        rng=setting.rng(1),
+        rng=context.rng(1),
     )
-    setting.say("factors: disentanglement")
+    context.say("factors: disentanglement")
     parts, part_table = part_scores(five, clips, found, ALL)
-    setting.say("factors: swaps")
-    swaps = swap_outcome(clips, faces, setting)
-    turned = _worst_turned(clips, faces, setting.gallery - len(swaps.failures))
-    return Outcome(
+    context.say("factors: swaps")
+    swaps = swap_outcome(clips, faces, context)
+    turned = _worst_turned(clips, faces, context.gallery - len(swaps.failures))
+    return Result(
         scores=(
-            *_person_scores(clips, codes["identity"], setting),
-            *_own_scores(clips, faces, found, setting),
-            *_leakage_scores(clips, found, setting),
+            *_person_scores(clips, codes["identity"], context),
+            *_own_scores(clips, faces, found, context),
+            *_leakage_scores(clips, found, context),
             *parts,
             *swaps.scores,
         ),
@@ -85,7 +93,7 @@ def _refuse_few(clips: Clips) -> None:
     counts = np.unique(clips.person, return_counts=True)[1]
     if len(counts) < LEAST_PEOPLE or counts.min() < 2:
         raise MienError(
-            f"factors: {clips.tree} has {len(counts)} people with {counts.min()} pictures or more; "
+            f"factors: {clips.tree} has {len(counts)} people with {counts.min()} images or more; "
             f"at least {LEAST_PEOPLE} with 2 each are needed: render more with `mien synth`"
         )
 
@@ -96,7 +104,7 @@ def _controls(five: Mapping[str, Array], rng: np.random.Generator) -> dict[str, 
     return {ALL: whole, NOTHING: rng.permutation(five["identity"], axis=0)}
 
 
-def _person_scores(clips: Clips, identity: Array, setting: Setting) -> list[Score]:
+def _person_scores(clips: Clips, identity: Array, context: EvalContext) -> list[Score]:
     """Return how well identity tells people apart, in all clips and where the light changes."""
     every = np.ones(len(clips), dtype=bool)
     cases = [("identity, same person by cosine", every)]
@@ -104,7 +112,7 @@ def _person_scores(clips: Clips, identity: Array, setting: Setting) -> list[Scor
         cases.append(("identity, same person by cosine, other light", clips.relit()))
     scores = []
     for number, (name, rows) in enumerate(cases):
-        rng = setting.rng(2, number)
+        rng = context.rng(2, number)
         pairs = person_similarity(codes=identity[rows], person=clips.person[rows], rng=rng)
         count = len(pairs.values)
         ends = bootstrap(pairs.auc, count=count, groups=pairs.person, rng=rng, rounds=100)
@@ -112,9 +120,11 @@ def _person_scores(clips: Clips, identity: Array, setting: Setting) -> list[Scor
     return scores
 
 
-def _own_scores(clips: Clips, faces: Described, found: Leakage, setting: Setting) -> list[Score]:
+def _own_scores(
+    clips: Clips, faces: FactorColumns, found: Leakage, context: EvalContext
+) -> list[Score]:
     """Return what the other factors say of their own labels."""
-    rng, count, person = setting.rng(3), len(clips), clips.person
+    rng, count, person = context.rng(3), len(clips), clips.person
     scores = []
     right = found.predictions["expression"]["expression"] == clips.expression
     ends = mean_interval(values=100.0 * right, groups=person, rng=rng)
@@ -140,12 +150,12 @@ def _known(values: Array) -> Array:
     return np.where(seen, values, values[seen].mean() if seen.any() else 0.0)
 
 
-def _leakage_scores(clips: Clips, found: Leakage, setting: Setting) -> list[Score]:
+def _leakage_scores(clips: Clips, found: Leakage, context: EvalContext) -> list[Score]:
     """Return how much codes tell of what is not theirs."""
     where = found.codes.index
     person = found.scores[where("expression"), 0]
     right = found.predictions["identity"]["expression"] == clips.expression
-    ends = mean_interval(values=100.0 * right, groups=clips.person, rng=setting.rng(4))
+    ends = mean_interval(values=100.0 * right, groups=clips.person, rng=context.rng(4))
     count = len(clips)
 
     def less(name: str, value: float, unit: str, ends: tuple[float, float] | None = None) -> Score:
@@ -192,7 +202,7 @@ def _matrices(found: Leakage) -> tuple[Table, Table]:
     )
 
 
-def _by_yaw(clips: Clips, faces: Described, found: Leakage) -> Table:
+def _by_yaw(clips: Clips, faces: FactorColumns, found: Leakage) -> Table:
     turn, pitch = clips.column("yaw_rad"), clips.column("pitch_rad")
     said = np.stack([np.asarray(faces[f"light_{axis}"], np.float64) for axis in "xyz"], axis=1)
     right = found.predictions["expression"]["expression"] == clips.expression
@@ -208,15 +218,15 @@ def _by_yaw(clips: Clips, faces: Described, found: Leakage) -> Table:
     )
 
 
-def _worst_turned(clips: Clips, faces: Described, count: int) -> tuple[Failure, ...]:
-    """Return the pictures whose yaw is read worst."""
+def _worst_turned(clips: Clips, faces: FactorColumns, count: int) -> tuple[Failure, ...]:
+    """Return the images whose yaw is read worst."""
     truth, said = clips.column("yaw_rad"), np.asarray(faces["yaw_rad"], np.float64)
     error = np.nan_to_num(np.abs(said - truth), nan=np.inf)
     worst = np.argsort(-error, kind="stable")[: max(0, count)]
-    pictures = clips.pictures()
+    images = clips.images()
     return tuple(
         Failure(
-            (small(pictures.read(int(row))),),
+            (small(images.read(int(row))),),
             f"yaw {np.degrees(truth[row]):+.0f} degrees, "
             + (f"read as {np.degrees(said[row]):+.0f}" if np.isfinite(said[row]) else "no face"),
         )
@@ -224,7 +234,7 @@ def _worst_turned(clips: Clips, faces: Described, count: int) -> tuple[Failure, 
     )
 
 
-def _notes(faces: Described, codes: Mapping[str, Array]) -> Sequence[str]:
+def _notes(faces: FactorColumns, codes: Mapping[str, Array]) -> Sequence[str]:
     notes = [
         f"probes are linear, in {FOLDS} folds of people; a strength is chosen on a fifth of the "
         "training people",
@@ -236,12 +246,12 @@ def _notes(faces: Described, codes: Mapping[str, Array]) -> Sequence[str]:
     missing = int(np.count_nonzero(~faces.found))
     if missing:
         notes.append(
-            f"no face in {missing} of {len(faces)} pictures: predicted as the training rows' mean, "
+            f"no face in {missing} of {len(faces)} images: predicted as the training rows' mean, "
             "alike to nobody"
         )
     if "gaze" in codes:
         shut = int(np.isnan(codes["gaze"]).any(axis=1).sum())
-        notes.append(f"no open eyes in {shut} of {len(faces)} pictures: the mean gaze code instead")
+        notes.append(f"no open eyes in {shut} of {len(faces)} images: the mean gaze code instead")
     else:
         notes.append("there is no gaze code, so that factor is left out")
     return notes

@@ -1,6 +1,6 @@
 """The swap test: the expression of A put on B, drawn, and read again. What moved, what stayed?
 
-Every drawn picture is held against the same face drawn with nothing changed, so that what drawing
+Every drawn image is held against the same face drawn with nothing changed, so that what drawing
 alone changes does not count.
 """
 
@@ -29,7 +29,7 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class Read:
-    """What is read off drawn pictures."""
+    """What is read off drawn images."""
 
     identity: Array
     """[P, D]."""
@@ -49,7 +49,7 @@ class Swaps:
     """Row i: face i with the expression of face `giver[i]`."""
     plain: Read
     """Row i: face i as it was, drawn and read again."""
-    pictures: NDArray[np.uint8]
+    images: NDArray[np.uint8]
     """The swapped faces. RGB [P, H, W, 3]."""
 
     def centred(self, middle: Array) -> Swaps:
@@ -71,7 +71,7 @@ class SwapScores:
     """Whether it reads the giver's expression off the giver, drawn unchanged: what can be had.
     [P]."""
     kept: NDArray[np.bool_]
-    """Whether the swapped face resembles other pictures of its person more than the giver's.
+    """Whether the swapped face resembles other images of its person more than the giver's.
     [P]."""
     margin: Array
     """By how much, in cosine. [P]."""
@@ -116,7 +116,7 @@ def draw_swaps(
 ) -> Swaps:
     """Draw every face with its giver's expression and with its own, and read both again.
 
-    Where the model draws nothing the given picture shows.
+    Where the model draws nothing the given image shows.
 
     Args:
         model: draws and reads.
@@ -130,7 +130,7 @@ def draw_swaps(
         crops.append(torch.cat([prepare(_channels_first(c), size) for c in batch]))
         seen.append(model.network(crops[-1].to(model.device)))
     faces = Factors.cat(seen)
-    plain, swapped, pictures = [], [], []
+    plain, swapped, images = [], [], []
     for number, crop in enumerate(crops):
         rows = torch.arange(number * BATCH, number * BATCH + len(crop))
         own = faces[rows]
@@ -138,8 +138,8 @@ def draw_swaps(
         plain.append(model.network(_over(model, own, Edit(), crop)))
         drawn = _over(model, own, Edit(expression=other), crop)
         swapped.append(model.network(drawn))
-        pictures.append((drawn * 255).round().byte().movedim(1, -1).cpu().numpy())
-    return Swaps(_read(swapped), _read(plain), np.concatenate(pictures))
+        images.append((drawn * 255).round().byte().movedim(1, -1).cpu().numpy())
+    return Swaps(_read(swapped), _read(plain), np.concatenate(images))
 
 
 def _channels_first(crop: NDArray[np.uint8]) -> Tensor:
@@ -181,7 +181,7 @@ def swap_scores(
         givers: the number of each face's giver. [P].
         expression: true class of each face. [P].
         said: the expression probe's classes for the "swapped" and the "plain" faces. Each [P].
-        own: mean identity of each face's person over other, real pictures; centred, as the
+        own: mean identity of each face's person over other, real images; centred, as the
             identities in `swaps` are. [P, D].
     """
     like_own = _cosine(swaps.swapped.identity, own)

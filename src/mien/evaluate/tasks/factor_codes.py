@@ -1,4 +1,4 @@
-"""The five factors' codes of pictures, as the probes take them, and what they say by themselves."""
+"""The five factors' codes of images, as the probes take them, and what they say by themselves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from mien.errors import MienError
-from mien.evaluate.protocol import Describe, Described, Pictures
+from mien.evaluate.protocol import FactorColumns, GetFactors, Images
 from mien.linear.cross_person import folds
 from mien.linear.metrics import draw_pairs
 
@@ -26,14 +26,14 @@ PAIRS = 2000
 
 @dataclass(frozen=True)
 class Similarity:
-    """Pairs of pictures and how alike they are said to be."""
+    """Pairs of images and how alike they are said to be."""
 
     values: Array
     """Cosine, -1 where a face is missing. [P]."""
     same: NDArray[np.bool_]
     """Whether a pair is one person. [P]."""
     person: NDArray[np.int64]
-    """Who the first picture is. [P]."""
+    """Who the first image is. [P]."""
 
     def auc(self, rows: NDArray[np.int64] | None = None) -> float:
         """Return the area under the ROC curve, of some pairs or of all; NaN for one kind only."""
@@ -43,12 +43,12 @@ class Similarity:
         return float(roc_auc_score(self.same[rows], self.values[rows]))
 
 
-def describe_faces(describe: Describe, pictures: Pictures, *, gaze: bool | None) -> Described:
-    """Return all factors of pictures, the gaze with them where it can be had.
+def describe_faces(describe: GetFactors, images: Images, *, gaze: bool | None) -> FactorColumns:
+    """Return all factors of images, the gaze with them where it can be had.
 
     Args:
         describe: gives them.
-        pictures: whose.
+        images: whose.
         gaze: whether there is a gaze code; None: see.
 
     Raises:
@@ -57,14 +57,14 @@ def describe_faces(describe: Describe, pictures: Pictures, *, gaze: bool | None)
     columns = (*CODES, *ANGLES, *LIGHTS)
     if gaze is None:
         try:
-            return describe(pictures, (*columns, "gaze_code"))
+            return describe(images, (*columns, "gaze_code"))
         except MienError:
             # Of a table without gaze; if it was another fault it is met again.
-            return describe(pictures, columns)
-    return describe(pictures, (*columns, "gaze_code") if gaze else columns)
+            return describe(images, columns)
+    return describe(images, (*columns, "gaze_code") if gaze else columns)
 
 
-def codes_of(faces: Described) -> dict[str, Array]:
+def codes_of(faces: FactorColumns) -> dict[str, Array]:
     """Return each factor's code by the factor's name, then the two codes as seen. Each [N, D].
 
     Rows without a face, and gaze without eyes, are NaN.
@@ -80,10 +80,10 @@ def codes_of(faces: Described) -> dict[str, Array]:
 def person_similarity(
     *, codes: Array, person: NDArray[np.integer], rng: np.random.Generator
 ) -> Similarity:
-    """Compare pictures by cosine, in five groups of people, each centred on the other four's mean.
+    """Compare images by cosine, in five groups of people, each centred on the other four's mean.
 
     Args:
-        codes: one row a picture; NaN where there is none. [N, D].
+        codes: one row an image; NaN where there is none. [N, D].
         person: who it is. [N].
         rng: draws the pairs.
     """

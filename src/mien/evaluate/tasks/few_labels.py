@@ -1,6 +1,6 @@
 """How far a few labels of each class carry: a linear probe on 1, 4, 16 and 64 of them, drawn often.
 
-The codes are standardised by all training rows, which uses no labels: unlabelled pictures are there
+The codes are standardised by all training rows, which uses no labels: unlabelled images are there
 for the asking. How strongly the probe is held back is chosen by cross-validation within the drawn
 labels; with one of a class there is nothing to choose by, and it is fixed.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.evaluate.protocol import Plot, Score, Setting, Table
+from mien.evaluate.protocol import EvalContext, Plot, Score, Table
 from mien.evaluate.tasks.labelled import Task, stream
 from mien.linear.heldout_logistic import (
     STRENGTHS,
@@ -39,7 +39,7 @@ class FewLabels:
     """What so many labels of each class are worth."""
 
     count: int
-    """Labels of each class; of a class with fewer pictures all are taken."""
+    """Labels of each class; of a class with fewer images all are taken."""
     draws: tuple[float, ...]
     """Accuracy of each draw of the labels. 0 to 1."""
 
@@ -61,7 +61,7 @@ def draw_labels(*, labels: Labels, count: int, rng: np.random.Generator) -> NDAr
 
 
 def few_labels(
-    task: Task, codes: Array, found: NDArray[np.bool_], setting: Setting
+    task: Task, codes: Array, found: NDArray[np.bool_], context: EvalContext
 ) -> tuple[FewLabels, ...]:
     """Return the accuracy with each number of labels.
 
@@ -69,19 +69,19 @@ def few_labels(
     told wrong.
 
     Args:
-        task: labelled pictures.
+        task: labelled images.
         codes: [N, D].
-        found: whether a picture has a face. [N].
-        setting: says how many draws, and by which seed.
+        found: whether an image has a face. [N].
+        context: says how many draws, and by which seed.
     """
     scales = [_scale(codes[train[found[train]]]) for train, _ in task.folds]
     results = []
     for count in COUNTS:
         scores = []
-        for draw in range(max(setting.draws, 1)):
+        for draw in range(max(context.draws, 1)):
             train, test = task.folds[draw % len(task.folds)]
             seen, asked = train[found[train]], test[found[test]]
-            rng = stream(setting, 3, count, draw)
+            rng = stream(context, 3, count, draw)
             rows = seen[draw_labels(labels=task.labels[seen], count=count, rng=rng)]
             middle, spread = scales[draw % len(task.folds)]
             labels, few = task.labels[rows], (codes[rows] - middle) / spread

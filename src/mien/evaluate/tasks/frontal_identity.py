@@ -20,24 +20,24 @@ Array = NDArray[np.floating]
 def identity_scores(
     views: Sequence[FrontalView], arcface: ArcFace, rng: np.random.Generator
 ) -> tuple[list[Score], Table]:
-    """Return cosine distances (1 − cos) from views to turned pictures.
+    """Return cosine distances (1 − cos) from views to turned images.
 
-    Each view is compared with the turned pictures of its person other than the one that it was
+    Each view is compared with the turned images of its person other than the one that it was
     made of and, apart, with those of the next person.
 
     Args:
-        views: of at least two people with two pictures each, else distances are NaN.
+        views: of at least two people with two images each, else distances are NaN.
         arcface: gives the codes.
         rng: of the intervals.
     """
     person = np.array([view.pair.person for view in views])
     turned = arcface.codes([aligned(v.pair.turned, v.pair.turned_marks) for v in views])
     codes = {
-        "made of the turned picture": arcface.codes([_made(view) for view in views]),
-        "true frontal picture": arcface.codes(
+        "made of the turned image": arcface.codes([_made(view) for view in views]),
+        "true frontal image": arcface.codes(
             [aligned(v.pair.frontal, v.pair.frontal_marks) for v in views]
         ),
-        "turned picture itself": turned,
+        "turned image itself": turned,
     }
     rows, scores = [], []
     for name, code in codes.items():
@@ -45,10 +45,10 @@ def identity_scores(
         rows.append((name, _mean(own), _mean(other)))
         if name.startswith("made"):
             scores = [
-                _score("ArcFace distance to the person's other pictures", own, person, rng),
+                _score("ArcFace distance to the person's other images", own, person, rng),
                 _score("ArcFace distance to another person", other, person, rng),
             ]
-    title = "ArcFace distance, 1 - cos, to turned pictures"
+    title = "ArcFace distance, 1 - cos, to turned images"
     return scores, Table(title, ("view", "the person's others", "another person's"), tuple(rows))
 
 
@@ -67,7 +67,7 @@ def _mean(values: Array) -> float | None:
 
 
 def _distances(codes: Array, turned: Array, person: NDArray[np.int64]) -> tuple[Array, Array]:
-    """Return mean distances to the person's other turned pictures and to the next one's. [N]."""
+    """Return mean distances to the person's other turned images and to the next one's. [N]."""
     away = 1 - codes @ turned.T
     people = np.unique(person)
     following = people[(np.searchsorted(people, person) + 1) % len(people)]

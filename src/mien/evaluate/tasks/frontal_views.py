@@ -23,8 +23,8 @@ __all__ = ["KINDS", "LEAST_HIDDEN", "FrontalView", "made_views"]
 Array = NDArray[np.floating]
 
 KINDS = ("made", "copy", "ceiling")
-"""made: the frontal view of the turned face; copy: the turned picture as it is, what doing nothing
-gives; ceiling: the frontal view made of the true frontal picture, what the model can draw at best.
+"""made: the frontal view of the turned face; copy: the turned image as it is, what doing nothing
+gives; ceiling: the frontal view made of the true frontal image, what the model can draw at best.
 """
 LEAST_HIDDEN = 0.02
 """Share of the face; where less was hidden nothing is said of it: folds and rims, not a side."""
@@ -42,7 +42,7 @@ class FrontalView:
     ssim: tuple[float, ...]
     """Likewise."""
     seen_error: float
-    """Mean absolute colour error of the made view where the turned picture shows the face; levels
+    """Mean absolute colour error of the made view where the turned image shows the face; levels
     of 255."""
     hidden_error: float
     """The same where it does not; NaN where less than `LEAST_HIDDEN` was."""
@@ -57,12 +57,12 @@ def made_views(
     """Make and judge frontal views.
 
     The view is drawn with no turn at all, at the place where the model sees the true frontal face:
-    framing is not judged. Light stays as the model reads it off the turned picture.
+    framing is not judged. Light stays as the model reads it off the turned image.
 
     Args:
         model: reads and draws.
         pairs: the truth.
-        given: the turned pictures. RGB uint8 [S, S, 3] each.
+        given: the turned images. RGB uint8 [S, S, 3] each.
     """
     side = model.config.image_size
     turned = model.network(_batch(model, given))
@@ -74,7 +74,7 @@ def made_views(
     for row, pair in enumerate(pairs):
         truth = _reduced(pair.frontal, side)
         face, hidden = _reduced(pair.face, side) > 0.5, _reduced(pair.hidden, side) > 0.5
-        kinds = [_picture(made[row]), _reduced(given[row], side), _picture(ceiling[row])]
+        kinds = [_image(made[row]), _reduced(given[row], side), _image(ceiling[row])]
         hidden &= face
         away = {"made": kinds[0], "truth": truth}
         share = float(hidden.sum() / max(1, face.sum()))
@@ -93,10 +93,10 @@ def made_views(
     return views
 
 
-def _batch(model: Model, pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
+def _batch(model: Model, images: Sequence[NDArray[np.uint8]]) -> Tensor:
     """Return crops at the model's size. [B, 3, s, s]."""
     size = (model.config.image_size, model.config.image_size)
-    return torch.cat([prepare(to_float(p)[None], size) for p in pictures]).to(model.device)
+    return torch.cat([prepare(to_float(p)[None], size) for p in images]).to(model.device)
 
 
 def _drawn(model: Model, factors: Factors, places: Tensor) -> Tensor:
@@ -106,14 +106,14 @@ def _drawn(model: Model, factors: Factors, places: Tensor) -> Tensor:
     return drawn.image * drawn.mask
 
 
-def _picture(image: Tensor) -> Array:
+def _image(image: Tensor) -> Array:
     """[3, H, W] => [H, W, 3], float64."""
     return image.movedim(0, -1).cpu().numpy().astype(np.float64)
 
 
-def _reduced(picture: NDArray[np.uint8] | NDArray[np.bool_], side: int) -> Array:
-    """Return a picture in [0, 1] (or a mask as shares) at another size. [side, side(, 3)]."""
-    white = 1.0 if picture.dtype == np.bool_ else 255.0
-    how = cv2.INTER_AREA if len(picture) > side else cv2.INTER_LINEAR
-    found = cv2.resize(np.asarray(picture, np.float32) / white, (side, side), interpolation=how)
+def _reduced(image: NDArray[np.uint8] | NDArray[np.bool_], side: int) -> Array:
+    """Return an image in [0, 1] (or a mask as shares) at another size. [side, side(, 3)]."""
+    white = 1.0 if image.dtype == np.bool_ else 255.0
+    how = cv2.INTER_AREA if len(image) > side else cv2.INTER_LINEAR
+    found = cv2.resize(np.asarray(image, np.float32) / white, (side, side), interpolation=how)
     return np.asarray(found, np.float64)

@@ -14,7 +14,7 @@ from mien.evaluate.datasets.synthetic import LABELS_FILE, Clips, read_clips, rea
 from mien.evaluate.datasets.synthetic_frontal import FrontalPair, FrontalStream
 from mien.evaluate.digest import data_digest
 from mien.evaluate.gallery import small
-from mien.evaluate.protocol import Failure, Outcome, Protocol, Score, Setting, Table
+from mien.evaluate.protocol import EvalContext, Failure, Protocol, Result, Score, Table
 from mien.evaluate.tasks.arcface import ArcFace
 from mien.evaluate.tasks.frontal_identity import identity_scores
 from mien.evaluate.tasks.frontal_views import KINDS, LEAST_HIDDEN, FrontalView, made_views
@@ -31,11 +31,11 @@ Given = tuple[list[FrontalPair], list[NDArray[np.uint8]]]
 HEAD_FILES = ("head_model.npz", "ict_facekit.npz", "FaceXModel")
 ARCFACE_FILE = "arcface.onnx"
 MOST = 400
-"""Pictures of a folder of clips that are looked at."""
+"""Images of a folder of clips that are looked at."""
 PEOPLE, FRAMES, SIZE, SEED = 60, 5, 128, 4_000_037
 """Of the pairs that are drawn where there are no clips; added to the seed of the run."""
-SAME_PICTURE = 8.0
-"""A clip's picture and its drawing differ by less than so many levels of 255 on average."""
+SAME_IMAGE = 8.0
+"""A clip's image and its drawing differ by less than so many levels of 255 on average."""
 LEVELS = "levels of 255"
 LAYOUT = (
     "head_model.npz or ict_facekit.npz or FaceXModel/ (ICT-FaceKit, as for `mien synth`), and, if "
@@ -46,13 +46,13 @@ LAYOUT = (
 )
 
 
-def run(path: Path, setting: Setting) -> Outcome:
+def run(path: Path, context: EvalContext) -> Result:
     """Make frontal views and hold them against the truth.
 
     Raises:
         MienError: no head model, or clips that it did not draw; a broken arcface.onnx.
     """
-    model = setting.drawing_model("frontal")
+    model = context.drawing_model("frontal")
     file = _head_file(path)
     if file is None:
         raise MienError(
@@ -77,57 +77,57 @@ def run(path: Path, setting: Setting) -> Outcome:
             gaze=str(config.get("gaze", "natural")),
             spread=False,
         )
-        given = _of_clips(stream, clips, setting.rng(0))
+        given = _of_clips(stream, clips, context.rng(0))
         data = clips.digest()
     else:
-        seed = SEED + setting.seed
+        seed = SEED + context.seed
         stream = FrontalStream(
             head, seed=seed, frames=FRAMES, size=SIZE, gaze="natural", spread=True
         )
         given = _drawn_ones(stream, PEOPLE)
         data = data_digest([head.fingerprint, seed, PEOPLE, FRAMES, SIZE])
-    return outcome_of(given, model, setting, data=data, arcface=arcface)
+    return outcome_of(given, model, context, data=data, arcface=arcface)
 
 
 def outcome_of(
     given: Iterator[Given],
     model: Model,
-    setting: Setting,
+    context: EvalContext,
     *,
     data: str,
     arcface: ArcFace | None = None,
-) -> Outcome:
+) -> Result:
     """Make the frontal views of all people and sum up.
 
     Args:
-        given: of each person the pairs and the turned pictures.
+        given: of each person the pairs and the turned images.
         model: makes the views.
-        setting: seed and gallery.
+        context: seed and gallery.
         data: names the data.
         arcface: measures identity where given.
     """
     views: list[FrontalView] = []
     for pairs, turned in given:
-        setting.say(f"frontal: person {pairs[0].person + 1}")
+        context.say(f"frontal: person {pairs[0].person + 1}")
         views += made_views(model, pairs, turned)
-    scores = _scores(views, setting)
+    scores = _scores(views, context)
     tables = [_table(views), _by_yaw(views)]
     if arcface is not None:
-        setting.say("frontal: arcface")
-        found, table = identity_scores(views, arcface, setting.rng(2))
+        context.say("frontal: arcface")
+        found, table = identity_scores(views, arcface, context.rng(2))
         scores += found
         tables.append(table)
     side = model.config.image_size
-    return Outcome(
+    return Result(
         scores=tuple(scores),
         data=data,
         tables=tuple(tables),
-        failures=_failures(views, setting.gallery),
+        failures=_failures(views, context.gallery),
         notes=(
-            f"{len(views)} pictures of {len({v.pair.person for v in views})} people; compared at "
+            f"{len(views)} images of {len({v.pair.person for v in views})} people; compared at "
             f"{side} pixels, inside the face (an ellipse within the true head)",
             "the view is drawn without any turn where the model sees the true frontal face, so "
-            "framing is not judged; hidden is what the turned picture does not show, by geometry; "
+            "framing is not judged; hidden is what the turned image does not show, by geometry; "
             f"its colour is judged where it is {100 * LEAST_HIDDEN:.0f} % of the face or more",
         ),
     )
@@ -156,20 +156,20 @@ def _drawn_ones(stream: FrontalStream, people: int) -> Iterator[Given]:
 
 
 def _of_clips(stream: FrontalStream, clips: Clips, rng: np.random.Generator) -> Iterator[Given]:
-    """Yield people of a folder, drawn until there are pictures enough.
+    """Yield people of a folder, drawn until there are images enough.
 
     Raises:
-        MienError: the folder's pictures are not what the head model draws.
+        MienError: the folder's images are not what the head model draws.
     """
     order = rng.permutation(np.unique(clips.person))
     people = order[: max(1, MOST // stream.frames_per_clip)]
-    pictures, checked = clips.pictures(), False
+    images, checked = clips.images(), False
     for person in sorted(int(p) for p in people):
         rows = np.flatnonzero(clips.person == person)
         frames = clips.table["frame"].to_numpy(np.int64)[rows]
         pairs = list(stream.pairs(person - 1))
         kept = [pairs[int(frame)] for frame in frames if frame < len(pairs)]
-        turned = [pictures.read(int(row)) for row in rows]
+        turned = [images.read(int(row)) for row in rows]
         if not checked:
             _check(kept, turned, clips)
             checked = True
@@ -178,19 +178,19 @@ def _of_clips(stream: FrontalStream, clips: Clips, rng: np.random.Generator) -> 
 
 def _check(pairs: list[FrontalPair], turned: list[NDArray[np.uint8]], clips: Clips) -> None:
     same = len(pairs) == len(turned) and all(
-        pair.turned.shape == picture.shape
-        and np.abs(pair.turned.astype(np.float32) - picture).mean() < SAME_PICTURE
-        for pair, picture in zip(pairs, turned, strict=True)
+        pair.turned.shape == image.shape
+        and np.abs(pair.turned.astype(np.float32) - image).mean() < SAME_IMAGE
+        for pair, image in zip(pairs, turned, strict=True)
     )
     if not same:
         raise MienError(
-            f"frontal: the pictures in {clips.tree} are not what this version of `mien synth` "
+            f"frontal: the images in {clips.tree} are not what this version of `mien synth` "
             "draws; render the folder again"
         )
 
 
-def _scores(views: list[FrontalView], setting: Setting) -> list[Score]:
-    person, rng = np.array([view.pair.person for view in views]), setting.rng(1)
+def _scores(views: list[FrontalView], context: EvalContext) -> list[Score]:
+    person, rng = np.array([view.pair.person for view in views]), context.rng(1)
 
     def score(name: str, values: Array, unit: str, *, main: bool = False) -> Score:
         known = np.isfinite(values)
@@ -208,11 +208,11 @@ def _scores(views: list[FrontalView], setting: Setting) -> list[Score]:
     seen = np.array([view.seen_error for view in views])
     return [
         score("PSNR", made[:, 0], "dB", main=True),
-        score("PSNR, gain over the turned picture", made[:, 0] - made[:, 1], "dB"),
-        score("PSNR, made of the true frontal picture", made[:, 2], "dB"),
+        score("PSNR, gain over the turned image", made[:, 0] - made[:, 1], "dB"),
+        score("PSNR, made of the true frontal image", made[:, 2], "dB"),
         score("SSIM", alike[:, 0], "", main=True),
-        score("SSIM, gain over the turned picture", alike[:, 0] - alike[:, 1], ""),
-        score("SSIM, made of the true frontal picture", alike[:, 2], ""),
+        score("SSIM, gain over the turned image", alike[:, 0] - alike[:, 1], ""),
+        score("SSIM, made of the true frontal image", alike[:, 2], ""),
         score("colour error, part that was hidden", hidden, LEVELS, main=True),
         score("colour error, part that was seen", seen, LEVELS),
     ]
@@ -220,16 +220,16 @@ def _scores(views: list[FrontalView], setting: Setting) -> list[Score]:
 
 def _table(views: list[FrontalView]) -> Table:
     names = {
-        "made": "made of the turned picture",
-        "copy": "the turned picture itself",
-        "ceiling": "made of the true frontal picture",
+        "made": "made of the turned image",
+        "copy": "the turned image itself",
+        "ceiling": "made of the true frontal image",
     }
     rows = []
     for place, kind in enumerate(KINDS):
         of_db = float(np.mean([view.psnr_db[place] for view in views]))
         alike = float(np.mean([view.ssim[place] for view in views]))
         rows.append((names[kind], round(of_db, 3), round(alike, 4)))
-    return Table("against the true frontal picture", ("view", "PSNR, dB", "SSIM"), tuple(rows))
+    return Table("against the true frontal image", ("view", "PSNR, dB", "SSIM"), tuple(rows))
 
 
 def _by_yaw(views: list[FrontalView]) -> Table:
@@ -241,9 +241,9 @@ def _by_yaw(views: list[FrontalView]) -> Table:
         yaw_rad=column([view.pair.yaw for view in views]),
         values={
             "PSNR, dB": column([view.psnr_db[0] for view in views]),
-            "PSNR of the turned picture, dB": column([view.psnr_db[1] for view in views]),
+            "PSNR of the turned image, dB": column([view.psnr_db[1] for view in views]),
             "SSIM": column([view.ssim[0] for view in views]),
-            "SSIM of the turned picture": column([view.ssim[1] for view in views]),
+            "SSIM of the turned image": column([view.ssim[1] for view in views]),
             "hidden, % of the face": column([100 * view.hidden_share for view in views]),
             "colour error, hidden": column([view.hidden_error for view in views]),
             "colour error, seen": column([view.seen_error for view in views]),

@@ -3,8 +3,8 @@
 A ridge regression on the frozen codes, with and without head pose; its strength is chosen among the
 samples.
 
-Samples are drawn from pictures in which eyes are found: nobody could calibrate by others. Every
-tested picture counts; where no eyes are found the code is the training rows' mean code, so that the
+Samples are drawn from images in which eyes are found: nobody could calibrate by others. Every
+tested image counts; where no eyes are found the code is the training rows' mean code, so that the
 prediction is near the mean gaze, and so it is with the own head pose where there is no face.
 """
 
@@ -18,7 +18,7 @@ from PIL import Image
 
 from mien.errors import MienError
 from mien.evaluate.by_yaw import yaw_table
-from mien.evaluate.protocol import Failure, Outcome, Plot, Score, Setting, Table
+from mien.evaluate.protocol import EvalContext, Failure, Plot, Result, Score, Table
 from mien.evaluate.tasks.gaze_few_shot import COUNTS, angular_error_deg, sampled_errors
 from mien.evaluate.tasks.gaze_set import GazeSet, Seen, see
 from mien.geometry.gaze import gaze_angles, gaze_vector
@@ -31,7 +31,7 @@ Array = NDArray[np.floating]
 SHOWN = 100
 """The number of samples whose error is the main score, as in the papers."""
 MEAN_CODE_SHARE = 0.01
-"""Above this share of pictures without eyes there is a score of the others, too."""
+"""Above this share of images without eyes there is a score of the others, too."""
 SAMPLES, INTERVAL = 1, 2  # streams of random numbers
 THUMBNAIL = 160
 
@@ -46,17 +46,17 @@ class _Errors:
     """Number of samples => error with each draw. [draws, M]."""
 
 
-def score_within(data: GazeSet, setting: Setting) -> Outcome:
+def score_within(data: GazeSet, context: EvalContext) -> Result:
     """Return errors by number of samples, with and without head pose.
 
     Raises:
-        MienError: eyes are found in no picture, or factors cannot be had.
+        MienError: eyes are found in no image, or factors cannot be had.
     """
-    seen = see(data, setting)
+    seen = see(data, context)
     data = _with_samples_seen(data, seen)
     fewest = min(len(train) for train, _ in data.folds)
     counts = [count for count in COUNTS if count is None or count <= fewest]
-    kinds = {name: _errors(data, parts, counts, setting) for name, parts in _kinds(data, seen)}
+    kinds = {name: _errors(data, parts, counts, context) for name, parts in _kinds(data, seen)}
     shown = SHOWN if SHOWN in counts else None
     known = "own" if data.head is None else "true"
     mains = {("gaze code", shown), (f"gaze code and {known} head pose", shown)}
@@ -65,19 +65,19 @@ def score_within(data: GazeSet, setting: Setting) -> Outcome:
             f"error, {name}, {_samples(count)}",
             errors.of[count].mean(axis=0),
             data.person[errors.rows],
-            setting,
+            context,
             main=(name, count) in mains,
         )
         for name, errors in kinds.items()
         for count in counts
     ]
-    scores += _scores_of_parts(data, seen, kinds["gaze code"], shown, setting)
-    return Outcome(
+    scores += _scores_of_parts(data, seen, kinds["gaze code"], shown, context)
+    return Result(
         scores=(*scores, _mean_gaze(data)),
         data=data.digest,
         tables=(_table(kinds, counts), _by_yaw(data, seen, kinds, shown)),
         plots=(_plot(kinds, fewest),),
-        failures=_failures(data, kinds["gaze code"], shown, setting),
+        failures=_failures(data, kinds["gaze code"], shown, context),
         notes=(*data.notes, *_notes(data, seen, counts)),
     )
 
@@ -90,12 +90,12 @@ def _with_samples_seen(data: GazeSet, seen: Seen) -> GazeSet:
     """
     folds = tuple((train[seen.found[train]], test) for train, test in data.folds)
     if min(len(train) for train, _ in folds) < 2:
-        raise MienError("eyes are found in fewer than two training pictures; are these faces?")
+        raise MienError("eyes are found in fewer than two training images; are these faces?")
     lost = sum(len(train) for train, _ in data.folds) - sum(len(train) for train, _ in folds)
     if not lost:
         return data
     share = 100 * lost / sum(len(train) for train, _ in data.folds)
-    note = f"samples are not drawn from the {share:.1f} % of training pictures without eyes"
+    note = f"samples are not drawn from the {share:.1f} % of training images without eyes"
     return replace(data, folds=folds, notes=(*data.notes, note))
 
 
@@ -108,7 +108,7 @@ def filled(features: Array, train: NDArray[np.int64]) -> Array:
 
 
 def worst(data: GazeSet, rows: NDArray[np.int64], errors: Array, count: int) -> tuple[Failure, ...]:
-    """Return the pictures with the largest errors, reduced, the worst first.
+    """Return the images with the largest errors, reduced, the worst first.
 
     Args:
         data: the set.
@@ -119,14 +119,14 @@ def worst(data: GazeSet, rows: NDArray[np.int64], errors: Array, count: int) -> 
     failures = []
     for place in np.argsort(-errors, kind="stable")[:count]:
         row = int(rows[place])
-        picture = Image.fromarray(np.ascontiguousarray(data.pictures.read(row)))
-        picture.thumbnail((THUMBNAIL, THUMBNAIL))
+        image = Image.fromarray(np.ascontiguousarray(data.images.read(row)))
+        image.thumbnail((THUMBNAIL, THUMBNAIL))
         yaw, pitch = (float(np.degrees(angle)) for angle in gaze_angles(data.gaze[row]))
         failures.append(
             Failure(
-                (np.array(picture.convert("RGB")),),
-                f"{data.pictures.names[row]}: off by {errors[place]:.0f} degrees; looks "
-                f"{abs(yaw):.0f} to the {'left' if yaw > 0 else 'right'} of the picture and "
+                (np.array(image.convert("RGB")),),
+                f"{data.images.names[row]}: off by {errors[place]:.0f} degrees; looks "
+                f"{abs(yaw):.0f} to the {'left' if yaw > 0 else 'right'} of the image and "
                 f"{abs(pitch):.0f} {'up' if pitch > 0 else 'down'}",
             )
         )
@@ -148,13 +148,13 @@ def _kinds(data: GazeSet, seen: Seen) -> list[tuple[str, tuple[Array, ...]]]:
 
 
 def _errors(
-    data: GazeSet, parts: tuple[Array, ...], counts: list[int | None], setting: Setting
+    data: GazeSet, parts: tuple[Array, ...], counts: list[int | None], context: EvalContext
 ) -> _Errors:
     found: dict[int | None, list[Array]] = {count: [] for count in counts}
     for number, (train, test) in enumerate(data.folds):
         features = np.concatenate([filled(part, train) for part in parts], axis=1)
         # The same samples whatever the features are.
-        rng = setting.rng(SAMPLES, number)
+        rng = context.rng(SAMPLES, number)
         for count in counts:
             found[count].append(
                 sampled_errors(
@@ -163,7 +163,7 @@ def _errors(
                     test_features=features[test],
                     test_gaze=data.gaze[test],
                     count=count,
-                    draws=setting.draws,
+                    draws=context.draws,
                     rng=rng,
                 )
             )
@@ -172,9 +172,9 @@ def _errors(
 
 
 def _mean_score(
-    name: str, values: Array, person: NDArray[np.int64], setting: Setting, *, main: bool = False
+    name: str, values: Array, person: NDArray[np.int64], context: EvalContext, *, main: bool = False
 ) -> Score:
-    low, high = mean_interval(values=values, groups=person, rng=setting.rng(INTERVAL))
+    low, high = mean_interval(values=values, groups=person, rng=context.rng(INTERVAL))
     return Score(
         name,
         float(values.mean()),
@@ -188,7 +188,7 @@ def _mean_score(
 
 
 def _scores_of_parts(
-    data: GazeSet, seen: Seen, errors: _Errors, count: int | None, setting: Setting
+    data: GazeSet, seen: Seen, errors: _Errors, count: int | None, context: EvalContext
 ) -> list[Score]:
     """Return the error on parts of the tested rows: those the set names, and those with eyes."""
     parts = dict(data.parts)
@@ -201,7 +201,7 @@ def _scores_of_parts(
             values = errors.of[count].mean(axis=0)[inside]
             person = data.person[errors.rows][inside]
             title = f"error, gaze code, {_samples(count)}, {name}"
-            scores.append(_mean_score(title, values, person, setting))
+            scores.append(_mean_score(title, values, person, context))
     return scores
 
 
@@ -260,18 +260,18 @@ def _plot(kinds: dict[str, _Errors], everything: int) -> Plot:
 
 
 def _failures(
-    data: GazeSet, errors: _Errors, count: int | None, setting: Setting
+    data: GazeSet, errors: _Errors, count: int | None, context: EvalContext
 ) -> tuple[Failure, ...]:
-    return worst(data, errors.rows, errors.of[count].mean(axis=0), setting.gallery)
+    return worst(data, errors.rows, errors.of[count].mean(axis=0), context.gallery)
 
 
 def _notes(data: GazeSet, seen: Seen, counts: list[int | None]) -> list[str]:
     tested = np.concatenate([test for _, test in data.folds])
     lost = int((~seen.found[tested]).sum())
-    notes = [f"eyes are not found in {lost} of {len(tested)} tested pictures"]
+    notes = [f"eyes are not found in {lost} of {len(tested)} tested images"]
     left_out = [str(count) for count in COUNTS if count not in counts]
     if left_out:
-        notes.append(f"there are too few training pictures for {' and '.join(left_out)} samples")
+        notes.append(f"there are too few training images for {' and '.join(left_out)} samples")
     return notes
 
 

@@ -2,8 +2,8 @@
 
 All readers give gaze in the frame of a camera that looks at the face, so that nothing is turned
 between sets. Sets with a split of their own teach by their training part and are tested on their
-test part; of the others all pictures do both. Nothing of the tested set is used but its pictures.
-Pictures without eyes teach nothing, but are tested.
+test part; of the others all images do both. Nothing of the tested set is used but its images.
+Images without eyes teach nothing, but are tested.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.evaluate.digest import data_digest
-from mien.evaluate.protocol import Failure, Outcome, Protocol, Score, Setting, Table
+from mien.evaluate.protocol import EvalContext, Failure, Protocol, Result, Score, Table
 from mien.evaluate.tasks.gaze import filled, worst
 from mien.evaluate.tasks.gaze_few_shot import angular_error_deg, predict_gaze
 from mien.evaluate.tasks.gaze_set import GazeSet, Seen, see
@@ -30,7 +30,7 @@ Array = NDArray[np.floating]
 # Name => module here, protocol and reader in it.
 SETS = {
     "columbia": ("columbia_protocol", "COLUMBIA", "columbia_faces"),
-    "columbia-strips": ("columbia_protocol", "COLUMBIA_STRIPS", "columbia_strips"),
+    "columbia-eyes": ("columbia_protocol", "COLUMBIA_EYE_CROPS", "columbia_eye_crops"),
     "mpiigaze": ("mpiigaze", "MPIIGAZE", "read_mpiigaze"),
     "mpiifacegaze": ("mpiifacegaze", "MPIIFACEGAZE", "read_mpiifacegaze"),
     "ut-multiview": ("ut_multiview", "UT_MULTIVIEW", "read_ut_multiview"),
@@ -62,7 +62,7 @@ def find_sets(root: Path) -> dict[str, Path]:
     return found
 
 
-def _run(root: Path, setting: Setting) -> Outcome:
+def _run(root: Path, context: EvalContext) -> Result:
     places = find_sets(root)
     if len(places) < 2:
         raise MienError(
@@ -72,22 +72,22 @@ def _run(root: Path, setting: Setting) -> Outcome:
     data = {name: _reader(name)(place) for name, place in places.items()}
     seen = {}
     for name, gaze_set in data.items():
-        setting.say(name)
-        seen[name] = see(gaze_set, setting)
+        context.say(name)
+        seen[name] = see(gaze_set, context)
     scores: list[Score] = []
     failures: list[tuple[float, Failure]] = []
     for source in data:
         for target in data:
             if source != target:
-                found, worst_ones = _pair(source, target, data, seen, setting)
+                found, worst_ones = _pair(source, target, data, seen, context)
                 scores += found
                 failures += worst_ones
     failures.sort(key=lambda pair: -pair[0])
-    return Outcome(
+    return Result(
         scores=tuple(scores),
         data=data_digest(f"{name} {gaze_set.digest}" for name, gaze_set in data.items()),
         tables=tuple(_table(list(data), scores, posed=posed) for posed in (False, True)),
-        failures=tuple(failure for _, failure in failures[: setting.gallery]),
+        failures=tuple(failure for _, failure in failures[: context.gallery]),
         notes=("the head pose is the one that the weights predict", *_notes(data, seen)),
     )
 
@@ -97,7 +97,7 @@ def _pair(
     target: str,
     data: dict[str, GazeSet],
     seen: dict[str, Seen],
-    setting: Setting,
+    context: EvalContext,
 ) -> tuple[list[Score], list[tuple[float, Failure]]]:
     """Return the errors on one set by what another taught, and the worst cases."""
     train, test = data[source].source_rows(), data[target].target_rows()
@@ -118,7 +118,7 @@ def _pair(
         )
         errors = angular_error_deg(predicted=said, truth=data[target].gaze[test])
         low, high = mean_interval(
-            values=errors, groups=data[target].person[test], rng=setting.rng(INTERVAL)
+            values=errors, groups=data[target].person[test], rng=context.rng(INTERVAL)
         )
         scores.append(
             Score(

@@ -216,7 +216,7 @@ def halves(person: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.i
     people = np.unique(person)
     if len(people) < 2:
         raise MienError(
-            "pictures of at least two people are needed: to learn from one and test the other"
+            "images of at least two people are needed: to learn from one and test the other"
         )
     first = np.isin(person, people[: len(people) // 2])
     return np.flatnonzero(first), np.flatnonzero(~first)
@@ -231,10 +231,10 @@ def leakage_auc(
 ) -> dict[str, float]:
     """Return how well each kind of code tells the same person from another; 0.5 = not at all.
 
-    By cosine similarity, as `verification_auc`, every kind on the same pairs of pictures.
+    By cosine similarity, as `verification_auc`, every kind on the same pairs of images.
 
     Args:
-        codes: by name, one row a picture. Each [N, D].
+        codes: by name, one row an image. Each [N, D].
         person: who it is. [N].
         pairs: of one person, and as many of two.
         rng: draws the pairs.

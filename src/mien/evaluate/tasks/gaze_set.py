@@ -1,4 +1,4 @@
-"""A gaze data set as the protocols see it: pictures, who is in them, where they look, the folds."""
+"""A gaze data set as the protocols see it: images, who is in them, where they look, the folds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.evaluate.digest import data_digest
-from mien.evaluate.protocol import Described, Pictures, Setting
+from mien.evaluate.protocol import EvalContext, FactorColumns, Images
 
 __all__ = ["ANGLES", "GazeSet", "Seen", "evenly", "see"]
 
@@ -23,13 +23,13 @@ ANGLES = ("yaw_rad", "pitch_rad", "roll_rad")
 
 @dataclass(frozen=True)
 class GazeSet:
-    """Pictures with known gaze; rows are in the order of the pictures.
+    """Images with known gaze; rows are in the order of the images.
 
     Directions are unit vectors in the frame of a camera that looks at the face: x to image-right,
     y down, z away; who looks into it has (0, 0, -1).
     """
 
-    pictures: Pictures
+    images: Images
     person: NDArray[np.int64]
     """Who it is; where that is not known, what keeps people apart, as the recording. [N]."""
     gaze: Array
@@ -45,9 +45,9 @@ class GazeSet:
 
     def __post_init__(self) -> None:
         """Refuse what does not fit together."""
-        count = len(self.pictures)
+        count = len(self.images)
         if self.person.shape != (count,) or self.gaze.shape != (count, 3):
-            raise ValueError("every picture has a person and a gaze")
+            raise ValueError("every image has a person and a gaze")
         if not np.allclose(np.linalg.norm(self.gaze, axis=1), 1, atol=1e-5):
             raise ValueError("gaze is given by unit vectors")
 
@@ -57,7 +57,7 @@ class GazeSet:
     @property
     def digest(self) -> str:
         """Return 12 hex digits of the names and labels."""
-        rows = zip(self.pictures.names, self.person, self.gaze, strict=True)
+        rows = zip(self.images.names, self.person, self.gaze, strict=True)
         return data_digest(f"{n} {p} {x:.5f} {y:.5f} {z:.5f}" for n, p, (x, y, z) in rows)
 
     def source_rows(self) -> Rows:
@@ -71,12 +71,12 @@ class GazeSet:
 
 @dataclass(frozen=True)
 class Seen:
-    """What the weights say of a set's pictures."""
+    """What the weights say of a set's images."""
 
     code: Array
     """NaN where no eyes are found. [N, d]."""
     own: Array | None
-    """The head pose that the weights predict, NaN without a face; None with strips. Radians
+    """The head pose that the weights predict, NaN without a face; None with eye crops. Radians
     [N, 3]."""
 
     @property
@@ -85,22 +85,22 @@ class Seen:
         return np.asarray(np.isfinite(self.code).all(axis=1))
 
 
-def see(data: GazeSet, setting: Setting) -> Seen:
+def see(data: GazeSet, context: EvalContext) -> Seen:
     """Ask for the gaze codes of a set, and for the own head pose where faces are shown.
 
     Raises:
-        MienError: as the setting's `describe`; or eyes are found in no picture.
+        MienError: as the context's `describe`; or eyes are found in no image.
     """
-    setting.say(f"{len(data)} pictures")
-    strips = data.pictures.crop == "eyes"
-    columns = ("gaze_code",) if strips else ("gaze_code", *ANGLES)
-    described: Described = setting.describe(data.pictures, columns)
+    context.say(f"{len(data)} images")
+    eye_crops = data.images.crop == "eyes"
+    columns = ("gaze_code",) if eye_crops else ("gaze_code", *ANGLES)
+    described: FactorColumns = context.describe(data.images, columns)
     seen = Seen(
         described.joined("gaze_code").astype(np.float64),
-        None if strips else described.joined(*ANGLES).astype(np.float64),
+        None if eye_crops else described.joined(*ANGLES).astype(np.float64),
     )
     if not seen.found.any():
-        raise MienError("eyes are found in no picture; are these the right pictures?")
+        raise MienError("eyes are found in no image; are these the right images?")
     return seen
 
 

@@ -1,4 +1,4 @@
-"""Codes of pictures for verification: the mean of each picture's and its mirror image's."""
+"""Codes of images for verification: the mean of each image's and its mirror image's."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.protocol import Described, Pictures, Setting
+from mien.evaluate.protocol import EvalContext, FactorColumns, Images
 
 __all__ = ["CODES", "FaceCodes", "face_codes", "mirrored"]
 
 CODES: Mapping[str, tuple[str, ...]] = {
-    "likeness": ("likeness",),
+    "face_embedding": ("face_embedding",),
     "identity": ("identity",),
     "both codes": ("texture_code", "shape_code"),
 }
 """What is compared, by the columns that it is made of; the first that there is, is the main one:
-not all weights, and not all tables, know likeness."""
+not all weights, and not all tables, know face embedding."""
 
 
 @dataclass(frozen=True)
 class FaceCodes:
-    """What verification needs of pictures."""
+    """What verification needs of images."""
 
     found: NDArray[np.bool_]
     """Whether there is a code. [N]."""
     detected: NDArray[np.bool_]
-    """Whether a face was detected in the picture as it is. [N]."""
+    """Whether a face was detected in the image as it is. [N]."""
     codes: Mapping[str, NDArray[np.float32]]
     """By the names of `CODES`, the main one first; NaN where there is none. Each [N, D]."""
     yaw_rad: NDArray[np.floating] | None
@@ -38,13 +38,13 @@ class FaceCodes:
     """Whether mirror images have been described too."""
 
 
-def face_codes(pictures: Pictures, setting: Setting, *, width: float | None = None) -> FaceCodes:
-    """Describe pictures and their mirror images.
+def face_codes(images: Images, context: EvalContext, *, width: float | None = None) -> FaceCodes:
+    """GetFactors images and their mirror images.
 
     Args:
-        pictures: N of them.
-        setting: with what.
-        width: of every picture, with crop "box". Pixels.
+        images: N of them.
+        context: with what.
+        width: of every image, with crop "box". Pixels.
 
     Raises:
         MienError: the codes cannot be had.
@@ -52,34 +52,34 @@ def face_codes(pictures: Pictures, setting: Setting, *, width: float | None = No
     there = {
         name: parts
         for name, parts in CODES.items()
-        if name != "likeness" or _can(setting, pictures, "likeness")
+        if name != "face_embedding" or _can(context, images, "face_embedding")
     }
     columns = tuple(dict.fromkeys(name for names in there.values() for name in names))
-    # Other methods know no pose, and a table holds what was embedded and no more: one picture
+    # Other methods know no pose, and a table holds what was embedded and no more: one image
     # tells which, before thousands are described.
-    yaw_known = _can(setting, pictures, "yaw_rad")
-    turned = mirrored(pictures, width=width)
-    both_sides = _can(setting, turned, columns[0])
-    setting.say(f"describing {len(pictures)} pictures")
-    plain = setting.describe(pictures, (*columns, "yaw_rad") if yaw_known else columns)
+    yaw_known = _can(context, images, "yaw_rad")
+    turned = mirrored(images, width=width)
+    both_sides = _can(context, turned, columns[0])
+    context.say(f"describing {len(images)} images")
+    plain = context.describe(images, (*columns, "yaw_rad") if yaw_known else columns)
     mirror = None
     if both_sides:
-        setting.say("describing their mirror images")
-        mirror = setting.describe(turned, columns)
+        context.say("describing their mirror images")
+        mirror = context.describe(turned, columns)
     codes = {name: _mean(plain, mirror, parts) for name, parts in there.items()}
     found = plain.found if mirror is None else plain.found | mirror.found
     yaw = plain["yaw_rad"] if yaw_known else None
     return FaceCodes(found, plain.detected, codes, yaw, both_sides)
 
 
-def mirrored(pictures: Pictures, *, width: float | None = None) -> Pictures:
-    """Return the pictures as in a mirror, under other names.
+def mirrored(images: Images, *, width: float | None = None) -> Images:
+    """Return the images as in a mirror, under other names.
 
     Args:
-        pictures: N of them.
-        width: of every picture, with crop "box". Pixels.
+        images: N of them.
+        width: of every image, with crop "box". Pixels.
     """
-    boxes, fallback = pictures.boxes, pictures.fallback
+    boxes, fallback = images.boxes, images.fallback
     if boxes is not None:
         if width is None:
             raise ValueError("boxes are mirrored about the middle of a known width")
@@ -87,26 +87,26 @@ def mirrored(pictures: Pictures, *, width: float | None = None) -> Pictures:
     if fallback is not None:
         fallback = (1 - fallback[2], fallback[1], 1 - fallback[0], fallback[3])
     return replace(
-        pictures,
-        names=tuple(f"{name} (mirrored)" for name in pictures.names),
-        read=lambda i: np.ascontiguousarray(pictures.read(i)[:, ::-1]),
+        images,
+        names=tuple(f"{name} (mirrored)" for name in images.names),
+        read=lambda i: np.ascontiguousarray(images.read(i)[:, ::-1]),
         boxes=boxes,
         fallback=fallback,
     )
 
 
-def _can(setting: Setting, pictures: Pictures, column: str) -> bool:
-    """Return whether a column of such pictures can be had, by the first of them."""
-    boxes = None if pictures.boxes is None else pictures.boxes[:1]
+def _can(context: EvalContext, images: Images, column: str) -> bool:
+    """Return whether a column of such images can be had, by the first of them."""
+    boxes = None if images.boxes is None else images.boxes[:1]
     try:
-        setting.describe(replace(pictures, names=pictures.names[:1], boxes=boxes), (column,))
+        context.describe(replace(images, names=images.names[:1], boxes=boxes), (column,))
     except MienError:
         return False
     return True
 
 
 def _mean(
-    plain: Described, mirror: Described | None, parts: tuple[str, ...]
+    plain: FactorColumns, mirror: FactorColumns | None, parts: tuple[str, ...]
 ) -> NDArray[np.float32]:
     """Return the mean of what there is, NaN where there is neither. [N, D]."""
     one = plain.joined(*parts).astype(np.float32)

@@ -1,4 +1,4 @@
-"""How alike two pictures are, inside a mask; every argument by keyword, so none can be swapped."""
+"""How alike two images are, inside a mask; every argument by keyword, so none can be swapped."""
 
 from __future__ import annotations
 

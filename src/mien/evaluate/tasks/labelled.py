@@ -1,6 +1,6 @@
-"""What is asked of expression: pictures with a class each, and which of them teach and which test.
+"""What is asked of expression: images with a class each, and which of them teach and which test.
 
-Also the sets of factors that are asked, and what is done about pictures without a face: they are
+Also the sets of factors that are asked, and what is done about images without a face: they are
 left out of training, and in testing they are given the class that is the most frequent in training.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.protocol import Described, Pictures, Setting
+from mien.evaluate.protocol import EvalContext, FactorColumns, Images
 
 __all__ = [
     "CODES",
@@ -62,29 +62,29 @@ COLUMNS = (*SETS[MAIN], *SETS[FEATURES])
 
 @dataclass(frozen=True)
 class Task:
-    """Labelled pictures, and the folds in which they teach and test."""
+    """Labelled images, and the folds in which they teach and test."""
 
-    pictures: Pictures
+    images: Images
     labels: NDArray[np.int64]
     """Places in `classes`. [N]."""
     classes: tuple[str, ...]
     folds: tuple[tuple[Rows, Rows], ...]
     """Training rows and test rows; one pair where the split is fixed. No row is tested twice."""
     groups: NDArray[np.int64] | None = None
-    """Of whom or of which clip a picture is; kept together wherever rows are drawn. [N]."""
+    """Of whom or of which clip an image is; kept together wherever rows are drawn. [N]."""
     balanced: bool = False
-    """Whether every class weighs the same in training, whatever the number of its pictures."""
+    """Whether every class weighs the same in training, whatever the number of its images."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be learned."""
         for train, test in self.folds:
             if not len(train) or not len(test):
                 raise MienError(
-                    f"there are {len(train)} pictures to learn from and {len(test)} to test on; "
+                    f"there are {len(train)} images to learn from and {len(test)} to test on; "
                     "the data set is not complete: copy it again"
                 )
             if len(np.unique(self.labels[train])) < 2:
-                raise MienError("the training pictures show one class only; copy the set again")
+                raise MienError("the training images show one class only; copy the set again")
 
     @property
     def tested(self) -> Rows:
@@ -102,20 +102,20 @@ class Predicted:
     """Of each class; NaN where there is no face. [M, C]."""
 
 
-def describe(pictures: Pictures, setting: Setting) -> Described:
+def describe(images: Images, context: EvalContext) -> FactorColumns:
     """Return all columns that the protocols of expression use.
 
     Raises:
-        MienError: as the setting's `describe`; or no picture has a face.
+        MienError: as the context's `describe`; or no image has a face.
     """
-    setting.say(f"{len(pictures)} pictures")
-    described = setting.describe(pictures, COLUMNS)
+    context.say(f"{len(images)} images")
+    described = context.describe(images, COLUMNS)
     if not described.found.any():
-        raise MienError("no picture has a face; are these the right pictures?")
+        raise MienError("no image has a face; are these the right images?")
     return described
 
 
-def known_sets(described: Described) -> tuple[str, ...]:
+def known_sets(described: FactorColumns) -> tuple[str, ...]:
     """Return the sets worth asking.
 
     Not every table has features, and a method that has but one description of a face is asked once.
@@ -131,7 +131,7 @@ def known_sets(described: Described) -> tuple[str, ...]:
     return tuple(name for name in SETS if name == MAIN or worthwhile(name))
 
 
-def codes_of(described: Described, name: str) -> NDArray[np.float32]:
+def codes_of(described: FactorColumns, name: str) -> NDArray[np.float32]:
     """Return a set of factors as one array, without what is never known. [N, D].
 
     Args:
@@ -145,13 +145,13 @@ def codes_of(described: Described, name: str) -> NDArray[np.float32]:
     # Other methods have no pose or light: those columns are NaN throughout.
     known = np.isfinite(codes[described.found]).all(axis=0)
     if not known.any():
-        raise MienError(f"none of {', '.join(SETS[name])} is known of the pictures")
+        raise MienError(f"none of {', '.join(SETS[name])} is known of the images")
     return codes[:, known]
 
 
-def stream(setting: Setting, *numbers: int) -> np.random.Generator:
+def stream(context: EvalContext, *numbers: int) -> np.random.Generator:
     """Return a generator of expression's own, another for every stream of numbers."""
-    return setting.rng(0xE0, *numbers)
+    return context.rng(0xE0, *numbers)
 
 
 def over_folds(
@@ -163,7 +163,7 @@ def over_folds(
 
     Args:
         task: with its folds.
-        found: whether a picture has a face. [N].
+        found: whether an image has a face. [N].
         predict: training rows, test rows (all with faces) and the fold's number => probabilities
             of the classes, [test rows, C].
     """
@@ -171,7 +171,7 @@ def over_folds(
     for number, (train, test) in enumerate(task.folds):
         seen, asked = train[found[train]], test[found[test]]
         if not len(seen):
-            raise MienError("no training picture has a face; are these the right pictures?")
+            raise MienError("no training image has a face; are these the right images?")
         usual = int(np.bincount(task.labels[seen]).argmax())
         label = np.full(len(test), usual, dtype=np.int64)
         chance = np.full((len(test), len(task.classes)), np.nan)

@@ -23,7 +23,7 @@ __all__ = ["PERSON", "Leakage", "above_chance", "leakage"]
 Array = NDArray[np.floating]
 
 PERSON = "person"
-"""The label that is not probed but verified: are two pictures of one person?"""
+"""The label that is not probed but verified: are two images of one person?"""
 PAIRS = 2000
 """Of each kind, in each fold."""
 

@@ -6,7 +6,7 @@
     all codes, ridge     from texture and shape code besides, fitted on other people
     always the mean      the mean direction of other people
 
-A picture without a face is lit from the camera for the first, and as the mean of other people for
+An image without a face is lit from the camera for the first, and as the mean of other people for
 the rest.
 """
 
@@ -22,7 +22,7 @@ from mien.evaluate.by_yaw import yaw_table
 from mien.evaluate.digest import data_digest
 from mien.evaluate.error_score import INTERVAL, error_score
 from mien.evaluate.gallery import small
-from mien.evaluate.protocol import Described, Failure, Outcome, Pictures, Score, Setting, Table
+from mien.evaluate.protocol import EvalContext, FactorColumns, Failure, Images, Result, Score, Table
 from mien.evaluate.tasks.light_directions import apart_deg, off_axis_deg, unit_rows
 from mien.linear.bootstrap import bootstrap
 from mien.linear.metrics import correlation
@@ -42,15 +42,15 @@ SUBSETS = ((0, 12), (12, 25), (25, 50), (50, 77), (77, 180))
 FRONT_DEG = 77
 """Up to here most of the face is lit: all but the last subset."""
 MISSING_SHARE = 0.01
-"""Above this share of pictures without a face there is a score of the others, too."""
+"""Above this share of images without a face there is a score of the others, too."""
 LOOKS_TURNED_DEG = 30
 
 
 @dataclass(frozen=True)
 class LightSet:
-    """Pictures under one known lamp each; rows are in the order of the pictures."""
+    """Images under one known lamp each; rows are in the order of the images."""
 
-    pictures: Pictures
+    images: Images
     person: NDArray[np.int64]
     """Who it is. [N]."""
     direction: Array
@@ -65,37 +65,37 @@ class LightSet:
     @property
     def digest(self) -> str:
         """Return 12 hex digits of the names and labels."""
-        rows = zip(self.pictures.names, self.person, self.direction, strict=True)
+        rows = zip(self.images.names, self.person, self.direction, strict=True)
         return data_digest(f"{n} {p} {x:.5f} {y:.5f} {z:.5f}" for n, p, (x, y, z) in rows)
 
 
-def score_light(data: LightSet, setting: Setting) -> Outcome:
+def score_light(data: LightSet, context: EvalContext) -> Result:
     """Return correlations and angular errors, by lamp, by head pose and by own yaw.
 
     Raises:
-        MienError: faces are found in no picture; there is one person only; or factors cannot be
+        MienError: faces are found in no image; there is one person only; or factors cannot be
             had.
     """
-    setting.say(f"{len(data)} pictures")
-    described = setting.describe(data.pictures, COLUMNS)
+    context.say(f"{len(data)} images")
+    described = context.describe(data.images, COLUMNS)
     if not described.found.any():
-        raise MienError("faces are found in no picture; are these the right pictures?")
+        raise MienError("faces are found in no image; are these the right images?")
     predicted = _predictions(data, described)
     errors: dict[str, Array] = {
         name: apart_deg(predicted=vectors, truth=data.direction)
         for name, vectors in predicted.items()
     }
     shown = LINEAR if LINEAR in errors else RIDGE
-    return Outcome(
-        scores=tuple(_scores(data, described, predicted, errors, setting)),
+    return Result(
+        scores=tuple(_scores(data, described, predicted, errors, context)),
         data=data.digest,
         tables=_tables(data, described, errors),
-        failures=_failures(data, predicted[shown], errors[shown], setting),
+        failures=_failures(data, predicted[shown], errors[shown], context),
         notes=(*data.notes, *_notes(described)),
     )
 
 
-def _predictions(data: LightSet, described: Described) -> dict[str, Array]:
+def _predictions(data: LightSet, described: FactorColumns) -> dict[str, Array]:
     """Return unit vectors to the lamp by kind of prediction. [N, 3]."""
     truth, person = data.direction, data.person
     own = np.stack([described[name] for name in AXES], axis=1).astype(np.float64)
@@ -114,10 +114,10 @@ def _predictions(data: LightSet, described: Described) -> dict[str, Array]:
 
 def _scores(
     data: LightSet,
-    described: Described,
+    described: FactorColumns,
     predicted: dict[str, Array],
     errors: dict[str, Array],
-    setting: Setting,
+    context: EvalContext,
 ) -> list[Score]:
     scores = []
     for name in (OWN, LINEAR, RIDGE):
@@ -125,19 +125,19 @@ def _scores(
             for place, axis in enumerate("xy"):
                 said = predicted[name][:, place]
                 title = f"light {axis} correlation, {name}"
-                scores.append(_correlation(title, said, data, place, setting, main=name == OWN))
+                scores.append(_correlation(title, said, data, place, context, main=name == OWN))
                 title = f"{title}, lamps within {FRONT_DEG} degrees"
                 front = np.flatnonzero(off_axis_deg(data.direction) <= FRONT_DEG)
-                scores.append(_correlation(title, said, data, place, setting, rows=front))
+                scores.append(_correlation(title, said, data, place, context, rows=front))
     mains = (LINEAR,) if LINEAR in errors else (RIDGE,)
     for name, error in errors.items():
         title = f"angular error, {name}"
-        scores.append(error_score(title, error, data.person, setting, main=name in mains))
+        scores.append(error_score(title, error, data.person, context, main=name in mains))
     if (~described.found).mean() > MISSING_SHARE:
         for name in mains:
             title = f"angular error, {name}, where a face is found"
             rows = np.flatnonzero(described.found)
-            scores.append(error_score(title, errors[name][rows], data.person[rows], setting))
+            scores.append(error_score(title, errors[name][rows], data.person[rows], context))
     return scores
 
 
@@ -146,7 +146,7 @@ def _correlation(
     said: Array,
     data: LightSet,
     place: int,
-    setting: Setting,
+    context: EvalContext,
     *,
     main: bool = False,
     rows: NDArray[np.int64] | None = None,
@@ -163,12 +163,14 @@ def _correlation(
     if not len(rows):
         return Score(name, value, "correlation", 0)
     low, high = bootstrap(
-        measure, count=len(rows), groups=data.person[rows], rng=setting.rng(INTERVAL)
+        measure, count=len(rows), groups=data.person[rows], rng=context.rng(INTERVAL)
     )
     return Score(name, value, "correlation", len(rows), low=low, high=high, main=main)
 
 
-def _tables(data: LightSet, described: Described, errors: dict[str, Array]) -> tuple[Table, ...]:
+def _tables(
+    data: LightSet, described: FactorColumns, errors: dict[str, Array]
+) -> tuple[Table, ...]:
     away = off_axis_deg(data.direction)
     subsets = []
     for low, high in SUBSETS:
@@ -196,7 +198,7 @@ def _turns(subsets: list[tuple[str, NDArray[np.bool_]]], data: LightSet, yaw: Ar
             turn = np.degrees(np.abs(yaw[ahead])).astype(np.float64)
             far = float((turn > LOOKS_TURNED_DEG).mean())
             rows.append((name, len(turn), round(float(turn.mean()), 2), round(100 * far, 2)))
-    columns = ("part", "pictures", "mean own yaw, degrees", f"over {LOOKS_TURNED_DEG} degrees, %")
+    columns = ("part", "images", "mean own yaw, degrees", f"over {LOOKS_TURNED_DEG} degrees, %")
     return Table("How far frontal faces seem turned to the weights", columns, tuple(rows))
 
 
@@ -208,18 +210,18 @@ def _parts(
         for name, inside in parts
         if inside.any()
     )
-    return Table(title, ("part", "pictures", *errors), rows)
+    return Table(title, ("part", "images", *errors), rows)
 
 
 def _failures(
-    data: LightSet, predicted: Array, errors: Array, setting: Setting
+    data: LightSet, predicted: Array, errors: Array, context: EvalContext
 ) -> tuple[Failure, ...]:
     failures = []
-    for row in np.argsort(-errors, kind="stable")[: setting.gallery]:
+    for row in np.argsort(-errors, kind="stable")[: context.gallery]:
         failures.append(
             Failure(
-                (small(data.pictures.read(int(row))),),
-                f"{data.pictures.names[row]}: off by {errors[row]:.0f} degrees; lit from "
+                (small(data.images.read(int(row))),),
+                f"{data.images.names[row]}: off by {errors[row]:.0f} degrees; lit from "
                 f"{_where(data.direction[row])}, predicted {_where(predicted[row])}",
             )
         )
@@ -227,7 +229,7 @@ def _failures(
 
 
 def _where(direction: Array) -> str:
-    """Return where a lamp is, as a reader of the picture sees it."""
+    """Return where a lamp is, as a reader of the image sees it."""
     x, y, z = direction
     across = np.degrees(np.arctan2(-x, -z))
     up = np.degrees(np.arcsin(np.clip(-y, -1, 1)))
@@ -235,6 +237,6 @@ def _where(direction: Array) -> str:
     return f"{abs(across):.0f} {side} and {abs(up):.0f} {'up' if up > 0 else 'down'}"
 
 
-def _notes(described: Described) -> list[str]:
+def _notes(described: FactorColumns) -> list[str]:
     lost = int((~described.found).sum())
-    return [f"no face is found in {lost} of {len(described)} pictures"]
+    return [f"no face is found in {lost} of {len(described)} images"]

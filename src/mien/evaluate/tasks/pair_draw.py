@@ -1,4 +1,4 @@
-"""Draw pairs in folds from pictures of known people, where a data set has no list of its own."""
+"""Draw pairs in folds from images of known people, where a data set has no list of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Rows = NDArray[np.int64]
 EACH = 300
 """Pairs of either kind in a fold, at most."""
 PER_PERSON = 10
-"""Pairs of one person with himself, at most: nobody with many pictures decides a fold."""
+"""Pairs of one person with himself, at most: nobody with many images decides a fold."""
 _TRIES = 200
 
 
@@ -31,25 +31,24 @@ def draw_folds(
     """Return pairs of one person and as many of two, in ten folds that share nobody.
 
     Args:
-        person: of each picture. [N].
-        allowed: whether pairs of pictures may be drawn; all may if not given.
+        person: of each image. [N].
+        allowed: whether pairs of images may be drawn; all may if not given.
         rng: draws.
         protocol: named in errors.
 
     Returns:
-        First pictures, second pictures, whether it is one person, fold. Each [P]. There are fewer
+        First images, second images, whether it is one person, fold. Each [P]. There are fewer
         folds where fewer people have pairs.
 
     Raises:
-        MienError: fewer than four people have two pictures that make a pair.
+        MienError: fewer than four people have two images that make a pair.
     """
     rows_of = {int(who): np.flatnonzero(person == who) for who in np.unique(person)}
     own = {who: _own_pairs(rows, allowed, rng) for who, rows in rows_of.items()}
     several = [who for who, pairs in own.items() if len(pairs)]
     if len(several) < 4:
         raise MienError(
-            f"{protocol}: {len(several)} people have two pictures that make a pair; four is the "
-            "least"
+            f"{protocol}: {len(several)} people have two images that make a pair; four is the least"
         )
     alone = [who for who, pairs in own.items() if not len(pairs)]
     count = min(FOLDS, len(several) // 2)
@@ -65,7 +64,7 @@ def draw_folds(
         parts.append((pairs[:, 0], pairs[:, 1], kind, np.full(len(pairs), fold)))
     first, second, same, fold = (np.concatenate(part) for part in zip(*parts, strict=True))
     if same.all():
-        raise MienError(f"{protocol}: no two people's pictures make a pair")
+        raise MienError(f"{protocol}: no two people's images make a pair")
     return first, second, same.astype(bool), fold
 
 
@@ -74,7 +73,7 @@ def _own_pairs(
     allowed: Callable[[Rows, Rows], NDArray[np.bool_]] | None,
     rng: np.random.Generator,
 ) -> Rows:
-    """Return some pairs of one person's pictures. [K, 2]."""
+    """Return some pairs of one person's images. [K, 2]."""
     one, other = np.triu_indices(len(rows), 1)
     pairs = np.stack([rows[one], rows[other]], axis=1)
     if allowed is not None:
@@ -88,7 +87,7 @@ def _two_people(
     allowed: Callable[[Rows, Rows], NDArray[np.bool_]] | None,
     rng: np.random.Generator,
 ) -> Rows:
-    """Return pairs of two people's pictures, every one once, people equally often. [K, 2]."""
+    """Return pairs of two people's images, every one once, people equally often. [K, 2]."""
     drawn: dict[tuple[int, int], None] = {}
     for _ in range(_TRIES * wanted):
         if len(drawn) == wanted:

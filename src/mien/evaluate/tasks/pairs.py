@@ -1,4 +1,4 @@
-"""Pairs of pictures in folds: what every verification protocol reads its files into."""
+"""Pairs of images in folds: what every verification protocol reads its files into."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.evaluate.datasets.files import Tree
-from mien.evaluate.protocol import Pictures
+from mien.evaluate.protocol import Images
 
 __all__ = ["FOLDS", "ListedPair", "Pairs", "assemble", "folds_by_order"]
 
@@ -22,7 +22,7 @@ class ListedPair:
     """A line (or two) of a list of pairs."""
 
     first: str
-    """Name of a picture as the list has it."""
+    """Name of an image as the list has it."""
     second: str
     """Name of the other."""
     same: bool
@@ -31,12 +31,12 @@ class ListedPair:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pictures, and pairs of them."""
+    """Images, and pairs of them."""
 
-    pictures: Pictures
-    """Every picture once; some may be in no pair. N of them."""
+    images: Images
+    """Every image once; some may be in no pair. N of them."""
     first: NDArray[np.int64]
-    """Number of each pair's first picture. [P]."""
+    """Number of each pair's first image. [P]."""
     second: NDArray[np.int64]
     """Number of its second. [P]."""
     same: NDArray[np.bool_]
@@ -44,27 +44,27 @@ class Pairs:
     fold: NDArray[np.int64]
     """0, 1, ... [P]."""
     person: NDArray[np.int64] | None = None
-    """Number of the person in each picture; None where the data do not say. [N]."""
+    """Number of the person in each image; None where the data do not say. [N]."""
     width: float | None = None
-    """Of every picture, pixels; wanted with crop "box", where boxes are mirrored by it."""
+    """Of every image, pixels; wanted with crop "box", where boxes are mirrored by it."""
 
     def __post_init__(self) -> None:
         """Refuse what does not fit together."""
         if not len(self.first) == len(self.second) == len(self.same) == len(self.fold):
-            raise ValueError("pairs have two pictures, a label and a fold each")
+            raise ValueError("pairs have two images, a label and a fold each")
         if len(np.unique(self.fold)) < 2 or len(np.unique(self.same)) < 2:
             raise ValueError("two folds or more and both kinds of pairs are wanted")
-        if self.person is not None and len(self.person) != len(self.pictures):
-            raise ValueError("every picture has a person")
-        if self.pictures.crop == "box" and self.width is None:
-            raise ValueError('crop "box" goes with the width of the pictures')
+        if self.person is not None and len(self.person) != len(self.images):
+            raise ValueError("every image has a person")
+        if self.images.crop == "box" and self.width is None:
+            raise ValueError('crop "box" goes with the width of the images')
 
     def __len__(self) -> int:
         return len(self.first)
 
     @property
     def group(self) -> NDArray[np.int64] | None:
-        """Return whose pair each is (the first picture's person), or None. [P]."""
+        """Return whose pair each is (the first image's person), or None. [P]."""
         return None if self.person is None else self.person[self.first]
 
 
@@ -109,34 +109,34 @@ def assemble(
     protocol: str,
     more: Sequence[str] = (),
 ) -> Pairs:
-    """Put the pictures of a list of pairs together.
+    """Put the images of a list of pairs together.
 
     Args:
-        tree: where the pictures are.
+        tree: where the images are.
         listed: the pairs.
-        file_of: a picture's name in the list => its path in the tree.
-        person_of: a picture's name in the list => its person.
+        file_of: an image's name in the list => its path in the tree.
+        person_of: an image's name in the list => its person.
         fold: of each pair. [P].
-        fallback: as in `Pictures`.
+        fallback: as in `Images`.
         protocol: named in errors.
-        more: names of pictures that are wanted in addition.
+        more: names of images that are wanted in addition.
 
     Raises:
-        MienError: pictures are missing.
+        MienError: images are missing.
     """
     named = [name for pair in listed for name in (pair.first, pair.second)]
     missing = sorted({name for name in named if name not in file_of})
     if missing:
         raise MienError(
-            f"{protocol}: {len(missing)} pictures of the pairs are not in {tree}, first "
-            f"{missing[0]}; unpack the pictures there"
+            f"{protocol}: {len(missing)} images of the pairs are not in {tree}, first "
+            f"{missing[0]}; unpack the images there"
         )
     names = sorted({*named, *more})
     number = {name: i for i, name in enumerate(names)}
     paths = tuple(file_of[name] for name in names)
     people = np.unique([person_of(name) for name in names], return_inverse=True)[1]
     return Pairs(
-        pictures=Pictures(paths, lambda i: tree.picture(paths[i]), fallback=fallback),
+        images=Images(paths, lambda i: tree.image(paths[i]), fallback=fallback),
         first=np.array([number[pair.first] for pair in listed], dtype=np.int64),
         second=np.array([number[pair.second] for pair in listed], dtype=np.int64),
         same=np.array([pair.same for pair in listed], dtype=bool),

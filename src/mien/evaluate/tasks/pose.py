@@ -1,6 +1,6 @@
 """Scores of head pose: what the factors say of themselves, and what is read off them by a map.
 
-Five predictions, each of every picture:
+Five predictions, each of every image:
 
     own angles                      as the weights give them, no probe
     own angles, offset of others    less the mean error over other people: the origin is a
@@ -11,7 +11,7 @@ Five predictions, each of every picture:
                                     people
     always the mean                 the mean angles of other people
 
-A picture without a face is frontal for the first, and the mean of other people for the rest.
+An image without a face is frontal for the first, and the mean of other people for the rest.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from mien.evaluate.digest import data_digest
 from mien.evaluate.error_score import error_score
 from mien.evaluate.gallery import small
 from mien.evaluate.protocol import (
-    Described,
+    EvalContext,
+    FactorColumns,
     Failure,
-    Outcome,
-    Pictures,
+    Images,
     Plot,
+    Result,
     Score,
-    Setting,
     Table,
 )
 from mien.evaluate.tasks.pose_angles import (
@@ -56,15 +56,15 @@ COLUMNS = ("texture_code", "shape_code", "yaw_rad", "pitch_rad", "roll_rad")
 OWN, OFFSET, LINEAR = "own angles", "own angles, offset of others", "own angles, linear map"
 RIDGE, MEAN = "all codes, ridge", "always the mean"
 MISSING_SHARE = 0.01
-"""Above this share of pictures without a face there are scores of the others, too."""
+"""Above this share of images without a face there are scores of the others, too."""
 PLOT_STEP_DEG = 10
 
 
 @dataclass(frozen=True)
 class PoseSet:
-    """Pictures with known head pose; rows are in the order of the pictures."""
+    """Images with known head pose; rows are in the order of the images."""
 
-    pictures: Pictures
+    images: Images
     person: NDArray[np.int64]
     """Who it is; the row's own number where nobody knows. [N]."""
     angles: Array
@@ -81,7 +81,7 @@ class PoseSet:
     @property
     def digest(self) -> str:
         """Return 12 hex digits of the names and labels."""
-        rows = zip(self.pictures.names, self.person, self.angles, strict=True)
+        rows = zip(self.images.names, self.person, self.angles, strict=True)
         return data_digest(f"{n} {p} {y:.5f} {x:.5f} {r:.5f}" for n, p, (y, x, r) in rows)
 
 
@@ -104,30 +104,30 @@ class _Errors:
         )
 
 
-def score_pose(data: PoseSet, setting: Setting) -> Outcome:
+def score_pose(data: PoseSet, context: EvalContext) -> Result:
     """Return errors of every kind of prediction, by angle and by how far the head is turned.
 
     Raises:
-        MienError: faces are found in no picture; or factors cannot be had.
+        MienError: faces are found in no image; or factors cannot be had.
     """
-    setting.say(f"{len(data)} pictures")
-    described = setting.describe(data.pictures, COLUMNS)
+    context.say(f"{len(data)} images")
+    described = context.describe(data.images, COLUMNS)
     if not described.found.any():
-        raise MienError("faces are found in no picture; are these the right pictures?")
+        raise MienError("faces are found in no image; are these the right images?")
     predicted = _predictions(data, described)
     errors = {name: _Errors.of(angles, data.angles) for name, angles in predicted.items()}
     shown = LINEAR if LINEAR in errors else RIDGE
-    return Outcome(
-        scores=tuple(_scores(data, described, predicted, errors, setting)),
+    return Result(
+        scores=tuple(_scores(data, described, predicted, errors, context)),
         data=data.digest,
         tables=(_table(errors), _by_yaw(data, errors)),
         plots=(_plot(data, predicted),),
-        failures=_failures(data, predicted[shown], errors[shown], setting),
+        failures=_failures(data, predicted[shown], errors[shown], context),
         notes=(*data.notes, *_notes(described)),
     )
 
 
-def _predictions(data: PoseSet, described: Described) -> dict[str, Array]:
+def _predictions(data: PoseSet, described: FactorColumns) -> dict[str, Array]:
     """Return yaw, pitch, roll in the benchmarks' order by kind of prediction. Radians [N, 3]."""
     truth, person = data.angles, data.person
     given = np.stack([described[f"{name}_rad"] for name in ANGLES], axis=1).astype(np.float64)
@@ -148,38 +148,40 @@ def _predictions(data: PoseSet, described: Described) -> dict[str, Array]:
 
 def _scores(
     data: PoseSet,
-    described: Described,
+    described: FactorColumns,
     predicted: dict[str, Array],
     errors: dict[str, _Errors],
-    setting: Setting,
+    context: EvalContext,
 ) -> list[Score]:
     mains = (OWN, LINEAR) if OWN in errors else (RIDGE,)
     scores = []
     for name, error in errors.items():
         mean = error.angles.mean(axis=1)
         scores.append(
-            error_score(f"mean error, {name}", mean, data.person, setting, main=name in mains)
+            error_score(f"mean error, {name}", mean, data.person, context, main=name in mains)
         )
-        scores.append(error_score(f"geodesic error, {name}", error.geodesic, data.person, setting))
+        scores.append(error_score(f"geodesic error, {name}", error.geodesic, data.person, context))
         if name in mains:
             for place, angle in enumerate(ANGLES):
                 scores.append(
                     error_score(
-                        f"{angle} error, {name}", error.angles[:, place], data.person, setting
+                        f"{angle} error, {name}", error.angles[:, place], data.person, context
                     )
                 )
     if OWN in errors:
-        scores += _of_own(data, described, predicted[OWN], setting)
+        scores += _of_own(data, described, predicted[OWN], context)
     if (~described.found).mean() > MISSING_SHARE:
         rows = np.flatnonzero(described.found)
         for name in mains:
             mean = errors[name].angles.mean(axis=1)
             title = f"mean error, {name}, where a face is found"
-            scores.append(error_score(title, mean[rows], data.person[rows], setting))
+            scores.append(error_score(title, mean[rows], data.person[rows], context))
     return scores
 
 
-def _of_own(data: PoseSet, described: Described, own: Array, setting: Setting) -> list[Score]:
+def _of_own(
+    data: PoseSet, described: FactorColumns, own: Array, context: EvalContext
+) -> list[Score]:
     """Return the correlation of each own angle, and the error along the line to the head."""
     scores = []
     found = described.found
@@ -192,8 +194,8 @@ def _of_own(data: PoseSet, described: Described, own: Array, setting: Setting) -
         error = _Errors.of(own, benchmark_angles(data.sight))
         title = f"{OWN}, seen along the line to the head"
         mean = error.angles.mean(axis=1)
-        scores.append(error_score(f"mean error, {title}", mean, data.person, setting))
-        scores.append(error_score(f"geodesic error, {title}", error.geodesic, data.person, setting))
+        scores.append(error_score(f"mean error, {title}", mean, data.person, context))
+        scores.append(error_score(f"geodesic error, {title}", error.geodesic, data.person, context))
     return scores
 
 
@@ -239,15 +241,15 @@ def _plot(data: PoseSet, predicted: dict[str, Array]) -> Plot:
 
 
 def _failures(
-    data: PoseSet, predicted: Array, errors: _Errors, setting: Setting
+    data: PoseSet, predicted: Array, errors: _Errors, context: EvalContext
 ) -> tuple[Failure, ...]:
     failures = []
-    for row in np.argsort(-errors.geodesic, kind="stable")[: setting.gallery]:
+    for row in np.argsort(-errors.geodesic, kind="stable")[: context.gallery]:
         said, true = (np.degrees(angles[row]) for angles in (predicted, data.angles))
         failures.append(
             Failure(
-                (small(data.pictures.read(int(row))),),
-                f"{data.pictures.names[row]}: off by {errors.geodesic[row]:.0f} degrees; yaw, "
+                (small(data.images.read(int(row))),),
+                f"{data.images.names[row]}: off by {errors.geodesic[row]:.0f} degrees; yaw, "
                 f"pitch, roll are {_three(true)}, predicted {_three(said)}",
             )
         )
@@ -258,10 +260,10 @@ def _three(angles: Array) -> str:
     return ", ".join(f"{angle:.0f}" for angle in angles)
 
 
-def _notes(described: Described) -> list[str]:
+def _notes(described: FactorColumns) -> list[str]:
     lost = int((~described.found).sum())
     return [
-        f"no face is found in {lost} of {len(described)} pictures; they count as frontal for the "
+        f"no face is found in {lost} of {len(described)} images; they count as frontal for the "
         "own angles and as the mean of other people for the rest",
         "single angles are taken in the benchmarks' order, Rx(-pitch) Ry(yaw) Rz(roll)",
     ]

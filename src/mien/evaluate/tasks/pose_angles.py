@@ -7,7 +7,7 @@ z towards the camera. In ours (x right, y down, z away) with the usual rotations
     R = Rx(-pitch) Ry(yaw) Rz(roll)
 
 so that each angle has our sign (yaw + towards image-left, pitch + up, roll + clockwise in the
-picture), but they are applied in another order than in our Ry(yaw) Rx(-pitch) Rz(roll): angles of
+image), but they are applied in another order than in our Ry(yaw) Rx(-pitch) Rz(roll): angles of
 a head that is turned and raised differ by some degrees. FSA-Net (Yang et al., 2019) and those after
 it write BIWI's labels in the same order. Errors of single angles are therefore taken in it, and are
 comparable with theirs; the geodesic error knows no order.

@@ -21,10 +21,10 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class Drawn:
-    """What the weights make of pictures; S is the side of the model's pictures."""
+    """What the weights make of images; S is the side of the model's images."""
 
     depth: NDArray[np.float32]
-    """z in face units in the pictures' own view; 0 where nothing is drawn. [N, S, S]."""
+    """z in face units in the images' own view; 0 where nothing is drawn. [N, S, S]."""
     mask: NDArray[np.bool_]
     """Where the face's surface is. [N, S, S]."""
     yaw: NDArray[np.float64]
@@ -38,12 +38,12 @@ def draw_depth(
     *,
     say: Callable[[str], None] = lambda _: None,
 ) -> Drawn:
-    """Encode pictures that are face crops, and draw their depth in the same view.
+    """Encode images that are face crops, and draw their depth in the same view.
 
     Args:
         model: encodes and draws.
-        count: of pictures.
-        read: number of a picture => RGB [H, W, 3], square.
+        count: of images.
+        read: number of an image => RGB [H, W, 3], square.
         say: told how far it is.
     """
     # Looking at eyes takes time, and the shape is the same without.
@@ -63,11 +63,11 @@ def draw_depth(
     return Drawn(depth, mask, yaw)
 
 
-def _batch(pictures: Sequence[NDArray[np.uint8]], size: int) -> torch.Tensor:
-    """Return whole pictures as the model wants crops. uint8 [B, 3, size, size]."""
+def _batch(images: Sequence[NDArray[np.uint8]], size: int) -> torch.Tensor:
+    """Return whole images as the model wants crops. uint8 [B, 3, size, size]."""
     crops = []
-    for pixels in pictures:
+    for pixels in images:
         height, width = pixels.shape[:2]
-        whole = Face((0.0, 0.0, float(width), float(height)), 1.0, framing="picture")
+        whole = Face((0.0, 0.0, float(width), float(height)), 1.0, framing="image")
         crops.append(crop_face(pixels, whole, size))
     return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous()

@@ -1,7 +1,7 @@
-"""Scores of depth maps against true ones, beside what is had without looking at the picture.
+"""Scores of depth maps against true ones, beside what is had without looking at the image.
 
 flat            a plane: one depth everywhere
-mean of others  the mean true depth of other people's pictures at each pixel
+mean of others  the mean true depth of other people's images at each pixel
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mien.errors import MienError
 from mien.evaluate.by_yaw import yaw_table
 from mien.evaluate.error_score import INTERVAL, error_score
 from mien.evaluate.gallery import small
-from mien.evaluate.protocol import Failure, Outcome, Score, Setting, Table
+from mien.evaluate.protocol import EvalContext, Failure, Result, Score, Table
 from mien.evaluate.tasks.depth_metrics import (
     normal_deviation_deg,
     normals_of,
@@ -37,16 +37,16 @@ FEWEST_PIXELS = 20
 """With fewer, true and drawn face do not lie on one another."""
 SHOWN_SIDE = 128
 AT_ONCE = 256
-"""So many normal maps are held at a time: a set may have 20,000 pictures."""
+"""So many normal maps are held at a time: a set may have 20,000 images."""
 
 
 @dataclass(frozen=True)
 class TrueShape:
-    """The true depth of pictures, at the size at which the model draws."""
+    """The true depth of images, at the size at which the model draws."""
 
     names: tuple[str, ...]
     read: Callable[[int], NDArray[np.uint8]]
-    """Number of a picture => RGB [H, W, 3]."""
+    """Number of an image => RGB [H, W, 3]."""
     depth: Array
     """z before the model's camera, the face about 1 away; 0 where nothing is known. [N, S, S]."""
     mask: Mask
@@ -63,17 +63,17 @@ class TrueShape:
         return len(self.names)
 
 
-def score_shape(truth: TrueShape, drawn: Drawn, fov_deg: float, setting: Setting) -> Outcome:
+def score_shape(truth: TrueShape, drawn: Drawn, fov_deg: float, context: EvalContext) -> Result:
     """Return SIDE, MAD and the correlation of depth, by how far the head is turned.
 
     Args:
-        truth: of the pictures.
-        drawn: depth of the same pictures by the weights.
+        truth: of the images.
+        drawn: depth of the same images by the weights.
         fov_deg: of the model's camera.
-        setting: with what it is run.
+        context: with what it is run.
 
     Raises:
-        MienError: in no picture the drawn face lies on the true one.
+        MienError: in no image the drawn face lies on the true one.
     """
     mask = shrunk(truth.mask) & shrunk(drawn.mask)
     seen = mask.sum(axis=(1, 2)) >= FEWEST_PIXELS
@@ -86,7 +86,7 @@ def score_shape(truth: TrueShape, drawn: Drawn, fov_deg: float, setting: Setting
             f"{metric}, {name}",
             values[found],
             truth.group[found],
-            setting,
+            context,
             unit=unit,
             main=name == PREDICTED,
         )
@@ -95,16 +95,16 @@ def score_shape(truth: TrueShape, drawn: Drawn, fov_deg: float, setting: Setting
             ("SIDE", "MAD"), ((each[0], "x 0.01"), (each[1], "degrees")), strict=True
         )
     ]
-    scores.append(_correlation(truth, drawn, mask, found, setting))
+    scores.append(_correlation(truth, drawn, mask, found, context))
     lost = len(truth) - len(found)
-    return Outcome(
+    return Result(
         scores=tuple(scores),
         data=truth.data,
         tables=(_by_yaw(truth, drawn, errors, seen),),
-        failures=_failures(truth, drawn, errors[PREDICTED], found, setting),
+        failures=_failures(truth, drawn, errors[PREDICTED], found, context),
         notes=(
             *truth.notes,
-            f"in {lost} of {len(truth)} pictures the drawn face does not lie on the true one; "
+            f"in {lost} of {len(truth)} images the drawn face does not lie on the true one; "
             "they are left out",
         ),
     )
@@ -151,12 +151,12 @@ def _parts(group: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
 def _mean_of_others(
     truth: TrueShape, rows: NDArray[np.int64], sums: dict[str, NDArray[np.float64]]
 ) -> NDArray[np.float64]:
-    """Return the mean true depth over pictures of others; 1 where nobody's is known. [R, S, S].
+    """Return the mean true depth over images of others; 1 where nobody's is known. [R, S, S].
 
     Args:
-        truth: all pictures.
+        truth: all images.
         rows: some, with all of their groups.
-        sums: of depth, and of how often it is known, over all pictures. Each [S, S].
+        sums: of depth, and of how often it is known, over all images. Each [S, S].
     """
     _, place = np.unique(truth.group[rows], return_inverse=True)
     known = truth.mask[rows].astype(np.float64)
@@ -170,9 +170,9 @@ def _mean_of_others(
 
 
 def _correlation(
-    truth: TrueShape, drawn: Drawn, mask: Mask, rows: NDArray[np.int64], setting: Setting
+    truth: TrueShape, drawn: Drawn, mask: Mask, rows: NDArray[np.int64], context: EvalContext
 ) -> Score:
-    """Return the mean over pictures of the correlation of depth inside the face."""
+    """Return the mean over images of the correlation of depth inside the face."""
     found = np.array(
         [
             correlation(prediction=drawn.depth[row][mask[row]], target=truth.depth[row][mask[row]])
@@ -181,7 +181,7 @@ def _correlation(
             for row in rows
         ]
     )
-    low, high = mean_interval(values=found, groups=truth.group[rows], rng=setting.rng(INTERVAL))
+    low, high = mean_interval(values=found, groups=truth.group[rows], rng=context.rng(INTERVAL))
     value = float(found.mean())
     return Score(
         "depth correlation, predicted", value, "correlation", len(rows), low=low, high=high
@@ -212,17 +212,17 @@ def _failures(
     drawn: Drawn,
     errors: tuple[NDArray[np.float64], NDArray[np.float64]],
     rows: NDArray[np.int64],
-    setting: Setting,
+    context: EvalContext,
 ) -> tuple[Failure, ...]:
     side, turned = errors
     failures = []
-    for row in rows[np.argsort(-side[rows], kind="stable")][: setting.gallery]:
+    for row in rows[np.argsort(-side[rows], kind="stable")][: context.gallery]:
         maps = _grey(truth.depth[row], truth.mask[row]), _grey(drawn.depth[row], drawn.mask[row])
         failures.append(
             Failure(
                 (small(truth.read(int(row))), *maps),
                 f"{truth.names[row]}: SIDE {side[row]:.1f}, MAD {turned[row]:.0f} degrees; the "
-                "picture, its true depth, the drawn one",
+                "image, its true depth, the drawn one",
             )
         )
     return tuple(failures)

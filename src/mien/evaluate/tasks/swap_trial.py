@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mien.evaluate.datasets.synthetic import Clips
 from mien.evaluate.gallery import small
-from mien.evaluate.protocol import Described, Failure, Score, Setting, Table
+from mien.evaluate.protocol import EvalContext, FactorColumns, Failure, Score, Table
 from mien.evaluate.tasks.expression_swap import (
     Swaps,
     SwapScores,
@@ -30,7 +30,7 @@ MOST = 400
 
 @dataclass(frozen=True)
 class SwapOutcome:
-    """What the swap test adds to a protocol's outcome."""
+    """What the swap test adds to a protocol's result."""
 
     scores: tuple[Score, ...] = ()
     tables: tuple[Table, ...] = ()
@@ -38,19 +38,19 @@ class SwapOutcome:
     notes: tuple[str, ...] = ()
 
 
-def swap_outcome(clips: Clips, faces: Described, setting: Setting) -> SwapOutcome:
+def swap_outcome(clips: Clips, faces: FactorColumns, context: EvalContext) -> SwapOutcome:
     """Put expressions on others' faces; the probe that reads them learns from other people.
 
-    Half of the people, drawn, teach the probe with their real pictures; the others are swapped.
+    Half of the people, drawn, teach the probe with their real images; the others are swapped.
 
     Args:
         clips: the truth.
-        faces: factors of the real pictures.
-        setting: with its model; without one nothing is drawn, and the notes say so.
+        faces: factors of the real images.
+        context: with its model; without one nothing is drawn, and the notes say so.
     """
-    if setting.model is None:
+    if context.model is None:
         return SwapOutcome(notes=("no swap test: factors from a table cannot be drawn",))
-    rng = setting.rng(5)
+    rng = context.rng(5)
     people = rng.permutation(np.unique(clips.person))
     teaches = np.isin(clips.person, people[: len(people) // 2]) & faces.found
     pool = np.flatnonzero(~np.isin(clips.person, people[: len(people) // 2]) & faces.found)
@@ -59,8 +59,8 @@ def swap_outcome(clips: Clips, faces: Described, setting: Setting) -> SwapOutcom
     )
     if not len(picked):
         return SwapOutcome(notes=("no swap test: no two people show different expressions",))
-    rows, pictures = pool[picked], clips.pictures()
-    swaps = draw_swaps(setting.model, lambda row: pictures.read(int(rows[row])), givers)
+    rows, images = pool[picked], clips.images()
+    swaps = draw_swaps(context.model, lambda row: images.read(int(rows[row])), givers)
     probe = fit_classes(
         np.asarray(faces["expression"][teaches], np.float64),
         clips.expression[teaches],
@@ -79,7 +79,7 @@ def swap_outcome(clips: Clips, faces: Described, setting: Setting) -> SwapOutcom
     return SwapOutcome(
         scores=_scores(found, clips.person[rows], rng),
         tables=(_table(found),),
-        failures=_failures(clips, rows, givers, swaps, (found, said["swapped"]), setting.gallery),
+        failures=_failures(clips, rows, givers, swaps, (found, said["swapped"]), context.gallery),
         notes=(
             f"swaps: {len(rows)} faces of people that the expression probe has not seen; what "
             "drawing alone changes does not count; each face gets the expression of another "
@@ -88,13 +88,13 @@ def swap_outcome(clips: Clips, faces: Described, setting: Setting) -> SwapOutcom
     )
 
 
-def _others(clips: Clips, faces: Described, rows: NDArray[np.int64]) -> Array:
-    """Return the mean identity of each picture's person over the other pictures. [P, D]."""
+def _others(clips: Clips, faces: FactorColumns, rows: NDArray[np.int64]) -> Array:
+    """Return the mean identity of each image's person over the other images. [P, D]."""
     identity = np.asarray(faces["identity"], np.float64)
     found = []
     for row in rows:
         mine = (clips.person == clips.person[row]) & faces.found
-        # A person of whom no other picture has a face is compared with this one.
+        # A person of whom no other image has a face is compared with this one.
         if mine.sum() > 1:
             mine[row] = False
         found.append(identity[mine].mean(axis=0))
@@ -155,7 +155,7 @@ def _failures(
     wrong = np.flatnonzero(~scores.moved | ~scores.kept)
     worst = wrong[np.argsort(scores.margin[wrong], kind="stable")][: gallery // 2]
     names = sorted(set(clips.table["expression"]))
-    pictures = clips.pictures()
+    images = clips.images()
     shown = []
     for row in worst:
         giver = rows[givers[row]]
@@ -164,9 +164,9 @@ def _failures(
         shown.append(
             Failure(
                 (
-                    small(pictures.read(int(rows[row]))),
-                    small(pictures.read(int(giver))),
-                    swaps.pictures[row],
+                    small(images.read(int(rows[row]))),
+                    small(images.read(int(giver))),
+                    swaps.images[row],
                 ),
                 f"{wanted} put on {clips.table['expression'].iloc[rows[row]]}, read as "
                 f"{names[said[row]]}; {kept}",

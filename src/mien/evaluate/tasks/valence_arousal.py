@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from mien.evaluate.by_yaw import yaw_table
 from mien.evaluate.digest import data_digest
 from mien.evaluate.gallery import small
-from mien.evaluate.protocol import Described, Failure, Outcome, Pictures, Score, Setting, Table
+from mien.evaluate.protocol import EvalContext, FactorColumns, Failure, Images, Result, Score, Table
 from mien.evaluate.tasks.labelled import MAIN, codes_of, known_sets, stream
 from mien.linear.bootstrap import bootstrap
 from mien.linear.heldout_logistic import held_out
@@ -33,9 +33,9 @@ PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
 
 @dataclass(frozen=True)
 class Amounts:
-    """Pictures with numbers instead of classes."""
+    """Images with numbers instead of classes."""
 
-    pictures: Pictures
+    images: Images
     names: tuple[str, ...]
     """Of the numbers: valence, arousal."""
     values: NDArray[np.float64]
@@ -99,37 +99,37 @@ def predict_amounts(
 
 
 def measure_amounts(
-    task: Amounts, described: Described, setting: Setting, *, main: bool = True
-) -> Outcome:
+    task: Amounts, described: FactorColumns, context: EvalContext, *, main: bool = True
+) -> Result:
     """Score numbers by a linear probe: CCC of each and their mean.
 
-    Test pictures without a face are given the training's mean.
+    Test images without a face are given the training's mean.
 
     Args:
-        task: pictures with numbers.
+        task: images with numbers.
         described: their factors.
-        setting: seed and size of the gallery.
+        context: seed and size of the gallery.
         main: whether the data set is known for these scores.
     """
     scores: list[Score] = []
     predicted = {}
     for place, name in enumerate(known_sets(described)):
-        setting.say(f"{' and '.join(task.names)} from {name}")
+        context.say(f"{' and '.join(task.names)} from {name}")
         codes = codes_of(described, name)
-        predicted[name] = _predict(task, described, codes, stream(setting, 5, place))
-        scores += _scores(task, predicted[name], name, setting, main=main and name == MAIN)
+        predicted[name] = _predict(task, described, codes, stream(context, 5, place))
+        scores += _scores(task, predicted[name], name, context, main=main and name == MAIN)
     said = predicted[MAIN]
     truth = task.values[task.test]
     off = np.abs(said - truth)
-    return Outcome(
+    return Result(
         scores=tuple(scores),
         data=data_digest(
-            f"{part} {task.pictures.names[int(row)]} {task.values[row].tolist()}"
+            f"{part} {task.images.names[int(row)]} {task.values[row].tolist()}"
             for part, rows in (("train", task.train), ("test", task.test))
             for row in rows
         ),
         tables=_by_yaw(task, described, off),
-        failures=_failures(task, said, truth, setting),
+        failures=_failures(task, said, truth, context),
         notes=_notes(task, described),
     )
 
@@ -140,7 +140,7 @@ def _fit(codes: Array, values: Array, penalty: float) -> Pipeline:
 
 
 def _predict(
-    task: Amounts, described: Described, codes: NDArray[np.float32], rng: np.random.Generator
+    task: Amounts, described: FactorColumns, codes: NDArray[np.float32], rng: np.random.Generator
 ) -> NDArray[np.float64]:
     seen = task.train[described.found[task.train]]
     found = described.found[task.test]
@@ -157,7 +157,7 @@ def _predict(
 
 
 def _scores(
-    task: Amounts, said: NDArray[np.float64], name: str, setting: Setting, *, main: bool
+    task: Amounts, said: NDArray[np.float64], name: str, context: EvalContext, *, main: bool
 ) -> list[Score]:
     truth = task.values[task.test]
     groups = None if task.groups is None else task.groups[task.test]
@@ -175,7 +175,7 @@ def _scores(
     scores = []
     for place, (amount, statistic) in enumerate({**statistics, "mean": mean}.items()):
         low, high = bootstrap(
-            statistic, count=len(truth), groups=groups, rng=stream(setting, 6, place)
+            statistic, count=len(truth), groups=groups, rng=stream(context, 6, place)
         )
         value = statistic(np.arange(len(truth)))
         known = main and amount != "mean"
@@ -184,7 +184,7 @@ def _scores(
     return scores
 
 
-def _by_yaw(task: Amounts, described: Described, off: NDArray[np.float64]) -> tuple[Table, ...]:
+def _by_yaw(task: Amounts, described: FactorColumns, off: NDArray[np.float64]) -> tuple[Table, ...]:
     yaw = described["yaw_rad"][task.test]
     if not np.isfinite(yaw).any():
         return ()
@@ -194,27 +194,27 @@ def _by_yaw(task: Amounts, described: Described, off: NDArray[np.float64]) -> tu
 
 
 def _failures(
-    task: Amounts, said: NDArray[np.float64], truth: NDArray[np.float64], setting: Setting
+    task: Amounts, said: NDArray[np.float64], truth: NDArray[np.float64], context: EvalContext
 ) -> tuple[Failure, ...]:
-    worst = np.argsort(-np.linalg.norm(said - truth, axis=1), kind="stable")[: setting.gallery]
+    worst = np.argsort(-np.linalg.norm(said - truth, axis=1), kind="stable")[: context.gallery]
     failures = []
     for row in worst:
         words = [
             f"{name} {truth[row, k]:+.2f}, said {said[row, k]:+.2f}"
             for k, name in enumerate(task.names)
         ]
-        picture = task.pictures.read(int(task.test[row]))
-        failures.append(Failure((small(picture),), "; ".join(words)))
+        image = task.images.read(int(task.test[row]))
+        failures.append(Failure((small(image),), "; ".join(words)))
     return tuple(failures)
 
 
-def _notes(task: Amounts, described: Described) -> tuple[str, ...]:
+def _notes(task: Amounts, described: FactorColumns) -> tuple[str, ...]:
     what = " and ".join(task.names)
-    notes = [f"{len(task.train)} pictures to learn {what} from, {len(task.test)} to test on"]
+    notes = [f"{len(task.train)} images to learn {what} from, {len(task.test)} to test on"]
     lost = int((~described.found[task.train]).sum())
     missing = int((~described.found[task.test]).sum())
     if lost:
-        notes.append(f"{lost} training pictures without a face are left out of {what}")
+        notes.append(f"{lost} training images without a face are left out of {what}")
     if missing:
-        notes.append(f"{missing} test pictures without a face are given the mean {what}")
+        notes.append(f"{missing} test images without a face are given the mean {what}")
     return tuple(notes)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mien.evaluate.by_yaw import yaw_table
 from mien.evaluate.digest import data_digest
 from mien.evaluate.gallery import small
-from mien.evaluate.protocol import Failure, Outcome, Plot, Score, Setting, Table
+from mien.evaluate.protocol import EvalContext, Failure, Plot, Result, Score, Table
 from mien.evaluate.tasks.identity_codes import FaceCodes, face_codes
 from mien.evaluate.tasks.pairs import Pairs
 from mien.evaluate.tasks.verification_metrics import (
@@ -39,20 +39,20 @@ _INTERVALS, _TRAINED = 1, 2
 
 
 def verify(
-    pairs: Pairs, setting: Setting, *, notes: Sequence[str] = (), identify: bool = False
-) -> Outcome:
+    pairs: Pairs, context: EvalContext, *, notes: Sequence[str] = (), identify: bool = False
+) -> Result:
     """Score same-person decisions on pairs in folds, by cosine and by a trained verifier.
 
     Args:
         pairs: the pairs.
-        setting: with what.
+        context: with what.
         notes: what a reader must know of the data.
-        identify: whether the nearest picture is also looked for among all people (rank-1).
+        identify: whether the nearest image is also looked for among all people (rank-1).
 
     Raises:
         MienError: the codes cannot be had.
     """
-    faces = face_codes(pairs.pictures, setting, width=pairs.width)
+    faces = face_codes(pairs.images, context, width=pairs.width)
     similarity = {name: _similarity(pairs, faces, name) for name in faces.codes}
     folded = {
         name: over_folds(similarity=alike, same=pairs.same, fold=pairs.fold)
@@ -62,26 +62,26 @@ def verify(
     scores: list[Score] = []
     for name in faces.codes:
         ending = "" if name == main else f", {name}"
-        setting.say(f"comparing {len(pairs)} pairs by {name}")
-        scores += _cosine_scores(pairs, similarity[name], folded[name], ending, setting)
+        context.say(f"comparing {len(pairs)} pairs by {name}")
+        scores += _cosine_scores(pairs, similarity[name], folded[name], ending, context)
         if name == main:
-            scores += _found_only(pairs, faces, folded[name], setting)
-        setting.say(f"training verifiers on {name}")
-        scores.append(_trained_score(pairs, faces, name, ending, setting))
+            scores += _found_only(pairs, faces, folded[name], context)
+        context.say(f"training verifiers on {name}")
+        scores.append(_trained_score(pairs, faces, name, ending, context))
     if identify and pairs.person is not None:
-        scores += _rank_scores(pairs, faces, main, setting)
+        scores += _rank_scores(pairs, faces, main, context)
     tables = [_fold_table(pairs, folded), _threshold_table(pairs, similarity[main], folded[main])]
     if faces.yaw_rad is not None:
         tables.append(_yaw_table(pairs, faces.yaw_rad, folded))
-    return Outcome(
+    return Result(
         scores=tuple(scores),
         data=_digest(pairs),
         tables=tuple(tables),
         plots=(_plot(pairs, similarity),),
-        failures=_failures(pairs, similarity[main], folded[main], setting.gallery),
+        failures=_failures(pairs, similarity[main], folded[main], context.gallery),
         notes=(
             *notes,
-            *([f"compared by {main} where no code is named"] if main == "likeness" else []),
+            *([f"compared by {main} where no code is named"] if main == "face_embedding" else []),
             *_face_notes(pairs, faces),
         ),
     )
@@ -98,18 +98,18 @@ def _similarity(pairs: Pairs, faces: FaceCodes, name: str) -> NDArray[np.float64
 
 
 def _percent(
-    name: str, right: NDArray[np.bool_], group: NDArray[np.int64] | None, setting: Setting
+    name: str, right: NDArray[np.bool_], group: NDArray[np.int64] | None, context: EvalContext
 ) -> Score:
     """Return the share of right decisions with its interval, people drawn whole. %."""
     values = 100.0 * np.asarray(right, dtype=np.float64)
-    low, high = mean_interval(values=values, groups=group, rng=setting.rng(_INTERVALS))
+    low, high = mean_interval(values=values, groups=group, rng=context.rng(_INTERVALS))
     return Score(name, float(values.mean()), "%", len(values), low, high)
 
 
 def _cosine_scores(
-    pairs: Pairs, similarity: Array, folded: Folded, ending: str, setting: Setting
+    pairs: Pairs, similarity: Array, folded: Folded, ending: str, context: EvalContext
 ) -> list[Score]:
-    accuracy = _percent(f"accuracy, cosine{ending}", folded.correct, pairs.group, setting)
+    accuracy = _percent(f"accuracy, cosine{ending}", folded.correct, pairs.group, context)
     known_for = Score(
         accuracy.name,
         accuracy.value,
@@ -137,7 +137,7 @@ def _cosine_scores(
             lambda rows, place=place: curve_numbers(rows)[place],
             count=len(pairs),
             groups=pairs.group,
-            rng=setting.rng(_INTERVALS),
+            rng=context.rng(_INTERVALS),
         )
         unit = "AUC" if name == "AUC" else "%"
         full = f"{name}, cosine{ending}"
@@ -146,17 +146,19 @@ def _cosine_scores(
     return out
 
 
-def _found_only(pairs: Pairs, faces: FaceCodes, folded: Folded, setting: Setting) -> list[Score]:
+def _found_only(
+    pairs: Pairs, faces: FaceCodes, folded: Folded, context: EvalContext
+) -> list[Score]:
     seen = faces.found[pairs.first] & faces.found[pairs.second]
     if seen.mean() >= 1 - WORTH_SAYING or not seen.any():
         return []
     group = None if pairs.group is None else pairs.group[seen]
     name = "accuracy, cosine, pairs with faces only"
-    return [_percent(name, folded.correct[seen], group, setting)]
+    return [_percent(name, folded.correct[seen], group, context)]
 
 
 def _trained_score(
-    pairs: Pairs, faces: FaceCodes, name: str, ending: str, setting: Setting
+    pairs: Pairs, faces: FaceCodes, name: str, ending: str, context: EvalContext
 ) -> Score:
     decided = trained_decisions(
         codes=faces.codes[name],
@@ -165,18 +167,18 @@ def _trained_score(
         second=pairs.second,
         same=pairs.same,
         fold=pairs.fold,
-        rng=setting.rng(_TRAINED),
+        rng=context.rng(_TRAINED),
     )
     right = decided == pairs.same
-    return _percent(f"accuracy, trained verifier{ending}", right, pairs.group, setting)
+    return _percent(f"accuracy, trained verifier{ending}", right, pairs.group, context)
 
 
-def _rank_scores(pairs: Pairs, faces: FaceCodes, main: str, setting: Setting) -> list[Score]:
+def _rank_scores(pairs: Pairs, faces: FaceCodes, main: str, context: EvalContext) -> list[Score]:
     assert pairs.person is not None
     probes, correct = nearest(codes=faces.codes[main], found=faces.found, person=pairs.person)
     if not len(probes):
         return []
-    return [_percent("rank-1, cosine", correct, pairs.person[probes], setting)]
+    return [_percent("rank-1, cosine", correct, pairs.person[probes], context)]
 
 
 def _fold_table(pairs: Pairs, folded: dict[str, Folded]) -> Table:
@@ -261,12 +263,12 @@ def _failures(pairs: Pairs, similarity: Array, folded: Folded, wanted: int) -> t
         truth = "one person" if pairs.same[row] else "two people"
         caption = f"{truth}: cosine {similarity[row]:.2f}, threshold {threshold[row]:.2f}"
         both = (int(pairs.first[row]), int(pairs.second[row]))
-        out.append(Failure(tuple(small(pairs.pictures.read(i)) for i in both), caption))
+        out.append(Failure(tuple(small(pairs.images.read(i)) for i in both), caption))
     return tuple(out)
 
 
 def _digest(pairs: Pairs) -> str:
-    names = pairs.pictures.names
+    names = pairs.images.names
     columns = (pairs.first, pairs.second, pairs.same, pairs.fold)
     return data_digest(
         f"{names[a]}\t{names[b]}\t{int(same)}\t{fold}"
@@ -280,14 +282,14 @@ def _face_notes(pairs: Pairs, faces: FaceCodes) -> list[str]:
     lost = int((~(faces.found[pairs.first] & faces.found[pairs.second])).sum())
     if missing:
         out.append(
-            f"No face in {missing} of {len(faces.found)} pictures: {lost} pairs count as two people"
+            f"No face in {missing} of {len(faces.found)} images: {lost} pairs count as two people"
         )
     fallen = int((faces.found & ~faces.detected).sum())
-    if fallen and pairs.pictures.crop == "detect":
+    if fallen and pairs.images.crop == "detect":
         out.append(
-            f"No face was detected in {fallen} pictures as they are: the square in the middle, or "
+            f"No face was detected in {fallen} images as they are: the square in the middle, or "
             "the mirror image, was taken"
         )
     if not faces.both_sides:
-        out.append("Codes are of the pictures alone: mirror images could not be described")
+        out.append("Codes are of the images alone: mirror images could not be described")
     return out

@@ -7,7 +7,7 @@ A pair is accepted as one person where its similarity is above a threshold t:
     EER    = FAR(t) where FAR(t) = 1 - TAR(t)
 
 Between the thresholds that the data tell apart, FAR and TAR go in straight lines: that is the mean
-over a random choice between two neighbouring thresholds. A pair with a picture in which no face is
+over a random choice between two neighbouring thresholds. A pair with an image in which no face is
 found has similarity -1 and is never accepted.
 """
 
@@ -31,7 +31,7 @@ __all__ = [
     "nearest",
     "over_folds",
     "roc",
-    "training_pictures",
+    "training_images",
     "unit_rows",
 ]
 
@@ -40,7 +40,7 @@ Rows = NDArray[np.integer]
 Bools = NDArray[np.bool_]
 
 MISSING = -1.0
-"""Similarity of a pair of which one picture has no face."""
+"""Similarity of a pair of which one image has no face."""
 _SMALLEST = 1e-12
 
 
@@ -78,19 +78,19 @@ def cosine(*, codes: Array, mean: Array, first: Rows, second: Rows) -> NDArray[n
     """Return the cosine of each pair's codes about a mean, -1 to 1. [P].
 
     Args:
-        codes: of pictures. [N, D].
+        codes: of images. [N, D].
         mean: what is taken off first. [D].
-        first: row of each pair's first picture. [P].
+        first: row of each pair's first image. [P].
         second: row of its second. [P].
     """
     unit = unit_rows(codes=codes, mean=mean)
     return np.einsum("pd,pd->p", unit[first], unit[second])
 
 
-def training_pictures(
+def training_images(
     *, first: Rows, second: Rows, fold: Rows, test: int, found: Bools
 ) -> NDArray[np.int64]:
-    """Return the pictures with a face in the pairs of all folds but one, each once. [K]."""
+    """Return the images with a face in the pairs of all folds but one, each once. [K]."""
     others = fold != test
     rows = np.union1d(first[others], second[others]).astype(np.int64)
     return rows[found[rows]]
@@ -99,19 +99,19 @@ def training_pictures(
 def fold_similarity(
     *, codes: Array, found: Bools, first: Rows, second: Rows, fold: Rows
 ) -> NDArray[np.float64]:
-    """Return each pair's cosine, codes centred on the mean of the other folds' pictures. [P].
+    """Return each pair's cosine, codes centred on the mean of the other folds' images. [P].
 
     Args:
-        codes: of pictures; NaN where there is no face. [N, D].
-        found: whether a picture has a face. [N].
-        first: row of each pair's first picture. [P].
+        codes: of images; NaN where there is no face. [N, D].
+        found: whether an image has a face. [N].
+        first: row of each pair's first image. [P].
         second: row of its second. [P].
         fold: of each pair. [P].
     """
     out = np.full(len(first), MISSING)
     seen = found[first] & found[second]
     for test in np.unique(fold):
-        rows = training_pictures(first=first, second=second, fold=fold, test=test, found=found)
+        rows = training_images(first=first, second=second, fold=fold, test=test, found=found)
         pairs = np.flatnonzero((fold == test) & seen)
         if not len(rows) or not len(pairs):
             continue
@@ -222,19 +222,19 @@ def equal_error(*, curve: Roc) -> float:
 
 
 def nearest(*, codes: Array, found: Bools, person: Rows) -> tuple[NDArray[np.int64], Bools]:
-    """Return who is found by the nearest picture, among people with two pictures or more.
+    """Return who is found by the nearest image, among people with two images or more.
 
-    Each person's first picture is in the gallery, the others are looked for by cosine; codes are
-    centred on the gallery's mean. Without a face a picture is not found, nor finds anybody.
+    Each person's first image is in the gallery, the others are looked for by cosine; codes are
+    centred on the gallery's mean. Without a face an image is not found, nor finds anybody.
 
     Args:
-        codes: of pictures; NaN where there is no face. [N, D].
-        found: whether a picture has a face. [N].
-        person: of each picture. [N].
+        codes: of images; NaN where there is no face. [N, D].
+        found: whether an image has a face. [N].
+        person: of each image. [N].
 
     Returns:
-        Rows of the pictures that were looked for, and whether the nearest is the right person;
-        both empty where nobody has two pictures. Each [Q].
+        Rows of the images that were looked for, and whether the nearest is the right person;
+        both empty where nobody has two images. Each [Q].
     """
     _, begins, number, count = np.unique(
         person, return_index=True, return_inverse=True, return_counts=True

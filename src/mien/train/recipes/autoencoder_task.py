@@ -21,11 +21,11 @@ __all__ = ["AutoencoderTask"]
 FLAT_DEPTH = 0.03
 """Log depth range below which the face is a mask without relief; a head has about 0.08."""
 FROZEN_POSE = 0.05
-"""Spread of the yaw in radians below which the pose says the same of every picture."""
+"""Spread of the yaw in radians below which the pose says the same of every image."""
 
 
 class AutoencoderTask:
-    """Learns the autoencoder from pictures and clips."""
+    """Learns the autoencoder from images and clips."""
 
     def __init__(self, module: Autoencoder, weights: Stage1Weights) -> None:
         self.module = module
@@ -41,16 +41,19 @@ class AutoencoderTask:
         return [{"params": list(self.module.parameters())}]
 
     @torch.no_grad()
-    def picture(self, batch: dict[str, Tensor], step: int) -> np.ndarray[Any, np.dtype[np.uint8]]:  # noqa: ARG002
-        """Return a contact sheet: a column a picture, first frames of clips and then stills.
+    def image(self, batch: dict[str, Tensor], step: int) -> np.ndarray[Any, np.dtype[np.uint8]]:  # noqa: ARG002
+        """Return a contact sheet: a column an image, first frames of clips and then stills.
 
         Rows: input, straight, mirrored, cross-frame, albedo, depth, shaded depth.
         """
         loss = self._loss(batch)
         images, batch_size = batch["image"], len(batch["image"])
-        straight, mirrored = loss.pictures[:batch_size], loss.pictures[batch_size : 2 * batch_size]
+        straight, mirrored = (
+            loss.renderings[:batch_size],
+            loss.renderings[batch_size : 2 * batch_size],
+        )
         cross = torch.zeros_like(images)
-        cross[: len(loss.pictures) - 2 * batch_size] = loss.pictures[2 * batch_size :]
+        cross[: len(loss.renderings) - 2 * batch_size] = loss.renderings[2 * batch_size :]
         depth = loss.canonical.depth
         low, high = depth.amin(dim=(2, 3), keepdim=True), depth.amax(dim=(2, 3), keepdim=True)
         normals = surface_normals(unproject(depth, self.module.config.fov_deg))
@@ -74,7 +77,7 @@ class AutoencoderTask:
         if monitors.get("yaw_spread", 1.0) < FROZEN_POSE:
             found.append("collapse: the pose is frozen; raise stage1.weights.spread or add clips")
         if monitors.get("covered", 1.0) < 0.5:
-            found.append("collapse: faces leave the picture; lower the learning rate")
+            found.append("collapse: faces leave the image; lower the learning rate")
         return found
 
     def _loss(self, batch: dict[str, Tensor]) -> Stage1Loss:

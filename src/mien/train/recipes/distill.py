@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from mien.data.eye_loader import EyeLoader
 from mien.data.eye_pack import find_eye_sources
 from mien.data.loader import Share
-from mien.data.provenance import picture_digests
+from mien.data.provenance import image_digests
 from mien.data.seeds import seed_of
 from mien.errors import MienError
 from mien.gaze.distillation import fit_scale
@@ -94,7 +94,7 @@ def distill(
 
     Raises:
         MienError: bad data, a teacher without a gaze branch or with another length of code, too
-            few pictures with eyes, a device that is not there, a loss that is not finite.
+            few images with eyes, a device that is not there, a loss that is not finite.
         Interrupted: stopped by a signal; a checkpoint was written.
     """
     keep_freed_memory()
@@ -118,8 +118,8 @@ def distill(
         _teach(student, teacher, lesson, config, run.of_stage(STAGE), fabric, echo)
     if exam is not None:
         sources = find_eye_sources(data, config.data)
-        pictures = model.pictures | picture_digests([*sources.told, *sources.untold])
-        _export(student, teacher, exam, config, run, pictures, echo)
+        images = model.images | image_digests([*sources.told, *sources.untold])
+        _export(student, teacher, exam, config, run, images, echo)
     fabric.barrier()
     return run.exported
 
@@ -171,12 +171,12 @@ def _export(
     exam: Exam,
     config: DistillConfig,
     run: RunFolder,
-    pictures: frozenset[str],
+    images: frozenset[str],
     echo: Callable[[str], None],
 ) -> None:
     """Write the student, read it back as its users will, and say what it is worth."""
     folder = run.exported
-    size = save_student(student, folder, _card(config, {}), pictures=pictures, overwrite=True)
+    size = save_student(student, folder, _card(config, {}), images=images, overwrite=True)
     device = student.code_mean.device
     final = load_student(folder).to(device)
     report = DistillReport(
@@ -188,7 +188,7 @@ def _export(
         device.type,
     )
     card = _card(config, dict(report.as_results()))
-    save_student(student, folder, card, pictures=pictures, overwrite=True)
+    save_student(student, folder, card, images=images, overwrite=True)
     write_text(folder / "report.json", json.dumps(report.as_json(), indent=1) + "\n")
     for line in report_lines(report):
         echo(line)

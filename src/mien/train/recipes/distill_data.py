@@ -18,7 +18,7 @@ from mien.gaze.config import FACE_CROP
 from mien.model import Model
 from mien.train.recipes.distill_options import DistillConfig
 from mien.train.recipes.eye_data import FORM, packed_once
-from mien.train.recipes.eye_search import FinderSearch
+from mien.train.recipes.eye_search import LocalizerSearch
 from mien.train.recipes.held_out import hold_out, in_order
 from mien.train.run_folder import RunFolder
 from mien.train.streams import open_stream
@@ -64,9 +64,9 @@ def open_data(
     frames, seed = config.data.stream_frames, config.loop.seed
     stream = open_stream(sources.streams, seed=seed, frames=frames, size=FACE_CROP)
     assert model.gaze is not None
-    search = FinderSearch(model.network, model.gaze)
+    search = LocalizerSearch(model.network, model.gaze)
 
-    def packed(pieces: Sequence[Piece], search: FinderSearch | None) -> Path | None:
+    def packed(pieces: Sequence[Piece], search: LocalizerSearch | None) -> Path | None:
         return packed_once(
             pieces,
             sources,
@@ -91,7 +91,7 @@ def open_data(
 def exam_batches(
     data: DistillData, config: DistillConfig, fabric: Fabric
 ) -> Iterator[dict[str, Tensor]]:
-    """Yield the pictures kept back, then people rendered for the exam alone."""
+    """Yield the images kept back, then people rendered for the exam alone."""
     size = config.distill.batch_size
     if data.held is not None:
         yield from in_order(data.held, fabric.device, at_once=size)

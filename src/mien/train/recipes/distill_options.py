@@ -18,7 +18,7 @@ class DistillOptions:
     steps: int = 6000
     """Optimiser steps; 0 = the student keeps its random weights."""
     batch_size: int = 64
-    """Pictures in a step, over all processes."""
+    """Images in a step, over all processes."""
     learning_rate: float = 2e-3
     """Peak rate, after the warm-up."""
     warmup_steps: int = 200
@@ -30,13 +30,13 @@ class DistillOptions:
     frames: int = 4
     """Frames drawn from each clip."""
     stills: float = 0.5
-    """Share of the pictures that are stills, where there are stills and clips."""
+    """Share of the images that are stills, where there are stills and clips."""
     teacher: str = ""
     """Weights whose gaze code is learned, a folder or a hub id; empty = the package's own."""
     held_out: float = 0.1
-    """Share of the pictures kept back to judge the student by; clips stay whole."""
+    """Share of the images kept back to judge the student by; clips stay whole."""
     most_held_out: int = 2000
-    """At most this many pictures are kept back."""
+    """At most this many images are kept back."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "warmup_steps"):

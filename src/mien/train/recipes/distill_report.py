@@ -1,4 +1,4 @@
-"""What a student is worth: its code beside its teacher's on pictures kept back, size, speed."""
+"""What a student is worth: its code beside its teacher's on images kept back, size, speed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from mien.errors import MienError
-from mien.gaze.config import FACE_CROP, STRIP_HEIGHT, STRIP_WIDTH
+from mien.gaze.config import EYE_CROP_HEIGHT, EYE_CROP_WIDTH, FACE_CROP
 from mien.gaze.distillation import teach
 from mien.gaze.emib import EMIB
 from mien.gaze.student import BAND_HEIGHT, BAND_WIDTH, Student, cut_band
-from mien.gaze.variation import picture_of
+from mien.gaze.variation import image_of
 
 __all__ = [
     "DistillReport",
@@ -35,7 +35,7 @@ _LEAST_ROWS = 10
 
 @dataclass(frozen=True)
 class Exam:
-    """Pictures kept back, and what the teacher says of them."""
+    """Images kept back, and what the teacher says of them."""
 
     bands: Tensor
     """Luminance, 255 = white. uint8 [N, 1, 80, 192]."""
@@ -49,8 +49,8 @@ class Exam:
 class Fidelity:
     """How well a student's code stands for its teacher's."""
 
-    pictures: int
-    """Pictures kept back."""
+    images: int
+    """Images kept back."""
     compared: int
     """Those in which the teacher sees eyes."""
     r2: float
@@ -58,7 +58,7 @@ class Fidelity:
     r2_of_each: tuple[float, ...]
     """The same for each number of the code. [d]."""
     score_agreed: float
-    """Share of the pictures on which both say the same about whether eyes are seen."""
+    """Share of the images on which both say the same about whether eyes are seen."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class DistillReport:
         """Return the lines of a model card."""
         seen = self.fidelity
         lines = {
-            f"R2 of the teacher's code on {seen.compared} pictures kept back": f"{seen.r2:.3f}",
+            f"R2 of the teacher's code on {seen.compared} images kept back": f"{seen.r2:.3f}",
             "R2 of the worst number of the code": f"{min(seen.r2_of_each):.3f}",
             "agrees on whether eyes are seen": f"{seen.score_agreed:.1%}",
             "size": f"{self.bytes / 1e6:.2f} MB, {self.parameters:,} parameters",
@@ -120,27 +120,27 @@ def explained(wanted: Tensor, given: Tensor) -> tuple[float, tuple[float, ...]]:
 
 @torch.no_grad()
 def set_exam(teacher: EMIB, batches: Iterable[dict[str, Tensor]]) -> Exam:
-    """Ask a teacher about pictures, as they are.
+    """Ask a teacher about images, as they are.
 
     Args:
         teacher: in evaluation mode.
-        batches: of mien.data.eye_loader; pictures that no student is taught with.
+        batches: of mien.data.eye_loader; images that no student is taught with.
 
     Raises:
         MienError: it sees eyes in fewer than ten of them.
     """
     bands, codes, seen = [], [], []
     for batch in batches:
-        picture = picture_of(batch)
-        lesson = teach(teacher, picture)
-        bands.append((cut_band(picture.pixels, lesson.eyes) * 255).round().byte().cpu())
+        image = image_of(batch)
+        lesson = teach(teacher, image)
+        bands.append((cut_band(image.pixels, lesson.eyes) * 255).round().byte().cpu())
         codes.append(lesson.code.cpu())
         seen.append(lesson.seen.cpu())
     count = int(torch.cat(seen).sum()) if seen else 0
     if count < _LEAST_ROWS:
         raise MienError(
-            f"the teacher sees eyes in {count} of {sum(map(len, seen))} pictures kept back, too "
-            "few to judge a student by; give more pictures, raise distill.held_out, or mend --crop"
+            f"the teacher sees eyes in {count} of {sum(map(len, seen))} images kept back, too "
+            "few to judge a student by; give more images, raise distill.held_out, or mend --crop"
         )
     return Exam(torch.cat(bands), torch.cat(codes), torch.cat(seen))
 
@@ -166,21 +166,21 @@ def speeds(
     Args:
         student: in evaluation mode.
         teacher: in evaluation mode, on the same device.
-        is_face: whether the teacher looks at faces, or at strips of both eyes.
+        is_face: whether the teacher looks at faces, or at eye-region crops.
         batches: faces at a time.
     """
     device = student.code_mean.device
-    size = (FACE_CROP, FACE_CROP) if is_face else (STRIP_HEIGHT, STRIP_WIDTH)
+    size = (FACE_CROP, FACE_CROP) if is_face else (EYE_CROP_HEIGHT, EYE_CROP_WIDTH)
     generator = torch.Generator().manual_seed(0)
     found = []
     for batch in batches:
         bands = torch.rand(batch, 1, BAND_HEIGHT, BAND_WIDTH, generator=generator).to(device)
-        pictures = torch.rand(batch, 1, *size, generator=generator).to(device)
+        images = torch.rand(batch, 1, *size, generator=generator).to(device)
         found.append(
             Speed(
                 batch,
                 _milliseconds(lambda b=bands: student(b), device) / batch,
-                _milliseconds(lambda p=pictures: teacher(p, is_face=is_face), device) / batch,
+                _milliseconds(lambda p=images: teacher(p, is_face=is_face), device) / batch,
             )
         )
     return tuple(found)

@@ -12,7 +12,7 @@ from torch import Tensor
 from mien.gaze.distillation import distill_loss, vary_bands
 from mien.gaze.emib import EMIB
 from mien.gaze.student import Student, cut_band
-from mien.gaze.variation import picture_of
+from mien.gaze.variation import image_of
 from mien.train.optim import without_decay
 from mien.train.options import LoopOptions
 from mien.train.task import Terms
@@ -20,7 +20,7 @@ from mien.train.task import Terms
 __all__ = ["DistillTask"]
 
 _COLUMNS = 6
-_BLIND = 0.5  # share of pictures with eyes below which there is little to learn from
+_BLIND = 0.5  # share of images with eyes below which there is little to learn from
 
 
 class DistillTask:
@@ -40,12 +40,12 @@ class DistillTask:
         return without_decay(self.module.parameters())
 
     @torch.no_grad()
-    def picture(self, batch: dict[str, Tensor], step: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    def image(self, batch: dict[str, Tensor], step: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """Return a contact sheet: bands as they are, below them as the student sees them."""
-        picture = picture_of({name: value[:_COLUMNS] for name, value in batch.items()})
-        generator = torch.Generator(device=picture.pixels.device).manual_seed(step)
-        varied, _ = vary_bands(picture.pixels, picture.eyes, generator)
-        rows = [cut_band(picture.pixels, picture.eyes), varied]
+        image = image_of({name: value[:_COLUMNS] for name, value in batch.items()})
+        generator = torch.Generator(device=image.pixels.device).manual_seed(step)
+        varied, _ = vary_bands(image.pixels, image.eyes, generator)
+        rows = [cut_band(image.pixels, image.eyes), varied]
         sheet = torch.cat([torch.cat(list(row.float()), dim=2) for row in rows], dim=1)
         grey = (sheet[0].clamp(0, 1) * 255).byte().cpu().numpy()
         return np.repeat(grey[..., None], 3, axis=2)
@@ -55,7 +55,7 @@ class DistillTask:
         found = []
         if monitors.get("eyes_seen", 1.0) < _BLIND:
             share = monitors["eyes_seen"]
-            found.append(f"the teacher sees eyes in {share:.0%} of the pictures; is --crop right?")
+            found.append(f"the teacher sees eyes in {share:.0%} of the images; is --crop right?")
         if monitors.get("code_error", 0.0) > 1.5:
             found.append("the code is further off than its mean would be; lower the learning rate")
         return found

@@ -14,19 +14,19 @@ from mien.data.sources import Piece
 from mien.gaze.config import (
     CANVAS_HEIGHT,
     CANVAS_WIDTH,
+    EYE_CROP_HEIGHT,
+    EYE_CROP_WIDTH,
     FACE_CROP,
     FACE_SIDE,
-    STRIP_HEIGHT,
-    STRIP_WIDTH,
 )
-from mien.train.recipes.eye_search import FinderSearch
+from mien.train.recipes.eye_search import LocalizerSearch
 from mien.train.run_folder import RunFolder
 
 __all__ = ["FORM", "packed_once"]
 
 FORM = EyeForm(
     crop=FACE_CROP,
-    strip=(STRIP_HEIGHT, STRIP_WIDTH),
+    eye_crop=(EYE_CROP_HEIGHT, EYE_CROP_WIDTH),
     canvas=(CANVAS_HEIGHT, CANVAS_WIDTH),
     face=FACE_SIDE,
 )
@@ -39,7 +39,7 @@ def packed_once(
     run: RunFolder,
     *,
     options: EyeDataOptions,
-    search: FinderSearch | None,
+    search: LocalizerSearch | None,
     fabric: Fabric,
     echo: Callable[[str], None],
 ) -> Path | None:
@@ -49,7 +49,7 @@ def packed_once(
         pieces: some of the sources'; none give no pack.
         sources: hold the labels.
         run: holds the cache, unless the options name another.
-        options: how pictures are read.
+        options: how images are read.
         search: finds the eyes that neither labels nor the detector tell.
         fabric: launched.
         echo: told how far it is and what was skipped.

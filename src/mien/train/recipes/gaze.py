@@ -1,4 +1,4 @@
-"""Pre-training of the gaze branch: data, the finder of eyes, EM-IB, export; the run on one page."""
+"""Pre-training of the gaze branch: data, the eye localizer, EM-IB, export; the run on one page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mien.card import Card, card_text
 from mien.data.eye_loader import EyeLoader, EyeMixture, LabelledStream
 from mien.data.eye_pack import EyePack, EyeSources, find_eye_sources, open_eye_packs
 from mien.data.loader import Share
-from mien.data.provenance import picture_digests
+from mien.data.provenance import image_digests
 from mien.data.sources import Piece
 from mien.errors import MienError
 from mien.gaze.canonical import fit_canonical_eyes
@@ -26,10 +26,10 @@ from mien.train.engine import launch
 from mien.train.loop import fit
 from mien.train.memory import keep_freed_memory
 from mien.train.recipes.eye_data import FORM, packed_once
-from mien.train.recipes.eye_search import FinderSearch
-from mien.train.recipes.finder_task import FinderTask
-from mien.train.recipes.gaze_options import EmibOptions, FinderOptions, GazeTrainConfig
+from mien.train.recipes.eye_search import LocalizerSearch
+from mien.train.recipes.gaze_options import EmibOptions, GazeTrainConfig, LocalizerOptions
 from mien.train.recipes.gaze_task import EmibTask
+from mien.train.recipes.localizer_task import LocalizerTask
 from mien.train.run_folder import RunFolder
 from mien.train.streams import open_stream
 
@@ -50,8 +50,8 @@ class _Run:
     stream: LabelledStream | None
 
     @property
-    def learns_finder(self) -> bool:
-        return _learns_finder(self.config, self.sources)
+    def learns_localizer(self) -> bool:
+        return _learns_localizer(self.config, self.sources)
 
 
 def check(config: GazeTrainConfig) -> None:
@@ -99,11 +99,13 @@ def pretrain(
     network = base.network.to(fabric.device)
 
     told = _packed(this, sources.told, None)
-    if this.learns_finder:
-        _learn_finder(this, branch, network, told)
+    if this.learns_localizer:
+        _learn_localizer(this, branch, network, told)
     else:
-        this.echo(f"finder: taken over from {config.emib.start or config.base or 'the package'}")
-    untold = _packed(this, sources.untold, FinderSearch(network, branch))
+        this.echo(
+            f"eye localizer: taken over from {config.emib.start or config.base or 'the package'}"
+        )
+    untold = _packed(this, sources.untold, LocalizerSearch(network, branch))
     folders = [folder for folder in (told, untold) if folder is not None]
     if config.emib.steps:
         _learn_emib(this, branch, open_eye_packs(folders) if folders else None)
@@ -118,8 +120,8 @@ def _nothing(line: str) -> None:
     """Say nothing: the first process speaks for all."""
 
 
-def _learns_finder(config: GazeTrainConfig, sources: EyeSources) -> bool:
-    return bool(config.finder.steps and (sources.labels or sources.streams))
+def _learns_localizer(config: GazeTrainConfig, sources: EyeSources) -> bool:
+    return bool(config.localizer.steps and (sources.labels or sources.streams))
 
 
 def _load_base(config: GazeTrainConfig) -> Model:
@@ -140,12 +142,12 @@ def _refuse_blindness(
     config: GazeTrainConfig, sources: EyeSources, base: Model, start: EMIB | None
 ) -> None:
     """Refuse a run in which nobody knows or learns where the eyes are."""
-    if _learns_finder(config, sources) or start is not None or base.gaze is not None:
+    if _learns_localizer(config, sources) or start is not None or base.gaze is not None:
         return
     raise MienError(
         f"{config.base or 'the shipped weights'} cannot find eyes yet, and nothing teaches it: add "
-        "a folder of `mien synth` or synth:HEAD_MODEL to --data with finder.steps above 0, or give "
-        "--weights with a gaze branch"
+        "a folder of `mien synth` or synth:HEAD_MODEL to --data with localizer.steps above 0, or "
+        "give --weights with a gaze branch"
     )
 
 
@@ -162,12 +164,12 @@ def _build(run: _Run, base: Model) -> EMIB:
         weights.check_keys(branch.state_dict(), start.state_dict(), config.emib.start)
         branch.load_state_dict(start.state_dict())
     elif base.gaze is not None:
-        branch.finder.load_state_dict(base.gaze.finder.state_dict())
+        branch.localizer.load_state_dict(base.gaze.localizer.state_dict())
         branch.canonical_eyes.copy_(base.gaze.canonical_eyes)
     return branch.to(run.fabric.device)
 
 
-def _packed(run: _Run, pieces: Sequence[Piece], search: FinderSearch | None) -> Path | None:
+def _packed(run: _Run, pieces: Sequence[Piece], search: LocalizerSearch | None) -> Path | None:
     return packed_once(
         pieces,
         run.sources,
@@ -182,7 +184,7 @@ def _packed(run: _Run, pieces: Sequence[Piece], search: FinderSearch | None) -> 
 def _loader(
     run: _Run,
     pack: EyePack | None,
-    stage: FinderOptions | EmibOptions,
+    stage: LocalizerOptions | EmibOptions,
     *,
     labelled: bool,
     share: Share | None = None,
@@ -193,7 +195,7 @@ def _loader(
         batch_size=stage.batch_size,
         frames=stage.frames,
         stills=stage.stills,
-        strip_share=stage.strip_share if isinstance(stage, EmibOptions) else None,
+        eye_crop_share=stage.eye_crop_share if isinstance(stage, EmibOptions) else None,
         stream_share=config.data.stream_share,
         labelled=labelled,
     )
@@ -208,22 +210,22 @@ def _loader(
     )
 
 
-def _learn_finder(run: _Run, branch: EMIB, network: LatentFace, told: Path | None) -> None:
-    """Train the finder on labelled pictures; it ends with its averaged weights."""
+def _learn_localizer(run: _Run, branch: EMIB, network: LatentFace, told: Path | None) -> None:
+    """Train the eye localizer on labelled images; it ends with its averaged weights."""
     pack = open_eye_packs([told]) if told else None
-    stage = run.config.finder
+    stage = run.config.localizer
     # Every process fits the canonical eyes to all of the same batches.
     _fit_canonical(branch, network, _loader(run, pack, stage, labelled=True, share=Share()))
     fitted = fit(
-        FinderTask(branch.finder),
+        LocalizerTask(branch.localizer),
         _loader(run, pack, stage, labelled=True),
-        run=run.folder.of_stage("finder"),
+        run=run.folder.of_stage("localizer"),
         options=run.config.loop,
         pace=stage,
         fabric=run.fabric,
         echo=run.echo,
     )
-    branch.finder.load_state_dict(fitted.weights, strict=False)
+    branch.localizer.load_state_dict(fitted.weights, strict=False)
 
 
 @torch.no_grad()
@@ -263,8 +265,8 @@ def _learn_emib(run: _Run, branch: EMIB, pack: EyePack | None) -> None:
 def _export(run: _Run, given: Model, branch: EMIB, data: list[str]) -> None:
     """Write LatentFace as it was given and the gaze branch into one file."""
     network, start = given.network, run.config.emib.start
-    pictures = given.pictures | picture_digests([*run.sources.told, *run.sources.untold])
-    pictures |= weights.trained_on(start) if start else frozenset()
+    images = given.images | image_digests([*run.sources.told, *run.sources.untold])
+    images |= weights.trained_on(start) if start else frozenset()
     base = run.config.base or "the weights of the package"
     card = card_text(
         Card(data=[*data, f"LatentFace: taken over from {base}"], config=asdict(run.config))
@@ -274,4 +276,4 @@ def _export(run: _Run, given: Model, branch: EMIB, data: list[str]) -> None:
     config = {**asdict(network.config), "gaze": asdict(branch.config)}
     tensors = tensors_of(network, branch)
     folder = run.folder.exported
-    weights.save(folder, tensors, config, card, pictures=pictures, half=half, overwrite=True)
+    weights.save(folder, tensors, config, card, images=images, half=half, overwrite=True)

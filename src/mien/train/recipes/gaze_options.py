@@ -1,4 +1,4 @@
-"""Frozen options of a gaze run: the finder of eyes, then EM-IB."""
+"""Frozen options of a gaze run: the eye localizer, then EM-IB."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from mien.gaze.objective import GazeWeights
 from mien.train.config import PRESETS, read_config
 from mien.train.options import LoopOptions, check_pace
 
-__all__ = ["EmibOptions", "FinderOptions", "GazeTrainConfig", "load_gaze_config"]
+__all__ = ["EmibOptions", "GazeTrainConfig", "LocalizerOptions", "load_gaze_config"]
 
 
 @dataclass(frozen=True)
-class FinderOptions:
-    """Stage `finder`: where the eyes are and whether they are open, from labelled pictures."""
+class LocalizerOptions:
+    """Stage `localizer`: where the eyes are and whether they are open, from labelled images."""
 
     steps: int = 1500
-    """Optimiser steps; 0 = the finder of the base is taken over."""
+    """Optimiser steps; 0 = the eye localizer of the base is taken over."""
     batch_size: int = 64
-    """Pictures in a step, over all processes."""
+    """Images in a step, over all processes."""
     learning_rate: float = 2e-3
     """Peak rate, after the warm-up."""
     warmup_steps: int = 50
@@ -33,11 +33,11 @@ class FinderOptions:
     frames: int = 4
     """Frames drawn from each clip."""
     stills: float = 0.5
-    """Share of the pictures that are stills, where there are stills and clips."""
+    """Share of the images that are stills, where there are stills and clips."""
 
     def __post_init__(self) -> None:
-        check_pace("finder", self)
-        check_range("finder.stills", self.stills, 0, 1)
+        check_pace("localizer", self)
+        check_range("localizer.stills", self.stills, 0, 1)
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class EmibOptions:
     steps: int = 12_000
     """Optimiser steps; 0 = the stage is left out."""
     batch_size: int = 64
-    """Pictures in a step, over all processes."""
+    """Images in a step, over all processes."""
     learning_rate: float = 6e-4
     """Peak rate, after the warm-up."""
     warmup_steps: int = 100
@@ -59,20 +59,20 @@ class EmibOptions:
     start: str = ""
     """Weights whose gaze branch is taken over, a folder or a hub id; empty = random weights."""
     stills: float = 0.5
-    """Share of the pictures that are stills, where there are stills and clips."""
+    """Share of the images that are stills, where there are stills and clips."""
     frames: int = 8
     """Frames drawn from each clip; they are one another's negatives."""
-    strip_share: float | None = None
-    """Share of a batch that is strips, where there are strips and faces; none = as many as there
-    are among the pictures, half where faces come from an endless source."""
+    eye_crop_share: float | None = None
+    """Share of eye crops in a batch, where there are eye crops and faces; none = as many as there
+    are among the images, half where faces come from an endless source."""
     weights: GazeWeights = field(default_factory=GazeWeights)
     """How much each term of the loss counts."""
 
     def __post_init__(self) -> None:
         check_pace("emib", self)
         check_range("emib.stills", self.stills, 0, 1)
-        if self.strip_share is not None:
-            check_range("emib.strip_share", self.strip_share, 0, 1)
+        if self.eye_crop_share is not None:
+            check_range("emib.eye_crop_share", self.eye_crop_share, 0, 1)
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class GazeTrainConfig:
     """What is trained on."""
     loop: LoopOptions = field(default_factory=LoopOptions)
     """How it is run."""
-    finder: FinderOptions = field(default_factory=FinderOptions)
-    """The finder of eyes."""
+    localizer: LocalizerOptions = field(default_factory=LocalizerOptions)
+    """The eye localizer."""
     emib: EmibOptions = field(default_factory=EmibOptions)
     """EM-IB."""
 

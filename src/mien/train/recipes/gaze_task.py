@@ -18,18 +18,18 @@ from mien.train.task import Terms
 __all__ = ["EmibTask"]
 
 SILENT_CODE = 0.02
-"""Spread of the code over a batch below which it says the same of every picture."""
+"""Spread of the code over a batch below which it says the same of every image."""
 
 
 class EmibTask:
-    """Learns the bottleneck and the auto-encoder; the finder is not touched."""
+    """Learns the bottleneck and the auto-encoder; the eye localizer is not touched."""
 
     def __init__(self, module: EMIB, weights: GazeWeights) -> None:
         self.module = module
         self.weights = weights
-        module.finder.requires_grad_(requires_grad=False)
-        # What the finder's own stage left would be counted into every gradient's norm.
-        module.finder.zero_grad(set_to_none=True)
+        module.localizer.requires_grad_(requires_grad=False)
+        # What the eye localizer's own stage left would be counted into every gradient's norm.
+        module.localizer.zero_grad(set_to_none=True)
 
     def compute(self, batch: dict[str, Tensor], step: int, generator: torch.Generator) -> Terms:
         """Return the loss of a batch of mien.data.eye_loader."""
@@ -40,7 +40,7 @@ class EmibTask:
         """Return matrices and kernels, then biases and gains, which are not decayed."""
         return without_decay(self.module.parameters())
 
-    def picture(self, batch: dict[str, Tensor], step: int) -> np.ndarray[Any, np.dtype[np.uint8]]:  # noqa: ARG002
+    def image(self, batch: dict[str, Tensor], step: int) -> np.ndarray[Any, np.dtype[np.uint8]]:  # noqa: ARG002
         """Return a contact sheet of eyes, drawn with their own, another's and the mean code."""
         return emib_sheet(self.module, batch)
 
@@ -48,7 +48,7 @@ class EmibTask:
         """Return a line for each sign of a collapse."""
         if monitors.get("code_spread", 1.0) < SILENT_CODE:
             return [
-                "collapse: the code says the same of every picture; lower the learning rate or "
+                "collapse: the code says the same of every image; lower the learning rate or "
                 "raise emib.weights.attended"
             ]
         return []

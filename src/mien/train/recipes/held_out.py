@@ -1,4 +1,4 @@
-"""Pictures kept back from training, to judge by: whole clips, from the end of every source."""
+"""Images kept back from training, to judge by: whole clips, from the end of every source."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _COLUMNS = ("clip", "eyes", "face_eyes", "open", "labelled", "has_face")
 def hold_out(pack: EyePack, *, share: float, most: int) -> tuple[EyePack, EyePack]:
     """Part a pack in what is trained on and what is kept back.
 
-    A source's pictures come in the order of their names, so that its end is other people than its
+    A source's images come in the order of their names, so that its end is other people than its
     start where names go by person; of stills without such names nobody knows. A clip is never in
     both parts.
 
     Args:
         pack: of one folder or several.
         share: of each folder that is kept back.
-        most: pictures kept back of all folders together.
+        most: images kept back of all folders together.
 
     Returns:
         The first part shares the pack's memory, the second is a copy.
@@ -53,7 +53,7 @@ def hold_out(pack: EyePack, *, share: float, most: int) -> tuple[EyePack, EyePac
 
 
 def in_order(pack: EyePack, device: torch.device, *, at_once: int) -> Iterator[dict[str, Tensor]]:
-    """Yield all pictures of a pack once, as batches of mien.data.eye_loader."""
+    """Yield all images of a pack once, as batches of mien.data.eye_loader."""
     for start in range(0, len(pack), at_once):
         rows = np.arange(start, min(start + at_once, len(pack)))
         canvas, face = pack.gather(rows)

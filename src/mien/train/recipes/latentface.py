@@ -16,7 +16,7 @@ from mien.card import Card, card_text
 from mien.data.batches import Sampler
 from mien.data.loader import ClipStream, Loader, Share
 from mien.data.pack import Pack, open_pack, pack
-from mien.data.provenance import picture_digests
+from mien.data.provenance import image_digests
 from mien.data.seeds import seed_of
 from mien.data.sources import find_sources
 from mien.latentface.latentface import LatentFace
@@ -85,7 +85,7 @@ def pretrain(
             model.state_dict(),
             asdict(config.model),
             card,
-            pictures=_pictures(config, data),
+            images=_images(config, data),
             half=True,
             overwrite=True,
         )
@@ -118,11 +118,11 @@ def _open_data(
     return _Data(packed, stream)
 
 
-def _pictures(config: TrainConfig, data: list[str]) -> frozenset[str]:
-    """Return digests of all pictures that were learned from, those of the start included."""
+def _images(config: TrainConfig, data: list[str]) -> frozenset[str]:
+    """Return digests of all images that were learned from, those of the start included."""
     options = config.data
     excluded = find_sources(options.exclude).pieces if options.exclude else []
-    known = picture_digests(find_sources(data).pieces, excluded)
+    known = image_digests(find_sources(data).pieces, excluded)
     return known | weights.trained_on(config.stage1.start) if config.stage1.start else known
 
 
@@ -178,7 +178,7 @@ def _stage2(
     fabric: Fabric,
     echo: Callable[[str], None],
 ) -> None:
-    """Train the neutral networks on the frozen autoencoder's codes; find basis and likeness."""
+    """Train the neutral networks on the frozen autoencoder's codes; fit basis and embedding."""
     images = _images_of_clips(data, config)
     raw_texture, raw_shape = clip_codes(model.autoencoder, images, fabric.device, echo)
     model.texture_scale.fit(raw_texture.flatten(0, 1))
@@ -200,10 +200,10 @@ def _stage2(
     if model.texture_basis is not None and model.shape_basis is not None:
         model.texture_basis.fit(_neutral_codes(model.neutral_texture, batches.texture))
         model.shape_basis.fit(_neutral_codes(model.neutral_shape, batches.shape))
-    if model.likeness is not None:
-        echo("stage2: finding likeness in the maps of all clips")
+    if model.face_embedding is not None:
+        echo("stage2: finding face embedding in the maps of all clips")
         images = _images_of_clips(data, config)
-        model.likeness.fit(clip_maps(model.autoencoder, images, fabric.device))
+        model.face_embedding.fit(clip_maps(model.autoencoder, images, fabric.device))
 
 
 def _images_of_clips(data: _Data, config: TrainConfig) -> Iterator[Crops]:

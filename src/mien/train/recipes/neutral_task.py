@@ -95,8 +95,8 @@ class NeutralTask:
         """Return one group: everything learns at one rate."""
         return [{"params": list(self.module.parameters())}]
 
-    def picture(self, batch: dict[str, Tensor], step: int) -> None:  # noqa: ARG002
-        """Codes have no picture."""
+    def image(self, batch: dict[str, Tensor], step: int) -> None:  # noqa: ARG002
+        """Codes have no image."""
         return
 
     def warnings(self, monitors: Mapping[str, float]) -> list[str]:  # noqa: ARG002

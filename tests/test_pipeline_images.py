@@ -10,12 +10,12 @@ import torch
 
 from mien.embed import embed
 from mien.errors import MienError
-from mien.evaluate.protocol import Pictures
+from mien.evaluate.protocol import Images
 from mien.faces.face import Face
 from mien.media.image import write_png
 from mien.model import Model
 from mien.pipeline import crops as module
-from mien.pipeline.crops import FACE_COLUMNS, describe_by
+from mien.pipeline.crops import FACE_COLUMNS, factors_by_weights
 from mien.types import GazeCode
 
 
@@ -23,9 +23,9 @@ def coloured(*colours: int, size: int = 40) -> list[np.ndarray]:
     return [np.full((size, size, 3), colour, np.uint8) for colour in colours]
 
 
-def of(images: list[np.ndarray], **more: Any) -> Pictures:
+def of(images: list[np.ndarray], **more: Any) -> Images:
     names = tuple(f"{i}.png" for i in range(len(images)))
-    return Pictures(names, lambda row: images[row], **more)
+    return Images(names, lambda row: images[row], **more)
 
 
 def noise(count: int, size: int = 40) -> list[np.ndarray]:
@@ -38,10 +38,10 @@ def test_a_face_crop_has_the_factors_that_embed_gives(tiny_model: Model, tmp_pat
         write_png(tmp_path / f"{i}.png", image)
     wanted = embed([tmp_path], model=tiny_model, detector="none", features=True)
     told: list[tuple[int, int]] = []
-    describe = describe_by(
+    describe = factors_by_weights(
         tiny_model, batch_size=3, workers=2, on_progress=lambda *how_far: told.append(how_far)
     )
-    columns = [name for name in FACE_COLUMNS if name != "likeness"]
+    columns = [name for name in FACE_COLUMNS if name != "face_embedding"]
     given = describe(of(images, crop="face"), columns)
     assert given.found.all()
     assert given.detected.all()
@@ -55,31 +55,31 @@ def test_a_face_crop_has_the_factors_that_embed_gives(tiny_model: Model, tmp_pat
 
 
 def test_only_what_is_asked_for_is_kept(tiny_model: Model) -> None:
-    given = describe_by(tiny_model)(of(noise(2), crop="face"), ["yaw_rad"])
+    given = factors_by_weights(tiny_model)(of(noise(2), crop="face"), ["yaw_rad"])
     assert list(given.columns) == ["yaw_rad"]
     assert given["yaw_rad"].shape == (2,)
 
 
-class Finder:
-    """Finds in a picture as many faces as its top left pixel says: corner, middle, corner."""
+class Localizer:
+    """Finds in an image as many faces as its top left pixel says: corner, middle, corner."""
 
     name = "fake"
 
     def __call__(self, image: np.ndarray) -> list[Face]:
         boxes = [(0, 0, 10, 10), (14, 16, 28, 30), (30, 30, 40, 40)]
-        return [Face(box, 1.0, framing="picture") for box in boxes[: int(image[0, 0, 0])]]
+        return [Face(box, 1.0, framing="image") for box in boxes[: int(image[0, 0, 0])]]
 
 
 def test_the_face_nearest_to_the_middle(tiny_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "open_detector", lambda name: Finder())
+    monkeypatch.setattr(module, "open_detector", lambda name: Localizer())
     images = noise(3)
     for count, image in zip((3, 0, 1), images, strict=True):
         image[0, 0] = count
-    given = describe_by(tiny_model, detector="haar")(of(images), ["identity"])
+    given = factors_by_weights(tiny_model, detector="haar")(of(images), ["identity"])
     assert given.found.tolist() == given.detected.tolist() == [True, False, True]
     assert np.isnan(given["identity"][1]).all()
     boxes = np.array([[14, 16, 28, 30], [0, 0, 1, 1], [0, 0, 10, 10]])
-    by_box = describe_by(tiny_model)(of(images, crop="box", boxes=boxes), ["identity"])
+    by_box = factors_by_weights(tiny_model)(of(images, crop="box", boxes=boxes), ["identity"])
     np.testing.assert_allclose(given["identity"][[0, 2]], by_box["identity"][[0, 2]], atol=1e-5)
     assert np.abs(by_box["identity"][0] - by_box["identity"][2]).max() > 1e-3
 
@@ -87,14 +87,16 @@ def test_the_face_nearest_to_the_middle(tiny_model: Model, monkeypatch: pytest.M
 def test_the_fallback_square_is_found_but_not_detected(
     tiny_model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "open_detector", lambda name: Finder())
+    monkeypatch.setattr(module, "open_detector", lambda name: Localizer())
     images = noise(2)
     images[0][0, 0], images[1][0, 0] = 0, 2
-    given = describe_by(tiny_model)(of(images, fallback=(0.25, 0.25, 0.75, 0.75)), ["shape_code"])
+    given = factors_by_weights(tiny_model)(
+        of(images, fallback=(0.25, 0.25, 0.75, 0.75)), ["shape_code"]
+    )
     assert given.found.tolist() == [True, True]
     assert given.detected.tolist() == [False, True]
     boxes = np.array([[10, 10, 30, 30], [14, 16, 28, 30]])
-    by_box = describe_by(tiny_model)(of(images, crop="box", boxes=boxes), ["shape_code"])
+    by_box = factors_by_weights(tiny_model)(of(images, crop="box", boxes=boxes), ["shape_code"])
     np.testing.assert_allclose(given["shape_code"], by_box["shape_code"], atol=1e-5)
 
 
@@ -107,37 +109,37 @@ class GazeSize:
 class Config:
     texture_dim: int = 1
     shape_dim: int = 1
-    likeness_dim: int = 0
+    face_embedding_dim: int = 0
     gaze: GazeSize | None = field(default_factory=GazeSize)
 
 
 @dataclass
 class EyeModel:
-    """The code of a strip is its mean colour; below 100 it sees no eyes, above 250 it is broken."""
+    """The code of an eye crop is its mean colour; below 100 it has no eyes, above 250 it breaks."""
 
     weights_id: str = "fake00000000"
     crop_size: int = 8
-    strip_size: tuple[int, int] = (20, 40)
+    eye_crop_size: tuple[int, int] = (20, 40)
     features_dim: int = 1
     config: Config = field(default_factory=Config)
 
-    def encode_eyes(self, strips: torch.Tensor, /) -> GazeCode:
-        assert strips.shape[1:] == (3, 20, 40)
-        mean = strips.float().mean(dim=(1, 2, 3))
+    def encode_eyes(self, eye_crops: torch.Tensor, /) -> GazeCode:
+        assert eye_crops.shape[1:] == (3, 20, 40)
+        mean = eye_crops.float().mean(dim=(1, 2, 3))
         code = torch.stack([mean, -mean], dim=1)
         code[mean > 250] = float("inf")
         code[mean < 50] = float("inf")
-        count = len(strips)
+        count = len(eye_crops)
         return GazeCode(code, mean >= 100, torch.zeros(count, 2, 2), torch.ones(count))
 
 
-def strips(*colours: int) -> list[np.ndarray]:
+def eye_crops(*colours: int) -> list[np.ndarray]:
     return [np.full((20, 40, 3), colour, np.uint8) for colour in colours]
 
 
-def test_strips_give_gaze_and_nothing_where_no_eyes_are_seen() -> None:
-    describe = describe_by(EyeModel())  # type: ignore[arg-type]
-    given = describe(of(strips(120, 80, 10, 200), crop="eyes"), ["gaze_code", "eyes_found"])
+def test_eye_crops_give_gaze_and_nothing_where_no_eyes_are_seen() -> None:
+    describe = factors_by_weights(EyeModel())  # type: ignore[arg-type]
+    given = describe(of(eye_crops(120, 80, 10, 200), crop="eyes"), ["gaze_code", "eyes_found"])
     assert given.found.all()
     nothing = [np.nan, np.nan]
     np.testing.assert_array_equal(given["gaze_code"], [[120, -120], nothing, nothing, [200, -200]])
@@ -145,31 +147,31 @@ def test_strips_give_gaze_and_nothing_where_no_eyes_are_seen() -> None:
 
 
 def test_what_cannot_be_had_is_refused(tiny_model: Model) -> None:
-    faces, eyes = of(noise(1), crop="face"), of(strips(120), crop="eyes")
+    faces, eyes = of(noise(1), crop="face"), of(eye_crops(120), crop="eyes")
     with pytest.raises(MienError, match="know no gaze"):
-        describe_by(tiny_model)(faces, ["gaze_code"])
+        factors_by_weights(tiny_model)(faces, ["gaze_code"])
     with pytest.raises(MienError, match="no column gaze_x without a calibration"):
-        describe_by(tiny_model)(faces, ["gaze_x"])
-    describe = describe_by(EyeModel())  # type: ignore[arg-type]
-    with pytest.raises(MienError, match="strips of eyes show no identity"):
+        factors_by_weights(tiny_model)(faces, ["gaze_x"])
+    describe = factors_by_weights(EyeModel())  # type: ignore[arg-type]
+    with pytest.raises(MienError, match="eye-region crops show no identity"):
         describe(eyes, ["identity"])
-    with pytest.raises(MienError, match=r"0\.png: no strip of both eyes"):
+    with pytest.raises(MienError, match=r"0\.png: no eye-region crop"):
         describe(of([np.zeros((50, 40, 3), np.uint8)], crop="eyes"), ["gaze_code"])
     with pytest.raises(
         MienError, match=r"fake00000000 give factors that are not finite for 1\.png"
     ):
-        describe(of(strips(120, 255), crop="eyes"), ["gaze_code"])
+        describe(of(eye_crops(120, 255), crop="eyes"), ["gaze_code"])
 
 
-def test_a_picture_that_cannot_be_read_is_an_error(tiny_model: Model) -> None:
+def test_a_image_that_cannot_be_read_is_an_error(tiny_model: Model) -> None:
     def read(row: int) -> np.ndarray:
         raise MienError(f"{row}.png is missing")
 
     with pytest.raises(MienError, match=r"0\.png is missing"):
-        describe_by(tiny_model)(Pictures(("0.png",), read, crop="face"), ["identity"])
+        factors_by_weights(tiny_model)(Images(("0.png",), read, crop="face"), ["identity"])
 
 
-def test_no_pictures(tiny_model: Model) -> None:
-    given = describe_by(tiny_model)(of([], crop="face"), ["identity", "yaw_rad"])
+def test_no_images(tiny_model: Model) -> None:
+    given = factors_by_weights(tiny_model)(of([], crop="face"), ["identity", "yaw_rad"])
     assert given["identity"].shape == (0, 32)
     assert given["yaw_rad"].shape == (0,)

@@ -1,4 +1,4 @@
-"""What the eye finder learns from: eyes whose place and lids are known, and hidden eyes."""
+"""What the eye localizer learns from: eyes whose place and lids are known, and hidden eyes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mien.gaze.config import CANVAS_HEIGHT, CANVAS_WIDTH
-from mien.gaze.finder import EyeFinder
+from mien.gaze.localizer import EyeLocalizer
 from mien.gaze.objective import GazeLoss
 from mien.gaze.resample import sample_at
-from mien.gaze.variation import draw_lenses, picture_of
+from mien.gaze.variation import draw_lenses, image_of
 
-__all__ = ["finder_loss"]
+__all__ = ["localizer_loss"]
 
 _SHIFT = (26.0, 18.0)
 _TURN, _ZOOM = 0.2, 0.15
@@ -22,18 +22,18 @@ _TURN, _ZOOM = 0.2, 0.15
 _SUNGLASSES, _ELSEWHERE = 0.12, 0.12
 
 
-def finder_loss(
-    finder: EyeFinder, batch: dict[str, Tensor], *, generator: torch.Generator
+def localizer_loss(
+    localizer: EyeLocalizer, batch: dict[str, Tensor], *, generator: torch.Generator
 ) -> GazeLoss:
     """Return the distance to the true eyes and the cross-entropy of whether they can be seen.
 
     Args:
-        finder: the network.
+        localizer: the network.
         batch: of mien.data.eye_loader; `open` must be known for some rows.
         generator: draws the variation.
     """
-    picture = picture_of(batch, mirror=True, generator=generator)
-    count, device = len(picture), picture.pixels.device
+    image = image_of(batch, mirror=True, generator=generator)
+    count, device = len(image), image.pixels.device
 
     def uniform(*shape: int) -> Tensor:
         return torch.rand(count, *shape, generator=generator, device=device)
@@ -42,17 +42,17 @@ def finder_loss(
     dark, away = kind < _SUNGLASSES, kind > 1 - _ELSEWHERE
     pixels = torch.where(
         dark[:, None, None, None],
-        _with_sunglasses(picture.pixels, picture.eyes, uniform),
-        picture.pixels,
+        _with_sunglasses(image.pixels, image.eyes, uniform),
+        image.pixels,
     )
-    shift = (2 * uniform(2) - 1) * picture.eyes.new_tensor(_SHIFT)
+    shift = (2 * uniform(2) - 1) * image.eyes.new_tensor(_SHIFT)
     # Away: so far above, below or beside that neither eye is on the canvas.
-    far = torch.where(uniform(1) < 0.5, 1.0, -1.0) * picture.eyes.new_tensor([0.0, 75.0])
+    far = torch.where(uniform(1) < 0.5, 1.0, -1.0) * image.eyes.new_tensor([0.0, 75.0])
     shift = shift + far * away[:, None]
-    canvas, eyes = _moved(pixels, picture.eyes, shift, uniform)
+    canvas, eyes = _moved(pixels, image.eyes, shift, uniform)
     light = (0.6 * uniform() - 0.3).exp()[:, None, None, None]
     canvas = canvas.clamp(1e-3, 1) ** light * (0.6 + 0.6 * uniform())[:, None, None, None]
-    found = finder((canvas + 0.02 * (uniform(1, 1, 1) - 0.5)).clamp(0, 1))
+    found = localizer((canvas + 0.02 * (uniform(1, 1, 1) - 0.5)).clamp(0, 1))
     known = ~(away | dark)
     near = (found.eyes - eyes).norm(dim=2)
     # Huber: eyes that a hand or hair hides must not pull at all others.

@@ -1,4 +1,4 @@
-"""Likeness: Fisher's discriminant of the encoder's maps, with clips in the place of labels."""
+"""Face embedding: Fisher's discriminant of the encoder's maps, clips in the place of labels."""
 
 import numpy as np
 import pytest
@@ -7,15 +7,15 @@ import torch
 from mien import weights
 from mien.cli.main import run
 from mien.errors import MienError
-from mien.evaluate.protocol import Pictures, Setting
+from mien.evaluate.protocol import EvalContext, Images
 from mien.evaluate.tasks.identity_codes import face_codes
 from mien.latentface.config import ModelConfig
+from mien.latentface.face_embedding import FaceEmbedding
 from mien.latentface.latentface import LatentFace
-from mien.latentface.likeness import Likeness
 from mien.linear.metrics import verification_auc
 from mien.media.image import write_png
 from mien.model import Model, load
-from mien.pipeline.crops import describe_by
+from mien.pipeline.crops import factors_by_weights
 from mien.table.read import read_table
 
 CLIPS, FRAMES, SIZE = 200, 6, 12
@@ -42,16 +42,16 @@ def auc(codes):
 
 
 def test_it_sees_the_person_and_not_what_changes(maps):
-    likeness = Likeness(SIZE, 3)
-    likeness.fit([maps])
+    face_embedding = FaceEmbedding(SIZE, 3)
+    face_embedding.fit([maps])
     assert auc(maps) < 0.6
-    assert auc(likeness(maps)) > 0.9
+    assert auc(face_embedding(maps)) > 0.9
 
 
 def test_directions_are_of_unit_spread_within_clips_and_uncorrelated(maps):
-    likeness = Likeness(SIZE, 3)
-    likeness.fit([maps])
-    codes = likeness(maps)
+    face_embedding = FaceEmbedding(SIZE, 3)
+    face_embedding.fit([maps])
+    codes = face_embedding(maps)
     apart = (codes - codes.mean(dim=1, keepdim=True)).flatten(0, 1)
     within = apart.T @ apart / (CLIPS * (FRAMES - 1))
     assert torch.diagonal(within).max() < 1.0  # what is shrunk is a little less
@@ -62,7 +62,7 @@ def test_directions_are_of_unit_spread_within_clips_and_uncorrelated(maps):
 
 
 def test_parts_of_the_clips_give_what_all_give_at_once(maps):
-    whole, parts = Likeness(SIZE, 3), Likeness(SIZE, 3)
+    whole, parts = FaceEmbedding(SIZE, 3), FaceEmbedding(SIZE, 3)
     whole.fit([maps])
     parts.fit(iter(maps.split(30)))
     torch.testing.assert_close(parts(maps).abs(), whole(maps).abs(), rtol=1e-3, atol=1e-3)
@@ -71,7 +71,7 @@ def test_parts_of_the_clips_give_what_all_give_at_once(maps):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     config = ModelConfig(
-        image_size=32, texture_dim=8, shape_dim=8, width=16, feature_dim=16, likeness_dim=5
+        image_size=32, texture_dim=8, shape_dim=8, width=16, feature_dim=16, face_embedding_dim=5
     )
     place = tmp_path_factory.mktemp("model") / "m"
     Model(LatentFace(config)).save(place)
@@ -82,14 +82,14 @@ def test_weights_keep_it_and_factors_carry_it(folder):
     model = load(folder)
     images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     factors = model.encode(images, features=True)
-    assert factors.likeness is not None
+    assert factors.face_embedding is not None
     assert factors.features is not None
-    assert factors.likeness.shape == (3, 5)
+    assert factors.face_embedding.shape == (3, 5)
     assert factors.features.shape == (3, model.features_dim)
     one = model.encode(images[1:2])
-    torch.testing.assert_close(one.likeness, factors[1:2].likeness)
+    torch.testing.assert_close(one.face_embedding, factors[1:2].face_embedding)
     moved = factors.with_expression(factors[:1])
-    assert moved.likeness is factors.likeness
+    assert moved.face_embedding is factors.face_embedding
 
 
 def test_tables_and_protocols_have_it_where_weights_do(folder, tiny_folder, tmp_path):
@@ -102,16 +102,16 @@ def test_tables_and_protocols_have_it_where_weights_do(folder, tiny_folder, tmp_
         words = ["embed", str(tmp_path / "faces"), "--detector", "none", "--out", str(out)]
         assert run([*words, "--weights", str(place)]) == 0
         table = read_table(out)
-        assert ("likeness" in table.code_names) == there
+        assert ("face_embedding" in table.code_names) == there
         if there:
-            assert table.codes("likeness").shape == (3, 5)
+            assert table.codes("face_embedding").shape == (3, 5)
         names = tuple(f"{i}.png" for i in range(3))
-        asked = Pictures(names, lambda row: pixels[row], crop="face")
-        found = face_codes(asked, Setting(describe_by(load(place))))
-        first = ["likeness"] if there else []
+        asked = Images(names, lambda row: pixels[row], crop="face")
+        found = face_codes(asked, EvalContext(factors_by_weights(load(place))))
+        first = ["face_embedding"] if there else []
         assert list(found.codes) == [*first, "identity", "both codes"]
-    with pytest.raises(MienError, match="know no likeness"):
-        describe_by(load(tiny_folder))(asked, ("likeness",))
+    with pytest.raises(MienError, match="know no face embedding"):
+        factors_by_weights(load(tiny_folder))(asked, ("face_embedding",))
 
 
 def test_training_finds_it(tmp_path):
@@ -126,10 +126,15 @@ def test_training_finds_it(tmp_path):
     words += ["--out", str(tmp_path / "run"), "model.image_size=32", "model.width=16"]
     words += ["model.texture_dim=8", "model.shape_dim=8", "model.feature_dim=16"]
     words += ["model.identity_directions=0", "model.neutral_width=8", "model.neutral_blocks=1"]
-    words += ["model.likeness_dim=4", "stage1.steps=1", "stage1.batch_size=4", "stage2.steps=1"]
+    words += [
+        "model.face_embedding_dim=4",
+        "stage1.steps=1",
+        "stage1.batch_size=4",
+        "stage2.steps=1",
+    ]
     words += ["stage2.batch_size=4", "stage2.frames=3", "loop.tensorboard=false"]
     assert run(words) == 0
     config, tensors = weights.read(tmp_path / "run" / "exported")
-    assert config["likeness_dim"] == 4
-    start = Likeness(len(tensors["likeness.mean"]), 4)
-    assert not torch.equal(tensors["likeness.weight"], start.weight)
+    assert config["face_embedding_dim"] == 4
+    start = FaceEmbedding(len(tensors["face_embedding.mean"]), 4)
+    assert not torch.equal(tensors["face_embedding.weight"], start.weight)

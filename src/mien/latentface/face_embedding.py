@@ -1,11 +1,11 @@
-"""Likeness: what tells people apart in the encoder's maps, read off them by one linear map.
+"""FaceEmbedding: what tells people apart in the encoder's maps, read off them by one linear map.
 
 The codes keep what drawing a face needs; the maps before them tell people apart better, once what
 varies within clips is taken out of them. With W the covariance of maps within clips and B that of
 the clips' means, the map to K numbers is that of Fisher's discriminant with clips in the place of
 labels:
 
-    likeness = (maps - mean) A,    A^T W A = I,    A^T B A = diag(l_1 >= ... >= l_K)
+    face embedding = (maps - mean) A,    A^T W A = I,    A^T B A = diag(l_1 >= ... >= l_K)
 
 It is compared by cosine. It is no part of the paper and cannot be drawn: `identity` can.
 """
@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from mien.latentface.discriminant import discriminant
 
-__all__ = ["Likeness"]
+__all__ = ["FaceEmbedding"]
 
 
-class Likeness(nn.Module):
+class FaceEmbedding(nn.Module):
     """A linear map of maps, fixed after stage 2."""
 
     mean: Tensor
@@ -58,5 +58,5 @@ class Likeness(nn.Module):
         self.weight.copy_(axes.flip(1)[:, : self.weight.shape[1]])
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Flattened maps [B, F] -> likeness [B, K]."""
+        """Flattened maps [B, F] -> face embedding [B, K]."""
         return (maps - self.mean) @ self.weight

@@ -1,4 +1,4 @@
-"""Eye strips, pictures that show both eyes and little else, brought to the size a model wants."""
+"""Eye-region crops, which show both eyes and little else, brought to the size a model wants."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from PIL import Image
 
 from mien.errors import MienError
 
-__all__ = ["LEAST_WIDTH", "fit_strip"]
+__all__ = ["LEAST_WIDTH", "fit_eye_crop"]
 
 LEAST_WIDTH = 32
-"""Of a narrower picture nothing of the irises is left, in pixels."""
+"""Of a narrower image nothing of the irises is left, in pixels."""
 
 
-def fit_strip(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Resize a strip to the width; cut its height about the middle, or let its edges go on.
+def fit_eye_crop(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resize an eye crop to the width; cut its height about the middle, or let its edges go on.
 
     Args:
         pixels: RGB [h, w, 3].
@@ -25,19 +25,19 @@ def fit_strip(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.ui
         RGB [H, W, 3]; the same scale along both sides, but for rounding.
 
     Raises:
-        MienError: if the picture is higher than wide, or less than `LEAST_WIDTH` wide.
+        MienError: if the image is higher than wide, or less than `LEAST_WIDTH` wide.
     """
     height, width = size
     old_height, old_width = pixels.shape[:2]
     if old_height > old_width:
-        raise MienError(f"no strip of both eyes: {old_width} x {old_height} px, higher than wide")
+        raise MienError(f"no eye-region crop: {old_width} x {old_height} px, higher than wide")
     if old_width < LEAST_WIDTH:
         raise MienError(f"too small for eyes: {old_width} px wide, at least {LEAST_WIDTH} is read")
     rows = max(1, round(old_height * width / old_width))
     if (rows, width) != (old_height, old_width):
-        strip = Image.fromarray(np.ascontiguousarray(pixels))
+        eye_crop = Image.fromarray(np.ascontiguousarray(pixels))
         # A triangle filter, as for crops of faces.
-        pixels = np.array(strip.resize((width, rows), Image.Resampling.BILINEAR))
+        pixels = np.array(eye_crop.resize((width, rows), Image.Resampling.BILINEAR))
     # Whole rows are taken: a shift by half of one would blur the irises.
     top = (rows - height) // 2
     return pixels[np.arange(top, top + height).clip(0, rows - 1)]

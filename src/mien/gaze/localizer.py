@@ -15,22 +15,22 @@ from mien.gaze.config import CANVAS_HEIGHT, CANVAS_WIDTH
 from mien.gaze.layers import ResidualBlock
 from mien.gaze.resample import sample_at
 
-__all__ = ["EyeFinder", "Found", "cut_canvas"]
+__all__ = ["EyeLocalizer", "Found", "cut_canvas"]
 
 _STRIDE = 8
 
 
 @dataclass(frozen=True)
 class Found:
-    """What the finder says of canvases."""
+    """What the eye localizer says of canvases."""
 
     eyes: Tensor
-    """x, y of the eye left of the picture, then right of it; pixels of the canvas. [B, 2, 2]."""
+    """x, y of the eye left of the image, then right of it; pixels of the canvas. [B, 2, 2]."""
     logit: Tensor
     """Above 0: open eyes are more likely there than not. [B]."""
 
 
-class EyeFinder(nn.Module):
+class EyeLocalizer(nn.Module):
     """Two heat maps whose centres of mass are the eyes, and one score."""
 
     def __init__(self, width: int = 16) -> None:
@@ -66,7 +66,7 @@ class EyeFinder(nn.Module):
 
 
 def cut_canvas(pixels: Tensor, middle: Tensor) -> Tensor:
-    """Cut the canvas around the middle between the eyes; beyond the picture its border goes on.
+    """Cut the canvas around the middle between the eyes; beyond the image its border goes on.
 
     Args:
         pixels: luminance. [B, 1, H, W].
