@@ -1,7 +1,7 @@
 """Throughput of `mien embed` against the number of faces, and the memory it takes.
 
-    python benchmarks/embedding.py
-    python benchmarks/embedding.py --faces 100 1000 10000 --images FOLDER --device cuda
+    python -m benchmarks.embedding
+    python -m benchmarks.embedding --faces 100 1000 10000 --images FOLDER --device cuda
 
 Each line is a process of its own: made-up crops with the detector `none`, then images with
 `haar` (those of FOLDER, else the clips that the package ships). Ratios are to the first line, all

@@ -1,12 +1,12 @@
-"""Known failures as an image: rendered people whom the factors describe worst.
+"""Known failures as an image: rendered people on whom the factors are worst.
 
 Run:
     mien synth --head-model HEAD --identities 300 --frames 14 --size 96 --seed 900001 --out heldout
     python -m benchmarks.failures --heldout heldout --out docs/failures.png
 
 Three groups of columns: where the head's yaw is furthest from the truth, where the light is,
-and where the drawn face differs most from the image; at most one image of a person in each.
-Rows: the image, the face drawn again from all its factors, the same from the front.
+and where the rendered face differs most from the image; at most one image of a person in each.
+Rows: the image, the face rendered from all its factors, the same from the front.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from benchmarks.results import crops, drawing_errors
+from benchmarks.rendered import read_truth
+from benchmarks.results import crops, rendering_errors
 from numpy.typing import NDArray
 from torch import Tensor
 
 import mien
-from mien.evaluate.rendered import read_truth
 from mien.media.image import write_png
 from mien.model import Model, load
 from mien.types import Pose
@@ -45,14 +45,14 @@ def worst(error: NDArray[np.floating], person: NDArray[np.int64]) -> list[int]:
 
 
 def errors(model: Model, folder: Path) -> tuple[list[Path], NDArray[np.int64], list[NDArray]]:
-    """Return the images, who is on each, and three errors of each: yaw, light, drawing."""
+    """Return the images, who is on each, and three errors of each: yaw, light, rendering."""
     table = mien.embed([folder], model=model, detector="none")
     truth = read_truth(folder, table)
     paths = [folder / path for path in truth.labels["path"]]
     yaw = np.abs(truth.predicted["yaw_rad"].to_numpy() - truth.labels["yaw_rad"].to_numpy())
     axes = [f"light_{axis}" for axis in "xy"]
     light = np.linalg.norm(truth.predicted[axes].to_numpy() - truth.labels[axes].to_numpy(), axis=1)
-    totals, counts = drawing_errors(model, paths)
+    totals, counts = rendering_errors(model, paths)
     return paths, truth.person, [yaw, light, totals / counts]
 
 
@@ -67,7 +67,7 @@ def sheet(model: Model, paths: list[Path]) -> Tensor:
 
 
 def main() -> None:
-    """Find the failures and draw them."""
+    """Find the failures and show them."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

@@ -2,9 +2,9 @@
 
 Run:
     mien synth --head-model HEAD --identities 400 --frames 8 --size 224 --seed 910001 --out people
-    python benchmarks/gaze.py --weights FOLDER --rendered people --eye-crops c.zip --out out.json
-    python benchmarks/gaze.py --eye-crops images.zip --folds-to FOLDS
-    python benchmarks/gaze.py --weights W1 W2 W3 W4 --eye-crops images.zip --out out.json
+    python -m benchmarks.gaze --weights FOLDER --rendered people --eye-crops c.zip --out out.json
+    python -m benchmarks.gaze --eye-crops images.zip --folds-to FOLDS
+    python -m benchmarks.gaze --weights W1 W2 W3 W4 --eye-crops images.zip --out out.json
 
 Protocol: samples are drawn from other people than those tested; ridge regression to yaw and pitch;
 10 draws. Rendered: half of the people are drawn from, the others tested. Eye-region crops: four
@@ -31,14 +31,14 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import torch
+from benchmarks.hog import hog_features
+from benchmarks.student_model import StudentModel
 from numpy.typing import NDArray
 from torch import Tensor
 
 import mien
 from mien.errors import MienError
 from mien.evaluate.datasets.columbia import Columbia, read_columbia
-from mien.evaluate.hog import hog_features
-from mien.evaluate.pupil import Pupil
 from mien.evaluate.tasks.gaze_few_shot import (
     COUNTS,
     FewShot,
@@ -335,7 +335,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def load(where: str | None, student: Path | None) -> Encoder:
     """Return a model, or its student in its place."""
     model = mien.load(where)
-    return Pupil(model, load_student(student)) if student else model
+    return StudentModel(model, load_student(student)) if student else model
 
 
 def measure(given: argparse.Namespace) -> None:

@@ -2,7 +2,7 @@
 
 Run:
     mien pretrain gaze --data people --out run
-    python benchmarks/gaze_ablation.py --weights run/exported --pack run/cache/KEY --train people \
+    python -m benchmarks.gaze_ablation --weights run/exported --pack run/cache/KEY --train people \
         --rendered others --eye-crops images.zip --steps 300 --out ablation.json
 
 Every variant is trained from scratch on the images that a run has packed, with the same number
@@ -28,6 +28,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import torch
+from benchmarks.hog import hog_features
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -35,7 +36,6 @@ import mien
 from mien.data.eye_pack import EyePack, open_eye_packs
 from mien.errors import MienError
 from mien.evaluate.datasets.columbia import Columbia, read_columbia
-from mien.evaluate.hog import hog_features
 from mien.evaluate.tasks.gaze_few_shot import few_shot, halves, leakage_auc, over_folds
 from mien.gaze.config import GazeConfig
 from mien.gaze.cut import EyeImage, EyeViews, cut_views, normalised
@@ -274,9 +274,9 @@ def losses(bench: Bench, variant: Variant) -> Loss:
         generator: torch.Generator,
     ) -> Tensor:
         image = image_of(batch, no_face=weights.no_face, generator=generator)
-        told = model.bottleneck(_again(model, image, None, generator)).mean
+        predicted = model.bottleneck(_again(model, image, None, generator)).mean
         truth = torch.from_numpy(bench.labels[batch["row"].numpy()]).float()
-        return (told - truth).abs().mean()
+        return (predicted - truth).abs().mean()
 
     return {"emib": emib, "mae": emib, "simclr": simclr, "labels": labels}[variant.kind]
 
@@ -310,7 +310,7 @@ def codes(bench: Bench, model: EMIB, variant: Variant) -> tuple[Array, Array]:
 
 
 def judge(bench: Bench, faces: Array, eye_crops: Array) -> dict[str, float]:
-    """Return the errors from 100 samples on both sets, and how well codes tell people apart."""
+    """Return the errors from 100 samples on both sets, and how well codes separate people."""
     turn = bench.eye_crops.head_yaw_rad[:, None]
     one = [halves(bench.faces.person)]
     folds = bench.eye_crops.folds(4)

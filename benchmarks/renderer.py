@@ -1,6 +1,6 @@
 """Time the renderer's backends against its plain torch reference, all in one run.
 
-    python benchmarks/renderer.py [--batch 64] [--size 64] [--rounds 7]
+    python -m benchmarks.renderer [--batch 64] [--size 64] [--rounds 7]
 
 Draws a batch of grid meshes (size x size vertices, size x size pixels), wavy and turned by up to
 30 degrees, and carries two attributes to the pixels, with and without the backward pass.

@@ -2,10 +2,10 @@
 
 Run:
     mien synth --head-model HEAD --identities 300 --frames 14 --size 96 --seed 900001 --out heldout
-    python benchmarks/results.py --heldout heldout --fer2013 train.zip val.zip [--weights FOLDER]
+    python -m benchmarks.results --heldout heldout --fer2013 train.zip val.zip [--weights FOLDER]
 
 Labels are read here and nowhere in training. Probes choose their regularisation inside their
-training part. Images of FER-2013's validation set that stand, to the pixel, in its training set
+training part. Images of FER-2013's validation set that are, to the pixel, in its training set
 are left out of the probe's training.
 """
 
@@ -22,29 +22,33 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from benchmarks.groups import group_errors
+from benchmarks.probes import classify
+from benchmarks.rendered import direct_scores, factor_matrix, frontal_depth, read_truth
+from numpy.typing import NDArray
 from PIL import Image
 
 import mien
-from mien.evaluate.datasets.fer2013 import fer2013_scores
-from mien.evaluate.groups import group_errors
-from mien.evaluate.rendered import direct_scores, factor_matrix, frontal_depth, read_truth
+from mien.errors import MienError
+from mien.evaluate.tasks.labelled import CODES, FEATURES, POSE_AND_LIGHT
 from mien.model import Model, load
 
 
-def drawing_errors(model: Model, paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:
-    """Return each drawing's absolute errors where the face is drawn, summed, and how many. [N]."""
+def rendering_errors(model: Model, paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the summed absolute errors of each face's rendering, and of how many values. [N]."""
     totals, counts = [], []
     for start in range(0, len(paths), 256):
         images = crops(paths[start : start + 256], model.config.image_size)
-        drawn = model.render(model.encode(images))
-        totals.append(((drawn.image - images).abs() * drawn.mask).sum(dim=(1, 2, 3)).numpy())
-        counts.append(3 * drawn.mask.sum(dim=(1, 2, 3)).numpy())
+        rendering = model.render(model.encode(images))
+        errors = (rendering.image - images).abs() * rendering.mask
+        totals.append(errors.sum(dim=(1, 2, 3)).numpy())
+        counts.append(3 * rendering.mask.sum(dim=(1, 2, 3)).numpy())
     return np.concatenate(totals), np.concatenate(counts)
 
 
 def reconstruction_error(model: Model, paths: list[Path]) -> float:
-    """Return the mean absolute error of reconstructions where the face is drawn."""
-    totals, counts = drawing_errors(model, paths)
+    """Return the mean absolute error of reconstructions where the face is rendered."""
+    totals, counts = rendering_errors(model, paths)
     return float(totals.sum(dtype=np.float64) / counts.sum(dtype=np.float64))
 
 
@@ -58,18 +62,18 @@ def crops(paths: list[Path], size: int) -> torch.Tensor:
 
 
 def depths(model: Model, paths: list[Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return canonical depth, the same carried into the image by the pose, and where it is drawn.
+    """Return canonical depth, the same carried into the image by the pose, and the rendered pixels.
 
     Each [N, H, W]; the last is boolean.
     """
-    canonical, carried, drawn = [], [], []
+    canonical, carried, masks = [], [], []
     for start in range(0, len(paths), 256):
         images = crops(paths[start : start + 256], model.config.image_size)
         rendering = model.render(model.encode(images))
         canonical.append(rendering.canonical_depth[:, 0].numpy())
         carried.append(rendering.depth[:, 0].numpy())
-        drawn.append(rendering.mask[:, 0].numpy() > 0)
-    return np.concatenate(canonical), np.concatenate(carried), np.concatenate(drawn)
+        masks.append(rendering.mask[:, 0].numpy() > 0)
+    return np.concatenate(canonical), np.concatenate(carried), np.concatenate(masks)
 
 
 def unpack(archive: Path, folder: Path) -> Path:
@@ -80,7 +84,7 @@ def unpack(archive: Path, folder: Path) -> Path:
 
 
 def without_twins(train: pd.DataFrame, train_folder: Path, validation_folder: Path) -> pd.DataFrame:
-    """Leave out training images whose pixels stand in the validation set."""
+    """Leave out training images whose pixels are in the validation set."""
 
     def pixels(path: Path) -> str:
         return hashlib.sha256(np.asarray(Image.open(path)).tobytes()).hexdigest()
@@ -98,9 +102,9 @@ def rendered(model: Model, folder: Path) -> dict[str, object]:
     truth = read_truth(folder, table)
     paths = [folder / path for path in truth.labels["path"]]
     scores: dict[str, object] = dict(direct_scores(truth, np.random.default_rng(0)))
-    canonical, carried, drawn = depths(model, paths)
+    canonical, carried, masks = depths(model, paths)
     unmoved = frontal_depth(folder, truth, canonical)
-    depth = frontal_depth(folder, truth, carried, drawn=drawn)
+    depth = frontal_depth(folder, truth, carried, rendered=masks)
     scores["frontal depth correlation, canonical grid as it is"] = float(unmoved.mean())
     scores["frontal depth correlation, carried into the image"] = float(depth.mean())
     scores["frontal depth images"] = len(depth)
@@ -126,6 +130,51 @@ def fer2013(model: Model, train_zip: Path, validation_zip: Path) -> dict[str, ob
         error = reconstruction_error(model, sorted(validation_folder.rglob("*.jpg")))
         scores["mean absolute error"] = error
     return scores
+
+
+def labels_of(table: pd.DataFrame) -> NDArray[np.str_]:
+    """Return the class of each row: the name of the image's folder. [N].
+
+    Raises:
+        MienError: the images are not in folders named after classes.
+    """
+    names = table["path"].str.replace("\\", "/").str.split("/").str[-2]
+    if names.isna().any():
+        raise MienError("images must be in folders named after their expression, as angry/1.jpg")
+    return names.to_numpy(str)
+
+
+def fer2013_scores(train: pd.DataFrame, validation: pd.DataFrame) -> dict[str, float]:
+    """Return the accuracy of a logistic regression on each code, on all together, on features.
+
+    Args:
+        train: table of `mien embed` of the training images, in class folders.
+        validation: likewise of the public validation set.
+    """
+    classes = {name: i for i, name in enumerate(sorted(set(labels_of(train))))}
+    train_labels = np.array([classes[name] for name in labels_of(train)])
+    labels = np.array([classes[name] for name in labels_of(validation)])
+
+    def accuracy(*names: str) -> float:
+        return classify(
+            train=_columns(train, names),
+            train_labels=train_labels,
+            test=_columns(validation, names),
+            test_labels=labels,
+        )
+
+    scores = {name: accuracy(name) for name in CODES}
+    scores["all codes"] = accuracy(*CODES, *POSE_AND_LIGHT)
+    return scores | ({FEATURES: accuracy(FEATURES)} if FEATURES in train else {})
+
+
+def _columns(table: pd.DataFrame, names: tuple[str, ...]) -> NDArray[np.float32]:
+    """Return the columns side by side; lists become several. [N, D]."""
+    parts = []
+    for name in names:
+        values = list(table[name])
+        parts.append(np.asarray(values, dtype=np.float32).reshape(len(values), -1))
+    return np.concatenate(parts, axis=1)
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 Run:
     mien embed train --detector none --out train.parquet     (images in folders by class)
     mien embed validation --detector none --out validation.parquet
-    python benchmarks/suggest.py train.parquet validation.parquet --out suggest.json
+    python -m benchmarks.suggest train.parquet validation.parquet --out suggest.json
 
 Both start from the same labels drawn at random, two of every class at least; then each round labels
 as many faces again, either those that are suggested or others at random. After every round a probe

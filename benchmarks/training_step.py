@@ -1,6 +1,6 @@
 """Speed of one stage-1 training step, everything in: loss, backward pass, optimiser.
 
-Run: python benchmarks/training_step.py [--batch-size 48] [--steps 20] [--device cpu]
+Run: python -m benchmarks.training_step [--batch-size 48] [--steps 20] [--device cpu]
 
 Prints images a second of the `small` configuration in bfloat16 and float32, and their ratio, all
 measured in one run on made-up images.

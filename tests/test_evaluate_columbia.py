@@ -6,10 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from benchmarks.hog import hog_features
 
 from mien.errors import MienError
 from mien.evaluate.datasets.columbia import read_columbia
-from mien.evaluate.hog import hog_features
 from mien.evaluate.tasks.gaze_few_shot import few_shot, mean_predictor_deg, over_folds
 from mien.geometry.gaze import gaze_angles
 

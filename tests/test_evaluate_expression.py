@@ -64,7 +64,7 @@ def clear_codes(labels, seed=1):
 
 
 def context(**more):
-    return EvalContext(lambda *_: pytest.fail("nothing is to be described"), draws=1, **more)
+    return EvalContext(lambda *_: pytest.fail("nothing is to be described"), trials=1, **more)
 
 
 def value_of(result, name):

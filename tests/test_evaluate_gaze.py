@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from benchmarks.hog import hog_features
 
 from mien.errors import MienError
-from mien.evaluate.hog import hog_features
 from mien.evaluate.tasks.gaze_few_shot import (
     FewShot,
     angular_error_deg,

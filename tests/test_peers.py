@@ -1,21 +1,12 @@
 """The peers: what they compute, how they are trained, how fast they are."""
 
 import math
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-
-from mien.data.pack import Pack
-from mien.evaluate.hog import hog_features
-from mien.latentface.config import ModelConfig
-from mien.latentface.latentface import LatentFace
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are no part of the package
-
+from benchmarks.hog import hog_features
 from benchmarks.peers.autoencoder import PlainAutoencoder
 from benchmarks.peers.cost import measure_shares, mien_images, steps_for
 from benchmarks.peers.crops import SIZE
@@ -28,6 +19,10 @@ from benchmarks.peers.shapes import SHAPES
 from benchmarks.peers.simclr import SimClr, Views, contrast, draw_view
 from benchmarks.peers.speed import milliseconds_a_face
 from benchmarks.peers.training import Training, train
+
+from mien.data.pack import Pack
+from mien.latentface.config import ModelConfig
+from mien.latentface.latentface import LatentFace
 
 SIDE = 32
 

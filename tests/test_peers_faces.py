@@ -1,12 +1,16 @@
 """The faces that the peers see are those that mien sees; what they choose on training images."""
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from benchmarks.peers.choice import Trial, choose, class_trial, rendered_trials, trial_score
+from benchmarks.peers.crops import SIZE, CropStore
+from benchmarks.peers.describe import describe_peer
+from benchmarks.peers.hog import Hog
+from benchmarks.peers.lbp import Lbp
+from benchmarks.peers.training import open_training_pack
 
 from mien.errors import MienError
 from mien.evaluate.protocol import Images
@@ -14,15 +18,6 @@ from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
 from mien.model import Model
 from mien.pipeline.crops import factors_by_weights
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are no part of the package
-
-from benchmarks.peers.choice import Trial, choose, class_trial, rendered_trials, trial_score
-from benchmarks.peers.crops import SIZE, CropStore
-from benchmarks.peers.describe import describe_peer
-from benchmarks.peers.hog import Hog
-from benchmarks.peers.lbp import Lbp
-from benchmarks.peers.training import open_training_pack
 
 
 def noise(count, side=SIZE, seed=0):

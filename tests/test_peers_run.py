@@ -1,20 +1,10 @@
 """The comparison from its command line to its table, with a made-up data set."""
 
 import json
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-from mien.errors import MienError
-from mien.evaluate.protocol import Images, Protocol, Result, Score
-from mien.evaluate.report.report import Run
-from mien.media.image import read
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are no part of the package
-
 from benchmarks.peers import methods
 from benchmarks.peers.autoencoder import PlainAutoencoder
 from benchmarks.peers.choice import Choice
@@ -24,10 +14,15 @@ from benchmarks.peers.methods import Method
 from benchmarks.peers.run import main
 from benchmarks.peers.table import Comparison, as_json, as_markdown
 
+from mien.errors import MienError
+from mien.evaluate.protocol import Images, Protocol, Result, Score
+from mien.evaluate.report.report import Run
+from mien.media.image import read
 
-def eye_cropes(data, context):
+
+def stripes(data, context):
     """Upright or level stripes: is the nearest other image of the same kind?"""
-    paths = sorted((data / "eye_cropes").glob("*.png"))
+    paths = sorted((data / "stripes").glob("*.png"))
     images = Images(tuple(p.name for p in paths), lambda row: read(paths[row]))
     codes = context.describe(images, ("expression",))["expression"]
     kind = np.array([path.name.startswith("up") for path in paths])
@@ -39,17 +34,17 @@ def eye_cropes(data, context):
 
 
 EYE_CROPES = Protocol(
-    "eye_cropes",
+    "stripes",
     "expression",
     "t",
     "l",
     "s",
-    lambda path: (path / "eye_cropes").is_dir(),
-    eye_cropes,
+    lambda path: (path / "stripes").is_dir(),
+    stripes,
 )
 
 
-def write_eye_cropes(folder):
+def write_stripes(folder):
     from PIL import Image
 
     folder.mkdir(parents=True)
@@ -65,7 +60,7 @@ def write_eye_cropes(folder):
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    write_eye_cropes(tmp_path / "root" / "set" / "eye_cropes")
+    write_stripes(tmp_path / "root" / "set" / "stripes")
     monkeypatch.setattr("mien.evaluate.protocols.find_protocol", lambda _: EYE_CROPES)
     small = lambda: PlainAutoencoder(width=8, feature_dim=16, code_dim=8, decoder_width=8)  # noqa: E731
     monkeypatch.setitem(methods.LEARNERS, "autoencoder", small)
@@ -75,13 +70,13 @@ def root(tmp_path, monkeypatch):
 
 
 def arguments(root, *more):
-    chosen = ["--methods", "hog", "lbp", "autoencoder", "--protocols", "eye_cropes"]
+    chosen = ["--methods", "hog", "lbp", "autoencoder", "--protocols", "stripes"]
     places = ["--data", str(root / "root"), "--cache", str(root / "cache")]
     return [*chosen, *places, "--detector", "none", "--out", str(root / "peers.json"), *more]
 
 
 def test_one_table_of_all_methods(root, capsys):
-    training = ["--train", str(root / "root" / "set" / "eye_cropes"), "--steps", "2"]
+    training = ["--train", str(root / "root" / "set" / "stripes"), "--steps", "2"]
     main(arguments(root, *training))
     found = json.loads((root / "peers.json").read_text())
     by_name = {method["name"]: method for method in found["methods"]}
@@ -125,7 +120,7 @@ def test_a_method_that_fails_leaves_the_others(tmp_path):
     from benchmarks.peers.compare import run_methods
     from benchmarks.peers.hog import Hog
 
-    write_eye_cropes(tmp_path / "set" / "eye_cropes")
+    write_stripes(tmp_path / "set" / "stripes")
     (tmp_path / "crops").mkdir()
     crops = CropStore(tmp_path / "crops", detector="none")
 

@@ -1,6 +1,6 @@
 """HOG's and LBP's cells, chosen on labelled training images: for each factor its own.
 
-Who is who in clips says which cells tell people apart; the labels of rendered frames, or images
+The people in clips decide which cells tell people apart; the labels of rendered frames, or images
 in folders by class, which ones show expression, head pose or light. What is tested takes no part.
 """
 
@@ -30,7 +30,7 @@ from mien.media.image import read
 __all__ = ["Choice", "Trial", "choose", "class_trial", "rendered_trials", "trial_score"]
 
 Array = NDArray[np.floating]
-EvalContext = TypeVar("EvalContext")
+Setting = TypeVar("Setting")
 
 FRAMES = 4000
 """Rendered frames that are looked at; of whole people."""
@@ -67,26 +67,26 @@ class Choice:
     """What was tried, by factor."""
 
     best: str
-    """The context, in words."""
+    """The setting, in words."""
     scores: Mapping[str, float] = field(default_factory=dict)
-    """EvalContext => AUC, accuracy or mean correlation. Empty where nothing could be tried."""
+    """Setting => AUC, accuracy or mean correlation. Empty where nothing could be tried."""
 
 
 def choose(
-    settings: Sequence[EvalContext],
-    make: Callable[[EvalContext], Features],
+    settings: Sequence[Setting],
+    make: Callable[[Setting], Features],
     trial: Trial,
     *,
     seed: int,
     cache: Path | None = None,
-) -> tuple[EvalContext, Choice]:
-    """Return the context that does best on a trial, and what all did; the first of equals.
+) -> tuple[Setting, Choice]:
+    """Return the setting that does best on a trial, and what all did; the first of equals.
 
     Trying takes minutes, so that the scores are kept and found again.
 
     Args:
         settings: to choose from.
-        make: context => features.
+        make: setting => features.
         trial: labelled training images.
         seed: of the pairs and the split.
         cache: folder for the scores; None: nothing is kept.
@@ -101,8 +101,8 @@ def choose(
             with replacing(kept) as unfinished:
                 unfinished.write_text(json.dumps(scores), encoding="utf-8")
     best = settings[int(np.argmax(scores))]
-    told = {str(context): score for context, score in zip(settings, scores, strict=True)}
-    return best, Choice(str(best), told)
+    scored = {str(setting): score for setting, score in zip(settings, scores, strict=True)}
+    return best, Choice(str(best), scored)
 
 
 def trial_score(features: Array, trial: Trial, *, seed: int) -> float:

@@ -56,7 +56,7 @@ class Plan:
     """Finds faces in training images."""
     device: str = "cpu"
     seed: int = 0
-    draws: int = 10
+    trials: int = 10
 
 
 def compare(plan: Plan, say: Callable[[str], None]) -> Comparison:
@@ -68,10 +68,10 @@ def compare(plan: Plan, say: Callable[[str], None]) -> Comparison:
     with tempfile.TemporaryDirectory(prefix="mien-peers-") as folder:
         crops = CropStore(Path(folder), detector=plan.detector)
         methods = _methods(plan, crops, say)
-        runs = run_methods(plan.found, methods, crops, seed=plan.seed, draws=plan.draws, say=say)
+        runs = run_methods(plan.found, methods, crops, seed=plan.seed, trials=plan.trials, say=say)
     say("measuring how long a face takes")
     times = milliseconds_a_face({method.name: method.encode for method in methods})
-    return Comparison(methods, times, runs, shape_rows(device=plan.device), _told(plan, methods))
+    return Comparison(methods, times, runs, shape_rows(device=plan.device), _about(plan, methods))
 
 
 def run_methods(
@@ -80,20 +80,20 @@ def run_methods(
     crops: CropStore,
     *,
     seed: int = 0,
-    draws: int = 10,
+    trials: int = 10,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[Mapping[str, Run]]:
     """Return, for each protocol, what came of every method on it.
 
-    Each method has the same seed, so that what is drawn is the same for all.
+    Each method has the same seed, so that what is sampled is the same for all.
 
     Args:
         found: protocols and their data.
         methods: what is compared.
         crops: forgotten after each protocol.
-        seed: of every draw.
-        draws: how often samples are drawn where a protocol draws some.
-        say: told how far it is.
+        seed: of all random numbers.
+        trials: how often samples are drawn where a protocol draws some.
+        say: called with lines of progress.
     """
     results: list[Mapping[str, Run]] = []
     for protocol, data in found:
@@ -104,7 +104,7 @@ def run_methods(
                 describe=method.describe(protocol.factor),
                 model=method.model,
                 seed=seed,
-                draws=draws,
+                trials=trials,
                 gallery=0,
             )
             (runs[method.name],) = run_all([(protocol, data)], context)
@@ -161,12 +161,12 @@ def _mien(plan: Plan, name: str, weights: str | None, seen: int, shown: int) -> 
     return mien_method(name, model, describe, images=seen, shown=shown)
 
 
-def _told(plan: Plan, methods: Sequence[Method]) -> dict[str, Any]:
+def _about(plan: Plan, methods: Sequence[Method]) -> dict[str, Any]:
     model = next((method.model for method in methods if method.model), None)
     return {
         "weights": model.weights_id if model else None,
         "seed": plan.seed,
-        "draws": plan.draws,
+        "trials": plan.trials,
         "detector": plan.detector,
         "device": plan.device,
         "threads": torch.get_num_threads(),

@@ -37,7 +37,7 @@ LEARNERS: dict[str, Callable[[], Learner]] = {
 """Networks that are trained, by name."""
 NAMES = (MIEN, "hog", "lbp", *LEARNERS)
 
-EvalContext = TypeVar("EvalContext")
+Setting = TypeVar("Setting")
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Method:
     parameters: int
     """Learned numbers that a description takes."""
     model: Model | None = None
-    """For protocols that draw faces."""
+    """For protocols that render faces."""
     images: int = 0
     """Different training images; 0 where nothing was trained."""
     shown: int = 0
@@ -76,9 +76,9 @@ def mien_method(
         shown: to stage 1.
     """
     parts = model.network.autoencoder
-    # What draws faces again takes no part in describing them.
-    drawing = (parts.decode_albedo, parts.decode_depth)
-    silent = sum(p.numel() for part in drawing for p in part.parameters())
+    # What renders faces takes no part in describing them.
+    rendering = (parts.decode_albedo, parts.decode_depth)
+    silent = sum(p.numel() for part in rendering for p in part.parameters())
     confidence = getattr(parts, "decode_confidence", None)
     if confidence is not None:
         silent += sum(p.numel() for p in confidence.parameters())
@@ -150,23 +150,23 @@ def trials_of(sources: Sequence[str], by_class: Path | None, *, seed: int) -> di
 
 def _fixed(
     name: str,
-    settings: Sequence[EvalContext],
-    make: Callable[[EvalContext], Features],
+    settings: Sequence[Setting],
+    make: Callable[[Setting], Features],
     usual: Features,
     crops: CropStore,
     trials: Mapping[str, Trial],
     seed: int,
     cache: Path | None,
 ) -> Method:
-    """Return a method without learning, with a context of its own for each factor."""
-    chosen, told = {}, {}
+    """Return a method without learning, with a setting of its own for each factor."""
+    chosen, tried = {}, {}
     for factor, trial in trials.items():
-        best, told[factor] = choose(settings, make, trial, seed=seed, cache=cache)
+        best, tried[factor] = choose(settings, make, trial, seed=seed, cache=cache)
         chosen[factor] = make(best)
     describes = {
         factor: describe_peer(name, features, crops) for factor, features in chosen.items()
     }
-    # What no trial is about is asked of the context that shows expression best.
+    # What no trial is about is asked of the setting that shows expression best.
     rest = chosen.get("expression", usual)
     otherwise = describe_peer(name, rest, crops)
     batch = crops_for_speed()
@@ -175,7 +175,7 @@ def _fixed(
         lambda factor: describes.get(factor, otherwise),
         lambda: rest(batch),
         0,
-        settings=told,
+        settings=tried,
     )
 
 

@@ -1,7 +1,7 @@
 r"""mien and its peers on the same images and protocols, in one run: one table.
 
 Run:
-    python benchmarks/peers/run.py --data ROOT --train CLIPS FER2013/train.zip FACES.zip \
+    python -m benchmarks.peers.run --data ROOT --train CLIPS FER2013/train.zip FACES.zip \
         --choose-by FER2013/train.zip --protocols fer2013 lfw-people yale-b --out peers.json
 
 HOG and LBP choose their cells on training images, for each factor its own. An autoencoder, SimCLR
@@ -10,8 +10,8 @@ for the processor time that mien's stage 1 takes (--images, by default those of 
 preset: about an hour on two cores for the three together). Where mien's weights were shown more,
 --same-cost names weights that were shown --images too, and they have a row of their own. All see
 the same crops of 64 pixels.
-Trained networks and what was chosen are kept in --cache; a run that was stopped goes on.
-Then every method runs every protocol with the same seed. Protocols that draw faces run with
+Trained networks and what was chosen are kept in --cache; a run that was stopped is resumed.
+Then every method runs every protocol with the same seed. Protocols that render faces run with
 mien only.
 
 PEERS.json holds every score, PEERS.md the table: main scores with intervals, parameters that a
@@ -28,9 +28,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 __all__ = ["main"]
-
-# `benchmarks.peers` is found wherever this is called from.
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -72,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--cache", type=Path, default=Path("peers_cache"))
     add("--device", default="cpu")
     add("--seed", type=int, default=0)
-    add("--draws", type=int, default=10)
+    add("--trials", "--draws", type=int, default=10)
     add("--out", type=Path, default=Path("peers.json"))
     add("--overwrite", action="store_true")
     add("--measure-cost", action="store_true", help="print processor times of training, no more")
@@ -119,7 +116,7 @@ def _compare(given: argparse.Namespace) -> None:
         train_detector=given.train_detector,
         device=given.device,
         seed=given.seed,
-        draws=given.draws,
+        trials=given.trials,
     )
     start = time.monotonic()
 

@@ -29,7 +29,7 @@ class Comparison:
     """For each protocol: method => what came of it."""
     shapes: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
     """Published encoders of which only the speed is measured."""
-    told: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
     """What decides the numbers: weights, seed, device, threads."""
 
 
@@ -38,7 +38,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "mien": VERSION,
-        **comparison.told,
+        **comparison.about,
         "methods": [
             {
                 "name": method.name,

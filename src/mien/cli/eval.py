@@ -156,7 +156,7 @@ def _by_table(table: Path) -> _Source:
 def _setting(source: _Source, seed: int, draws: int) -> EvalContext:
     from mien.evaluate.protocol import EvalContext
 
-    return EvalContext(source.describe, source.model, seed=seed, draws=draws, say=_say)
+    return EvalContext(source.describe, source.model, seed=seed, trials=draws, say=_say)
 
 
 def _run(

@@ -39,7 +39,7 @@ def describe_from(path: str | Path) -> GetFactors:
             not in it, a name stands for several of them, or it has not got a column.
     """
     path = Path(path)
-    return _FromTable(path, _read_rows(path))
+    return _FromTable(path, _read_rows(path), _column_names(path))
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ class _Rows:
 class _FromTable:
     path: Path
     rows: _Rows
+    columns: frozenset[str]
+    reads_pixels: bool = False
 
     def __call__(self, images: Images, columns: Sequence[str], /) -> FactorColumns:
         """Return the named columns of all images."""
@@ -120,6 +122,13 @@ class _FromTable:
         if pa.types.is_fixed_size_list(column.type):
             return code_matrix(column)
         return _numbers(column)
+
+
+def _column_names(path: Path) -> frozenset[str]:
+    from mien.table.read import open_table
+
+    with open_table(path) as file:
+        return frozenset(file.schema_arrow.names)
 
 
 def _read_rows(path: Path) -> _Rows:

@@ -102,6 +102,16 @@ class FactorColumns:
 class GetFactors(Interface):
     """Gives the factors of images: by weights, from a table, or by another method."""
 
+    @property
+    def columns(self) -> frozenset[str]:
+        """Names of the columns that can be had of whole images."""
+        ...
+
+    @property
+    def reads_pixels(self) -> bool:
+        """Whether any image will do; False where a table knows its own images only."""
+        ...
+
     def __call__(self, images: Images, columns: Sequence[str], /) -> FactorColumns:
         """Return the named columns of all images.
 
@@ -120,7 +130,7 @@ class EvalContext:
     """For what is drawn: depth, frontal views. None where the factors come from elsewhere."""
     seed: int = 0
     """Decides every draw; a protocol makes its own generators of it."""
-    draws: int = 10
+    trials: int = 10
     """How often samples are drawn where a protocol draws some."""
     gallery: int = 12
     """How many of the worst cases are shown."""

@@ -85,6 +85,15 @@ class _ByWeights:
     batch_size: int
     threads: int
     on_progress: Progress
+    reads_pixels: bool = True
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """Return the columns that these weights give of whole images."""
+        config = self.model.config
+        lacking = {*(() if config.face_embedding_dim else (FACE_EMBEDDING,))}
+        lacking |= {*(() if config.gaze is not None else GAZE_COLUMNS)}
+        return frozenset({*FACE_COLUMNS, *GAZE_COLUMNS} - lacking)
 
     def __call__(self, images: Images, columns: Sequence[str], /) -> FactorColumns:
         """Return the named columns of all images."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +19,11 @@ from mien.evaluate.datasets.fer_csv import CSV_NAMES, read_fer_csv
 from mien.evaluate.datasets.files import Tree, holds, open_tree
 from mien.evaluate.datasets.locate import ending_in
 from mien.evaluate.datasets.twins import without_twins
-from mien.evaluate.probe import classify
 from mien.evaluate.protocol import EvalContext, Images, Protocol, Result
 from mien.evaluate.tasks.classification import measure
-from mien.evaluate.tasks.labelled import CODES, FEATURES, POSE_AND_LIGHT, Task, describe
+from mien.evaluate.tasks.labelled import Task, describe
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["CODES", "FER2013", "Fer", "fer2013_scores", "labels_of", "read_fer2013"]
+__all__ = ["FER2013", "Fer", "read_fer2013"]
 
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 TRAIN, PUBLIC, PRIVATE = "Training", "PublicTest", "PrivateTest"
@@ -71,42 +66,6 @@ def read_fer2013(path: Path) -> Fer:
     tree = open_tree(path)
     found = next((name for name in CSV_NAMES if ending_in(tree, name)), None)
     return _from_csv(tree, str(ending_in(tree, found))) if found else _from_folders(path, tree)
-
-
-def labels_of(table: pd.DataFrame) -> NDArray[np.str_]:
-    """Return the class of each row: the name of the image's folder. [N].
-
-    Raises:
-        MienError: the images are not in folders named after classes.
-    """
-    names = table["path"].str.replace("\\", "/").str.split("/").str[-2]
-    if names.isna().any():
-        raise MienError("images must stand in folders named after their expression, as angry/1.jpg")
-    return names.to_numpy(str)
-
-
-def fer2013_scores(train: pd.DataFrame, validation: pd.DataFrame) -> dict[str, float]:
-    """Return the accuracy of a logistic regression on each code, on all together, on features.
-
-    Args:
-        train: table of `mien embed` of the training images, in class folders.
-        validation: likewise of the public validation set.
-    """
-    classes = {name: i for i, name in enumerate(sorted(set(labels_of(train))))}
-    train_labels = np.array([classes[name] for name in labels_of(train)])
-    labels = np.array([classes[name] for name in labels_of(validation)])
-
-    def accuracy(*names: str) -> float:
-        return classify(
-            train=_columns(train, names),
-            train_labels=train_labels,
-            test=_columns(validation, names),
-            test_labels=labels,
-        )
-
-    scores = {name: accuracy(name) for name in CODES}
-    scores["all codes"] = accuracy(*CODES, *POSE_AND_LIGHT)
-    return scores | ({FEATURES: accuracy(FEATURES)} if FEATURES in train else {})
 
 
 def _run(path: Path, context: EvalContext) -> Result:
@@ -163,15 +122,6 @@ def _from_folders(path: Path, tree: Tree) -> Fer:
     images = Images(tuple(name for name, *_ in files), lambda i: reads[i](), crop="face")
     labels = np.array([CLASSES.index(name) for _, _, name, _ in files])
     return Fer(images, labels, np.array([usage for *_, usage in files]))
-
-
-def _columns(table: pd.DataFrame, names: tuple[str, ...]) -> NDArray[np.float32]:
-    """Return the columns side by side; lists become several. [N, D]."""
-    parts = []
-    for name in names:
-        values = list(table[name])
-        parts.append(np.asarray(values, dtype=np.float32).reshape(len(values), -1))
-    return np.concatenate(parts, axis=1)
 
 
 def _matches(path: Path) -> bool:

@@ -19,12 +19,23 @@ from mien.evaluate.digest import data_digest
 from mien.evaluate.protocol import Images
 from mien.geometry.gaze import gaze_angles
 
-__all__ = ["CONFIG_FILE", "LABELS_FILE", "Clips", "Label", "read_clips", "read_config"]
+__all__ = [
+    "CONFIG_FILE",
+    "INNER_FACE",
+    "LABELS_FILE",
+    "Clips",
+    "Label",
+    "read_clips",
+    "read_config",
+]
 
 Array = NDArray[np.floating]
 
 LABELS_FILE = "labels.parquet"
 CONFIG_FILE = "config.json"
+INNER_FACE = (0.7, 0.85)
+"""Half axes of the ellipse that is called the face, as fractions of half the crop: inside the
+outline of cheeks and chin, without hair and ears."""
 COEFFICIENTS = 5
 """So many of the head model's identity coefficients are labels: the first move the most."""
 FEWEST_RELIT = 20

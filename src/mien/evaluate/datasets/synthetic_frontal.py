@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.evaluate.rendered import INNER_FACE
+from mien.evaluate.datasets.synthetic import INNER_FACE
 from mien.synth.accessories import worn_triangles
 from mien.synth.background import Sensor, expose
 from mien.synth.clip import ClipPlan, label_clip

@@ -26,9 +26,8 @@ from PIL import Image
 
 from mien.errors import MienError
 from mien.evaluate.datasets.files import holds
-from mien.evaluate.datasets.synthetic import LABELS_FILE, Clips, read_clips
+from mien.evaluate.datasets.synthetic import INNER_FACE, LABELS_FILE, Clips, read_clips
 from mien.evaluate.protocol import EvalContext, Protocol, Result
-from mien.evaluate.rendered import INNER_FACE
 from mien.evaluate.tasks.depth_metrics import reduced
 from mien.evaluate.tasks.rendered_depth import draw_depth
 from mien.evaluate.tasks.shape import TrueShape, score_shape

@@ -78,7 +78,7 @@ def few_labels(
     results = []
     for count in COUNTS:
         scores = []
-        for draw in range(max(context.draws, 1)):
+        for draw in range(max(context.trials, 1)):
             train, test = task.folds[draw % len(task.folds)]
             seen, asked = train[found[train]], test[found[test]]
             rng = stream(context, 3, count, draw)

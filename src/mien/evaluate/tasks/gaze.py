@@ -163,7 +163,7 @@ def _errors(
                     test_features=features[test],
                     test_gaze=data.gaze[test],
                     count=count,
-                    draws=context.draws,
+                    draws=context.trials,
                     rng=rng,
                 )
             )

@@ -10,18 +10,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from benchmarks.rendered import Truth
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold
 
 from mien.errors import MienError
-from mien.evaluate.rendered import Truth
 from mien.linear.heldout_logistic import linear_probabilities
 from mien.linear.metrics import draw_pairs, pair_cosine
 
-__all__ = ["FALSE_ACCEPTS", "GroupError", "group_errors", "groups_of"]
+__all__ = ["FALSE_MATCH_RATE", "GroupError", "group_errors", "groups_of"]
 
-FALSE_ACCEPTS = 0.01
-"""Share of pairs of two people, over all groups, that the common threshold takes for one."""
+FALSE_MATCH_RATE = 0.01
+"""Of pairs of two people, over all groups, at the common threshold."""
 COLUMNS = ("skin_lightness", "glasses", "beard")
 _FOLDS = 5
 
@@ -37,10 +37,10 @@ class GroupError:
     """Mean absolute error of the head's yaw, no probe. Degrees."""
     expression: float
     """Accuracy of a linear probe on `expression`, fitted to other people of all groups. 0 to 1."""
-    false_accepts: float
-    """Share of pairs of two of the group's people that are taken for one person. 0 to 1."""
-    false_rejects: float
-    """Share of pairs of one person that are taken for two. 0 to 1."""
+    false_match_rate: float
+    """Fraction of pairs of two of the group's people that are taken for one person. 0 to 1."""
+    false_non_match_rate: float
+    """Fraction of pairs of one person that are taken for two. 0 to 1."""
 
 
 def groups_of(labels: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
@@ -83,45 +83,45 @@ def group_errors(
 
     Args:
         truth: labels and codes of rendered people.
-        pairs: of one person, and of two, that are drawn in each group.
-        rng: draws pairs, folds and what probes are chosen by.
+        pairs: of one person, and of two, that are sampled in each group.
+        rng: of the pairs and of the rows that probes are chosen by.
 
     Raises:
         MienError: the labels do not say how people look.
     """
     groups = {"everybody": np.ones(len(truth.labels), dtype=bool)} | groups_of(truth.labels)
-    turned = truth.predicted["yaw_rad"].to_numpy() - truth.labels["yaw_rad"].to_numpy()
-    right = _told_right(truth, rng)
+    yaw_error = truth.predicted["yaw_rad"].to_numpy() - truth.labels["yaw_rad"].to_numpy()
+    right = _classified_right(truth, rng)
     codes = truth.codes.get("face_embedding", truth.codes["identity"])
 
     def pairs_among(rows: NDArray[np.bool_]) -> tuple[Array, NDArray[np.bool_]]:
-        """Return how alike drawn pairs are, and which are one person."""
+        """Return the similarity of sampled pairs, and which are one person."""
         where = np.flatnonzero(rows)
         first, second, same = draw_pairs(person=truth.person[where], pairs=pairs, rng=rng)
         return pair_cosine(codes=codes, first=where[first], second=where[second]), same
 
-    drawn = {name: pairs_among(rows) for name, rows in groups.items()}
-    alike, one_person = drawn["everybody"]
-    threshold = float(np.quantile(alike[~one_person], 1 - FALSE_ACCEPTS))
+    sampled = {name: pairs_among(rows) for name, rows in groups.items()}
+    similarity, one_person = sampled["everybody"]
+    threshold = float(np.quantile(similarity[~one_person], 1 - FALSE_MATCH_RATE))
     return {
         name: GroupError(
             people=len(np.unique(truth.person[rows])),
-            yaw_deg=float(np.rad2deg(np.abs(turned[rows]).mean())),
+            yaw_deg=float(np.rad2deg(np.abs(yaw_error[rows]).mean())),
             expression=float(right[rows].mean()),
-            false_accepts=float((near[~same] > threshold).mean()),
-            false_rejects=float((near[same] <= threshold).mean()),
+            false_match_rate=float((near[~same] > threshold).mean()),
+            false_non_match_rate=float((near[same] <= threshold).mean()),
         )
-        for (name, rows), (near, same) in zip(groups.items(), drawn.values(), strict=True)
+        for (name, rows), (near, same) in zip(groups.items(), sampled.values(), strict=True)
     }
 
 
-def _told_right(truth: Truth, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Return where a linear probe fitted to other people tells the expression right. [N]."""
+def _classified_right(truth: Truth, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Return where a linear probe fitted to other people gets the expression right. [N]."""
     names, labels = np.unique(truth.labels["expression"].astype(str), return_inverse=True)
     labels = labels.astype(np.int64)
     codes, right = truth.codes["expression"], np.zeros(len(labels), dtype=bool)
     for fit, held in GroupKFold(_FOLDS).split(codes, labels, truth.person):
-        chances = linear_probabilities(
+        probability = linear_probabilities(
             train=codes[fit],
             labels=labels[fit],
             test=codes[held],
@@ -129,5 +129,5 @@ def _told_right(truth: Truth, rng: np.random.Generator) -> NDArray[np.bool_]:
             groups=truth.person[fit],
             rng=rng,
         )
-        right[held] = chances.argmax(axis=1) == labels[held]
+        right[held] = probability.argmax(axis=1) == labels[held]
     return right

@@ -1,4 +1,4 @@
-"""A student of the gaze branch in its teacher's place: one finds the eyes, the other reads them."""
+"""A student of the gaze branch in its teacher's place; the teacher still finds the eyes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from mien.gaze.student import Student, cut_band
 from mien.model import Model, prepare
 from mien.types import Factors, GazeCode
 
-__all__ = ["Pupil"]
+__all__ = ["StudentModel"]
 
 
-class Pupil:
+class StudentModel:
     """A model whose gaze codes are a student's; everything else is the teacher's."""
 
     def __init__(self, model: Model, student: Student) -> None:

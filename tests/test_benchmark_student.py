@@ -4,9 +4,9 @@ from typing import cast
 
 import pytest
 import torch
+from benchmarks.student_model import StudentModel
 
 from mien.errors import MienError
-from mien.evaluate.pupil import Pupil
 from mien.gaze.cut import luminance
 from mien.gaze.student import Student, StudentConfig, cut_band
 from mien.model import Model
@@ -31,12 +31,12 @@ class _Teacher:
         )
 
 
-def test_a_pupil_reads_the_band_that_its_teacher_finds():
+def test_a_student_reads_the_band_that_its_teacher_finds():
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         student = Student(StudentConfig(code_dim=4, width=8, features=8), "teacher").eval()
     eye_crops = torch.rand(2, 3, 96, 200, generator=torch.Generator().manual_seed(0))
-    gaze = Pupil(cast("Model", _Teacher()), student).encode_eyes(eye_crops)
+    gaze = StudentModel(cast("Model", _Teacher()), student).encode_eyes(eye_crops)
     with torch.no_grad():
         code, score = student(
             cut_band(luminance(eye_crops), torch.tensor([[[100.0, 42.0]] * 2] * 2))
@@ -46,6 +46,6 @@ def test_a_pupil_reads_the_band_that_its_teacher_finds():
     assert gaze.eyes_found.tolist() == (score > 0.5).tolist()
 
 
-def test_a_pupil_of_another_teacher_is_refused():
+def test_a_student_of_another_teacher_is_refused():
     with pytest.raises(MienError, match="learned from somebody"):
-        Pupil(cast("Model", _Teacher()), Student(StudentConfig(code_dim=4), "somebody"))
+        StudentModel(cast("Model", _Teacher()), Student(StudentConfig(code_dim=4), "somebody"))

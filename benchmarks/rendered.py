@@ -1,7 +1,7 @@
-"""Rendered people never seen in training, whose every factor is known: what the factors are worth.
+"""Rendered people not seen in training, whose every factor is known: the quality of the factors.
 
 A folder of `mien synth` and the table that `mien embed FOLDER --detector none` makes of it go in;
-named numbers come out. Nothing is trained but the linear probes that are named as such.
+named numbers come out. Nothing is trained but linear probes.
 """
 
 from __future__ import annotations
@@ -16,20 +16,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
+from benchmarks.probes import cross_validate
 from numpy.typing import NDArray
 from PIL import Image
 
 from mien.errors import MienError
-from mien.evaluate.probe import cross_validate
+from mien.evaluate.datasets.synthetic import INNER_FACE
 from mien.linear.metrics import correlation, masked_depth_correlation, verification_auc
 
 __all__ = ["FACTORS", "Truth", "direct_scores", "factor_matrix", "frontal_depth", "read_truth"]
 
 FACTORS = ("identity", "expression", "texture_code", "shape_code")
 ANGLES = ("yaw_rad", "pitch_rad", "roll_rad")
-INNER_FACE = (0.7, 0.85)
-"""Half axes of the ellipse that is called the face, as shares of half the crop: inside the outline
-of cheeks and chin, without hair and ears."""
 LIGHTS = ("light_x", "light_y", "light_ambient", "light_diffuse")
 
 Array = NDArray[np.floating]
@@ -80,7 +78,7 @@ def read_truth(folder: Path, table: pd.DataFrame) -> Truth:
 
 
 def direct_scores(truth: Truth, rng: np.random.Generator) -> dict[str, float]:
-    """Return what the factors say of themselves, with no probe.
+    """Return the scores of the factors as they are, without a probe.
 
     Correlations of angles and light with the truth; same-person AUC of each code by cosine.
     """
@@ -92,13 +90,13 @@ def direct_scores(truth: Truth, rng: np.random.Generator) -> dict[str, float]:
     }
     raw = np.concatenate([truth.codes["texture_code"], truth.codes["shape_code"]], axis=1)
     half = truth.codes["identity"].shape[1] // 2
-    looked_at = {
+    compared = {
         **truth.codes,
         "both codes": raw,
         "identity, texture part": truth.codes["identity"][:, :half],
         "identity, shape part": truth.codes["identity"][:, half:],
     }
-    for name, codes in looked_at.items():
+    for name, codes in compared.items():
         scores[f"same person AUC from {name}"] = verification_auc(
             codes=codes, person=truth.person, rng=rng
         )
@@ -131,8 +129,8 @@ def frontal_depth(
     truth: Truth,
     predicted: Array,
     *,
-    drawn: NDArray[np.bool_] | None = None,
-    largest_turn_rad: float = 0.15,
+    rendered: NDArray[np.bool_] | None = None,
+    max_angle_rad: float = 0.15,
 ) -> Array:
     """Return the depth correlation inside the face of each nearly frontal image. [K].
 
@@ -140,14 +138,14 @@ def frontal_depth(
         folder: written by `mien synth`.
         truth: of that folder.
         predicted: depth of every image. [N, H, W].
-        drawn: where it is known; everywhere if not given. [N, H, W].
-        largest_turn_rad: yaw and pitch up to this count as frontal.
+        rendered: where it is known; everywhere if not given. [N, H, W].
+        max_angle_rad: yaw and pitch up to this count as frontal.
     """
-    turn = truth.labels[["yaw_rad", "pitch_rad"]].abs().max(axis=1).to_numpy()
-    rows = np.flatnonzero(turn < largest_turn_rad)
+    angle = truth.labels[["yaw_rad", "pitch_rad"]].abs().max(axis=1).to_numpy()
+    rows = np.flatnonzero(angle < max_angle_rad)
     size = predicted.shape[-1]
     depths, masks = zip(*_true_depths(folder, truth, rows, size), strict=True)
-    inside = np.stack(masks) if drawn is None else np.stack(masks) & drawn[rows]
+    inside = np.stack(masks) if rendered is None else np.stack(masks) & rendered[rows]
     return masked_depth_correlation(
         prediction=predicted[rows], target=np.stack(depths), mask=inside
     )
