@@ -1,4 +1,4 @@
-"""Gaze from few labels, beside HOG, head pose alone and the mean: the gaze part of docs/results.md.
+"""Gaze from few labels, beside HOG, head pose alone and the mean: as in docs/results.md.
 
 Run:
     mien synth --head-model HEAD --identities 400 --frames 8 --size 224 --seed 910001 --out people
@@ -7,13 +7,13 @@ Run:
     python -m benchmarks.gaze --weights W1 W2 W3 W4 --eye-crops images.zip --out out.json
 
 Protocol: samples are drawn from other people than those tested; ridge regression to yaw and pitch;
-10 draws. Rendered: half of the people are drawn from, the others tested. Eye-region crops: four
-folds of people, the mean over folds of each draw. Weights that were themselves pre-trained on
+10 trials. Rendered: half of the people give samples, the others are tested. Eye-region crops: four
+folds of people, the mean over folds of each trial. Weights that were themselves pre-trained on
 eye crops must be given as four, the i-th trained without the people of fold i; `--folds-to` writes
 each fold's training eye-region crops into a folder for that.
 
 Every image counts, whether the model finds eyes or not; "where eyes are found" is a line of its
-own. Labels are read here and nowhere in pre-training.
+own. Labels are used here and nowhere in pre-training.
 """
 
 from __future__ import annotations
@@ -75,16 +75,16 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True)
 class Plan:
-    """How often samples are drawn and how many images are encoded at a time."""
+    """How many trials, and how many images are encoded at a time."""
 
-    draws: int = 10
+    trials: int = 10
     seed: int = 0
     batch_size: int = 32
 
 
 @dataclass(frozen=True)
 class Task:
-    """Images with known gaze and who is drawn from and tested in each fold."""
+    """Images with known gaze and who gives samples and who is tested in each fold."""
 
     gaze: Array
     """Unit vectors, camera frame. [N, 3]."""
@@ -104,7 +104,7 @@ class Task:
                 test_gaze=self.gaze[test],
                 pose=None if pose is None else (pose[train], pose[test]),
                 counts=counts,
-                draws=self.plan.draws,
+                trials=self.plan.trials,
                 rng=np.random.default_rng(self.plan.seed),
             )
             for rows, (train, test) in zip(by_fold, self.splits, strict=True)
@@ -138,7 +138,7 @@ def named(result: FewShot) -> str:
 
 def shown(result: FewShot) -> dict[str, float]:
     """Return what is written of a result."""
-    return {"mean_deg": round(result.mean_deg, 3), "sd_deg": round(result.sd_deg, 3)}
+    return {"mean_deg": round(result.mean_deg, 3), "std_deg": round(result.std_deg, 3)}
 
 
 def batches(paths: Sequence[Path], size: int, count: int) -> Iterator[Tensor]:
@@ -152,14 +152,14 @@ def batches(paths: Sequence[Path], size: int, count: int) -> Iterator[Tensor]:
 
 
 def codes_of(gaze: GazeCode | None) -> tuple[Array, Array]:
-    """Return codes and whether eyes are found; codes that mean nothing become the mean one."""
+    """Return codes and whether eyes are found; where none are found the mean code stands in."""
     if gaze is None:
         raise MienError("the weights have no gaze branch; give some of `mien pretrain gaze`")
     code, found = gaze.code.float().cpu().numpy(), gaze.eyes_found.cpu().numpy().astype(bool)
-    lost: Array = np.logical_not(np.isfinite(code).all(axis=1))
-    if lost.all():
+    missing: Array = np.logical_not(np.isfinite(code).all(axis=1))
+    if missing.all():
         raise MienError("eyes are found in no image; are these faces or eye-region crops?")
-    return np.where(lost[:, None], code[~lost].mean(axis=0), code), found
+    return np.where(missing[:, None], code[~missing].mean(axis=0), code), found
 
 
 def see_faces(model: Encoder, paths: Sequence[Path], plan: Plan) -> tuple[Factors, Array]:
@@ -177,7 +177,7 @@ def rendered(model: Encoder, folder: Path, plan: Plan) -> dict[str, Any]:
     labels = labels_of(folder)
     factors, gradients = see_faces(model, [folder / path for path in labels["path"]], plan)
     code, found = codes_of(factors.gaze)
-    own = torch.stack(rotation_to_angles(factors.pose.rotation), dim=1).numpy()
+    predicted = torch.stack(rotation_to_angles(factors.pose.rotation), dim=1).numpy()
     true = labels[["yaw_rad", "pitch_rad", "roll_rad"]].to_numpy(np.float64)
     nothing = np.empty((len(labels), 0))
     latent = torch.cat([factors.texture_code, factors.shape_code], dim=1).numpy()
@@ -199,12 +199,14 @@ def rendered(model: Encoder, folder: Path, plan: Plan) -> dict[str, Any]:
         "eyes found": round(float(found.mean()), 4),
         "mean predictor": task.mean_predictor(),
         "gaze code": task.score(code),
-        "gaze code, own pose": task.score(code, own),
+        "gaze code, predicted pose": task.score(code, predicted),
         "gaze code, true pose": task.score(code, true),
-        "where eyes are found: gaze code, own pose": seen.score(code, own) if seen else None,
-        "own pose alone": task.score(nothing, own),
+        "where eyes are found: gaze code, predicted pose": seen.score(code, predicted)
+        if seen
+        else None,
+        "predicted pose alone": task.score(nothing, predicted),
         "true pose alone": task.score(nothing, true),
-        "texture and shape code, own pose": task.score(latent, own),
+        "texture and shape code, predicted pose": task.score(latent, predicted),
         "HOG": task.score(gradients),
         "HOG, true pose": task.score(gradients, true),
         "same person AUC": {name: round(value, 4) for name, value in leaks.items()},
@@ -237,7 +239,7 @@ def eye_crops(models: Sequence[Encoder], data: Columbia, plan: Plan) -> dict[str
     each = [see_eye_crops(model, images, plan) for model in models] * (FOLDS // len(models))
     codes, found = [code for code, _ in each], [mask for _, mask in each]
     gradients = hog_features(images=images, size=EYE_CROP_HOG)
-    turn = data.head_yaw_rad[:, None]
+    yaw = data.head_yaw_rad[:, None]
     task = Task(data.gaze, splits, plan)
     seen = task.where(found)
     leaks = [
@@ -248,19 +250,19 @@ def eye_crops(models: Sequence[Encoder], data: Columbia, plan: Plan) -> dict[str
         )["gaze_code"]
         for code, (_, test) in zip(codes, splits, strict=True)
     ]
-    shares = [mask[test].mean() for mask, (_, test) in zip(found, splits, strict=True)]
+    fractions = [mask[test].mean() for mask, (_, test) in zip(found, splits, strict=True)]
     return {
         "images": len(data),
         "people": len(np.unique(data.person)),
         "weights for each fold": len(models) > 1,
-        "eyes found": round(float(np.mean(shares)), 4),
+        "eyes found": round(float(np.mean(fractions)), 4),
         "mean predictor": task.mean_predictor(),
         "gaze code": task.score(codes),
-        "gaze code, true pose": task.score(codes, turn),
+        "gaze code, true pose": task.score(codes, yaw),
         "where eyes are found: gaze code": seen.score(codes) if seen else None,
-        "true pose alone": task.score(np.empty((len(data), 0)), turn),
+        "true pose alone": task.score(np.empty((len(data), 0)), yaw),
         "HOG": task.score(gradients),
-        "HOG, true pose": task.score(gradients, turn),
+        "HOG, true pose": task.score(gradients, yaw),
         "same person AUC": {"gaze_code": round(float(np.mean(leaks)), 4)},
     }
 
@@ -315,7 +317,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--folds-to", type=Path, help="write training eye-region crops here, measure nothing"
     )
-    parser.add_argument("--draws", type=int, default=10)
+    parser.add_argument("--trials", "--draws", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--threads", type=int, default=2, help="of the speed test")
@@ -340,11 +342,11 @@ def load(where: str | None, student: Path | None) -> Encoder:
 
 def measure(given: argparse.Namespace) -> None:
     """Measure, print and write what the command line asks for."""
-    plan = Plan(given.draws, given.seed, given.batch_size)
+    plan = Plan(given.trials, given.seed, given.batch_size)
     models: list[Encoder] = [load(where, given.student) for where in given.weights]
     results: dict[str, Any] = {
         "weights": [model.weights_id for model in models],
-        "draws": plan.draws,
+        "trials": plan.trials,
         "seed": plan.seed,
         "speed": speed(models[0], given.rendered, given.batch_size, given.threads),
     }

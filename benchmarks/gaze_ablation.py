@@ -7,7 +7,7 @@ Run:
 
 Every variant is trained from scratch on the images that a run has packed, with the same number
 of images, seed and schedule; the eye localizer is that of the weights. The last step is judged
-from 100 labelled samples of other people (10 draws): on rendered people, and across domains on
+from 100 labelled samples of other people (10 trials): on rendered people, and across domains on
 Columbia's eye crops, which nothing here was trained on. `--only` takes some of the variants; what
 OUT already holds is not measured again.
 """
@@ -49,7 +49,7 @@ from mien.media.image import read
 
 Array = NDArray[Any]
 Loss = Callable[[EMIB, dict[str, Tensor], int, torch.Generator], Tensor]
-SAMPLES, DRAWS, CLIPS, FRAMES, RATE = 100, 10, 16, 4, 6e-4
+SAMPLES, TRIALS, CLIPS, FRAMES, RATE = 100, 10, 16, 4, 6e-4
 
 
 @dataclass(frozen=True)
@@ -311,7 +311,7 @@ def codes(bench: Bench, model: EMIB, variant: Variant) -> tuple[Array, Array]:
 
 def judge(bench: Bench, faces: Array, eye_crops: Array) -> dict[str, float]:
     """Return the errors from 100 samples on both sets, and how well codes separate people."""
-    turn = bench.eye_crops.head_yaw_rad[:, None]
+    yaw = bench.eye_crops.head_yaw_rad[:, None]
     one = [halves(bench.faces.person)]
     folds = bench.eye_crops.folds(4)
     leak = leakage_auc(
@@ -319,9 +319,9 @@ def judge(bench: Bench, faces: Array, eye_crops: Array) -> dict[str, float]:
     )
     return {
         "rendered": _score(faces, bench.faces.gaze, one, None),
-        "rendered, own pose": _score(faces, bench.faces.gaze, one, bench.faces.pose),
-        "eye_crops": _score(eye_crops, bench.eye_crops.gaze, folds, None),
-        "eye-region crops, pose": _score(eye_crops, bench.eye_crops.gaze, folds, turn),
+        "rendered, predicted pose": _score(faces, bench.faces.gaze, one, bench.faces.pose),
+        "eye-region crops": _score(eye_crops, bench.eye_crops.gaze, folds, None),
+        "eye-region crops, pose": _score(eye_crops, bench.eye_crops.gaze, folds, yaw),
         "same person AUC": round(leak["code"], 3),
     }
 
@@ -335,7 +335,7 @@ def _score(features: Array, gaze: Array, splits: Any, pose: Array | None) -> flo
             test_gaze=gaze[test],
             pose=None if pose is None else (pose[train], pose[test]),
             counts=(SAMPLES,),
-            draws=DRAWS,
+            trials=TRIALS,
             rng=np.random.default_rng(0),
         )
         for train, test in splits

@@ -1,6 +1,6 @@
 """Errors by group of people, on rendered people whose looks are known.
 
-Everything is measured at settings common to all groups, as it would be used: one threshold for
+Everything is measured with settings common to all groups, as it would be used: one threshold for
 identity, one probe for expression.
 """
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mien.errors import MienError
-from mien.evaluate.datasets.synthetic import INNER_FACE
+from mien.evaluate.datasets.synthetic import inner_face
 from mien.linear.metrics import correlation, masked_depth_correlation, verification_auc
 
 __all__ = ["FACTORS", "Truth", "direct_scores", "factor_matrix", "frontal_depth", "read_truth"]
@@ -155,8 +155,7 @@ def _true_depths(
     folder: Path, truth: Truth, rows: NDArray[np.int64], size: int
 ) -> Iterator[tuple[Array, NDArray[np.bool_]]]:
     """Yield true depth and face mask at `size`; the face is an ellipse inside the head's mask."""
-    down, across = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
-    ellipse = (across / INNER_FACE[0]) ** 2 + (down / INNER_FACE[1]) ** 2 < 1
+    ellipse = inner_face(size)
     for row in rows:
         image = Path(str(truth.labels["path"].iloc[row]))
         with zipfile.ZipFile(folder / image.parent / "truth.zip") as archive:

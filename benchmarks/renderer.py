@@ -2,8 +2,8 @@
 
     python -m benchmarks.renderer [--batch 64] [--size 64] [--rounds 7]
 
-Draws a batch of grid meshes (size x size vertices, size x size pixels), wavy and turned by up to
-30 degrees, and carries two attributes to the pixels, with and without the backward pass.
+Renders a batch of grid meshes (size x size vertices, size x size pixels), wavy and rotated by
+up to 30 degrees, and carries two attributes to the pixels, with and without the backward pass.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from mien.render.rasterize import rasterize
 
 
 def meshes(batch: int, size: int, device: str) -> tuple[Tensor, Tensor]:
-    """Return wavy grids, each turned about the vertical axis by its own angle."""
+    """Return wavy grids, each rotated about the vertical axis by its own angle."""
     generator = torch.Generator().manual_seed(0)
     axis = torch.linspace(-1, 1, size)
     v, u = torch.meshgrid(axis, axis, indexing="ij")
     phase = torch.rand(batch, 2, 1, 1, generator=generator) * 6
     z = 0.3 * (u.square() + v.square()) + 0.02 * (9 * u + phase[:, 0]).sin() * (9 * v).cos()
     yaw = (torch.rand(batch, 1, 1, generator=generator) - 0.5) * (torch.pi / 3)
-    turned = torch.stack([u * yaw.cos() + z * yaw.sin(), v.expand_as(z)], dim=-1)
-    pixels = (turned + 1) * (size - 1) / 2
+    rotated = torch.stack([u * yaw.cos() + z * yaw.sin(), v.expand_as(z)], dim=-1)
+    pixels = (rotated + 1) * (size - 1) / 2
     depth = z * yaw.cos() - u * yaw.sin() + 3
     points = torch.cat([pixels, depth.unsqueeze(-1)], dim=-1).reshape(batch, -1, 3)
     return points.to(device), grid_triangles(size, size).to(device)
@@ -53,14 +53,14 @@ def tasks(points: Tensor, triangles: Tensor, size: int, backend: str) -> dict[st
     fragments = rasterize(points, triangles, size, size, backend=backend)
     moved = points.clone().requires_grad_()
 
-    def draw() -> object:
+    def render() -> object:
         return rasterize(points, triangles, size, size, backend=backend)
 
     def carry() -> Tensor:
         return interpolate(fragments, moved, triangles, attributes, backend=backend)
 
     return {
-        "rasterize": draw,
+        "rasterize": render,
         "interpolate": lambda: carry(),
         "interpolate and backward": lambda: carry().sum().backward(),
     }

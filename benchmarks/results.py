@@ -22,15 +22,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from benchmarks.fer2013 import fer2013_scores
 from benchmarks.groups import group_errors
-from benchmarks.probes import classify
 from benchmarks.rendered import direct_scores, factor_matrix, frontal_depth, read_truth
-from numpy.typing import NDArray
 from PIL import Image
 
 import mien
-from mien.errors import MienError
-from mien.evaluate.tasks.labelled import CODES, FEATURES, POSE_AND_LIGHT
 from mien.model import Model, load
 
 
@@ -130,51 +127,6 @@ def fer2013(model: Model, train_zip: Path, validation_zip: Path) -> dict[str, ob
         error = reconstruction_error(model, sorted(validation_folder.rglob("*.jpg")))
         scores["mean absolute error"] = error
     return scores
-
-
-def labels_of(table: pd.DataFrame) -> NDArray[np.str_]:
-    """Return the class of each row: the name of the image's folder. [N].
-
-    Raises:
-        MienError: the images are not in folders named after classes.
-    """
-    names = table["path"].str.replace("\\", "/").str.split("/").str[-2]
-    if names.isna().any():
-        raise MienError("images must be in folders named after their expression, as angry/1.jpg")
-    return names.to_numpy(str)
-
-
-def fer2013_scores(train: pd.DataFrame, validation: pd.DataFrame) -> dict[str, float]:
-    """Return the accuracy of a logistic regression on each code, on all together, on features.
-
-    Args:
-        train: table of `mien embed` of the training images, in class folders.
-        validation: likewise of the public validation set.
-    """
-    classes = {name: i for i, name in enumerate(sorted(set(labels_of(train))))}
-    train_labels = np.array([classes[name] for name in labels_of(train)])
-    labels = np.array([classes[name] for name in labels_of(validation)])
-
-    def accuracy(*names: str) -> float:
-        return classify(
-            train=_columns(train, names),
-            train_labels=train_labels,
-            test=_columns(validation, names),
-            test_labels=labels,
-        )
-
-    scores = {name: accuracy(name) for name in CODES}
-    scores["all codes"] = accuracy(*CODES, *POSE_AND_LIGHT)
-    return scores | ({FEATURES: accuracy(FEATURES)} if FEATURES in train else {})
-
-
-def _columns(table: pd.DataFrame, names: tuple[str, ...]) -> NDArray[np.float32]:
-    """Return the columns side by side; lists become several. [N, D]."""
-    parts = []
-    for name in names:
-        values = list(table[name])
-        parts.append(np.asarray(values, dtype=np.float32).reshape(len(values), -1))
-    return np.concatenate(parts, axis=1)
 
 
 def main() -> None:

@@ -1,14 +1,14 @@
-"""Whether labelling what `mien probe --suggest` names is worth more than labelling at random.
+"""Accuracy after labelling what `mien probe --suggest` names, and after labelling at random.
 
 Run:
     mien embed train --detector none --out train.parquet     (images in folders by class)
     mien embed validation --detector none --out validation.parquet
     python -m benchmarks.suggest train.parquet validation.parquet --out suggest.json
 
-Both start from the same labels drawn at random, two of every class at least; then each round labels
-as many faces again, either those that are suggested or others at random. After every round a probe
-is learned of all labels and tested on the validation table. Every seed draws other first labels;
-the pool is the training table, or --pool of its rows, drawn by the seed.
+Both start from the same labels, sampled at random, two of every class at least; then each round
+labels as many faces again, either those that are suggested or others at random. After every round a probe
+is learned of all labels and tested on the validation table. Every seed gives other first labels;
+the pool is the training table, or --pool of its rows, sampled with the seed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from mien.table.read import read_table
 
 Rows = NDArray[np.int64]
 
-UNMEASURED = HeldOut(0.0, 0.0, 0.0, 0.0, "faces", (), None)
+NOT_MEASURED = HeldOut(0.0, 0.0, 0.0, 0.0, "faces", (), None)
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Faces:
     codes: NDArray[np.float32]
     """[N, F]."""
     labels: NDArray[np.str_]
-    """Name of the folder that the image stands in. [N]."""
+    """Name of the folder that the image is in. [N]."""
 
     def __getitem__(self, rows: Rows) -> Faces:
         return Faces(self.codes[rows], self.labels[rows])
@@ -85,7 +85,7 @@ def learn(pool: Faces, labelled: Rows, rng: np.random.Generator) -> tuple[Probe,
     samples = samples_of(matched, "class")
     function = classification(samples, rng)
     columns, count = matched.columns, len(labelled)
-    probe = Probe("class", columns, samples.classes, "", count, function, UNMEASURED, ())
+    probe = Probe("class", columns, samples.classes, "", count, function, NOT_MEASURED, ())
     return probe, matched
 
 
@@ -97,8 +97,8 @@ def curve(
     labelled, accuracies = start, []
     for _ in range(rounds + 1):
         probe, matched = learn(pool, labelled, rng)
-        said = probe.predict_codes(test.codes).values
-        accuracies.append(float((said == test.labels).mean()))
+        predicted = probe.predict_codes(test.codes).values
+        accuracies.append(float((predicted == test.labels).mean()))
         if at_random:
             more = rng.choice(matched.others, len(start), replace=False)
         else:
@@ -143,9 +143,9 @@ def main() -> None:
     with replacing(given.out, overwrite=given.overwrite) as unfinished:
         unfinished.write_text(json.dumps({"labels": labels, **curves}, indent=1) + "\n")
     for name, found in curves.items():
-        mean, spread = np.mean(found, axis=0), np.std(found, axis=0, ddof=1)
-        told = (f"{100 * m:.1f} ± {100 * s:.1f}" for m, s in zip(mean, spread, strict=True))
-        print(f"{name}: {' | '.join(told)}")
+        mean, std = np.mean(found, axis=0), np.std(found, axis=0, ddof=1)
+        shown = (f"{100 * m:.1f} ± {100 * s:.1f}" for m, s in zip(mean, std, strict=True))
+        print(f"{name}: {' | '.join(shown)}")
 
 
 if __name__ == "__main__":

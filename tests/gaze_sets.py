@@ -29,6 +29,8 @@ class Oracle:
     Rows of `blind` have no eyes; head poses are noise, and what was asked is kept.
     """
 
+    columns, reads_pixels = frozenset({"gaze_code", "yaw_rad", "pitch_rad", "roll_rad"}), True
+
     def __init__(self, *sets, blind=(), noise=0.0):
         self.gaze = {}
         for data in sets:

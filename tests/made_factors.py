@@ -13,6 +13,8 @@ from mien.evaluate.tasks.labelled import COLUMNS
 class Made:
     """Gives factors that say, without an error, what a function says of an image's name."""
 
+    columns, reads_pixels = frozenset(COLUMNS), True
+
     def __init__(self, say):
         self.say = say
         self.asked: Any = None
@@ -31,6 +33,18 @@ class Made:
             for name in columns
         }
         return FactorColumns(np.ones(count, bool), np.ones(count, bool), values)
+
+
+class Describing:
+    """Makes what gives factors of a function of images and columns."""
+
+    reads_pixels = True
+
+    def __init__(self, function, columns=("identity", "texture_code", "shape_code", "yaw_rad")):
+        self.function, self.columns = function, frozenset(columns)
+
+    def __call__(self, images, columns, /):
+        return self.function(images, columns)
 
 
 def run(protocol, path, say):

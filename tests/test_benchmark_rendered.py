@@ -8,13 +8,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from benchmarks.fer2013 import CODES, fer2013_scores, labels_of
 from benchmarks.probes import cross_validate
 from benchmarks.rendered import direct_scores, factor_matrix, frontal_depth, read_truth
-from benchmarks.results import fer2013_scores, labels_of
 from PIL import Image
 
 from mien.errors import MienError
-from mien.evaluate.tasks.labelled import CODES
 from mien.linear.metrics import (
     correlation,
     draw_pairs,

@@ -13,9 +13,9 @@ from mien.evaluate.datasets.columbia import read_columbia
 from mien.evaluate.tasks.gaze_few_shot import few_shot, mean_predictor_deg, over_folds
 from mien.geometry.gaze import gaze_angles
 
-REAL = Path(__file__).parents[2] / "shared" / "data" / "columbia-gaze-eye_crops" / "images.zip"
+REAL = Path(__file__).parents[2] / "shared" / "data" / "columbia-gaze-strips" / "images.zip"
 on_real_images = pytest.mark.skipif(
-    not REAL.is_file(), reason="needs ../shared/data/columbia-gaze-eye_crops"
+    not REAL.is_file(), reason="needs ../shared/data/columbia-gaze-strips"
 )
 
 
@@ -170,7 +170,7 @@ def test_the_numbers_to_be_beaten():
             test_codes=features[b],
             test_gaze=data.gaze[b],
             counts=(100,),
-            draws=2,
+            trials=2,
             rng=np.random.default_rng(0),
         )
         for a, b in folds

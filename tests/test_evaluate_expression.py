@@ -2,23 +2,28 @@
 
 import numpy as np
 import pytest
+from tests.made_factors import Describing
 
 from mien.errors import MienError
-from mien.evaluate.datasets.twins import without_twins
-from mien.evaluate.gallery import small
+from mien.evaluate.datasets.fer2013 import without_duplicates
+from mien.evaluate.datasets.sets import (
+    ActionUnitSet,
+    LabelledSet,
+    ValenceArousalSet,
+    sample_per_class,
+)
 from mien.evaluate.protocol import EvalContext, FactorColumns, Images
+from mien.evaluate.scores import small
 from mien.evaluate.tasks import few_labels as few_module
 from mien.evaluate.tasks.action_units import (
-    Units,
     best_threshold,
     binary_f1,
-    measure_units,
-    predict_unit,
+    measure_action_units,
+    predict_action_unit,
 )
 from mien.evaluate.tasks.classification import measure, merged
-from mien.evaluate.tasks.few_labels import draw_labels
-from mien.evaluate.tasks.labelled import COLUMNS, SETS, Task, codes_of, describe, known_sets
-from mien.evaluate.tasks.valence_arousal import Amounts, concordance, measure_amounts
+from mien.evaluate.tasks.labelled import COLUMNS, SETS, codes_of, describe, known_sets
+from mien.evaluate.tasks.valence_arousal import concordance, measure_valence_arousal
 from mien.linear.heldout_logistic import (
     accuracy,
     balanced_accuracy,
@@ -64,7 +69,7 @@ def clear_codes(labels, seed=1):
 
 
 def context(**more):
-    return EvalContext(lambda *_: pytest.fail("nothing is to be described"), trials=1, **more)
+    return EvalContext(Describing(lambda *_: pytest.fail("nothing is described")), trials=1, **more)
 
 
 def value_of(result, name):
@@ -74,8 +79,8 @@ def value_of(result, name):
 
 def test_metrics_of_a_confusion_by_hand() -> None:
     target = np.array([0, 0, 0, 0, 1, 1, 2, 2])
-    said = np.array([0, 0, 0, 1, 1, 2, 2, 0])
-    matrix = confusion(prediction=said, target=target, classes=4)
+    predicted = np.array([0, 0, 0, 1, 1, 2, 2, 0])
+    matrix = confusion(prediction=predicted, target=target, classes=4)
     assert matrix.tolist() == [[3, 1, 0, 0], [0, 1, 1, 0], [1, 0, 1, 0], [0, 0, 0, 0]]
     assert accuracy(matrix) == pytest.approx(5 / 8)
     assert balanced_accuracy(matrix) == pytest.approx((3 / 4 + 1 / 2 + 1 / 2) / 3)
@@ -147,10 +152,10 @@ def test_the_number_of_neighbours_is_chosen_where_labels_are_noisy() -> None:
 
 def test_so_many_labels_of_each_class_are_drawn() -> None:
     labels = np.repeat([0, 1, 2], [10, 3, 10])
-    rows = draw_labels(labels=labels, count=4, rng=rng())
+    rows = sample_per_class(labels=labels, count=4, rng=rng())
     assert np.bincount(labels[rows]).tolist() == [4, 3, 4]
     assert len(set(rows)) == 11
-    assert set(rows) != set(draw_labels(labels=labels, count=4, rng=rng(1)))
+    assert set(rows) != set(sample_per_class(labels=labels, count=4, rng=rng(1)))
 
 
 def test_concordance_by_hand() -> None:
@@ -166,9 +171,9 @@ def test_concordance_by_hand() -> None:
 
 
 def test_f1_and_its_best_threshold_by_hand() -> None:
-    said, truth = np.array([1, 1, 0, 0], bool), np.array([1, 0, 1, 0], bool)
-    assert binary_f1(prediction=said, target=truth) == pytest.approx(1 / 2)
-    assert binary_f1(prediction=~said & False, target=~said & False) == 0
+    predicted, truth = np.array([1, 1, 0, 0], bool), np.array([1, 0, 1, 0], bool)
+    assert binary_f1(prediction=predicted, target=truth) == pytest.approx(1 / 2)
+    assert binary_f1(prediction=~predicted & False, target=~predicted & False) == 0
     limit, best = best_threshold(
         probability=np.array([0.9, 0.4, 0.4, 0.1]), target=np.array([1, 1, 0, 0], bool)
     )
@@ -176,17 +181,21 @@ def test_f1_and_its_best_threshold_by_hand() -> None:
     assert (limit, best) == (0.4, pytest.approx(4 / 5))
 
 
-def test_units_that_never_change_are_said_as_they_are() -> None:
+def test_action_units_that_never_change_are_said_as_they_are() -> None:
     codes = rng().standard_normal((8, 3))
     for always in (True, False):
-        said, far = predict_unit(train=codes, seen=np.full(8, always), test=codes[:3], rng=rng())
-        assert said.tolist() == [always] * 3
-        assert not far.any()
+        predicted, margin = predict_action_unit(
+            train=codes, seen=np.full(8, always), test=codes[:3], rng=rng()
+        )
+        assert predicted.tolist() == [always] * 3
+        assert not margin.any()
 
 
 def task_of(labels, train, **more):
     rows = np.arange(len(labels))
-    return Task(images(len(labels)), labels, CLASSES, ((rows[:train], rows[train:]),), **more)
+    return LabelledSet(
+        images(len(labels)), labels, CLASSES, ((rows[:train], rows[train:]),), **more
+    )
 
 
 @pytest.fixture
@@ -225,7 +234,7 @@ def test_a_task_is_scored_exactly(short) -> None:
     assert len(few.rows) == 6
     assert len(result.failures) == 3
     assert max(result.failures[0].images[0].shape) == 160
-    assert "taken for" in result.failures[0].caption
+    assert "predicted" in result.failures[0].caption
 
 
 def test_a_method_with_one_description_is_asked_once() -> None:
@@ -283,7 +292,9 @@ def test_tasks_that_cannot_be_learned_are_refused() -> None:
         task_of(np.array([0, 1]), 2)
     with pytest.raises(MienError, match="one class only"):
         task_of(np.array([1, 1, 0]), 2)
-    nobody = EvalContext(lambda p, c: described(np.zeros((len(p), 6)), np.zeros(len(p), bool)))
+    nobody = EvalContext(
+        Describing(lambda p, c: described(np.zeros((len(p), 6)), np.zeros(len(p), bool)))
+    )
     with pytest.raises(MienError, match="no image has a face"):
         describe(images(3), nobody)
 
@@ -293,9 +304,9 @@ def test_valence_and_arousal_are_scored_by_concordance() -> None:
     codes = np.concatenate([felt @ rng(1).standard_normal((2, 5)), rng(2).random((120, 1))], axis=1)
     clip = np.repeat(np.arange(12), 10)
     rows = np.arange(120)
-    task = Amounts(images(120), ("valence", "arousal"), felt, rows[:80], rows[80:], clip)
+    task = ValenceArousalSet(images(120), ("valence", "arousal"), felt, rows[:80], rows[80:], clip)
     found = np.ones(120, bool)
-    result = measure_amounts(task, described(codes, found), context(gallery=2))
+    result = measure_valence_arousal(task, described(codes, found), context(gallery=2))
     for name in ("valence", "arousal", "mean"):
         assert value_of(result, f"CCC, {name}, linear, all codes") > 0.98
     assert [score.name for score in result.scores if score.main] == [
@@ -303,7 +314,7 @@ def test_valence_and_arousal_are_scored_by_concordance() -> None:
         "CCC, arousal, linear, all codes",
     ]
     found[80:100] = False
-    less = measure_amounts(task, described(codes, found), context(gallery=2))
+    less = measure_valence_arousal(task, described(codes, found), context(gallery=2))
     assert value_of(less, "CCC, mean, linear, all codes") < 0.8
     assert "20 test images without a face" in " ".join(less.notes)
     assert less.failures[0].caption.startswith("valence ")
@@ -314,8 +325,8 @@ def test_action_units_are_scored_by_their_mean_f1() -> None:
     codes = np.concatenate([4.0 * seen, 0.1 * rng(1).standard_normal((200, 4))], axis=1)
     codes[150] = codes[np.flatnonzero(seen[:, 0] != seen[150, 0])[0]]
     rows = np.arange(200)
-    task = Units(images(200), ("AU1", "AU2"), seen, rows[:150], rows[150:], rows // 10)
-    result = measure_units(task, described(codes), context(gallery=4))
+    task = ActionUnitSet(images(200), ("AU1", "AU2"), seen, rows[:150], rows[150:], rows // 10)
+    result = measure_action_units(task, described(codes), context(gallery=4))
     wrong = seen[150:].copy()
     wrong[0] = codes[150, :2] > 2
     expected = [100 * binary_f1(prediction=wrong[:, k], target=seen[150:, k]) for k in (0, 1)]
@@ -329,7 +340,7 @@ def test_action_units_are_scored_by_their_mean_f1() -> None:
 def test_twins_are_left_out_of_training() -> None:
     shades = [1, 2, 3, 3, 5]
     some = Images(tuple("abcde"), lambda i: np.full((2, 2, 3), shades[i], np.uint8))
-    kept, twins = without_twins(some, np.array([0, 1, 2]), np.array([3, 4]))
+    kept, twins = without_duplicates(some, np.array([0, 1, 2]), np.array([3, 4]))
     assert kept.tolist() == [0, 1]
     assert twins == 1
 

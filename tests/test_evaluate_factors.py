@@ -1,4 +1,4 @@
-"""Leakage, disentanglement and swaps, on codes whose answers are known."""
+"""Leakage, disentanglement and expression transfer, on codes whose answers are known."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from PIL import Image
 from mien.errors import MienError
 from mien.evaluate.datasets.synthetic import Label, read_clips
 from mien.evaluate.protocol import EvalContext, FactorColumns
+from mien.evaluate.protocols import find_protocol
 from mien.evaluate.tasks.dci_mig import (
     binned,
     dci,
@@ -25,16 +26,17 @@ from mien.evaluate.tasks.dci_mig import (
     mutual_information_gap,
     summed_over,
 )
-from mien.evaluate.tasks.disentanglement import FACTORS
-from mien.evaluate.tasks.factor_codes import person_similarity
+from mien.evaluate.tasks.disentanglement import person_similarity
+from mien.evaluate.tasks.expression_transfer import transfer_result
 from mien.evaluate.tasks.leakage import above_chance, leakage
-from mien.evaluate.tasks.swap_trial import swap_outcome
 from mien.geometry.gaze import gaze_vector
 from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
 from mien.linear.cross_person import fit_numbers, folds, out_of_fold, person_space, scaled
 from mien.model import Model
 from mien.synth.frame import rotation_matrix
+
+FACTORS = find_protocol("factors")
 
 PEOPLE, FRAMES = 24, 6
 NAMES = ("anger", "happy", "neutral")
@@ -103,15 +105,22 @@ def perfect(labels: pd.DataFrame, *, leak: float = 0.0, gaze: bool = True):
     columns |= {"texture_code": who[:, :4], "shape_code": who[:, 4:] + what[:, :1]}
     rows = {name: i for i, name in enumerate(labels["path"])}
 
-    def describe(images, names, /) -> FactorColumns:
-        if "gaze_code" in names and not gaze:
-            raise MienError("the table has no column gaze_code")
-        order = [rows[name] for name in images.names]
+    if not gaze:
+        del columns["gaze_code"]
+    return Perfect(rows, columns)
+
+
+class Perfect:
+    reads_pixels = False
+
+    def __init__(self, rows, values) -> None:
+        self.rows, self.values, self.columns = rows, values, frozenset(values)
+
+    def __call__(self, images, names, /) -> FactorColumns:
+        order = [self.rows[name] for name in images.names]
         assert images.crop == "face"
         found = np.ones(len(order), bool)
-        return FactorColumns(found, found, {name: columns[name][order] for name in names})
-
-    return describe
+        return FactorColumns(found, found, {name: self.values[name][order] for name in names})
 
 
 def number(name: str, factor: str, values) -> Label:
@@ -265,6 +274,24 @@ def test_leakage_counts_what_is_not_a_codes_own() -> None:
     ]
 
 
+def test_a_code_that_knows_only_people_it_has_seen_leaks_nothing() -> None:
+    """Each person has one expression and a code of his own: nothing of it holds for others."""
+    rng = np.random.default_rng(0)
+    person = np.repeat(np.arange(40), 6)
+    classes = rng.integers(0, 2, 40)[person]
+    names = rng.standard_normal((40, 30))[person]
+    labels = (
+        Label("expression", "expression", "class", classes),
+        number("yaw", "pose", rng.standard_normal(40)[person]),
+    )
+    codes = {"identity": names + 0.05 * rng.standard_normal(names.shape)}
+    every = np.ones(len(person), bool)
+    found = leakage(codes=codes, labels=labels, person=person, relit=every, rng=rng)
+    # A probe that had seen the tested people would be right nearly always.
+    assert found.scores[0, 1] < 0.75
+    assert abs(found.scores[0, 2]) < 0.4
+
+
 def test_a_missing_face_is_like_nobody() -> None:
     rng = np.random.default_rng(0)
     person = np.repeat(np.arange(10), 4)
@@ -298,7 +325,7 @@ def test_labels_of_a_folder(tmp_path) -> None:
     (tmp_path / "other").mkdir()
     other = read_clips(write_folder(tmp_path / "other", steady), "factors")
     assert other.relit().tolist() == (~first).tolist()
-    assert other.digest() != clips.digest()
+    assert other.checksum != clips.checksum
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path) -> None:
@@ -320,7 +347,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path) -> None:
 
 @pytest.fixture
 def few_pairs(monkeypatch) -> None:
-    monkeypatch.setattr("mien.evaluate.tasks.factor_codes.PAIRS", 300)
+    monkeypatch.setattr("mien.evaluate.tasks.disentanglement.PAIRS", 300)
     monkeypatch.setattr("mien.evaluate.tasks.leakage.PAIRS", 300)
     monkeypatch.setattr("mien.evaluate.tasks.dci_mig.TREES", 4)
 
@@ -340,7 +367,7 @@ def test_the_protocol_on_perfect_factors(tmp_path) -> None:
     assert scores["DCI completeness, blocks, lasso"].value > 0.9
     assert scores["DCI informativeness"].value > 0.9
     assert scores["MIG, blocks"].value > 0.5
-    assert any("no swap test" in note for note in result.notes)
+    assert any("no expression transfer" in note for note in result.notes)
     assert result.tables[0].columns[:2] == ("code", "person")
     assert len(result.failures) == 12
     low, high = scores["yaw_rad, no probe"].low, scores["yaw_rad, no probe"].high
@@ -372,22 +399,24 @@ def tiny() -> Model:
         return Model(LatentFace(SMALL))
 
 
-def test_swaps_are_scored_where_there_is_a_model(tmp_path, tiny: Model, monkeypatch) -> None:
-    monkeypatch.setattr("mien.evaluate.tasks.swap_trial.MOST", 5)
+def test_expression_transfer_is_scored_where_there_is_a_model(
+    tmp_path, tiny: Model, monkeypatch
+) -> None:
+    monkeypatch.setattr("mien.evaluate.tasks.expression_transfer.MAX_FACES", 5)
     labels = made_up_labels()
     clips = read_clips(write_folder(tmp_path, labels), "factors")
     codes = np.random.default_rng(0).standard_normal((2, len(labels), 16))
     found = np.ones(len(labels), bool)
     faces = FactorColumns(found, found, {"identity": codes[0], "expression": codes[1]})
     context = EvalContext(perfect(labels), model=tiny, gallery=4)
-    result = swap_outcome(clips, faces, context)
+    result = transfer_result(clips, faces, context)
     scores = {score.name: score for score in result.scores}
-    assert 0 <= scores["swap: giver's expression read"].value <= 100
-    assert scores["swap: person kept"].count == 5
+    assert 0 <= scores["expression transfer: source expression recognised"].value <= 100
+    assert scores["expression transfer: identity kept"].count == 5
     assert sum(float(row[1] or 0) for row in result.tables[0].rows) == pytest.approx(100, abs=0.1)
     assert all(len(failure.images) == 3 for failure in result.failures)
-    again = swap_outcome(clips, faces, context)
+    again = transfer_result(clips, faces, context)
     assert [s.value for s in again.scores] == [s.value for s in result.scores]
-    nobody = swap_outcome(clips, faces, EvalContext(perfect(labels)))
+    nobody = transfer_result(clips, faces, EvalContext(perfect(labels)))
     assert not nobody.scores
-    assert "no swap test" in nobody.notes[0]
+    assert "no expression transfer" in nobody.notes[0]

@@ -10,21 +10,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.made_factors import Describing
 
 from mien.errors import MienError
 from mien.evaluate.datasets.synthetic import read_clips, read_config
 from mien.evaluate.datasets.synthetic_frontal import FrontalPair, FrontalStream
 from mien.evaluate.protocol import EvalContext, GetFactors
-from mien.evaluate.tasks.arcface import POINTS, SIDE, ArcFace, aligned
-from mien.evaluate.tasks.frontal_identity import identity_scores
-from mien.evaluate.tasks.frontal_views import FrontalView, made_views
-from mien.evaluate.tasks.frontalization import FRONTAL, outcome_of
-from mien.evaluate.tasks.image_metrics import colour_error, psnr, ssim
+from mien.evaluate.protocols import find_protocol
+from mien.evaluate.tasks.arcface import POINTS, SIDE, ArcFace, aligned, identity_scores
+from mien.evaluate.tasks.frontalization import (
+    colour_error,
+    frontal_result,
+    frontal_views,
+    psnr,
+    ssim,
+)
 from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
 from mien.model import Model
 from mien.synth.toy import toy_head
 from mien.synth.writer import SynthConfig, write_clips
+
+FRONTAL = find_protocol("frontal")
 
 ICT = Path(__file__).parents[2] / "shared" / "data" / "ict-facekit" / "ict_facekit.npz"
 SMALL = ModelConfig(
@@ -50,7 +57,7 @@ def no_describe() -> GetFactors:
     def describe(images, columns, /):
         raise AssertionError("frontal views ask for no columns")
 
-    return describe
+    return Describing(describe)
 
 
 def test_psnr_and_colour_error_by_hand() -> None:
@@ -123,8 +130,8 @@ def test_pairs_repeat_and_the_turned_image_is_the_clips(pairs: list[FrontalPair]
         assert np.array_equal(pair.frontal, pairs[t].frontal)
 
 
-def test_made_views_are_held_against_the_truth(tiny: Model, pairs: list[FrontalPair]) -> None:
-    views = made_views(tiny, pairs, [pair.turned for pair in pairs])
+def test_made_views_are_compared_with_the_truth(tiny: Model, pairs: list[FrontalPair]) -> None:
+    views = frontal_views(tiny, pairs, [pair.turned for pair in pairs])
     assert [view.pair for view in views] == pairs
     for view in views:
         assert view.made.shape == (32, 32, 3)
@@ -134,22 +141,22 @@ def test_made_views_are_held_against_the_truth(tiny: Model, pairs: list[FrontalP
         assert hidden < 30 or view.hidden_error > 0
         assert hidden > 0 or np.isnan(view.hidden_error)
     # Given the truth for the turned image, made and ceiling are one and the copy is exact.
-    exact = made_views(tiny, pairs, [pair.frontal for pair in pairs])
+    exact = frontal_views(tiny, pairs, [pair.frontal for pair in pairs])
     for view in exact:
         assert view.psnr_db[0] == pytest.approx(view.psnr_db[2], abs=1e-3)
         assert view.psnr_db[1] == pytest.approx(100)
         assert view.ssim[1] == pytest.approx(1)
 
 
-def test_the_outcome_sums_up(tiny: Model, pairs: list[FrontalPair]) -> None:
+def test_the_result_sums_up(tiny: Model, pairs: list[FrontalPair]) -> None:
     given = iter([(pairs, [pair.turned for pair in pairs])])
     context = EvalContext(no_describe(), model=tiny, gallery=2)
-    result = outcome_of(given, tiny, context, data="0" * 12)
+    result = frontal_result(given, tiny, context, data="0" * 12)
     scores = {score.name: score for score in result.scores}
-    views = made_views(tiny, pairs, [pair.turned for pair in pairs])
+    views = frontal_views(tiny, pairs, [pair.turned for pair in pairs])
     assert scores["PSNR"].value == pytest.approx(np.mean([v.psnr_db[0] for v in views]), abs=1e-3)
     assert scores["PSNR"].main
-    assert not scores["colour error, part that was hidden"].higher_is_better
+    assert not scores["colour error, hidden part"].higher_is_better
     assert sum(int(row[1] or 0) for row in result.tables[1].rows) == len(pairs)
     assert len(result.failures) == 2
     worst = min(views, key=lambda view: view.psnr_db[0])
@@ -209,24 +216,24 @@ def test_a_network_sees_red_green_blue_about_zero(tmp_path) -> None:
         ArcFace(tmp_path / "broken.onnx")
 
 
-def coloured(person: int, colour: tuple[int, int, int], made: tuple[int, int, int]) -> FrontalView:
-    """A view of a person of one colour."""
+def plain(shade: tuple[int, int, int]) -> np.ndarray:
+    return np.zeros((SIDE, SIDE, 3), np.uint8) + np.array(shade, np.uint8)
 
-    def plain(shade: tuple[int, int, int]):
-        return np.zeros((SIDE, SIDE, 3), np.uint8) + np.array(shade, np.uint8)
 
+def coloured(person: int, colour: tuple[int, int, int]) -> FrontalPair:
+    """Images of a person of one colour."""
     marks = POINTS.astype(np.float32)
     inside = np.ones((SIDE, SIDE), bool)
-    pair = FrontalPair(person, 0, 0.0, plain(colour), plain(colour), inside, inside, marks, marks)
-    return FrontalView(pair, plain(made), (0.0,) * 3, (0.0,) * 3, 0.0, 0.0, 0.0)
+    return FrontalPair(person, 0, 0.0, plain(colour), plain(colour), inside, inside, marks, marks)
 
 
 def test_identity_is_compared_with_the_persons_other_images(tmp_path) -> None:
     tiny_network(tmp_path / "arcface.onnx")
     red, cyan = (255, 0, 0), (0, 255, 255)
-    views = [coloured(0, red, red), coloured(0, red, cyan), coloured(1, cyan, cyan)]
+    people = [coloured(0, red), coloured(0, red), coloured(1, cyan)]
+    made = [plain(red), plain(cyan), plain(cyan)]
     network, rng = ArcFace(tmp_path / "arcface.onnx"), np.random.default_rng(0)
-    scores, table = identity_scores(views, network, rng)
+    scores, table = identity_scores(people, made, network, rng)
     # Person 0: one view as its other image (0), one opposite (2); person 1 has no other.
     assert scores[0].value == pytest.approx(1, abs=1e-4)
     assert scores[0].count == 2
@@ -251,9 +258,9 @@ def test_a_folder_without_a_head_model_or_with_another_is_refused(tmp_path, tiny
         FRONTAL.run(tmp_path, context)
 
 
-def test_clips_of_a_folder_are_drawn_again(tmp_path, tiny: Model, monkeypatch) -> None:
+def test_clips_of_a_folder_are_rendered_again(tmp_path, tiny: Model, monkeypatch) -> None:
     head = toy_head()
-    monkeypatch.setattr("mien.evaluate.tasks.frontalization.load_head_model", lambda _: head)
+    monkeypatch.setattr("mien.evaluate.datasets.synthetic_frontal.load_head_model", lambda _: head)
     folder = tmp_path / "clips"
     write_clips(head, SynthConfig(identities=3, frames=2, size=SIZE, seed=5, format="jpg"), folder)
     assert not FRONTAL.matches(folder)
@@ -262,7 +269,7 @@ def test_clips_of_a_folder_are_drawn_again(tmp_path, tiny: Model, monkeypatch) -
     context = EvalContext(no_describe(), model=tiny)
     result = FRONTAL.run(folder, context)
     assert result.scores[0].count == 6
-    assert result.data == read_clips(folder, "frontal").digest()
+    assert result.data == read_clips(folder, "frontal").checksum
     assert read_config(read_clips(folder, "frontal").tree, "frontal")["size"] == SIZE
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "seed": 6}))
@@ -277,11 +284,11 @@ def test_clips_of_a_folder_are_drawn_again(tmp_path, tiny: Model, monkeypatch) -
 
 
 @pytest.mark.data
-def test_people_are_drawn_where_there_are_no_clips(tmp_path, tiny: Model, monkeypatch) -> None:
+def test_people_are_rendered_where_there_are_no_clips(tmp_path, tiny: Model, monkeypatch) -> None:
     if not ICT.is_file():
         pytest.skip("ict-facekit is not there")
-    monkeypatch.setattr("mien.evaluate.tasks.frontalization.PEOPLE", 1)
-    monkeypatch.setattr("mien.evaluate.tasks.frontalization.SIZE", SIZE)
+    monkeypatch.setattr("mien.evaluate.datasets.synthetic_frontal.PEOPLE", 1)
+    monkeypatch.setattr("mien.evaluate.datasets.synthetic_frontal.SIZE", SIZE)
     (tmp_path / "head_model.npz").symlink_to(ICT)
     result = FRONTAL.run(tmp_path, EvalContext(no_describe(), model=tiny))
     assert result.scores[0].count == 5

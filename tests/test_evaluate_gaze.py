@@ -77,26 +77,26 @@ def measured(train, test, **options):
     )
 
 
-def test_more_samples_help_and_the_spread_is_that_of_the_draws():
+def test_more_samples_help_and_the_std_is_that_of_the_trials():
     rng = np.random.default_rng(0)
-    found = measured(looks(rng, 400), looks(rng, 300), counts=(9, 100, None), draws=5)
+    found = measured(looks(rng, 400), looks(rng, 300), counts=(9, 100, None), trials=5)
     assert [result.count for result in found] == [9, 100, None]
-    assert [len(result.draws) for result in found] == [5, 5, 1]
+    assert [len(result.trials) for result in found] == [5, 5, 1]
     assert found[0].mean_deg > found[1].mean_deg
     # Noise of 1 degree on both angles is an error of sqrt(pi / 2) degrees at best.
     assert found[1].mean_deg == pytest.approx(1.25, abs=0.15)
     assert found[2].mean_deg == pytest.approx(1.25, abs=0.1)
-    assert found[0].sd_deg == pytest.approx(np.std(found[0].draws, ddof=1))
-    assert found[0].mean_deg == pytest.approx(np.mean(found[0].draws))
-    assert found[2].sd_deg == 0
+    assert found[0].std_deg == pytest.approx(np.std(found[0].trials, ddof=1))
+    assert found[0].mean_deg == pytest.approx(np.mean(found[0].trials))
+    assert found[2].std_deg == 0
 
 
 def test_the_same_generator_draws_the_same_samples():
     rng = np.random.default_rng(0)
     train, test = looks(rng, 200), looks(rng, 100)
-    one = measured(train, test, counts=(20,), draws=3)
-    assert one == measured(train, test, counts=(20,), draws=3)
-    assert len(set(one[0].draws)) == 3
+    one = measured(train, test, counts=(20,), trials=3)
+    assert one == measured(train, test, counts=(20,), trials=3)
+    assert len(set(one[0].trials)) == 3
 
 
 def test_codes_of_noise_are_as_good_as_the_mean():
@@ -125,7 +125,7 @@ def test_the_head_pose_adds_what_the_eyes_leave_out():
             test_gaze=gaze[300:],
             pose=(pose[:300], pose[300:]) if pose is not None else None,
             counts=(100,),
-            draws=2,
+            trials=2,
             rng=np.random.default_rng(0),
         )
         return found.mean_deg
@@ -149,12 +149,12 @@ def test_the_mean_predictor_by_hand():
     assert mean_predictor_deg(train_gaze=train, test_gaze=test) == pytest.approx(3)
 
 
-def test_folds_are_averaged_draw_by_draw():
+def test_folds_are_averaged_trial_by_trial():
     folds = [(FewShot.of(9, [1.0, 3.0]),), (FewShot.of(9, [3.0, 7.0]),)]
     (found,) = over_folds(folds)
-    assert found.draws == (2.0, 5.0)
+    assert found.trials == (2.0, 5.0)
     assert found.mean_deg == 3.5
-    assert found.sd_deg == pytest.approx(np.sqrt(4.5))
+    assert found.std_deg == pytest.approx(np.sqrt(4.5))
     with pytest.raises(ValueError, match="other counts"):
         over_folds([(FewShot.of(9, [1.0]),), (FewShot.of(50, [1.0]),)])
 

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from mien.errors import MienError
+from mien.evaluate.datasets.pairs import Pairs, folds_by_order
 from mien.evaluate.protocol import EvalContext, FactorColumns, Images
-from mien.evaluate.tasks.identity_codes import face_codes, mirrored
-from mien.evaluate.tasks.pairs import Pairs, folds_by_order
-from mien.evaluate.tasks.verification import verify
+from mien.evaluate.tasks.verification import face_codes, mirrored, verify
 from mien.evaluate.tasks.verification_metrics import (
     area,
     at_false_accepts,
@@ -22,6 +21,7 @@ from mien.evaluate.tasks.verification_metrics import (
 from mien.linear.verifier import pair_features, trained_decisions
 
 YES, NO = True, False
+KNOWN = ("identity", "texture_code", "shape_code", "yaw_rad")
 
 
 def bools(*values):
@@ -201,22 +201,26 @@ def images_of(count, **more):
     return Images(tuple(f"{i}.jpg" for i in range(count)), read, **more)
 
 
-def describing(codes, *, lost=(), knows=("identity", "texture_code", "shape_code", "yaw_rad")):
+class Describing:
     """GetFactors images by their names: rows of `codes`, nothing for those in `lost`."""
 
-    def describe(images, columns):
-        if not set(columns) <= set(knows):
+    def __init__(self, codes, *, lost=(), knows=KNOWN, reads_pixels=True):
+        self.codes, self.lost, self.reads_pixels = codes, list(lost), reads_pixels
+        self.columns, self.asked = frozenset(knows), []
+
+    def __call__(self, images, columns, /):
+        if not set(columns) <= self.columns:
             raise MienError("no such column")
+        self.asked.append(images.names[0])
         rows = np.array([int(name.split(".")[0]) for name in images.names])
-        found = ~np.isin(rows, list(lost))
+        found = ~np.isin(rows, self.lost)
         out = {}
         for name in columns:
-            value = np.linspace(-1, 1, len(codes))[rows] if name == "yaw_rad" else codes[rows]
+            yaw = np.linspace(-1, 1, len(self.codes))
+            value = yaw[rows] if name == "yaw_rad" else self.codes[rows]
             out[name] = np.where(found if value.ndim == 1 else found[:, None], value, np.nan)
             out[name] = out[name].astype(np.float32)
         return FactorColumns(found, found.copy(), out)
-
-    return describe
 
 
 def people_in_pairs(people=20, folds=4):
@@ -243,7 +247,7 @@ def test_codes_that_know_everybody_score_all_and_codes_of_noise_nothing():
     pairs = people_in_pairs()
     rng = np.random.default_rng(0)
     known = np.repeat(rng.normal(size=(20, 30)), 2, axis=0)
-    result = verify(pairs, EvalContext(describing(known)), identify=True, notes=["so it is"])
+    result = verify(pairs, EvalContext(Describing(known)), identify=True, notes=["so it is"])
     scores = score_of(result)
     assert [s.name for s in result.scores if s.main] == ["accuracy, cosine"]
     assert scores["accuracy, cosine"].value == 100
@@ -258,7 +262,7 @@ def test_codes_that_know_everybody_score_all_and_codes_of_noise_nothing():
     assert not result.failures
     assert result.notes == ("so it is",)
     noise = score_of(
-        verify(pairs, EvalContext(describing(rng.normal(size=(40, 30)))), identify=True)
+        verify(pairs, EvalContext(Describing(rng.normal(size=(40, 30)))), identify=True)
     )
     assert 25 <= noise["accuracy, cosine"].value <= 75
     low, high = noise["accuracy, cosine"].low, noise["accuracy, cosine"].high
@@ -272,7 +276,7 @@ def test_codes_that_know_everybody_score_all_and_codes_of_noise_nothing():
 def test_missing_faces_count_as_two_people_and_are_told():
     pairs = people_in_pairs()
     known = np.repeat(np.random.default_rng(0).normal(size=(20, 30)), 2, axis=0)
-    result = verify(pairs, EvalContext(describing(known, lost=[0]), gallery=3), identify=True)
+    result = verify(pairs, EvalContext(Describing(known, lost=[0]), gallery=3), identify=True)
     scores = score_of(result)
     # Image 0 is in one pair of one person (wrong) and in one of two people (right).
     assert scores["accuracy, cosine"].value == pytest.approx(100 * 39 / 40)
@@ -293,7 +297,7 @@ def numbers(table, column):
 
 def test_tables_tell_folds_thresholds_and_turns():
     known = np.repeat(np.random.default_rng(0).normal(size=(20, 30)), 2, axis=0)
-    result = verify(people_in_pairs(), EvalContext(describing(known)))
+    result = verify(people_in_pairs(), EvalContext(Describing(known)))
     folds, costs, turns = result.tables
     assert [row[0] for row in folds.rows] == [*(f"fold {i}" for i in range(1, 5)), "standard error"]
     assert folds.rows[0][1:3] == (10, 100.0)
@@ -309,39 +313,59 @@ def test_tables_tell_folds_thresholds_and_turns():
 def test_what_cannot_be_had_is_done_without():
     pairs = people_in_pairs()
     known = np.repeat(np.random.default_rng(0).normal(size=(20, 30)), 2, axis=0)
-    blind = describing(known, knows=("identity", "texture_code", "shape_code"))
-
-    def as_a_table(images, columns):
-        if "mirrored" in images.names[0]:
-            raise MienError("not in the table")
-        return blind(images, columns)
-
-    result = verify(pairs, EvalContext(as_a_table))
+    table = Describing(known, knows=KNOWN[:3], reads_pixels=False)
+    result = verify(pairs, EvalContext(table))
     assert score_of(result)["accuracy, cosine"].value == 100
     assert len(result.tables) == 2
     assert result.notes == ("Codes are of the images alone: mirror images could not be described",)
+    assert table.asked == ["0.jpg"]
     with pytest.raises(MienError, match="no such column"):
-        verify(pairs, EvalContext(describing(known, knows=("identity",))))
+        verify(pairs, EvalContext(Describing(known, knows=("identity",))))
+
+
+def test_mirror_images_are_described_and_their_faults_are_reported():
+    class Broken(Describing):
+        def __call__(self, images, columns, /):
+            if "mirrored" in images.names[0]:
+                raise MienError("0.jpg (mirrored) cannot be read")
+            return super().__call__(images, columns)
+
+    known = np.repeat(np.random.default_rng(0).normal(size=(20, 30)), 2, axis=0)
+    sound = Describing(known)
+    verify(people_in_pairs(), EvalContext(sound))
+    assert sound.asked == ["0.jpg", "0.jpg (mirrored)"]
+    with pytest.raises(MienError, match="cannot be read"):
+        verify(people_in_pairs(), EvalContext(Broken(known)))
+
+
+def test_a_fold_is_decided_by_the_threshold_of_the_others():
+    # By its own threshold, 0.85, fold 0 would be all right; by the others', 0.3, half of it is.
+    similarity = np.array([0.9, 0.8, 0.5, 0.1, 0.5, 0.1])
+    same, fold = np.tile([True, False], 3), np.repeat(np.arange(3), 2)
+    found = over_folds(similarity=similarity, same=same, fold=fold)
+    assert found.threshold[0] == pytest.approx(0.3)
+    assert found.accuracy[0] == 0.5
 
 
 def test_the_same_data_and_seed_give_the_same_and_other_data_another_name():
     pairs = people_in_pairs()
     codes = np.random.default_rng(5).normal(size=(40, 4))
-    one, other = (verify(pairs, EvalContext(describing(codes), seed=2)) for _ in range(2))
+    one, other = (verify(pairs, EvalContext(Describing(codes), seed=2)) for _ in range(2))
     assert one.scores == other.scores
     flipped = Pairs(pairs.images, pairs.second, pairs.first, pairs.same, pairs.fold, pairs.person)
-    assert verify(flipped, EvalContext(describing(codes))).data != one.data
+    assert verify(flipped, EvalContext(Describing(codes))).data != one.data
 
 
 def test_a_image_and_its_mirror_image_are_averaged():
-    def describe(images, columns):
-        turned = "mirrored" in images.names[0]
-        value = np.full((len(images), 2), 3.0 if turned else 1.0, np.float32)
-        found = np.array([name[0] != ("1" if turned else "0") for name in images.names])
-        value[~found] = np.nan
-        return FactorColumns(found, found.copy(), dict.fromkeys(columns, value))
+    class Mirror(Describing):
+        def __call__(self, images, columns, /):
+            turned = "mirrored" in images.names[0]
+            value = np.full((len(images), 2), 3.0 if turned else 1.0, np.float32)
+            found = np.array([name[0] != ("1" if turned else "0") for name in images.names])
+            value[~found] = np.nan
+            return FactorColumns(found, found.copy(), dict.fromkeys(columns, value))
 
-    faces = face_codes(images_of(3), EvalContext(describe))
+    faces = face_codes(images_of(3), EvalContext(Mirror(np.zeros((3, 2)), knows=KNOWN[:3])))
     # 0 was found in the mirror only, 1 as it is only.
     assert faces.codes["identity"][:, 0].tolist() == [3.0, 1.0, 2.0]
     assert faces.codes["both codes"].shape == (3, 4)

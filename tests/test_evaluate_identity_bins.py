@@ -6,15 +6,20 @@ import struct
 import numpy as np
 import pytest
 from PIL import Image
+from tests.made_factors import Describing
 
 from mien.errors import MienError
-from mien.evaluate.datasets.agedb import AGEDB30
-from mien.evaluate.datasets.calfw_cplfw import CALFW, CPLFW
-from mien.evaluate.datasets.cfp import CFP_FF, CFP_FP
 from mien.evaluate.datasets.insightface_bin import SQUARE, read_bin
-from mien.evaluate.datasets.lfw import LFW
-from mien.evaluate.datasets.sllfw import SLLFW
 from mien.evaluate.protocol import EvalContext, FactorColumns
+from mien.evaluate.protocols import find_protocol
+
+AGEDB30 = find_protocol("agedb30")
+CALFW = find_protocol("calfw")
+CPLFW = find_protocol("cplfw")
+CFP_FF = find_protocol("cfp-ff")
+CFP_FP = find_protocol("cfp-fp")
+LFW = find_protocol("lfw")
+SLLFW = find_protocol("sllfw")
 
 
 def jpeg(grey, size):
@@ -108,7 +113,7 @@ def test_every_set_is_taken_from_its_bin(tmp_path, protocol, name):
         return FactorColumns(found, found, values)
 
     for place in (tmp_path, tmp_path / name):
-        result = protocol.run(place, EvalContext(describe))
+        result = protocol.run(place, EvalContext(Describing(describe)))
         (score,) = [score for score in result.scores if score.main]
         assert (score.name, score.value, score.count) == ("accuracy, cosine", 100, 4)
         assert name in result.notes[0]
@@ -122,4 +127,4 @@ def test_a_bin_of_other_sizes_is_refused(tmp_path):
         raise AssertionError(images.read(0).shape)
 
     with pytest.raises(MienError, match="is 96 x 112; aligned images are 112 x 112"):
-        LFW.run(tmp_path, EvalContext(describe))
+        LFW.run(tmp_path, EvalContext(Describing(describe)))

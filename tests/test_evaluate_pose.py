@@ -11,32 +11,42 @@ import pytest
 from scipy.io import savemat
 
 from mien.errors import MienError
-from mien.evaluate.datasets.aflw2000 import AFLW2000, face_square, read_aflw2000
-from mien.evaluate.datasets.biwi import BIWI, read_biwi
-from mien.evaluate.protocol import EvalContext, FactorColumns
-from mien.evaluate.tasks.pose_angles import (
-    angle_errors_deg,
+from mien.evaluate.datasets.head_pose import (
     benchmark_angles,
+    face_square,
+    read_aflw2000,
+    read_biwi,
+    seen_along,
+)
+from mien.evaluate.protocol import EvalContext, FactorColumns
+from mien.evaluate.protocols import find_protocol
+from mien.evaluate.tasks.pose import (
+    COLUMNS,
+    angle_errors_deg,
     benchmark_rotation,
     geodesic_deg,
-    own_angles,
-    own_rotation,
-    seen_along,
+    mien_angles,
+    mien_rotation,
 )
 from mien.synth.frame import draw_frames
 from mien.synth.scene import deform, place
 from mien.synth.toy import toy_head
 
-OWN, LINEAR = "mean error, own angles", "mean error, own angles, linear map"
-OFFSET = "mean error, own angles, offset of others"
+AFLW2000 = find_protocol("aflw2000")
+BIWI = find_protocol("biwi")
+
+PREDICTED, LINEAR = "mean error, predicted angles", "mean error, predicted angles, linear map"
+OFFSET = "mean error, predicted angles, cross-subject offset"
 
 
 class Oracle:
-    """Own angles as told, codes that hold the true angles; rows of `blind` show no face."""
+    """Predicted angles as given, codes that hold the true ones; rows of `blind` show no face."""
+
+    columns, reads_pixels = frozenset(COLUMNS), True
 
     def __init__(self, data, said, *, blind=(), peer=False):
         self.truth = dict(zip(data.images.names, data.angles, strict=True))
-        self.said = dict(zip(data.images.names, own_angles(said), strict=True))
+        self.said = dict(zip(data.images.names, mien_angles(said), strict=True))
         self.blind, self.peer, self.crops = set(blind), peer, []
 
     def __call__(self, images, columns, /):
@@ -89,7 +99,7 @@ def test_single_angles_have_our_signs():
     for place_ in range(3):
         angles = np.zeros((1, 3))
         angles[0, place_] = 0.4
-        assert benchmark_rotation(angles) == pytest.approx(own_rotation(angles), abs=1e-12)
+        assert benchmark_rotation(angles) == pytest.approx(mien_rotation(angles), abs=1e-12)
     ahead = np.array([0.0, 0, -1])
     left = benchmark_rotation(np.array([[0.5, 0, 0]]))[0] @ ahead
     up = benchmark_rotation(np.array([[0, 0.5, 0]]))[0] @ ahead
@@ -116,19 +126,19 @@ def test_angles_are_those_of_300w_lp_and_of_fsa_net():
     assert np.arctan2(t[:, 2, 1], t[:, 2, 2]) == pytest.approx(pitch)
     assert -np.arctan2(t[:, 1, 0], t[:, 0, 0]) == pytest.approx(roll)
     assert benchmark_angles(turned) == pytest.approx(angles, abs=1e-9)
-    assert own_rotation(own_angles(turned)) == pytest.approx(turned, abs=1e-9)
-    assert np.degrees(np.abs(own_angles(turned) - angles)).max() > 3
+    assert mien_rotation(mien_angles(turned)) == pytest.approx(turned, abs=1e-9)
+    assert np.degrees(np.abs(mien_angles(turned) - angles)).max() > 3
 
 
 def test_errors_of_angles_and_rotations():
-    truth = own_rotation(random_angles(20))
-    turn = own_rotation(np.array([[np.radians(10), 0, 0]]))
+    truth = mien_rotation(random_angles(20))
+    turn = mien_rotation(np.array([[np.radians(10), 0, 0]]))
     assert geodesic_deg(predicted=truth @ turn, truth=truth) == pytest.approx(np.full(20, 10.0))
-    tiny = own_rotation(np.array([[1e-7, 0, 0]]))
+    tiny = mien_rotation(np.array([[1e-7, 0, 0]]))
     assert geodesic_deg(predicted=tiny, truth=np.eye(3)[None]) == pytest.approx(
         np.degrees(1e-7), rel=1e-6
     )
-    half = own_rotation(np.array([[np.pi, 0, 0]]))
+    half = mien_rotation(np.array([[np.pi, 0, 0]]))
     assert geodesic_deg(predicted=half, truth=np.eye(3)[None]) == pytest.approx(180, abs=1e-5)
     found = angle_errors_deg(
         predicted=np.radians([[179, -20, 0]]), truth=np.radians([[-179, 20, 0]])
@@ -140,8 +150,8 @@ def test_a_head_that_looks_into_the_camera_looks_straight_along_its_line():
     # It stands at image-right and above, so it looks to image-left and down.
     centre = np.array([[300.0, -200, 900], [0, 0, 500]])
     yaw, pitch = np.arctan2(300, 900), -np.arcsin(200 / np.linalg.norm(centre[0]))
-    turned = own_rotation(np.array([[yaw, pitch, 0], [0, 0, 0]]))
-    seen = own_angles(seen_along(turned, centre))
+    turned = mien_rotation(np.array([[yaw, pitch, 0], [0, 0, 0]]))
+    seen = mien_angles(seen_along(turned, centre))
     assert np.degrees(seen[:, :2]) == pytest.approx(np.zeros((2, 2)), abs=1e-6)
     assert np.abs(np.degrees(seen[:, 2])).max() < 3
     rotation = seen_along(np.eye(3)[None], centre[:1])[0]
@@ -160,43 +170,43 @@ def test_biwi_is_read_with_its_people_and_signs(tmp_path):
     assert data.images.crop == "detect"
     assert data.sight is not None
     # Who looks straight ahead from image-right is seen turned to image-right from the camera.
-    straight = own_angles(seen_along(np.eye(3)[None], np.array([[100.0, 0, 900]])))
+    straight = mien_angles(seen_along(np.eye(3)[None], np.array([[100.0, 0, 900]])))
     assert np.degrees(straight[0, 0]) == pytest.approx(-np.degrees(np.arctan2(100, 900)))
     with zipfile.ZipFile(tmp_path / "biwi.zip", "w") as archive:
         for path in root.rglob("frame*"):
             archive.write(path, path.relative_to(root).as_posix())
-    assert read_biwi(tmp_path / "biwi.zip").digest == data.digest
+    assert read_biwi(tmp_path / "biwi.zip").digest == data.checksum
     for place_ in (tmp_path, root, tmp_path / "biwi.zip"):
         assert BIWI.matches(place_)
     assert not BIWI.matches(tmp_path / "none")
 
 
-def test_own_angles_an_offset_and_a_linear_map_are_told_apart(tmp_path):
+def test_predicted_angles_an_offset_and_a_linear_map_differ(tmp_path):
     angles = random_angles(60)
     data = read_biwi(biwi_tree(tmp_path, angles, films=(1, 2, 3, 4, 5)))
     exact = scores(BIWI.run(tmp_path, Oracle(data, benchmark_rotation(data.angles)).context()))
-    assert exact[OWN] == pytest.approx(0, abs=1e-4)
-    assert exact["geodesic error, own angles"] == pytest.approx(0, abs=1e-4)
-    assert exact["yaw correlation, own angles"] == pytest.approx(1)
-    assert exact["mean error, always the mean"] > 10
+    assert exact[PREDICTED] == pytest.approx(0, abs=1e-4)
+    assert exact["geodesic error, predicted angles"] == pytest.approx(0, abs=1e-4)
+    assert exact["yaw correlation, predicted angles"] == pytest.approx(1)
+    assert exact["mean error, mean predictor"] > 10
     moved = data.angles + np.radians([0, 6, 0])
     shifted = scores(BIWI.run(tmp_path, Oracle(data, benchmark_rotation(moved)).context()))
-    assert shifted[OWN] == pytest.approx(2, abs=1e-4)
-    assert shifted["pitch error, own angles"] == pytest.approx(6, abs=1e-4)
+    assert shifted[PREDICTED] == pytest.approx(2, abs=1e-4)
+    assert shifted["pitch error, predicted angles"] == pytest.approx(6, abs=1e-4)
     assert shifted[OFFSET] == pytest.approx(0, abs=1e-4)
     halved = np.radians([0, 6, 0]) + data.angles * [-0.5, 0.5, 1]
     found = BIWI.run(tmp_path, Oracle(data, benchmark_rotation(halved)).context())
     scaled = scores(found)
-    assert scaled["yaw correlation, own angles"] == pytest.approx(-1)
+    assert scaled["yaw correlation, predicted angles"] == pytest.approx(-1)
     assert scaled[OFFSET] > 5
     assert scaled[LINEAR] == pytest.approx(0, abs=1e-3)
     assert scaled["mean error, all codes, ridge"] == pytest.approx(0, abs=1e-2)
-    assert [score.name for score in found.scores if score.main] == [OWN, LINEAR]
+    assert [score.name for score in found.scores if score.main] == [PREDICTED, LINEAR]
     assert [row[1] for row in found.tables[1].rows][3] == 0
     assert sum(int(str(row[1])) for row in found.tables[1].rows) == 60
     assert "off by" in found.failures[0].caption
     assert found.failures[0].images[0].shape == (48, 64, 3)
-    line = found.plots[0].lines["own angles"]
+    line = found.plots[0].lines["predicted angles"]
     assert line[1][0] > 0 > line[1][-1]
 
 
@@ -207,8 +217,10 @@ def test_images_without_a_face_count(tmp_path):
     said = benchmark_rotation(data.angles)
     result = BIWI.run(tmp_path, Oracle(data, said, blind=[blind]).context())
     found = scores(result)
-    assert found[OWN] == pytest.approx(np.degrees(np.abs(data.angles[0]).mean()) / 40, abs=1e-4)
-    assert found[f"{OWN}, where a face is found"] == pytest.approx(0, abs=1e-4)
+    assert found[PREDICTED] == pytest.approx(
+        np.degrees(np.abs(data.angles[0]).mean()) / 40, abs=1e-4
+    )
+    assert found[f"{PREDICTED}, where a face is found"] == pytest.approx(0, abs=1e-4)
     assert found[LINEAR] > 0.1 > found[f"{LINEAR}, where a face is found"]
     assert any("no face is found in 1 of 40" in note for note in result.notes)
     with pytest.raises(MienError, match="faces are found in no image"):
@@ -220,7 +232,7 @@ def test_features_that_say_no_angles_are_probed(tmp_path):
     result = BIWI.run(tmp_path, Oracle(data, benchmark_rotation(data.angles), peer=True).context())
     assert [s.name for s in result.scores if s.main] == ["mean error, all codes, ridge"]
     assert scores(result)["mean error, all codes, ridge"] == pytest.approx(0, abs=1e-2)
-    assert OWN not in scores(result)
+    assert PREDICTED not in scores(result)
 
 
 @pytest.mark.parametrize(
@@ -264,7 +276,7 @@ def test_aflw2000_leaves_out_angles_beyond_99_degrees(tmp_path):
     said = benchmark_rotation(np.clip(data.angles, -1.5, 1.5))
     result = AFLW2000.run(tmp_path, Oracle(data, said).context())
     missed = np.degrees(data.angles[:, 0] - 1.5).max() / 10
-    assert scores(result)["yaw error, own angles"] == pytest.approx(missed, abs=1e-3)
+    assert scores(result)["yaw error, predicted angles"] == pytest.approx(missed, abs=1e-3)
     assert AFLW2000.matches(tmp_path)
     (tmp_path / "image00004.mat").unlink()
     with pytest.raises(MienError, match=r"image00004.mat is missing"):
@@ -297,7 +309,7 @@ def test_the_square_is_that_of_our_rendered_faces():
     )
     frames = replace(
         frames,
-        rotation=own_rotation(turns).astype(np.float32),
+        rotation=mien_rotation(turns).astype(np.float32),
         scale=np.ones(6, np.float32),
         shift=np.zeros((6, 2), np.float32),
         weights=np.zeros_like(frames.weights),

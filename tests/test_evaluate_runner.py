@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.made_factors import Describing
 
 from mien import evaluate
 from mien.errors import MienError
@@ -50,9 +51,9 @@ def test_data_and_model_must_be_there(context: EvalContext, tmp_path: Path) -> N
     with pytest.raises(MienError, match=r"brightness wants brightness\.txt.*makers of the toy"):
         run_protocol(toy.BRIGHTNESS, tmp_path / "none", context)
     data = toy.make_set(tmp_path / "set")
-    with pytest.raises(MienError, match="drawing draws faces, which a table cannot"):
-        run_protocol(toy.DRAWING, data, EvalContext(context.describe))
-    assert run_protocol(toy.DRAWING, data, context).result is not None
+    with pytest.raises(MienError, match="rendering renders faces, which a table cannot"):
+        run_protocol(toy.RENDERING, data, EvalContext(context.describe))
+    assert run_protocol(toy.RENDERING, data, context).result is not None
 
 
 def test_scores_of_one_name_are_refused(context: EvalContext, tmp_path: Path) -> None:
@@ -115,7 +116,9 @@ def test_the_toy_set_answers_with_its_own_numbers(tmp_path: Path) -> None:
         there = np.ones(len(images), dtype=bool)
         return FactorColumns(there, there, {"light_ambient": brightness})
 
-    run = run_protocol(toy.BRIGHTNESS, toy.make_set(tmp_path / "set"), EvalContext(describe))
+    run = run_protocol(
+        toy.BRIGHTNESS, toy.make_set(tmp_path / "set"), EvalContext(Describing(describe))
+    )
     assert run.result is not None
     assert run.result.scores[0].value == 250
     assert run.result.scores[0] == toy.result(250.0).scores[0]
@@ -144,7 +147,7 @@ def test_every_protocol_says_what_is_missing(name: str, tmp_path: Path) -> None:
         raise AssertionError("there is nothing to describe")
 
     with pytest.raises(MienError) as told:
-        protocol.run(tmp_path, EvalContext(describe))
+        protocol.run(tmp_path, EvalContext(Describing(describe)))
     assert "\n" not in str(told.value)
 
 

@@ -8,27 +8,35 @@ import zipfile
 import cv2
 import numpy as np
 import pytest
+from tests.made_factors import Describing
 
 from mien.errors import MienError
-from mien.evaluate.datasets.synface import SYNFACE, read_synface
-from mien.evaluate.datasets.synthetic_shape import RENDERED_SHAPE, before_model, read_true_shape
+from mien.evaluate.datasets.sets import ShapeSet
+from mien.evaluate.datasets.true_depth import before_model, read_synface, read_true_shape, reduced
 from mien.evaluate.protocol import EvalContext
-from mien.evaluate.tasks.depth_metrics import (
+from mien.evaluate.protocols import find_protocol
+from mien.evaluate.tasks.shape import (
+    RenderedDepth,
     normal_deviation_deg,
     normals_of,
-    reduced,
+    render_depth,
     scale_invariant_error,
+    score_shape,
     shrunk,
 )
-from mien.evaluate.tasks.rendered_depth import Drawn, draw_depth
-from mien.evaluate.tasks.shape import TrueShape, score_shape
 from mien.geometry.camera import focal_length
 from mien.synth.toy import toy_head
 from mien.synth.writer import SynthConfig, write_clips
 
+SYNFACE = find_protocol("synface")
+RENDERED_SHAPE = find_protocol("rendered-shape")
 
-def nobody(*_):
+
+def _nobody(*_):
     raise AssertionError("nothing is described")
+
+
+nobody = Describing(_nobody)
 
 
 def ball(size=32, *, radius=0.07, fov_deg=10.0):
@@ -115,23 +123,23 @@ def perfect(depth, mask, **changes):
         "yaw": np.zeros(count),
         "data": "0",
     }
-    return TrueShape(**(given | changes))
+    return ShapeSet(**(given | changes))
 
 
-def test_scores_of_a_perfect_and_of_a_flat_drawing():
+def test_scores_of_a_perfect_and_of_a_flat_rendering():
     balls = [ball(radius=radius) for radius in (0.06, 0.07, 0.08, 0.065)]
     depth, mask = (np.concatenate(part) for part in zip(*balls, strict=True))
     truth = perfect(depth, mask, yaw=np.array([0.1, -0.4, 0.6, 1.0]))
-    drawn = Drawn((1.2 * depth).astype(np.float32), mask, np.zeros(4))
-    result = score_shape(truth, drawn, 10.0, EvalContext(nobody, gallery=2))
+    rendered = RenderedDepth((1.2 * depth).astype(np.float32), mask, np.zeros(4))
+    result = score_shape(truth, rendered, 10.0, EvalContext(nobody, gallery=2))
     found = {score.name: score.value for score in result.scores}
     assert found["SIDE, predicted"] == pytest.approx(0, abs=1e-4)
     assert found["depth correlation, predicted"] == pytest.approx(1)
     core = shrunk(mask)
     logs = [np.log(depth[i][core[i]]).std() for i in range(4)]
     assert found["SIDE, flat"] == pytest.approx(100 * np.mean(logs), rel=1e-4)
-    assert 0 < found["SIDE, mean of others"] < found["SIDE, flat"]
-    assert found["MAD, predicted"] < 1e-2 < found["MAD, mean of others"]
+    assert 0 < found["SIDE, cross-subject mean"] < found["SIDE, flat"]
+    assert found["MAD, predicted"] < 1e-2 < found["MAD, cross-subject mean"]
     assert found["MAD, flat"] > 20
     assert [s.name for s in result.scores if s.main] == ["SIDE, predicted", "MAD, predicted"]
     assert [row[1] for row in result.tables[0].rows] == [1, 1, 1, 1]
@@ -149,24 +157,24 @@ def test_the_mean_of_others_is_without_oneself():
     depth, mask = ball()
     twice = np.concatenate([depth, depth, depth + 0.01])
     masks = np.concatenate([mask] * 3)
-    drawn = Drawn(twice.astype(np.float32), masks, np.zeros(3))
+    rendered = RenderedDepth(twice.astype(np.float32), masks, np.zeros(3))
     alone = score_shape(
-        perfect(twice, masks, group=np.array([0, 0, 0])), drawn, 10.0, EvalContext(nobody)
+        perfect(twice, masks, group=np.array([0, 0, 0])), rendered, 10.0, EvalContext(nobody)
     )
     values = {score.name: score.value for score in alone.scores}
-    assert values["SIDE, mean of others"] == pytest.approx(values["SIDE, flat"])
+    assert values["SIDE, cross-subject mean"] == pytest.approx(values["SIDE, flat"])
     apart = score_shape(
-        perfect(twice, masks, group=np.array([4, 2, 2])), drawn, 10.0, EvalContext(nobody)
+        perfect(twice, masks, group=np.array([4, 2, 2])), rendered, 10.0, EvalContext(nobody)
     )
-    assert {s.name: s.value for s in apart.scores}["SIDE, mean of others"] < 0.2
-    missed = Drawn(
+    assert {s.name: s.value for s in apart.scores}["SIDE, cross-subject mean"] < 0.2
+    missed = RenderedDepth(
         twice.astype(np.float32), np.array([1, 1, 0], bool)[:, None, None] & masks, np.zeros(3)
     )
     some = score_shape(perfect(twice, masks), missed, 10.0, EvalContext(nobody))
     assert some.scores[0].count == 2
-    assert any("in 1 of 3 images the drawn face does not lie" in note for note in some.notes)
-    none = Drawn(twice.astype(np.float32), masks & False, np.zeros(3))
-    with pytest.raises(MienError, match="draw no face where one is"):
+    assert any("in 1 of 3 images the rendered face does not overlap" in note for note in some.notes)
+    none = RenderedDepth(twice.astype(np.float32), masks & False, np.zeros(3))
+    with pytest.raises(MienError, match="render no face where one is"):
         score_shape(perfect(twice, masks), none, 10.0, EvalContext(nobody))
 
 
@@ -182,7 +190,7 @@ def test_depth_is_brought_before_the_models_camera():
     assert 1 - near[2, 2] == pytest.approx(5 / 20 * 2 * np.tan(np.radians(5)))
 
 
-def test_rendered_people_are_read_and_drawn(clips, tiny_model, tmp_path):
+def test_rendered_people_are_read_and_rendered(clips, tiny_model, tmp_path):
     truth = read_true_shape(clips, size=32, fov_deg=10)
     assert truth.depth.shape == (9, 32, 32)
     assert truth.group.tolist() == [1] * 3 + [2] * 3 + [3] * 3
@@ -195,7 +203,7 @@ def test_rendered_people_are_read_and_drawn(clips, tiny_model, tmp_path):
     result = RENDERED_SHAPE.run(clips, EvalContext(nobody, tiny_model, gallery=1))
     assert result.scores[0].count == 9
     assert result.data == truth.data
-    assert RENDERED_SHAPE.draws
+    assert RENDERED_SHAPE.renders
     assert RENDERED_SHAPE.matches(clips)
     assert not RENDERED_SHAPE.matches(tmp_path)
     zipped = tmp_path / "clips.zip"
@@ -205,7 +213,7 @@ def test_rendered_people_are_read_and_drawn(clips, tiny_model, tmp_path):
     again = read_true_shape(zipped, size=32, fov_deg=10)
     assert np.array_equal(again.depth, truth.depth)
     assert RENDERED_SHAPE.matches(zipped)
-    with pytest.raises(MienError, match="rendered-shape draws faces"):
+    with pytest.raises(MienError, match="rendered-shape renders faces"):
         RENDERED_SHAPE.run(clips, EvalContext(nobody))
 
 
@@ -219,17 +227,17 @@ def test_rendered_people_without_their_truth_are_refused(clips, tmp_path):
         read_true_shape(folder, size=32, fov_deg=10)
 
 
-def test_what_is_drawn_is_in_the_images_order(tiny_model, monkeypatch):
-    monkeypatch.setattr("mien.evaluate.tasks.rendered_depth.BATCH", 2)
+def test_what_is_rendered_is_in_the_images_order(tiny_model, monkeypatch):
+    monkeypatch.setattr("mien.evaluate.tasks.shape.BATCH", 2)
     rng = np.random.default_rng(1)
     images = [rng.integers(0, 255, (40, 40, 3), dtype=np.uint8) for _ in range(5)]
-    drawn = draw_depth(tiny_model, 5, lambda row: images[row])
-    assert drawn.depth.shape == (5, 32, 32)
-    last = draw_depth(tiny_model, 2, lambda row: images[3 + row])
-    assert last.depth == pytest.approx(drawn.depth[3:], abs=1e-4)
-    assert last.yaw == pytest.approx(drawn.yaw[3:], abs=1e-4)
-    assert np.ptp(drawn.yaw) > 0
-    assert (drawn.depth[~drawn.mask] == 0).all()
+    rendered = render_depth(tiny_model, 5, lambda row: images[row])
+    assert rendered.depth.shape == (5, 32, 32)
+    last = render_depth(tiny_model, 2, lambda row: images[3 + row])
+    assert last.depth == pytest.approx(rendered.depth[3:], abs=1e-4)
+    assert last.yaw == pytest.approx(rendered.yaw[3:], abs=1e-4)
+    assert np.ptp(rendered.yaw) > 0
+    assert (rendered.depth[~rendered.mask] == 0).all()
 
 
 def synface(root, *, count=4, size=200):

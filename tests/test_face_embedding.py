@@ -8,7 +8,7 @@ from mien import weights
 from mien.cli.main import run
 from mien.errors import MienError
 from mien.evaluate.protocol import EvalContext, Images
-from mien.evaluate.tasks.identity_codes import face_codes
+from mien.evaluate.tasks.verification import face_codes
 from mien.latentface.config import ModelConfig
 from mien.latentface.face_embedding import FaceEmbedding
 from mien.latentface.latentface import LatentFace

@@ -10,17 +10,16 @@ import numpy as np
 import pytest
 
 from mien.errors import MienError
-from mien.evaluate.datasets.columbia_protocol import (
-    COLUMBIA,
-    COLUMBIA_EYE_CROPS,
-    columbia_eye_crops,
-    columbia_faces,
-)
+from mien.evaluate.datasets.columbia import columbia_eye_crops, columbia_faces
 from mien.evaluate.datasets.eyediap import read_eyediap
-from mien.evaluate.datasets.mpiifacegaze import read_mpiifacegaze
-from mien.evaluate.tasks.gaze_cross import GAZE_CROSS, find_sets
-from mien.evaluate.tasks.gaze_set import evenly
+from mien.evaluate.datasets.mpii import read_mpiifacegaze
+from mien.evaluate.datasets.sets import evenly
+from mien.evaluate.protocols import find_gaze_sets, find_protocol
 from mien.linear.folds import folds_of_people
+
+COLUMBIA = find_protocol("columbia")
+COLUMBIA_EYE_CROPS = find_protocol("columbia-eyes")
+GAZE_CROSS = find_protocol("gaze-cross")
 
 SPEC = importlib.util.spec_from_file_location("gaze_sets", Path(__file__).with_name("gaze_sets.py"))
 assert SPEC is not None
@@ -28,7 +27,7 @@ assert SPEC.loader is not None
 sets = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(sets)
 
-REAL = Path(__file__).parents[2] / "shared" / "data" / "columbia-gaze-eye_crops" / "images.zip"
+REAL = Path(__file__).parents[2] / "shared" / "data" / "columbia-gaze-strips" / "images.zip"
 CODE_100 = "error, gaze code, 100 samples"
 CODE_ALL = "error, gaze code, all samples"
 
@@ -69,7 +68,7 @@ def test_perfect_codes_have_no_error_and_noise_has_its_own(tmp_path):
     found = COLUMBIA.run(root, oracle.context())
     assert sets.score(found, CODE_100).value < 0.05
     assert sets.score(found, CODE_ALL).value < 0.01
-    assert sets.score(found, "error, own head pose alone, 100 samples").value > 5
+    assert sets.score(found, "error, predicted head pose alone, 100 samples").value > 5
     mean = sets.score(found, "error, mean gaze of the training part").value
     # The grid's mean is straight ahead: the mean of its angles to (0, 0, -1).
     assert mean == pytest.approx((4 * 10 + 4 * 14.11) / 9, abs=0.02)
@@ -101,8 +100,8 @@ def test_the_tables_the_plot_and_the_worst_cases(tmp_path):
     assert "eyes are not found in 1 of 162 tested images" in found.notes
     assert any("too few training images for 200 samples" in note for note in found.notes)
     errors, by_yaw = found.tables
-    assert errors.columns[:3] == ("regressed on", "9 samples", "s.d. of the draws")
-    assert [row[0] for row in errors.rows][:2] == ["gaze code", "gaze code and own head pose"]
+    assert errors.columns[:3] == ("regressed on", "9 samples", "std over trials")
+    assert [row[0] for row in errors.rows][:2] == ["gaze code", "gaze code and predicted head pose"]
     assert by_yaw.title == "Error in degrees by true head yaw, 100 samples"
     assert [row[1] for row in by_yaw.rows] == [54, 108, 0, 0]
     near, turned = float(by_yaw.rows[0][2] or 0), float(by_yaw.rows[1][2] or 0)
@@ -131,7 +130,7 @@ def test_what_one_set_teaches_is_tested_on_another(tmp_path):
     sets.face_tree(tmp_path / "faces")
     sets.eyediap_tree(tmp_path / "eyes")
     sets.write(tmp_path / "other" / "notes.txt", "no data set")
-    places = find_sets(tmp_path)
+    places = find_gaze_sets(tmp_path)
     assert {name: place.name for name, place in places.items()} == {
         "columbia": "columbia",
         "mpiifacegaze": "faces",
@@ -150,7 +149,7 @@ def test_what_one_set_teaches_is_tested_on_another(tmp_path):
     assert sets.score(found, name).value < 0.5
     assert sets.score(found, name).count == 12
     assert sets.score(found, name).main
-    assert sets.score(found, f"{name} and own head pose").value < 5
+    assert sets.score(found, f"{name} and predicted head pose").value < 5
     plain, posed = found.tables
     assert plain.columns == ("taught by", "columbia", "mpiifacegaze", "eyediap")
     assert plain.rows[0][:2] == ("columbia", None)
@@ -168,11 +167,11 @@ def test_one_set_alone_has_no_other(tmp_path):
 
 
 @pytest.mark.data
-@pytest.mark.skipif(not REAL.is_file(), reason="needs ../shared/data/columbia-gaze-eye_crops")
+@pytest.mark.skipif(not REAL.is_file(), reason="needs ../shared/data/columbia-gaze-strips")
 def test_the_real_eye_crops_are_known_and_complete():
     assert COLUMBIA_EYE_CROPS.matches(REAL)
     assert not COLUMBIA.matches(REAL)
     data = columbia_eye_crops(REAL)
     assert (len(data), len(set(data.person)), len(data.folds)) == (4199, 40, 4)
-    assert data.digest == "dc405ecdd746"
-    assert find_sets(REAL.parents[1]) == {"columbia-eyes": REAL}
+    assert data.checksum == "dc405ecdd746"
+    assert find_gaze_sets(REAL.parents[1]) == {"columbia-eyes": REAL}

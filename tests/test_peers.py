@@ -8,7 +8,7 @@ import pytest
 import torch
 from benchmarks.hog import hog_features
 from benchmarks.peers.autoencoder import PlainAutoencoder
-from benchmarks.peers.cost import measure_shares, mien_images, steps_for
+from benchmarks.peers.cost import measure_fractions, mien_images, steps_for
 from benchmarks.peers.crops import SIZE
 from benchmarks.peers.hog import HOG_SETTINGS, Hog, HogSetting
 from benchmarks.peers.lbp import LBP_SETTINGS, Lbp, LbpSetting, lbp_codes, uniform_bins
@@ -16,7 +16,7 @@ from benchmarks.peers.learner import NetworkFeatures
 from benchmarks.peers.mae import MaskedAutoencoder
 from benchmarks.peers.methods import LEARNERS
 from benchmarks.peers.shapes import SHAPES
-from benchmarks.peers.simclr import SimClr, Views, contrast, draw_view
+from benchmarks.peers.simclr import SimClr, Views, contrast, random_view
 from benchmarks.peers.speed import milliseconds_a_face
 from benchmarks.peers.training import Training, train
 
@@ -129,8 +129,8 @@ def test_contrast_is_the_papers_equation():
 
 def test_views_without_strength_are_the_image_or_its_mirror_image():
     images = torch.rand(16, 3, SIDE, SIDE, generator=generator())
-    still = Views(smallest=1, turn=0, colour=0, grey=0, blur=0)
-    seen = draw_view(images, still, generator(1))
+    still = Views(smallest=1, angle=0, colour=0, grey=0, blur=0)
+    seen = random_view(images, still, generator(1))
     plain = (seen - images).abs().amax(dim=(1, 2, 3)) < 1e-4
     mirrored = (seen - images.flip(-1)).abs().amax(dim=(1, 2, 3)) < 1e-4
     assert (plain ^ mirrored).all()
@@ -140,13 +140,13 @@ def test_views_without_strength_are_the_image_or_its_mirror_image():
 
 def test_views_vary_and_repeat():
     images = torch.rand(8, 3, SIDE, SIDE, generator=generator())
-    one, again = (draw_view(images, Views(), generator(2)) for _ in range(2))
-    other = draw_view(images, Views(), generator(3))
+    one, again = (random_view(images, Views(), generator(2)) for _ in range(2))
+    other = random_view(images, Views(), generator(3))
     assert torch.equal(one, again)
     assert (one - other).abs().mean() > 0.05
     assert one.min() >= 0
     assert one.max() <= 1
-    grey = draw_view(images, replace(Views(), grey=1.0), generator(2))
+    grey = random_view(images, replace(Views(), grey=1.0), generator(2))
     assert (grey - grey.mean(dim=1, keepdim=True)).abs().max() < 1e-5
 
 
@@ -244,7 +244,7 @@ def test_training_takes_as_long_as_ours():
     recipe = network.recipe
     assert steps_for(network, 1000) == math.ceil(1000 / recipe.cost / recipe.batch_size)
     tiny = PlainAutoencoder(width=8, feature_dim=16, code_dim=8, decoder_width=8)
-    assert 0 < measure_shares([tiny], rounds=1)[0] < 0.5
+    assert 0 < measure_fractions([tiny], rounds=1)[0] < 0.5
 
 
 # ---- speed

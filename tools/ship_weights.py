@@ -5,7 +5,7 @@ Run: python tools/ship_weights.py RUN/exported results.json [gaze.json] --lfw LF
 
 The JSON files are what benchmarks/results.py, benchmarks/gaze.py and `mien eval lfw-people` wrote
 for these weights; their numbers go into the card. --real: images of real people that were
-trained on; their digests are shipped. Rendered people are named by their seeds instead.
+trained on; their checksums are shipped. Rendered people are named by their seeds instead.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ DATA = (
     "(Huang et al. 2007, research use)",
 )
 GAZE_DATA = (
-    "gaze branch: 76,000 rendered images of 9,500 people who do not exist (`mien synth`), gaze "
-    "not told",
+    "gaze branch: 76,000 rendered images of 9,500 people who do not exist (`mien synth`), without "
+    "gaze labels",
 )
 NOTES = {
     GROUPS: "300 rendered people; no labels of real people's groups were at hand, and none of age. "
-    "One threshold for all, at which 1 % of pairs of two people are taken for one; false accepts "
-    "of a group are among its own people. One linear probe of expression (of 7) for all.",
+    "One threshold for all, with a false match rate of 1 %; the false match rate of a group is "
+    "among its own people. One linear probe of expression (of 7) for all.",
     THRESHOLDS: "`mien eval lfw-people` on LFW's people who are in none of View 2's pairs, 110 "
     "pairs of one person and as many of two, seed 0; cosine of `face_embedding`, centred.",
 }
 LIMITS = (
-    "head turns beyond about 30 degrees are underestimated",
-    "people with beards, people with glasses and people with dark skin are taken for one another "
-    "more often than others, by the table above",
+    "head rotations beyond about 30 degrees are underestimated",
+    "false matches are more frequent among people with beards, people with glasses and people with "
+    "dark skin, by the table above",
     "eyes, teeth and glasses are blurred in reconstructions",
-    "the gaze branch has seen rendered eyes alone; narrow eyes and glare on glasses are often "
-    "taken for hidden ones",
+    "the gaze branch was trained on rendered eyes alone; narrow eyes and glare on glasses often "
+    "count as hidden eyes",
     "not tested on children's faces, occluded faces, or images under 48 px",
     "the worst cases among 4,200 rendered images are shown in docs/failures.png of the project",
 )
@@ -98,7 +98,14 @@ def read(path: Path) -> dict[str, Any]:
 
 def group_rows(found: Mapping[str, Any]) -> list[list[str]]:
     """Return what benchmarks/results.py measured for each group, heads first."""
-    heads = ["", "people", "yaw, degrees off", "expression", "false accepts", "false rejects"]
+    heads = [
+        "",
+        "people",
+        "yaw error, degrees",
+        "expression",
+        "false match rate",
+        "false non-match rate",
+    ]
     return [
         heads,
         *(
@@ -108,7 +115,7 @@ def group_rows(found: Mapping[str, Any]) -> list[list[str]]:
                 f"{error['yaw_deg']:.1f}",
                 *(
                     f"{100 * error[what]:.1f} %"
-                    for what in ("expression", "false_accepts", "false_rejects")
+                    for what in ("expression", "false_match_rate", "false_non_match_rate")
                 ),
             ]
             for name, error in found["rendered"]["groups"].items()

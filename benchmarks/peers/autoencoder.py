@@ -48,6 +48,6 @@ class PlainAutoencoder(Learner):
     def loss(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:  # noqa: ARG002
         """Return the absolute error of images and of their differences between neighbours."""
         target = batch["image"]
-        drawn = self.decode(self.features(batch["input"])).float().sigmoid()
-        edges = [(drawn.diff(dim=d) - target.diff(dim=d)).abs().mean() for d in (2, 3)]
-        return {"image": (drawn - target).abs().mean(), "edges": edges[0] + edges[1]}
+        made = self.decode(self.features(batch["input"])).float().sigmoid()
+        edges = [(made.diff(dim=d) - target.diff(dim=d)).abs().mean() for d in (2, 3)]
+        return {"image": (made - target).abs().mean(), "edges": edges[0] + edges[1]}

@@ -38,7 +38,7 @@ IMAGES = 4000
 """Images by class that are looked at."""
 PAIRS = 4000
 STRENGTHS = (0.3, 1.0, 3.0, 10.0)
-"""Inverse regularisation times the number of rows; thousands of histogram bins want little."""
+"""Inverse regularisation times the number of rows; thousands of histogram bins need little."""
 ALPHAS = 10.0 ** np.arange(0, 7)
 TARGETS = {
     "pose": ("yaw_rad", "pitch_rad", "roll_rad"),
@@ -57,7 +57,7 @@ class Trial:
     group: NDArray[np.int64]
     """Person, or the image's own number; never on both sides of a split. [N]."""
     classes: NDArray[np.int64] | None = None
-    """[N]; None where numbers are to be read off, or people to be told apart."""
+    """[N]; None where numbers are to be read off, or people to be verified."""
     numbers: Array | None = None
     """[N, K]."""
 
@@ -106,7 +106,7 @@ def choose(
 
 
 def trial_score(features: Array, trial: Trial, *, seed: int) -> float:
-    """Return accuracy of classes, mean correlation of numbers, or AUC of who is who.
+    """Return accuracy of classes, mean correlation of numbers, or AUC of verification.
 
     Args:
         features: [N, D].
@@ -130,7 +130,7 @@ def rendered_trials(folder: Path, *, seed: int) -> dict[str, Trial]:
 
     Args:
         folder: with labels.parquet.
-        seed: says which people are looked at.
+        seed: decides which people are looked at.
     """
     import pyarrow.parquet as pq
 
@@ -156,7 +156,7 @@ def class_trial(source: Path, *, seed: int) -> Trial:
 
     Args:
         source: folder or zip of CLASS/image; images are face crops.
-        seed: says which images are looked at.
+        seed: decides which images are looked at.
 
     Raises:
         MienError: there is no such place, or an image cannot be read.
@@ -182,7 +182,7 @@ def _key(settings: Sequence[object], trial: Trial, seed: int) -> str:
 def _class_score(
     features: Array, classes: NDArray[np.int64], fit: NDArray[np.int64], test: NDArray[np.int64]
 ) -> float:
-    """Return a linear probe's accuracy, held back as suits it best."""
+    """Return a linear probe's accuracy, with the best regularisation."""
     probes = [
         fit_linear(codes=features[fit], labels=classes[fit], strength=strength)
         for strength in STRENGTHS
@@ -193,15 +193,16 @@ def _class_score(
 def _regression_score(
     features: Array, numbers: Array, fit: NDArray[np.int64], test: NDArray[np.int64]
 ) -> float:
-    """Return the mean correlation of a ridge regression's answers with the truth."""
+    """Return the mean correlation of a ridge regression's predictions with the truth."""
     from sklearn.linear_model import RidgeCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     ridge = make_pipeline(StandardScaler(), RidgeCV(ALPHAS)).fit(features[fit], numbers[fit])
-    said = ridge.predict(features[test]).reshape(len(test), -1)
+    predicted = ridge.predict(features[test]).reshape(len(test), -1)
     each = [
-        correlation(prediction=said[:, k], target=numbers[test, k]) for k in range(numbers.shape[1])
+        correlation(prediction=predicted[:, k], target=numbers[test, k])
+        for k in range(numbers.shape[1])
     ]
     return float(np.mean(each))
 

@@ -1,7 +1,8 @@
 """What training costs, as processor time: of a peer's image against one of mien's stage 1.
 
-Peers are trained for the steps that take as long as mien's `small` preset. The shares are constants
-of their recipes, so that a training can be repeated; `run.py --measure-cost` measures them anew.
+Peers are trained for the steps that take as long as mien's `small` preset. The fractions are
+constants of their recipes, so that a training can be repeated; `run.py --measure-cost` measures
+them anew.
 mien's stage 2 takes some hundredths of stage 1's time and is left out.
 
 Counted multiplications would be a worse measure: they leave out the renderer and would give peers
@@ -25,7 +26,7 @@ from mien.train.config import load_config
 from mien.train.memory import keep_freed_memory
 from mien.train.options import TrainConfig
 
-__all__ = ["measure_shares", "mien_images", "steps_for"]
+__all__ = ["measure_fractions", "mien_images", "steps_for"]
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -41,15 +42,15 @@ def steps_for(network: Learner, images: int) -> int:
     return max(1, math.ceil(images / network.recipe.cost / network.recipe.batch_size))
 
 
-def measure_shares(networks: Sequence[Learner], *, rounds: int = 6) -> list[float]:
-    """Return the processor time of each peer's image as a share of mien's.
+def measure_fractions(networks: Sequence[Learner], *, rounds: int = 6) -> list[float]:
+    """Return the processor time of each peer's image as a fraction of mien's.
 
-    All take turns, forwards and backwards on one thread, in bfloat16 as in training; the fastest
+    All alternate, forwards and backwards on one thread, in bfloat16 as in training; the fastest
     round of each counts, for others only add to the time.
 
     Args:
         networks: peers.
-        rounds: turns of each.
+        rounds: repetitions of each.
     """
     keep_freed_memory()
     config = load_config("small")

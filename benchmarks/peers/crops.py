@@ -43,7 +43,7 @@ class Cut:
 
 
 class CropStore:
-    """Cuts the faces of images, and remembers them: every peer asks for the same ones."""
+    """Cuts the faces of images, and caches them: every peer asks for the same ones."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class CropStore:
 
 
 class _Keeper(LatentFace):
-    """Stands where a model would: hands on the crops that it is shown, and says nothing of them."""
+    """In the place of a model: passes on the crops that it is shown, and gives empty factors."""
 
     def __init__(self, keep: Callable[[NDArray[np.uint8]], object]) -> None:
         super().__init__(

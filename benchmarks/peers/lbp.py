@@ -2,9 +2,9 @@
 
 Eight neighbours on a circle, bilinear between pixels, each 1 where it is not darker than the
 middle. The 58 patterns with at most two changes around the circle have a bin each, all others share
-one. Histograms of cells stand side by side, as the square roots of their shares: the cosine of two
+one. Histograms of cells are joined, as the square roots of their fractions: the cosine of two
 of these is the Bhattacharyya coefficient of the histograms, which suits them better than the cosine
-of the shares.
+of the fractions.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class LbpSetting:
     """How large circles and cells are."""
 
     radii: tuple[int, ...] = (1, 2)
-    """Of the circles; their histograms stand side by side. Pixels."""
+    """Of the circles; their histograms are joined. Pixels."""
     cells: int = 8
     """Cells along a side; where they do not divide it, they differ by a pixel."""
 
@@ -76,8 +76,8 @@ class Lbp:
         flat = ((row + place) * BINS + bins).ravel()
         found = np.bincount(flat, minlength=count * cells * cells * BINS)
         found = found.reshape(count, cells * cells, BINS)
-        shares = found / found.sum(axis=2, keepdims=True)
-        return np.sqrt(shares).reshape(count, -1).astype(np.float32)
+        fractions = found / found.sum(axis=2, keepdims=True)
+        return np.sqrt(fractions).reshape(count, -1).astype(np.float32)
 
 
 def lbp_codes(grey: NDArray[np.uint8], radius: int) -> NDArray[np.uint8]:
@@ -88,7 +88,7 @@ def lbp_codes(grey: NDArray[np.uint8], radius: int) -> NDArray[np.uint8]:
         radius: of the circle. Pixels.
 
     Returns:
-        Bit k is the neighbour at k / 8 of a turn, from the right towards the top. [B, H, W].
+        Bit k is the neighbour at k / 8 of the circle, from the right towards the top. [B, H, W].
     """
     height, width = grey.shape[1:]
     room = radius + 1

@@ -32,7 +32,7 @@ class Recipe:
     warmup_steps: int = 200
     """Steps of linear warm-up, at most a tenth of all."""
     final_share: float = 0.02
-    """Rate at the end, as a share of the peak (cosine in between)."""
+    """Rate at the end, as a fraction of the peak (cosine in between)."""
     weight_decay: float = 0.0
     """Decoupled, of matrices and kernels."""
     beta2: float = 0.99
@@ -89,7 +89,7 @@ class LearnerTask:
 
 
 class NetworkFeatures:
-    """A trained learner as `describe_peer` wants it."""
+    """A trained learner as `describe_peer` takes it."""
 
     def __init__(self, network: Learner) -> None:
         """Take a network; it is frozen."""

@@ -1,8 +1,8 @@
 """A masked autoencoder (He et al. 2022): three quarters of the patches are hidden and guessed.
 
 A small vision transformer sees the patches that are left; a smaller one guesses the hidden ones,
-each normalised by its own mean and spread. The features are the mean over all patches of a whole
-image, after the last normalisation.
+each normalised by its own mean and standard deviation. The features are the mean over all patches
+of a whole image, after the last normalisation.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class MaskedAutoencoder(Learner):
             depth: blocks of the encoder.
             decoder_dim: length within the decoder.
             decoder_depth: blocks of the decoder.
-            hidden: share of the patches that are hidden.
+            hidden: fraction of the patches that are hidden.
         """
         super().__init__()
         self.patch, self.count = patch, (image_size // patch) ** 2
@@ -110,8 +110,8 @@ class MaskedAutoencoder(Learner):
         guessed = _take(self.decoder(whole), hidden).float()
         target = _take(patches, hidden)
         middle = target.mean(dim=2, keepdim=True)
-        spread = (target.var(dim=2, keepdim=True) + 1e-4).sqrt()
-        return {"hidden": F.mse_loss(guessed, (target - middle) / spread)}
+        std = (target.var(dim=2, keepdim=True) + 1e-4).sqrt()
+        return {"hidden": F.mse_loss(guessed, (target - middle) / std)}
 
     def _tokens(self, patches: Tensor) -> Tensor:
         return self.enter(patches * 2 - 1) + self.place

@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     add = parser.add_argument
-    add("--data", type=Path, help="folder in which the data sets stand, each in its own")
+    add("--data", type=Path, help="folder of the data sets, each in a folder of its own")
     add(
         "--protocols", nargs="+", metavar="NAME", help="of mien eval; by default all that are there"
     )
@@ -92,7 +92,7 @@ def _compare(given: argparse.Namespace) -> None:
     if unknown:
         raise MienError(f"there is no method {unknown[0]}; give some of {' '.join(NAMES)}")
     if given.data is None:
-        raise MienError("give --data, the folder in which the data sets stand")
+        raise MienError("give --data, the folder of the data sets")
     markdown = given.out.with_suffix(".md")
     for path in (given.out, markdown):
         if path.exists() and not given.overwrite:
@@ -133,12 +133,16 @@ def _compare(given: argparse.Namespace) -> None:
 
 
 def _measure_cost() -> None:
-    from benchmarks.peers.cost import measure_shares
+    from benchmarks.peers.cost import measure_fractions
     from benchmarks.peers.methods import LEARNERS
 
     networks = [make() for make in LEARNERS.values()]
-    for name, network, share in zip(LEARNERS, networks, measure_shares(networks), strict=True):
-        print(f"{name}: {share:.3f} of an image of stage 1; its recipe says {network.recipe.cost}")
+    for name, network, fraction in zip(
+        LEARNERS, networks, measure_fractions(networks), strict=True
+    ):
+        print(
+            f"{name}: {fraction:.3f} of an image of stage 1; its recipe says {network.recipe.cost}"
+        )
 
 
 if __name__ == "__main__":

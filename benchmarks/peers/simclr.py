@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from mien.latentface.networks import SmallEncoder
 
-__all__ = ["SimClr", "Views", "contrast", "draw_view"]
+__all__ = ["SimClr", "Views", "contrast", "random_view"]
 
 _LUMA = (0.299, 0.587, 0.114)
 
@@ -28,11 +28,11 @@ class Views:
     """How strongly views are varied; milder than on objects, as a face crop must stay a face."""
 
     smallest: float = 0.4
-    """Least share of the crop's area that a view shows."""
-    turn: float = 0.2
-    """Largest turn in the plane. Radians."""
+    """Smallest fraction of the crop's area that a view shows."""
+    angle: float = 0.2
+    """Largest rotation in the plane. Radians."""
     colour: float = 0.4
-    """Largest change of brightness, contrast and saturation, as a share; of hue half of it."""
+    """Largest change of brightness, contrast and saturation, as a fraction; of hue half of it."""
     grey: float = 0.2
     """Chance of a grey view."""
     blur: float = 0.5
@@ -76,7 +76,7 @@ class SimClr(Learner):
     def loss(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """Return the contrastive loss of two views of each image."""
         images = batch["image"]
-        both = torch.cat([draw_view(images, self.views, generator) for _ in range(2)])
+        both = torch.cat([random_view(images, self.views, generator) for _ in range(2)])
         first, second = self.head(self.trunk(both)).float().chunk(2)
         return {"contrast": contrast(first, second, self.temperature)}
 
@@ -91,8 +91,8 @@ def contrast(first: Tensor, second: Tensor, temperature: float) -> Tensor:
 
 
 @torch.no_grad()
-def draw_view(images: Tensor, views: Views, generator: torch.Generator) -> Tensor:
-    """Return each image cut, mirrored, turned and recoloured at random. [B, 3, H, W], [0, 1].
+def random_view(images: Tensor, views: Views, generator: torch.Generator) -> Tensor:
+    """Return each image cut, mirrored, rotated and recoloured at random. [B, 3, H, W], [0, 1].
 
     Args:
         images: [B, 3, H, W], [0, 1].
@@ -107,8 +107,8 @@ def draw_view(images: Tensor, views: Views, generator: torch.Generator) -> Tenso
     side = (views.smallest + (1 - views.smallest) * uniform()).sqrt()
     middle = (1 - side)[:, None] * (2 * uniform(2) - 1)
     mirror = torch.where(uniform() < 0.5, -1.0, 1.0)
-    turn = views.turn * (2 * uniform() - 1)
-    cos, sin = side * turn.cos(), side * turn.sin()
+    angle = views.angle * (2 * uniform() - 1)
+    cos, sin = side * angle.cos(), side * angle.sin()
     rows = [mirror * cos, -sin, middle[:, 0], mirror * sin, cos, middle[:, 1]]
     affine = torch.stack(rows, dim=1).reshape(-1, 2, 3)
     grid = F.affine_grid(affine, list(images.shape), align_corners=True)
@@ -124,7 +124,7 @@ def _recolour(images: Tensor, change: Tensor, grey: Tensor) -> Tensor:
 
     Args:
         images: [B, 3, H, W].
-        change: shares: saturation, contrast, brightness, red, green, blue. [B, 6].
+        change: fractions: saturation, contrast, brightness, red, green, blue. [B, 6].
         grey: which lose all colour. [B].
     """
     one = [1 + change[:, k, None, None, None] for k in range(3)]

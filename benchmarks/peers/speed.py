@@ -1,4 +1,4 @@
-"""Milliseconds a face: all methods in turn, round after round; a busy moment hits them all."""
+"""Milliseconds a face: all methods alternate, round after round; a busy moment affects them all."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def milliseconds_a_face(
         warm_up: rounds before these, not counted.
     """
     seconds: dict[str, list[float]] = {name: [] for name in methods}
-    for turn in range(warm_up + rounds):
+    for number in range(warm_up + rounds):
         for name, call in methods.items():
             start = time.perf_counter()
             call()
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
-            if turn >= warm_up:
+            if number >= warm_up:
                 seconds[name].append(time.perf_counter() - start)
     return {name: 1000 * float(np.median(each)) / faces for name, each in seconds.items()}
 

@@ -128,7 +128,7 @@ def _columns(runs: Mapping[str, Run]) -> list[Score]:
     """Return the main scores of a protocol, of whichever method has them.
 
     Where some method lacks them (no peer says where the light is, without a probe), the first score
-    follows that all have and that tells them apart.
+    follows that all have and in which they differ.
     """
     given = [
         {score.name: score for score in run.result.scores if math.isfinite(score.value)}

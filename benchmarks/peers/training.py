@@ -43,7 +43,7 @@ class Training:
     """What all peers are trained with."""
 
     pack: Pack
-    """Their images, the very crops that mien's stage 1 draws from."""
+    """Their images, the crops of mien's stage 1."""
     cache: Path
     """Where trained networks are kept."""
     seed: int = 0
@@ -80,7 +80,7 @@ def open_training_pack(
         cache: where packs are kept.
         exclude: sources whose images are left out.
         detector: none where images are face crops already.
-        say: told how far it is.
+        say: called with lines of progress.
 
     Raises:
         MienError: no usable image, an endless stream, or a pack of another crop size.
@@ -105,7 +105,7 @@ def train(make: Callable[[], Learner], name: str, steps: int, training: Training
     """Train a network, or return it as it was trained before.
 
     Args:
-        make: builds the network; its weights are drawn from torch's own generator.
+        make: builds the network; its weights come from torch's own generator.
         name: of the peer.
         steps: to train for.
         training: with what.
@@ -217,5 +217,13 @@ class _Watched:
 def _key(name: str, network: Learner, steps: int, training: Training) -> str:
     """Return a hash of all that decides the trained weights."""
     shapes = [(key, tuple(value.shape)) for key, value in network.state_dict().items()]
-    told = (FORMAT, name, asdict(network.recipe), shapes, steps, training.seed, training.pack.key)
-    return hashlib.blake2b(repr(told).encode(), digest_size=8).hexdigest()
+    decisive = (
+        FORMAT,
+        name,
+        asdict(network.recipe),
+        shapes,
+        steps,
+        training.seed,
+        training.pack.key,
+    )
+    return hashlib.blake2b(repr(decisive).encode(), digest_size=8).hexdigest()

@@ -1,4 +1,4 @@
-"""Identity as a face recogniser of others sees it: an ArcFace network that the user has.
+"""Identity by a published face recogniser: an ArcFace network that the user provides.
 
 The file is run by OpenCV. It takes RGB faces of 112 x 112 pixels, aligned by five points, as
 (value − 127.5) / 127.5.
@@ -6,6 +6,7 @@ The file is run by OpenCV. It takes RGB faces of 112 x 112 pixels, aligned by fi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -13,9 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
+from mien.evaluate.datasets.synthetic_frontal import FrontalPair
+from mien.evaluate.protocol import Score, Table
+from mien.linear.bootstrap import mean_interval
 from mien.media.names import to_text
 
-__all__ = ["SIDE", "ArcFace", "aligned"]
+__all__ = ["SIDE", "ArcFace", "aligned", "identity_scores"]
+
+Array = NDArray[np.floating]
 
 SIDE = 112
 POINTS = np.array(
@@ -27,7 +33,7 @@ POINTS = np.array(
         [70.7299, 92.2041],
     ]
 )
-"""Where eyes, nose tip and mouth corners stand in an aligned face, pixels: those of the public
+"""Where eyes, nose tip and mouth corners are in an aligned face, pixels: those of the public
 ArcFace networks (insightface)."""
 
 
@@ -74,7 +80,7 @@ class ArcFace:
 
 
 def aligned(image: NDArray[np.uint8], marks: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Return a face brought to the five points by turn, scale and shift. RGB [112, 112, 3].
+    """Return a face brought to the five points by rotation, scale and shift. RGB [112, 112, 3].
 
     Args:
         image: RGB [H, W, 3].
@@ -90,3 +96,81 @@ def aligned(image: NDArray[np.uint8], marks: NDArray[np.floating]) -> NDArray[np
     matrix = np.array([[a, -b, c], [b, a, d]])
     found = cv2.warpAffine(image, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR)
     return np.asarray(found, np.uint8)
+
+
+def identity_scores(
+    pairs: Sequence[FrontalPair],
+    made: Sequence[NDArray[np.uint8]],
+    arcface: ArcFace,
+    rng: np.random.Generator,
+) -> tuple[list[Score], Table]:
+    """Return cosine distances (1 − cos) from frontal views to rotated images.
+
+    Each view is compared with the rotated images of its person other than the one that it was
+    made of and, apart, with those of the next person.
+
+    Args:
+        pairs: of at least two people with two images each, else distances are NaN.
+        made: the frontal view of each, RGB [S, S, 3].
+        arcface: gives the codes.
+        rng: of the intervals.
+    """
+    person = np.array([pair.person for pair in pairs])
+    rotated = arcface.codes([aligned(pair.turned, pair.turned_marks) for pair in pairs])
+    codes = {
+        "made of the rotated image": arcface.codes(
+            [_aligned_as_truth(view, pair) for view, pair in zip(made, pairs, strict=True)]
+        ),
+        "true frontal image": arcface.codes(
+            [aligned(pair.frontal, pair.frontal_marks) for pair in pairs]
+        ),
+        "rotated image itself": rotated,
+    }
+    rows, scores = [], []
+    for name, code in codes.items():
+        own, other = _distances(code, rotated, person)
+        rows.append((name, _mean(own), _mean(other)))
+        if name.startswith("made"):
+            scores = [
+                _score("ArcFace distance to the person's other images", own, person, rng),
+                _score("ArcFace distance to another person", other, person, rng),
+            ]
+    title = "ArcFace distance, 1 - cos, to rotated images"
+    return scores, Table(title, ("view", "the person's others", "another person's"), tuple(rows))
+
+
+def _score(name: str, values: Array, person: NDArray[np.int64], rng: np.random.Generator) -> Score:
+    known, lower = np.isfinite(values), "person's" in name
+    if not known.any():
+        return Score(name, float("nan"), "", 0, higher_is_better=not lower)
+    ends = mean_interval(values=values[known], groups=person[known], rng=rng)
+    mean = float(values[known].mean())
+    return Score(name, mean, "", int(known.sum()), *ends, higher_is_better=not lower, main=lower)
+
+
+def _mean(values: Array) -> float | None:
+    known = values[np.isfinite(values)]
+    return round(float(known.mean()), 4) if len(known) else None
+
+
+def _distances(codes: Array, rotated: Array, person: NDArray[np.int64]) -> tuple[Array, Array]:
+    """Return mean distances to the person's other rotated images and to the next one's. [N]."""
+    away = 1 - codes @ rotated.T
+    people = np.unique(person)
+    following = people[(np.searchsorted(people, person) + 1) % len(people)]
+    own, other = np.full(len(person), np.nan), np.full(len(person), np.nan)
+    for row in range(len(person)):
+        mine = person == person[row]
+        mine[row] = False
+        theirs = (person == following[row]) & (person != person[row])
+        own[row] = away[row, mine].mean() if mine.any() else np.nan
+        other[row] = away[row, theirs].mean() if theirs.any() else np.nan
+    return own, other
+
+
+def _aligned_as_truth(made: NDArray[np.uint8], pair: FrontalPair) -> NDArray[np.uint8]:
+    """Return the view aligned by the true frontal image's points: it is at the same place."""
+    side, true_side = len(made), len(pair.frontal)
+    # Pixel centres at integers: the centre of the corner pixel moves by half a pixel each.
+    marks = (pair.frontal_marks + 0.5) * (side / true_side) - 0.5
+    return aligned(np.ascontiguousarray(made), marks)

@@ -1,7 +1,6 @@
-"""Classes of expression by every probe: what a protocol of classes gives, but for reading the data.
+"""Classification of expression by frozen probes: linear, nearest neighbours and few labels.
 
-Scores of one task are of all its test images; an image without a face counts as one that was
-taken for the most frequent class.
+Scores are of all test images; for an image without a face the most frequent class is predicted.
 """
 
 from __future__ import annotations
@@ -12,16 +11,22 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.evaluate.by_yaw import yaw_table
-from mien.evaluate.digest import data_digest
-from mien.evaluate.gallery import small
-from mien.evaluate.protocol import EvalContext, FactorColumns, Failure, Result, Score, Table
+from mien.evaluate.datasets.sets import LabelledSet
+from mien.evaluate.protocol import (
+    EvalContext,
+    FactorColumns,
+    Failure,
+    Result,
+    Score,
+    Table,
+    checksum,
+)
+from mien.evaluate.scores import small, yaw_table
 from mien.evaluate.tasks.few_labels import few_labels, few_labels_report
 from mien.evaluate.tasks.labelled import (
     FEATURES,
     MAIN,
     Predicted,
-    Task,
     codes_of,
     known_sets,
     over_folds,
@@ -49,13 +54,13 @@ METRICS: dict[str, Metric] = {
     "balanced accuracy": balanced_accuracy,
 }
 FEW = ("expression", MAIN, FEATURES)
-"""The sets of factors that are asked with few labels."""
-MUCH_MISSING = 0.01
-"""From this share of test images without a face, those with one are scored for themselves."""
+"""The sets of factors that are probed with few labels."""
+MAX_MISSING = 0.01
+"""From this fraction of test images without a face, those with one are scored for themselves."""
 
 
 def measure(
-    task: Task,
+    task: LabelledSet,
     described: FactorColumns,
     context: EvalContext,
     *,
@@ -63,18 +68,18 @@ def measure(
     label: str = "",
     subsets: Mapping[str, Rows] | None = None,
 ) -> Result:
-    """Score a task by linear probes, nearest neighbours and few labels.
+    """Score labelled images by linear probes, nearest neighbours and few labels.
 
     Args:
         task: labelled images.
         described: their factors, by `mien.evaluate.tasks.labelled.describe`.
-        context: seed, draws, size of the gallery.
+        context: seed, trials, size of the gallery.
         main: names of the metrics that the data set is known for.
         label: added to every name, as ", 7 classes".
         subsets: name => rows, of which those that are tested are scored for themselves.
 
     Raises:
-        MienError: a set of factors is not known of the images.
+        MienError: a set of factors cannot be had of the images.
     """
     scores: list[Score] = []
     few = {}
@@ -102,7 +107,7 @@ def measure(
     right = best.label == task.labels[task.tested]
     return Result(
         scores=tuple(scores),
-        data=data_digest(_lines(task)),
+        data=checksum(_lines(task)),
         tables=(
             _confusion_table(task, best, label),
             *_yaw_tables(described, task.tested, {"accuracy, %": 100.0 * right}, label),
@@ -122,26 +127,26 @@ def merged(results: Sequence[Result], *, gallery: int, notes: Sequence[str] = ()
         gallery: how many failures are kept.
         notes: further ones; those that several results share are kept once.
     """
-    told = [note for result in results for note in result.notes]
+    more = [note for result in results for note in result.notes]
     return Result(
         scores=tuple(score for result in results for score in result.scores),
-        data=data_digest(result.data for result in results),
+        data=checksum(result.data for result in results),
         tables=tuple(table for result in results for table in result.tables),
         plots=tuple(plot for result in results for plot in result.plots),
         failures=tuple(failure for result in results for failure in result.failures)[:gallery],
-        notes=tuple(dict.fromkeys([*notes, *told])),
+        notes=tuple(dict.fromkeys([*notes, *more])),
     )
 
 
 def _by(
     method: Method,
-    task: Task,
+    task: LabelledSet,
     described: FactorColumns,
     codes: NDArray[np.float32],
     context: EvalContext,
     numbers: tuple[int, int],
 ) -> Predicted:
-    """Return what a method of probabilities says over the folds."""
+    """Return the predictions of a method over the folds."""
 
     def predict(train: Rows, test: Rows, fold: int) -> NDArray[np.floating]:
         return method(
@@ -158,7 +163,7 @@ def _by(
 
 
 def _scores(
-    task: Task,
+    task: LabelledSet,
     predicted: Predicted,
     name: str,
     context: EvalContext,
@@ -167,25 +172,25 @@ def _scores(
 ) -> list[Score]:
     """Return the three metrics with their intervals, of all tested rows or of those `among`."""
     among = np.ones(len(predicted.label), dtype=bool) if among is None else among
-    said, truth = predicted.label[among], task.labels[task.tested][among]
+    label, truth = predicted.label[among], task.labels[task.tested][among]
     groups = None if task.groups is None else task.groups[task.tested][among]
     scores = []
     for place, (metric, of) in enumerate(METRICS.items()):
-        value = _statistic(np.arange(len(said)), of=of, said=said, truth=truth, task=task)
+        value = _statistic(np.arange(len(label)), of=of, label=label, truth=truth, task=task)
         if metric == "accuracy" and groups is None:
-            right = int((said == truth).sum())
-            low, high = proportion_interval(successes=right, count=len(said))
+            right = int((label == truth).sum())
+            low, high = proportion_interval(successes=right, count=len(label))
         else:
-            statistic = partial(_statistic, of=of, said=said, truth=truth, task=task)
+            statistic = partial(_statistic, of=of, label=label, truth=truth, task=task)
             low, high = bootstrap(
-                statistic, count=len(said), groups=groups, rng=stream(context, 4, place)
+                statistic, count=len(label), groups=groups, rng=stream(context, 4, place)
             )
         scores.append(
             Score(
                 f"{metric}, {name}",
                 100 * value,
                 "%",
-                len(said),
+                len(label),
                 100 * low,
                 100 * high,
                 main=metric in main,
@@ -195,14 +200,14 @@ def _scores(
 
 
 def _statistic(
-    rows: Rows, *, of: Metric, said: NDArray[np.int64], truth: NDArray[np.int64], task: Task
+    rows: Rows, *, of: Metric, label: NDArray[np.int64], truth: NDArray[np.int64], task: LabelledSet
 ) -> float:
-    matrix = confusion(prediction=said[rows], target=truth[rows], classes=len(task.classes))
+    matrix = confusion(prediction=label[rows], target=truth[rows], classes=len(task.classes))
     return of(matrix)
 
 
 def _parts(
-    task: Task,
+    task: LabelledSet,
     described: FactorColumns,
     predicted: Predicted,
     context: EvalContext,
@@ -213,7 +218,7 @@ def _parts(
     tested = task.tested
     parts = {name: np.isin(tested, rows) for name, rows in subsets.items()}
     found = described.found[tested]
-    if (~found).mean() > MUCH_MISSING:
+    if (~found).mean() > MAX_MISSING:
         parts["faces found"] = found
     return [
         _scores(task, predicted, f"linear, {MAIN}, {name}{label}", context, among=among)[0]
@@ -222,16 +227,16 @@ def _parts(
     ]
 
 
-def _confusion_table(task: Task, predicted: Predicted, label: str) -> Table:
+def _confusion_table(task: LabelledSet, predicted: Predicted, label: str) -> Table:
     matrix = confusion(
         prediction=predicted.label, target=task.labels[task.tested], classes=len(task.classes)
     )
     rows = []
     for name, row in zip(task.classes, matrix, strict=True):
         there = int(row.sum())
-        shares = [round(100 * int(count) / there, 1) if there else None for count in row]
-        rows.append((name, there, *shares))
-    title = f"What was taken for what, in % of the true class; linear, {MAIN}{label}"
+        percent = [round(100 * int(count) / there, 1) if there else None for count in row]
+        rows.append((name, there, *percent))
+    title = f"Confusion matrix, in % of the true class; linear, {MAIN}{label}"
     return Table(title, ("true class", "images", *task.classes), tuple(rows))
 
 
@@ -242,12 +247,12 @@ def _yaw_tables(
     yaw = described["yaw_rad"][rows]
     if not np.isfinite(yaw).any():
         return ()
-    title = f"By head yaw as predicted by the factors themselves; linear, {MAIN}{label}"
+    title = f"By predicted head yaw; linear, {MAIN}{label}"
     return (yaw_table(title=title, yaw_rad=yaw, values=values),)
 
 
-def _failures(task: Task, predicted: Predicted, context: EvalContext) -> tuple[Failure, ...]:
-    """Return the images that were told wrong with the greatest certainty."""
+def _failures(task: LabelledSet, predicted: Predicted, context: EvalContext) -> tuple[Failure, ...]:
+    """Return the images that were classified wrongly with the greatest certainty."""
     truth = task.labels[task.tested]
     chance = predicted.probability
     rows = np.arange(len(truth))
@@ -256,22 +261,22 @@ def _failures(task: Task, predicted: Predicted, context: EvalContext) -> tuple[F
     worst = wrong[np.argsort(-margin[wrong], kind="stable")][: context.gallery]
     failures = []
     for row in worst:
-        said = task.classes[int(predicted.label[row])]
-        share = chance[row, predicted.label[row]]
-        caption = f"{task.classes[int(truth[row])]}, taken for {said} ({share:.2f})"
+        name = task.classes[int(predicted.label[row])]
+        probability = chance[row, predicted.label[row]]
+        caption = f"{task.classes[int(truth[row])]}, predicted {name} ({probability:.2f})"
         image = task.images.read(int(task.tested[row]))
         failures.append(Failure((small(image),), caption))
     return tuple(failures)
 
 
-def _notes(task: Task, described: FactorColumns, label: str) -> list[str]:
-    taught = np.unique(np.concatenate([train for train, _ in task.folds]))
-    lost = int((~described.found[taught]).sum())
+def _notes(task: LabelledSet, described: FactorColumns, label: str) -> list[str]:
+    trained = np.unique(np.concatenate([train for train, _ in task.folds]))
+    lost = int((~described.found[trained]).sum())
     missing = int((~described.found[task.tested]).sum())
     if len(task.folds) > 1:
         sizes = f"{len(task.tested)} images in {len(task.folds)} folds"
     else:
-        sizes = f"{len(taught)} images to learn from, {len(task.tested)} to test on"
+        sizes = f"{len(trained)} images to train on, {len(task.tested)} to test on"
     notes = [f"{sizes}{label}"]
     if lost and len(task.folds) == 1:
         notes.append(f"{lost} training images without a face are left out{label}")
@@ -282,7 +287,7 @@ def _notes(task: Task, described: FactorColumns, label: str) -> list[str]:
     return notes
 
 
-def _lines(task: Task) -> list[str]:
+def _lines(task: LabelledSet) -> list[str]:
     lines = []
     for number, (train, test) in enumerate(task.folds):
         for part, rows in (("train", train), ("test", test)):

@@ -7,7 +7,7 @@ axes score low; blocks are what the model promises to keep apart.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,9 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LassoCV
 
-from mien.evaluate.datasets.synthetic import Label
+from mien.evaluate.datasets.synthetic import Clips, Label
+from mien.evaluate.protocol import Score, Table
+from mien.evaluate.tasks.leakage import Leakage
 from mien.linear.cross_person import folds, scaled
 
 __all__ = [
@@ -25,18 +27,20 @@ __all__ = [
     "binned",
     "dci",
     "forest_importance",
+    "information_of",
     "label_entropy",
     "lasso_importance",
     "mutual_information",
     "mutual_information_gap",
+    "part_scores",
     "summed_over",
 ]
 
 Array = NDArray[np.floating]
 
 CODE_BINS, LABEL_BINS = 20, 10
-TREES, SHARE, LEAF = 24, 0.1, 5
-"""Of the forest: trees, share of the columns tried at a split, fewest rows in a leaf."""
+TREES, FRACTION, LEAF = 24, 0.1, 5
+"""Of the forest: trees, fraction of the columns tried at a split, fewest rows in a leaf."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +48,9 @@ class DCI:
     """After Eastwood and Williams 2018; all in [0, 1], more is better."""
 
     disentanglement: float
-    """Whether a part of the code tells of one factor only."""
+    """Whether a part of the code is about one factor only."""
     completeness: float
-    """Whether a factor is told by one part of the code only."""
+    """Whether a factor is in one part of the code only."""
 
 
 def dci(importance: Array) -> DCI:
@@ -75,9 +79,9 @@ def dci(importance: Array) -> DCI:
 def _purity(importance: Array) -> Array:
     """Return 1 − entropy of each row to the base of its length; 0 for a row of zeros."""
     sums = importance.sum(axis=1, keepdims=True)
-    share = importance / np.where(sums > 0, sums, 1)
-    logs = np.log(np.where(share > 0, share, 1)) / np.log(importance.shape[1])
-    return np.where(sums[:, 0] > 0, 1 + (share * logs).sum(axis=1), 0.0)
+    fraction = importance / np.where(sums > 0, sums, 1)
+    logs = np.log(np.where(fraction > 0, fraction, 1)) / np.log(importance.shape[1])
+    return np.where(sums[:, 0] > 0, 1 + (fraction * logs).sum(axis=1), 0.0)
 
 
 def summed_over(importance: Array, groups: Sequence[str]) -> tuple[tuple[str, ...], Array]:
@@ -92,12 +96,12 @@ def lasso_importance(
 ) -> Array:
     """Return |weights| of lasso regressions, each label's summing to 1 (or 0). [D, L].
 
-    Codes and targets have unit spread; the strength is chosen on a held-out fifth of the people.
+    Codes and targets are standardised; the strength is chosen on a held-out fifth of the people.
     Of classes one regression each to whether it is that class; their weights are added up.
 
     Args:
         codes: one row an image; NaN where there is none. [N, D].
-        labels: what is known of the rows.
+        labels: of the rows.
         person: who it is. [N].
     """
     rows, split = scaled(codes)(codes), next(folds(person))
@@ -105,7 +109,7 @@ def lasso_importance(
     for label in labels:
         targets = _targets(label)
         weights = sum(np.abs(_lasso(rows, target, split)) for target in targets.T)
-        columns.append(_shares(np.asarray(weights)))
+        columns.append(_normalised(np.asarray(weights)))
     return np.stack(columns, axis=1)
 
 
@@ -134,7 +138,7 @@ def forest_importance(*, codes: Array, labels: Sequence[Label], seed: int) -> Ar
 
     Args:
         codes: one row an image; NaN where there is none. [N, D].
-        labels: what is known of the rows.
+        labels: of the rows.
         seed: of the forests.
     """
     rows = scaled(codes)(codes).astype(np.float32)
@@ -143,15 +147,15 @@ def forest_importance(*, codes: Array, labels: Sequence[Label], seed: int) -> Ar
         kind: Any = RandomForestClassifier if label.kind == "class" else RandomForestRegressor
         forest = kind(
             n_estimators=TREES,
-            max_features=SHARE,
+            max_features=FRACTION,
             min_samples_leaf=LEAF,
             random_state=seed,
         )
-        columns.append(_shares(forest.fit(rows, label.values).feature_importances_))
+        columns.append(_normalised(forest.fit(rows, label.values).feature_importances_))
     return np.stack(columns, axis=1)
 
 
-def _shares(importance: Array) -> Array:
+def _normalised(importance: Array) -> Array:
     total = importance.sum()
     return importance / total if total > 0 else importance
 
@@ -161,7 +165,7 @@ def mutual_information_gap(information: Array, entropy: Array) -> Array:
 
         MIG_k = (I(c_(1); v_k) − I(c_(2); v_k)) / H(v_k)
 
-    with c_(1) and c_(2) the two parts of the code that tell most of label v_k.
+    with c_(1) and c_(2) the two parts of the code with most information about label v_k.
 
     Args:
         information: of each part of the code (at least two) about each label, nats. [M, L].
@@ -189,8 +193,8 @@ def label_entropy(bins: NDArray[np.integer]) -> float:
 
 def _entropy(counts: NDArray[np.integer]) -> float:
     counts = counts[counts > 0]
-    share = counts / counts.sum()
-    return float(-(share * np.log(share)).sum() + (len(counts) - 1) / (2 * counts.sum()))
+    fraction = counts / counts.sum()
+    return float(-(fraction * np.log(fraction)).sum() + (len(counts) - 1) / (2 * counts.sum()))
 
 
 def binned(values: Array, bins: int) -> NDArray[np.int64]:
@@ -206,3 +210,107 @@ def binned(values: Array, bins: int) -> NDArray[np.int64]:
         return np.zeros(len(values), np.int64)
     edges = np.unique(np.quantile(finite, np.linspace(0, 1, bins + 1)[1:-1]))
     return np.searchsorted(edges, values, side="right").astype(np.int64)
+
+
+def part_scores(
+    codes: Mapping[str, Array], clips: Clips, found: Leakage, whole: str
+) -> tuple[list[Score], Table]:
+    """Return DCI and MIG, and a table of which block matters for which factor.
+
+    A label's importances are weighted by how well it can be predicted at all (informativeness), so
+    that noise to all codes does not count; a factor's are the mean of its labels'.
+
+    Args:
+        codes: of each factor. Each [N, D].
+        clips: the truth.
+        found: probes on these codes, and on all of them together.
+        whole: what the latter are called in `found`.
+    """
+    labels, person = clips.labels(), clips.person
+    joined = np.concatenate(list(codes.values()), axis=1)
+    blocks = [name for name, code in codes.items() for _ in range(code.shape[1])]
+    informative = found.excess()[found.codes.index(whole), 1:]
+    lasso = lasso_importance(codes=joined, labels=labels, person=person)
+    forest = forest_importance(codes=joined, labels=labels, seed=0)
+    scores: list[Score] = []
+    block_rows: Array = np.empty(0)
+    names = tuple(codes)
+    for kind, importance in (("lasso", lasso), ("forest", forest)):
+        by_factor, factors = _of_factors(importance * informative, labels)
+        names, blocked = summed_over(by_factor, blocks)
+        block_rows = blocked if kind == "lasso" else block_rows
+        for part, rows in (("blocks", blocked), ("dimensions", by_factor)):
+            value = dci(rows)
+            for what in ("disentanglement", "completeness"):
+                number = getattr(value, what)
+                scores.append(_score(f"DCI {what}, {part}, {kind}", number, len(clips)))
+    scores.append(_score("DCI informativeness", float(informative.mean()), len(clips)))
+    scores += _gaps(joined, codes, labels, found, len(clips))
+    total = block_rows.sum(axis=0)
+    fractions = block_rows / np.where(total > 0, total, 1)
+    table = Table(
+        "fraction of each block in the importances for each factor (lasso weights)",
+        ("block", *factors),
+        tuple(
+            (name, *(round(float(v), 3) for v in line))
+            for name, line in zip(names, fractions, strict=True)
+        ),
+    )
+    return scores, table
+
+
+def _score(name: str, value: float, count: int) -> Score:
+    return Score(name, float(value), "", count)
+
+
+def _of_factors(importance: Array, labels: tuple[Label, ...]) -> tuple[Array, tuple[str, ...]]:
+    """Return the mean over each factor's labels, and the factors. [D, L] => [D, F]."""
+    factors = tuple(dict.fromkeys(label.factor for label in labels))
+    of = np.array([label.factor for label in labels])
+    return np.stack([importance[:, of == name].mean(axis=1) for name in factors], axis=1), factors
+
+
+def _gaps(
+    joined: Array,
+    codes: Mapping[str, Array],
+    labels: tuple[Label, ...],
+    found: Leakage,
+    count: int,
+) -> list[Score]:
+    """Return the mutual information gap by dimension and by block.
+
+    The information of a block of many dimensions cannot be counted in bins; that of its linear
+    probe's predictions for people it has not seen can, and is no more than the block's.
+    """
+    bins = [_label_bins(label) for label in labels]
+    entropy = np.array([label_entropy(b) for b in bins])
+    single = information_of([binned(column, CODE_BINS) for column in joined.T], bins)
+    blocks = np.stack(
+        [
+            np.array(
+                [
+                    mutual_information(_predicted_bins(label, found, name), b)
+                    for label, b in zip(labels, bins, strict=True)
+                ]
+            )
+            for name in codes
+        ]
+    )
+    return [
+        _score("MIG, dimensions", mutual_information_gap(single, entropy).mean(), count),
+        _score("MIG, blocks", mutual_information_gap(blocks, entropy).mean(), count),
+    ]
+
+
+def information_of(codes: list[NDArray[np.int64]], labels: list[NDArray[np.int64]]) -> Array:
+    """Return the mutual information of binned columns and binned labels, nats. [M, L]."""
+    return np.array([[mutual_information(code, label) for label in labels] for code in codes])
+
+
+def _label_bins(label: Label) -> NDArray[np.int64]:
+    return label.values if label.kind == "class" else binned(label.values, LABEL_BINS)
+
+
+def _predicted_bins(label: Label, found: Leakage, code: str) -> NDArray[np.int64]:
+    predicted = found.predictions[code][label.name]
+    return predicted if label.kind == "class" else binned(predicted, CODE_BINS)

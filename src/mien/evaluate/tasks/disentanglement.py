@@ -1,65 +1,78 @@
-"""The protocol `factors`: every factor of rendered people held against what is known of them."""
+"""The protocol `factors`: every factor of rendered people against their known labels."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 
 from mien.errors import MienError
-from mien.evaluate.by_yaw import yaw_table
-from mien.evaluate.datasets.files import holds
-from mien.evaluate.datasets.synthetic import CONFIG_FILE, LABELS_FILE, Clips, read_clips
-from mien.evaluate.gallery import small
+from mien.evaluate.datasets.synthetic import Clips
 from mien.evaluate.protocol import (
     EvalContext,
     FactorColumns,
     Failure,
-    Protocol,
     Result,
     Score,
     Table,
 )
-from mien.evaluate.tasks.factor_codes import (
-    ANGLES,
-    codes_of,
-    describe_faces,
-    person_similarity,
-)
+from mien.evaluate.scores import small, yaw_table
+from mien.evaluate.tasks.dci_mig import part_scores
+from mien.evaluate.tasks.expression_transfer import transfer_result
 from mien.evaluate.tasks.leakage import Leakage, leakage
-from mien.evaluate.tasks.parts import part_scores
-from mien.evaluate.tasks.swap_trial import swap_outcome
 from mien.geometry.gaze import angle_between
 from mien.linear.bootstrap import bootstrap, mean_interval
-from mien.linear.cross_person import FOLDS
-from mien.linear.metrics import correlation
+from mien.linear.cross_person import FOLDS, folds
+from mien.linear.metrics import correlation, draw_pairs
 
-__all__ = ["FACTORS"]
+__all__ = ["Similarity", "person_similarity", "score_factors"]
 
 Array = NDArray[np.floating]
 
+ANGLES = ("yaw_rad", "pitch_rad", "roll_rad")
+LIGHTS = ("light_x", "light_y", "light_z", "light_ambient", "light_diffuse")
+CODES, GAZE = ("identity", "expression", "texture_code", "shape_code"), "gaze_code"
+PAIRS = 2000
+"""Of each kind, in each fold."""
 ALL, NOTHING = "all factors", "nothing (identity, rows shuffled)"
-LEAST_PEOPLE = 10
-LAYOUT = (
-    "labels.parquet, config.json and person_NNNNNN/frame_NNN.png (or .jpg): a folder that "
-    "`mien synth` has written, of people never seen in training; or a zip of it"
-)
+MIN_PEOPLE = 10
 
 
-def run(path: Path, context: EvalContext) -> Result:
-    """Measure leakage, disentanglement and swaps.
+@dataclass(frozen=True)
+class Similarity:
+    """Pairs of images and the similarity of their codes."""
+
+    values: Array
+    """Cosine, -1 where a face is missing. [P]."""
+    same: NDArray[np.bool_]
+    """Whether a pair is one person. [P]."""
+    person: NDArray[np.int64]
+    """Who the first image is. [P]."""
+
+    def auc(self, rows: NDArray[np.int64] | None = None) -> float:
+        """Return the area under the ROC curve, of some pairs or of all; NaN for one kind only."""
+        rows = np.arange(len(self.same)) if rows is None else rows
+        if self.same[rows].all() or not self.same[rows].any():
+            return float("nan")
+        return float(roc_auc_score(self.same[rows], self.values[rows]))
+
+
+def score_factors(clips: Clips, context: EvalContext) -> Result:
+    """Measure leakage, disentanglement and transfer.
 
     Raises:
-        MienError: the folder is none of `mien synth`, or has too few people or frames.
+        MienError: there are too few people or frames.
     """
-    clips = read_clips(path, "factors")
     _refuse_few(clips)
-    gaze = None if context.model is None else context.model.config.gaze is not None
     context.say(f"factors: the factors of {len(clips)} images")
-    faces = describe_faces(context.describe, clips.images(), gaze=gaze)
-    codes = codes_of(faces)
+    columns = (*CODES, *ANGLES, *LIGHTS)
+    if GAZE in context.describe.columns:
+        columns = (*columns, GAZE)
+    faces = context.describe(clips.images(), columns)
+    codes = _codes_of(faces)
     five = {name: code for name, code in codes.items() if not name.endswith("_code")}
     context.say("factors: probes")
     found = leakage(
@@ -71,41 +84,76 @@ def run(path: Path, context: EvalContext) -> Result:
     )
     context.say("factors: disentanglement")
     parts, part_table = part_scores(five, clips, found, ALL)
-    context.say("factors: swaps")
-    swaps = swap_outcome(clips, faces, context)
-    turned = _worst_turned(clips, faces, context.gallery - len(swaps.failures))
+    context.say("factors: expression transfer")
+    transfer = transfer_result(clips, faces, context)
+    worst = _worst_yaw(clips, faces, context.gallery - len(transfer.failures))
     return Result(
         scores=(
             *_person_scores(clips, codes["identity"], context),
             *_own_scores(clips, faces, found, context),
             *_leakage_scores(clips, found, context),
             *parts,
-            *swaps.scores,
+            *transfer.scores,
         ),
-        data=clips.digest(),
-        tables=(*_matrices(found), part_table, _by_yaw(clips, faces, found), *swaps.tables),
-        failures=(*swaps.failures, *turned),
-        notes=(*_notes(faces, codes), *swaps.notes),
+        data=clips.checksum,
+        tables=(*_matrices(found), part_table, _by_yaw(clips, faces, found), *transfer.tables),
+        failures=(*transfer.failures, *worst),
+        notes=(*_notes(faces, codes), *transfer.notes),
     )
+
+
+def person_similarity(
+    *, codes: Array, person: NDArray[np.integer], rng: np.random.Generator
+) -> Similarity:
+    """Compare images by cosine, in five groups of people, each centred on the other four's mean.
+
+    Args:
+        codes: one row an image; NaN where there is none. [N, D].
+        person: who it is. [N].
+        rng: samples the pairs.
+    """
+    values, kinds, people = [], [], []
+    for fit, held in folds(person):
+        train = codes[fit]
+        centred = codes[held] - train[np.isfinite(train).all(axis=1)].mean(axis=0)
+        unit = centred / np.linalg.norm(centred, axis=1, keepdims=True).clip(1e-12)
+        first, second, same = draw_pairs(person=person[held], pairs=PAIRS, rng=rng)
+        values.append(np.nan_to_num((unit[first] * unit[second]).sum(axis=1), nan=-1.0))
+        kinds.append(same)
+        people.append(person[held][first])
+    return Similarity(np.concatenate(values), np.concatenate(kinds), np.concatenate(people))
+
+
+def _codes_of(faces: FactorColumns) -> dict[str, Array]:
+    """Return each factor's code by its name, then the two codes of the image. Each [N, D].
+
+    Rows without a face, and gaze without eyes, are NaN.
+    """
+    codes = {"identity": faces["identity"], "expression": faces["expression"]}
+    if GAZE in faces.columns:
+        codes["gaze"] = faces[GAZE]
+    codes |= {"pose": faces.joined(*ANGLES), "light": faces.joined(*LIGHTS)}
+    codes |= {"texture_code": faces["texture_code"], "shape_code": faces["shape_code"]}
+    return {name: np.asarray(code, np.float64) for name, code in codes.items()}
 
 
 def _refuse_few(clips: Clips) -> None:
     counts = np.unique(clips.person, return_counts=True)[1]
-    if len(counts) < LEAST_PEOPLE or counts.min() < 2:
+    if len(counts) < MIN_PEOPLE or counts.min() < 2:
         raise MienError(
             f"factors: {clips.tree} has {len(counts)} people with {counts.min()} images or more; "
-            f"at least {LEAST_PEOPLE} with 2 each are needed: render more with `mien synth`"
+            f"at least {MIN_PEOPLE} with 2 each are needed: render more with `mien synth`"
         )
 
 
 def _controls(five: Mapping[str, Array], rng: np.random.Generator) -> dict[str, Array]:
-    """Return what knows all that the factors know, and what knows nothing."""
+    """Return the controls: all factors together, and codes that hold nothing."""
     whole = np.concatenate(list(five.values()), axis=1)
     return {ALL: whole, NOTHING: rng.permutation(five["identity"], axis=0)}
 
 
 def _person_scores(clips: Clips, identity: Array, context: EvalContext) -> list[Score]:
-    """Return how well identity tells people apart, in all clips and where the light changes."""
+    """Return the AUC of same-person decisions by identity; also of clips whose light changes."""
     every = np.ones(len(clips), dtype=bool)
     cases = [("identity, same person by cosine", every)]
     if not clips.relit().all():
@@ -123,7 +171,7 @@ def _person_scores(clips: Clips, identity: Array, context: EvalContext) -> list[
 def _own_scores(
     clips: Clips, faces: FactorColumns, found: Leakage, context: EvalContext
 ) -> list[Score]:
-    """Return what the other factors say of their own labels."""
+    """Return the scores of the other factors on their own labels."""
     rng, count, person = context.rng(3), len(clips), clips.person
     scores = []
     right = found.predictions["expression"]["expression"] == clips.expression
@@ -132,12 +180,14 @@ def _own_scores(
         Score("expression, linear probe", 100 * right.mean(), "%", count, *ends, main=True)
     )
     for name in (*ANGLES, "light_x", "light_y", "light_ambient", "light_diffuse"):
-        said, truth = _known(np.asarray(faces[name], np.float64)), clips.column(name)
+        predicted, truth = _known(np.asarray(faces[name], np.float64)), clips.column(name)
 
-        def of(rows: NDArray[np.int64], said: Array = said, truth: Array = truth) -> float:
-            return correlation(prediction=said[rows], target=truth[rows])
+        def of(
+            rows: NDArray[np.int64], predicted: Array = predicted, truth: Array = truth
+        ) -> float:
+            return correlation(prediction=predicted[rows], target=truth[rows])
 
-        value = of(np.arange(count)) if said.std() > 0 < truth.std() else 0.0
+        value = of(np.arange(count)) if predicted.std() > 0 < truth.std() else 0.0
         ends = bootstrap(of, count=count, groups=person, rng=rng) if value else (None, None)
         main = name in ("yaw_rad", "pitch_rad", "light_x", "light_y")
         scores.append(Score(f"{name}, no probe", value, "correlation", count, *ends, main=main))
@@ -145,13 +195,13 @@ def _own_scores(
 
 
 def _known(values: Array) -> Array:
-    """Put the mean where there is no face: it is what would be said knowing nothing."""
+    """Put the mean where there is no face: the prediction of knowing nothing."""
     seen = np.isfinite(values)
     return np.where(seen, values, values[seen].mean() if seen.any() else 0.0)
 
 
 def _leakage_scores(clips: Clips, found: Leakage, context: EvalContext) -> list[Score]:
-    """Return how much codes tell of what is not theirs."""
+    """Return how much of other factors' labels can be predicted from a code."""
     where = found.codes.index
     person = found.scores[where("expression"), 0]
     right = found.predictions["identity"]["expression"] == clips.expression
@@ -171,8 +221,8 @@ def _leakage_scores(clips: Clips, found: Leakage, context: EvalContext) -> list[
             higher_is_better=False,
             main=True,
         ),
-        less("expression told by identity", 100 * right.mean(), "%", ends),
-        less("same person told by expression, learnt measure", person, "AUC"),
+        less("expression from identity, linear probe", 100 * right.mean(), "%", ends),
+        less("same person from expression, learned metric", person, "AUC"),
     ]
 
 
@@ -189,7 +239,7 @@ def _matrices(found: Leakage) -> tuple[Table, Table]:
         for code, line in zip(found.codes, excess, strict=True)
     ]
     title = (
-        "every label probed from every code: AUC of the person by a learnt measure, accuracy of "
+        "every label probed from every code: AUC of the person by a learned metric, accuracy of "
         "the expression, correlation of the rest; people never seen by the probe"
     )
     return (
@@ -203,32 +253,36 @@ def _matrices(found: Leakage) -> tuple[Table, Table]:
 
 
 def _by_yaw(clips: Clips, faces: FactorColumns, found: Leakage) -> Table:
-    turn, pitch = clips.column("yaw_rad"), clips.column("pitch_rad")
-    said = np.stack([np.asarray(faces[f"light_{axis}"], np.float64) for axis in "xyz"], axis=1)
+    yaw, pitch = clips.column("yaw_rad"), clips.column("pitch_rad")
+    light = np.stack([np.asarray(faces[f"light_{axis}"], np.float64) for axis in "xyz"], axis=1)
     right = found.predictions["expression"]["expression"] == clips.expression
     return yaw_table(
-        title="by how far the head is turned",
-        yaw_rad=turn,
+        title="by true head yaw",
+        yaw_rad=yaw,
         values={
-            "expression right, %": 100.0 * right,
-            "yaw error, degrees": np.degrees(np.abs(faces["yaw_rad"] - turn)),
+            "expression accuracy, %": 100.0 * right,
+            "yaw error, degrees": np.degrees(np.abs(faces["yaw_rad"] - yaw)),
             "pitch error, degrees": np.degrees(np.abs(faces["pitch_rad"] - pitch)),
-            "light error, degrees": np.degrees(angle_between(said, clips.light)),
+            "light error, degrees": np.degrees(angle_between(light, clips.light)),
         },
     )
 
 
-def _worst_turned(clips: Clips, faces: FactorColumns, count: int) -> tuple[Failure, ...]:
-    """Return the images whose yaw is read worst."""
-    truth, said = clips.column("yaw_rad"), np.asarray(faces["yaw_rad"], np.float64)
-    error = np.nan_to_num(np.abs(said - truth), nan=np.inf)
+def _worst_yaw(clips: Clips, faces: FactorColumns, count: int) -> tuple[Failure, ...]:
+    """Return the images with the largest errors of yaw."""
+    truth, predicted = clips.column("yaw_rad"), np.asarray(faces["yaw_rad"], np.float64)
+    error = np.nan_to_num(np.abs(predicted - truth), nan=np.inf)
     worst = np.argsort(-error, kind="stable")[: max(0, count)]
     images = clips.images()
     return tuple(
         Failure(
             (small(images.read(int(row))),),
             f"yaw {np.degrees(truth[row]):+.0f} degrees, "
-            + (f"read as {np.degrees(said[row]):+.0f}" if np.isfinite(said[row]) else "no face"),
+            + (
+                f"predicted {np.degrees(predicted[row]):+.0f}"
+                if np.isfinite(predicted[row])
+                else "no face"
+            ),
         )
         for row in worst
     )
@@ -240,30 +294,18 @@ def _notes(faces: FactorColumns, codes: Mapping[str, Array]) -> Sequence[str]:
         "training people",
         "head shape 1 to 5 are the head model's first identity coefficients: the colours of skin, "
         "hair and eyes are no labels; eye yaw and pitch are the gaze in the head's frame",
-        "in the probes the person is told by clips whose light changes: where it is steady light "
-        "and person are one",
+        "in the probes the person is verified on clips whose light changes: where it is steady, "
+        "light and person are one",
     ]
     missing = int(np.count_nonzero(~faces.found))
     if missing:
         notes.append(
             f"no face in {missing} of {len(faces)} images: predicted as the training rows' mean, "
-            "alike to nobody"
+            "similar to nobody"
         )
     if "gaze" in codes:
-        shut = int(np.isnan(codes["gaze"]).any(axis=1).sum())
-        notes.append(f"no open eyes in {shut} of {len(faces)} images: the mean gaze code instead")
+        closed = int(np.isnan(codes["gaze"]).any(axis=1).sum())
+        notes.append(f"no open eyes in {closed} of {len(faces)} images: the mean gaze code instead")
     else:
-        notes.append("there is no gaze code, so that factor is left out")
+        notes.append("there is no gaze code, so gaze is left out")
     return notes
-
-
-FACTORS = Protocol(
-    name="factors",
-    factor="factors",
-    title="leakage between factors, disentanglement and swapped expressions, rendered people",
-    layout=LAYOUT,
-    source="yourself: mien synth --head-model ICT-FaceKit --identities 300 --frames 8 --size 224 "
-    "--seed 900001 (ICT-FaceKit: USC Institute for Creative Technologies, MIT)",
-    matches=lambda path: holds(path, LABELS_FILE, CONFIG_FILE),
-    run=run,
-)

@@ -1,8 +1,8 @@
-"""How far a few labels of each class carry: a linear probe on 1, 4, 16 and 64 of them, drawn often.
+"""Few labels: a linear probe on 1, 4, 16 and 64 of each class, in several trials.
 
 The codes are standardised by all training rows, which uses no labels: unlabelled images are there
-for the asking. How strongly the probe is held back is chosen by cross-validation within the drawn
-labels; with one of a class there is nothing to choose by, and it is fixed.
+for the asking. How strongly the probe is regularised is chosen by cross-validation within the
+sampled labels; with one of a class there is nothing to choose by, and it is fixed.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.evaluate.datasets.sets import LabelledSet, sample_per_class
 from mien.evaluate.protocol import EvalContext, Plot, Score, Table
-from mien.evaluate.tasks.labelled import Task, stream
+from mien.evaluate.tasks.labelled import stream
 from mien.linear.heldout_logistic import (
     STRENGTHS,
     accuracy,
@@ -22,7 +23,7 @@ from mien.linear.heldout_logistic import (
     probabilities,
 )
 
-__all__ = ["COUNTS", "FewLabels", "draw_labels", "few_labels", "few_labels_report"]
+__all__ = ["COUNTS", "FewLabels", "few_labels", "few_labels_report"]
 
 Array = NDArray[np.floating]
 Labels = NDArray[np.integer]
@@ -36,58 +37,52 @@ FOLDS = 4
 
 @dataclass(frozen=True)
 class FewLabels:
-    """What so many labels of each class are worth."""
+    """The accuracy with so many labels of each class."""
 
     count: int
     """Labels of each class; of a class with fewer images all are taken."""
-    draws: tuple[float, ...]
-    """Accuracy of each draw of the labels. 0 to 1."""
+    trials: tuple[float, ...]
+    """Accuracy of each trial. 0 to 1."""
 
     @property
     def mean(self) -> float:
-        """Mean accuracy of the draws. 0 to 1."""
-        return float(np.mean(self.draws))
+        """Mean accuracy over trials. 0 to 1."""
+        return float(np.mean(self.trials))
 
     @property
-    def sd(self) -> float:
-        """Spread of the draws' accuracies (n - 1); 0 where there is one draw. 0 to 1."""
-        return float(np.std(self.draws, ddof=1)) if len(self.draws) > 1 else 0.0
-
-
-def draw_labels(*, labels: Labels, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return so many rows of each class, or all of a class that has fewer; sorted."""
-    drawn = [rng.permutation(np.flatnonzero(labels == name))[:count] for name in np.unique(labels)]
-    return np.sort(np.concatenate(drawn))
+    def std(self) -> float:
+        """Standard deviation over trials (n - 1); 0 where there is one trial. 0 to 1."""
+        return float(np.std(self.trials, ddof=1)) if len(self.trials) > 1 else 0.0
 
 
 def few_labels(
-    task: Task, codes: Array, found: NDArray[np.bool_], context: EvalContext
+    task: LabelledSet, codes: Array, found: NDArray[np.bool_], context: EvalContext
 ) -> tuple[FewLabels, ...]:
     """Return the accuracy with each number of labels.
 
-    Draw d learns and is tested in fold d modulo the number of folds. Test rows without a face are
-    told wrong.
+    Trial t is trained and tested in fold t modulo the number of folds. Test rows without a face
+    count as wrong.
 
     Args:
         task: labelled images.
         codes: [N, D].
         found: whether an image has a face. [N].
-        context: says how many draws, and by which seed.
+        context: number of trials, and seed.
     """
     scales = [_scale(codes[train[found[train]]]) for train, _ in task.folds]
     results = []
     for count in COUNTS:
         scores = []
-        for draw in range(max(context.trials, 1)):
-            train, test = task.folds[draw % len(task.folds)]
+        for trial in range(max(context.trials, 1)):
+            train, test = task.folds[trial % len(task.folds)]
             seen, asked = train[found[train]], test[found[test]]
-            rng = stream(context, 3, count, draw)
-            rows = seen[draw_labels(labels=task.labels[seen], count=count, rng=rng)]
-            middle, spread = scales[draw % len(task.folds)]
-            labels, few = task.labels[rows], (codes[rows] - middle) / spread
+            rng = stream(context, 3, count, trial)
+            rows = seen[sample_per_class(labels=task.labels[seen], count=count, rng=rng)]
+            mean, std = scales[trial % len(task.folds)]
+            labels, few = task.labels[rows], (codes[rows] - mean) / std
             strength = ALONE if count == 1 else _choose(few, labels, len(task.classes), rng)
             probe = fit_linear(codes=few, labels=labels, strength=strength)
-            chance = probabilities(probe, (codes[asked] - middle) / spread, len(task.classes))
+            chance = probabilities(probe, (codes[asked] - mean) / std, len(task.classes))
             right = chance.argmax(axis=1) == task.labels[asked]
             scores.append(float(right.sum() / len(test)))
         results.append(FewLabels(count, tuple(scores)))
@@ -115,14 +110,14 @@ def few_labels_report(
         for result in results
     ]
     rows = tuple(
-        (name, result.count, round(100 * result.mean, 2), round(100 * result.sd, 2))
+        (name, result.count, round(100 * result.mean, 2), round(100 * result.std, 2))
         for name, results in found.items()
         for result in results
     )
-    draws = len(next(iter(found.values()))[0].draws)
+    trials = len(next(iter(found.values()))[0].trials)
     table = Table(
-        f"Few labels: accuracy of a linear probe, {draws} draws{label}",
-        ("factors", "labels a class", "mean, %", "sd, %"),
+        f"Few labels: accuracy of a linear probe, {trials} trials{label}",
+        ("factors", "labels a class", "mean, %", "std, %"),
         rows,
     )
     lines = {
@@ -134,8 +129,8 @@ def few_labels_report(
 
 
 def _scale(codes: Array) -> tuple[Array, Array]:
-    spread = codes.std(axis=0)
-    return codes.mean(axis=0), np.where(spread > 0, spread, 1)
+    std = codes.std(axis=0)
+    return codes.mean(axis=0), np.where(std > 0, std, 1)
 
 
 def _choose(codes: Array, labels: Labels, classes: int, rng: np.random.Generator) -> float:
@@ -146,11 +141,11 @@ def _choose(codes: Array, labels: Labels, classes: int, rng: np.random.Generator
         fold[rows] = np.arange(len(rows)) % FOLDS
     scores = []
     for strength in STRENGTHS:
-        said = np.zeros(len(labels), dtype=np.int64)
+        predicted = np.zeros(len(labels), dtype=np.int64)
         for number in range(FOLDS):
             inside = fold != number
             if not inside.all() and len(np.unique(labels[inside])) > 1:
                 probe = fit_linear(codes=codes[inside], labels=labels[inside], strength=strength)
-                said[~inside] = probabilities(probe, codes[~inside], classes).argmax(axis=1)
-        scores.append(accuracy(confusion(prediction=said, target=labels, classes=classes)))
+                predicted[~inside] = probabilities(probe, codes[~inside], classes).argmax(axis=1)
+        scores.append(accuracy(confusion(prediction=predicted, target=labels, classes=classes)))
     return STRENGTHS[int(np.argmax(scores))]

@@ -1,96 +1,81 @@
-"""The protocol `frontal`: frontal views made of turned faces against the true frontal drawing."""
+"""Frontalization: frontal views made of rotated faces against the true frontal rendering."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
+import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from mien.errors import MienError
-from mien.evaluate.by_yaw import yaw_table
-from mien.evaluate.datasets.synthetic import LABELS_FILE, Clips, read_clips, read_config
-from mien.evaluate.datasets.synthetic_frontal import FrontalPair, FrontalStream
-from mien.evaluate.digest import data_digest
-from mien.evaluate.gallery import small
-from mien.evaluate.protocol import EvalContext, Failure, Protocol, Result, Score, Table
-from mien.evaluate.tasks.arcface import ArcFace
-from mien.evaluate.tasks.frontal_identity import identity_scores
-from mien.evaluate.tasks.frontal_views import KINDS, LEAST_HIDDEN, FrontalView, made_views
+from mien.evaluate.datasets.synthetic_frontal import FrontalPair, FrontalPerson, FrontalSet
+from mien.evaluate.protocol import EvalContext, Failure, Result, Score, Table
+from mien.evaluate.scores import small, yaw_table
+from mien.evaluate.tasks.arcface import ArcFace, identity_scores
 from mien.linear.bootstrap import mean_interval
-from mien.media.names import to_text
-from mien.model import Model
-from mien.synth.head_model import load_head_model
+from mien.media.image import to_float, to_uint8
+from mien.model import Model, prepare
+from mien.types import Factors, Pose
+from mien.views.redraw import Edit, redraw
 
-__all__ = ["FRONTAL", "outcome_of"]
+__all__ = [
+    "FrontalView",
+    "colour_error",
+    "frontal_result",
+    "frontal_views",
+    "psnr",
+    "score_frontal",
+    "ssim",
+]
 
 Array = NDArray[np.floating]
-Given = tuple[list[FrontalPair], list[NDArray[np.uint8]]]
 
-HEAD_FILES = ("head_model.npz", "ict_facekit.npz", "FaceXModel")
-ARCFACE_FILE = "arcface.onnx"
-MOST = 400
-"""Images of a folder of clips that are looked at."""
-PEOPLE, FRAMES, SIZE, SEED = 60, 5, 128, 4_000_037
-"""Of the pairs that are drawn where there are no clips; added to the seed of the run."""
-SAME_IMAGE = 8.0
-"""A clip's image and its drawing differ by less than so many levels of 255 on average."""
+KINDS = ("made", "copy", "ceiling")
+"""made: the frontal view of the rotated face; copy: the rotated image as it is, what doing nothing
+gives; ceiling: the frontal view made of the true frontal image, the best that the model can render.
+"""
+MIN_HIDDEN = 0.02
+"""Fraction of the face; less is not scored: folds and borders, not a side of the face."""
 LEVELS = "levels of 255"
-LAYOUT = (
-    "head_model.npz or ict_facekit.npz or FaceXModel/ (ICT-FaceKit, as for `mien synth`), and, if "
-    "wanted, the folder of clips that `mien synth` drew with it: labels.parquet, config.json, "
-    "person_NNNNNN/ (the head model may then stand beside the folder); without clips people are "
-    "drawn for the purpose, up to 60 degrees to either side. arcface.onnx, if there, measures "
-    "identity"
-)
 
 
-def run(path: Path, context: EvalContext) -> Result:
-    """Make frontal views and hold them against the truth.
+@dataclass(frozen=True)
+class FrontalView:
+    """One made view and its distances from the truth, at the model's own size s."""
+
+    pair: FrontalPair
+    made: NDArray[np.uint8]
+    """RGB [s, s, 3]."""
+    psnr_db: tuple[float, ...]
+    """Inside the true face; one for each of `KINDS`."""
+    ssim: tuple[float, ...]
+    """Likewise."""
+    seen_error: float
+    """Mean absolute colour error of the made view where the rotated image shows the face; levels
+    of 255."""
+    hidden_error: float
+    """The same where it does not; NaN where less than `MIN_HIDDEN` was."""
+    hidden_fraction: float
+    """Of the face, in [0, 1]."""
+
+
+def score_frontal(data: FrontalSet, context: EvalContext) -> Result:
+    """Make frontal views and compare them with the truth.
 
     Raises:
-        MienError: no head model, or clips that it did not draw; a broken arcface.onnx.
+        MienError: there is no model to render with, or a broken arcface.onnx.
     """
-    model = context.drawing_model("frontal")
-    file = _head_file(path)
-    if file is None:
-        raise MienError(
-            f"frontal: {to_text(path)} has no {' or '.join(HEAD_FILES)}, nor is one beside it; "
-            "clone ICT-FaceKit (USC Institute for Creative Technologies) and copy its FaceXModel"
-        )
-    head = load_head_model(file)
-    arcface = ArcFace(path / ARCFACE_FILE) if (path / ARCFACE_FILE).is_file() else None
-    if (path / LABELS_FILE).is_file():
-        clips = read_clips(path, "frontal")
-        config = read_config(clips.tree, "frontal")
-        if config["head_model"] != head.fingerprint:
-            raise MienError(
-                f"frontal: {to_text(path)} was drawn with another head model than {to_text(file)}; "
-                "give the one that it was drawn with"
-            )
-        stream = FrontalStream(
-            head,
-            seed=int(config["seed"]),
-            frames=int(config["frames"]),
-            size=int(config["size"]),
-            gaze=str(config.get("gaze", "natural")),
-            spread=False,
-        )
-        given = _of_clips(stream, clips, context.rng(0))
-        data = clips.digest()
-    else:
-        seed = SEED + context.seed
-        stream = FrontalStream(
-            head, seed=seed, frames=FRAMES, size=SIZE, gaze="natural", spread=True
-        )
-        given = _drawn_ones(stream, PEOPLE)
-        data = data_digest([head.fingerprint, seed, PEOPLE, FRAMES, SIZE])
-    return outcome_of(given, model, context, data=data, arcface=arcface)
+    arcface = None if data.arcface is None else ArcFace(data.arcface)
+    model = context.rendering_model("frontal")
+    return frontal_result(data.people, model, context, data=data.checksum, arcface=arcface)
 
 
-def outcome_of(
-    given: Iterator[Given],
+def frontal_result(
+    given: Iterator[FrontalPerson],
     model: Model,
     context: EvalContext,
     *,
@@ -100,21 +85,23 @@ def outcome_of(
     """Make the frontal views of all people and sum up.
 
     Args:
-        given: of each person the pairs and the turned images.
+        given: of each person the pairs and the rotated images.
         model: makes the views.
         context: seed and gallery.
         data: names the data.
         arcface: measures identity where given.
     """
     views: list[FrontalView] = []
-    for pairs, turned in given:
+    for pairs, rotated in given:
         context.say(f"frontal: person {pairs[0].person + 1}")
-        views += made_views(model, pairs, turned)
+        views += frontal_views(model, pairs, rotated)
     scores = _scores(views, context)
     tables = [_table(views), _by_yaw(views)]
     if arcface is not None:
         context.say("frontal: arcface")
-        found, table = identity_scores(views, arcface, context.rng(2))
+        found, table = identity_scores(
+            [view.pair for view in views], [view.made for view in views], arcface, context.rng(2)
+        )
         scores += found
         tables.append(table)
     side = model.config.image_size
@@ -126,67 +113,11 @@ def outcome_of(
         notes=(
             f"{len(views)} images of {len({v.pair.person for v in views})} people; compared at "
             f"{side} pixels, inside the face (an ellipse within the true head)",
-            "the view is drawn without any turn where the model sees the true frontal face, so "
-            "framing is not judged; hidden is what the turned image does not show, by geometry; "
-            f"its colour is judged where it is {100 * LEAST_HIDDEN:.0f} % of the face or more",
+            "the view is rendered without rotation where the model sees the true frontal face, so "
+            "framing is not scored; hidden is what the rotated image does not show, by geometry; "
+            f"its colour is scored where it is {100 * MIN_HIDDEN:.0f} % of the face or more",
         ),
     )
-
-
-def _head_file(path: Path) -> Path | None:
-    """Return the head model in a folder or, of clips, beside it."""
-    inside = [path / name for name in HEAD_FILES]
-    beside = [path.parent / name for name in HEAD_FILES]
-    beside += [path.parent / "ict-facekit" / name for name in HEAD_FILES]
-    places = [*inside, *beside] if (path / LABELS_FILE).is_file() else inside
-    return next((place for place in places if place.exists()), None)
-
-
-def _matches(path: Path) -> bool:
-    try:
-        return path.is_dir() and _head_file(path) is not None
-    except OSError:
-        return False
-
-
-def _drawn_ones(stream: FrontalStream, people: int) -> Iterator[Given]:
-    for index in range(people):
-        pairs = list(stream.pairs(index))
-        yield pairs, [pair.turned for pair in pairs]
-
-
-def _of_clips(stream: FrontalStream, clips: Clips, rng: np.random.Generator) -> Iterator[Given]:
-    """Yield people of a folder, drawn until there are images enough.
-
-    Raises:
-        MienError: the folder's images are not what the head model draws.
-    """
-    order = rng.permutation(np.unique(clips.person))
-    people = order[: max(1, MOST // stream.frames_per_clip)]
-    images, checked = clips.images(), False
-    for person in sorted(int(p) for p in people):
-        rows = np.flatnonzero(clips.person == person)
-        frames = clips.table["frame"].to_numpy(np.int64)[rows]
-        pairs = list(stream.pairs(person - 1))
-        kept = [pairs[int(frame)] for frame in frames if frame < len(pairs)]
-        turned = [images.read(int(row)) for row in rows]
-        if not checked:
-            _check(kept, turned, clips)
-            checked = True
-        yield kept, turned
-
-
-def _check(pairs: list[FrontalPair], turned: list[NDArray[np.uint8]], clips: Clips) -> None:
-    same = len(pairs) == len(turned) and all(
-        pair.turned.shape == image.shape
-        and np.abs(pair.turned.astype(np.float32) - image).mean() < SAME_IMAGE
-        for pair, image in zip(pairs, turned, strict=True)
-    )
-    if not same:
-        raise MienError(
-            f"frontal: the images in {clips.tree} are not what this version of `mien synth` "
-            "draws; render the folder again"
-        )
 
 
 def _scores(views: list[FrontalView], context: EvalContext) -> list[Score]:
@@ -208,20 +139,20 @@ def _scores(views: list[FrontalView], context: EvalContext) -> list[Score]:
     seen = np.array([view.seen_error for view in views])
     return [
         score("PSNR", made[:, 0], "dB", main=True),
-        score("PSNR, gain over the turned image", made[:, 0] - made[:, 1], "dB"),
-        score("PSNR, made of the true frontal image", made[:, 2], "dB"),
+        score("PSNR, gain over the rotated image", made[:, 0] - made[:, 1], "dB"),
+        score("PSNR, from the true frontal image", made[:, 2], "dB"),
         score("SSIM", alike[:, 0], "", main=True),
-        score("SSIM, gain over the turned image", alike[:, 0] - alike[:, 1], ""),
-        score("SSIM, made of the true frontal image", alike[:, 2], ""),
-        score("colour error, part that was hidden", hidden, LEVELS, main=True),
-        score("colour error, part that was seen", seen, LEVELS),
+        score("SSIM, gain over the rotated image", alike[:, 0] - alike[:, 1], ""),
+        score("SSIM, from the true frontal image", alike[:, 2], ""),
+        score("colour error, hidden part", hidden, LEVELS, main=True),
+        score("colour error, visible part", seen, LEVELS),
     ]
 
 
 def _table(views: list[FrontalView]) -> Table:
     names = {
-        "made": "made of the turned image",
-        "copy": "the turned image itself",
+        "made": "made of the rotated image",
+        "copy": "the rotated image itself",
         "ceiling": "made of the true frontal image",
     }
     rows = []
@@ -237,16 +168,16 @@ def _by_yaw(views: list[FrontalView]) -> Table:
         return np.array(values, dtype=np.float64)
 
     return yaw_table(
-        title="by how far the given head is turned",
+        title="by yaw of the given head",
         yaw_rad=column([view.pair.yaw for view in views]),
         values={
             "PSNR, dB": column([view.psnr_db[0] for view in views]),
-            "PSNR of the turned image, dB": column([view.psnr_db[1] for view in views]),
+            "PSNR of the rotated image, dB": column([view.psnr_db[1] for view in views]),
             "SSIM": column([view.ssim[0] for view in views]),
-            "SSIM of the turned image": column([view.ssim[1] for view in views]),
-            "hidden, % of the face": column([100 * view.hidden_share for view in views]),
+            "SSIM of the rotated image": column([view.ssim[1] for view in views]),
+            "hidden, % of the face": column([100 * view.hidden_fraction for view in views]),
             "colour error, hidden": column([view.hidden_error for view in views]),
-            "colour error, seen": column([view.seen_error for view in views]),
+            "colour error, visible": column([view.seen_error for view in views]),
         },
     )
 
@@ -263,14 +194,129 @@ def _failures(views: list[FrontalView], count: int) -> tuple[Failure, ...]:
     )
 
 
-FRONTAL = Protocol(
-    name="frontal",
-    factor="factors",
-    title="the frontal view made of a turned face against the true one, rendered people",
-    layout=LAYOUT,
-    source="ICT-FaceKit: USC Institute for Creative Technologies (MIT); clips: yourself, with "
-    "mien synth; an ArcFace network in ONNX: insightface's model zoo (non-commercial research)",
-    matches=_matches,
-    run=run,
-    draws=True,
-)
+@torch.no_grad()
+def frontal_views(
+    model: Model, pairs: Sequence[FrontalPair], given: Sequence[NDArray[np.uint8]]
+) -> list[FrontalView]:
+    """Make and score frontal views.
+
+    The view is rendered with no rotation at all, at the place where the model sees the true
+    frontal face: framing is not scored. Light stays as the model predicts it from the rotated
+    image.
+
+    Args:
+        model: encodes and renders.
+        pairs: the truth.
+        given: the rotated images. RGB uint8 [S, S, 3] each.
+    """
+    side = model.config.image_size
+    rotated = model.network(_batch(model, given))
+    straight = model.network(_batch(model, [pair.frontal for pair in pairs]))
+    places = straight.pose.translation
+    made = _rendered(model, rotated, places)
+    ceiling = _rendered(model, straight, places)
+    views = []
+    for row, pair in enumerate(pairs):
+        truth = _reduced(pair.frontal, side)
+        face, hidden = _reduced(pair.face, side) > 0.5, _reduced(pair.hidden, side) > 0.5
+        kinds = [_image(made[row]), _reduced(given[row], side), _image(ceiling[row])]
+        hidden &= face
+        away = {"made": kinds[0], "truth": truth}
+        fraction = float(hidden.sum() / max(1, face.sum()))
+        scored = fraction >= MIN_HIDDEN
+        views.append(
+            FrontalView(
+                pair=pair,
+                made=to_uint8(made[row]),
+                psnr_db=tuple(psnr(made=kind, truth=truth, mask=face) for kind in kinds),
+                ssim=tuple(ssim(made=kind, truth=truth, mask=face) for kind in kinds),
+                seen_error=colour_error(**away, mask=face & ~hidden),
+                hidden_error=colour_error(**away, mask=hidden) if scored else float("nan"),
+                hidden_fraction=fraction,
+            )
+        )
+    return views
+
+
+def _batch(model: Model, images: Sequence[NDArray[np.uint8]]) -> Tensor:
+    """Return crops at the model's size. [B, 3, s, s]."""
+    size = (model.config.image_size, model.config.image_size)
+    return torch.cat([prepare(to_float(p)[None], size) for p in images]).to(model.device)
+
+
+def _rendered(model: Model, factors: Factors, places: Tensor) -> Tensor:
+    """Render frontal faces at these places. [B, 3, s, s]."""
+    eye = torch.eye(3, device=places.device).expand(len(places), 3, 3)
+    face = redraw(model, factors, Edit(pose=Pose(eye, places)))
+    return face.image * face.mask
+
+
+def _image(image: Tensor) -> Array:
+    """[3, H, W] => [H, W, 3], float64."""
+    return image.movedim(0, -1).cpu().numpy().astype(np.float64)
+
+
+def _reduced(image: NDArray[np.uint8] | NDArray[np.bool_], side: int) -> Array:
+    """Return an image in [0, 1] (or a mask as fractions) at another size. [side, side(, 3)]."""
+    white = 1.0 if image.dtype == np.bool_ else 255.0
+    how = cv2.INTER_AREA if len(image) > side else cv2.INTER_LINEAR
+    found = cv2.resize(np.asarray(image, np.float32) / white, (side, side), interpolation=how)
+    return np.asarray(found, np.float64)
+
+
+def psnr(*, made: Array, truth: Array, mask: NDArray[np.bool_]) -> float:
+    """Return the peak signal-to-noise ratio, dB: −10 log10 of the mean squared error.
+
+    Args:
+        made: RGB in [0, 1]. [H, W, 3].
+        truth: likewise.
+        mask: pixels that count. [H, W].
+    """
+    squared = float(((made - truth)[mask] ** 2).mean())
+    return float(-10 * np.log10(max(squared, 1e-10)))
+
+
+def ssim(*, made: Array, truth: Array, mask: NDArray[np.bool_]) -> float:
+    """Return the structural similarity of Wang et al. 2004, mean over the mask and the colours.
+
+        SSIM = (2 μx μy + c1)(2 σxy + c2) / ((μx² + μy² + c1)(σx² + σy² + c2))
+
+    with means, variances and covariance under a Gaussian of 1.5 pixels, 11 wide; c1 = 0.01² and
+    c2 = 0.03² for values in [0, 1]. The window reaches over the mask's border.
+
+    Args:
+        made: RGB in [0, 1]. [H, W, 3].
+        truth: likewise.
+        mask: pixels that count. [H, W].
+
+    Raises:
+        MienError: scikit-image is not installed.
+    """
+    try:
+        from skimage.metrics import structural_similarity
+    except ImportError as error:
+        raise MienError("SSIM needs scikit-image: pip install 'mien[eval]'") from error
+    _, found = structural_similarity(
+        made,
+        truth,
+        data_range=1.0,
+        channel_axis=-1,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        full=True,
+    )
+    return float(found[mask].mean())
+
+
+def colour_error(*, made: Array, truth: Array, mask: NDArray[np.bool_]) -> float:
+    """Return the mean absolute difference of colours in levels of 255; NaN for an empty mask.
+
+    Args:
+        made: RGB in [0, 1]. [H, W, 3].
+        truth: likewise.
+        mask: pixels that count. [H, W].
+    """
+    if not mask.any():
+        return float("nan")
+    return float(255 * np.abs(made - truth)[mask].mean())

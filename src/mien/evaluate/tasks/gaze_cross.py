@@ -1,122 +1,96 @@
 """Gaze across data sets: a ridge regression fitted on one set, tested on another, as it is.
 
-All readers give gaze in the frame of a camera that looks at the face, so that nothing is turned
-between sets. Sets with a split of their own teach by their training part and are tested on their
-test part; of the others all images do both. Nothing of the tested set is used but its images.
-Images without eyes teach nothing, but are tested.
+All readers give gaze in the frame of a camera that looks at the face, so that nothing is rotated
+between sets. Of sets with a split of their own the training part is trained on and the test part
+tested; of the others all images do both. Nothing of the tested set is used but its images.
+Images without eyes are not trained on, but are tested.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import MienError
-from mien.evaluate.digest import data_digest
-from mien.evaluate.protocol import EvalContext, Failure, Protocol, Result, Score, Table
-from mien.evaluate.tasks.gaze import filled, worst
-from mien.evaluate.tasks.gaze_few_shot import angular_error_deg, predict_gaze
-from mien.evaluate.tasks.gaze_set import GazeSet, Seen, see
+from mien.evaluate.datasets.sets import GazeSet
+from mien.evaluate.protocol import EvalContext, Failure, Result, Score, Table, checksum
+from mien.evaluate.tasks.gaze_few_shot import (
+    GazePrediction,
+    angular_error_deg,
+    predict_codes,
+    predict_gaze,
+)
+from mien.evaluate.tasks.gaze_within import filled, worst
 from mien.linear.bootstrap import mean_interval
 
-__all__ = ["GAZE_CROSS", "find_sets"]
+__all__ = ["score_cross"]
 
 Array = NDArray[np.floating]
 
-# Name => module here, protocol and reader in it.
-SETS = {
-    "columbia": ("columbia_protocol", "COLUMBIA", "columbia_faces"),
-    "columbia-eyes": ("columbia_protocol", "COLUMBIA_EYE_CROPS", "columbia_eye_crops"),
-    "mpiigaze": ("mpiigaze", "MPIIGAZE", "read_mpiigaze"),
-    "mpiifacegaze": ("mpiifacegaze", "MPIIFACEGAZE", "read_mpiifacegaze"),
-    "ut-multiview": ("ut_multiview", "UT_MULTIVIEW", "read_ut_multiview"),
-    "eth-xgaze": ("eth_xgaze", "ETH_XGAZE", "read_eth_xgaze"),
-    "gaze360": ("gaze360", "GAZE360", "read_gaze360"),
-    "eyediap": ("eyediap", "EYEDIAP", "read_eyediap"),
-}
 INTERVAL = 3  # stream of random numbers
 
 
-def find_sets(root: Path) -> dict[str, Path]:
-    """Return which gaze sets stand in a folder, by name; never raises."""
-    if not root.is_dir():
-        return {}
-    try:
-        places = sorted(path for path in root.iterdir() if not path.name.startswith("."))
-        places += [
-            inner for place in places if place.is_dir() for inner in sorted(place.glob("*.zip"))
-        ]
-    except OSError:
-        return {}
-    places = [path for path in places if path.is_dir() or path.suffix.lower() == ".zip"]
-    found = {}
-    for name, (module, constant, _) in SETS.items():
-        protocol: Protocol = getattr(_module(module), constant)
-        place = next((path for path in places if protocol.matches(path)), None)
-        if place is not None:
-            found[name] = place
-    return found
+def score_cross(data: Mapping[str, GazeSet], context: EvalContext) -> Result:
+    """Return the errors on every set by a fit to every other.
 
+    Args:
+        data: two sets or more, by name.
+        context: with what.
 
-def _run(root: Path, context: EvalContext) -> Result:
-    places = find_sets(root)
-    if len(places) < 2:
-        raise MienError(
-            f"{root} holds {len(places)} gaze data sets, of which at least two are needed: "
-            f"{', '.join(SETS)}, each in a folder of its own"
-        )
-    data = {name: _reader(name)(place) for name, place in places.items()}
-    seen = {}
+    Raises:
+        MienError: eyes are found in no image of a set.
+    """
+    predicted = {}
     for name, gaze_set in data.items():
         context.say(name)
-        seen[name] = see(gaze_set, context)
+        predicted[name] = predict_codes(gaze_set, context)
     scores: list[Score] = []
     failures: list[tuple[float, Failure]] = []
     for source in data:
         for target in data:
             if source != target:
-                found, worst_ones = _pair(source, target, data, seen, context)
+                found, worst_ones = _pair(source, target, data, predicted, context)
                 scores += found
                 failures += worst_ones
     failures.sort(key=lambda pair: -pair[0])
     return Result(
         scores=tuple(scores),
-        data=data_digest(f"{name} {gaze_set.digest}" for name, gaze_set in data.items()),
+        data=checksum(f"{name} {gaze_set.checksum}" for name, gaze_set in data.items()),
         tables=tuple(_table(list(data), scores, posed=posed) for posed in (False, True)),
         failures=tuple(failure for _, failure in failures[: context.gallery]),
-        notes=("the head pose is the one that the weights predict", *_notes(data, seen)),
+        notes=("the head pose is the one that the weights predict", *_notes(data, predicted)),
     )
 
 
 def _pair(
     source: str,
     target: str,
-    data: dict[str, GazeSet],
-    seen: dict[str, Seen],
+    data: Mapping[str, GazeSet],
+    predicted: dict[str, GazePrediction],
     context: EvalContext,
 ) -> tuple[list[Score], list[tuple[float, Failure]]]:
-    """Return the errors on one set by what another taught, and the worst cases."""
+    """Return the errors on one set of a fit to another, and the worst cases."""
     train, test = data[source].source_rows(), data[target].target_rows()
-    train = train[seen[source].found[train]]
+    train = train[predicted[source].found[train]]
     scores: list[Score] = []
     failures: list[tuple[float, Failure]] = []
     for posed in (False, True):
-        one, other = _features(seen[source], posed=posed), _features(seen[target], posed=posed)
+        one, other = (
+            _features(predicted[source], posed=posed),
+            _features(predicted[target], posed=posed),
+        )
         if one is None or other is None:
             continue
         learned = filled(one, train)
-        # What is not seen in the target is put at the source's mean.
+        # Where the target shows no eyes the source's mean stands in.
         both = filled(np.concatenate([one, other]), train)[len(one) :]
-        said = predict_gaze(
+        gaze = predict_gaze(
             train_features=learned[train],
             train_gaze=data[source].gaze[train],
             test_features=both[test],
         )
-        errors = angular_error_deg(predicted=said, truth=data[target].gaze[test])
+        errors = angular_error_deg(predicted=gaze, truth=data[target].gaze[test])
         low, high = mean_interval(
             values=errors, groups=data[target].person[test], rng=context.rng(INTERVAL)
         )
@@ -139,13 +113,13 @@ def _pair(
     return scores, failures
 
 
-def _features(seen: Seen, *, posed: bool) -> Array | None:
+def _features(predicted: GazePrediction, *, posed: bool) -> Array | None:
     if not posed:
-        return seen.code
-    if seen.own is None:
+        return predicted.code
+    if predicted.pose is None:
         return None
-    # A row without eyes is put at the mean as a whole, its head pose too.
-    return np.concatenate([seen.code, seen.own], axis=1)
+    # A row without eyes becomes the mean as a whole, its head pose too.
+    return np.concatenate([predicted.code, predicted.pose], axis=1)
 
 
 def _table(names: list[str], scores: list[Score], *, posed: bool) -> Table:
@@ -154,36 +128,16 @@ def _table(names: list[str], scores: list[Score], *, posed: bool) -> Table:
         (source, *(values.get(_score_name(source, target, posed=posed)) for target in names))
         for source in names
     )
-    how = "gaze code and own head pose" if posed else "gaze code"
-    title = f"Error in degrees, {how}: rows taught, columns tested"
-    return Table(title, ("taught by", *names), rows)
+    how = "gaze code and predicted head pose" if posed else "gaze code"
+    title = f"Error in degrees, {how} (rows: trained on, columns: tested on)"
+    return Table(title, ("trained on", *names), rows)
 
 
 def _score_name(source: str, target: str, *, posed: bool) -> str:
-    how = "gaze code and own head pose" if posed else "gaze code"
+    how = "gaze code and predicted head pose" if posed else "gaze code"
     return f"error, {source} to {target}, {how}"
 
 
-def _notes(data: dict[str, GazeSet], seen: dict[str, Seen]) -> list[str]:
-    lost = {name: int(np.count_nonzero(~seen[name].found)) for name in data}
+def _notes(data: Mapping[str, GazeSet], predicted: dict[str, GazePrediction]) -> list[str]:
+    lost = {name: int(np.count_nonzero(~predicted[name].found)) for name in data}
     return [f"{name}: no eyes are found in {lost[name]} of {len(data[name])}" for name in data]
-
-
-def _module(name: str) -> object:
-    return importlib.import_module(f"mien.evaluate.datasets.{name}")
-
-
-def _reader(name: str) -> Callable[[Path], GazeSet]:
-    module, _, reader = SETS[name]
-    return getattr(_module(module), reader)
-
-
-GAZE_CROSS = Protocol(
-    name="gaze-cross",
-    factor="gaze",
-    title="Gaze across data sets: fitted on all of one, tested on another",
-    layout="a folder that holds at least two of the gaze data sets, each in a folder of its own",
-    source="as the single data sets",
-    matches=lambda root: len(find_sets(root)) >= 2,
-    run=_run,
-)

@@ -1,7 +1,7 @@
-"""Gaze from few labels: how far a ridge regression on the codes of other people comes.
+"""Gaze from few labels: a ridge regression on the codes of other people.
 
-Everywhere the people of the samples and of the test are different people; that is for the caller
-to see to. `k` labelled samples are drawn at random from the training rows, codes (and head pose,
+The people of the samples and of the test must be different people; callers see to it.
+`k` labelled samples are drawn at random from the training rows, codes (and head pose,
 where given) are standardised on them, and yaw and pitch are each regressed with a strength chosen
 by leaving one sample out. Nothing of the test rows is used but their codes.
 """
@@ -18,18 +18,23 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mien.errors import MienError
+from mien.evaluate.datasets.sets import GazeSet
+from mien.evaluate.protocol import EvalContext
 from mien.geometry.gaze import angle_between, gaze_angles, gaze_vector
 from mien.linear.metrics import verification_auc
 
 __all__ = [
+    "ANGLES",
     "COUNTS",
     "FewShot",
+    "GazePrediction",
     "angular_error_deg",
     "few_shot",
     "halves",
     "leakage_auc",
     "mean_predictor_deg",
     "over_folds",
+    "predict_codes",
     "predict_gaze",
     "sampled_errors",
 ]
@@ -37,30 +42,69 @@ __all__ = [
 Array = NDArray[np.floating]
 
 COUNTS = (9, 50, 100, 200, None)
-"""Numbers of labelled samples that are reported; None = all there are."""
+"""Numbers of labelled samples; None = all there are."""
 STRENGTHS = np.logspace(-1, 6, 15)
 """Ridge strengths to choose from, on standardised columns. The largest makes of thousands of
-columns and nine samples as good as the mean; the smallest is as good as none."""
+columns and nine samples as good as the mean; the smallest is nearly none."""
+
+
+ANGLES = ("yaw_rad", "pitch_rad", "roll_rad")
+"""The head pose that the model itself predicts, by the table's columns."""
+
+
+@dataclass(frozen=True)
+class GazePrediction:
+    """What the weights predict for a set's images."""
+
+    code: Array
+    """NaN where no eyes are found. [N, d]."""
+    pose: Array | None
+    """The head pose that the weights predict, NaN without a face; None with eye crops. Radians
+    [N, 3]."""
+
+    @property
+    def found(self) -> NDArray[np.bool_]:
+        """Whether eyes are found. [N]."""
+        return np.asarray(np.isfinite(self.code).all(axis=1))
+
+
+def predict_codes(data: GazeSet, context: EvalContext) -> GazePrediction:
+    """Return the gaze codes of a set, and the predicted head pose where faces are shown.
+
+    Raises:
+        MienError: as the context's `describe`; or eyes are found in no image.
+    """
+    context.say(f"{len(data)} images")
+    eye_crops = data.images.crop == "eyes"
+    columns = ("gaze_code",) if eye_crops else ("gaze_code", *ANGLES)
+    described = context.describe(data.images, columns)
+    predicted = GazePrediction(
+        described.joined("gaze_code").astype(np.float64),
+        None if eye_crops else described.joined(*ANGLES).astype(np.float64),
+    )
+    if not predicted.found.any():
+        raise MienError("eyes are found in no image; are these the right images?")
+    return predicted
 
 
 @dataclass(frozen=True)
 class FewShot:
-    """How well gaze is read off codes with so many labelled samples."""
+    """The error of gaze predicted from codes with so many labelled samples."""
 
     count: int | None
     """Labelled samples; None = all there are."""
     mean_deg: float
-    """Mean angular error over test rows and draws. Degrees."""
-    sd_deg: float
-    """Spread of the draws' errors (n - 1); 0 where there is one draw. Degrees."""
-    draws: tuple[float, ...]
-    """Mean angular error of each draw of the samples. Degrees."""
+    """Mean angular error over test rows and trials. Degrees."""
+    std_deg: float
+    """Standard deviation over trials (n - 1); 0 where there is one trial. Degrees."""
+    trials: tuple[float, ...]
+    """Mean angular error of each trial. Degrees."""
 
     @staticmethod
-    def of(count: int | None, draws: Sequence[float]) -> FewShot:
-        """Sum up the errors of draws. Degrees."""
-        spread = float(np.std(draws, ddof=1)) if len(draws) > 1 else 0.0
-        return FewShot(count, float(np.mean(draws)), spread, tuple(map(float, draws)))
+    def of(count: int | None, trials: Sequence[float]) -> FewShot:
+        """Sum up the errors of trials. Degrees."""
+        std = float(np.std(trials, ddof=1)) if len(trials) > 1 else 0.0
+        return FewShot(count, float(np.mean(trials)), std, tuple(map(float, trials)))
 
 
 def angular_error_deg(*, predicted: Array, truth: Array) -> Array:
@@ -98,24 +142,24 @@ def few_shot(
     test_gaze: Array,
     pose: tuple[Array, Array] | None = None,
     counts: Sequence[int | None] = COUNTS,
-    draws: int = 10,
+    trials: int = 10,
     rng: np.random.Generator,
 ) -> tuple[FewShot, ...]:
     """Return the error on the test rows for every number of labelled samples.
 
-    The same generator state draws the same samples whatever the codes are, so that two kinds of
-    codes can be compared draw by draw.
+    The same generator state gives the same samples whatever the codes are, so that two kinds of
+    codes can be compared trial by trial.
 
     Args:
-        train_codes: rows to draw samples from; D may be 0 where a pose is given. [N, D].
+        train_codes: rows that samples are drawn from; D may be 0 where a pose is given. [N, D].
         train_gaze: unit vectors, camera frame. [N, 3].
         test_codes: rows of other people. [M, D].
         test_gaze: unit vectors, camera frame. [M, 3].
         pose: head angles in radians of the training and the test rows, put beside the codes.
             [N, A] and [M, A].
-        counts: numbers of samples; None takes all rows, in one draw.
-        draws: how often samples are drawn.
-        rng: draws them.
+        counts: numbers of samples; None takes all rows, in one trial.
+        trials: how often samples are drawn.
+        rng: samples them.
 
     Raises:
         MienError: a count is not from 2 to N, or codes are not finite.
@@ -132,7 +176,7 @@ def few_shot(
             test_features=test,
             test_gaze=test_gaze,
             count=count,
-            draws=draws,
+            trials=trials,
             rng=rng,
         )
         results.append(FewShot.of(count, errors.mean(axis=1).tolist()))
@@ -146,22 +190,22 @@ def sampled_errors(
     test_features: Array,
     test_gaze: Array,
     count: int | None,
-    draws: int,
+    trials: int,
     rng: np.random.Generator,
 ) -> Array:
-    """Return the error of every test row with each draw of `count` labelled samples. Degrees.
+    """Return the error of every test row in each trial of `count` labelled samples. Degrees.
 
     Args:
-        train_features: rows to draw samples from, with or without head pose. [N, D].
+        train_features: rows that samples are drawn from, with or without head pose. [N, D].
         train_gaze: unit vectors, camera frame. [N, 3].
         test_features: rows of other people. [M, D].
         test_gaze: unit vectors, camera frame. [M, 3].
-        count: number of samples; None takes all rows, in one draw.
-        draws: how often samples are drawn.
-        rng: draws them.
+        count: number of samples; None takes all rows, in one trial.
+        trials: how often samples are drawn.
+        rng: samples them.
 
     Returns:
-        [draws, M], or [1, M] where all rows are taken.
+        [trials, M], or [1, M] where all rows are taken.
 
     Raises:
         MienError: the count is not from 2 to N, or features are not finite.
@@ -172,7 +216,7 @@ def sampled_errors(
     if count is not None and not 2 <= count <= total:
         raise MienError(f"{count} samples cannot be drawn from {total} training rows")
     errors = []
-    for _ in range(1 if count is None else draws):
+    for _ in range(1 if count is None else trials):
         rows = slice(None) if count is None else rng.choice(total, count, replace=False)
         found = predict_gaze(
             train_features=train_features[rows],
@@ -184,25 +228,25 @@ def sampled_errors(
 
 
 def over_folds(folds: Sequence[Sequence[FewShot]]) -> tuple[FewShot, ...]:
-    """Return the mean over folds, draw by draw: the spread is that of whole evaluations.
+    """Return the mean over folds, trial by trial: the std is that of whole evaluations.
 
     Args:
-        folds: what `few_shot` gave for each fold, with the same counts and draws.
+        folds: what `few_shot` gave for each fold, with the same counts and trials.
     """
     together = []
     for parts in zip(*folds, strict=True):
-        if len({(part.count, len(part.draws)) for part in parts}) != 1:
-            raise ValueError("the folds have other counts or draws")
-        draws = np.mean([part.draws for part in parts], axis=0)
-        together.append(FewShot.of(parts[0].count, draws.tolist()))
+        if len({(part.count, len(part.trials)) for part in parts}) != 1:
+            raise ValueError("the folds have other counts or trials")
+        trials = np.mean([part.trials for part in parts], axis=0)
+        together.append(FewShot.of(parts[0].count, trials.tolist()))
     return tuple(together)
 
 
 def mean_predictor_deg(*, train_gaze: Array, test_gaze: Array) -> float:
-    """Return the error of always saying the training rows' mean yaw and pitch. Degrees."""
+    """Return the error of predicting the training rows' mean yaw and pitch. Degrees."""
     yaw, pitch = gaze_angles(np.asarray(train_gaze, np.float64))
-    always = gaze_vector(np.full(len(test_gaze), yaw.mean()), np.full(len(test_gaze), pitch.mean()))
-    return float(angular_error_deg(predicted=always, truth=test_gaze).mean())
+    mean = gaze_vector(np.full(len(test_gaze), yaw.mean()), np.full(len(test_gaze), pitch.mean()))
+    return float(angular_error_deg(predicted=mean, truth=test_gaze).mean())
 
 
 def halves(person: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -216,7 +260,7 @@ def halves(person: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.i
     people = np.unique(person)
     if len(people) < 2:
         raise MienError(
-            "images of at least two people are needed: to learn from one and test the other"
+            "images of at least two people are needed: to train on one and test on the other"
         )
     first = np.isin(person, people[: len(people) // 2])
     return np.flatnonzero(first), np.flatnonzero(~first)
@@ -229,7 +273,7 @@ def leakage_auc(
     pairs: int = 5000,
     rng: np.random.Generator,
 ) -> dict[str, float]:
-    """Return how well each kind of code tells the same person from another; 0.5 = not at all.
+    """Return the AUC of same-person decisions by each kind of code; 0.5 = chance.
 
     By cosine similarity, as `verification_auc`, every kind on the same pairs of images.
 
@@ -237,7 +281,7 @@ def leakage_auc(
         codes: by name, one row an image. Each [N, D].
         person: who it is. [N].
         pairs: of one person, and as many of two.
-        rng: draws the pairs.
+        rng: samples the pairs.
     """
     seed = int(rng.integers(2**63))
     return {

@@ -1,7 +1,7 @@
-"""What is asked of expression: images with a class each, and which of them teach and which test.
+"""What the tasks of expression share: the sets of factors that are probed, and their folds.
 
-Also the sets of factors that are asked, and what is done about images without a face: they are
-left out of training, and in testing they are given the class that is the most frequent in training.
+Images without a face are left out of training; in testing they are given the class that is the most
+frequent in training.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
+from mien.evaluate.datasets.sets import LabelledSet
 from mien.evaluate.protocol import EvalContext, FactorColumns, Images
 
 __all__ = [
@@ -23,7 +24,6 @@ __all__ = [
     "POSE_AND_LIGHT",
     "SETS",
     "Predicted",
-    "Task",
     "codes_of",
     "describe",
     "known_sets",
@@ -51,50 +51,18 @@ SETS = {
     "all codes": (*CODES, *POSE_AND_LIGHT),
     "features": ("features",),
 }
-"""Name of a set of factors => columns. The last are no factors: what the encoder saw before it
-became codes."""
+"""Name of a set of factors => columns. The last are no factors: the encoder's features, of which
+codes are made."""
 MAIN = "all codes"
 """The set whose scores are the main ones, as in the papers."""
 FEATURES = "features"
-"""The set whose linear scores stand beside them: the most that a frozen encoder tells."""
+"""The set whose linear scores are main ones, too: the most that a frozen encoder holds."""
 COLUMNS = (*SETS[MAIN], *SETS[FEATURES])
 
 
 @dataclass(frozen=True)
-class Task:
-    """Labelled images, and the folds in which they teach and test."""
-
-    images: Images
-    labels: NDArray[np.int64]
-    """Places in `classes`. [N]."""
-    classes: tuple[str, ...]
-    folds: tuple[tuple[Rows, Rows], ...]
-    """Training rows and test rows; one pair where the split is fixed. No row is tested twice."""
-    groups: NDArray[np.int64] | None = None
-    """Of whom or of which clip an image is; kept together wherever rows are drawn. [N]."""
-    balanced: bool = False
-    """Whether every class weighs the same in training, whatever the number of its images."""
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be learned."""
-        for train, test in self.folds:
-            if not len(train) or not len(test):
-                raise MienError(
-                    f"there are {len(train)} images to learn from and {len(test)} to test on; "
-                    "the data set is not complete: copy it again"
-                )
-            if len(np.unique(self.labels[train])) < 2:
-                raise MienError("the training images show one class only; copy the set again")
-
-    @property
-    def tested(self) -> Rows:
-        """The rows that are tested, fold after fold. [M]."""
-        return np.concatenate([test for _, test in self.folds])
-
-
-@dataclass(frozen=True)
 class Predicted:
-    """What was said of the tested rows, in the order of `Task.tested`."""
+    """The predictions for the tested rows, in the order of `LabelledSet.tested`."""
 
     label: NDArray[np.int64]
     """Places in the classes. [M]."""
@@ -116,9 +84,9 @@ def describe(images: Images, context: EvalContext) -> FactorColumns:
 
 
 def known_sets(described: FactorColumns) -> tuple[str, ...]:
-    """Return the sets worth asking.
+    """Return the sets worth probing.
 
-    Not every table has features, and a method that has but one description of a face is asked once.
+    Not every table has features, and a method with one description of a face is probed once.
     """
     faces = described.found
     main = described.joined(*SETS[MAIN])
@@ -150,16 +118,16 @@ def codes_of(described: FactorColumns, name: str) -> NDArray[np.float32]:
 
 
 def stream(context: EvalContext, *numbers: int) -> np.random.Generator:
-    """Return a generator of expression's own, another for every stream of numbers."""
+    """Return a generator for the tasks of expression, another for every stream of numbers."""
     return context.rng(0xE0, *numbers)
 
 
 def over_folds(
-    task: Task,
+    task: LabelledSet,
     found: NDArray[np.bool_],
     predict: Callable[[Rows, Rows, int], NDArray[np.floating]],
 ) -> Predicted:
-    """Return what is predicted of all test rows, each by a fold that has not seen it.
+    """Return the predictions for all test rows, each by a fold that has not seen it.
 
     Args:
         task: with its folds.

@@ -1,7 +1,7 @@
-"""Which code tells what: every label probed from every code, held against chance.
+"""Leakage: every label predicted from every code, compared with chance.
 
-A factor's code should tell its own labels and, but for what labels share by themselves, no others.
-Probes are linear; people are never on both sides of a fold.
+A factor's code should hold its own labels and, but for what labels share by themselves, no others.
+Probes are linear and cross-subject: nobody is in the training and the test part of a fold.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Leakage:
     scores: Array
     """person: AUC; classes: accuracy; numbers: correlation; means of the folds. [C, L]."""
     chance: Array
-    """Of a code that tells nothing: 0.5, the commonest class's share, 0. [L]."""
+    """Of a code that holds nothing: 0.5, the fraction of the commonest class, 0. [L]."""
     predictions: Mapping[str, Mapping[str, NDArray[Any]]]
     """Code => label => what is predicted of each row; without the person. Each [N]."""
 
@@ -87,8 +87,8 @@ def leakage(
         codes: by name; a factor's own code has the factor's name. Rows may be NaN. Each [N, D].
         labels: what is known of the rows.
         person: who it is. [N].
-        relit: rows by which the person is told; of at least `probes.FOLDS` times 2 people. [N].
-        rng: draws pairs.
+        relit: rows on which the person is verified; of at least two people in each fold. [N].
+        rng: samples pairs.
     """
     pairs = _fold_pairs(person[relit], rng)
     scores, predictions = [], {}
@@ -121,18 +121,18 @@ def _fold_pairs(
 def _person_auc(
     codes: Array, person: NDArray[np.integer], pairs: Sequence[tuple[NDArray[Any], ...]]
 ) -> float:
-    """Return the AUC of same-person decisions where the measure was learnt from other people."""
+    """Return the AUC of same-person decisions by a metric that is learned from other people."""
     found = []
     for fit, held, first, second, same in pairs:
-        moved = person_space(codes[fit], person[fit])(codes[held])
-        found.append(roc_auc_score(same, (moved[first] * moved[second]).sum(axis=1)))
+        mapped = person_space(codes[fit], person[fit])(codes[held])
+        found.append(roc_auc_score(same, (mapped[first] * mapped[second]).sum(axis=1)))
     return float(np.mean(found))
 
 
 def _score(label: Label, predicted: NDArray[Any], person: NDArray[np.integer]) -> float:
     if label.kind == "class":
         return float(np.mean(predicted == label.values))
-    # Fold by fold: over all of them the folds' differing means would pass for a correlation.
+    # Fold by fold: over all of them, differences of the folds' means would pass for correlation.
     found = [
         correlation(prediction=predicted[held], target=label.values[held])
         if predicted[held].std() > 0 < label.values[held].std()

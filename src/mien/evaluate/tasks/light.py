@@ -1,10 +1,10 @@
-"""Scores of the direction of light: what the factors say of it, and what a map makes of them.
+"""Direction of light: errors of the predicted one, and of maps fitted to it cross-subject.
 
-    own direction        as the weights give it, no probe
-    linear map           from the own direction, its ambient and diffuse share, to the true one,
+    predicted direction  as the weights give it, no probe
+    linear map           from the predicted direction, ambient and diffuse light to the true one,
                          fitted on other people
     all codes, ridge     from texture and shape code besides, fitted on other people
-    always the mean      the mean direction of other people
+    mean predictor       the mean direction of other people
 
 An image without a face is lit from the camera for the first, and as the mean of other people for
 the rest.
@@ -12,65 +12,45 @@ the rest.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.by_yaw import yaw_table
-from mien.evaluate.digest import data_digest
-from mien.evaluate.error_score import INTERVAL, error_score
-from mien.evaluate.gallery import small
-from mien.evaluate.protocol import EvalContext, FactorColumns, Failure, Images, Result, Score, Table
-from mien.evaluate.tasks.light_directions import apart_deg, off_axis_deg, unit_rows
+from mien.evaluate.datasets.sets import LightSet
+from mien.evaluate.protocol import (
+    EvalContext,
+    FactorColumns,
+    Failure,
+    Result,
+    Score,
+    Table,
+)
+from mien.evaluate.scores import INTERVAL, error_score, small, yaw_table
+from mien.geometry.gaze import angle_between
 from mien.linear.bootstrap import bootstrap
 from mien.linear.metrics import correlation
 from mien.linear.other_people import mean_of_others, predict_from_others
 
-__all__ = ["LightSet", "score_light"]
+__all__ = ["angle_deg", "off_axis_deg", "score_light", "unit_rows"]
 
 Array = NDArray[np.floating]
 
 AXES = ("light_x", "light_y", "light_z")
-SHARES = ("light_ambient", "light_diffuse")
-COLUMNS = ("texture_code", "shape_code", *AXES, *SHARES, "yaw_rad")
-OWN, LINEAR = "own direction", "linear map"
-RIDGE, MEAN = "all codes, ridge", "always the mean"
+STRENGTHS = ("light_ambient", "light_diffuse")
+COLUMNS = ("texture_code", "shape_code", *AXES, *STRENGTHS, "yaw_rad")
+PREDICTED, LINEAR = "predicted direction", "linear map"
+RIDGE, MEAN = "all codes, ridge", "mean predictor"
 SUBSETS = ((0, 12), (12, 25), (25, 50), (50, 77), (77, 180))
 """Degrees between lamp and camera: the five subsets of the set's authors."""
 FRONT_DEG = 77
 """Up to here most of the face is lit: all but the last subset."""
-MISSING_SHARE = 0.01
-"""Above this share of images without a face there is a score of the others, too."""
-LOOKS_TURNED_DEG = 30
-
-
-@dataclass(frozen=True)
-class LightSet:
-    """Images under one known lamp each; rows are in the order of the images."""
-
-    images: Images
-    person: NDArray[np.int64]
-    """Who it is. [N]."""
-    direction: Array
-    """Unit vector to the lamp, camera frame. [N, 3]."""
-    pose: NDArray[np.int64]
-    """The set's number of the head pose. [N]."""
-    notes: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.person)
-
-    @property
-    def digest(self) -> str:
-        """Return 12 hex digits of the names and labels."""
-        rows = zip(self.images.names, self.person, self.direction, strict=True)
-        return data_digest(f"{n} {p} {x:.5f} {y:.5f} {z:.5f}" for n, p, (x, y, z) in rows)
+MAX_MISSING = 0.01
+"""Above this fraction of images without a face there is a score of the others, too."""
+LARGE_YAW_DEG = 30
 
 
 def score_light(data: LightSet, context: EvalContext) -> Result:
-    """Return correlations and angular errors, by lamp, by head pose and by own yaw.
+    """Return correlations and angular errors, by lamp, by head pose and by predicted yaw.
 
     Raises:
         MienError: faces are found in no image; there is one person only; or factors cannot be
@@ -82,13 +62,13 @@ def score_light(data: LightSet, context: EvalContext) -> Result:
         raise MienError("faces are found in no image; are these the right images?")
     predicted = _predictions(data, described)
     errors: dict[str, Array] = {
-        name: apart_deg(predicted=vectors, truth=data.direction)
+        name: angle_deg(predicted=vectors, truth=data.direction)
         for name, vectors in predicted.items()
     }
     shown = LINEAR if LINEAR in errors else RIDGE
     return Result(
         scores=tuple(_scores(data, described, predicted, errors, context)),
-        data=data.digest,
+        data=data.checksum,
         tables=_tables(data, described, errors),
         failures=_failures(data, predicted[shown], errors[shown], context),
         notes=(*data.notes, *_notes(described)),
@@ -98,13 +78,13 @@ def score_light(data: LightSet, context: EvalContext) -> Result:
 def _predictions(data: LightSet, described: FactorColumns) -> dict[str, Array]:
     """Return unit vectors to the lamp by kind of prediction. [N, 3]."""
     truth, person = data.direction, data.person
-    own = np.stack([described[name] for name in AXES], axis=1).astype(np.float64)
+    direction = np.stack([described[name] for name in AXES], axis=1).astype(np.float64)
     codes = described.joined("texture_code", "shape_code").astype(np.float64)
     kinds: dict[str, Array] = {}
-    if np.isfinite(own).any():
-        shares = np.stack([described[name] for name in SHARES], axis=1).astype(np.float64)
-        features = np.concatenate([own, shares], axis=1)
-        kinds[OWN] = unit_rows(np.nan_to_num(own))
+    if np.isfinite(direction).any():
+        strengths = np.stack([described[name] for name in STRENGTHS], axis=1).astype(np.float64)
+        features = np.concatenate([direction, strengths], axis=1)
+        kinds[PREDICTED] = unit_rows(np.nan_to_num(direction))
         kinds[LINEAR] = predict_from_others(features=features, targets=truth, person=person)
         codes = np.concatenate([codes, features], axis=1)
     kinds[RIDGE] = predict_from_others(features=codes, targets=truth, person=person)
@@ -120,20 +100,22 @@ def _scores(
     context: EvalContext,
 ) -> list[Score]:
     scores = []
-    for name in (OWN, LINEAR, RIDGE):
+    for name in (PREDICTED, LINEAR, RIDGE):
         if name in predicted:
             for place, axis in enumerate("xy"):
-                said = predicted[name][:, place]
+                component = predicted[name][:, place]
                 title = f"light {axis} correlation, {name}"
-                scores.append(_correlation(title, said, data, place, context, main=name == OWN))
+                scores.append(
+                    _correlation(title, component, data, place, context, main=name == PREDICTED)
+                )
                 title = f"{title}, lamps within {FRONT_DEG} degrees"
                 front = np.flatnonzero(off_axis_deg(data.direction) <= FRONT_DEG)
-                scores.append(_correlation(title, said, data, place, context, rows=front))
+                scores.append(_correlation(title, component, data, place, context, rows=front))
     mains = (LINEAR,) if LINEAR in errors else (RIDGE,)
     for name, error in errors.items():
         title = f"angular error, {name}"
         scores.append(error_score(title, error, data.person, context, main=name in mains))
-    if (~described.found).mean() > MISSING_SHARE:
+    if (~described.found).mean() > MAX_MISSING:
         for name in mains:
             title = f"angular error, {name}, where a face is found"
             rows = np.flatnonzero(described.found)
@@ -143,7 +125,7 @@ def _scores(
 
 def _correlation(
     name: str,
-    said: Array,
+    component: Array,
     data: LightSet,
     place: int,
     context: EvalContext,
@@ -152,12 +134,12 @@ def _correlation(
     rows: NDArray[np.int64] | None = None,
 ) -> Score:
     rows = np.arange(len(data)) if rows is None else rows
-    said, truth = said[rows], data.direction[rows, place]
+    component, truth = component[rows], data.direction[rows, place]
 
-    def measure(drawn: NDArray[np.int64]) -> float:
-        if len(drawn) < 2 or np.ptp(said[drawn]) == 0 or np.ptp(truth[drawn]) == 0:
+    def measure(some: NDArray[np.int64]) -> float:
+        if len(some) < 2 or np.ptp(component[some]) == 0 or np.ptp(truth[some]) == 0:
             return float("nan")
-        return correlation(prediction=said[drawn], target=truth[drawn])
+        return correlation(prediction=component[some], target=truth[some])
 
     value = measure(np.arange(len(rows)))
     if not len(rows):
@@ -183,23 +165,25 @@ def _tables(
         tables.append(_parts("Angular error in degrees by head pose", poses, errors))
     yaw = described["yaw_rad"]
     if np.isfinite(yaw).any():
-        tables.append(_turns(subsets, data, yaw))
-        title = "Angular error in degrees by head yaw as the weights predict it"
+        tables.append(_yaw_of_frontal(subsets, data, yaw))
+        title = "Angular error in degrees by predicted head yaw"
         tables.append(yaw_table(title=title, yaw_rad=yaw, values=errors))
     return tuple(tables)
 
 
-def _turns(subsets: list[tuple[str, NDArray[np.bool_]]], data: LightSet, yaw: Array) -> Table:
-    """Return how far faces that look ahead seem turned: one half in the dark, they seem so."""
+def _yaw_of_frontal(
+    subsets: list[tuple[str, NDArray[np.bool_]]], data: LightSet, yaw: Array
+) -> Table:
+    """Return the predicted yaw of frontal faces: where one half is dark, it is too large."""
     rows = []
     for name, inside in subsets:
         ahead = inside & (data.pose == 0) & np.isfinite(yaw)
         if ahead.any():
-            turn = np.degrees(np.abs(yaw[ahead])).astype(np.float64)
-            far = float((turn > LOOKS_TURNED_DEG).mean())
-            rows.append((name, len(turn), round(float(turn.mean()), 2), round(100 * far, 2)))
-    columns = ("part", "images", "mean own yaw, degrees", f"over {LOOKS_TURNED_DEG} degrees, %")
-    return Table("How far frontal faces seem turned to the weights", columns, tuple(rows))
+            angle = np.degrees(np.abs(yaw[ahead])).astype(np.float64)
+            far = float((angle > LARGE_YAW_DEG).mean())
+            rows.append((name, len(angle), round(float(angle.mean()), 2), round(100 * far, 2)))
+    columns = ("part", "images", "mean predicted yaw, degrees", f"over {LARGE_YAW_DEG} degrees, %")
+    return Table("Predicted yaw of frontal faces", columns, tuple(rows))
 
 
 def _parts(
@@ -240,3 +224,23 @@ def _where(direction: Array) -> str:
 def _notes(described: FactorColumns) -> list[str]:
     lost = int((~described.found).sum())
     return [f"no face is found in {lost} of {len(described)} images"]
+
+
+def off_axis_deg(direction: Array) -> NDArray[np.float64]:
+    """Return the angle between a lamp and the camera, as seen from the face. [N, 3] -> [N]."""
+    ahead = np.array([0.0, 0.0, -1.0])
+    return np.degrees(angle_between(np.asarray(direction, np.float64), ahead))
+
+
+def angle_deg(*, predicted: Array, truth: Array) -> NDArray[np.float64]:
+    """Return the angle between directions of any length but 0. [N, 3], [N, 3] -> [N]."""
+    return np.degrees(
+        angle_between(np.asarray(predicted, np.float64), np.asarray(truth, np.float64))
+    )
+
+
+def unit_rows(vectors: Array) -> NDArray[np.float64]:
+    """Return vectors of length 1; one without length is the way to the camera. [N, 3]."""
+    vectors = np.asarray(vectors, dtype=np.float64)
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.where(length > 1e-9, vectors / length.clip(1e-9), np.array([0.0, 0.0, -1.0]))

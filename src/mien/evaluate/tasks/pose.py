@@ -1,17 +1,29 @@
-"""Scores of head pose: what the factors say of themselves, and what is read off them by a map.
+"""Head pose: errors of the predicted angles, and of maps fitted to them cross-subject.
 
 Five predictions, each of every image:
 
-    own angles                      as the weights give them, no probe
-    own angles, offset of others    less the mean error over other people: the origin is a
-                                    convention, of pitch above all
-    own angles, linear map          from the three own angles to the three true ones, fitted on
-                                    other people
-    all codes, ridge                from texture and shape code and own angles, fitted on other
-                                    people
-    always the mean                 the mean angles of other people
+    predicted angles                        as the weights give them, no probe
+    predicted angles, cross-subject offset  less the mean error over other people: the origin is a
+                                            convention, of pitch above all
+    predicted angles, linear map            from the three predicted angles to the three true ones,
+                                            fitted on other people
+    all codes, ridge                        from texture and shape code and predicted angles, fitted
+                                            on other people
+    mean predictor                          the mean angles of other people
 
 An image without a face is frontal for the first, and the mean of other people for the rest.
+
+300W-LP and AFLW2000-3D (Zhu et al., 2016) rotate a head by R' = Rx'(pitch) Ry'(yaw) Rz'(roll), each
+factor the transpose of the usual right-handed rotation, in a frame with x to image-right, y up and
+z towards the camera. In ours (x right, y down, z away) with the usual rotations that is
+
+    R = Rx(-pitch) Ry(yaw) Rz(roll)
+
+so that each angle has our sign (yaw + towards image-left, pitch + up, roll + clockwise in the
+image), but they are applied in another order than in our Ry(yaw) Rx(-pitch) Rz(roll): angles of
+a head with both yaw and pitch differ by some degrees. FSA-Net (Yang et al., 2019) and those after
+it write BIWI's labels in the same order. Errors of single angles are therefore taken in it, and are
+comparable with theirs; the geodesic error knows no order.
 """
 
 from __future__ import annotations
@@ -19,70 +31,47 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.by_yaw import yaw_table
-from mien.evaluate.digest import data_digest
-from mien.evaluate.error_score import error_score
-from mien.evaluate.gallery import small
+from mien.evaluate.datasets.head_pose import benchmark_angles
+from mien.evaluate.datasets.sets import PoseSet
 from mien.evaluate.protocol import (
     EvalContext,
     FactorColumns,
     Failure,
-    Images,
     Plot,
     Result,
     Score,
     Table,
 )
-from mien.evaluate.tasks.pose_angles import (
-    ANGLES,
-    angle_errors_deg,
-    benchmark_angles,
-    benchmark_rotation,
-    geodesic_deg,
-    own_angles,
-    own_rotation,
-)
+from mien.evaluate.scores import error_score, small, yaw_table
+from mien.geometry.rotation import angles_to_rotation, rotation_to_angles
 from mien.linear.metrics import correlation
 from mien.linear.other_people import mean_of_others, predict_from_others
 
-__all__ = ["PoseSet", "score_pose"]
+__all__ = [
+    "ANGLES",
+    "angle_errors_deg",
+    "benchmark_rotation",
+    "geodesic_deg",
+    "mien_angles",
+    "mien_rotation",
+    "score_pose",
+]
 
 Array = NDArray[np.floating]
 
+ANGLES = ("yaw", "pitch", "roll")
+"""The order of the columns, everywhere."""
 COLUMNS = ("texture_code", "shape_code", "yaw_rad", "pitch_rad", "roll_rad")
-OWN, OFFSET, LINEAR = "own angles", "own angles, offset of others", "own angles, linear map"
-RIDGE, MEAN = "all codes, ridge", "always the mean"
-MISSING_SHARE = 0.01
-"""Above this share of images without a face there are scores of the others, too."""
+PREDICTED = "predicted angles"
+OFFSET, LINEAR = f"{PREDICTED}, cross-subject offset", f"{PREDICTED}, linear map"
+RIDGE, MEAN = "all codes, ridge", "mean predictor"
+MAX_MISSING = 0.01
+"""Above this fraction of images without a face there are scores of the others, too."""
 PLOT_STEP_DEG = 10
-
-
-@dataclass(frozen=True)
-class PoseSet:
-    """Images with known head pose; rows are in the order of the images."""
-
-    images: Images
-    person: NDArray[np.int64]
-    """Who it is; the row's own number where nobody knows. [N]."""
-    angles: Array
-    """True yaw, pitch, roll in the benchmarks' order of rotations. Radians [N, 3]."""
-    sight: Array | None = None
-    """True rotation as seen along the line to the head; None where that is not known.
-    [N, 3, 3]."""
-    notes: tuple[str, ...] = ()
-    """What a reader must know of how the data were read."""
-
-    def __len__(self) -> int:
-        return len(self.person)
-
-    @property
-    def digest(self) -> str:
-        """Return 12 hex digits of the names and labels."""
-        rows = zip(self.images.names, self.person, self.angles, strict=True)
-        return data_digest(f"{n} {p} {y:.5f} {x:.5f} {r:.5f}" for n, p, (y, x, r) in rows)
 
 
 @dataclass(frozen=True)
@@ -105,7 +94,7 @@ class _Errors:
 
 
 def score_pose(data: PoseSet, context: EvalContext) -> Result:
-    """Return errors of every kind of prediction, by angle and by how far the head is turned.
+    """Return errors of every kind of prediction, by angle and by pose bins.
 
     Raises:
         MienError: faces are found in no image; or factors cannot be had.
@@ -119,7 +108,7 @@ def score_pose(data: PoseSet, context: EvalContext) -> Result:
     shown = LINEAR if LINEAR in errors else RIDGE
     return Result(
         scores=tuple(_scores(data, described, predicted, errors, context)),
-        data=data.digest,
+        data=data.checksum,
         tables=(_table(errors), _by_yaw(data, errors)),
         plots=(_plot(data, predicted),),
         failures=_failures(data, predicted[shown], errors[shown], context),
@@ -134,13 +123,13 @@ def _predictions(data: PoseSet, described: FactorColumns) -> dict[str, Array]:
     codes = described.joined("texture_code", "shape_code").astype(np.float64)
     kinds: dict[str, Array] = {}
     if np.isfinite(given).any():
-        own = benchmark_angles(own_rotation(given))
-        offset = mean_of_others(targets=own - truth, person=person)
+        angles = benchmark_angles(mien_rotation(given))
+        offset = mean_of_others(targets=angles - truth, person=person)
         nothing = mean_of_others(targets=truth, person=person)
-        kinds[OWN] = np.nan_to_num(own)
-        kinds[OFFSET] = np.where(np.isfinite(own), own - offset, nothing)
-        kinds[LINEAR] = predict_from_others(features=own, targets=truth, person=person)
-        codes = np.concatenate([codes, own], axis=1)
+        kinds[PREDICTED] = np.nan_to_num(angles)
+        kinds[OFFSET] = np.where(np.isfinite(angles), angles - offset, nothing)
+        kinds[LINEAR] = predict_from_others(features=angles, targets=truth, person=person)
+        codes = np.concatenate([codes, angles], axis=1)
     kinds[RIDGE] = predict_from_others(features=codes, targets=truth, person=person)
     kinds[MEAN] = mean_of_others(targets=truth, person=person)
     return kinds
@@ -153,7 +142,7 @@ def _scores(
     errors: dict[str, _Errors],
     context: EvalContext,
 ) -> list[Score]:
-    mains = (OWN, LINEAR) if OWN in errors else (RIDGE,)
+    mains = (PREDICTED, LINEAR) if PREDICTED in errors else (RIDGE,)
     scores = []
     for name, error in errors.items():
         mean = error.angles.mean(axis=1)
@@ -168,9 +157,9 @@ def _scores(
                         f"{angle} error, {name}", error.angles[:, place], data.person, context
                     )
                 )
-    if OWN in errors:
-        scores += _of_own(data, described, predicted[OWN], context)
-    if (~described.found).mean() > MISSING_SHARE:
+    if PREDICTED in errors:
+        scores += _of_predicted(data, described, predicted[PREDICTED], context)
+    if (~described.found).mean() > MAX_MISSING:
         rows = np.flatnonzero(described.found)
         for name in mains:
             mean = errors[name].angles.mean(axis=1)
@@ -179,20 +168,22 @@ def _scores(
     return scores
 
 
-def _of_own(
-    data: PoseSet, described: FactorColumns, own: Array, context: EvalContext
+def _of_predicted(
+    data: PoseSet, described: FactorColumns, angles: Array, context: EvalContext
 ) -> list[Score]:
-    """Return the correlation of each own angle, and the error along the line to the head."""
+    """Return the correlation of each predicted angle, and the error along the line to the head."""
     scores = []
     found = described.found
     for place, angle in enumerate(ANGLES):
         value = float("nan")
-        if min(np.ptp(own[found, place]), np.ptp(data.angles[found, place])) > 0:
-            value = correlation(prediction=own[found, place], target=data.angles[found, place])
-        scores.append(Score(f"{angle} correlation, {OWN}", value, "correlation", int(found.sum())))
+        if min(np.ptp(angles[found, place]), np.ptp(data.angles[found, place])) > 0:
+            value = correlation(prediction=angles[found, place], target=data.angles[found, place])
+        scores.append(
+            Score(f"{angle} correlation, {PREDICTED}", value, "correlation", int(found.sum()))
+        )
     if data.sight is not None:
-        error = _Errors.of(own, benchmark_angles(data.sight))
-        title = f"{OWN}, seen along the line to the head"
+        error = _Errors.of(angles, benchmark_angles(data.sight))
+        title = f"{PREDICTED}, seen along the line to the head"
         mean = error.angles.mean(axis=1)
         scores.append(error_score(f"mean error, {title}", mean, data.person, context))
         scores.append(error_score(f"geodesic error, {title}", error.geodesic, data.person, context))
@@ -213,7 +204,7 @@ def _table(errors: dict[str, _Errors]) -> Table:
 
 
 def _by_yaw(data: PoseSet, errors: dict[str, _Errors]) -> Table:
-    yaw = own_angles(benchmark_rotation(data.angles))[:, 0]
+    yaw = mien_angles(benchmark_rotation(data.angles))[:, 0]
     values = {name: error.angles.mean(axis=1) for name, error in errors.items() if name != MEAN}
     title = "Mean error of the three angles in degrees by true head yaw"
     return yaw_table(title=title, yaw_rad=yaw, values=values)
@@ -224,7 +215,7 @@ def _plot(data: PoseSet, predicted: dict[str, Array]) -> Plot:
     true = np.degrees(data.angles[:, 0])
     step = np.round(true / PLOT_STEP_DEG).astype(np.int64)
     lines: dict[str, tuple[list[float], list[float]]] = {}
-    for name in (OWN, LINEAR, RIDGE):
+    for name in (PREDICTED, LINEAR, RIDGE):
         if name in predicted:
             yaw = np.degrees(predicted[name][:, 0])
             lines[name] = (
@@ -245,12 +236,12 @@ def _failures(
 ) -> tuple[Failure, ...]:
     failures = []
     for row in np.argsort(-errors.geodesic, kind="stable")[: context.gallery]:
-        said, true = (np.degrees(angles[row]) for angles in (predicted, data.angles))
+        guess, true = (np.degrees(angles[row]) for angles in (predicted, data.angles))
         failures.append(
             Failure(
                 (small(data.images.read(int(row))),),
                 f"{data.images.names[row]}: off by {errors.geodesic[row]:.0f} degrees; yaw, "
-                f"pitch, roll are {_three(true)}, predicted {_three(said)}",
+                f"pitch, roll are {_three(true)}, predicted {_three(guess)}",
             )
         )
     return tuple(failures)
@@ -264,6 +255,59 @@ def _notes(described: FactorColumns) -> list[str]:
     lost = int((~described.found).sum())
     return [
         f"no face is found in {lost} of {len(described)} images; they count as frontal for the "
-        "own angles and as the mean of other people for the rest",
+        "predicted angles and as the mean of other people for the rest",
         "single angles are taken in the benchmarks' order, Rx(-pitch) Ry(yaw) Rz(roll)",
     ]
+
+
+def mien_rotation(angles: Array) -> NDArray[np.float64]:
+    """Return Ry(yaw) Rx(-pitch) Rz(roll) of our yaw, pitch, roll. Radians [N, 3] -> [N, 3, 3]."""
+    yaw, pitch, roll = torch.from_numpy(np.array(angles, dtype=np.float64)).unbind(dim=-1)
+    return angles_to_rotation(yaw, pitch, roll).numpy()
+
+
+def mien_angles(rotation: Array) -> NDArray[np.float64]:
+    """Return our yaw, pitch, roll of rotations. [N, 3, 3] -> radians [N, 3]."""
+    found = rotation_to_angles(torch.from_numpy(np.array(rotation, dtype=np.float64)))
+    return torch.stack(found, dim=-1).numpy()
+
+
+def benchmark_rotation(angles: Array) -> NDArray[np.float64]:
+    """Return R = Rx(-pitch) Ry(yaw) Rz(roll) in our frame. Radians [N, 3] -> [N, 3, 3].
+
+    Args:
+        angles: yaw, pitch, roll as the benchmarks have them.
+    """
+    yaw, pitch, roll = np.moveaxis(np.asarray(angles, dtype=np.float64), -1, 0)
+    cy, sy, cp, sp, cr, sr = (f(a) for a in (yaw, pitch, roll) for f in (np.cos, np.sin))
+    # Ry(yaw) Rz(roll), then Rx(-pitch), which has +sin above the diagonal, multiplied out.
+    rows = [
+        np.stack([cy * cr, -cy * sr, sy], axis=-1),
+        np.stack([cp * sr - sp * sy * cr, cp * cr + sp * sy * sr, sp * cy], axis=-1),
+        np.stack([-sp * sr - cp * sy * cr, -sp * cr + cp * sy * sr, cp * cy], axis=-1),
+    ]
+    return np.stack(rows, axis=-2)
+
+
+def geodesic_deg(*, predicted: Array, truth: Array) -> NDArray[np.float64]:
+    """Return the angle of the rotation from one to the other: acos((tr(A' B) - 1) / 2). [N].
+
+    From the chord |A - B| = 2 sqrt(2) sin(angle / 2), which is exact for small angles, too.
+
+    Args:
+        predicted: [N, 3, 3].
+        truth: [N, 3, 3].
+    """
+    chord = np.linalg.norm(np.asarray(predicted) - np.asarray(truth), axis=(-2, -1))
+    return np.degrees(2 * np.arcsin((chord / (2 * np.sqrt(2))).clip(0, 1)))
+
+
+def angle_errors_deg(*, predicted: Array, truth: Array) -> NDArray[np.float64]:
+    """Return the absolute difference of each angle, the short way round. Radians -> degrees [N, 3].
+
+    Args:
+        predicted: yaw, pitch, roll. Radians [N, 3].
+        truth: likewise, in the same order of rotations.
+    """
+    apart = np.asarray(predicted, dtype=np.float64) - np.asarray(truth, dtype=np.float64)
+    return np.degrees(np.abs((apart + np.pi) % (2 * np.pi) - np.pi))

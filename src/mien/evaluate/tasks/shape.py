@@ -1,85 +1,97 @@
-"""Scores of depth maps against true ones, beside what is had without looking at the image.
+"""Shape: errors of depth maps, as Wu et al. (2020) measure them, beside two that know no image.
 
-flat            a plane: one depth everywhere
-mean of others  the mean true depth of other people's images at each pixel
+    flat                a plane: one depth everywhere
+    cross-subject mean  the mean true depth of other people's images at each pixel
+
+With d the predicted and d* the true depth of the W x H pixels of a mask, and n, n* the normals:
+
+    D    = log d - log d*
+    SIDE = sqrt( mean(D²) - mean(D)² )
+    MAD  = mean( acos(n . n*) )
+
+SIDE knows no scale, as multiplying a depth shifts D. Both are taken where the true and the
+predicted face are, each less a border of one pixel, where depth ends and normals are of no surface.
+Their tables give SIDE in hundredths, for depth maps of 64 x 64 pixels whose face lies between 0.9
+and 1.1 before a camera that sees 10 degrees.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.by_yaw import yaw_table
-from mien.evaluate.error_score import INTERVAL, error_score
-from mien.evaluate.gallery import small
+from mien.evaluate.datasets.sets import ShapeSet
 from mien.evaluate.protocol import EvalContext, Failure, Result, Score, Table
-from mien.evaluate.tasks.depth_metrics import (
-    normal_deviation_deg,
-    normals_of,
-    scale_invariant_error,
-    shrunk,
-)
-from mien.evaluate.tasks.rendered_depth import Drawn
+from mien.evaluate.scores import INTERVAL, error_score, small, yaw_table
+from mien.faces.crop import crop_face
+from mien.faces.face import Face
+from mien.geometry.camera import unproject
+from mien.geometry.rotation import rotation_to_angles
+from mien.geometry.surface import surface_normals
 from mien.linear.bootstrap import mean_interval
 from mien.linear.metrics import correlation
+from mien.model import Model
 
-__all__ = ["TrueShape", "score_shape"]
+__all__ = [
+    "RenderedDepth",
+    "normal_deviation_deg",
+    "normals_of",
+    "render_depth",
+    "scale_invariant_error",
+    "score_shape",
+    "shrunk",
+]
 
 Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
-PREDICTED, FLAT, MEAN = "predicted", "flat", "mean of others"
-FEWEST_PIXELS = 20
-"""With fewer, true and drawn face do not lie on one another."""
+PREDICTED, FLAT, MEAN = "predicted", "flat", "cross-subject mean"
+MIN_PIXELS = 20
+"""With fewer, the true and the rendered face do not overlap."""
 SHOWN_SIDE = 128
 AT_ONCE = 256
 """So many normal maps are held at a time: a set may have 20,000 images."""
 
 
+BATCH = 32
+
+
 @dataclass(frozen=True)
-class TrueShape:
-    """The true depth of images, at the size at which the model draws."""
+class RenderedDepth:
+    """The depth of images as the weights render it; S is the side of the model's images."""
 
-    names: tuple[str, ...]
-    read: Callable[[int], NDArray[np.uint8]]
-    """Number of an image => RGB [H, W, 3]."""
-    depth: Array
-    """z before the model's camera, the face about 1 away; 0 where nothing is known. [N, S, S]."""
-    mask: Mask
-    """Where the true face is. [N, S, S]."""
-    group: NDArray[np.int64]
-    """Who it is; the row's own number where nobody knows. [N]."""
-    yaw: Array | None
-    """True head yaw, radians; None where that is not known. [N]."""
-    data: str
-    """The digest of names and labels."""
-    notes: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.names)
+    depth: NDArray[np.float32]
+    """z in face units in the images' own view; 0 where nothing is rendered. [N, S, S]."""
+    mask: NDArray[np.bool_]
+    """Where the face's surface is. [N, S, S]."""
+    yaw: NDArray[np.float64]
+    """Predicted head yaw, radians. [N]."""
 
 
-def score_shape(truth: TrueShape, drawn: Drawn, fov_deg: float, context: EvalContext) -> Result:
-    """Return SIDE, MAD and the correlation of depth, by how far the head is turned.
+def score_shape(
+    truth: ShapeSet, rendered: RenderedDepth, fov_deg: float, context: EvalContext
+) -> Result:
+    """Return SIDE, MAD and the correlation of depth, by pose bins.
 
     Args:
         truth: of the images.
-        drawn: depth of the same images by the weights.
+        rendered: depth of the same images by the weights.
         fov_deg: of the model's camera.
-        context: with what it is run.
+        context: seed and size of the gallery.
 
     Raises:
-        MienError: in no image the drawn face lies on the true one.
+        MienError: in no image the rendered face overlaps the true one.
     """
-    mask = shrunk(truth.mask) & shrunk(drawn.mask)
-    seen = mask.sum(axis=(1, 2)) >= FEWEST_PIXELS
+    mask = shrunk(truth.mask) & shrunk(rendered.mask)
+    seen = mask.sum(axis=(1, 2)) >= MIN_PIXELS
     if not seen.any():
-        raise MienError("the weights draw no face where one is; give others with --weights")
-    errors = _errors(truth, drawn, mask, fov_deg)
+        raise MienError("the weights render no face where one is; give others with --weights")
+    errors = _errors(truth, rendered, mask, fov_deg)
     found = np.flatnonzero(seen)
     scores = [
         error_score(
@@ -95,23 +107,23 @@ def score_shape(truth: TrueShape, drawn: Drawn, fov_deg: float, context: EvalCon
             ("SIDE", "MAD"), ((each[0], "x 0.01"), (each[1], "degrees")), strict=True
         )
     ]
-    scores.append(_correlation(truth, drawn, mask, found, context))
+    scores.append(_correlation(truth, rendered, mask, found, context))
     lost = len(truth) - len(found)
     return Result(
         scores=tuple(scores),
         data=truth.data,
-        tables=(_by_yaw(truth, drawn, errors, seen),),
-        failures=_failures(truth, drawn, errors[PREDICTED], found, context),
+        tables=(_by_yaw(truth, rendered, errors, seen),),
+        failures=_failures(truth, rendered, errors[PREDICTED], found, context),
         notes=(
             *truth.notes,
-            f"in {lost} of {len(truth)} images the drawn face does not lie on the true one; "
+            f"in {lost} of {len(truth)} images the rendered face does not overlap the true one; "
             "they are left out",
         ),
     )
 
 
 def _errors(
-    truth: TrueShape, drawn: Drawn, mask: Mask, fov_deg: float
+    truth: ShapeSet, rendered: RenderedDepth, mask: Mask, fov_deg: float
 ) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Return SIDE in hundredths and MAD in degrees of each prediction, part by part. [N], [N]."""
     errors = {
@@ -123,15 +135,15 @@ def _errors(
         inside, surface = mask[rows], np.where(truth.mask[rows], truth.depth[rows], 1.0)
         true_normals = normals_of(surface, fov_deg)
         for name, depth in (
-            (PREDICTED, np.where(drawn.mask[rows], drawn.depth[rows], 1.0)),
+            (PREDICTED, np.where(rendered.mask[rows], rendered.depth[rows], 1.0)),
             (FLAT, np.ones_like(surface)),
             (MEAN, _mean_of_others(truth, rows, sums)),
         ):
             side = scale_invariant_error(prediction=depth, target=surface, mask=inside)
-            turned = normal_deviation_deg(
+            angle = normal_deviation_deg(
                 prediction=normals_of(depth, fov_deg), target=true_normals, mask=inside
             )
-            errors[name][0][rows], errors[name][1][rows] = 100 * side, turned
+            errors[name][0][rows], errors[name][1][rows] = 100 * side, angle
     return errors
 
 
@@ -149,7 +161,7 @@ def _parts(group: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
 
 
 def _mean_of_others(
-    truth: TrueShape, rows: NDArray[np.int64], sums: dict[str, NDArray[np.float64]]
+    truth: ShapeSet, rows: NDArray[np.int64], sums: dict[str, NDArray[np.float64]]
 ) -> NDArray[np.float64]:
     """Return the mean true depth over images of others; 1 where nobody's is known. [R, S, S].
 
@@ -170,13 +182,19 @@ def _mean_of_others(
 
 
 def _correlation(
-    truth: TrueShape, drawn: Drawn, mask: Mask, rows: NDArray[np.int64], context: EvalContext
+    truth: ShapeSet,
+    rendered: RenderedDepth,
+    mask: Mask,
+    rows: NDArray[np.int64],
+    context: EvalContext,
 ) -> Score:
     """Return the mean over images of the correlation of depth inside the face."""
     found = np.array(
         [
-            correlation(prediction=drawn.depth[row][mask[row]], target=truth.depth[row][mask[row]])
-            if min(np.ptp(drawn.depth[row][mask[row]]), np.ptp(truth.depth[row][mask[row]])) > 0
+            correlation(
+                prediction=rendered.depth[row][mask[row]], target=truth.depth[row][mask[row]]
+            )
+            if min(np.ptp(rendered.depth[row][mask[row]]), np.ptp(truth.depth[row][mask[row]])) > 0
             else 0.0
             for row in rows
         ]
@@ -189,12 +207,12 @@ def _correlation(
 
 
 def _by_yaw(
-    truth: TrueShape,
-    drawn: Drawn,
+    truth: ShapeSet,
+    rendered: RenderedDepth,
     errors: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]],
     seen: NDArray[np.bool_],
 ) -> Table:
-    whose = "true head yaw" if truth.yaw is not None else "head yaw as the weights predict it"
+    whose = "true head yaw" if truth.yaw is not None else "predicted head yaw"
     values = {
         f"{metric}, {name}": np.where(seen, each[place], np.nan)
         for place, metric in enumerate(("SIDE", "MAD"))
@@ -202,27 +220,30 @@ def _by_yaw(
     }
     return yaw_table(
         title=f"SIDE in hundredths and MAD in degrees by {whose}",
-        yaw_rad=drawn.yaw if truth.yaw is None else truth.yaw,
+        yaw_rad=rendered.yaw if truth.yaw is None else truth.yaw,
         values=values,
     )
 
 
 def _failures(
-    truth: TrueShape,
-    drawn: Drawn,
+    truth: ShapeSet,
+    rendered: RenderedDepth,
     errors: tuple[NDArray[np.float64], NDArray[np.float64]],
     rows: NDArray[np.int64],
     context: EvalContext,
 ) -> tuple[Failure, ...]:
-    side, turned = errors
+    side, angle = errors
     failures = []
     for row in rows[np.argsort(-side[rows], kind="stable")][: context.gallery]:
-        maps = _grey(truth.depth[row], truth.mask[row]), _grey(drawn.depth[row], drawn.mask[row])
+        maps = (
+            _grey(truth.depth[row], truth.mask[row]),
+            _grey(rendered.depth[row], rendered.mask[row]),
+        )
         failures.append(
             Failure(
                 (small(truth.read(int(row))), *maps),
-                f"{truth.names[row]}: SIDE {side[row]:.1f}, MAD {turned[row]:.0f} degrees; the "
-                "image, its true depth, the drawn one",
+                f"{truth.names[row]}: SIDE {side[row]:.1f}, MAD {angle[row]:.0f} degrees; the "
+                "image, its true depth, the rendered one",
             )
         )
     return tuple(failures)
@@ -237,3 +258,97 @@ def _grey(depth: Array, mask: Mask) -> NDArray[np.uint8]:
     grey = (255 * shown.clip(0, 1)).astype(np.uint8)
     times = max(1, SHOWN_SIDE // len(grey))
     return np.repeat(grey.repeat(times, axis=0).repeat(times, axis=1)[..., None], 3, axis=2)
+
+
+def scale_invariant_error(*, prediction: Array, target: Array, mask: Mask) -> NDArray[np.float64]:
+    """Return SIDE of each image; NaN where the mask is empty. [N].
+
+    Args:
+        prediction: depth, > 0 inside the mask. [N, H, W].
+        target: true depth, > 0 inside the mask. [N, H, W].
+        mask: the pixels that count. [N, H, W].
+    """
+    one = np.ones((), dtype=np.float64)
+    apart = np.log(np.where(mask, prediction, one)) - np.log(np.where(mask, target, one))
+    count = mask.sum(axis=(1, 2))
+    mean = apart.sum(axis=(1, 2)) / count.clip(1)
+    square = (((apart - mean[:, None, None]) ** 2) * mask).sum(axis=(1, 2)) / count.clip(1)
+    return np.where(count > 0, np.sqrt(square), np.nan)
+
+
+def normal_deviation_deg(*, prediction: Array, target: Array, mask: Mask) -> NDArray[np.float64]:
+    """Return MAD of each image in degrees; NaN where the mask is empty. [N].
+
+    Args:
+        prediction: unit normals. [N, 3, H, W].
+        target: true unit normals, same frame. [N, 3, H, W].
+        mask: the pixels that count. [N, H, W].
+    """
+    cosine = (prediction.astype(np.float64) * target).sum(axis=1).clip(-1, 1)
+    angle = np.degrees(np.arccos(np.where(mask, cosine, 1.0)))
+    count = mask.sum(axis=(1, 2))
+    return np.where(count > 0, angle.sum(axis=(1, 2)) / count.clip(1), np.nan)
+
+
+def normals_of(depth: Array, fov_deg: float) -> NDArray[np.float64]:
+    """Return outward unit normals of depth maps, camera frame. [N, H, W] -> [N, 3, H, W].
+
+    Args:
+        depth: z, > 0 where there is a surface; any other value where not.
+        fov_deg: field of view across the image, degrees.
+    """
+    points = unproject(torch.from_numpy(np.array(depth, dtype=np.float64))[:, None], fov_deg)
+    return surface_normals(points).numpy()
+
+
+def shrunk(mask: Mask) -> Mask:
+    """Return masks less every pixel that has one outside among its eight neighbours. [N, H, W]."""
+    around = np.pad(mask, ((0, 0), (1, 1), (1, 1)))
+    height, width = mask.shape[1:]
+    kept = mask.copy()
+    for down in range(3):
+        for right in range(3):
+            kept &= around[:, down : down + height, right : right + width]
+    return kept
+
+
+def render_depth(
+    model: Model,
+    count: int,
+    read: Callable[[int], NDArray[np.uint8]],
+    *,
+    say: Callable[[str], None] = lambda _: None,
+) -> RenderedDepth:
+    """Encode images that are face crops, and render their depth in the same view.
+
+    Args:
+        model: encodes and renders.
+        count: of images.
+        read: number of an image => RGB [H, W, 3], square.
+        say: called with lines of progress.
+    """
+    # Encoding the eyes takes time, and the shape is the same without.
+    model = Model(model.network, weights_id=model.weights_id)
+    size = model.config.image_size
+    depth = np.zeros((count, size, size), dtype=np.float32)
+    mask, yaw = np.zeros(depth.shape, dtype=bool), np.zeros(count)
+    for start in range(0, count, BATCH):
+        rows = range(start, min(start + BATCH, count))
+        factors = model.encode(_batch([read(row) for row in rows], model.crop_size))
+        found = model.render(factors)
+        part = slice(start, rows.stop)
+        mask[part] = found.mask[:, 0].cpu().numpy() > 0
+        depth[part] = found.depth[:, 0].float().cpu().numpy() * mask[part]
+        yaw[part] = rotation_to_angles(factors.pose.rotation.float())[0].cpu().numpy()
+        say(f"{rows.stop} of {count} faces rendered")
+    return RenderedDepth(depth, mask, yaw)
+
+
+def _batch(images: Sequence[NDArray[np.uint8]], size: int) -> torch.Tensor:
+    """Return whole images as the model wants crops. uint8 [B, 3, size, size]."""
+    crops = []
+    for pixels in images:
+        height, width = pixels.shape[:2]
+        whole = Face((0.0, 0.0, float(width), float(height)), 1.0, framing="image")
+        crops.append(crop_face(pixels, whole, size))
+    return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous()

@@ -1,12 +1,10 @@
 """Valence and arousal by a frozen linear probe, scored by their concordance with the truth.
 
-The probe is a ridge regression on standardised codes. How strongly it is held back is chosen on a
+The probe is a ridge regression on standardised codes. How strongly it is regularised is chosen on a
 fifth of the training rows (of the clips, where there are some); then it is fitted to all of them.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,36 +12,28 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mien.evaluate.by_yaw import yaw_table
-from mien.evaluate.digest import data_digest
-from mien.evaluate.gallery import small
-from mien.evaluate.protocol import EvalContext, FactorColumns, Failure, Images, Result, Score, Table
+from mien.evaluate.datasets.sets import ValenceArousalSet
+from mien.evaluate.protocol import (
+    EvalContext,
+    FactorColumns,
+    Failure,
+    Result,
+    Score,
+    Table,
+    checksum,
+)
+from mien.evaluate.scores import small, yaw_table
 from mien.evaluate.tasks.labelled import MAIN, codes_of, known_sets, stream
 from mien.linear.bootstrap import bootstrap
 from mien.linear.heldout_logistic import held_out
 
-__all__ = ["Amounts", "concordance", "measure_amounts", "predict_amounts"]
+__all__ = ["concordance", "measure_valence_arousal", "predict_valence_arousal"]
 
 Array = NDArray[np.floating]
 Rows = NDArray[np.int64]
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
 """Ridge strengths divided by the number of rows, to choose from."""
-
-
-@dataclass(frozen=True)
-class Amounts:
-    """Images with numbers instead of classes."""
-
-    images: Images
-    names: tuple[str, ...]
-    """Of the numbers: valence, arousal."""
-    values: NDArray[np.float64]
-    """-1 to 1; of rows that are neither taught nor tested anything. [N, K]."""
-    train: Rows
-    test: Rows
-    groups: NDArray[np.int64] | None = None
-    """Clips. [N]."""
 
 
 def concordance(*, prediction: Array, target: Array) -> float:
@@ -57,12 +47,12 @@ def concordance(*, prediction: Array, target: Array) -> float:
         target: t. [N].
     """
     p, t = np.asarray(prediction, np.float64), np.asarray(target, np.float64)
-    shared = ((p - p.mean()) * (t - t.mean())).mean()
-    spread = p.var() + t.var() + (p.mean() - t.mean()) ** 2
-    return float(2 * shared / spread) if spread > 0 else float("nan")
+    covariance = ((p - p.mean()) * (t - t.mean())).mean()
+    total = p.var() + t.var() + (p.mean() - t.mean()) ** 2
+    return float(2 * covariance / total) if total > 0 else float("nan")
 
 
-def predict_amounts(
+def predict_valence_arousal(
     *,
     train: Array,
     values: Array,
@@ -70,14 +60,14 @@ def predict_amounts(
     groups: NDArray[np.integer] | None = None,
     rng: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """Return what a ridge regression says of the test rows, kept within the training's range.
+    """Return the predictions of a ridge regression, kept within the range of the training.
 
     Args:
         train: codes. [N, D].
         values: [N, K].
         test: codes. [M, D].
         groups: clips of the training rows. [N].
-        rng: draws the held-out fifth.
+        rng: samples the held-out fifth.
 
     Returns:
         [M, K].
@@ -87,19 +77,19 @@ def predict_amounts(
     if len(held) > 1:
         scores = []
         for candidate in PENALTIES:
-            said = _fit(train[fit], values[fit], candidate).predict(train[held])
+            predicted = _fit(train[fit], values[fit], candidate).predict(train[held])
             agreed = [
                 concordance(prediction=p, target=t)
-                for p, t in zip(said.T, values[held].T, strict=True)
+                for p, t in zip(predicted.T, values[held].T, strict=True)
             ]
             scores.append(float(np.nan_to_num(agreed).mean()))
         penalty = PENALTIES[int(np.argmax(scores))]
-    said = _fit(train, values, penalty).predict(test)
-    return np.asarray(np.clip(said, values.min(axis=0), values.max(axis=0)), dtype=np.float64)
+    predicted = _fit(train, values, penalty).predict(test)
+    return np.asarray(np.clip(predicted, values.min(axis=0), values.max(axis=0)), dtype=np.float64)
 
 
-def measure_amounts(
-    task: Amounts, described: FactorColumns, context: EvalContext, *, main: bool = True
+def measure_valence_arousal(
+    task: ValenceArousalSet, described: FactorColumns, context: EvalContext, *, main: bool = True
 ) -> Result:
     """Score numbers by a linear probe: CCC of each and their mean.
 
@@ -118,18 +108,18 @@ def measure_amounts(
         codes = codes_of(described, name)
         predicted[name] = _predict(task, described, codes, stream(context, 5, place))
         scores += _scores(task, predicted[name], name, context, main=main and name == MAIN)
-    said = predicted[MAIN]
+    main_set = predicted[MAIN]
     truth = task.values[task.test]
-    off = np.abs(said - truth)
+    error = np.abs(main_set - truth)
     return Result(
         scores=tuple(scores),
-        data=data_digest(
+        data=checksum(
             f"{part} {task.images.names[int(row)]} {task.values[row].tolist()}"
             for part, rows in (("train", task.train), ("test", task.test))
             for row in rows
         ),
-        tables=_by_yaw(task, described, off),
-        failures=_failures(task, said, truth, context),
+        tables=_by_yaw(task, described, error),
+        failures=_failures(task, main_set, truth, context),
         notes=_notes(task, described),
     )
 
@@ -140,67 +130,80 @@ def _fit(codes: Array, values: Array, penalty: float) -> Pipeline:
 
 
 def _predict(
-    task: Amounts, described: FactorColumns, codes: NDArray[np.float32], rng: np.random.Generator
+    task: ValenceArousalSet,
+    described: FactorColumns,
+    codes: NDArray[np.float32],
+    rng: np.random.Generator,
 ) -> NDArray[np.float64]:
     seen = task.train[described.found[task.train]]
     found = described.found[task.test]
-    said = np.repeat(task.values[seen].mean(axis=0)[None], len(task.test), axis=0)
+    predicted = np.repeat(task.values[seen].mean(axis=0)[None], len(task.test), axis=0)
     if found.any():
-        said[found] = predict_amounts(
+        predicted[found] = predict_valence_arousal(
             train=codes[seen].astype(np.float64),
             values=task.values[seen],
             test=codes[task.test[found]].astype(np.float64),
             groups=None if task.groups is None else task.groups[seen],
             rng=rng,
         )
-    return said
+    return predicted
 
 
 def _scores(
-    task: Amounts, said: NDArray[np.float64], name: str, context: EvalContext, *, main: bool
+    task: ValenceArousalSet,
+    predicted: NDArray[np.float64],
+    name: str,
+    context: EvalContext,
+    *,
+    main: bool,
 ) -> list[Score]:
     truth = task.values[task.test]
     groups = None if task.groups is None else task.groups[task.test]
 
     def one(rows: Rows, column: int) -> float:
-        return concordance(prediction=said[rows, column], target=truth[rows, column])
+        return concordance(prediction=predicted[rows, column], target=truth[rows, column])
 
     def mean(rows: Rows) -> float:
         return float(np.mean([one(rows, column) for column in range(len(task.names))]))
 
     statistics = {
-        amount: (lambda rows, column=column: one(rows, column))
-        for column, amount in enumerate(task.names)
+        name: (lambda rows, column=column: one(rows, column))
+        for column, name in enumerate(task.names)
     }
     scores = []
-    for place, (amount, statistic) in enumerate({**statistics, "mean": mean}.items()):
+    for place, (number, statistic) in enumerate({**statistics, "mean": mean}.items()):
         low, high = bootstrap(
             statistic, count=len(truth), groups=groups, rng=stream(context, 6, place)
         )
         value = statistic(np.arange(len(truth)))
-        known = main and amount != "mean"
-        title = f"CCC, {amount}, linear, {name}"
+        known = main and number != "mean"
+        title = f"CCC, {number}, linear, {name}"
         scores.append(Score(title, value, "CCC", len(truth), low, high, main=known))
     return scores
 
 
-def _by_yaw(task: Amounts, described: FactorColumns, off: NDArray[np.float64]) -> tuple[Table, ...]:
+def _by_yaw(
+    task: ValenceArousalSet, described: FactorColumns, error: NDArray[np.float64]
+) -> tuple[Table, ...]:
     yaw = described["yaw_rad"][task.test]
     if not np.isfinite(yaw).any():
         return ()
-    title = f"Mean absolute error by head yaw as predicted by the factors themselves; {MAIN}"
-    values: dict[str, Array] = {name: off[:, k] for k, name in enumerate(task.names)}
+    title = f"Mean absolute error by predicted head yaw; {MAIN}"
+    values: dict[str, Array] = {name: error[:, k] for k, name in enumerate(task.names)}
     return (yaw_table(title=title, yaw_rad=yaw, values=values),)
 
 
 def _failures(
-    task: Amounts, said: NDArray[np.float64], truth: NDArray[np.float64], context: EvalContext
+    task: ValenceArousalSet,
+    predicted: NDArray[np.float64],
+    truth: NDArray[np.float64],
+    context: EvalContext,
 ) -> tuple[Failure, ...]:
-    worst = np.argsort(-np.linalg.norm(said - truth, axis=1), kind="stable")[: context.gallery]
+    worst = np.argsort(-np.linalg.norm(predicted - truth, axis=1), kind="stable")[: context.gallery]
     failures = []
     for row in worst:
         words = [
-            f"{name} {truth[row, k]:+.2f}, said {said[row, k]:+.2f}"
+            f"{name} {truth[row, k]:+.2f}, predicted {predicted[row, k]:+.2f}"
             for k, name in enumerate(task.names)
         ]
         image = task.images.read(int(task.test[row]))
@@ -208,9 +211,9 @@ def _failures(
     return tuple(failures)
 
 
-def _notes(task: Amounts, described: FactorColumns) -> tuple[str, ...]:
+def _notes(task: ValenceArousalSet, described: FactorColumns) -> tuple[str, ...]:
     what = " and ".join(task.names)
-    notes = [f"{len(task.train)} images to learn {what} from, {len(task.test)} to test on"]
+    notes = [f"{len(task.train)} images to train {what} on, {len(task.test)} to test on"]
     lost = int((~described.found[task.train]).sum())
     missing = int((~described.found[task.test]).sum())
     if lost:

@@ -1,18 +1,30 @@
-"""The run that all verification protocols share: pairs in folds => scores, tables, worst cases."""
+"""Verification: are two images of one person? Pairs in folds => scores, tables, worst cases.
+
+Codes are the mean of each image's and its mirror image's. A pair is decided by the cosine of its
+codes, and by a verifier that is trained on the other folds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.evaluate.by_yaw import yaw_table
-from mien.evaluate.digest import data_digest
-from mien.evaluate.gallery import small
-from mien.evaluate.protocol import EvalContext, Failure, Plot, Result, Score, Table
-from mien.evaluate.tasks.identity_codes import FaceCodes, face_codes
-from mien.evaluate.tasks.pairs import Pairs
+from mien.evaluate.datasets.pairs import Pairs
+from mien.evaluate.protocol import (
+    EvalContext,
+    FactorColumns,
+    Failure,
+    Images,
+    Plot,
+    Result,
+    Score,
+    Table,
+    checksum,
+)
+from mien.evaluate.scores import small, yaw_table
 from mien.evaluate.tasks.verification_metrics import (
     Folded,
     area,
@@ -26,16 +38,39 @@ from mien.evaluate.tasks.verification_metrics import (
 from mien.linear.bootstrap import bootstrap, mean_interval
 from mien.linear.verifier import trained_decisions
 
-__all__ = ["FALSE_ACCEPTS", "verify"]
+__all__ = ["FALSE_MATCH_RATES", "FaceCodes", "face_codes", "mirrored", "verify"]
 
 Array = NDArray[np.floating]
 
-FALSE_ACCEPTS = (0.1, 0.01, 0.001)
-"""Shares of false accepts at which true accepts are told, where there are pairs enough."""
-WORTH_SAYING = 0.01
-"""From this share of pairs without a face on, those with one are scored apart too."""
+CODES: Mapping[str, tuple[str, ...]] = {
+    "face_embedding": ("face_embedding",),
+    "identity": ("identity",),
+    "both codes": ("texture_code", "shape_code"),
+}
+"""What is compared => the columns that it is made of; the first that can be had is the main one:
+not all weights, and not all tables, have a face embedding."""
+FALSE_MATCH_RATES = (0.1, 0.01, 0.001)
+"""False match rates at which the true match rate is reported, where there are pairs enough."""
+MAX_MISSING = 0.01
+"""From this fraction of pairs without a face on, those with one are scored apart too."""
 # Streams of random numbers.
 _INTERVALS, _TRAINED = 1, 2
+
+
+@dataclass(frozen=True)
+class FaceCodes:
+    """What verification needs of images."""
+
+    found: NDArray[np.bool_]
+    """Whether there is a code. [N]."""
+    detected: NDArray[np.bool_]
+    """Whether a face was detected in the image as it is. [N]."""
+    codes: Mapping[str, NDArray[np.float32]]
+    """By the names of `CODES`, the main one first; NaN where there is none. Each [N, D]."""
+    yaw_rad: NDArray[np.floating] | None
+    """Predicted head yaw; None where that cannot be had. [N]."""
+    with_mirror: bool
+    """Whether mirror images have been described too."""
 
 
 def verify(
@@ -45,9 +80,9 @@ def verify(
 
     Args:
         pairs: the pairs.
-        context: with what.
+        context: gives the factors and the seed.
         notes: what a reader must know of the data.
-        identify: whether the nearest image is also looked for among all people (rank-1).
+        identify: whether rank-1 identification among all people is scored, too.
 
     Raises:
         MienError: the codes cannot be had.
@@ -55,8 +90,8 @@ def verify(
     faces = face_codes(pairs.images, context, width=pairs.width)
     similarity = {name: _similarity(pairs, faces, name) for name in faces.codes}
     folded = {
-        name: over_folds(similarity=alike, same=pairs.same, fold=pairs.fold)
-        for name, alike in similarity.items()
+        name: over_folds(similarity=values, same=pairs.same, fold=pairs.fold)
+        for name, values in similarity.items()
     }
     main = next(iter(faces.codes))
     scores: list[Score] = []
@@ -87,6 +122,73 @@ def verify(
     )
 
 
+def face_codes(images: Images, context: EvalContext, *, width: float | None = None) -> FaceCodes:
+    """Describe images and their mirror images.
+
+    Args:
+        images: N of them.
+        context: gives the factors.
+        width: of every image, with crop "box". Pixels.
+
+    Raises:
+        MienError: the codes cannot be had.
+    """
+    known = context.describe.columns
+    there = {
+        name: parts
+        for name, parts in CODES.items()
+        if name != "face_embedding" or "face_embedding" in known
+    }
+    columns = tuple(dict.fromkeys(name for names in there.values() for name in names))
+    yaw_known = "yaw_rad" in known
+    context.say(f"describing {len(images)} images")
+    plain = context.describe(images, (*columns, "yaw_rad") if yaw_known else columns)
+    mirror = None
+    if context.describe.reads_pixels:
+        context.say("describing their mirror images")
+        mirror = context.describe(mirrored(images, width=width), columns)
+    codes = {name: _mean_code(plain, mirror, parts) for name, parts in there.items()}
+    found = plain.found if mirror is None else plain.found | mirror.found
+    yaw = plain["yaw_rad"] if yaw_known else None
+    return FaceCodes(found, plain.detected, codes, yaw, mirror is not None)
+
+
+def mirrored(images: Images, *, width: float | None = None) -> Images:
+    """Return the images as in a mirror, under other names.
+
+    Args:
+        images: N of them.
+        width: of every image, with crop "box". Pixels.
+    """
+    boxes, fallback = images.boxes, images.fallback
+    if boxes is not None:
+        if width is None:
+            raise ValueError("boxes are mirrored about the middle of a known width")
+        boxes = np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
+    if fallback is not None:
+        fallback = (1 - fallback[2], fallback[1], 1 - fallback[0], fallback[3])
+    return replace(
+        images,
+        names=tuple(f"{name} (mirrored)" for name in images.names),
+        read=lambda i: np.ascontiguousarray(images.read(i)[:, ::-1]),
+        boxes=boxes,
+        fallback=fallback,
+    )
+
+
+def _mean_code(
+    plain: FactorColumns, mirror: FactorColumns | None, parts: tuple[str, ...]
+) -> NDArray[np.float32]:
+    """Return the mean of both where both have a face, else the one that has; else NaN. [N, D]."""
+    one = plain.joined(*parts).astype(np.float32)
+    if mirror is None:
+        return one
+    other = mirror.joined(*parts).astype(np.float32)
+    both = (plain.found & mirror.found)[:, None]
+    single = np.where(plain.found[:, None], one, other)
+    return np.where(both, (one + other) / 2, single)
+
+
 def _similarity(pairs: Pairs, faces: FaceCodes, name: str) -> NDArray[np.float64]:
     return fold_similarity(
         codes=faces.codes[name],
@@ -100,7 +202,7 @@ def _similarity(pairs: Pairs, faces: FaceCodes, name: str) -> NDArray[np.float64
 def _percent(
     name: str, right: NDArray[np.bool_], group: NDArray[np.int64] | None, context: EvalContext
 ) -> Score:
-    """Return the share of right decisions with its interval, people drawn whole. %."""
+    """Return the accuracy of decisions with its interval; people are resampled as a whole. %."""
     values = 100.0 * np.asarray(right, dtype=np.float64)
     low, high = mean_interval(values=values, groups=group, rng=context.rng(_INTERVALS))
     return Score(name, float(values.mean()), "%", len(values), low, high)
@@ -110,15 +212,6 @@ def _cosine_scores(
     pairs: Pairs, similarity: Array, folded: Folded, ending: str, context: EvalContext
 ) -> list[Score]:
     accuracy = _percent(f"accuracy, cosine{ending}", folded.correct, pairs.group, context)
-    known_for = Score(
-        accuracy.name,
-        accuracy.value,
-        "%",
-        len(pairs),
-        accuracy.low,
-        accuracy.high,
-        main=not ending,
-    )
 
     def curve_numbers(rows: NDArray[np.int64]) -> list[float]:
         same = pairs.same[rows]
@@ -128,10 +221,10 @@ def _cosine_scores(
         accepts = [100 * at_false_accepts(curve=curve, far=rate)[0] for rate in rates]
         return [area(curve=curve), 100 * equal_error(curve=curve), *accepts]
 
-    rates = [rate for rate in FALSE_ACCEPTS if rate * (~pairs.same).sum() >= 1]
+    rates = [rate for rate in FALSE_MATCH_RATES if rate * (~pairs.same).sum() >= 1]
     names = ["AUC", "EER", *(f"TAR at FAR {100 * rate:g} %" for rate in rates)]
     every = curve_numbers(np.arange(len(pairs)))
-    out = [known_for]
+    out = [replace(accuracy, main=not ending)]
     for place, name in enumerate(names):
         low, high = bootstrap(
             lambda rows, place=place: curve_numbers(rows)[place],
@@ -150,7 +243,7 @@ def _found_only(
     pairs: Pairs, faces: FaceCodes, folded: Folded, context: EvalContext
 ) -> list[Score]:
     seen = faces.found[pairs.first] & faces.found[pairs.second]
-    if seen.mean() >= 1 - WORTH_SAYING or not seen.any():
+    if seen.mean() >= 1 - MAX_MISSING or not seen.any():
         return []
     group = None if pairs.group is None else pairs.group[seen]
     name = "accuracy, cosine, pairs with faces only"
@@ -198,56 +291,56 @@ def _fold_table(pairs: Pairs, folded: dict[str, Folded]) -> Table:
         for i, fold in enumerate(np.unique(pairs.fold))
     ]
     count = len(rows)
-    spread: list[float | None] = []
+    errors: list[float | None] = []
     for part in folded.values():
         error = 100 * float(part.accuracy.std(ddof=1)) / count**0.5
-        spread += [round(error, 2), None]
-    rows.append(("standard error", len(pairs), *spread))
+        errors += [round(error, 2), None]
+    rows.append(("standard error", len(pairs), *errors))
     names = [f"{name}: {what}" for name in folded for what in ("accuracy, %", "threshold")]
     return Table("Folds, by cosine", ("fold", "pairs", *names), tuple(rows))
 
 
 def _threshold_table(pairs: Pairs, similarity: Array, folded: Folded) -> Table:
-    """Return what a threshold costs: false accepts and true accepts."""
+    """Return the false and the true match rate at some thresholds."""
     curve = roc(similarity=similarity, same=pairs.same)
     rows: list[tuple[str | float | None, ...]] = []
-    for rate in FALSE_ACCEPTS:
+    for rate in FALSE_MATCH_RATES:
         if rate * (~pairs.same).sum() >= 1:
             threshold = at_false_accepts(curve=curve, far=rate)[1]
             accepted = similarity >= threshold
-            rows.append(_cost(f"FAR {100 * rate:g} % at most", threshold, accepted, pairs.same))
+            rows.append(_rates(f"FAR {100 * rate:g} % at most", threshold, accepted, pairs.same))
     chosen = float(folded.threshold.mean())
-    rows.append(_cost("most accurate (mean of folds)", chosen, similarity > chosen, pairs.same))
-    columns = ("threshold", "cosine", "false accepts, %", "true accepts, %")
-    return Table("Thresholds and what they cost", columns, tuple(rows))
+    rows.append(_rates("most accurate (mean of folds)", chosen, similarity > chosen, pairs.same))
+    columns = ("threshold", "cosine", "false match rate, %", "true match rate, %")
+    return Table("Thresholds and their match rates", columns, tuple(rows))
 
 
-def _cost(
+def _rates(
     name: str, threshold: float, accepted: NDArray[np.bool_], same: NDArray[np.bool_]
 ) -> tuple[str | float | None, ...]:
-    shares = (round(100 * float(accepted[kind].mean()), 2) for kind in (~same, same))
-    return (name, round(threshold, 4) if np.isfinite(threshold) else None, *shares)
+    rates = (round(100 * float(accepted[kind].mean()), 2) for kind in (~same, same))
+    return (name, round(threshold, 4) if np.isfinite(threshold) else None, *rates)
 
 
 def _yaw_table(pairs: Pairs, yaw_rad: Array, folded: dict[str, Folded]) -> Table:
-    turn = np.abs(np.asarray(yaw_rad, dtype=np.float64))
+    yaw = np.abs(np.asarray(yaw_rad, dtype=np.float64))
     return yaw_table(
-        title="Accuracy by the larger turn of a pair's two heads, as predicted (rows are pairs)",
-        yaw_rad=np.fmax(turn[pairs.first], turn[pairs.second]),
+        title="Accuracy by the larger predicted yaw of a pair's two heads (rows are pairs)",
+        yaw_rad=np.fmax(yaw[pairs.first], yaw[pairs.second]),
         values={f"{name}, %": 100.0 * part.correct for name, part in folded.items()},
     )
 
 
 def _plot(pairs: Pairs, similarity: dict[str, NDArray[np.float64]]) -> Plot:
     lines = {}
-    for name, alike in similarity.items():
-        curve = roc(similarity=alike, same=pairs.same)
+    for name, values in similarity.items():
+        curve = roc(similarity=values, same=pairs.same)
         shown = curve.far > 0  # the axis is logarithmic
         lines[name] = (curve.far[shown].tolist(), curve.tar[shown].tolist())
     return Plot(
-        "One person's pairs accepted over two people's",
-        "false accepts",
-        "true accepts",
+        "ROC curve",
+        "false match rate",
+        "true match rate",
         lines,
         True,
     )
@@ -270,7 +363,7 @@ def _failures(pairs: Pairs, similarity: Array, folded: Folded, wanted: int) -> t
 def _digest(pairs: Pairs) -> str:
     names = pairs.images.names
     columns = (pairs.first, pairs.second, pairs.same, pairs.fold)
-    return data_digest(
+    return checksum(
         f"{names[a]}\t{names[b]}\t{int(same)}\t{fold}"
         for a, b, same, fold in zip(*columns, strict=True)
     )
@@ -290,6 +383,6 @@ def _face_notes(pairs: Pairs, faces: FaceCodes) -> list[str]:
             f"No face was detected in {fallen} images as they are: the square in the middle, or "
             "the mirror image, was taken"
         )
-    if not faces.both_sides:
+    if not faces.with_mirror:
         out.append("Codes are of the images alone: mirror images could not be described")
     return out

@@ -3,9 +3,9 @@
 A ridge regression on the frozen codes, with and without head pose; its strength is chosen among the
 samples.
 
-Samples are drawn from images in which eyes are found: nobody could calibrate by others. Every
+Samples are drawn from images in which eyes are found: nobody could calibrate with others. Every
 tested image counts; where no eyes are found the code is the training rows' mean code, so that the
-prediction is near the mean gaze, and so it is with the own head pose where there is no face.
+prediction is near the mean gaze; likewise the predicted head pose where there is no face.
 """
 
 from __future__ import annotations
@@ -17,21 +17,27 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mien.errors import MienError
-from mien.evaluate.by_yaw import yaw_table
+from mien.evaluate.datasets.sets import GazeSet
 from mien.evaluate.protocol import EvalContext, Failure, Plot, Result, Score, Table
-from mien.evaluate.tasks.gaze_few_shot import COUNTS, angular_error_deg, sampled_errors
-from mien.evaluate.tasks.gaze_set import GazeSet, Seen, see
+from mien.evaluate.scores import yaw_table
+from mien.evaluate.tasks.gaze_few_shot import (
+    COUNTS,
+    GazePrediction,
+    angular_error_deg,
+    predict_codes,
+    sampled_errors,
+)
 from mien.geometry.gaze import gaze_angles, gaze_vector
 from mien.linear.bootstrap import mean_interval
 
-__all__ = ["MEAN_CODE_SHARE", "SHOWN", "filled", "score_within", "worst"]
+__all__ = ["MAX_MISSING", "SHOWN", "filled", "score_within", "worst"]
 
 Array = NDArray[np.floating]
 
 SHOWN = 100
 """The number of samples whose error is the main score, as in the papers."""
-MEAN_CODE_SHARE = 0.01
-"""Above this share of images without eyes there is a score of the others, too."""
+MAX_MISSING = 0.01
+"""Above this fraction of images without eyes there is a score of the others, too."""
 SAMPLES, INTERVAL = 1, 2  # streams of random numbers
 THUMBNAIL = 160
 
@@ -43,7 +49,7 @@ class _Errors:
     rows: NDArray[np.int64]
     """The tested rows, fold after fold. [M]."""
     of: dict[int | None, Array]
-    """Number of samples => error with each draw. [draws, M]."""
+    """Number of samples => error in each trial. [trials, M]."""
 
 
 def score_within(data: GazeSet, context: EvalContext) -> Result:
@@ -52,13 +58,13 @@ def score_within(data: GazeSet, context: EvalContext) -> Result:
     Raises:
         MienError: eyes are found in no image, or factors cannot be had.
     """
-    seen = see(data, context)
-    data = _with_samples_seen(data, seen)
+    predicted = predict_codes(data, context)
+    data = _with_eyes_found(data, predicted)
     fewest = min(len(train) for train, _ in data.folds)
     counts = [count for count in COUNTS if count is None or count <= fewest]
-    kinds = {name: _errors(data, parts, counts, context) for name, parts in _kinds(data, seen)}
+    kinds = {name: _errors(data, parts, counts, context) for name, parts in _kinds(data, predicted)}
     shown = SHOWN if SHOWN in counts else None
-    known = "own" if data.head is None else "true"
+    known = "predicted" if data.head is None else "true"
     mains = {("gaze code", shown), (f"gaze code and {known} head pose", shown)}
     scores = [
         _mean_score(
@@ -71,31 +77,31 @@ def score_within(data: GazeSet, context: EvalContext) -> Result:
         for name, errors in kinds.items()
         for count in counts
     ]
-    scores += _scores_of_parts(data, seen, kinds["gaze code"], shown, context)
+    scores += _scores_of_parts(data, predicted, kinds["gaze code"], shown, context)
     return Result(
         scores=(*scores, _mean_gaze(data)),
-        data=data.digest,
-        tables=(_table(kinds, counts), _by_yaw(data, seen, kinds, shown)),
+        data=data.checksum,
+        tables=(_table(kinds, counts), _by_yaw(data, predicted, kinds, shown)),
         plots=(_plot(kinds, fewest),),
         failures=_failures(data, kinds["gaze code"], shown, context),
-        notes=(*data.notes, *_notes(data, seen, counts)),
+        notes=(*data.notes, *_notes(data, predicted, counts)),
     )
 
 
-def _with_samples_seen(data: GazeSet, seen: Seen) -> GazeSet:
+def _with_eyes_found(data: GazeSet, predicted: GazePrediction) -> GazeSet:
     """Return the set with training rows in which eyes are found only.
 
     Raises:
         MienError: there are fewer than two in a fold.
     """
-    folds = tuple((train[seen.found[train]], test) for train, test in data.folds)
+    folds = tuple((train[predicted.found[train]], test) for train, test in data.folds)
     if min(len(train) for train, _ in folds) < 2:
         raise MienError("eyes are found in fewer than two training images; are these faces?")
     lost = sum(len(train) for train, _ in data.folds) - sum(len(train) for train, _ in folds)
     if not lost:
         return data
-    share = 100 * lost / sum(len(train) for train, _ in data.folds)
-    note = f"samples are not drawn from the {share:.1f} % of training images without eyes"
+    percent = 100 * lost / sum(len(train) for train, _ in data.folds)
+    note = f"samples are not drawn from the {percent:.1f} % of training images without eyes"
     return replace(data, folds=folds, notes=(*data.notes, note))
 
 
@@ -133,15 +139,15 @@ def worst(data: GazeSet, rows: NDArray[np.int64], errors: Array, count: int) -> 
     return tuple(failures)
 
 
-def _kinds(data: GazeSet, seen: Seen) -> list[tuple[str, tuple[Array, ...]]]:
+def _kinds(data: GazeSet, predicted: GazePrediction) -> list[tuple[str, tuple[Array, ...]]]:
     """Return what is regressed on, by name; the parts are filled one by one."""
-    kinds: list[tuple[str, tuple[Array, ...]]] = [("gaze code", (seen.code,))]
-    if seen.own is not None:
-        kinds.append(("gaze code and own head pose", (seen.code, seen.own)))
+    kinds: list[tuple[str, tuple[Array, ...]]] = [("gaze code", (predicted.code,))]
+    if predicted.pose is not None:
+        kinds.append(("gaze code and predicted head pose", (predicted.code, predicted.pose)))
     if data.head is not None:
-        kinds.append(("gaze code and true head pose", (seen.code, data.head)))
-    if seen.own is not None:
-        kinds.append(("own head pose alone", (seen.own,)))
+        kinds.append(("gaze code and true head pose", (predicted.code, data.head)))
+    if predicted.pose is not None:
+        kinds.append(("predicted head pose alone", (predicted.pose,)))
     if data.head is not None:
         kinds.append(("true head pose alone", (data.head,)))
     return kinds
@@ -163,7 +169,7 @@ def _errors(
                     test_features=features[test],
                     test_gaze=data.gaze[test],
                     count=count,
-                    draws=context.trials,
+                    trials=context.trials,
                     rng=rng,
                 )
             )
@@ -188,12 +194,16 @@ def _mean_score(
 
 
 def _scores_of_parts(
-    data: GazeSet, seen: Seen, errors: _Errors, count: int | None, context: EvalContext
+    data: GazeSet,
+    predicted: GazePrediction,
+    errors: _Errors,
+    count: int | None,
+    context: EvalContext,
 ) -> list[Score]:
     """Return the error on parts of the tested rows: those the set names, and those with eyes."""
     parts = dict(data.parts)
-    if (~seen.found).mean() > MEAN_CODE_SHARE:
-        parts["where eyes are found"] = seen.found
+    if (~predicted.found).mean() > MAX_MISSING:
+        parts["where eyes are found"] = predicted.found
     scores = []
     for name, mask in parts.items():
         inside = mask[errors.rows]
@@ -206,12 +216,12 @@ def _scores_of_parts(
 
 
 def _mean_gaze(data: GazeSet) -> Score:
-    """Return the error of always saying the training rows' mean yaw and pitch."""
+    """Return the error of predicting the training rows' mean yaw and pitch."""
     errors = []
     for train, test in data.folds:
         yaw, pitch = (np.full(len(test), a.mean()) for a in gaze_angles(data.gaze[train]))
-        always = gaze_vector(yaw, pitch)
-        errors.append(angular_error_deg(predicted=always, truth=data.gaze[test]))
+        mean = gaze_vector(yaw, pitch)
+        errors.append(angular_error_deg(predicted=mean, truth=data.gaze[test]))
     joined = np.concatenate(errors)
     name = "error, mean gaze of the training part"
     return Score(name, float(joined.mean()), "degrees", len(joined), higher_is_better=False)
@@ -222,21 +232,23 @@ def _table(kinds: dict[str, _Errors], counts: list[int | None]) -> Table:
     for name, errors in kinds.items():
         cells: list[float] = []
         for count in counts:
-            draws = errors.of[count].mean(axis=1)
-            spread = float(draws.std(ddof=1)) if len(draws) > 1 else 0.0
-            cells += [round(float(draws.mean()), 3), round(spread, 3)]
+            trials = errors.of[count].mean(axis=1)
+            std = float(trials.std(ddof=1)) if len(trials) > 1 else 0.0
+            cells += [round(float(trials.mean()), 3), round(std, 3)]
         rows.append((name, *cells))
-    titles = [title for count in counts for title in (_samples(count), "s.d. of the draws")]
+    titles = [title for count in counts for title in (_samples(count), "std over trials")]
     return Table("Angular error in degrees", ("regressed on", *titles), tuple(rows))
 
 
-def _by_yaw(data: GazeSet, seen: Seen, kinds: dict[str, _Errors], count: int | None) -> Table:
+def _by_yaw(
+    data: GazeSet, predicted: GazePrediction, kinds: dict[str, _Errors], count: int | None
+) -> Table:
     rows = kinds["gaze code"].rows
     if data.head is not None:
         # A label of just 15 degrees is in the bin that begins there, however it is rounded.
         yaw, whose = data.head[rows, 0], "true head yaw"
-    elif seen.own is not None:
-        yaw, whose = seen.own[rows, 0], "head yaw as the weights predict it"
+    elif predicted.pose is not None:
+        yaw, whose = predicted.pose[rows, 0], "predicted head yaw"
     else:
         yaw, whose = np.full(len(rows), np.nan), "unknown head yaw"
     values = {
@@ -265,9 +277,9 @@ def _failures(
     return worst(data, errors.rows, errors.of[count].mean(axis=0), context.gallery)
 
 
-def _notes(data: GazeSet, seen: Seen, counts: list[int | None]) -> list[str]:
+def _notes(data: GazeSet, predicted: GazePrediction, counts: list[int | None]) -> list[str]:
     tested = np.concatenate([test for _, test in data.folds])
-    lost = int((~seen.found[tested]).sum())
+    lost = int((~predicted.found[tested]).sum())
     notes = [f"eyes are not found in {lost} of {len(tested)} tested images"]
     left_out = [str(count) for count in COUNTS if count not in counts]
     if left_out:
