@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.linear.logistic import classification
 from mien.media.atomic import replacing
-from mien.probes.match import DEFAULT, Matched
+from mien.probes.fit import learn_classes
+from mien.probes.match import DEFAULT, MatchedLabels
 from mien.probes.probe import HeldOut, Probe
 from mien.probes.samples import samples_of
 from mien.probes.suggest import suggest
@@ -64,12 +64,12 @@ def first_labels(labels: NDArray[np.str_], count: int, rng: np.random.Generator)
     return np.concatenate([two, rest])[: max(count, len(two))]
 
 
-def learn(pool: Faces, labelled: Rows, rng: np.random.Generator) -> tuple[Probe, Matched]:
+def learn(pool: Faces, labelled: Rows, rng: np.random.Generator) -> tuple[Probe, MatchedLabels]:
     """Return a probe of the labelled faces, without its score, and what it was learned from."""
     others = np.setdiff1d(np.arange(len(pool.labels)), labelled)
     names = tuple(f"{row}" for row in labelled)
     width = pool.codes.shape[1] // len(DEFAULT)
-    matched = Matched(
+    matched = MatchedLabels(
         label="class",
         columns=tuple((name, width) for name in DEFAULT),
         codes=pool.codes[labelled].astype(np.float64),
@@ -83,7 +83,7 @@ def learn(pool: Faces, labelled: Rows, rng: np.random.Generator) -> tuple[Probe,
         other_codes=pool.codes[others],
     )
     samples = samples_of(matched, "class")
-    function = classification(samples, rng)
+    function = learn_classes(samples, rng)
     columns, count = matched.columns, len(labelled)
     probe = Probe("class", columns, samples.classes, "", count, function, UNMEASURED, ())
     return probe, matched

@@ -17,7 +17,7 @@ from mien.evaluate.datasets.affwild2 import (
 )
 from mien.evaluate.datasets.ckplus import CKPLUS
 from mien.evaluate.tasks import classification as measure_module, few_labels as few_module
-from mien.linear import heldout_logistic as linear_module
+from mien.linear import logistic as linear_module
 
 SPEC = importlib.util.spec_from_file_location(
     "made_factors", Path(__file__).with_name("made_factors.py")

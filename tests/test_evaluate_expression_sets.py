@@ -13,7 +13,7 @@ from mien.evaluate.datasets.ferplus import FERPLUS, majority
 from mien.evaluate.datasets.rafdb import RAFDB
 from mien.evaluate.protocol import EvalContext
 from mien.evaluate.tasks import classification as measure_module, few_labels as few_module
-from mien.linear import heldout_logistic as linear_module
+from mien.linear import logistic as linear_module
 
 SPEC = importlib.util.spec_from_file_location(
     "made_factors", Path(__file__).with_name("made_factors.py")

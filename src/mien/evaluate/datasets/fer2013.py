@@ -20,10 +20,10 @@ from mien.evaluate.datasets.fer_csv import CSV_NAMES, read_fer_csv
 from mien.evaluate.datasets.files import Tree, holds, open_tree
 from mien.evaluate.datasets.locate import ending_in
 from mien.evaluate.datasets.twins import without_twins
-from mien.evaluate.probe import classify
 from mien.evaluate.protocol import EvalContext, Images, Protocol, Result
 from mien.evaluate.tasks.classification import measure
 from mien.evaluate.tasks.labelled import CODES, FEATURES, POSE_AND_LIGHT, Task, describe
+from mien.linear.cross_subject import classify
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,6 +102,7 @@ def fer2013_scores(train: pd.DataFrame, validation: pd.DataFrame) -> dict[str, f
             train_labels=train_labels,
             test=_columns(validation, names),
             test_labels=labels,
+            groups=None,
         )
 
     scores = {name: accuracy(name) for name in CODES}

@@ -17,9 +17,11 @@ from mien.evaluate.gallery import small
 from mien.evaluate.protocol import EvalContext, FactorColumns, Failure, Images, Result, Score, Table
 from mien.evaluate.tasks.labelled import MAIN, codes_of, stream
 from mien.linear.bootstrap import bootstrap
-from mien.linear.heldout_logistic import STRENGTHS, fit_linear, held_out, probabilities
+from mien.linear.folds import held_out
+from mien.linear.logistic import STRENGTHS, fit_linear, probabilities
+from mien.linear.metrics import binary_f1
 
-__all__ = ["Units", "best_threshold", "binary_f1", "measure_units", "predict_unit"]
+__all__ = ["Units", "best_threshold", "measure_units", "predict_unit"]
 
 Array = NDArray[np.floating]
 Rows = NDArray[np.int64]
@@ -42,13 +44,6 @@ class Units:
     test: Rows
     groups: NDArray[np.int64] | None = None
     """Clips. [N]."""
-
-
-def binary_f1(*, prediction: Flags, target: Flags) -> float:
-    """Return 2 TP / (2 TP + FP + FN) of two series of yes and no; 0 where neither says yes."""
-    both = int((prediction & target).sum())
-    either = int(prediction.sum()) + int(target.sum())
-    return 2 * both / either if either else 0.0
 
 
 def best_threshold(*, probability: Array, target: Flags) -> tuple[float, float]:

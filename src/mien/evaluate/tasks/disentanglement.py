@@ -33,7 +33,7 @@ from mien.evaluate.tasks.parts import part_scores
 from mien.evaluate.tasks.swap_trial import swap_outcome
 from mien.geometry.gaze import angle_between
 from mien.linear.bootstrap import bootstrap, mean_interval
-from mien.linear.cross_person import FOLDS
+from mien.linear.folds import FOLDS
 from mien.linear.metrics import correlation
 
 __all__ = ["FACTORS"]
@@ -115,7 +115,7 @@ def _person_scores(clips: Clips, identity: Array, context: EvalContext) -> list[
         rng = context.rng(2, number)
         pairs = person_similarity(codes=identity[rows], person=clips.person[rows], rng=rng)
         count = len(pairs.values)
-        ends = bootstrap(pairs.auc, count=count, groups=pairs.person, rng=rng, rounds=100)
+        ends = bootstrap(pairs.auc, count=count, groups=pairs.person, rng=rng, trials=100)
         scores.append(Score(name, pairs.auc(), "AUC", count, *ends, main=number == 0))
     return scores
 

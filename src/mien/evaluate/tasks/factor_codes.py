@@ -10,8 +10,8 @@ from sklearn.metrics import roc_auc_score
 
 from mien.errors import MienError
 from mien.evaluate.protocol import FactorColumns, GetFactors, Images
-from mien.linear.cross_person import folds
-from mien.linear.metrics import draw_pairs
+from mien.linear.folds import balanced_folds
+from mien.linear.verification import sample_pairs
 
 __all__ = ["ANGLES", "LIGHTS", "Similarity", "codes_of", "describe_faces", "person_similarity"]
 
@@ -88,11 +88,11 @@ def person_similarity(
         rng: draws the pairs.
     """
     values, kinds, people = [], [], []
-    for fit, held in folds(person):
+    for fit, held in balanced_folds(person):
         teach = codes[fit]
         centred = codes[held] - teach[np.isfinite(teach).all(axis=1)].mean(axis=0)
         unit = centred / np.linalg.norm(centred, axis=1, keepdims=True).clip(1e-12)
-        first, second, same = draw_pairs(person=person[held], pairs=PAIRS, rng=rng)
+        first, second, same = sample_pairs(person=person[held], pairs=PAIRS, rng=rng)
         values.append(np.nan_to_num((unit[first] * unit[second]).sum(axis=1), nan=-1.0))
         kinds.append(same)
         people.append(person[held][first])

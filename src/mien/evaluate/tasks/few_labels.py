@@ -14,13 +14,9 @@ from numpy.typing import NDArray
 
 from mien.evaluate.protocol import EvalContext, Plot, Score, Table
 from mien.evaluate.tasks.labelled import Task, stream
-from mien.linear.heldout_logistic import (
-    STRENGTHS,
-    accuracy,
-    confusion,
-    fit_linear,
-    probabilities,
-)
+from mien.linear.folds import stratified_parts
+from mien.linear.logistic import STRENGTHS, fit_linear, probabilities, strength_by_parts
+from mien.linear.model import scaled, standards
 
 __all__ = ["COUNTS", "FewLabels", "draw_labels", "few_labels", "few_labels_report"]
 
@@ -74,7 +70,7 @@ def few_labels(
         found: whether an image has a face. [N].
         context: says how many draws, and by which seed.
     """
-    scales = [_scale(codes[train[found[train]]]) for train, _ in task.folds]
+    scales = [standards(codes[train[found[train]]]) for train, _ in task.folds]
     results = []
     for count in COUNTS:
         scores = []
@@ -83,11 +79,14 @@ def few_labels(
             seen, asked = train[found[train]], test[found[test]]
             rng = stream(context, 3, count, draw)
             rows = seen[draw_labels(labels=task.labels[seen], count=count, rng=rng)]
-            middle, spread = scales[draw % len(task.folds)]
-            labels, few = task.labels[rows], (codes[rows] - middle) / spread
-            strength = ALONE if count == 1 else _choose(few, labels, len(task.classes), rng)
+            mean, std = scales[draw % len(task.folds)]
+            labels, few = task.labels[rows], scaled(codes[rows], mean, std)
+            strength, classes = ALONE, len(task.classes)
+            if count > 1:
+                part = stratified_parts(labels=labels, count=FOLDS, rng=rng)
+                strength = strength_by_parts(codes=few, labels=labels, classes=classes, part=part)
             probe = fit_linear(codes=few, labels=labels, strength=strength)
-            chance = probabilities(probe, (codes[asked] - middle) / spread, len(task.classes))
+            chance = probabilities(probe, scaled(codes[asked], mean, std), classes)
             right = chance.argmax(axis=1) == task.labels[asked]
             scores.append(float(right.sum() / len(test)))
         results.append(FewLabels(count, tuple(scores)))
@@ -131,26 +130,3 @@ def few_labels_report(
     }
     plot = Plot(f"Few labels{label}", "labels of each class", "accuracy, %", lines, log_x=True)
     return scores, table, plot
-
-
-def _scale(codes: Array) -> tuple[Array, Array]:
-    spread = codes.std(axis=0)
-    return codes.mean(axis=0), np.where(spread > 0, spread, 1)
-
-
-def _choose(codes: Array, labels: Labels, classes: int, rng: np.random.Generator) -> float:
-    """Return the strength that is best over folds, of which every class fills all."""
-    fold = np.zeros(len(labels), dtype=np.int64)
-    for name in np.unique(labels):
-        rows = rng.permutation(np.flatnonzero(labels == name))
-        fold[rows] = np.arange(len(rows)) % FOLDS
-    scores = []
-    for strength in STRENGTHS:
-        said = np.zeros(len(labels), dtype=np.int64)
-        for number in range(FOLDS):
-            inside = fold != number
-            if not inside.all() and len(np.unique(labels[inside])) > 1:
-                probe = fit_linear(codes=codes[inside], labels=labels[inside], strength=strength)
-                said[~inside] = probabilities(probe, codes[~inside], classes).argmax(axis=1)
-        scores.append(accuracy(confusion(prediction=said, target=labels, classes=classes)))
-    return STRENGTHS[int(np.argmax(scores))]

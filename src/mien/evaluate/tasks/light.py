@@ -25,8 +25,8 @@ from mien.evaluate.gallery import small
 from mien.evaluate.protocol import EvalContext, FactorColumns, Failure, Images, Result, Score, Table
 from mien.evaluate.tasks.light_directions import apart_deg, off_axis_deg, unit_rows
 from mien.linear.bootstrap import bootstrap
+from mien.linear.cross_subject import mean_cross_subject, predict_cross_subject
 from mien.linear.metrics import correlation
-from mien.linear.other_people import mean_of_others, predict_from_others
 
 __all__ = ["LightSet", "score_light"]
 
@@ -105,10 +105,10 @@ def _predictions(data: LightSet, described: FactorColumns) -> dict[str, Array]:
         shares = np.stack([described[name] for name in SHARES], axis=1).astype(np.float64)
         features = np.concatenate([own, shares], axis=1)
         kinds[OWN] = unit_rows(np.nan_to_num(own))
-        kinds[LINEAR] = predict_from_others(features=features, targets=truth, person=person)
+        kinds[LINEAR] = predict_cross_subject(features=features, targets=truth, person=person)
         codes = np.concatenate([codes, features], axis=1)
-    kinds[RIDGE] = predict_from_others(features=codes, targets=truth, person=person)
-    kinds[MEAN] = mean_of_others(targets=truth, person=person)
+    kinds[RIDGE] = predict_cross_subject(features=codes, targets=truth, person=person)
+    kinds[MEAN] = mean_cross_subject(targets=truth, person=person)
     return {name: unit_rows(vectors) for name, vectors in kinds.items()}
 
 

@@ -45,8 +45,8 @@ from mien.evaluate.tasks.pose_angles import (
     own_angles,
     own_rotation,
 )
+from mien.linear.cross_subject import mean_cross_subject, predict_cross_subject
 from mien.linear.metrics import correlation
-from mien.linear.other_people import mean_of_others, predict_from_others
 
 __all__ = ["PoseSet", "score_pose"]
 
@@ -135,14 +135,14 @@ def _predictions(data: PoseSet, described: FactorColumns) -> dict[str, Array]:
     kinds: dict[str, Array] = {}
     if np.isfinite(given).any():
         own = benchmark_angles(own_rotation(given))
-        offset = mean_of_others(targets=own - truth, person=person)
-        nothing = mean_of_others(targets=truth, person=person)
+        offset = mean_cross_subject(targets=own - truth, person=person)
+        nothing = mean_cross_subject(targets=truth, person=person)
         kinds[OWN] = np.nan_to_num(own)
         kinds[OFFSET] = np.where(np.isfinite(own), own - offset, nothing)
-        kinds[LINEAR] = predict_from_others(features=own, targets=truth, person=person)
+        kinds[LINEAR] = predict_cross_subject(features=own, targets=truth, person=person)
         codes = np.concatenate([codes, own], axis=1)
-    kinds[RIDGE] = predict_from_others(features=codes, targets=truth, person=person)
-    kinds[MEAN] = mean_of_others(targets=truth, person=person)
+    kinds[RIDGE] = predict_cross_subject(features=codes, targets=truth, person=person)
+    kinds[MEAN] = mean_cross_subject(targets=truth, person=person)
     return kinds
 
 

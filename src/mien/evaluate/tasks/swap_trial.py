@@ -18,7 +18,7 @@ from mien.evaluate.tasks.expression_swap import (
     swap_scores,
 )
 from mien.linear.bootstrap import mean_interval
-from mien.linear.cross_person import fit_classes
+from mien.linear.cross_subject import fit_classes
 
 __all__ = ["SwapOutcome", "swap_outcome"]
 
@@ -67,7 +67,7 @@ def swap_outcome(clips: Clips, faces: FactorColumns, context: EvalContext) -> Sw
         clips.person[teaches],
     )
     kinds = {"swapped": swaps.swapped.expression, "plain": swaps.plain.expression}
-    said = {name: probe(codes) for name, codes in kinds.items()}
+    said = {name: probe.predict(np.asarray(codes, np.float64)) for name, codes in kinds.items()}
     middle = np.asarray(faces["identity"], np.float64)[teaches].mean(axis=0)
     found = swap_scores(
         swaps.centred(middle),

@@ -10,9 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import Ridge
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from mien.evaluate.by_yaw import yaw_table
 from mien.evaluate.digest import data_digest
@@ -20,9 +17,11 @@ from mien.evaluate.gallery import small
 from mien.evaluate.protocol import EvalContext, FactorColumns, Failure, Images, Result, Score, Table
 from mien.evaluate.tasks.labelled import MAIN, codes_of, known_sets, stream
 from mien.linear.bootstrap import bootstrap
-from mien.linear.heldout_logistic import held_out
+from mien.linear.folds import held_out
+from mien.linear.metrics import concordance
+from mien.linear.ridge import Ridge, best_on
 
-__all__ = ["Amounts", "concordance", "measure_amounts", "predict_amounts"]
+__all__ = ["Amounts", "measure_amounts", "predict_amounts"]
 
 Array = NDArray[np.floating]
 Rows = NDArray[np.int64]
@@ -46,22 +45,6 @@ class Amounts:
     """Clips. [N]."""
 
 
-def concordance(*, prediction: Array, target: Array) -> float:
-    """Return Lin's concordance correlation coefficient. -1 to 1; NaN where neither varies.
-
-    CCC = 2 cov(p, t) / (var(p) + var(t) + (mean(p) - mean(t))^2): it is 1 only where the numbers
-    themselves agree, not only their ups and downs.
-
-    Args:
-        prediction: p. [N].
-        target: t. [N].
-    """
-    p, t = np.asarray(prediction, np.float64), np.asarray(target, np.float64)
-    shared = ((p - p.mean()) * (t - t.mean())).mean()
-    spread = p.var() + t.var() + (p.mean() - t.mean()) ** 2
-    return float(2 * shared / spread) if spread > 0 else float("nan")
-
-
 def predict_amounts(
     *,
     train: Array,
@@ -83,18 +66,11 @@ def predict_amounts(
         [M, K].
     """
     fit, held = held_out(labels=np.zeros(len(train), np.int64), groups=groups, rng=rng)
-    penalty = PENALTIES[len(PENALTIES) // 2]
+    place = len(PENALTIES) // 2
     if len(held) > 1:
-        scores = []
-        for candidate in PENALTIES:
-            said = _fit(train[fit], values[fit], candidate).predict(train[held])
-            agreed = [
-                concordance(prediction=p, target=t)
-                for p, t in zip(said.T, values[held].T, strict=True)
-            ]
-            scores.append(float(np.nan_to_num(agreed).mean()))
-        penalty = PENALTIES[int(np.argmax(scores))]
-    said = _fit(train, values, penalty).predict(test)
+        strengths = np.array(PENALTIES) * len(fit)
+        place = int(best_on(train, values, (fit, held), strengths, _disagreement))
+    said = Ridge.fit(train, values).predict(test, PENALTIES[place] * len(train))
     return np.asarray(np.clip(said, values.min(axis=0), values.max(axis=0)), dtype=np.float64)
 
 
@@ -134,9 +110,10 @@ def measure_amounts(
     )
 
 
-def _fit(codes: Array, values: Array, penalty: float) -> Pipeline:
-    ridge = Ridge(alpha=penalty * len(codes), solver="cholesky")
-    return make_pipeline(StandardScaler(), ridge).fit(codes, values)
+def _disagreement(said: Array, truth: Array) -> float:
+    """Return the negative mean concordance over the columns."""
+    agreed = [concordance(prediction=p, target=t) for p, t in zip(said.T, truth.T, strict=True)]
+    return -float(np.nan_to_num(agreed).mean())
 
 
 def _predict(
