@@ -16,7 +16,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from mien.linear.folds import balanced_folds, held_out, over_folds, part_folds
 from mien.linear.metrics import accuracy, balanced_accuracy, confusion
-from mien.linear.model import Linear, standards
+from mien.linear.model import Linear, standards, without_unknown
 
 __all__ = [
     "PATH_STRENGTHS",
@@ -75,7 +75,8 @@ def fit_logistic(
     known = FunctionTransformer(np.nan_to_num)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # see STEPS
-        return make_pipeline(StandardScaler(), known, model).fit(features, labels)
+        pipeline = make_pipeline(StandardScaler(), known, model)
+        return pipeline.fit(without_unknown(features), labels)
 
 
 def fit_linear(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Linear", "Spread", "leverage", "scaled", "standards"]
+__all__ = ["Linear", "Spread", "leverage", "scaled", "standards", "without_unknown"]
 
 Array = NDArray[np.float64]
 
@@ -99,10 +99,13 @@ def standards(codes: NDArray[np.floating]) -> tuple[Array, Array]:
 
     if not codes.shape[1]:
         return np.zeros(0), np.ones(0)
-    scaler = StandardScaler().fit(np.asarray(codes, dtype=np.float64))
-    mean, std = np.asarray(scaler.mean_), np.asarray(scaler.scale_)
-    unknown = ~np.isfinite(mean)
-    return np.where(unknown, 0.0, mean), np.where(unknown, 1.0, std)
+    scaler = StandardScaler().fit(np.asarray(without_unknown(codes), dtype=np.float64))
+    return np.asarray(scaler.mean_), np.asarray(scaler.scale_)
+
+
+def without_unknown(codes: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return codes with columns of NaN alone made 0: no mean can be taken of them. [N, F]."""
+    return np.where(np.isfinite(codes).any(axis=0), codes, 0.0)
 
 
 def scaled(codes: NDArray[np.floating], mean: Array, std: Array) -> Array:
