@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from benchmarks.probes import classify
 from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.evaluate.tasks.labelled import CODES, FEATURES, POSE_AND_LIGHT
+from mien.linear.cross_subject import classify
 
 __all__ = ["CODES", "fer2013_scores", "labels_of"]
 
@@ -45,6 +45,7 @@ def fer2013_scores(train: pd.DataFrame, validation: pd.DataFrame) -> dict[str, f
             train_labels=train_labels,
             test=_columns(validation, names),
             test_labels=labels,
+            groups=None,
         )
 
     scores = {name: accuracy(name) for name in CODES}

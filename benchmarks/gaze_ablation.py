@@ -36,7 +36,7 @@ import mien
 from mien.data.eye_pack import EyePack, open_eye_packs
 from mien.errors import MienError
 from mien.evaluate.datasets.columbia import Columbia, read_columbia
-from mien.evaluate.tasks.gaze_few_shot import few_shot, halves, leakage_auc, over_folds
+from mien.evaluate.tasks.gaze_few_shot import few_shot, halves, leakage_auc, mean_over_folds
 from mien.gaze.config import GazeConfig
 from mien.gaze.cut import EyeImage, EyeViews, cut_views, normalised
 from mien.gaze.emib import EMIB
@@ -340,7 +340,7 @@ def _score(features: Array, gaze: Array, splits: Any, pose: Array | None) -> flo
         )
         for train, test in splits
     ]
-    return round(over_folds(parts)[0].mean_deg, 2)
+    return round(mean_over_folds(parts)[0].mean_deg, 2)
 
 
 def split(bench: Bench, model: EMIB) -> dict[str, dict[str, float]]:

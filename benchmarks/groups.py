@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 from benchmarks.rendered import Truth
 from numpy.typing import NDArray
-from sklearn.model_selection import GroupKFold
 
 from mien.errors import MienError
-from mien.linear.heldout_logistic import linear_probabilities
-from mien.linear.metrics import draw_pairs, pair_cosine
+from mien.linear.folds import balanced_folds, over_folds
+from mien.linear.logistic import linear_probabilities
+from mien.linear.verification import pair_cosine, sample_pairs
 
 __all__ = ["FALSE_MATCH_RATE", "GroupError", "group_errors", "groups_of"]
 
@@ -26,6 +26,7 @@ COLUMNS = ("skin_lightness", "glasses", "beard")
 _FOLDS = 5
 
 Array = NDArray[np.floating]
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def group_errors(
     def pairs_among(rows: NDArray[np.bool_]) -> tuple[Array, NDArray[np.bool_]]:
         """Return the similarity of sampled pairs, and which are one person."""
         where = np.flatnonzero(rows)
-        first, second, same = draw_pairs(person=truth.person[where], pairs=pairs, rng=rng)
+        first, second, same = sample_pairs(person=truth.person[where], pairs=pairs, rng=rng)
         return pair_cosine(codes=codes, first=where[first], second=where[second]), same
 
     sampled = {name: pairs_among(rows) for name, rows in groups.items()}
@@ -119,8 +120,9 @@ def _classified_right(truth: Truth, rng: np.random.Generator) -> NDArray[np.bool
     """Return where a linear probe fitted to other people gets the expression right. [N]."""
     names, labels = np.unique(truth.labels["expression"].astype(str), return_inverse=True)
     labels = labels.astype(np.int64)
-    codes, right = truth.codes["expression"], np.zeros(len(labels), dtype=bool)
-    for fit, held in GroupKFold(_FOLDS).split(codes, labels, truth.person):
+    codes = truth.codes["expression"]
+
+    def right(fit: Rows, held: Rows, _: int) -> NDArray[np.bool_]:
         probability = linear_probabilities(
             train=codes[fit],
             labels=labels[fit],
@@ -129,5 +131,6 @@ def _classified_right(truth: Truth, rng: np.random.Generator) -> NDArray[np.bool
             groups=truth.person[fit],
             rng=rng,
         )
-        right[held] = probability.argmax(axis=1) == labels[held]
-    return right
+        return probability.argmax(axis=1) == labels[held]
+
+    return over_folds(balanced_folds(truth.person, _FOLDS), right, count=len(labels))

@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-from benchmarks.probes import cross_validate
 from numpy.typing import NDArray
 from PIL import Image
 
 from mien.errors import MienError
 from mien.evaluate.datasets.synthetic import inner_face
-from mien.linear.metrics import correlation, masked_depth_correlation, verification_auc
+from mien.linear.cross_subject import cross_validate
+from mien.linear.metrics import correlation, masked_depth_correlation
+from mien.linear.verification import verification_auc
 
 __all__ = ["FACTORS", "Truth", "direct_scores", "factor_matrix", "frontal_depth", "read_truth"]
 

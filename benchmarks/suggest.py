@@ -6,9 +6,9 @@ Run:
     python -m benchmarks.suggest train.parquet validation.parquet --out suggest.json
 
 Both start from the same labels, sampled at random, two of every class at least; then each round
-labels as many faces again, either those that are suggested or others at random. After every round a probe
-is learned of all labels and tested on the validation table. Every seed gives other first labels;
-the pool is the training table, or --pool of its rows, sampled with the seed.
+labels as many faces again, either those that are suggested or others at random. After every round
+a probe is learned of all labels and tested on the validation table. Every seed gives other first
+labels; the pool is the training table, or --pool of its rows, sampled with the seed.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.linear.logistic import classification
 from mien.media.atomic import replacing
-from mien.probes.match import DEFAULT, Matched
+from mien.probes.fit import learn_classes
+from mien.probes.match import DEFAULT, MatchedLabels
 from mien.probes.probe import HeldOut, Probe
 from mien.probes.samples import samples_of
 from mien.probes.suggest import suggest
@@ -64,12 +64,12 @@ def first_labels(labels: NDArray[np.str_], count: int, rng: np.random.Generator)
     return np.concatenate([two, rest])[: max(count, len(two))]
 
 
-def learn(pool: Faces, labelled: Rows, rng: np.random.Generator) -> tuple[Probe, Matched]:
+def learn(pool: Faces, labelled: Rows, rng: np.random.Generator) -> tuple[Probe, MatchedLabels]:
     """Return a probe of the labelled faces, without its score, and what it was learned from."""
     others = np.setdiff1d(np.arange(len(pool.labels)), labelled)
     names = tuple(f"{row}" for row in labelled)
     width = pool.codes.shape[1] // len(DEFAULT)
-    matched = Matched(
+    matched = MatchedLabels(
         label="class",
         columns=tuple((name, width) for name in DEFAULT),
         codes=pool.codes[labelled].astype(np.float64),
@@ -83,7 +83,7 @@ def learn(pool: Faces, labelled: Rows, rng: np.random.Generator) -> tuple[Probe,
         other_codes=pool.codes[others],
     )
     samples = samples_of(matched, "class")
-    function = classification(samples, rng)
+    function = learn_classes(samples, rng)
     columns, count = matched.columns, len(labelled)
     probe = Probe("class", columns, samples.classes, "", count, function, NOT_MEASURED, ())
     return probe, matched

@@ -9,17 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from benchmarks.fer2013 import CODES, fer2013_scores, labels_of
-from benchmarks.probes import cross_validate
 from benchmarks.rendered import direct_scores, factor_matrix, frontal_depth, read_truth
 from PIL import Image
 
 from mien.errors import MienError
-from mien.linear.metrics import (
-    correlation,
-    draw_pairs,
-    masked_depth_correlation,
-    verification_auc,
-)
+from mien.linear.cross_subject import cross_validate
+from mien.linear.metrics import correlation, masked_depth_correlation
+from mien.linear.verification import sample_pairs, verification_auc
 
 PEOPLE, FRAMES, SIZE = 20, 6, 16
 EXPRESSIONS = ("happy", "neutral")
@@ -45,7 +41,7 @@ def test_depth_is_compared_inside_the_mask_only() -> None:
 
 def test_pairs_are_what_they_say() -> None:
     person = np.repeat(np.arange(5), 3)
-    first, second, same = draw_pairs(person=person, pairs=50, rng=np.random.default_rng(0))
+    first, second, same = sample_pairs(person=person, pairs=50, rng=np.random.default_rng(0))
     assert (person[first[same]] == person[second[same]]).all()
     assert (first[same] != second[same]).all()
     assert (person[first[~same]] != person[second[~same]]).all()

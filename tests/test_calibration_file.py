@@ -13,8 +13,8 @@ import pytest
 from mien.cli.calibrate import calibrate
 from mien.errors import MienError
 from mien.geometry.gaze import gaze_vector
+from mien.probes.fit import fit_calibration
 from mien.probes.gaze import Calibration
-from mien.probes.gaze_fit import fit
 
 COUNT, DIM = 60, 6
 
@@ -30,7 +30,7 @@ def samples() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @pytest.fixture(params=["pooled", "personal"])
 def made(request: pytest.FixtureRequest) -> Calibration:
     codes, pose, angles = samples()
-    return fit(
+    return fit_calibration(
         codes=codes,
         targets=gaze_vector(*angles.T),
         head_pose=pose,

@@ -3,11 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mien.linear.pooled_ridge import decompose, left_out, leverage, solve
-from mien.probes.gaze_held_out import Samples
-from mien.probes.gaze_samples import target_groups
-from mien.probes.quadratic import make_basis, strongest
-from mien.probes.regression import regress
+from mien.linear.model import leverage
+from mien.linear.ridge import Ridge
+from mien.probes.gaze_regression import make_basis, regress, strongest
+from mien.probes.samples import GazeSamples, target_groups
 
 STRENGTHS = np.array([0.01, 1.0, 30.0])
 
@@ -30,10 +29,12 @@ def ridge(x: np.ndarray, y: np.ndarray, strength: float) -> tuple[np.ndarray, np
 def test_weights_are_those_of_the_normal_equations() -> None:
     for count, features in ((30, 5), (10, 25)):
         x, y = problem(count, features)
-        parts = decompose(x)
+        found = Ridge.fit(x, y, standardise=False)
         for strength in STRENGTHS:
-            weights = np.stack([solve(parts, y[:, i], strength) for i in range(2)], axis=1)
-            np.testing.assert_allclose(weights, ridge(x, y, strength)[0], atol=1e-9)
+            np.testing.assert_allclose(found.weights(strength), ridge(x, y, strength)[0], atol=1e-9)
+        both = found.weights(STRENGTHS[:2])
+        for i in range(2):
+            np.testing.assert_allclose(both[:, i], ridge(x, y, STRENGTHS[i])[0][:, i], atol=1e-9)
 
 
 @pytest.mark.parametrize(("count", "features"), [(30, 5), (12, 25)])
@@ -41,7 +42,7 @@ def test_weights_are_those_of_the_normal_equations() -> None:
 def test_errors_left_out_are_those_of_fitting_again(count: int, features: int, size: int) -> None:
     x, y = problem(count, features)
     groups = np.arange(count) // size
-    found = left_out(decompose(x), y, STRENGTHS, groups)
+    found = Ridge.fit(x, y, standardise=False).left_out(STRENGTHS, groups)
     for k, strength in enumerate(STRENGTHS):
         for group in np.unique(groups):
             rest, held = groups != group, groups == group
@@ -51,20 +52,20 @@ def test_errors_left_out_are_those_of_fitting_again(count: int, features: int, s
             columns = np.hstack([x, np.ones((count, 1))])
             penalty = np.diag([strength] * features + [0])
             inverse = np.linalg.inv(columns[rest].T @ columns[rest] + penalty)
-            spread = 1 + np.einsum("nf,fg,ng->n", columns[held], inverse, columns[held])
-            np.testing.assert_allclose(found.excess[k, held], spread, rtol=1e-7)
+            excess = 1 + np.einsum("nf,fg,ng->n", columns[held], inverse, columns[held])
+            np.testing.assert_allclose(found.excess[k, held], excess, rtol=1e-7)
 
 
 def test_leverage_counts_directions_that_no_sample_took() -> None:
-    x, _ = problem(6, 9)
+    x, y = problem(6, 9)
     rows = np.random.default_rng(1).normal(size=(4, 9))
-    parts = decompose(x)
+    parts = Ridge.fit(x, y, standardise=False)
     inverse = np.linalg.inv(x.T @ x + 0.5 * np.eye(9))
     expected = np.einsum("nf,fg,ng->n", rows, inverse, rows)
     np.testing.assert_allclose(leverage(rows, parts.right, parts.values, 0.5), expected)
 
 
-def test_features_have_mean_0_and_spread_1_over_the_samples() -> None:
+def test_features_have_mean_0_and_deviation_1_over_the_samples() -> None:
     rng = np.random.default_rng(0)
     inputs = rng.normal(3, 2, (40, 7))
     inputs[:, 3] = 5.0
@@ -72,9 +73,9 @@ def test_features_have_mean_0_and_spread_1_over_the_samples() -> None:
     features = basis.features(inputs)
     assert features.shape == (40, basis.size) == (40, 7 + 15)
     np.testing.assert_allclose(features.mean(axis=0), 0, atol=1e-9)
-    spread = features.std(axis=0)
-    np.testing.assert_allclose(np.delete(spread, 3), 1)
-    assert spread[3] == 0
+    std = features.std(axis=0)
+    np.testing.assert_allclose(np.delete(std, 3), 1)
+    assert std[3] == 0
     assert make_basis(inputs).features(inputs).shape == (40, 7)
 
 
@@ -117,11 +118,11 @@ def test_groups_are_people_then_targets_then_samples() -> None:
     rng = np.random.default_rng(0)
     angles = rng.normal(0, 0.2, (12, 2))
     people = np.array(["a", "b"] * 6)
-    apart = Samples(rng.normal(size=(12, 3)), angles, people, 3)
+    apart = GazeSamples(rng.normal(size=(12, 3)), angles, people, 3)
     assert apart.groups(by_people=True)[1] == "people"
     assert apart.groups(by_people=False)[1] == "samples"
     assert apart.take(np.arange(0, 12, 2)).groups(by_people=True)[1] == "samples"
-    places = Samples(apart.inputs, np.repeat(angles[:4], 3, axis=0), None, 3)
+    places = GazeSamples(apart.inputs, np.repeat(angles[:4], 3, axis=0), None, 3)
     groups, by = places.groups(by_people=True)
     assert by == "targets"
     assert len(set(groups)) == 4

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from mien.errors import MienError
-from mien.probes.gaze_match import match
+from mien.probes.labels import Target, read_targets
+from mien.probes.match import match_targets
 from mien.probes.screen import Screen, read_screen
-from mien.probes.targets import Target, read_targets
 
 # A screen of 400 x 200 mm, 1000 x 500 pixels, below the camera, which sees an eye at 600 mm.
 SCREEN = {"pixel_mm": 0.4, "origin_mm": [200, 10, 0], "eye_distance_mm": 600}
@@ -133,7 +133,7 @@ ANGLES = "path,gaze_yaw_deg,gaze_pitch_deg"
         ),
         ([ANGLES + ",frame", "a,1,2,x"], "line 2: frame is 'x', not a whole number"),
         ([ANGLES + ",face_id", "a,1,2,-1"], "line 2: face_id is '-1', not a whole number"),
-        ([ANGLES + ",person", "a,1,2,ann", "b,1,2,"], "1 rows say no person.*, first line 3"),
+        ([ANGLES + ",person", "a,1,2,ann", "b,1,2,"], "1 rows have no person.*, first line 3"),
         ([ANGLES, ",1,2"], "line 2: no path"),
         ([ANGLES + ",path", "a,1,2,b"], "the column 'path' twice"),
         (["path,screen_x_px,screen_y_px", "a,1,2"], "need the screen's geometry: give --screen"),
@@ -204,7 +204,7 @@ def images(*numbers: int) -> list[Target]:
 def test_targets_find_their_rows() -> None:
     table = faces()
     clip = looks(("clip.mp4", 1, 0), ("clip.mp4", 0, 1))
-    found = match(table, [*clip, *images(*range(9, -1, -1))])
+    found = match_targets(table, [*clip, *images(*range(9, -1, -1))])
     rows = [14, 13, *range(9, -1, -1)]
     np.testing.assert_array_equal(found.codes, np.stack(table["gaze_code"].tolist())[rows])
     assert found.head_pose is not None
@@ -223,29 +223,29 @@ def test_faces_without_eyes_are_left_out() -> None:
     table["gaze_code"] = pd.Series([None, None, *codes[2:]], dtype=object)
     table.loc[1, "face_id"] = pd.NA
     named = looks(("1.png", None, 0))
-    found = match(table, [*images(0), *named, *images(*range(2, 12))])
+    found = match_targets(table, [*images(0), *named, *images(*range(2, 12))])
     assert found.without_eyes == ["0.png", "1.png face_id 0"]
     assert found.codes.shape == (10, 4)
     with pytest.raises(MienError, match=r"8 samples .* because 2 show no eyes, first 0.png"):
-        match(table, images(*range(10)))
+        match_targets(table, images(*range(10)))
 
 
 def test_without_any_head_pose_there_is_none() -> None:
     table = faces()
     table[["yaw_rad", "pitch_rad", "roll_rad"]] = np.nan
-    assert match(table, images(*range(10))).head_pose is None
+    assert match_targets(table, images(*range(10))).head_pose is None
 
 
 def test_targets_that_do_not_match_are_refused() -> None:
     table = faces()
     with pytest.raises(MienError, match=r"2 targets have no row .* first path is 0.png; first x"):
-        match(table, [*images(1), *looks(("x.png", None, None), ("0.png", 3, None))])
+        match_targets(table, [*images(1), *looks(("x.png", None, None), ("0.png", 3, None))])
     with pytest.raises(MienError, match=r"1 targets have several rows .* first clip.mp4 frame 1"):
-        match(table, [*images(1), *looks(("clip.mp4", 1, None))])
+        match_targets(table, [*images(1), *looks(("clip.mp4", 1, None))])
     twice = pd.concat([table, table.iloc[:1]])
     with pytest.raises(MienError, match=r"several rows in the table, first 0.png"):
-        match(twice, images(0))
+        match_targets(twice, images(0))
     with pytest.raises(MienError, match="no column gaze_code: embed again"):
-        match(table.drop(columns="gaze_code"), images(0))
+        match_targets(table.drop(columns="gaze_code"), images(0))
     with pytest.raises(MienError, match="3 samples are too few"):
-        match(table, images(0, 1, 2))
+        match_targets(table, images(0, 1, 2))

@@ -24,8 +24,8 @@ from mien.geometry.rotation import angles_to_rotation
 from mien.media.image import write_png
 from mien.media.video import write_mp4
 from mien.pipeline.gaze import gaze_columns
+from mien.probes.fit import fit_calibration
 from mien.probes.gaze import Calibration
-from mien.probes.gaze_fit import fit
 from mien.table.read import read_table
 from mien.table.schema import COLUMNS, GAZE
 from mien.types import Factors, GazeCode, Light, Pose
@@ -115,7 +115,7 @@ def calibrated(path: Path, *, with_pose: bool, model_id: str = "fake00000000") -
     colour = rng.uniform(100, 255, (60, 3)).round()
     colour[:, :2] = rng.uniform(0, 255, (60, 2)).round()
     tensor = torch.from_numpy(colour).float()
-    made = fit(
+    made = fit_calibration(
         codes=codes_of(tensor).code.numpy(),
         targets=gaze_vector(*truth(colour, with_pose=with_pose)),
         rng=rng,

@@ -10,7 +10,7 @@ from benchmarks.hog import hog_features
 
 from mien.errors import MienError
 from mien.evaluate.datasets.columbia import read_columbia
-from mien.evaluate.tasks.gaze_few_shot import few_shot, mean_predictor_deg, over_folds
+from mien.evaluate.tasks.gaze_few_shot import few_shot, mean_over_folds, mean_predictor_deg
 from mien.geometry.gaze import gaze_angles
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "columbia-gaze-strips" / "images.zip"
@@ -175,4 +175,4 @@ def test_the_numbers_to_be_beaten():
         )
         for a, b in folds
     ]
-    assert over_folds(scores)[0].mean_deg == pytest.approx(11.6, abs=0.6)
+    assert mean_over_folds(scores)[0].mean_deg == pytest.approx(11.6, abs=0.6)

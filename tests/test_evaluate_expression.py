@@ -17,22 +17,23 @@ from mien.evaluate.scores import small
 from mien.evaluate.tasks import few_labels as few_module
 from mien.evaluate.tasks.action_units import (
     best_threshold,
-    binary_f1,
     measure_action_units,
     predict_action_unit,
 )
 from mien.evaluate.tasks.classification import measure, merged
 from mien.evaluate.tasks.labelled import COLUMNS, SETS, codes_of, describe, known_sets
-from mien.evaluate.tasks.valence_arousal import concordance, measure_valence_arousal
-from mien.linear.heldout_logistic import (
+from mien.evaluate.tasks.valence_arousal import measure_valence_arousal
+from mien.linear.folds import held_out
+from mien.linear.knn import knn_probabilities, neighbour_votes
+from mien.linear.logistic import linear_probabilities
+from mien.linear.metrics import (
     accuracy,
     balanced_accuracy,
+    binary_f1,
+    concordance,
     confusion,
-    held_out,
-    linear_probabilities,
     macro_f1,
 )
-from mien.linear.knn import knn_probabilities, neighbour_votes
 
 CLASSES = ("sad", "happy", "angry")
 

@@ -11,7 +11,7 @@ from mien.errors import MienError
 from mien.evaluate.datasets import ckplus as ckplus_module
 from mien.evaluate.protocols import find_protocol
 from mien.evaluate.tasks import classification as measure_module, few_labels as few_module
-from mien.linear import heldout_logistic as linear_module
+from mien.linear import logistic as linear_module
 
 AFFECTNET = find_protocol("affectnet")
 AFFWILD2_AMOUNTS = find_protocol("affwild2-va")

@@ -12,7 +12,7 @@ from mien.evaluate.datasets.fer2013 import majority, read_fer_images
 from mien.evaluate.protocol import EvalContext
 from mien.evaluate.protocols import find_protocol
 from mien.evaluate.tasks import classification as measure_module, few_labels as few_module
-from mien.linear import heldout_logistic as linear_module
+from mien.linear import logistic as linear_module
 
 FER2013 = find_protocol("fer2013")
 FERPLUS = find_protocol("ferplus")

@@ -32,7 +32,9 @@ from mien.evaluate.tasks.leakage import above_chance, leakage
 from mien.geometry.gaze import gaze_vector
 from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
-from mien.linear.cross_person import fit_numbers, folds, out_of_fold, person_space, scaled
+from mien.linear.cross_subject import fit_numbers, out_of_fold, person_space
+from mien.linear.folds import balanced_folds
+from mien.linear.model import scaled, standards
 from mien.model import Model
 from mien.synth.frame import rotation_matrix
 
@@ -199,8 +201,8 @@ def test_importance_lies_where_the_label_does(kind: str) -> None:
 
 def test_missing_codes_are_the_mean_of_the_training_rows() -> None:
     train = np.array([[1.0, np.nan], [3.0, np.nan], [np.nan, np.nan]])
-    scale = scaled(train)
-    assert scale(np.array([[3.0, 5.0], [np.nan, np.nan]])).tolist() == [[1, 5], [0, 0]]
+    moved = scaled(np.array([[3.0, 5.0], [np.nan, np.nan]]), *standards(train))
+    assert moved.tolist() == [[1, 5], [0, 0]]
     rng = np.random.default_rng(0)
     codes, person = rng.standard_normal((100, 3)), np.repeat(np.arange(20), 5)
     target = (codes @ [1.0, -2.0, 0.5])[:, None] + 7
@@ -212,7 +214,7 @@ def test_missing_codes_are_the_mean_of_the_training_rows() -> None:
 def test_nobody_stands_on_both_sides_of_a_fold() -> None:
     person = np.repeat(np.arange(12), 3)
     tested = []
-    for fit, held in folds(person):
+    for fit, held in balanced_folds(person):
         assert not set(person[fit]) & set(person[held])
         tested += held.tolist()
     assert sorted(tested) == list(range(36))
@@ -228,7 +230,9 @@ def test_probes_say_what_they_never_saw() -> None:
         number("n", "x", codes[:, 4]),
         number("none", "x", rng.standard_normal(200)),
     )
-    found = out_of_fold(codes=codes, labels=labels, person=person)
+    found = out_of_fold(
+        codes=codes, labels={label.name: label.values for label in labels}, person=person
+    )
     assert np.mean(found["c"] == classes) > 0.95
     assert np.corrcoef(found["n"], codes[:, 4])[0, 1] > 0.99
     assert abs(np.corrcoef(found["none"], labels[2].values)[0, 1]) < 0.25

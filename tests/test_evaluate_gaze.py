@@ -11,8 +11,8 @@ from mien.evaluate.tasks.gaze_few_shot import (
     few_shot,
     halves,
     leakage_auc,
+    mean_over_folds,
     mean_predictor_deg,
-    over_folds,
     predict_gaze,
 )
 from mien.geometry.gaze import gaze_angles, gaze_vector
@@ -151,12 +151,12 @@ def test_the_mean_predictor_by_hand():
 
 def test_folds_are_averaged_trial_by_trial():
     folds = [(FewShot.of(9, [1.0, 3.0]),), (FewShot.of(9, [3.0, 7.0]),)]
-    (found,) = over_folds(folds)
+    (found,) = mean_over_folds(folds)
     assert found.trials == (2.0, 5.0)
     assert found.mean_deg == 3.5
     assert found.std_deg == pytest.approx(np.sqrt(4.5))
     with pytest.raises(ValueError, match="other counts"):
-        over_folds([(FewShot.of(9, [1.0]),), (FewShot.of(50, [1.0]),)])
+        mean_over_folds([(FewShot.of(9, [1.0]),), (FewShot.of(50, [1.0]),)])
 
 
 def test_halves_share_nobody():

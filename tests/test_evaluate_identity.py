@@ -7,15 +7,15 @@ from mien.errors import MienError
 from mien.evaluate.datasets.pairs import Pairs, folds_by_order
 from mien.evaluate.protocol import EvalContext, FactorColumns, Images
 from mien.evaluate.tasks.verification import face_codes, mirrored, verify
-from mien.evaluate.tasks.verification_metrics import (
-    area,
-    at_false_accepts,
+from mien.linear.verification import (
+    auc,
     best_threshold,
-    equal_error,
+    decide_over_folds,
+    eer,
     fold_similarity,
-    nearest,
-    over_folds,
+    rank_1,
     roc,
+    tar_at_far,
     unit_rows,
 )
 from mien.linear.verifier import pair_features, trained_decisions
@@ -50,7 +50,7 @@ def test_pairs_without_a_face_are_never_accepted():
 def test_each_fold_is_decided_by_the_others_threshold():
     alike = np.array([0.1, 0.5, 0.6, 0.8])
     same, fold = bools(NO, YES, NO, YES), np.array([0, 0, 1, 1])
-    done = over_folds(similarity=alike, same=same, fold=fold)
+    done = decide_over_folds(similarity=alike, same=same, fold=fold)
     assert done.threshold.tolist() == pytest.approx([0.7, 0.3])
     assert done.correct.tolist() == [True, False, False, True]
     assert done.accuracy.tolist() == [0.5, 0.5]
@@ -61,20 +61,20 @@ def test_the_curve_its_area_and_its_rates_are_those_by_hand():
     alike = np.array([0.9, 0.8, 0.6, 0.3, 0.7, 0.4, 0.2, 0.1])
     curve = roc(similarity=alike, same=same)
     wins = (alike[:4, None] > alike[None, 4:]).mean()
-    assert area(curve=curve) == pytest.approx(wins)
-    assert at_false_accepts(curve=curve, far=0.0) == (0.5, 0.8)
-    assert at_false_accepts(curve=curve, far=0.25) == (0.75, 0.6)
+    assert auc(curve=curve) == pytest.approx(wins)
+    assert tar_at_far(curve=curve, far=0.0) == (0.5, 0.8)
+    assert tar_at_far(curve=curve, far=0.25) == (0.75, 0.6)
     # Between FAR 0.25 (0.75 accepted) and 0.5 (0.75 before, 1.0 after the next true pair).
-    assert at_false_accepts(curve=curve, far=0.4)[0] == pytest.approx(0.75)
-    assert at_false_accepts(curve=curve, far=1.0)[0] == 1.0
-    assert equal_error(curve=curve) == pytest.approx(0.25)
+    assert tar_at_far(curve=curve, far=0.4)[0] == pytest.approx(0.75)
+    assert tar_at_far(curve=curve, far=1.0)[0] == 1.0
+    assert eer(curve=curve) == pytest.approx(0.25)
 
 
 def test_ties_are_taken_together():
     curve = roc(similarity=np.zeros(6), same=bools(YES, YES, YES, NO, NO, NO))
-    assert area(curve=curve) == pytest.approx(0.5)
-    assert at_false_accepts(curve=curve, far=0.1)[0] == pytest.approx(0.1)
-    assert equal_error(curve=curve) == pytest.approx(0.5)
+    assert auc(curve=curve) == pytest.approx(0.5)
+    assert tar_at_far(curve=curve, far=0.1)[0] == pytest.approx(0.1)
+    assert eer(curve=curve) == pytest.approx(0.5)
 
 
 def test_codes_are_centred_on_the_other_folds_only():
@@ -111,11 +111,11 @@ def test_the_nearest_first_image_says_who_it_is():
     person = np.array([7, 7, 3, 3, 5, 7])
     codes = np.array([[1.0, 0], [0.9, 0.1], [-1, 0], [1, -0.1], [0, 1], [np.nan, np.nan]])
     found = bools(YES, YES, YES, YES, YES, NO)
-    probes, correct = nearest(codes=codes, found=found, person=person)
+    probes, correct = rank_1(codes=codes, found=found, person=person)
     # Person 5 has one image; 3's second is like 7's; without a face nobody is found.
     assert probes.tolist() == [1, 3, 5]
     assert correct.tolist() == [True, False, False]
-    assert len(nearest(codes=codes[:1], found=found[:1], person=person[:1])[0]) == 0
+    assert len(rank_1(codes=codes[:1], found=found[:1], person=person[:1])[0]) == 0
 
 
 def test_pair_features_do_not_depend_on_the_order():
@@ -145,7 +145,7 @@ def test_the_trained_verifier_learns_which_columns_matter():
     codes, first, second, same, fold = made_up()
     found = np.ones(len(codes), dtype=bool)
     alike = fold_similarity(codes=codes, found=found, first=first, second=second, fold=fold)
-    plain = over_folds(similarity=alike, same=same, fold=fold).correct.mean()
+    plain = decide_over_folds(similarity=alike, same=same, fold=fold).correct.mean()
     given = {"codes": codes, "first": first, "second": second, "same": same, "fold": fold}
     rng = np.random.default_rng(0)
     trained = (trained_decisions(found=found, rng=rng, **given) == same).mean()
@@ -342,7 +342,7 @@ def test_a_fold_is_decided_by_the_threshold_of_the_others():
     # By its own threshold, 0.85, fold 0 would be all right; by the others', 0.3, half of it is.
     similarity = np.array([0.9, 0.8, 0.5, 0.1, 0.5, 0.1])
     same, fold = np.tile([True, False], 3), np.repeat(np.arange(3), 2)
-    found = over_folds(similarity=similarity, same=same, fold=fold)
+    found = decide_over_folds(similarity=similarity, same=same, fold=fold)
     assert found.threshold[0] == pytest.approx(0.3)
     assert found.accuracy[0] == 0.5
 

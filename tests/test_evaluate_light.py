@@ -17,7 +17,8 @@ from mien.evaluate.datasets.yale_b import dome_direction, read_yale_b
 from mien.evaluate.protocol import EvalContext, FactorColumns
 from mien.evaluate.protocols import find_protocol
 from mien.evaluate.tasks.light import COLUMNS, angle_deg, off_axis_deg, unit_rows
-from mien.linear.other_people import RidgeFit, mean_of_others, predict_from_others
+from mien.linear.cross_subject import mean_cross_subject, predict_cross_subject
+from mien.linear.ridge import Ridge as RidgeFit
 from mien.table.rows import factor_columns
 from mien.types import Factors, Light, Pose
 
@@ -199,37 +200,37 @@ def test_nothing_is_learned_of_the_person_who_is_predicted():
     features = rng.standard_normal((200, 4))
     weights = rng.standard_normal((4, 2))
     targets = features @ weights + 3
-    exact = predict_from_others(features=features, targets=targets, person=person)
+    exact = predict_cross_subject(features=features, targets=targets, person=person)
     assert exact == pytest.approx(targets, abs=1e-3)
     # A person's own level cannot be known from others.
     level = rng.standard_normal(10)[person][:, None]
     who = np.eye(10)[person]
-    found = predict_from_others(features=who, targets=level, person=person)
+    found = predict_cross_subject(features=who, targets=level, person=person)
     assert abs(np.corrcoef(found[:, 0], level[:, 0])[0, 1]) < 0.9
     assert np.abs(found - level).mean() > 0.3
-    noise = predict_from_others(
+    noise = predict_cross_subject(
         features=rng.standard_normal((200, 150)), targets=targets, person=person
     )
     # With nothing to learn the prediction is near the mean.
     assert (noise - 3).std() < 0.5 * targets.std()
     features[7] = np.nan
-    again = predict_from_others(features=features, targets=targets, person=person)
+    again = predict_cross_subject(features=features, targets=targets, person=person)
     others = targets[person % 5 != 0]
     assert again[7] == pytest.approx(others.mean(axis=0))
-    mean = mean_of_others(targets=targets, person=person)
+    mean = mean_cross_subject(targets=targets, person=person)
     assert mean[7] == pytest.approx(others.mean(axis=0))
     with pytest.raises(MienError, match="two people"):
-        predict_from_others(features=features, targets=targets, person=person * 0)
+        predict_cross_subject(features=features, targets=targets, person=person * 0)
 
 
 def test_wide_features_are_learned_from_as_ridge_regression_has_it():
     rng = np.random.default_rng(2)
     features, targets = rng.standard_normal((60, 400)), rng.standard_normal((60, 2))
-    ridge = RidgeFit.of(features, targets)
-    assert ridge.axes.shape == (400, 59)  # centred rows span one less
+    ridge = RidgeFit.fit(features, targets)
+    assert ridge.right.shape == (400, 59)  # centred rows span one less
     known = make_pipeline(StandardScaler(), Ridge(alpha=60 * 0.3)).fit(features, targets)
     fresh = rng.standard_normal((5, 400))
-    np.testing.assert_allclose(ridge.predict(fresh, 0.3), known.predict(fresh), atol=1e-8)
+    np.testing.assert_allclose(ridge.predict(fresh, 60 * 0.3), known.predict(fresh), atol=1e-8)
 
 
 @pytest.mark.data

@@ -12,7 +12,7 @@ from mien.evaluate.tasks.verification import face_codes
 from mien.latentface.config import ModelConfig
 from mien.latentface.face_embedding import FaceEmbedding
 from mien.latentface.latentface import LatentFace
-from mien.linear.metrics import verification_auc
+from mien.linear.verification import verification_auc
 from mien.media.image import write_png
 from mien.model import Model, load
 from mien.pipeline.crops import factors_by_weights

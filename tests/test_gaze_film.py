@@ -14,7 +14,7 @@ from mien.errors import MienError
 from mien.faces.face import Face
 from mien.geometry.gaze import gaze_angles, gaze_vector
 from mien.media.video import read_frames, write_mp4
-from mien.probes.gaze_fit import fit
+from mien.probes.fit import fit_calibration
 from mien.types import Factors, GazeCode, Light, Pose
 from mien.views.gaze_film import GazeReader, film_gaze, image_gaze, swap_eyes
 
@@ -62,7 +62,7 @@ def calibration(model_id="feed", dim=2, pose=False):
     rng = np.random.default_rng(0)
     codes = rng.uniform(-1, 1, (120, dim))
     yaw, pitch = codes[:, :2].T + rng.normal(0, 0.02, (2, 120))
-    return fit(
+    return fit_calibration(
         codes=codes,
         targets=gaze_vector(yaw, pitch),
         rng=rng,

@@ -12,7 +12,7 @@ from mien.evaluate.datasets.columbia import read_columbia
 from mien.evaluate.tasks.gaze_few_shot import angular_error_deg
 from mien.geometry.rotation import rotation_to_angles
 from mien.model import Model, load
-from mien.probes.gaze_fit import fit
+from mien.probes.fit import fit_calibration
 from mien.types import Factors
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -61,7 +61,7 @@ def test_few_labels_make_a_direction_that_a_mirror_turns_round(
 ) -> None:
     images, gaze = people
     factors, mirrored = model.encode(images), model.encode(images.flip(-1))
-    calibration = fit(
+    calibration = fit_calibration(
         codes=_code(factors)[:KNOWN],
         targets=gaze[:KNOWN],
         head_pose=_pose(factors)[:KNOWN],
@@ -110,7 +110,8 @@ def test_eye_crops_of_real_eyes_are_understood(model: Model) -> None:
     # Calibrated on every second person: better than the mean direction, which is wrong by 12.
     known = data.person[rows] % 2 == 0
     codes, truth = gaze.code.double().numpy(), data.gaze[rows]
-    calibration = fit(codes=codes[known], targets=truth[known], rng=np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    calibration = fit_calibration(codes=codes[known], targets=truth[known], rng=rng)
     error = angular_error_deg(
         predicted=calibration.predict(codes[~known], None).direction, truth=truth[~known]
     )

@@ -9,7 +9,7 @@ import torch
 from mien.latentface.basis import CodeBasis
 from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
-from mien.linear.metrics import verification_auc
+from mien.linear.verification import verification_auc
 
 
 def _clips(count: int = 200, frames: int = 6) -> torch.Tensor:

@@ -15,7 +15,7 @@ from mien.cli.probe import probe
 from mien.errors import MienError
 from mien.linear.model import Linear, Spread
 from mien.probes.labels import Label, read_labels
-from mien.probes.match import match
+from mien.probes.match import match_labels
 from mien.probes.probe import FILE, CurvePoint, HeldOut, Probe
 from mien.table.read import data_frame
 
@@ -68,7 +68,7 @@ def test_files_of_labels_that_make_no_sense_are_refused(tmp_path: Path) -> None:
         "1 rows have not 2 cells as the first line has, first line 3": ["path,mood", "a,b", "a"],
         "line 2: no path": ["path,mood", ",glad"],
         "line 2: frame is 'x', not a whole number": ["path,frame,mood", "a,x,glad"],
-        "1 rows say no person": ["path,mood,person", "a,glad,"],
+        "1 rows have no person": ["path,mood,person", "a,glad,"],
         r"1 labels are of a face that has one already, first .*line 3, a:": [
             *("path,mood", "a,glad", "a,sad"),
         ],
@@ -113,7 +113,7 @@ def labelled(folder: Path, count: int, *, people: bool = False) -> Path:
 def test_labels_find_their_rows(tmp_path: Path) -> None:
     faces = data_frame(pq.read_table(table(tmp_path, missing=(2, 50))))
     said = read_labels([labelled(tmp_path, 20, people=True)])
-    found = match(faces, said, ("yaw_rad", "identity"))
+    found = match_labels(faces, said, ("yaw_rad", "identity"))
     kept = [i for i in range(20) if i != 2]
     np.testing.assert_array_equal(found.codes[:, 1:], CODES[kept])
     np.testing.assert_array_equal(found.codes[:, 0], CODES[kept, 0])
@@ -131,7 +131,7 @@ def test_labels_without_a_row_are_refused(tmp_path: Path) -> None:
 
     def refuse(message: str, *lines: str, columns: tuple[str, ...] = ("identity",)) -> None:
         with pytest.raises(MienError, match=message):
-            match(faces, read_labels([write(tmp_path / "l.csv", *lines)]), columns)
+            match_labels(faces, read_labels([write(tmp_path / "l.csv", *lines)]), columns)
 
     refuse("no row in the table, where the first path is 0.png; first x", "path,m", "x,1")
     refuse("1 labels have several rows in the table, first 58.png", "path,m", "58.png,1")
@@ -144,7 +144,7 @@ def test_labels_without_a_row_are_refused(tmp_path: Path) -> None:
     two = write(tmp_path / "two.csv", "path,frame,m", "5.png,0,1")
     one = write(tmp_path / "one.csv", "path,m", "5.png,1")
     with pytest.raises(MienError, match=r"of one face, 5\.png and 5\.png frame 0"):
-        match(faces, read_labels([one, two]), ("identity",))
+        match_labels(faces, read_labels([one, two]), ("identity",))
 
 
 def example(kind: str) -> Probe:

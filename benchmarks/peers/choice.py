@@ -22,8 +22,9 @@ from mien.data.sources import LABELS_FILE
 from mien.evaluate.datasets.files import open_tree
 from mien.faces.crop import crop_face
 from mien.faces.detect import WholeImage
-from mien.linear.heldout_logistic import fit_linear
-from mien.linear.metrics import correlation, verification_auc
+from mien.linear.logistic import fit_linear
+from mien.linear.metrics import correlation
+from mien.linear.verification import verification_auc
 from mien.media.atomic import replacing
 from mien.media.image import read
 

@@ -13,8 +13,8 @@ from mien.errors import MienError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mien.probes.gaze import Calibration, HeldOut
-    from mien.probes.gaze_match import Matched
+    from mien.probes.gaze import Calibration, HeldOutGaze
+    from mien.probes.match import MatchedTargets
 
 __all__ = ["calibrate"]
 
@@ -60,14 +60,14 @@ def calibrate(
         raise MienError(f"{out} exists: name another file or give --overwrite")
     import numpy as np
 
-    from mien.probes.gaze_fit import fit
-    from mien.probes.gaze_match import match
+    from mien.probes.fit import fit_calibration
+    from mien.probes.labels import read_targets
+    from mien.probes.match import match_targets
     from mien.probes.screen import read_screen
-    from mien.probes.targets import read_targets
 
     geometry = None if screen is None else read_screen(screen)
-    matched = match(_faces(table), read_targets(targets, geometry))
-    made = fit(
+    matched = match_targets(_faces(table), read_targets(targets, geometry))
+    made = fit_calibration(
         codes=matched.codes,
         targets=matched.targets,
         rng=np.random.default_rng(seed),
@@ -82,16 +82,16 @@ def calibrate(
 
 
 def _faces(table: Path) -> pd.DataFrame:
-    """Read the columns that matter; `match` says which are missing."""
-    from mien.probes.gaze_match import NEEDED
+    """Read the columns that matter; `match_targets` names those that are missing."""
+    from mien.probes.match import GAZE_COLUMNS
     from mien.table.read import data_frame, open_table
 
     with open_table(table) as file:
         there = file.schema_arrow.names
-        return data_frame(file.read(columns=[name for name in NEEDED if name in there]))
+        return data_frame(file.read(columns=[name for name in GAZE_COLUMNS if name in there]))
 
 
-def _lines(made: Calibration, matched: Matched) -> list[str]:
+def _lines(made: Calibration, matched: MatchedTargets) -> list[str]:
     """Return what was made, for a person."""
     people = "" if matched.people is None else f" of {len(set(matched.people))} people"
     pose = "gaze code and head pose" if made.uses_pose else "gaze code alone"
@@ -111,7 +111,7 @@ def _lines(made: Calibration, matched: Matched) -> list[str]:
     return lines
 
 
-def _error(error: HeldOut) -> str:
+def _error(error: HeldOutGaze) -> str:
     return (
         f"{error.by}: {error.mean_deg:.2f} degrees (95 % interval {error.low_deg:.2f} to "
         f"{error.high_deg:.2f}); the mean target is off by {error.baseline_deg:.2f}"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mien.probes.labels import Labels
-    from mien.probes.match import Matched
+    from mien.probes.match import MatchedLabels
     from mien.probes.probe import Prediction, Probe
 
 __all__ = ["probe"]
@@ -41,7 +41,9 @@ def probe(
     ] = None,
     person: Annotated[
         str | None,
-        typer.Option(help="Column that says who it is.", show_default="person, if it is there"),
+        typer.Option(
+            help="Column with the name of the person.", show_default="person, if it is there"
+        ),
     ] = None,
     columns: Annotated[
         str, typer.Option(help="Codes and factors of the table that the probe sees, by commas.")
@@ -57,7 +59,7 @@ def probe(
         bool, typer.Option("--overwrite", help="Replace the probe if it is there.")
     ] = False,
 ) -> None:
-    """Learn from a few labelled faces to tell any label: classes, or numbers.
+    """Learn from a few labelled faces to predict any label: classes, or numbers.
 
     Eight labels are the least. The score printed is that on faces held out of everything, people
     apart where they are named. Apply the probe with mien embed --probe.
@@ -70,9 +72,9 @@ def probe(
         raise MienError(f"{out} exists: name another file or give --overwrite")
     import numpy as np
 
-    from mien.probes.fit import fit
+    from mien.probes.fit import fit_probe
     from mien.probes.labels import read_labels
-    from mien.probes.match import check_columns, match
+    from mien.probes.match import check_columns, match_labels
     from mien.probes.samples import KINDS
     from mien.probes.suggest import suggest as choose
 
@@ -82,8 +84,8 @@ def probe(
     check_columns(seen)
     said = read_labels(labels, label=label, person=person)
     faces = _faces(table, seen)
-    matched = match(faces, said, seen)
-    made = fit(matched, rng=np.random.default_rng(seed), kind=kind)
+    matched = match_labels(faces, said, seen)
+    made = fit_probe(matched, rng=np.random.default_rng(seed), kind=kind)
     next_ones = choose(made, matched, suggest) if suggest else None
     made.save(out, overwrite=overwrite)
     print("\n".join(_lines(made, matched, said)), file=sys.stderr)
@@ -92,7 +94,7 @@ def probe(
 
 
 def _faces(table: Path, columns: list[str]) -> pd.DataFrame:
-    """Read the columns that matter; `match` says which are missing."""
+    """Read the columns that matter; `match_labels` names those that are missing."""
     from mien.probes.face_rows import KEYS
     from mien.table.read import data_frame, open_table
 
@@ -101,7 +103,7 @@ def _faces(table: Path, columns: list[str]) -> pd.DataFrame:
         return data_frame(file.read(columns=[n for n in (*KEYS, *columns) if n in there]))
 
 
-def _lines(made: Probe, matched: Matched, said: Labels) -> list[str]:
+def _lines(made: Probe, matched: MatchedLabels, said: Labels) -> list[str]:
     """Return what was made, for a person."""
     people = "" if matched.people is None else f" of {len(set(matched.people))} people"
     what = "numbers" if made.numbers else f"{len(made.classes)} classes"

@@ -1,1 +1,4 @@
-"""Linear models, folds, intervals and metrics on plain arrays; no table is known here."""
+"""Linear models, folds, intervals and metrics: the one place where anything linear is fitted.
+
+It knows arrays only: no tables, no files, no probes and no protocols.
+"""

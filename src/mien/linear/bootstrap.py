@@ -1,4 +1,8 @@
-"""Intervals of scores by bootstrap, over rows or over whole groups of them (people, clips)."""
+"""Intervals of scores by bootstrap, over rows or over whole groups of them (people, clips).
+
+`scipy.stats.bootstrap` resamples single rows: it cannot keep a person's rows together, and
+intervals that ignore people are too narrow. So these are ours.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,12 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 __all__ = ["bootstrap", "mean_interval", "proportion_interval"]
 
 Array = NDArray[np.floating]
-ROUNDS = 1000
+TRIALS = 1000
 LEVEL = 0.95
 
 
@@ -19,15 +24,16 @@ def mean_interval(
     values: Array,
     groups: NDArray[np.integer] | None = None,
     rng: np.random.Generator,
-    rounds: int = ROUNDS,
+    trials: int = TRIALS,
 ) -> tuple[float, float]:
     """Return the 95 % percentile interval of the mean.
 
     Args:
         values: one a row. [N].
-        groups: rows of one group (a person) are drawn together; None: every row for itself. [N].
-        rng: draws.
-        rounds: number of draws.
+        groups: rows of one group (a person) are resampled together; None: every row for itself.
+            [N].
+        rng: resamples.
+        trials: number of resamples.
     """
     values = np.asarray(values, dtype=np.float64)
     group = np.arange(len(values)) if groups is None else np.unique(groups, return_inverse=True)[1]
@@ -35,18 +41,16 @@ def mean_interval(
     counts = np.bincount(group.reshape(-1)).astype(np.float64)
     chances = np.full(len(sums), 1 / len(sums))
     means = []
-    for _ in range(rounds):
+    for _ in range(trials):
         picks = rng.multinomial(len(sums), chances)
         means.append((picks @ sums) / (picks @ counts))
     return _ends(np.asarray(means))
 
 
 def proportion_interval(*, successes: int, count: int) -> tuple[float, float]:
-    """Return Wilson's 95 % interval of a proportion, as shares."""
-    z, p = 1.959964, successes / count
-    middle = (p + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * np.sqrt(p * (1 - p) / count + z * z / (4 * count * count))
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
+    """Return Wilson's 95 % interval of a proportion, as fractions."""
+    interval = binomtest(successes, count).proportion_ci(LEVEL, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def bootstrap(
@@ -55,22 +59,22 @@ def bootstrap(
     count: int,
     groups: NDArray[np.integer] | None = None,
     rng: np.random.Generator,
-    rounds: int = 200,
+    trials: int = 200,
 ) -> tuple[float, float]:
-    """Return the 95 % percentile interval of any statistic of rows; NaN rounds are left out.
+    """Return the 95 % percentile interval of any statistic of rows; NaN trials are left out.
 
     Args:
         statistic: rows, some of them several times => the number.
         count: of rows.
-        groups: rows of one group are drawn together. [N].
-        rng: draws.
-        rounds: number of draws.
+        groups: rows of one group are resampled together. [N].
+        rng: resamples.
+        trials: number of resamples.
     """
     group = np.arange(count) if groups is None else np.unique(groups, return_inverse=True)[1]
     order = np.argsort(group.reshape(-1), kind="stable")
     parts = np.split(order, np.cumsum(np.bincount(group.reshape(-1)))[:-1])
     found = []
-    for _ in range(rounds):
+    for _ in range(trials):
         picks = rng.integers(len(parts), size=len(parts))
         found.append(statistic(np.concatenate([parts[int(pick)] for pick in picks])))
     return _ends(np.asarray(found))

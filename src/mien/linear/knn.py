@@ -1,11 +1,14 @@
-"""Nearest neighbours by cosine: what the codes say with no fitting but the choice of k."""
+"""Nearest neighbours by cosine: what the codes tell with no fitting but the choice of k."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.neighbors import NearestNeighbors
 
-from mien.linear.heldout_logistic import accuracy, balanced_accuracy, confusion, held_out
+from mien.linear.folds import held_out
+from mien.linear.metrics import accuracy, balanced_accuracy, confusion
+from mien.linear.model import scaled, standards
 
 __all__ = ["COUNTS", "knn_probabilities", "neighbour_votes"]
 
@@ -15,17 +18,17 @@ Labels = NDArray[np.integer]
 COUNTS = (1, 5, 10, 20, 50, 100)
 """Numbers of neighbours to choose from."""
 QUERIES = 4000
-"""So many held-out rows, at most, are asked for the choice of k."""
-BATCH = 1024
+"""At most so many held-out rows are queried for the choice of k."""
 
 
 def neighbour_votes(
     *, gallery: Array, labels: Labels, queries: Array, classes: int, counts: tuple[int, ...]
 ) -> dict[int, NDArray[np.float64]]:
-    """Return the shares of the classes among the k nearest rows, for every k.
+    """Return the fractions of the classes among the k nearest rows, for every k.
 
     Near is a high cosine similarity. Between classes with as many votes the more similar one wins:
-    each vote weighs 1 plus a thousandth of its similarity.
+    each vote weighs 1 plus a thousandth of its similarity. The neighbours are scikit-learn's, found
+    once for all k; `KNeighborsClassifier` would look for them again for each.
 
     Args:
         gallery: codes, centred by the caller. [N, D].
@@ -35,24 +38,18 @@ def neighbour_votes(
         counts: numbers of neighbours; more than N are as good as N.
 
     Returns:
-        Number of neighbours => shares, rows of which sum to 1. [M, C].
+        Number of neighbours => fractions, rows of which sum to 1. [M, C].
     """
-    gallery, most = _unit(gallery), min(max(counts), len(gallery))
-    votes = {count: np.zeros((len(queries), classes)) for count in counts}
-    for start in range(0, len(queries), BATCH):
-        part = slice(start, start + BATCH)
-        similar = _unit(queries[part]) @ gallery.T
-        near = np.argpartition(-similar, most - 1, axis=1)[:, :most]
-        value = np.take_along_axis(similar, near, axis=1)
-        order = np.argsort(-value, axis=1, kind="stable")
-        near = np.take_along_axis(near, order, axis=1)
-        weight = 1 + np.take_along_axis(value, order, axis=1) / 1000
-        row = np.repeat(np.arange(len(near)), most).reshape(near.shape)
+    search = NearestNeighbors(n_neighbors=min(max(counts), len(gallery)), metric="cosine")
+    search.fit(np.asarray(gallery, dtype=np.float32))
+    distance, near = search.kneighbors(np.asarray(queries, dtype=np.float32))
+    weight, found = 1 + (1 - distance.astype(np.float64)) / 1000, labels[near]
+    votes = {count: np.empty((len(queries), classes)) for count in counts}
+    for name in range(classes):
+        of_class = np.where(found == name, weight, 0.0)
         for count in counts:
-            into = votes[count][part]
-            np.add.at(into, (row[:, :count], labels[near[:, :count]]), weight[:, :count])
-            into /= into.sum(axis=1, keepdims=True)
-    return votes
+            votes[count][:, name] = of_class[:, :count].sum(axis=1)
+    return {count: sums / sums.sum(axis=1, keepdims=True) for count, sums in votes.items()}
 
 
 def knn_probabilities(
@@ -65,9 +62,9 @@ def knn_probabilities(
     balanced: bool = False,
     rng: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """Return the shares of the classes among each test row's neighbours. [M, C].
+    """Return the fractions of the classes among each test row's neighbours. [M, C].
 
-    Codes are centred and scaled by the training rows first, which uses no labels; k is chosen on a
+    Codes are standardised by the training rows first, which uses no labels; k is chosen on a
     held-out fifth of the training rows.
 
     Args:
@@ -77,16 +74,15 @@ def knn_probabilities(
         classes: C.
         groups: people or clips of the training rows. [N].
         balanced: whether every class weighs the same when k is chosen.
-        rng: draws the held-out rows.
+        rng: chooses the held-out rows.
     """
-    middle, spread = train.mean(axis=0), train.std(axis=0)
-    spread = np.where(spread > 0, spread, 1)
-    train, test = (train - middle) / spread, (test - middle) / spread
+    mean, std = standards(train)
+    train, test = scaled(train, mean, std), scaled(test, mean, std)
     fit, held = held_out(labels=labels, groups=groups, rng=rng)
     held = rng.permutation(held)[:QUERIES]
-    count = COUNTS[0]
+    best = COUNTS[0]
     if len(fit) and len(held):
-        judged = balanced_accuracy if balanced else accuracy
+        score = balanced_accuracy if balanced else accuracy
         votes = neighbour_votes(
             gallery=train[fit],
             labels=labels[fit],
@@ -94,19 +90,12 @@ def knn_probabilities(
             classes=classes,
             counts=COUNTS,
         )
-        scores = [
-            judged(
-                confusion(prediction=votes[k].argmax(axis=1), target=labels[held], classes=classes)
-            )
-            for k in COUNTS
-        ]
-        count = COUNTS[int(np.argmax(scores))]
-    found = neighbour_votes(
-        gallery=train, labels=labels, queries=test, classes=classes, counts=(count,)
-    )
-    return found[count]
 
+        def held_out_score(count: int) -> float:
+            predicted = votes[count].argmax(axis=1)
+            return score(confusion(prediction=predicted, target=labels[held], classes=classes))
 
-def _unit(codes: Array) -> NDArray[np.float32]:
-    length = np.linalg.norm(codes, axis=1, keepdims=True)
-    return np.asarray(codes / np.maximum(length, 1e-12), dtype=np.float32)
+        best = max(COUNTS, key=held_out_score)
+    return neighbour_votes(
+        gallery=train, labels=labels, queries=test, classes=classes, counts=(best,)
+    )[best]

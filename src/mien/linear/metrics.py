@@ -1,20 +1,64 @@
-"""Scores as pure functions of arrays; every argument by keyword, so that none can be swapped."""
+"""Scores of classes and of numbers as pure functions of arrays, every argument by keyword.
+
+Those of classes are of a confusion matrix: a bootstrap asks for them thousands of times, and
+scikit-learn's, with which they agree, check and count their labels anew each time.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 
 __all__ = [
+    "accuracy",
+    "balanced_accuracy",
+    "binary_f1",
+    "concordance",
+    "confusion",
     "correlation",
-    "draw_pairs",
+    "macro_f1",
     "masked_depth_correlation",
-    "pair_cosine",
-    "verification_auc",
 ]
 
 Array = NDArray[np.floating]
+Labels = NDArray[np.integer]
+Flags = NDArray[np.bool_]
+
+
+def confusion(*, prediction: Labels, target: Labels, classes: int) -> NDArray[np.int64]:
+    """Return how often each class (row) was taken for each class (column). [C, C]."""
+    cells = np.asarray(target) * classes + np.asarray(prediction)
+    return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
+
+
+def accuracy(matrix: NDArray[np.int64]) -> float:
+    """Return the fraction of rows that were classified right, of a confusion matrix. 0 to 1."""
+    return float(np.trace(matrix) / matrix.sum())
+
+
+def balanced_accuracy(matrix: NDArray[np.int64]) -> float:
+    """Return the mean of the classes' recalls, over the classes that occur. 0 to 1.
+
+    What some papers call mean per-class recall, or average accuracy, is the same number.
+    """
+    there = matrix.sum(axis=1)
+    return float((np.diag(matrix)[there > 0] / there[there > 0]).mean())
+
+
+def macro_f1(matrix: NDArray[np.int64]) -> float:
+    """Return the mean F1 over the classes that occur in the truth or the predictions. 0 to 1.
+
+    F1 = 2 TP / (2 TP + FP + FN) of each class against all others.
+    """
+    either = matrix.sum(axis=0) + matrix.sum(axis=1)
+    return float((2 * np.diag(matrix)[either > 0] / either[either > 0]).mean())
+
+
+def binary_f1(*, prediction: Flags, target: Flags) -> float:
+    """Return 2 TP / (2 TP + FP + FN) of two series of yes and no; 0 where neither has a yes."""
+    both = int((prediction & target).sum())
+    either = int(prediction.sum()) + int(target.sum())
+    return 2 * both / either if either else 0.0
 
 
 def correlation(*, prediction: Array, target: Array) -> float:
@@ -22,7 +66,23 @@ def correlation(*, prediction: Array, target: Array) -> float:
     return float(np.corrcoef(prediction, target)[0, 1])
 
 
-def masked_depth_correlation(*, prediction: Array, target: Array, mask: NDArray[np.bool_]) -> Array:
+def concordance(*, prediction: Array, target: Array) -> float:
+    """Return Lin's concordance correlation coefficient. -1 to 1; NaN where neither varies.
+
+    CCC = 2 cov(p, t) / (var(p) + var(t) + (mean(p) - mean(t))^2): it is 1 only where the numbers
+    themselves agree, not only their ups and downs.
+
+    Args:
+        prediction: p. [N].
+        target: t. [N].
+    """
+    p, t = np.asarray(prediction, np.float64), np.asarray(target, np.float64)
+    covariance = ((p - p.mean()) * (t - t.mean())).mean()
+    total = p.var() + t.var() + (p.mean() - t.mean()) ** 2
+    return float(2 * covariance / total) if total > 0 else float("nan")
+
+
+def masked_depth_correlation(*, prediction: Array, target: Array, mask: Flags) -> Array:
     """Return the correlation of two depth maps inside each image's mask. [N].
 
     Args:
@@ -36,57 +96,3 @@ def masked_depth_correlation(*, prediction: Array, target: Array, mask: NDArray[
             for p, t, m in zip(prediction, target, mask, strict=True)
         ]
     )
-
-
-def draw_pairs(
-    *, person: NDArray[np.integer], pairs: int, rng: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Return `pairs` pairs of two frames of one person and as many of two people.
-
-    Returns:
-        First rows, second rows, and whether each pair is one person. Each [2 pairs].
-    """
-    rows_of = {p: np.flatnonzero(person == p) for p in np.unique(person)}
-    several = [p for p, rows in rows_of.items() if len(rows) > 1]
-    people = np.array(list(rows_of))
-    first, second = [], []
-    for p in rng.choice(several, pairs):
-        a, b = rng.choice(rows_of[p], 2, replace=False)
-        first.append(a)
-        second.append(b)
-    for _ in range(pairs):
-        p, q = rng.choice(people, 2, replace=False)
-        first.append(rng.choice(rows_of[p]))
-        second.append(rng.choice(rows_of[q]))
-    same = np.repeat([True, False], pairs)
-    return np.array(first), np.array(second), same
-
-
-def pair_cosine(*, codes: Array, first: NDArray[np.integer], second: NDArray[np.integer]) -> Array:
-    """Return the cosine similarity of pairs of rows, centred on the mean of all rows. [P].
-
-    Args:
-        codes: one row a frame. [N, D].
-        first: rows. [P].
-        second: their partners. [P].
-    """
-    centred = codes - codes.mean(axis=0)
-    unit = centred / np.linalg.norm(centred, axis=1, keepdims=True).clip(1e-12)
-    return (unit[first] * unit[second]).sum(axis=1)
-
-
-def verification_auc(
-    *, codes: Array, person: NDArray[np.integer], pairs: int = 5000, rng: np.random.Generator
-) -> float:
-    """Return the area under the ROC curve of same-person decisions by cosine similarity.
-
-    Codes are centred on their mean over the given rows first, which uses no labels.
-
-    Args:
-        codes: one row a frame. [N, D].
-        person: who it is. [N].
-        pairs: of each kind.
-        rng: draws the pairs.
-    """
-    first, second, same = draw_pairs(person=person, pairs=pairs, rng=rng)
-    return float(roc_auc_score(same, pair_cosine(codes=codes, first=first, second=second)))

@@ -1,21 +1,15 @@
-"""A linear function of codes at unit spread: what every probe is in the end."""
+"""A linear function of standardised codes, and the standardisation that all fits share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.probes.samples import Samples
-
-__all__ = ["Learn", "Linear", "Spread", "standards"]
+__all__ = ["Linear", "Spread", "leverage", "scaled", "standards", "without_unknown"]
 
 Array = NDArray[np.float64]
-
-_LEAST_SPREAD = 1e-9
 
 
 @dataclass(frozen=True)
@@ -27,9 +21,9 @@ class Spread:
     """
 
     noise: float
-    """Variance of what the regression missed on samples left out, their leverage taken off."""
+    """Variance of the residuals on samples left out, their leverage taken off."""
     right: Array
-    """Directions in which the samples spread more than the penalty holds. [F, r]."""
+    """Right singular vectors of X whose squared singular values exceed the penalty. [F, r]."""
     values: Array
     """Singular values of X along them. [r]."""
 
@@ -41,7 +35,7 @@ class Linear:
     mean: Array
     """Of the samples. [F]."""
     scale: Array
-    """Spread of the samples times sqrt(F), so that features have length 1 on average. [F]."""
+    """Standard deviation of the samples times sqrt(F): features have length 1 on average. [F]."""
     weights: Array
     """W, one column a class; of numbers one column. [F, K]."""
     intercept: Array
@@ -53,7 +47,7 @@ class Linear:
     """Of a regression; None of a classification."""
 
     def features(self, codes: NDArray[np.floating]) -> Array:
-        """Return codes at unit spread. [N, F] => [N, F]."""
+        """Return standardised codes. [N, F] => [N, F]."""
         return (np.asarray(codes, dtype=np.float64) - self.mean) / self.scale
 
     def outputs(self, codes: NDArray[np.floating]) -> Array:
@@ -63,8 +57,8 @@ class Linear:
     def probabilities(self, codes: NDArray[np.floating]) -> Array:
         """Return the softmax of z. [N, F] => [N, K]."""
         logits = self.outputs(codes)
-        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return shares / shares.sum(axis=1, keepdims=True)
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return odds / odds.sum(axis=1, keepdims=True)
 
     def variance(self, codes: NDArray[np.floating]) -> Array:
         """Return the variance of a regression's error. [N, F] => [N].
@@ -74,22 +68,46 @@ class Linear:
         """
         if self.spread is None:
             raise ValueError("a classification has no variance")
-        features = self.features(codes)
-        along = (features @ self.spread.right) ** 2
-        # In directions that the samples hardly took, the penalty alone holds the weights.
-        beyond = np.maximum((features**2).sum(axis=1) - along.sum(axis=1), 0)
-        leverage = (along / (self.spread.values**2 + self.strength)).sum(axis=1)
-        return self.spread.noise * (1 + leverage + beyond / self.strength)
+        spread = self.spread
+        away = leverage(self.features(codes), spread.right, spread.values, self.strength)
+        return spread.noise * (1 + away)
 
 
-Learn: TypeAlias = Callable[[Samples, np.random.Generator], Linear]
-"""From samples to a function of codes, every choice included; the generator makes the parts on
-which the strength is chosen."""
+def leverage(features: Array, right: Array, values: Array, strength: float) -> Array:
+    """Return x' (X'X + strength I)^-1 x of any rows, seen or not. [N].
+
+    Args:
+        features: rows x. [N, F].
+        right: right singular vectors of X, the centred features that were fitted. [F, r].
+        values: its singular values. [r].
+        strength: of the regularisation.
+    """
+    along = (features @ right) ** 2
+    # In directions that no sample ever took, the penalty alone holds the weights.
+    rest = np.maximum((features**2).sum(axis=1) - along.sum(axis=1), 0)
+    return (along / (values**2 + strength)).sum(axis=1) + rest / strength
 
 
-def standards(codes: Array) -> tuple[Array, Array]:
-    """Return mean and scale of codes [F], [F]; what does not vary has the scale sqrt(F). [N, F]."""
-    spread = codes.std(axis=0)
-    size = np.abs(codes).max(axis=0, initial=0)
-    varies = spread > _LEAST_SPREAD * np.maximum(size, 1e-30)
-    return codes.mean(axis=0), np.where(varies, spread, 1.0) * np.sqrt(codes.shape[1])
+def standards(codes: NDArray[np.floating]) -> tuple[Array, Array]:
+    """Return mean and standard deviation of columns, 1 where a column does not vary. [F], [F].
+
+    Args:
+        codes: NaN does not count; a column of NaN alone has mean 0. [N, F].
+    """
+    # Here, because `mien embed` applies models without fitting any: it need not wait for it.
+    from sklearn.preprocessing import StandardScaler
+
+    if not codes.shape[1]:
+        return np.zeros(0), np.ones(0)
+    scaler = StandardScaler().fit(np.asarray(without_unknown(codes), dtype=np.float64))
+    return np.asarray(scaler.mean_), np.asarray(scaler.scale_)
+
+
+def without_unknown(codes: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return codes with columns of NaN alone made 0: no mean can be taken of them. [N, F]."""
+    return np.where(np.isfinite(codes).any(axis=0), codes, 0.0)
+
+
+def scaled(codes: NDArray[np.floating], mean: Array, std: Array) -> Array:
+    """Return codes less the mean, over the standard deviation; NaN becomes 0. [N, F]."""
+    return np.nan_to_num((np.asarray(codes, dtype=np.float64) - mean) / std)

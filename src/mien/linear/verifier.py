@@ -9,16 +9,13 @@ w and c by logistic regression; its strength is chosen on a third of the trainin
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.pipeline import Pipeline
 
-from mien.evaluate.tasks.verification_metrics import training_images, unit_rows
+from mien.linear.folds import over_folds, part_folds
+from mien.linear.logistic import fit_logistic
+from mien.linear.verification import training_images, unit_rows
 
 __all__ = ["WIDEST", "pair_features", "trained_decisions"]
 
@@ -27,7 +24,8 @@ Rows = NDArray[np.integer]
 Bools = NDArray[np.bool_]
 
 STRENGTHS = (1e-4, 1e-3, 1e-2)
-"""Inverse regularisation on features of unit spread; chosen inside the training folds."""
+"""Inverse regularisation of the verifier on standardised features; chosen inside the training
+folds."""
 WIDEST = 1024
 """Wider codes are first projected at random to this width, which keeps distances nearly as they
 are: a regression on tens of thousands of columns would take hours."""
@@ -48,7 +46,7 @@ def trained_decisions(
     fold: Rows,
     rng: np.random.Generator,
 ) -> Bools:
-    """Return whether each pair is called one person by the verifier of the other folds. [P].
+    """Return whether each pair is accepted as one person by the verifier of the other folds. [P].
 
     Args:
         codes: of images; NaN where there is no face. [N, D].
@@ -57,44 +55,39 @@ def trained_decisions(
         second: row of its second. [P].
         same: whether it is one person. [P].
         fold: of each pair. [P].
-        rng: draws the projection of codes wider than `WIDEST`.
+        rng: samples the projection of codes wider than `WIDEST`.
     """
     if codes.shape[1] > WIDEST:
         codes = codes @ (rng.standard_normal((codes.shape[1], WIDEST)) / WIDEST**0.5)
     seen = found[first] & found[second]
-    decided = np.zeros(len(same), dtype=bool)
-    for test in np.unique(fold):
-        rows = training_images(first=first, second=second, fold=fold, test=test, found=found)
-        train = np.flatnonzero((fold != test) & seen)
-        tested = np.flatnonzero((fold == test) & seen)
-        if len(np.unique(same[train])) < 2 or not len(tested):
-            continue
-        unit = unit_rows(codes=codes, mean=codes[rows].mean(axis=0, dtype=np.float64))
-        features = pair_features(first=unit[first], second=unit[second])
-        strength = _choose(features[train], same[train], fold[train])
-        fitted = _fitted(strength, features[train], same[train])
-        decided[tested] = fitted.predict(features[tested])
-    return decided
 
-
-def _choose(features: Array, same: Bools, fold: Rows) -> float:
-    """Return the strength that does best on a third of the folds, fitted to the others."""
-    folds = np.unique(fold)
-    held = np.isin(fold, folds[::3]) if len(folds) > 1 else np.arange(len(same)) % 3 == 0
-    if len(np.unique(same[~held])) < 2:
-        return STRENGTHS[0]
-    scores = [
-        float(
-            np.mean(_fitted(c, features[~held], same[~held]).predict(features[held]) == same[held])
+    def decide(train: Rows, test: Rows, number: int) -> Bools:
+        decided = np.zeros(len(test), dtype=bool)
+        images = training_images(
+            first=first, second=second, fold=fold, test=int(names[number]), found=found
         )
-        for c in STRENGTHS
-    ]
-    return STRENGTHS[int(np.argmax(scores))]
+        train, tested = train[seen[train]], seen[test]
+        if len(np.unique(same[train])) < 2 or not tested.any():
+            return decided
+        unit = unit_rows(codes=codes, mean=codes[images].mean(axis=0, dtype=np.float64))
+        features = pair_features(first=unit[first], second=unit[second])
+        verifier = _verifier(features[train], same[train], fold[train])
+        decided[tested] = verifier.predict(features[test[tested]])
+        return decided
+
+    names = np.unique(fold)
+    return over_folds(part_folds(fold), decide, count=len(same))
 
 
-def _fitted(strength: float, features: Array, same: Bools) -> Pipeline:
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=200))
-    with warnings.catch_warnings():
-        # The last digits of the weights are of no consequence to a decision.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return model.fit(features, same)
+def _verifier(features: Array, same: Bools, fold: Rows) -> Pipeline:
+    """Fit a verifier; the strength is that which does best on a third of the folds."""
+    names = np.unique(fold)
+    held = np.isin(fold, names[::3]) if len(names) > 1 else np.arange(len(same)) % 3 == 0
+
+    def held_out_score(c: float) -> float:
+        model = fit_logistic(features[~held], same[~held], c=c)
+        return float(np.mean(model.predict(features[held]) == same[held]))
+
+    several = len(np.unique(same[~held])) > 1
+    strength = max(STRENGTHS, key=held_out_score) if several else STRENGTHS[0]
+    return fit_logistic(features, same, c=strength)

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.probes.gaze import Calibration
-from mien.probes.gaze_estimate import estimate
+from mien.probes.gaze import Calibration, estimate
 from mien.table.schema import GAZE
 from mien.types import Factors, GazeCode
 

@@ -34,7 +34,7 @@ class NamedFace:
 
     @property
     def name(self) -> str:
-        """Return what names the face, for what is said of it."""
+        """Return what names the face, for messages."""
         parts = ((key, getattr(self, key)) for key in KEYS[1:])
         return " ".join(
             [self.path, *(f"{key} {value}" for key, value in parts if value is not None)]
@@ -104,7 +104,7 @@ def rows_of_faces(faces: pd.DataFrame, named: Sequence[NamedFace], what: str) ->
     Args:
         faces: with the columns `KEYS`.
         named: the faces.
-        what: they are, in the plural, for what is said of them: labels.
+        what: they are, in the plural, for messages: labels.
 
     Raises:
         MienError: if one has no row, or several.

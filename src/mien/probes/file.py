@@ -1,4 +1,4 @@
-"""JSON files with a format, a version and a digest of the rest, so that damage is noticed."""
+"""JSON files with a format, a version and a checksum of the rest, so that damage is noticed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["SealedFile"]
 
 @dataclass(frozen=True)
 class SealedFile:
-    """A kind of file, and what a person is told of it."""
+    """A kind of file, and the words of its error messages."""
 
     name: str
     """What it holds, in one word: calibration."""
@@ -45,7 +45,7 @@ class SealedFile:
         whole = {
             "format": f"mien-{self.name}",
             "format_version": self.version,
-            "sha256": _digest(plain),
+            "sha256": _checksum(plain),
             self.name: plain,
         }
         text = json.dumps(whole, allow_nan=False) + "\n"
@@ -68,7 +68,7 @@ class SealedFile:
                 f"{self.again}, or use the version of mien that wrote it"
             )
         body = whole.get(self.name)
-        if not isinstance(body, dict) or whole.get("sha256") != _digest(body):
+        if not isinstance(body, dict) or whole.get("sha256") != _checksum(body):
             raise MienError(f"{path} was cut short or changed (its sha256 differs); {self.again}")
         return body
 
@@ -85,7 +85,7 @@ class SealedFile:
             raise MienError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _digest(body: dict[str, Any]) -> str:
+def _checksum(body: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 

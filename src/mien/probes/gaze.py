@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,14 @@ from numpy.typing import NDArray
 from mien.errors import MienError
 from mien.geometry.gaze import gaze_vector
 from mien.probes.file import SealedFile
-from mien.probes.quadratic import Basis
-from mien.probes.regression import Persons, Regression
+from mien.probes.gaze_regression import Basis, Persons, Regression
 
-__all__ = ["FILE", "Calibration", "GazeEstimate", "HeldOut"]
+if TYPE_CHECKING:
+    import torch
+
+    from mien.types import Factors, GazeCode
+
+__all__ = ["FILE", "Calibration", "GazeEstimate", "HeldOutGaze", "estimate"]
 
 Array = NDArray[np.float64]
 
@@ -40,7 +44,7 @@ class GazeEstimate:
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutGaze:
     """Angular error on samples that took no part, neither in the fit nor in any choice."""
 
     mean_deg: float
@@ -48,14 +52,14 @@ class HeldOut:
     """The 95 % interval of the mean, by bootstrap, ends here and at `high_deg`."""
     high_deg: float
     baseline_deg: float
-    """The error of always saying the mean of the other samples."""
+    """The error of always predicting the mean of the other samples."""
     by: str
     """What was held out together: "people", "targets" (all samples of a place) or "samples"."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Made by `mien.probes.gaze_fit.fit`; belongs to the weights that made the codes."""
+    """Made by `mien.probes.fit.fit_calibration`; belongs to the weights that made the codes."""
 
     model_id: str
     """Of the weights that made the codes; "" if it is not known."""
@@ -64,11 +68,11 @@ class Calibration:
     """Whether the features are the code and the head pose (yaw, pitch, roll), or the code alone."""
     pooled: Regression
     """For anybody."""
-    error: HeldOut
+    error: HeldOutGaze
     """For people who are not among the samples, if it is known who the samples are."""
     personal: Regression | None = None
     """With offsets, for the people of the samples; None if none were asked for."""
-    personal_error: HeldOut | None = None
+    personal_error: HeldOutGaze | None = None
     """For new samples of these people."""
 
     @property
@@ -178,8 +182,38 @@ class Calibration:
         return np.hstack([codes, pose])
 
 
+def estimate(calibration: Calibration, factors: Factors | GazeCode) -> GazeEstimate:
+    """Return where faces look; NaN in rows where no eyes are found: there the code means nothing.
+
+    Args:
+        calibration: that fits the weights.
+        factors: with a gaze code; or the gaze code alone, if the calibration uses no head pose.
+
+    Raises:
+        ValueError: if the gaze code or the head pose is not there.
+    """
+    from mien.geometry.rotation import rotation_to_angles  # torch: not needed to calibrate
+    from mien.types import Factors
+
+    code = factors.gaze if isinstance(factors, Factors) else factors
+    if code is None:
+        raise ValueError("factors without a gaze code cannot be calibrated")
+    codes = np.where(_numpy(code.eyes_found)[:, None], _numpy(code.code.float()), np.nan)
+    pose = None
+    if calibration.uses_pose:
+        if not isinstance(factors, Factors):
+            raise ValueError("the calibration uses a head pose, and there is none")
+        angles = rotation_to_angles(factors.pose.rotation.float())
+        pose = np.stack([_numpy(angle) for angle in angles], axis=1)
+    return calibration.predict(codes, pose)
+
+
+def _numpy(tensor: torch.Tensor) -> NDArray[np.floating]:
+    return tensor.detach().cpu().numpy()
+
+
 def _calibration(body: dict[str, Any]) -> Calibration:
-    """Build it, checking every shape: a digest does not say that the file makes sense."""
+    """Build it, checking every shape: a checksum does not prove that the file makes sense."""
     code_dim, uses_pose = int(body["code_dim"]), bool(body["uses_pose"])
     inputs = code_dim + 3 * uses_pose
     personal, error = body["personal"], body["personal_error"]
@@ -188,9 +222,9 @@ def _calibration(body: dict[str, Any]) -> Calibration:
         code_dim=code_dim,
         uses_pose=uses_pose,
         pooled=_regression(body["pooled"], inputs),
-        error=HeldOut(**body["error"]),
+        error=HeldOutGaze(**body["error"]),
         personal=None if personal is None else _regression(personal, inputs),
-        personal_error=None if error is None else HeldOut(**error),
+        personal_error=None if error is None else HeldOutGaze(**error),
     )
 
 

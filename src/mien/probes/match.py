@@ -1,4 +1,4 @@
-"""The rows of a table of faces that are labelled, and those that are not."""
+"""The rows of a table of faces that are labelled or whose gaze is known, and those that are not."""
 
 from __future__ import annotations
 
@@ -11,12 +11,23 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.probes.face_rows import KEYS, rows_of_faces
-from mien.probes.labels import Label, Labels
+from mien.probes.labels import Label, Labels, Target
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CODES", "DEFAULT", "NUMBERS", "Matched", "check_columns", "match"]
+__all__ = [
+    "CODES",
+    "DEFAULT",
+    "FEWEST_GAZE",
+    "GAZE_COLUMNS",
+    "NUMBERS",
+    "MatchedLabels",
+    "MatchedTargets",
+    "check_columns",
+    "match_labels",
+    "match_targets",
+]
 
 CODES = (
     *("identity", "expression", "texture_code", "shape_code"),
@@ -28,10 +39,15 @@ NUMBERS = (
 )
 DEFAULT = ("identity", "expression")
 """What a probe sees where nothing else is asked for: all that is known of texture and shape."""
+POSE = ("yaw_rad", "pitch_rad", "roll_rad")
+GAZE_COLUMNS = (*KEYS, "gaze_code", "eyes_found", *POSE)
+"""Columns of the table that are read."""
+FEWEST_GAZE = 9
+"""Samples without which no calibration is fitted: a grid of three by three targets."""
 
 
 @dataclass(frozen=True)
-class Matched:
+class MatchedLabels:
     """Samples to learn from, in the labels' order, and the faces without a label."""
 
     label: str
@@ -47,9 +63,9 @@ class Matched:
     files: tuple[str, ...]
     """Path of the image or video that each is from. [N]."""
     names: tuple[str, ...]
-    """Of the faces, for what is said of them. [N]."""
+    """Of the faces, for messages. [N]."""
     model_id: str
-    """Of the weights that made the codes; "" if the table does not say."""
+    """Of the weights that made the codes; "" if the table has none."""
     without_codes: tuple[str, ...]
     """Names of the labelled faces that are left out because the table has no codes of them."""
     others: NDArray[np.int64]
@@ -73,7 +89,9 @@ def check_columns(columns: Sequence[str]) -> None:
         raise MienError(f"the column {twice[0]} is asked for twice")
 
 
-def match(faces: pd.DataFrame, labels: Labels, columns: Sequence[str] = DEFAULT) -> Matched:
+def match_labels(
+    faces: pd.DataFrame, labels: Labels, columns: Sequence[str] = DEFAULT
+) -> MatchedLabels:
     """Find the face of every label.
 
     Args:
@@ -97,17 +115,17 @@ def match(faces: pd.DataFrame, labels: Labels, columns: Sequence[str] = DEFAULT)
     values, lengths = _values(faces, columns)
     seen = np.isfinite(values.sum(axis=1))
     kept = [i for i, row in enumerate(rows) if seen[row]]
-    lost = tuple(labels.labels[i].name for i, row in enumerate(rows) if not seen[row])
+    codeless = tuple(labels.labels[i].name for i, row in enumerate(rows) if not seen[row])
     if not kept:
         raise MienError(
-            f"the table has no {' and '.join(columns)} of any of the {len(lost)} labelled faces, "
-            f"first {lost[0]}: see its columns face_found and reason"
+            f"the table has no {' and '.join(columns)} of any of the {len(codeless)} labelled "
+            f"faces, first {codeless[0]}: see its columns face_found and reason"
         )
     chosen = [labels.labels[i] for i in kept]
     people = tuple(label.person for label in chosen if label.person is not None)
     open_rows = seen.copy()
     open_rows[rows] = False
-    return Matched(
+    return MatchedLabels(
         label=labels.name,
         columns=tuple(zip(columns, lengths, strict=True)),
         codes=values[[rows[i] for i in kept]].astype(np.float64),
@@ -116,9 +134,74 @@ def match(faces: pd.DataFrame, labels: Labels, columns: Sequence[str] = DEFAULT)
         files=tuple(label.path for label in chosen),
         names=tuple(label.name for label in chosen),
         model_id=str(faces.attrs.get("model_id", "")),
-        without_codes=lost,
+        without_codes=codeless,
         others=np.flatnonzero(open_rows),
         other_codes=values[open_rows],
+    )
+
+
+@dataclass(frozen=True)
+class MatchedTargets:
+    """Samples to fit to, in the targets' order; fields as `mien.probes.fit.fit_calibration`'s."""
+
+    codes: NDArray[np.float64]
+    """[N, d]."""
+    targets: NDArray[np.float64]
+    """Unit vectors, camera frame. [N, 3]."""
+    head_pose: NDArray[np.float64] | None
+    """Yaw, pitch, roll, rad; None if the table has none, as of eye-region crops. [N, 3]."""
+    people: list[str] | None
+    """[N]."""
+    names: list[str]
+    """Of the faces. [N]."""
+    model_id: str
+    """Of the weights that made the codes; "" if the table has none."""
+    without_eyes: list[str]
+    """Names of the targets that are left out because no eyes, or no face, were found."""
+
+
+def match_targets(faces: pd.DataFrame, targets: Sequence[Target]) -> MatchedTargets:
+    """Find the face of every target.
+
+    Args:
+        faces: what `mien.embed` returns, or a table of faces with its codes: at least
+            `GAZE_COLUMNS`; `attrs["model_id"]` names the weights.
+        targets: by `mien.probes.labels.read_targets`.
+
+    Raises:
+        MienError: if a column is missing, a target has no row or several, or too few are left
+            when those without eyes are left out.
+    """
+    missing = [name for name in GAZE_COLUMNS if name not in faces]
+    if missing:
+        raise MienError(
+            f"the table has no column {missing[0]}: embed again, with weights that have a gaze "
+            "branch"
+        )
+    rows = rows_of_faces(faces, targets, "targets")
+    codes = faces["gaze_code"].tolist()
+    seen = faces["eyes_found"].isin([True]).to_numpy()  # null, too, is no
+    kept = [i for i, row in enumerate(rows) if seen[row] and codes[row] is not None]
+    there = set(kept)
+    eyeless = [target.name for i, target in enumerate(targets) if i not in there]
+    if len(kept) < FEWEST_GAZE:
+        without = f", because {len(eyeless)} show no eyes, first {eyeless[0]}" if eyeless else ""
+        raise MienError(
+            f"{len(kept)} samples are too few to calibrate with{without}: give "
+            f"{FEWEST_GAZE} or more"
+        )
+    taken = faces.iloc[[rows[i] for i in kept]]
+    chosen = [targets[i] for i in kept]
+    people = [target.person for target in chosen if target.person is not None]
+    pose = taken[list(POSE)].to_numpy(dtype=np.float64)
+    return MatchedTargets(
+        codes=np.stack(taken["gaze_code"].tolist()).astype(np.float64),
+        targets=np.array([target.direction for target in chosen]),
+        head_pose=None if np.isnan(pose).all() else pose,
+        people=people or None,
+        names=[target.name for target in chosen],
+        model_id=str(faces.attrs.get("model_id", "")),
+        without_eyes=eyeless,
     )
 
 

@@ -24,7 +24,7 @@ FILE = SealedFile("probe", "mien probe", "probe again", version=1)
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a probe says of faces; nothing in rows without codes."""
+    """What a probe predicts of faces; nothing in rows without codes."""
 
     values: NDArray[np.object_] | Array
     """Names of classes, None where there are no codes; or numbers, NaN there. [N]."""
@@ -39,7 +39,7 @@ class Prediction:
 class HeldOut:
     """Score on labels that took no part, neither in the fit nor in any choice.
 
-    Of classes: the share of right answers in %, and the more the better. Of numbers: the mean
+    Of classes: the fraction of right answers in %, and the more the better. Of numbers: the mean
     absolute error in the label's unit.
     """
 
@@ -48,11 +48,11 @@ class HeldOut:
     """The 95 % interval of the score, by bootstrap, ends here and at `high`."""
     high: float
     baseline: float
-    """The score of always saying the labels' most frequent class, or their median."""
+    """The score of always predicting the labels' most frequent class, or their median."""
     by: str
     """What was held out together: "people", "files" (all faces of a file) or "faces"."""
     recall: tuple[float, ...]
-    """Share of each class that was recognised, %; () of numbers."""
+    """Recall of each class, %; () of numbers."""
     correlation: float | None
     """Of prediction and label; None of classes, or where one does not vary."""
 
@@ -72,14 +72,14 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class Probe:
-    """Made by `mien.probes.fit.fit`; belongs to the weights that made the codes."""
+    """Made by `mien.probes.fit.fit_probe`; belongs to the weights that made the codes."""
 
     label: str
     """What it tells: the name of the column of labels."""
     columns: tuple[tuple[str, int], ...]
     """What it sees: names and lengths of columns of the table, in order."""
     classes: tuple[str, ...]
-    """What it can say; () if it says numbers."""
+    """What it can predict; () if it predicts numbers."""
     model_id: str
     """Of the weights that made the codes; "" if it is not known."""
     samples: int
@@ -91,7 +91,7 @@ class Probe:
 
     @property
     def numbers(self) -> bool:
-        """Return whether it says numbers, and not classes."""
+        """Return whether it predicts numbers, and not classes."""
         return not self.classes
 
     @property
@@ -142,12 +142,12 @@ class Probe:
             values[there] = self.function.outputs(codes[there])[:, 0]
             certainty[there] = np.sqrt(self.function.variance(codes[there]))
             return Prediction(values, certainty, None)
-        shares = np.full((len(codes), len(self.classes)), np.nan)
-        shares[there] = self.function.probabilities(codes[there])
+        chances = np.full((len(codes), len(self.classes)), np.nan)
+        chances[there] = self.function.probabilities(codes[there])
         names = np.full(len(codes), None, dtype=object)
-        names[there] = np.array(self.classes, dtype=object)[shares[there].argmax(axis=1)]
-        certainty[there] = shares[there].max(axis=1)
-        return Prediction(names, certainty, shares)
+        names[there] = np.array(self.classes, dtype=object)[chances[there].argmax(axis=1)]
+        certainty[there] = chances[there].max(axis=1)
+        return Prediction(names, certainty, chances)
 
     def check_model(self, model_id: str, lengths: Mapping[str, int]) -> None:
         """Refuse codes that other weights made.
@@ -201,7 +201,7 @@ def _other_length(label: str, name: str, length: int, found: int) -> str:
 
 
 def _probe(body: dict[str, Any]) -> Probe:
-    """Build it, checking every shape: a digest does not say that the file makes sense."""
+    """Build it, checking every shape: a checksum does not prove that the file makes sense."""
     columns = tuple((str(name), int(length)) for name, length in body["columns"])
     classes = tuple(str(name) for name in body["classes"])
     held_out = body["held_out"] | {"recall": tuple(body["held_out"]["recall"])}

@@ -1,8 +1,9 @@
-"""What a set of labelled faces must be before anything is learned from it."""
+"""Samples to learn from: what they must be, and which of them are left out together."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,9 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.probes.match import Matched
+from mien.geometry.gaze import gaze_angles
+from mien.linear.folds import group_parts
+from mien.probes.match import FEWEST_GAZE, MatchedLabels
 
-__all__ = ["FEWEST", "KINDS", "Samples", "samples_of"]
+__all__ = [
+    "FEWEST",
+    "KINDS",
+    "GazeSamples",
+    "Samples",
+    "check_angles",
+    "check_inputs",
+    "samples_of",
+    "target_angles",
+    "target_groups",
+]
 
 Array = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -22,6 +35,10 @@ FEWEST = 8
 """Labels without which nothing is learned."""
 _MOST_LEVELS = 12
 """So many different whole numbers, or fewer, are taken for classes."""
+_LEAST_STD_DEG = 2.0
+_LEAST_WIDTH_DEG = 1.0
+_UNIT = 0.01
+_PLACE_DEG = 0.1
 
 
 @dataclass(frozen=True)
@@ -60,22 +77,14 @@ class Samples:
             count: of parts; fewer if there are fewer groups. One group alone is divided.
             rng: shuffles.
         """
-        number = np.unique(self.groups, return_inverse=True)[1].reshape(-1)
-        if number.max(initial=0) == 0:
-            number = np.arange(len(self))
-        means = np.bincount(number, self.labels) / np.bincount(number)
-        shuffled = rng.permutation(len(means))
-        ordered = shuffled[np.argsort(means[shuffled], kind="stable")]
-        part = np.empty(len(means), dtype=np.int64)
-        part[ordered] = np.arange(len(means)) % min(count, len(means))
-        return part[number]
+        return group_parts(labels=self.labels, groups=self.groups, count=count, rng=rng)
 
 
-def samples_of(matched: Matched, kind: str = "auto") -> Samples:
+def samples_of(matched: MatchedLabels, kind: str = "auto") -> Samples:
     """Return what can be learned from, or refuse it.
 
     Args:
-        matched: by `mien.probes.match.match`.
+        matched: by `mien.probes.match.match_labels`.
         kind: class; number; auto: number where every label is one and they are more than twelve
             different ones, or not whole.
 
@@ -88,8 +97,12 @@ def samples_of(matched: Matched, kind: str = "auto") -> Samples:
         raise MienError(f"there is no kind {kind}; give one of {', '.join(KINDS)}")
     texts = matched.texts
     if len(texts) < FEWEST:
-        lost = matched.without_codes
-        why = f", because the table has no codes of {len(lost)}, first {lost[0]}" if lost else ""
+        codeless = matched.without_codes
+        why = (
+            f", because the table has no codes of {len(codeless)}, first {codeless[0]}"
+            if codeless
+            else ""
+        )
         raise MienError(
             f"{len(texts)} labels are too few to probe with{why}: give {FEWEST} or more"
         )
@@ -123,7 +136,7 @@ def _are_numbers(values: list[float | None]) -> bool:
     return len(set(finite)) > _MOST_LEVELS or any(value % 1 for value in finite)
 
 
-def _numbers(matched: Matched, values: list[float | None]) -> Array:
+def _numbers(matched: MatchedLabels, values: list[float | None]) -> Array:
     broken = [i for i, v in enumerate(values) if v is None or not math.isfinite(v)]
     if broken:
         raise MienError(
@@ -140,7 +153,7 @@ def _numbers(matched: Matched, values: list[float | None]) -> Array:
     return numbers
 
 
-def _classes(matched: Matched) -> tuple[Whole, tuple[str, ...]]:
+def _classes(matched: MatchedLabels) -> tuple[Whole, tuple[str, ...]]:
     texts = np.array(matched.texts, dtype=object)
     names = sorted(set(matched.texts), key=_order)
     if len(names) == 1:
@@ -164,7 +177,7 @@ def _order(text: str) -> tuple[float, str]:
     return (value if value is not None and math.isfinite(value) else math.inf), text
 
 
-def _groups(matched: Matched) -> tuple[Whole, str]:
+def _groups(matched: MatchedLabels) -> tuple[Whole, str]:
     """Return what is to be left out together: a number for each sample [N], and its name.
 
     People where they are known; else what is of one file, because frames of one video are nearly
@@ -199,3 +212,141 @@ def _joined(groups: Whole, codes: Array) -> Whole:
         one, other = top(group), top(first.setdefault(row.tobytes(), group))
         above[max(one, other)] = min(one, other)
     return np.array([top(group) for group in groups.tolist()], dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class GazeSamples:
+    """What a calibration is made of."""
+
+    inputs: Array
+    """Code, then head pose if it is used. [N, f]."""
+    angles: Array
+    """Yaw and pitch of the targets, rad. [N, 2]."""
+    people: NDArray[np.str_] | None
+    """Who it is. [N]."""
+    code_dim: int
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def take(self, rows: Whole) -> GazeSamples:
+        """Return some of the samples."""
+        people = None if self.people is None else self.people[rows]
+        return GazeSamples(self.inputs[rows], self.angles[rows], people, self.code_dim)
+
+    def groups(self, *, by_people: bool) -> tuple[Whole, str]:
+        """Return which samples are to be left out together, and the name of such a group.
+
+        People where they are asked for and there are two; else what is looked at, because frames
+        of one look at one target are nearly the same sample; else single samples.
+
+        Returns:
+            A number for each sample [N]; "people", "targets" or "samples".
+        """
+        if by_people and self.people is not None and len(set(self.people)) > 1:
+            return np.unique(self.people, return_inverse=True)[1].astype(np.int64), "people"
+        places = target_groups(self.angles)
+        # A few random targets may fall together; then samples do not come in places.
+        if 1 < len(set(places)) <= len(self) / 2:
+            return places, "targets"
+        return np.arange(len(self)), "samples"
+
+
+def check_inputs(inputs: Array, names: Sequence[str]) -> None:
+    """Refuse samples that are too few, not finite, or there twice.
+
+    Args:
+        inputs: code, then head pose if it is used. [N, f].
+        names: of the rows, for messages. [N].
+
+    Raises:
+        MienError: if so.
+    """
+    if len(inputs) < FEWEST_GAZE:
+        raise MienError(
+            f"{len(inputs)} samples are too few to calibrate with: give {FEWEST_GAZE} or more"
+        )
+    broken = np.flatnonzero(~np.isfinite(inputs).all(axis=1))
+    if len(broken):
+        raise MienError(
+            f"{len(broken)} samples have no gaze code or no head pose, first {names[broken[0]]}: "
+            "leave them out"
+        )
+    first: dict[bytes, int] = {}
+    original = [first.setdefault(row.tobytes(), i) for i, row in enumerate(inputs)]
+    again = [i for i, before in enumerate(original) if before != i]
+    if again:
+        raise MienError(
+            f"{len(again)} samples have the very code of another, first {names[again[0]]} that of "
+            f"{names[original[again[0]]]}: give every image once"
+        )
+
+
+def target_angles(targets: Array, names: Sequence[str]) -> Array:
+    """Return yaw and pitch of the targets, rad. [N, 3] => [N, 2].
+
+    Args:
+        targets: unit vectors, camera frame. [N, 3].
+        names: of the rows, for messages. [N].
+
+    Raises:
+        MienError: if a target is not finite or no unit vector, or if most look away from the
+            camera, which no face does whose eyes are seen.
+    """
+    lengths = np.linalg.norm(targets, axis=1)
+    broken = np.flatnonzero(~(np.abs(lengths - 1) <= _UNIT))
+    if len(broken):
+        raise MienError(
+            f"{len(broken)} targets are no unit vectors, first that of {names[broken[0]]} of "
+            f"length {lengths[broken[0]]:.3g}: give directions of length 1"
+        )
+    away = int((targets[:, 2] > 0).sum())
+    if away > len(targets) / 2:
+        raise MienError(
+            f"{away} of {len(targets)} targets look away from the camera: the frame is x right, "
+            "y down, z away from the camera, so that people who are seen look towards negative z"
+        )
+    return np.stack(gaze_angles(targets), axis=1)
+
+
+def check_angles(angles: Array) -> None:
+    """Refuse targets that lie in one place or on one line.
+
+    Args:
+        angles: yaw and pitch, rad. [N, 2].
+
+    Raises:
+        MienError: if so; says which angle cannot be learned.
+    """
+    centred = np.rad2deg(angles - angles.mean(axis=0))
+    std = math.sqrt((centred**2).sum(axis=1).mean())
+    if std < _LEAST_STD_DEG:
+        raise MienError(
+            f"the targets lie all in one place (standard deviation {std:.2g} degrees): let people "
+            "look at places that are 10 degrees apart or more"
+        )
+    widths, axes = np.linalg.eigh(centred.T @ centred / len(centred))
+    width = math.sqrt(max(widths[0], 0.0))
+    if width >= _LEAST_WIDTH_DEG:
+        return
+    of_yaw, of_pitch = np.abs(axes[:, 0])
+    if max(of_yaw, of_pitch) > 0.95:
+        missing, way = ("yaw", "left and right") if of_yaw > of_pitch else ("pitch", "up and down")
+        raise MienError(
+            f"the targets lie on one line (width {width:.2g} degrees): {missing} cannot be "
+            f"learned; add targets further {way}"
+        )
+    raise MienError(
+        f"the targets lie on one slanted line (width {width:.2g} degrees): yaw and pitch cannot be "
+        "told apart; add targets beside the line"
+    )
+
+
+def target_groups(angles: Array) -> NDArray[np.int64]:
+    """Return a number for each place that is looked at, equal for equal places. [N].
+
+    Args:
+        angles: yaw and pitch, rad. [N, 2].
+    """
+    places = np.round(np.rad2deg(angles) / _PLACE_DEG)
+    return np.unique(places, axis=0, return_inverse=True)[1].ravel().astype(np.int64)

@@ -13,7 +13,7 @@ from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 
 from mien.errors import MienError
-from mien.probes.match import Matched
+from mien.probes.match import MatchedLabels
 from mien.probes.probe import Prediction, Probe
 
 __all__ = ["suggest", "uncertainty"]
@@ -25,11 +25,13 @@ _LEAST_CANDIDATES = 2000
 """So many of the most uncertain faces, or that many for each one wanted, are looked at."""
 
 
-def suggest(probe: Probe, matched: Matched, count: int) -> tuple[NDArray[np.int64], Prediction]:
+def suggest(
+    probe: Probe, matched: MatchedLabels, count: int
+) -> tuple[NDArray[np.int64], Prediction]:
     """Return the faces to be labelled next, the most worthwhile first; the same every time.
 
     The most uncertain faces are put into as many clusters as faces are wanted (k-means weighed by
-    uncertainty, in codes at unit spread); each cluster's middle face is taken, that of the cluster
+    uncertainty, in standardised codes); each cluster's middle face is taken, that of the cluster
     with the most uncertainty first.
 
     Args:
@@ -38,7 +40,7 @@ def suggest(probe: Probe, matched: Matched, count: int) -> tuple[NDArray[np.int6
         count: of faces; fewer if there are fewer.
 
     Returns:
-        Numbers of the table's rows [n], and what the probe says of them.
+        Numbers of the table's rows [n], and what the probe predicts of them.
 
     Raises:
         MienError: if every face is labelled.

@@ -17,8 +17,7 @@ from mien.faces.detect import find_faces, open_detector
 from mien.faces.face import Face
 from mien.media.names import to_text
 from mien.pipeline.portrait import read_images
-from mien.probes.gaze import Calibration
-from mien.probes.gaze_estimate import estimate
+from mien.probes.gaze import Calibration, estimate
 from mien.types import Factors, GazeCode
 from mien.views.gaze_arrow import FaceGaze, draw_gazes
 

@@ -22,9 +22,11 @@ from mien.evaluate.protocol import (
 from mien.evaluate.scores import small, yaw_table
 from mien.evaluate.tasks.labelled import MAIN, codes_of, stream
 from mien.linear.bootstrap import bootstrap
-from mien.linear.heldout_logistic import STRENGTHS, fit_linear, held_out, probabilities
+from mien.linear.folds import held_out
+from mien.linear.logistic import STRENGTHS, fit_linear, probabilities
+from mien.linear.metrics import binary_f1
 
-__all__ = ["best_threshold", "binary_f1", "measure_action_units", "predict_action_unit"]
+__all__ = ["best_threshold", "measure_action_units", "predict_action_unit"]
 
 Array = NDArray[np.floating]
 Rows = NDArray[np.int64]
@@ -32,13 +34,6 @@ Flags = NDArray[np.bool_]
 
 PROBED = ("expression", MAIN)
 """Sets of factors; each costs a dozen probes."""
-
-
-def binary_f1(*, prediction: Flags, target: Flags) -> float:
-    """Return 2 TP / (2 TP + FP + FN) of two binary series; 0 where neither has any."""
-    both = int((prediction & target).sum())
-    either = int(prediction.sum()) + int(target.sum())
-    return 2 * both / either if either else 0.0
 
 
 def best_threshold(*, probability: Array, target: Flags) -> tuple[float, float]:

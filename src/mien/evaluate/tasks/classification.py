@@ -29,18 +29,13 @@ from mien.evaluate.tasks.labelled import (
     Predicted,
     codes_of,
     known_sets,
-    over_folds,
+    predict_over_folds,
     stream,
 )
 from mien.linear.bootstrap import bootstrap, proportion_interval
-from mien.linear.heldout_logistic import (
-    accuracy,
-    balanced_accuracy,
-    confusion,
-    linear_probabilities,
-    macro_f1,
-)
 from mien.linear.knn import knn_probabilities
+from mien.linear.logistic import linear_probabilities
+from mien.linear.metrics import accuracy, balanced_accuracy, confusion, macro_f1
 
 __all__ = ["measure", "merged"]
 
@@ -159,7 +154,7 @@ def _by(
             rng=stream(context, *numbers, fold),
         )
 
-    return over_folds(task, described.found, predict)
+    return predict_over_folds(task, described.found, predict)
 
 
 def _scores(

@@ -20,7 +20,8 @@ from sklearn.linear_model import LassoCV
 from mien.evaluate.datasets.synthetic import Clips, Label
 from mien.evaluate.protocol import Score, Table
 from mien.evaluate.tasks.leakage import Leakage
-from mien.linear.cross_person import folds, scaled
+from mien.linear.folds import balanced_folds
+from mien.linear.model import scaled, standards
 
 __all__ = [
     "DCI",
@@ -104,7 +105,7 @@ def lasso_importance(
         labels: of the rows.
         person: who it is. [N].
     """
-    rows, split = scaled(codes)(codes), next(folds(person))
+    rows, split = scaled(codes, *standards(codes)), balanced_folds(person)[0]
     columns = []
     for label in labels:
         targets = _targets(label)
@@ -118,7 +119,7 @@ def _targets(label: Label) -> Array:
         values = label.values[:, None].astype(np.float64)
     else:
         values = (label.values[:, None] == np.unique(label.values)).astype(np.float64)
-    return scaled(values)(values)
+    return scaled(values, *standards(values))
 
 
 def _lasso(rows: Array, target: Array, split: tuple[NDArray[np.int64], ...]) -> Array:
@@ -141,7 +142,7 @@ def forest_importance(*, codes: Array, labels: Sequence[Label], seed: int) -> Ar
         labels: of the rows.
         seed: of the forests.
     """
-    rows = scaled(codes)(codes).astype(np.float32)
+    rows = scaled(codes, *standards(codes)).astype(np.float32)
     columns = []
     for label in labels:
         kind: Any = RandomForestClassifier if label.kind == "class" else RandomForestRegressor

@@ -25,8 +25,9 @@ from mien.evaluate.tasks.expression_transfer import transfer_result
 from mien.evaluate.tasks.leakage import Leakage, leakage
 from mien.geometry.gaze import angle_between
 from mien.linear.bootstrap import bootstrap, mean_interval
-from mien.linear.cross_person import FOLDS, folds
-from mien.linear.metrics import correlation, draw_pairs
+from mien.linear.folds import FOLDS, balanced_folds
+from mien.linear.metrics import correlation
+from mien.linear.verification import sample_pairs
 
 __all__ = ["Similarity", "person_similarity", "score_factors"]
 
@@ -113,11 +114,11 @@ def person_similarity(
         rng: samples the pairs.
     """
     values, kinds, people = [], [], []
-    for fit, held in folds(person):
+    for fit, held in balanced_folds(person):
         train = codes[fit]
         centred = codes[held] - train[np.isfinite(train).all(axis=1)].mean(axis=0)
         unit = centred / np.linalg.norm(centred, axis=1, keepdims=True).clip(1e-12)
-        first, second, same = draw_pairs(person=person[held], pairs=PAIRS, rng=rng)
+        first, second, same = sample_pairs(person=person[held], pairs=PAIRS, rng=rng)
         values.append(np.nan_to_num((unit[first] * unit[second]).sum(axis=1), nan=-1.0))
         kinds.append(same)
         people.append(person[held][first])
@@ -163,7 +164,7 @@ def _person_scores(clips: Clips, identity: Array, context: EvalContext) -> list[
         rng = context.rng(2, number)
         pairs = person_similarity(codes=identity[rows], person=clips.person[rows], rng=rng)
         count = len(pairs.values)
-        ends = bootstrap(pairs.auc, count=count, groups=pairs.person, rng=rng, rounds=100)
+        ends = bootstrap(pairs.auc, count=count, groups=pairs.person, rng=rng, trials=100)
         scores.append(Score(name, pairs.auc(), "AUC", count, *ends, main=number == 0))
     return scores
 

@@ -20,7 +20,7 @@ from mien.evaluate.scores import small
 from mien.geometry.gaze import angle_between
 from mien.geometry.rotation import rotation_to_angles
 from mien.linear.bootstrap import mean_interval
-from mien.linear.cross_person import fit_classes
+from mien.linear.cross_subject import fit_classes
 from mien.model import Model, prepare
 from mien.types import Factors
 from mien.views.redraw import Edit, redraw
@@ -148,7 +148,9 @@ def transfer_result(clips: Clips, faces: FactorColumns, context: EvalContext) ->
         "transferred": transfers.transferred.expression,
         "plain": transfers.plain.expression,
     }
-    predicted = {name: probe(codes) for name, codes in kinds.items()}
+    predicted = {
+        name: probe.predict(np.asarray(codes, np.float64)) for name, codes in kinds.items()
+    }
     mean = np.asarray(faces["identity"], np.float64)[train].mean(axis=0)
     found = transfer_scores(
         transfers.centred(mean),

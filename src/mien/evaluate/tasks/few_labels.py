@@ -15,13 +15,9 @@ from numpy.typing import NDArray
 from mien.evaluate.datasets.sets import LabelledSet, sample_per_class
 from mien.evaluate.protocol import EvalContext, Plot, Score, Table
 from mien.evaluate.tasks.labelled import stream
-from mien.linear.heldout_logistic import (
-    STRENGTHS,
-    accuracy,
-    confusion,
-    fit_linear,
-    probabilities,
-)
+from mien.linear.folds import stratified_parts
+from mien.linear.logistic import STRENGTHS, fit_linear, probabilities, strength_by_parts
+from mien.linear.model import scaled, standards
 
 __all__ = ["COUNTS", "FewLabels", "few_labels", "few_labels_report"]
 
@@ -69,7 +65,7 @@ def few_labels(
         found: whether an image has a face. [N].
         context: number of trials, and seed.
     """
-    scales = [_scale(codes[train[found[train]]]) for train, _ in task.folds]
+    scales = [standards(codes[train[found[train]]]) for train, _ in task.folds]
     results = []
     for count in COUNTS:
         scores = []
@@ -79,10 +75,13 @@ def few_labels(
             rng = stream(context, 3, count, trial)
             rows = seen[sample_per_class(labels=task.labels[seen], count=count, rng=rng)]
             mean, std = scales[trial % len(task.folds)]
-            labels, few = task.labels[rows], (codes[rows] - mean) / std
-            strength = ALONE if count == 1 else _choose(few, labels, len(task.classes), rng)
+            labels, few = task.labels[rows], scaled(codes[rows], mean, std)
+            strength, classes = ALONE, len(task.classes)
+            if count > 1:
+                part = stratified_parts(labels=labels, count=FOLDS, rng=rng)
+                strength = strength_by_parts(codes=few, labels=labels, classes=classes, part=part)
             probe = fit_linear(codes=few, labels=labels, strength=strength)
-            chance = probabilities(probe, (codes[asked] - mean) / std, len(task.classes))
+            chance = probabilities(probe, scaled(codes[asked], mean, std), classes)
             right = chance.argmax(axis=1) == task.labels[asked]
             scores.append(float(right.sum() / len(test)))
         results.append(FewLabels(count, tuple(scores)))
@@ -126,26 +125,3 @@ def few_labels_report(
     }
     plot = Plot(f"Few labels{label}", "labels of each class", "accuracy, %", lines, log_x=True)
     return scores, table, plot
-
-
-def _scale(codes: Array) -> tuple[Array, Array]:
-    std = codes.std(axis=0)
-    return codes.mean(axis=0), np.where(std > 0, std, 1)
-
-
-def _choose(codes: Array, labels: Labels, classes: int, rng: np.random.Generator) -> float:
-    """Return the strength that is best over folds, of which every class fills all."""
-    fold = np.zeros(len(labels), dtype=np.int64)
-    for name in np.unique(labels):
-        rows = rng.permutation(np.flatnonzero(labels == name))
-        fold[rows] = np.arange(len(rows)) % FOLDS
-    scores = []
-    for strength in STRENGTHS:
-        predicted = np.zeros(len(labels), dtype=np.int64)
-        for number in range(FOLDS):
-            inside = fold != number
-            if not inside.all() and len(np.unique(labels[inside])) > 1:
-                probe = fit_linear(codes=codes[inside], labels=labels[inside], strength=strength)
-                predicted[~inside] = probabilities(probe, codes[~inside], classes).argmax(axis=1)
-        scores.append(accuracy(confusion(prediction=predicted, target=labels, classes=classes)))
-    return STRENGTHS[int(np.argmax(scores))]

@@ -13,15 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import RidgeCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from mien.errors import MienError
 from mien.evaluate.datasets.sets import GazeSet
 from mien.evaluate.protocol import EvalContext
 from mien.geometry.gaze import angle_between, gaze_angles, gaze_vector
-from mien.linear.metrics import verification_auc
+from mien.linear.ridge import leave_one_out_predict
+from mien.linear.verification import verification_auc
 
 __all__ = [
     "ANGLES",
@@ -32,8 +30,8 @@ __all__ = [
     "few_shot",
     "halves",
     "leakage_auc",
+    "mean_over_folds",
     "mean_predictor_deg",
-    "over_folds",
     "predict_codes",
     "predict_gaze",
     "sampled_errors",
@@ -128,9 +126,12 @@ def predict_gaze(*, train_features: Array, train_gaze: Array, test_features: Arr
         test_features: of the rows to be predicted. [M, D].
     """
     yaw, pitch = gaze_angles(np.asarray(train_gaze, np.float64))
-    ridge = make_pipeline(StandardScaler(), RidgeCV(STRENGTHS, alpha_per_target=True))
-    ridge.fit(np.asarray(train_features, np.float64), np.stack([yaw, pitch], axis=1))
-    found = np.asarray(ridge.predict(np.asarray(test_features, np.float64)))
+    found = leave_one_out_predict(
+        train=train_features,
+        targets=np.stack([yaw, pitch], axis=1),
+        test=test_features,
+        strengths=STRENGTHS,
+    )
     return gaze_vector(found[:, 0], found[:, 1])
 
 
@@ -227,7 +228,7 @@ def sampled_errors(
     return np.stack(errors)
 
 
-def over_folds(folds: Sequence[Sequence[FewShot]]) -> tuple[FewShot, ...]:
+def mean_over_folds(folds: Sequence[Sequence[FewShot]]) -> tuple[FewShot, ...]:
     """Return the mean over folds, trial by trial: the std is that of whole evaluations.
 
     Args:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mien.errors import MienError
 from mien.evaluate.datasets.sets import LabelledSet
 from mien.evaluate.protocol import EvalContext, FactorColumns, Images
+from mien.linear.folds import over_folds
 
 __all__ = [
     "CODES",
@@ -27,7 +28,7 @@ __all__ = [
     "codes_of",
     "describe",
     "known_sets",
-    "over_folds",
+    "predict_over_folds",
     "stream",
 ]
 
@@ -122,7 +123,7 @@ def stream(context: EvalContext, *numbers: int) -> np.random.Generator:
     return context.rng(0xE0, *numbers)
 
 
-def over_folds(
+def predict_over_folds(
     task: LabelledSet,
     found: NDArray[np.bool_],
     predict: Callable[[Rows, Rows, int], NDArray[np.floating]],
@@ -135,17 +136,19 @@ def over_folds(
         predict: training rows, test rows (all with faces) and the fold's number => probabilities
             of the classes, [test rows, C].
     """
-    labels, chances = [], []
-    for number, (train, test) in enumerate(task.folds):
+    labels = np.zeros(len(task.labels), dtype=np.int64)
+
+    def of_fold(train: Rows, test: Rows, number: int) -> NDArray[np.float64]:
         seen, asked = train[found[train]], test[found[test]]
         if not len(seen):
             raise MienError("no training image has a face; are these the right images?")
         usual = int(np.bincount(task.labels[seen]).argmax())
-        label = np.full(len(test), usual, dtype=np.int64)
+        labels[test] = usual
         chance = np.full((len(test), len(task.classes)), np.nan)
         if len(asked):
             chance[found[test]] = predict(seen, asked, number)
-            label[found[test]] = chance[found[test]].argmax(axis=1)
-        labels.append(label)
-        chances.append(chance)
-    return Predicted(np.concatenate(labels), np.concatenate(chances))
+            labels[asked] = chance[found[test]].argmax(axis=1)
+        return chance
+
+    chances = over_folds(task.folds, of_fold, count=len(labels))
+    return Predicted(labels[task.tested], chances[task.tested])

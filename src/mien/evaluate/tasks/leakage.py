@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from mien.evaluate.datasets.synthetic import Label
-from mien.linear.cross_person import folds, out_of_fold, person_space
-from mien.linear.metrics import correlation, draw_pairs
+from mien.linear.cross_subject import out_of_fold, person_space
+from mien.linear.folds import balanced_folds
+from mien.linear.metrics import correlation
+from mien.linear.verification import sample_pairs
 
 __all__ = ["PERSON", "Leakage", "above_chance", "leakage"]
 
@@ -91,9 +93,10 @@ def leakage(
         rng: samples pairs.
     """
     pairs = _fold_pairs(person[relit], rng)
+    values = {label.name: label.values for label in labels}
     scores, predictions = [], {}
     for name, code in codes.items():
-        found = out_of_fold(codes=code, labels=labels, person=person)
+        found = out_of_fold(codes=code, labels=values, person=person)
         predictions[name] = found
         row = [_person_auc(code[relit], person[relit], pairs)]
         row += [_score(label, found[label.name], person) for label in labels]
@@ -113,8 +116,8 @@ def _fold_pairs(
 ) -> list[tuple[NDArray[Any], ...]]:
     """Return of each fold training rows, test rows, and pairs among the latter; for all codes."""
     return [
-        (fit, held, *draw_pairs(person=person[held], pairs=PAIRS, rng=rng))
-        for fit, held in folds(person)
+        (fit, held, *sample_pairs(person=person[held], pairs=PAIRS, rng=rng))
+        for fit, held in balanced_folds(person)
     ]
 
 
@@ -137,7 +140,7 @@ def _score(label: Label, predicted: NDArray[Any], person: NDArray[np.integer]) -
         correlation(prediction=predicted[held], target=label.values[held])
         if predicted[held].std() > 0 < label.values[held].std()
         else 0.0
-        for _, held in folds(person)
+        for _, held in balanced_folds(person)
     ]
     return float(np.mean(found))
 

@@ -28,8 +28,8 @@ from mien.evaluate.protocol import (
 from mien.evaluate.scores import INTERVAL, error_score, small, yaw_table
 from mien.geometry.gaze import angle_between
 from mien.linear.bootstrap import bootstrap
+from mien.linear.cross_subject import mean_cross_subject, predict_cross_subject
 from mien.linear.metrics import correlation
-from mien.linear.other_people import mean_of_others, predict_from_others
 
 __all__ = ["angle_deg", "off_axis_deg", "score_light", "unit_rows"]
 
@@ -85,10 +85,10 @@ def _predictions(data: LightSet, described: FactorColumns) -> dict[str, Array]:
         strengths = np.stack([described[name] for name in STRENGTHS], axis=1).astype(np.float64)
         features = np.concatenate([direction, strengths], axis=1)
         kinds[PREDICTED] = unit_rows(np.nan_to_num(direction))
-        kinds[LINEAR] = predict_from_others(features=features, targets=truth, person=person)
+        kinds[LINEAR] = predict_cross_subject(features=features, targets=truth, person=person)
         codes = np.concatenate([codes, features], axis=1)
-    kinds[RIDGE] = predict_from_others(features=codes, targets=truth, person=person)
-    kinds[MEAN] = mean_of_others(targets=truth, person=person)
+    kinds[RIDGE] = predict_cross_subject(features=codes, targets=truth, person=person)
+    kinds[MEAN] = mean_cross_subject(targets=truth, person=person)
     return {name: unit_rows(vectors) for name, vectors in kinds.items()}
 
 

@@ -48,8 +48,8 @@ from mien.evaluate.protocol import (
 )
 from mien.evaluate.scores import error_score, small, yaw_table
 from mien.geometry.rotation import angles_to_rotation, rotation_to_angles
+from mien.linear.cross_subject import mean_cross_subject, predict_cross_subject
 from mien.linear.metrics import correlation
-from mien.linear.other_people import mean_of_others, predict_from_others
 
 __all__ = [
     "ANGLES",
@@ -124,14 +124,14 @@ def _predictions(data: PoseSet, described: FactorColumns) -> dict[str, Array]:
     kinds: dict[str, Array] = {}
     if np.isfinite(given).any():
         angles = benchmark_angles(mien_rotation(given))
-        offset = mean_of_others(targets=angles - truth, person=person)
-        nothing = mean_of_others(targets=truth, person=person)
+        offset = mean_cross_subject(targets=angles - truth, person=person)
+        nothing = mean_cross_subject(targets=truth, person=person)
         kinds[PREDICTED] = np.nan_to_num(angles)
         kinds[OFFSET] = np.where(np.isfinite(angles), angles - offset, nothing)
-        kinds[LINEAR] = predict_from_others(features=angles, targets=truth, person=person)
+        kinds[LINEAR] = predict_cross_subject(features=angles, targets=truth, person=person)
         codes = np.concatenate([codes, angles], axis=1)
-    kinds[RIDGE] = predict_from_others(features=codes, targets=truth, person=person)
-    kinds[MEAN] = mean_of_others(targets=truth, person=person)
+    kinds[RIDGE] = predict_cross_subject(features=codes, targets=truth, person=person)
+    kinds[MEAN] = mean_cross_subject(targets=truth, person=person)
     return kinds
 
 

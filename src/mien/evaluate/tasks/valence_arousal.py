@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import Ridge
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from mien.evaluate.datasets.sets import ValenceArousalSet
 from mien.evaluate.protocol import (
@@ -25,31 +22,17 @@ from mien.evaluate.protocol import (
 from mien.evaluate.scores import small, yaw_table
 from mien.evaluate.tasks.labelled import MAIN, codes_of, known_sets, stream
 from mien.linear.bootstrap import bootstrap
-from mien.linear.heldout_logistic import held_out
+from mien.linear.folds import held_out
+from mien.linear.metrics import concordance
+from mien.linear.ridge import Ridge, best_on
 
-__all__ = ["concordance", "measure_valence_arousal", "predict_valence_arousal"]
+__all__ = ["measure_valence_arousal", "predict_valence_arousal"]
 
 Array = NDArray[np.floating]
 Rows = NDArray[np.int64]
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
 """Ridge strengths divided by the number of rows, to choose from."""
-
-
-def concordance(*, prediction: Array, target: Array) -> float:
-    """Return Lin's concordance correlation coefficient. -1 to 1; NaN where neither varies.
-
-    CCC = 2 cov(p, t) / (var(p) + var(t) + (mean(p) - mean(t))^2): it is 1 only where the numbers
-    themselves agree, not only their ups and downs.
-
-    Args:
-        prediction: p. [N].
-        target: t. [N].
-    """
-    p, t = np.asarray(prediction, np.float64), np.asarray(target, np.float64)
-    covariance = ((p - p.mean()) * (t - t.mean())).mean()
-    total = p.var() + t.var() + (p.mean() - t.mean()) ** 2
-    return float(2 * covariance / total) if total > 0 else float("nan")
 
 
 def predict_valence_arousal(
@@ -73,18 +56,11 @@ def predict_valence_arousal(
         [M, K].
     """
     fit, held = held_out(labels=np.zeros(len(train), np.int64), groups=groups, rng=rng)
-    penalty = PENALTIES[len(PENALTIES) // 2]
+    place = len(PENALTIES) // 2
     if len(held) > 1:
-        scores = []
-        for candidate in PENALTIES:
-            predicted = _fit(train[fit], values[fit], candidate).predict(train[held])
-            agreed = [
-                concordance(prediction=p, target=t)
-                for p, t in zip(predicted.T, values[held].T, strict=True)
-            ]
-            scores.append(float(np.nan_to_num(agreed).mean()))
-        penalty = PENALTIES[int(np.argmax(scores))]
-    predicted = _fit(train, values, penalty).predict(test)
+        strengths = np.array(PENALTIES) * len(fit)
+        place = int(best_on(train, values, (fit, held), strengths, _disagreement))
+    predicted = Ridge.fit(train, values).predict(test, PENALTIES[place] * len(train))
     return np.asarray(np.clip(predicted, values.min(axis=0), values.max(axis=0)), dtype=np.float64)
 
 
@@ -124,9 +100,12 @@ def measure_valence_arousal(
     )
 
 
-def _fit(codes: Array, values: Array, penalty: float) -> Pipeline:
-    ridge = Ridge(alpha=penalty * len(codes), solver="cholesky")
-    return make_pipeline(StandardScaler(), ridge).fit(codes, values)
+def _disagreement(predicted: Array, truth: Array) -> float:
+    """Return the negative mean concordance over the columns."""
+    agreed = [
+        concordance(prediction=p, target=t) for p, t in zip(predicted.T, truth.T, strict=True)
+    ]
+    return -float(np.nan_to_num(agreed).mean())
 
 
 def _predict(

@@ -25,17 +25,17 @@ from mien.evaluate.protocol import (
     checksum,
 )
 from mien.evaluate.scores import small, yaw_table
-from mien.evaluate.tasks.verification_metrics import (
-    Folded,
-    area,
-    at_false_accepts,
-    equal_error,
-    fold_similarity,
-    nearest,
-    over_folds,
-    roc,
-)
 from mien.linear.bootstrap import bootstrap, mean_interval
+from mien.linear.verification import (
+    Folded,
+    auc,
+    decide_over_folds,
+    eer,
+    fold_similarity,
+    rank_1,
+    roc,
+    tar_at_far,
+)
 from mien.linear.verifier import trained_decisions
 
 __all__ = ["FALSE_MATCH_RATES", "FaceCodes", "face_codes", "mirrored", "verify"]
@@ -90,7 +90,7 @@ def verify(
     faces = face_codes(pairs.images, context, width=pairs.width)
     similarity = {name: _similarity(pairs, faces, name) for name in faces.codes}
     folded = {
-        name: over_folds(similarity=values, same=pairs.same, fold=pairs.fold)
+        name: decide_over_folds(similarity=values, same=pairs.same, fold=pairs.fold)
         for name, values in similarity.items()
     }
     main = next(iter(faces.codes))
@@ -218,8 +218,8 @@ def _cosine_scores(
         if same.all() or not same.any():
             return [float("nan")] * (2 + len(rates))
         curve = roc(similarity=similarity[rows], same=same)
-        accepts = [100 * at_false_accepts(curve=curve, far=rate)[0] for rate in rates]
-        return [area(curve=curve), 100 * equal_error(curve=curve), *accepts]
+        accepts = [100 * tar_at_far(curve=curve, far=rate)[0] for rate in rates]
+        return [auc(curve=curve), 100 * eer(curve=curve), *accepts]
 
     rates = [rate for rate in FALSE_MATCH_RATES if rate * (~pairs.same).sum() >= 1]
     names = ["AUC", "EER", *(f"TAR at FAR {100 * rate:g} %" for rate in rates)]
@@ -268,7 +268,7 @@ def _trained_score(
 
 def _rank_scores(pairs: Pairs, faces: FaceCodes, main: str, context: EvalContext) -> list[Score]:
     assert pairs.person is not None
-    probes, correct = nearest(codes=faces.codes[main], found=faces.found, person=pairs.person)
+    probes, correct = rank_1(codes=faces.codes[main], found=faces.found, person=pairs.person)
     if not len(probes):
         return []
     return [_percent("rank-1, cosine", correct, pairs.person[probes], context)]
@@ -306,7 +306,7 @@ def _threshold_table(pairs: Pairs, similarity: Array, folded: Folded) -> Table:
     rows: list[tuple[str | float | None, ...]] = []
     for rate in FALSE_MATCH_RATES:
         if rate * (~pairs.same).sum() >= 1:
-            threshold = at_false_accepts(curve=curve, far=rate)[1]
+            threshold = tar_at_far(curve=curve, far=rate)[1]
             accepted = similarity >= threshold
             rows.append(_rates(f"FAR {100 * rate:g} % at most", threshold, accepted, pairs.same))
     chosen = float(folded.threshold.mean())

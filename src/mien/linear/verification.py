@@ -1,14 +1,15 @@
-"""Scores of same-person decisions as pure functions of arrays; every argument by keyword.
+"""Same-person decisions on pairs of codes: cosine, thresholds, curves and rates.
 
 A pair is accepted as one person where its similarity is above a threshold t:
 
-    TAR(t) = share of one person's pairs that are accepted
-    FAR(t) = share of two people's pairs that are accepted
+    TAR(t) = fraction of one person's pairs that are accepted
+    FAR(t) = fraction of two people's pairs that are accepted
     EER    = FAR(t) where FAR(t) = 1 - TAR(t)
 
 Between the thresholds that the data tell apart, FAR and TAR go in straight lines: that is the mean
 over a random choice between two neighbouring thresholds. A pair with an image in which no face is
-found has similarity -1 and is never accepted.
+found has similarity -1 and is never accepted. scikit-learn has the curve and its area, not the
+interpolated rates.
 """
 
 from __future__ import annotations
@@ -17,22 +18,28 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import auc as area_under, roc_auc_score, roc_curve
+
+from mien.linear.folds import over_folds, part_folds
 
 __all__ = [
     "MISSING",
     "Folded",
     "Roc",
-    "area",
-    "at_false_accepts",
+    "auc",
     "best_threshold",
     "cosine",
-    "equal_error",
+    "decide_over_folds",
+    "eer",
     "fold_similarity",
-    "nearest",
-    "over_folds",
+    "pair_cosine",
+    "rank_1",
     "roc",
+    "sample_pairs",
+    "tar_at_far",
     "training_images",
     "unit_rows",
+    "verification_auc",
 ]
 
 Array = NDArray[np.floating]
@@ -49,9 +56,9 @@ class Roc:
     """The corners of the curve, from accepting nothing to accepting all. Each [K]."""
 
     far: Array
-    """Share of two people's pairs that are accepted; never falls."""
+    """Fraction of two people's pairs that are accepted; never falls."""
     tar: Array
-    """Share of one person's pairs that are accepted; never falls."""
+    """Fraction of one person's pairs that are accepted; never falls."""
     threshold: Array
     """Similarity from which pairs are accepted; inf at first, where none is."""
 
@@ -65,7 +72,7 @@ class Folded:
     threshold: Array
     """One a fold, in the folds' order. [F]."""
     accuracy: Array
-    """Share of correct decisions in each fold. [F]."""
+    """Fraction of correct decisions in each fold. [F]."""
 
 
 def unit_rows(*, codes: Array, mean: Array) -> NDArray[np.float64]:
@@ -149,7 +156,7 @@ def best_threshold(*, similarity: Array, same: Bools) -> float:
     return float(between[best[(len(best) - 1) // 2]])
 
 
-def over_folds(*, similarity: Array, same: Bools, fold: Rows) -> Folded:
+def decide_over_folds(*, similarity: Array, same: Bools, fold: Rows) -> Folded:
     """Decide each fold's pairs by the best threshold of all other folds.
 
     Args:
@@ -157,15 +164,16 @@ def over_folds(*, similarity: Array, same: Bools, fold: Rows) -> Folded:
         same: whether it is one person. [P].
         fold: of each pair. [P].
     """
-    correct = np.zeros(len(same), dtype=bool)
-    thresholds, accuracies = [], []
-    for test in np.unique(fold):
-        inside = fold == test
-        threshold = best_threshold(similarity=similarity[~inside], same=same[~inside])
-        correct[inside] = (similarity[inside] > threshold) == same[inside]
-        thresholds.append(threshold)
-        accuracies.append(correct[inside].mean())
-    return Folded(correct, np.array(thresholds), np.array(accuracies))
+    folds = part_folds(fold)
+    thresholds = np.array(
+        [best_threshold(similarity=similarity[train], same=same[train]) for train, _ in folds]
+    )
+    correct = over_folds(
+        folds,
+        lambda _, test, number: (similarity[test] > thresholds[number]) == same[test],
+        count=len(same),
+    )
+    return Folded(correct, thresholds, np.array([correct[test].mean() for _, test in folds]))
 
 
 def roc(*, similarity: Array, same: Bools) -> Roc:
@@ -175,44 +183,33 @@ def roc(*, similarity: Array, same: Bools) -> Roc:
         similarity: [P].
         same: whether it is one person; both kinds occur. [P].
     """
-    values, group = np.unique(-np.asarray(similarity, dtype=np.float64), return_inverse=True)
-    ones = np.bincount(group.reshape(-1), weights=same, minlength=len(values))
-    twos = np.bincount(group.reshape(-1), weights=~same, minlength=len(values))
-    return Roc(
-        far=np.concatenate([[0.0], np.cumsum(twos) / twos.sum()]),
-        tar=np.concatenate([[0.0], np.cumsum(ones) / ones.sum()]),
-        threshold=np.concatenate([[np.inf], -values]),
-    )
+    values = np.asarray(similarity, dtype=np.float64)
+    return Roc(*roc_curve(same, values, drop_intermediate=False))
 
 
-def area(*, curve: Roc) -> float:
+def auc(*, curve: Roc) -> float:
     """Return the area under the curve, 0 to 1: the chance that one person's pair is more alike."""
-    steps = np.diff(curve.far)
-    return float((steps * (curve.tar[1:] + curve.tar[:-1]) / 2).sum())
+    return float(area_under(curve.far, curve.tar))
 
 
-def at_false_accepts(*, curve: Roc, far: float) -> tuple[float, float]:
-    """Return the share of true accepts and the threshold at a share of false accepts.
+def tar_at_far(*, curve: Roc, far: float) -> tuple[float, float]:
+    """Return the true accept rate and the threshold at a false accept rate.
 
     Args:
         curve: of `roc`.
-        far: share of false accepts, 0 to 1; below one over the number of two people's pairs the
-            answer rests on less than one pair.
+        far: false accept rate, 0 to 1; below one over the number of two people's pairs the answer
+            rests on less than one pair.
 
     Returns:
-        The share, and the similarity (inf where nothing is accepted).
+        The rate, and the similarity (inf where nothing is accepted).
     """
     # Where the curve rises straight up, its upper end counts.
     below = int(np.searchsorted(curve.far, far, side="right")) - 1
-    if below == len(curve.far) - 1 or curve.far[below] == far:
-        return float(curve.tar[below]), float(curve.threshold[below])
-    part = (far - curve.far[below]) / (curve.far[below + 1] - curve.far[below])
-    share = curve.tar[below] + part * (curve.tar[below + 1] - curve.tar[below])
-    return float(share), float(curve.threshold[below])
+    return float(np.interp(far, curve.far, curve.tar)), float(curve.threshold[below])
 
 
-def equal_error(*, curve: Roc) -> float:
-    """Return the rate at which false accepts are as frequent as false refusals, 0 to 1."""
+def eer(*, curve: Roc) -> float:
+    """Return the rate at which false matches are as frequent as false non-matches, 0 to 1."""
     difference = curve.far - (1 - curve.tar)  # -1 at first, 1 at last, never falling
     after = int(np.argmax(difference >= 0))
     before = max(after - 1, 0)
@@ -221,7 +218,7 @@ def equal_error(*, curve: Roc) -> float:
     return float(curve.far[before] + part * (curve.far[after] - curve.far[before]))
 
 
-def nearest(*, codes: Array, found: Bools, person: Rows) -> tuple[NDArray[np.int64], Bools]:
+def rank_1(*, codes: Array, found: Bools, person: Rows) -> tuple[NDArray[np.int64], Bools]:
     """Return who is found by the nearest image, among people with two images or more.
 
     Each person's first image is in the gallery, the others are looked for by cosine; codes are
@@ -253,3 +250,60 @@ def nearest(*, codes: Array, found: Bools, person: Rows) -> tuple[NDArray[np.int
         closest = (unit @ unit_rows(codes=codes[gallery], mean=mean).T).argmax(axis=1)
         correct[seen] = person[gallery[closest]] == person[probes[seen]]
     return probes, correct
+
+
+def sample_pairs(
+    *, person: Rows, pairs: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Bools]:
+    """Return `pairs` pairs of two frames of one person and as many of two people.
+
+    Args:
+        person: of each frame; some with several frames. [N].
+        pairs: of each kind.
+        rng: samples them.
+
+    Returns:
+        First rows, second rows, and whether each pair is one person. Each [2 pairs].
+    """
+    rows_of = {p: np.flatnonzero(person == p) for p in np.unique(person)}
+    several = [p for p, rows in rows_of.items() if len(rows) > 1]
+    people = np.array(list(rows_of))
+    first, second = [], []
+    for p in rng.choice(several, pairs):
+        a, b = rng.choice(rows_of[p], 2, replace=False)
+        first.append(a)
+        second.append(b)
+    for _ in range(pairs):
+        p, q = rng.choice(people, 2, replace=False)
+        first.append(rng.choice(rows_of[p]))
+        second.append(rng.choice(rows_of[q]))
+    same = np.repeat([True, False], pairs)
+    return np.array(first), np.array(second), same
+
+
+def pair_cosine(*, codes: Array, first: Rows, second: Rows) -> NDArray[np.float64]:
+    """Return the cosine similarity of pairs of rows, centred on the mean of all rows. [P].
+
+    Args:
+        codes: one row a frame. [N, D].
+        first: rows. [P].
+        second: their partners. [P].
+    """
+    return cosine(codes=codes, mean=codes.mean(axis=0), first=first, second=second)
+
+
+def verification_auc(
+    *, codes: Array, person: Rows, pairs: int = 5000, rng: np.random.Generator
+) -> float:
+    """Return the area under the ROC curve of same-person decisions by cosine similarity.
+
+    Codes are centred on their mean over the given rows first, which uses no labels.
+
+    Args:
+        codes: one row a frame. [N, D].
+        person: who it is. [N].
+        pairs: of each kind.
+        rng: samples the pairs.
+    """
+    first, second, same = sample_pairs(person=person, pairs=pairs, rng=rng)
+    return float(roc_auc_score(same, pair_cosine(codes=codes, first=first, second=second)))

@@ -1,0 +1,263 @@
+"""Cross-subject predictions: each row by a linear model that was fitted to other people.
+
+People are parted into folds; the rows of a fold are predicted by what was fitted to the rows of the
+others, and a strength is chosen on some of the people that are fitted, never on those that are
+tested. Where a code is NaN (no face, no open eyes) its mean stands in: the prediction is then that
+of knowing nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.covariance import ledoit_wolf
+from sklearn.pipeline import Pipeline
+
+from mien.linear.folds import FOLDS, balanced_folds, folds_of_people, over_folds
+from mien.linear.logistic import fit_grouped
+from mien.linear.metrics import correlation
+from mien.linear.model import scaled, standards
+from mien.linear.ridge import Ridge, best_on
+
+__all__ = [
+    "classify",
+    "cross_validate",
+    "fit_classes",
+    "fit_numbers",
+    "mean_cross_subject",
+    "out_of_fold",
+    "person_space",
+    "predict_cross_subject",
+]
+
+Array = NDArray[np.floating]
+Whole = NDArray[np.integer]
+Rows = NDArray[np.int64]
+
+CLASS_STRENGTHS = (1e-3, 1e-2, 1e-1)
+"""Inverse regularisation of `fit_classes`, on standardised columns."""
+ALPHAS = np.logspace(0, 5, 6)
+"""Regularisation of `fit_numbers`, on standardised columns."""
+FEW_STRENGTHS, RIDGE = (1e-3, 1e-2), 100.0
+"""Inverse regularisation of `classify`; regularisation, fixed, of the regression beside it."""
+PENALTIES = np.logspace(-6, 2, 9)
+"""Of `predict_cross_subject`, added to each variance of the standardised features. The smallest is
+as good as none (plain least squares), with the largest all is the mean."""
+UNTRIED = 1e-2
+"""The penalty where nobody is left to choose it by."""
+_TINY = 1e-9
+
+
+def fit_classes(train: Array, labels: Whole, person: Whole) -> Pipeline:
+    """Return a logistic regression, its strength chosen on a fifth of the people.
+
+    Args:
+        train: codes. [N, D].
+        labels: classes. [N].
+        person: kept apart when the strength is chosen. [N].
+    """
+    options: dict[str, Any] = {"strengths": CLASS_STRENGTHS, "steps": 500, "tolerance": 1e-3}
+    return fit_grouped(np.asarray(train, np.float64), labels, person, **options)
+
+
+def fit_numbers(train: Array, targets: Array, person: Whole) -> Callable[[Array], Array]:
+    """Return a ridge regression, codes [M, D] => [M, T]; a strength is chosen for each target.
+
+    Args:
+        train: codes. [N, D].
+        targets: [N, T].
+        person: kept apart when the strengths are chosen. [N].
+    """
+
+    def squares(predicted: Array, truth: Array) -> Array:
+        return ((predicted - truth) ** 2).sum(axis=0)
+
+    best = best_on(train, targets, balanced_folds(person)[0], ALPHAS, squares)
+    ridge = Ridge.fit(train, targets)
+    return lambda codes: ridge.predict(codes, ALPHAS[best])
+
+
+def out_of_fold(
+    *, codes: Array, labels: Mapping[str, NDArray[Any]], person: Whole
+) -> dict[str, NDArray[Any]]:
+    """Return what is predicted of every label by probes that were fitted to other people.
+
+    Args:
+        codes: one row an image; NaN where there is none. [N, D].
+        labels: by name; integers are classes, all else numbers. Each [N].
+        person: who it is; at least `FOLDS` people. [N].
+
+    Returns:
+        Class numbers or numbers, by name. Each [N].
+    """
+    folds, count = balanced_folds(person), len(codes)
+    numbers = [name for name, of in labels.items() if not _are_classes(of)]
+    found: dict[str, NDArray[Any]] = {}
+    if numbers:
+        targets = np.stack([labels[name] for name in numbers], axis=1)
+        predicted = over_folds(
+            folds,
+            lambda fit, held, _: fit_numbers(codes[fit], targets[fit], person[fit])(codes[held]),
+            count=count,
+        )
+        found = {name: predicted[:, place] for place, name in enumerate(numbers)}
+
+    def classes(of: Whole) -> NDArray[Any]:
+        def predict(fit: Rows, held: Rows, _: int) -> NDArray[Any]:
+            return fit_classes(codes[fit], of[fit], person[fit]).predict(
+                np.asarray(codes[held], np.float64)
+            )
+
+        return over_folds(folds, predict, count=count)
+
+    return {name: found[name] if name in found else classes(of) for name, of in labels.items()}
+
+
+def classify(
+    *, train: Array, train_labels: Whole, test: Array, test_labels: Whole, groups: Whole | None
+) -> float:
+    """Return a logistic regression's accuracy on the test rows. 0 to 1.
+
+    Args:
+        train: codes. [N, D].
+        train_labels: classes. [N].
+        test: codes. [M, D].
+        test_labels: classes. [M].
+        groups: people of the training rows, kept apart when the strength is chosen; None: each row
+            for itself. [N].
+    """
+    groups = np.arange(len(train)) if groups is None else groups
+    model = fit_grouped(train, train_labels, groups, strengths=FEW_STRENGTHS, steps=300)
+    return float(np.mean(model.predict(test) == test_labels))
+
+
+def cross_validate(
+    *, codes: Array, labels: NDArray[Any], person: Whole, folds: int = FOLDS
+) -> NDArray[np.float64]:
+    """Return the score of each fold: accuracy for integer labels, correlation for real ones. [F].
+
+    Args:
+        codes: [N, D].
+        labels: [N].
+        person: nobody stands on both sides of a fold. [N].
+        folds: number of folds, F.
+    """
+    scores = []
+    for fit, held in balanced_folds(person, folds):
+        if _are_classes(labels):
+            score = classify(
+                train=codes[fit],
+                train_labels=labels[fit],
+                test=codes[held],
+                test_labels=labels[held],
+                groups=person[fit],
+            )
+        else:
+            predicted = Ridge.fit(codes[fit], labels[fit][:, None]).predict(codes[held], RIDGE)
+            score = correlation(prediction=predicted[:, 0], target=labels[held])
+        scores.append(score)
+    return np.array(scores)
+
+
+def predict_cross_subject(
+    *, features: Array, targets: Array, person: Whole, folds: int = FOLDS
+) -> NDArray[np.float64]:
+    """Return what is predicted of every row by a ridge regression on other people. [N, T].
+
+    Args:
+        features: rows with NaN count as the mean of the fitted rows, and are not fitted. [N, D].
+        targets: [N, T].
+        person: whose row it is. [N].
+        folds: into how many parts the people are parted; with fewer people, one each.
+
+    Raises:
+        MienError: there is one person only.
+    """
+    known = np.asarray(np.isfinite(features).all(axis=1))
+
+    def predict(train: Rows, test: Rows, _: int) -> Array:
+        predicted = np.tile(targets[train].mean(axis=0, dtype=np.float64), (len(test), 1))
+        fitted, seen = train[known[train]], known[test]
+        if len(fitted) > 1 and seen.any():
+            penalty = _penalty(features[fitted], targets[fitted], person[fitted])
+            ridge = Ridge.fit(features[fitted], targets[fitted])
+            predicted[seen] = ridge.predict(features[test[seen]], penalty * len(fitted))
+        return predicted
+
+    return over_folds(folds_of_people(person, folds), predict, count=len(targets))
+
+
+def mean_cross_subject(*, targets: Array, person: Whole, folds: int = FOLDS) -> NDArray[np.float64]:
+    """Return the mean over other people, for every row: what is known without looking. [N, T].
+
+    Args:
+        targets: rows with NaN do not count. [N, T].
+        person: whose row it is. [N].
+        folds: as for `predict_cross_subject`.
+
+    Raises:
+        MienError: there is one person only.
+    """
+    known = np.asarray(np.isfinite(targets).all(axis=1))
+
+    def predict(train: Rows, test: Rows, _: int) -> Array:
+        fitted = targets[train[known[train]]]
+        mean = fitted.mean(axis=0) if len(fitted) else np.zeros(targets.shape[1])
+        return np.tile(mean.astype(np.float64), (len(test), 1))
+
+    return over_folds(folds_of_people(person, folds), predict, count=len(targets))
+
+
+def person_space(train: Array, person: Whole) -> Callable[[Array], Array]:
+    """Return a linear map in which cosine tells people apart as well as the code allows.
+
+    What varies within people is made white (WCCN: Hatch, Kajarekar and Stolcke 2006, with the
+    covariance shrunk after Ledoit and Wolf), then each direction is weighted by how far people
+    differ along it more than their frames do.
+
+    Args:
+        train: codes. [N, D].
+        person: of the training rows, with several frames each. [N].
+
+    Returns:
+        Codes [M, D] => [M, D], rows of length 1.
+    """
+    mean, std = standards(train)
+    rows = scaled(train, mean, std)
+    who, counts = np.unique(person, return_inverse=True, return_counts=True)[1:]
+    means = np.stack([np.bincount(who, column) for column in rows.T], axis=1) / counts[:, None]
+    within, _ = cast(tuple[Array, float], ledoit_wolf(rows - means[who], assume_centered=True))
+    # A column that does not vary (a code that is not there) must not be divided by.
+    values, vectors = np.linalg.eigh(within)
+    white = vectors / np.sqrt(values.clip(max(float(values.max()), _TINY) * 1e-6))
+    between, directions = np.linalg.eigh(np.cov((means @ white).T).reshape(len(white), -1))
+    excess = (between - (1 / counts).mean()).clip(0)
+    projection = white @ directions * np.sqrt(excess / (1 + excess))
+
+    def carried(codes: Array) -> Array:
+        moved = scaled(codes, mean, std) @ projection
+        return moved / np.linalg.norm(moved, axis=1, keepdims=True).clip(_TINY)
+
+    return carried
+
+
+def _are_classes(labels: NDArray[Any]) -> bool:
+    return np.issubdtype(labels.dtype, np.integer)
+
+
+def _penalty(features: Array, targets: Array, person: Whole) -> float:
+    """Return the penalty that does best on a part of these people."""
+    if len(np.unique(person)) < 2:
+        return UNTRIED
+    split = folds_of_people(person, FOLDS)[0]
+    # Targets that vary little count as much as the others.
+    std = targets.std(axis=0).clip(1e-12)
+
+    def loss(predicted: Array, truth: Array) -> float:
+        return float((((predicted - truth) / std) ** 2).mean())
+
+    best = best_on(features, targets, split, PENALTIES * len(split[0]), loss)
+    return float(PENALTIES[int(best)])
