@@ -2,7 +2,7 @@
 
 Run:
     mien synth --head-model HEAD --identities 300 --frames 14 --size 96 --seed 900001 --out heldout
-    python benchmarks/results.py --heldout heldout --fer2013 train.zip val.zip [--weights FOLDER]
+    python -m benchmarks.results --heldout heldout --fer2013 train.zip val.zip [--weights FOLDER]
 
 Labels are read here and nowhere in training. Probes choose their regularisation inside their
 training part. Images of FER-2013's validation set that stand, to the pixel, in its training set
@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from benchmarks.fer2013 import fer2013_scores
 from PIL import Image
 
 import mien
-from mien.evaluate.datasets.fer2013 import fer2013_scores
 from mien.evaluate.groups import group_errors
 from mien.evaluate.rendered import direct_scores, factor_matrix, frontal_depth, read_truth
 from mien.model import Model, load

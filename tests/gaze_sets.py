@@ -48,7 +48,7 @@ class Oracle:
         return FactorColumns(seen, seen, table | {"gaze_code": code.astype(np.float32)})
 
     def context(self, **options):
-        return EvalContext(self, **{"draws": 2, "gallery": 2, **options})
+        return EvalContext(self, **{"trials": 2, "gallery": 2, **options})
 
 
 def score(result, name):

@@ -35,7 +35,7 @@ class Made:
 
 def run(protocol, path, say):
     made = Made(say)
-    result = protocol.run(path, EvalContext(made, draws=1, gallery=2))
+    result = protocol.run(path, EvalContext(made, trials=1, gallery=2))
     return result, made.asked
 
 

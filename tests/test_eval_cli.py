@@ -27,7 +27,7 @@ Words = Callable[..., list[str]]
 @pytest.fixture(autouse=True)
 def known(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """Make the toy protocols the only ones."""
-    there = {"brightness": toy.BRIGHTNESS, "drawing": toy.DRAWING}
+    there = {"brightness": toy.BRIGHTNESS, "rendering": toy.RENDERING}
     monkeypatch.setattr(protocols, "PROTOCOLS", dict.fromkeys(there, "toy:TOY"))
     monkeypatch.setattr(protocols, "find_protocol", lambda name: there[name])
     return there
@@ -51,7 +51,7 @@ def test_a_report_is_written_and_shown(
     words: Words, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = toy.make_set(tmp_path / "set")
-    assert run(words("brightness", data, "--seed", "5", "--draws", "2")) == 0
+    assert run(words("brightness", data, "--seed", "5", "--trials", "2")) == 0
     printed = capsys.readouterr()
     assert "brightness" in printed.out
     assert "accuracy, <b>" in printed.out
@@ -59,7 +59,7 @@ def test_a_report_is_written_and_shown(
     assert "scoring" in printed.err
     assert "scores.csv" in printed.err
     report = report_of(tmp_path)
-    assert (report["seed"], report["draws"]) == (5, 2)
+    assert (report["seed"], report["trials"]) == (5, 2)
     assert report["factors_from"] == "weights, detector none"
     assert len(report["weights"]) == 12
     assert report["protocols"][0]["folder"] == "set"
@@ -79,7 +79,7 @@ def test_all_runs_what_is_there_and_tells_what_failed(
     def burst(*_: object) -> Result:
         raise RuntimeError("broken\nheart")
 
-    known["drawing"] = replace(toy.DRAWING, run=burst)
+    known["rendering"] = replace(toy.RENDERING, run=burst)
     assert run(words("all", tmp_path / "root")) == 1
     assert "failed: unforeseen" in " ".join(capsys.readouterr().out.split())
     first, second = report_of(tmp_path)["protocols"]
@@ -98,11 +98,11 @@ def test_what_was_done_before_an_interrupt_is_kept(
     def stop(*_: object) -> Result:
         raise KeyboardInterrupt
 
-    known["drawing"] = replace(toy.DRAWING, run=stop)
+    known["rendering"] = replace(toy.RENDERING, run=stop)
     assert run(words("all", tmp_path / "root")) == 130
     assert "1 of 2 protocols are not in the report" in capsys.readouterr().err
     assert [p["protocol"] for p in report_of(tmp_path)["protocols"]] == ["brightness"]
-    known["brightness"] = known["drawing"]
+    known["brightness"] = known["rendering"]
     assert run(words("all", tmp_path / "root", "--overwrite")) == 130
     assert [p["protocol"] for p in report_of(tmp_path)["protocols"]] == ["brightness"]
 

@@ -1,7 +1,9 @@
 """Metrics against numbers worked by hand, probes on made-up codes, the rendered protocol."""
 
 import io
+import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,6 @@ import pytest
 from PIL import Image
 
 from mien.errors import MienError
-from mien.evaluate.datasets.fer2013 import CODES, fer2013_scores, labels_of
 from mien.evaluate.probe import cross_validate
 from mien.evaluate.rendered import direct_scores, factor_matrix, frontal_depth, read_truth
 from mien.linear.metrics import (
@@ -20,6 +21,10 @@ from mien.linear.metrics import (
     masked_depth_correlation,
     verification_auc,
 )
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are no part of the package
+
+from benchmarks.fer2013 import CODES, fer2013_scores, labels_of
 
 PEOPLE, FRAMES, SIZE = 20, 6, 16
 EXPRESSIONS = ("happy", "neutral")

@@ -13,9 +13,9 @@ from mien.evaluate.hog import hog_features
 from mien.evaluate.tasks.gaze_few_shot import few_shot, mean_predictor_deg, over_folds
 from mien.geometry.gaze import gaze_angles
 
-REAL = Path(__file__).parents[2] / "shared" / "data" / "columbia-gaze-eye_crops" / "images.zip"
+REAL = Path(__file__).parents[2] / "shared" / "data" / "columbia-gaze-strips" / "images.zip"
 on_real_images = pytest.mark.skipif(
-    not REAL.is_file(), reason="needs ../shared/data/columbia-gaze-eye_crops"
+    not REAL.is_file(), reason="needs ../shared/data/columbia-gaze-strips"
 )
 
 

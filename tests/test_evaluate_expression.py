@@ -4,21 +4,20 @@ import numpy as np
 import pytest
 
 from mien.errors import MienError
-from mien.evaluate.datasets.twins import without_twins
-from mien.evaluate.gallery import small
-from mien.evaluate.protocol import EvalContext, FactorColumns, Images
-from mien.evaluate.tasks import few_labels as few_module
-from mien.evaluate.tasks.action_units import (
-    Units,
-    best_threshold,
-    binary_f1,
-    measure_units,
-    predict_unit,
+from mien.evaluate.datasets.fer2013 import without_duplicates
+from mien.evaluate.datasets.sets import (
+    ActionUnitSet,
+    LabelledSet,
+    ValenceArousalSet,
+    sample_per_class,
 )
+from mien.evaluate.protocol import EvalContext, FactorColumns, Images
+from mien.evaluate.scores import small
+from mien.evaluate.tasks import few_labels as few_module
+from mien.evaluate.tasks.action_units import best_threshold, binary_f1, measure_units, predict_unit
 from mien.evaluate.tasks.classification import measure, merged
-from mien.evaluate.tasks.few_labels import draw_labels
-from mien.evaluate.tasks.labelled import COLUMNS, SETS, Task, codes_of, describe, known_sets
-from mien.evaluate.tasks.valence_arousal import Amounts, concordance, measure_amounts
+from mien.evaluate.tasks.labelled import COLUMNS, SETS, codes_of, describe, known_sets
+from mien.evaluate.tasks.valence_arousal import concordance, measure_amounts
 from mien.linear.heldout_logistic import (
     accuracy,
     balanced_accuracy,
@@ -64,7 +63,7 @@ def clear_codes(labels, seed=1):
 
 
 def context(**more):
-    return EvalContext(lambda *_: pytest.fail("nothing is to be described"), draws=1, **more)
+    return EvalContext(lambda *_: pytest.fail("nothing is to be described"), trials=1, **more)
 
 
 def value_of(result, name):
@@ -147,10 +146,10 @@ def test_the_number_of_neighbours_is_chosen_where_labels_are_noisy() -> None:
 
 def test_so_many_labels_of_each_class_are_drawn() -> None:
     labels = np.repeat([0, 1, 2], [10, 3, 10])
-    rows = draw_labels(labels=labels, count=4, rng=rng())
+    rows = sample_per_class(labels=labels, count=4, rng=rng())
     assert np.bincount(labels[rows]).tolist() == [4, 3, 4]
     assert len(set(rows)) == 11
-    assert set(rows) != set(draw_labels(labels=labels, count=4, rng=rng(1)))
+    assert set(rows) != set(sample_per_class(labels=labels, count=4, rng=rng(1)))
 
 
 def test_concordance_by_hand() -> None:
@@ -186,7 +185,9 @@ def test_units_that_never_change_are_said_as_they_are() -> None:
 
 def task_of(labels, train, **more):
     rows = np.arange(len(labels))
-    return Task(images(len(labels)), labels, CLASSES, ((rows[:train], rows[train:]),), **more)
+    return LabelledSet(
+        images(len(labels)), labels, CLASSES, ((rows[:train], rows[train:]),), **more
+    )
 
 
 @pytest.fixture
@@ -293,7 +294,7 @@ def test_valence_and_arousal_are_scored_by_concordance() -> None:
     codes = np.concatenate([felt @ rng(1).standard_normal((2, 5)), rng(2).random((120, 1))], axis=1)
     clip = np.repeat(np.arange(12), 10)
     rows = np.arange(120)
-    task = Amounts(images(120), ("valence", "arousal"), felt, rows[:80], rows[80:], clip)
+    task = ValenceArousalSet(images(120), ("valence", "arousal"), felt, rows[:80], rows[80:], clip)
     found = np.ones(120, bool)
     result = measure_amounts(task, described(codes, found), context(gallery=2))
     for name in ("valence", "arousal", "mean"):
@@ -314,7 +315,7 @@ def test_action_units_are_scored_by_their_mean_f1() -> None:
     codes = np.concatenate([4.0 * seen, 0.1 * rng(1).standard_normal((200, 4))], axis=1)
     codes[150] = codes[np.flatnonzero(seen[:, 0] != seen[150, 0])[0]]
     rows = np.arange(200)
-    task = Units(images(200), ("AU1", "AU2"), seen, rows[:150], rows[150:], rows // 10)
+    task = ActionUnitSet(images(200), ("AU1", "AU2"), seen, rows[:150], rows[150:], rows // 10)
     result = measure_units(task, described(codes), context(gallery=4))
     wrong = seen[150:].copy()
     wrong[0] = codes[150, :2] > 2
@@ -329,7 +330,7 @@ def test_action_units_are_scored_by_their_mean_f1() -> None:
 def test_twins_are_left_out_of_training() -> None:
     shades = [1, 2, 3, 3, 5]
     some = Images(tuple("abcde"), lambda i: np.full((2, 2, 3), shades[i], np.uint8))
-    kept, twins = without_twins(some, np.array([0, 1, 2]), np.array([3, 4]))
+    kept, twins = without_duplicates(some, np.array([0, 1, 2]), np.array([3, 4]))
     assert kept.tolist() == [0, 1]
     assert twins == 1
 

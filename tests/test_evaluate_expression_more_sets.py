@@ -9,15 +9,15 @@ import pytest
 
 from mien.errors import MienError
 from mien.evaluate.datasets import ckplus as ckplus_module
-from mien.evaluate.datasets.affectnet import AFFECTNET
-from mien.evaluate.datasets.affwild2 import (
-    AFFWILD2_AMOUNTS,
-    AFFWILD2_EXPRESSION,
-    AFFWILD2_UNITS,
-)
-from mien.evaluate.datasets.ckplus import CKPLUS
+from mien.evaluate.protocols import find_protocol
 from mien.evaluate.tasks import classification as measure_module, few_labels as few_module
 from mien.linear import heldout_logistic as linear_module
+
+AFFECTNET = find_protocol("affectnet")
+AFFWILD2_AMOUNTS = find_protocol("affwild2-va")
+AFFWILD2_EXPRESSION = find_protocol("affwild2-expression")
+AFFWILD2_UNITS = find_protocol("affwild2-units")
+CKPLUS = find_protocol("ckplus")
 
 SPEC = importlib.util.spec_from_file_location(
     "made_factors", Path(__file__).with_name("made_factors.py")

@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 
 from mien.errors import MienError
-from mien.evaluate.datasets.fer2013 import FER2013, read_fer2013
-from mien.evaluate.datasets.ferplus import FERPLUS, majority
-from mien.evaluate.datasets.rafdb import RAFDB
+from mien.evaluate.datasets.fer2013 import majority, read_fer_images
 from mien.evaluate.protocol import EvalContext
+from mien.evaluate.protocols import find_protocol
 from mien.evaluate.tasks import classification as measure_module, few_labels as few_module
 from mien.linear import heldout_logistic as linear_module
+
+FER2013 = find_protocol("fer2013")
+FERPLUS = find_protocol("ferplus")
+RAFDB = find_protocol("rafdb")
 
 SPEC = importlib.util.spec_from_file_location(
     "made_factors", Path(__file__).with_name("made_factors.py")
@@ -81,7 +84,7 @@ def test_fer2013_of_the_first_competition_says_the_same(tmp_path):
     put(tmp_path / "b", "fer2013/icml_face_data.csv", fer_csv(rows, columns))
     assert FER2013.matches(tmp_path / "b")
     assert not FER2013.matches(tmp_path / "c")
-    one, two = read_fer2013(tmp_path / "a"), read_fer2013(tmp_path / "b")
+    one, two = read_fer_images(tmp_path / "a"), read_fer_images(tmp_path / "b")
     assert one.labels.tolist() == two.labels.tolist() == [row[0] for row in rows]
     assert one.usage.tolist() == two.usage.tolist()
     assert one.images.names == two.images.names
@@ -119,7 +122,7 @@ def test_fer2013_knows_the_parts_by_the_names_of_files(tmp_path):
     for name in ("PublicTest_1.jpg", "PrivateTest_2.jpg", "im3.png"):
         put(tmp_path, f"test/happy/{name}", png(9))
     put(tmp_path, "train/sad/Training_4.jpg", png(8))
-    data = read_fer2013(tmp_path)
+    data = read_fer_images(tmp_path)
     usage = dict(zip(data.images.names, data.usage, strict=True))
     assert usage["test/happy/PublicTest_1.jpg"] == "PublicTest"
     assert usage["test/happy/PrivateTest_2.jpg"] == usage["test/happy/im3.png"] == "PrivateTest"
@@ -145,7 +148,7 @@ def test_fer2013_that_is_not_whole_is_refused(tmp_path):
 @pytest.mark.skipif(not REAL.is_dir(), reason="needs ../shared/data/fer2013")
 def test_fer2013_as_it_is_given_out():
     assert FER2013.matches(REAL)
-    data = read_fer2013(REAL)
+    data = read_fer_images(REAL)
     assert {part: int((data.usage == part).sum()) for part in np.unique(data.usage)} == {
         "PublicTest": 3589,
         "Training": 28709,

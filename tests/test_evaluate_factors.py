@@ -15,6 +15,7 @@ from PIL import Image
 from mien.errors import MienError
 from mien.evaluate.datasets.synthetic import Label, read_clips
 from mien.evaluate.protocol import EvalContext, FactorColumns
+from mien.evaluate.protocols import find_protocol
 from mien.evaluate.tasks.dci_mig import (
     binned,
     dci,
@@ -25,7 +26,6 @@ from mien.evaluate.tasks.dci_mig import (
     mutual_information_gap,
     summed_over,
 )
-from mien.evaluate.tasks.disentanglement import FACTORS
 from mien.evaluate.tasks.factor_codes import person_similarity
 from mien.evaluate.tasks.leakage import above_chance, leakage
 from mien.evaluate.tasks.swap_trial import swap_outcome
@@ -35,6 +35,8 @@ from mien.latentface.latentface import LatentFace
 from mien.linear.cross_person import fit_numbers, folds, out_of_fold, person_space, scaled
 from mien.model import Model
 from mien.synth.frame import rotation_matrix
+
+FACTORS = find_protocol("factors")
 
 PEOPLE, FRAMES = 24, 6
 NAMES = ("anger", "happy", "neutral")
@@ -298,7 +300,7 @@ def test_labels_of_a_folder(tmp_path) -> None:
     (tmp_path / "other").mkdir()
     other = read_clips(write_folder(tmp_path / "other", steady), "factors")
     assert other.relit().tolist() == (~first).tolist()
-    assert other.digest() != clips.digest()
+    assert other.checksum != clips.checksum
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path) -> None:

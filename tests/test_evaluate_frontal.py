@@ -15,16 +15,19 @@ from mien.errors import MienError
 from mien.evaluate.datasets.synthetic import read_clips, read_config
 from mien.evaluate.datasets.synthetic_frontal import FrontalPair, FrontalStream
 from mien.evaluate.protocol import EvalContext, GetFactors
+from mien.evaluate.protocols import find_protocol
 from mien.evaluate.tasks.arcface import POINTS, SIDE, ArcFace, aligned
 from mien.evaluate.tasks.frontal_identity import identity_scores
 from mien.evaluate.tasks.frontal_views import FrontalView, made_views
-from mien.evaluate.tasks.frontalization import FRONTAL, outcome_of
+from mien.evaluate.tasks.frontalization import outcome_of
 from mien.evaluate.tasks.image_metrics import colour_error, psnr, ssim
 from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
 from mien.model import Model
 from mien.synth.toy import toy_head
 from mien.synth.writer import SynthConfig, write_clips
+
+FRONTAL = find_protocol("frontal")
 
 ICT = Path(__file__).parents[2] / "shared" / "data" / "ict-facekit" / "ict_facekit.npz"
 SMALL = ModelConfig(
@@ -253,7 +256,7 @@ def test_a_folder_without_a_head_model_or_with_another_is_refused(tmp_path, tiny
 
 def test_clips_of_a_folder_are_drawn_again(tmp_path, tiny: Model, monkeypatch) -> None:
     head = toy_head()
-    monkeypatch.setattr("mien.evaluate.tasks.frontalization.load_head_model", lambda _: head)
+    monkeypatch.setattr("mien.evaluate.datasets.synthetic_frontal.load_head_model", lambda _: head)
     folder = tmp_path / "clips"
     write_clips(head, SynthConfig(identities=3, frames=2, size=SIZE, seed=5, format="jpg"), folder)
     assert not FRONTAL.matches(folder)
@@ -262,7 +265,7 @@ def test_clips_of_a_folder_are_drawn_again(tmp_path, tiny: Model, monkeypatch) -
     context = EvalContext(no_describe(), model=tiny)
     result = FRONTAL.run(folder, context)
     assert result.scores[0].count == 6
-    assert result.data == read_clips(folder, "frontal").digest()
+    assert result.data == read_clips(folder, "frontal").checksum
     assert read_config(read_clips(folder, "frontal").tree, "frontal")["size"] == SIZE
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "seed": 6}))
@@ -280,8 +283,8 @@ def test_clips_of_a_folder_are_drawn_again(tmp_path, tiny: Model, monkeypatch) -
 def test_people_are_drawn_where_there_are_no_clips(tmp_path, tiny: Model, monkeypatch) -> None:
     if not ICT.is_file():
         pytest.skip("ict-facekit is not there")
-    monkeypatch.setattr("mien.evaluate.tasks.frontalization.PEOPLE", 1)
-    monkeypatch.setattr("mien.evaluate.tasks.frontalization.SIZE", SIZE)
+    monkeypatch.setattr("mien.evaluate.datasets.synthetic_frontal.PEOPLE", 1)
+    monkeypatch.setattr("mien.evaluate.datasets.synthetic_frontal.SIZE", SIZE)
     (tmp_path / "head_model.npz").symlink_to(ICT)
     result = FRONTAL.run(tmp_path, EvalContext(no_describe(), model=tiny))
     assert result.scores[0].count == 5

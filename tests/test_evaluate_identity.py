@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from mien.errors import MienError
+from mien.evaluate.datasets.pairs import Pairs, folds_by_order
 from mien.evaluate.protocol import EvalContext, FactorColumns, Images
 from mien.evaluate.tasks.identity_codes import face_codes, mirrored
-from mien.evaluate.tasks.pairs import Pairs, folds_by_order
 from mien.evaluate.tasks.verification import verify
 from mien.evaluate.tasks.verification_metrics import (
     area,

@@ -8,13 +8,17 @@ import pytest
 from PIL import Image
 
 from mien.errors import MienError
-from mien.evaluate.datasets.agedb import AGEDB30
-from mien.evaluate.datasets.calfw_cplfw import CALFW, CPLFW
-from mien.evaluate.datasets.cfp import CFP_FF, CFP_FP
 from mien.evaluate.datasets.insightface_bin import SQUARE, read_bin
-from mien.evaluate.datasets.lfw import LFW
-from mien.evaluate.datasets.sllfw import SLLFW
 from mien.evaluate.protocol import EvalContext, FactorColumns
+from mien.evaluate.protocols import find_protocol
+
+AGEDB30 = find_protocol("agedb30")
+CALFW = find_protocol("calfw")
+CPLFW = find_protocol("cplfw")
+CFP_FF = find_protocol("cfp-ff")
+CFP_FP = find_protocol("cfp-fp")
+LFW = find_protocol("lfw")
+SLLFW = find_protocol("sllfw")
 
 
 def jpeg(grey, size):

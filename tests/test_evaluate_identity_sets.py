@@ -9,15 +9,22 @@ import pytest
 from PIL import Image
 
 from mien.errors import MienError
-from mien.evaluate.datasets.agedb import AGEDB, AGEDB30, read_agedb
-from mien.evaluate.datasets.calfw_cplfw import CALFW, CPLFW, read_cross
-from mien.evaluate.datasets.cfp import CFP_FF, CFP_FP, read_cfp
-from mien.evaluate.datasets.identity_folders import LFW_PEOPLE, read_people
-from mien.evaluate.datasets.lfw import LFW, MIDDLE, read_lfw
-from mien.evaluate.datasets.pair_lists import lfw_pairs, row_pairs, two_line_pairs
-from mien.evaluate.datasets.sllfw import SLLFW, read_sllfw
+from mien.evaluate.datasets.cfp import read_cfp
+from mien.evaluate.datasets.drawn_pairs import PER_PERSON, draw_folds, read_agedb, read_people
+from mien.evaluate.datasets.lfw import MIDDLE, read_cross, read_lfw, read_sllfw
+from mien.evaluate.datasets.pairs import lfw_pairs, row_pairs, two_line_pairs
 from mien.evaluate.protocol import EvalContext, FactorColumns
-from mien.evaluate.tasks.pair_draw import PER_PERSON, draw_folds
+from mien.evaluate.protocols import find_protocol
+
+AGEDB = find_protocol("agedb")
+AGEDB30 = find_protocol("agedb30")
+CALFW = find_protocol("calfw")
+CPLFW = find_protocol("cplfw")
+CFP_FF = find_protocol("cfp-ff")
+CFP_FP = find_protocol("cfp-fp")
+LFW_PEOPLE = find_protocol("lfw-people")
+LFW = find_protocol("lfw")
+SLLFW = find_protocol("sllfw")
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "lfw-unpaired" / "images.zip"
 PEOPLE = [f"Ann_{chr(65 + i)}" for i in range(8)]
@@ -88,8 +95,8 @@ def test_lfw_is_read_scored_and_told_apart(lfw, tmp_path):
     assert LFW.matches(lfw)
     assert not LFW.matches(tmp_path)
     assert not LFW.matches(tmp_path / "missing")
-    pairs, notes = read_lfw(lfw)
-    assert notes == ["Images of lfw_funneled/"]
+    pairs = read_lfw(lfw)
+    assert pairs.notes == ("Images of lfw_funneled/",)
     names = pairs.images.names
     assert names[pairs.first[2]] == "lfw_funneled/Ann_A/Ann_A_0001.jpg"
     assert names[pairs.second[2]] == "lfw_funneled/Ann_B/Ann_B_0002.jpg"
@@ -150,7 +157,7 @@ def test_sllfw_takes_its_own_list_with_lfws_images(lfw):
         rows += [f"{p}/{p}_0001.jpg", f"{q}/{q}_0002.jpg"]
     put(lfw, "pair_SLLFW.txt", "\n".join(rows).encode())
     assert SLLFW.matches(lfw)
-    pairs, _ = read_sllfw(lfw)
+    pairs = read_sllfw(lfw)
     assert pairs.same.tolist() == [True, False, True, False]
     assert pairs.fold.tolist() == [0, 0, 1, 1]
     assert main_score(SLLFW.run(lfw, knowing()[0])).value == 100
@@ -186,9 +193,7 @@ def test_cplfw_and_calfw_are_read_from_their_lists(tmp_path):
         assert main_score(result).count == 4
         assert result.notes[0] == "Images of images/"
         # All of one person first: the i-th part of either kind is fold i.
-        pairs, _ = read_cross(
-            place, listing=f"pairs_{name}.txt", protocol=name.lower(), fallback=MIDDLE
-        )
+        pairs = read_cross(place, protocol=name.lower())
         assert pairs.fold.tolist() == [0, 1, 0, 1]
         assert pairs.person is not None
         assert len(set(pairs.person)) == 4
@@ -202,7 +207,7 @@ def test_lists_of_two_lines_that_contradict_themselves_are_refused():
     with pytest.raises(MienError, match="yes is not the number of a fold"):
         two_line_pairs("a_1.jpg yes\na_2.jpg yes\n", where="list", labelled=True)
     with pytest.raises(MienError, match="is missing"):
-        read_cross(Path(__file__).parent, listing="none.txt", protocol="cplfw", fallback=MIDDLE)
+        read_cross(Path(__file__).parent, protocol="cplfw")
 
 
 @pytest.fixture
@@ -231,7 +236,7 @@ def cfp(tmp_path):
 def test_cfp_numbers_lead_to_frontal_and_profile_images(cfp):
     assert CFP_FP.matches(cfp)
     assert CFP_FF.matches(cfp.parent)
-    pairs, _ = read_cfp(cfp, kind="FP", protocol="cfp-fp")
+    pairs = read_cfp(cfp, kind="FP", protocol="cfp-fp")
     names = pairs.images.names
     assert (names[pairs.first[1]], names[pairs.second[1]]) == (
         "Data/Images/002/frontal/02.jpg",
@@ -286,7 +291,7 @@ def test_agedbs_pairs_are_thirty_years_apart(tmp_path):
     assert AGEDB.matches(tmp_path)
     assert AGEDB.matches(tmp_path / "AgeDB")
     assert not AGEDB.matches(tmp_path / "none")
-    pairs, notes = read_agedb(tmp_path, np.random.default_rng(0))
+    pairs = read_agedb(tmp_path, np.random.default_rng(0))
     words = [name.split("_") for name in pairs.images.names]
     both = list(zip(pairs.first, pairs.second, strict=True))
     gaps = [abs(int(words[a][2]) - int(words[b][2])) for a, b in both]
@@ -295,7 +300,7 @@ def test_agedbs_pairs_are_thirty_years_apart(tmp_path):
     assert who == pairs.same.tolist()
     assert pairs.same.sum() == 24  # 20-50, 20-66 and 35-66 of eight people
     assert (~pairs.same).sum() == 24
-    assert "not those of AgeDB-30" in notes[0]
+    assert "not those of AgeDB-30" in pairs.notes[0]
     assert len(set(pairs.fold)) == 4
     people = [{words[a][1] for a in pairs.first[pairs.fold == f]} for f in range(2)]
     assert not people[0] & people[1]
@@ -363,7 +368,7 @@ def test_other_folders_are_not_taken_for_people(tmp_path):
 @pytest.mark.data
 @pytest.mark.skipif(not REAL.is_file(), reason="needs ../shared/data/lfw-unpaired")
 def test_the_people_of_lfw_that_are_in_no_pair():
-    pairs, notes = read_people(REAL, np.random.default_rng(0))
-    assert notes == ["1505 images of 1428 people, of whom 48 have several"]
+    pairs = read_people(REAL, np.random.default_rng(0))
+    assert pairs.notes == ("1505 images of 1428 people, of whom 48 have several",)
     assert pairs.same.sum() == (~pairs.same).sum() == 110
     assert pairs.images.read(0).shape == (160, 160, 3)

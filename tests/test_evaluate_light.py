@@ -12,10 +12,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mien.errors import MienError
-from mien.evaluate.datasets.yale_b import YALE_B, read_yale_b
+from mien.evaluate.datasets.yale_b import dome_direction, read_yale_b
 from mien.evaluate.protocol import EvalContext, FactorColumns
-from mien.evaluate.tasks.light_directions import apart_deg, dome_direction, off_axis_deg, unit_rows
+from mien.evaluate.protocols import find_protocol
+from mien.evaluate.tasks.light_directions import apart_deg, off_axis_deg, unit_rows
 from mien.linear.other_people import RidgeFit, mean_of_others, predict_from_others
+
+YALE_B = find_protocol("yale-b")
 
 REAL = Path(__file__).parents[2] / "shared/data/yale-b/images.zip"
 LAMPS = [(0, 0), (35, 15), (-35, 40), (70, -35), (-70, 0), (20, -40), (-110, 15), (0, 90)]

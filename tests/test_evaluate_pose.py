@@ -11,21 +11,28 @@ import pytest
 from scipy.io import savemat
 
 from mien.errors import MienError
-from mien.evaluate.datasets.aflw2000 import AFLW2000, face_square, read_aflw2000
-from mien.evaluate.datasets.biwi import BIWI, read_biwi
+from mien.evaluate.datasets.head_pose import (
+    benchmark_angles,
+    face_square,
+    read_aflw2000,
+    read_biwi,
+    seen_along,
+)
 from mien.evaluate.protocol import EvalContext, FactorColumns
+from mien.evaluate.protocols import find_protocol
 from mien.evaluate.tasks.pose_angles import (
     angle_errors_deg,
-    benchmark_angles,
     benchmark_rotation,
     geodesic_deg,
     own_angles,
     own_rotation,
-    seen_along,
 )
 from mien.synth.frame import draw_frames
 from mien.synth.scene import deform, place
 from mien.synth.toy import toy_head
+
+AFLW2000 = find_protocol("aflw2000")
+BIWI = find_protocol("biwi")
 
 OWN, LINEAR = "mean error, own angles", "mean error, own angles, linear map"
 OFFSET = "mean error, own angles, offset of others"
@@ -165,7 +172,7 @@ def test_biwi_is_read_with_its_people_and_signs(tmp_path):
     with zipfile.ZipFile(tmp_path / "biwi.zip", "w") as archive:
         for path in root.rglob("frame*"):
             archive.write(path, path.relative_to(root).as_posix())
-    assert read_biwi(tmp_path / "biwi.zip").digest == data.digest
+    assert read_biwi(tmp_path / "biwi.zip").checksum == data.checksum
     for place_ in (tmp_path, root, tmp_path / "biwi.zip"):
         assert BIWI.matches(place_)
     assert not BIWI.matches(tmp_path / "none")
@@ -259,7 +266,7 @@ def test_aflw2000_leaves_out_angles_beyond_99_degrees(tmp_path):
     kept = [i for i in range(12) if i not in (3, 5)]
     assert data.images.names == tuple(f"image{i + 2:05}.jpg" for i in kept)
     assert data.angles == pytest.approx(angles[kept])
-    assert "2 of 12 images have an angle beyond 99" in data.notes[0]
+    assert "2 of 12 images have an angle over 99" in data.notes[0]
     assert data.images.crop == "box"
     said = benchmark_rotation(np.clip(data.angles, -1.5, 1.5))
     result = AFLW2000.run(tmp_path, Oracle(data, said).context())

@@ -15,10 +15,9 @@ from PIL import Image
 
 from mien.errors import MienError
 from mien.evaluate.protocol import Plot, Result, Score, Table
-from mien.evaluate.report.html import interval_text, report_html, score_text
-from mien.evaluate.report.plot import plot_svg
+from mien.evaluate.report.html import interval_text, plot_svg, report_html, score_text
 from mien.evaluate.report.report import Report, Run, main_scores, report_json, scores_csv
-from mien.evaluate.report.write import FILES, refuse_report, write_report
+from mien.evaluate.runner import REPORT_FILES, refuse_report, write_report
 
 SPEC = importlib.util.spec_from_file_location(
     "toy_protocol", Path(__file__).with_name("toy_protocol.py")
@@ -35,7 +34,7 @@ REPORT = Report(
     factors_from="weights, detector haar",
     date="2025-01-31",
     seed=7,
-    draws=3,
+    trials=3,
     version="9.9",
 )
 
@@ -44,13 +43,13 @@ def test_json_says_everything_but_the_images() -> None:
     read = json.loads(report_json(REPORT))
     made = {k: v for k, v in read.items() if k != "protocols"}
     assert made == {
-        "format": 1,
+        "format": 2,
         "mien": "9.9",
         "date": "2025-01-31",
         "weights": "abcdefabcdef",
         "factors_from": "weights, detector haar",
         "seed": 7,
-        "draws": 3,
+        "trials": 3,
     }
     first, failed = read["protocols"]
     assert first["scores"] == [
@@ -155,7 +154,7 @@ def test_html_shows_numbers_notes_and_failures(page: Reader) -> None:
         "1,234",
         "said <cat>",
         "1 of 2 images shows no face",
-        "by turn",
+        "by yaw",
         "curve & co",
         "other<set>",
         "brightness.txt is missing",
@@ -212,9 +211,9 @@ def test_main_scores_or_else_the_first() -> None:
 
 def test_files_are_written_and_not_replaced_unasked(tmp_path: Path) -> None:
     paths = write_report(REPORT, tmp_path / "deep" / "report")
-    assert [path.name for path in paths] == list(FILES)
+    assert [path.name for path in paths] == list(REPORT_FILES)
     assert json.loads(paths[0].read_text())["seed"] == 7
-    assert sorted(path.name for path in paths[0].parent.iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in paths[0].parent.iterdir()) == sorted(REPORT_FILES)
     before = [path.read_bytes() for path in paths]
     with pytest.raises(MienError, match=r"report\.json exists: name another folder"):
         write_report(REPORT, paths[0].parent)

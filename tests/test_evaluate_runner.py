@@ -50,9 +50,9 @@ def test_data_and_model_must_be_there(context: EvalContext, tmp_path: Path) -> N
     with pytest.raises(MienError, match=r"brightness wants brightness\.txt.*makers of the toy"):
         run_protocol(toy.BRIGHTNESS, tmp_path / "none", context)
     data = toy.make_set(tmp_path / "set")
-    with pytest.raises(MienError, match="drawing draws faces, which a table cannot"):
-        run_protocol(toy.DRAWING, data, EvalContext(context.describe))
-    assert run_protocol(toy.DRAWING, data, context).result is not None
+    with pytest.raises(MienError, match="rendering renders faces, which a table cannot"):
+        run_protocol(toy.RENDERING, data, EvalContext(context.describe))
+    assert run_protocol(toy.RENDERING, data, context).result is not None
 
 
 def test_scores_of_one_name_are_refused(context: EvalContext, tmp_path: Path) -> None:

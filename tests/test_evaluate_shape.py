@@ -10,21 +10,24 @@ import numpy as np
 import pytest
 
 from mien.errors import MienError
-from mien.evaluate.datasets.synface import SYNFACE, read_synface
-from mien.evaluate.datasets.synthetic_shape import RENDERED_SHAPE, before_model, read_true_shape
+from mien.evaluate.datasets.sets import ShapeSet
+from mien.evaluate.datasets.true_depth import before_model, read_synface, read_true_shape, reduced
 from mien.evaluate.protocol import EvalContext
+from mien.evaluate.protocols import find_protocol
 from mien.evaluate.tasks.depth_metrics import (
     normal_deviation_deg,
     normals_of,
-    reduced,
     scale_invariant_error,
     shrunk,
 )
 from mien.evaluate.tasks.rendered_depth import Drawn, draw_depth
-from mien.evaluate.tasks.shape import TrueShape, score_shape
+from mien.evaluate.tasks.shape import score_shape
 from mien.geometry.camera import focal_length
 from mien.synth.toy import toy_head
 from mien.synth.writer import SynthConfig, write_clips
+
+SYNFACE = find_protocol("synface")
+RENDERED_SHAPE = find_protocol("rendered-shape")
 
 
 def nobody(*_):
@@ -115,7 +118,7 @@ def perfect(depth, mask, **changes):
         "yaw": np.zeros(count),
         "data": "0",
     }
-    return TrueShape(**(given | changes))
+    return ShapeSet(**(given | changes))
 
 
 def test_scores_of_a_perfect_and_of_a_flat_drawing():
@@ -195,7 +198,7 @@ def test_rendered_people_are_read_and_drawn(clips, tiny_model, tmp_path):
     result = RENDERED_SHAPE.run(clips, EvalContext(nobody, tiny_model, gallery=1))
     assert result.scores[0].count == 9
     assert result.data == truth.data
-    assert RENDERED_SHAPE.draws
+    assert RENDERED_SHAPE.renders
     assert RENDERED_SHAPE.matches(clips)
     assert not RENDERED_SHAPE.matches(tmp_path)
     zipped = tmp_path / "clips.zip"
@@ -205,7 +208,7 @@ def test_rendered_people_are_read_and_drawn(clips, tiny_model, tmp_path):
     again = read_true_shape(zipped, size=32, fov_deg=10)
     assert np.array_equal(again.depth, truth.depth)
     assert RENDERED_SHAPE.matches(zipped)
-    with pytest.raises(MienError, match="rendered-shape draws faces"):
+    with pytest.raises(MienError, match="rendered-shape renders faces"):
         RENDERED_SHAPE.run(clips, EvalContext(nobody))
 
 

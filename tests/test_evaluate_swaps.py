@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mien.evaluate.gallery import small
+from mien.evaluate.scores import small
 from mien.evaluate.tasks.expression_swap import Read, Swaps, choose_pairs, draw_swaps, swap_scores
 from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace

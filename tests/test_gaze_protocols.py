@@ -10,17 +10,16 @@ import numpy as np
 import pytest
 
 from mien.errors import MienError
-from mien.evaluate.datasets.columbia_protocol import (
-    COLUMBIA,
-    COLUMBIA_EYE_CROPS,
-    columbia_eye_crops,
-    columbia_faces,
-)
+from mien.evaluate.datasets.columbia import columbia_eye_crops, columbia_faces
 from mien.evaluate.datasets.eyediap import read_eyediap
-from mien.evaluate.datasets.mpiifacegaze import read_mpiifacegaze
-from mien.evaluate.tasks.gaze_cross import GAZE_CROSS, find_sets
-from mien.evaluate.tasks.gaze_set import evenly
+from mien.evaluate.datasets.mpii import read_mpiifacegaze
+from mien.evaluate.datasets.sets import evenly
+from mien.evaluate.protocols import find_gaze_sets, find_protocol
 from mien.linear.folds import folds_of_people
+
+COLUMBIA = find_protocol("columbia")
+COLUMBIA_EYE_CROPS = find_protocol("columbia-eyes")
+GAZE_CROSS = find_protocol("gaze-cross")
 
 SPEC = importlib.util.spec_from_file_location("gaze_sets", Path(__file__).with_name("gaze_sets.py"))
 assert SPEC is not None
@@ -28,7 +27,7 @@ assert SPEC.loader is not None
 sets = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(sets)
 
-REAL = Path(__file__).parents[2] / "shared" / "data" / "columbia-gaze-eye_crops" / "images.zip"
+REAL = Path(__file__).parents[2] / "shared" / "data" / "columbia-gaze-strips" / "images.zip"
 CODE_100 = "error, gaze code, 100 samples"
 CODE_ALL = "error, gaze code, all samples"
 
@@ -131,7 +130,7 @@ def test_what_one_set_teaches_is_tested_on_another(tmp_path):
     sets.face_tree(tmp_path / "faces")
     sets.eyediap_tree(tmp_path / "eyes")
     sets.write(tmp_path / "other" / "notes.txt", "no data set")
-    places = find_sets(tmp_path)
+    places = find_gaze_sets(tmp_path)
     assert {name: place.name for name, place in places.items()} == {
         "columbia": "columbia",
         "mpiifacegaze": "faces",
@@ -168,11 +167,11 @@ def test_one_set_alone_has_no_other(tmp_path):
 
 
 @pytest.mark.data
-@pytest.mark.skipif(not REAL.is_file(), reason="needs ../shared/data/columbia-gaze-eye_crops")
+@pytest.mark.skipif(not REAL.is_file(), reason="needs ../shared/data/columbia-gaze-strips")
 def test_the_real_eye_crops_are_known_and_complete():
     assert COLUMBIA_EYE_CROPS.matches(REAL)
     assert not COLUMBIA.matches(REAL)
     data = columbia_eye_crops(REAL)
     assert (len(data), len(set(data.person)), len(data.folds)) == (4199, 40, 4)
-    assert data.digest == "dc405ecdd746"
-    assert find_sets(REAL.parents[1]) == {"columbia-eyes": REAL}
+    assert data.checksum == "dc405ecdd746"
+    assert find_gaze_sets(REAL.parents[1]) == {"columbia-eyes": REAL}

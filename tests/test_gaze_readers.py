@@ -12,13 +12,20 @@ import numpy as np
 import pytest
 
 from mien.errors import MienError
-from mien.evaluate.datasets.columbia_protocol import COLUMBIA, COLUMBIA_EYE_CROPS
-from mien.evaluate.datasets.eth_xgaze import ETH_XGAZE, read_eth_xgaze
-from mien.evaluate.datasets.eyediap import EYEDIAP, read_eyediap
-from mien.evaluate.datasets.gaze360 import GAZE360, read_gaze360
-from mien.evaluate.datasets.mpiifacegaze import MPIIFACEGAZE, read_mpiifacegaze
-from mien.evaluate.datasets.mpiigaze import MPIIGAZE, read_mpiigaze
+from mien.evaluate.datasets.eth_xgaze import read_eth_xgaze
+from mien.evaluate.datasets.eyediap import read_eyediap
+from mien.evaluate.datasets.gaze360 import read_gaze360
+from mien.evaluate.datasets.mpii import read_mpiifacegaze, read_mpiigaze
+from mien.evaluate.protocols import find_protocol
 from mien.geometry.gaze import gaze_angles, gaze_vector
+
+COLUMBIA = find_protocol("columbia")
+COLUMBIA_EYE_CROPS = find_protocol("columbia-eyes")
+ETH_XGAZE = find_protocol("eth-xgaze")
+EYEDIAP = find_protocol("eyediap")
+GAZE360 = find_protocol("gaze360")
+MPIIFACEGAZE = find_protocol("mpiifacegaze")
+MPIIGAZE = find_protocol("mpiigaze")
 
 SPEC = importlib.util.spec_from_file_location("gaze_sets", Path(__file__).with_name("gaze_sets.py"))
 assert SPEC is not None
@@ -147,7 +154,7 @@ def test_gaze360_turns_its_axes_and_keeps_its_split(tmp_path, zipped):
 
 def test_gaze360_samples_evenly_and_refuses_what_does_not_fit(tmp_path):
     root = sets.gaze360_tree(tmp_path / "few")
-    assert len(read_gaze360(root, most_to_learn_from=2)) == 4
+    assert len(read_gaze360(root, max_training=2)) == 4
     broken = sets.gaze360_tree(tmp_path / "broken", recording=np.array([[0, 0, 0, 1, 1, 2]]))
     with pytest.raises(MienError, match="fields do not fit together"):
         read_gaze360(broken)
@@ -175,7 +182,7 @@ def test_eyediap_reads_columns_by_their_titles(tmp_path):
 def test_eth_xgaze_stores_pitch_first_and_blue_first(tmp_path):
     root = sets.xgaze_tree(tmp_path)
     assert ETH_XGAZE.matches(root)
-    data = read_eth_xgaze(root, most_a_person=2)
+    data = read_eth_xgaze(root, max_per_person=2)
     assert data.images.names[:2] == ("train/subject0000/000000", "train/subject0000/000002")
     assert data.person.tolist() == [0, 0, 1, 1, 2, 2]
     assert np.radians(degrees(data.gaze)[:3]) == pytest.approx(

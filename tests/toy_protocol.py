@@ -20,7 +20,7 @@ from mien.evaluate.protocol import (
     Table,
 )
 
-__all__ = ["BRIGHTNESS", "DRAWING", "make_set", "result"]
+__all__ = ["BRIGHTNESS", "RENDERING", "make_set", "result"]
 
 
 def make_set(folder: Path) -> Path:
@@ -44,7 +44,7 @@ def result(value: float = 75.0) -> Result:
             Score("error", float("nan"), "degrees", np.int64(3), higher_is_better=False),  # type: ignore[arg-type]
         ),
         data="0123456789ab",
-        tables=(Table("by turn", ("head turned", "n", "x"), (("0-15 deg", 3, None),)),),
+        tables=(Table("by yaw", ("head yaw", "n", "x"), (("0-15 deg", 3, None),)),),
         plots=(Plot("curve & co", "labels", "accuracy, %", {"a": ([1, 4], [2.0, 3.0])}, True),),
         failures=(Failure((wide, wide[:50]), "said <cat>"),),
         notes=("1 of 2 images shows no face",),
@@ -71,4 +71,4 @@ BRIGHTNESS = Protocol(
     matches=lambda path: holds(path, "brightness.txt"),
     run=_run,
 )
-DRAWING = replace(BRIGHTNESS, name="drawing", draws=True)
+RENDERING = replace(BRIGHTNESS, name="rendering", renders=True)

@@ -104,7 +104,7 @@ def run_methods(
                 describe=method.describe(protocol.factor),
                 model=method.model,
                 seed=seed,
-                draws=draws,
+                trials=draws,
                 gallery=0,
             )
             (runs[method.name],) = run_all([(protocol, data)], context)

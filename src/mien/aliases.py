@@ -6,7 +6,16 @@ import warnings
 from collections.abc import Mapping
 from typing import TypeVar
 
-__all__ = ["COLUMNS", "FILES", "OPTIONS", "TENSORS", "current_options", "current_tensors"]
+__all__ = [
+    "COLUMNS",
+    "FILES",
+    "OPTIONS",
+    "PROTOCOLS",
+    "TENSORS",
+    "current_options",
+    "current_protocol",
+    "current_tensors",
+]
 
 Value = TypeVar("Value")
 
@@ -30,6 +39,9 @@ that its checksum, which tables name, stays what it was."""
 FILES: Mapping[str, str] = {"images.b2": "pictures.b2"}
 """Files of a folder of weights: name => old name."""
 
+PROTOCOLS: Mapping[str, str] = {"columbia-strips": "columbia-eyes"}
+"""Protocols of `mien eval`: old name => name."""
+
 
 def current_options(options: Mapping[str, Value], where: object) -> dict[str, Value]:
     """Return options under their present names; say so where an old one was met.
@@ -52,3 +64,12 @@ def current_tensors(tensors: Mapping[str, Value]) -> dict[str, Value]:
         old = next((start for start in TENSORS if name.startswith(start)), None)
         found[name if old is None else TENSORS[old] + name.removeprefix(old)] = tensor
     return found
+
+
+def current_protocol(name: str) -> str:
+    """Return a protocol's present name; say so where it is an old one."""
+    if name in PROTOCOLS:
+        warnings.warn(
+            f"protocol {name} is now called {PROTOCOLS[name]}", DeprecationWarning, stacklevel=3
+        )
+    return PROTOCOLS.get(name, name)

@@ -37,7 +37,7 @@ def evaluate(
         str | None,
         typer.Argument(
             metavar="PROTOCOL",
-            help="Name of a protocol, as --list prints them; all: whatever stands in --data.",
+            help="Name of a protocol, as --list prints them; all: those --data has sets for.",
             show_default=False,
         ),
     ] = None,
@@ -63,8 +63,9 @@ def evaluate(
             show_default="auto", help="auto, haar, yunet; for images that are no face crops yet."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Decides all that is drawn.")] = 0,
-    draws: Annotated[int, typer.Option(min=1, help="How often few samples are drawn.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Decides all sampling.")] = 0,
+    trials: Annotated[int, typer.Option(min=1, help="How often few samples are drawn.")] = 10,
+    draws: Annotated[int | None, typer.Option(min=1, hidden=True, help="Old name.")] = None,
     device: Annotated[
         str, typer.Option(help="cpu, cuda, cuda:N or mps; it must be there.")
     ] = "cpu",
@@ -80,6 +81,9 @@ def evaluate(
     The networks stay as they are; probes are chosen inside the training part only. With all, a
     protocol that fails is a line in the report, and the exit code is 1.
     """
+    if draws is not None:
+        _say("--draws is now called --trials")
+        trials = draws
     if list_protocols:
         _print_protocols()
         return
@@ -91,15 +95,15 @@ def evaluate(
         raise MienError("no report is named; give --out FOLDER")
     if table is not None and (weights is not None or detector is not None):
         raise MienError("--table has the factors already: leave --weights and --detector out")
-    _need_matplotlib()
-    from mien.evaluate.report.write import refuse_report
+    _need_extras()
+    from mien.evaluate.runner import refuse_report
 
     refuse_report(out, overwrite=overwrite)
     jobs = _jobs(protocol, data)
     source = _by_table(table) if table else _by_weights(weights, detector or "auto", device)
     root = data if protocol == _ALL else None
-    done, stopped = _run(jobs, _setting(source, seed, draws), root)
-    report = _report(done, source, seed, draws)
+    done, stopped = _run(jobs, _context(source, seed, trials), root)
+    report = _report(done, source, seed, trials)
     if done:
         _finish(report, out, overwrite=overwrite)
     if stopped:
@@ -122,9 +126,13 @@ class _Source:
 
 def _jobs(name: str, data: Path) -> tuple[tuple[Protocol, Path], ...]:
     """Return which protocols are to be run on what."""
+    from mien.aliases import PROTOCOLS as OLD_NAMES
     from mien.evaluate.protocols import every_protocol, find_protocol
     from mien.evaluate.runner import find_data_sets
 
+    if name in OLD_NAMES:
+        _say(f"protocol {name} is now called {OLD_NAMES[name]}")
+        name = OLD_NAMES[name]
     if name == _ALL:
         return find_data_sets(data, every_protocol())
     return ((find_protocol(name), data),)
@@ -138,7 +146,7 @@ def _by_weights(weights: str | None, detector: str, device: str) -> _Source:
     # What auto becomes here belongs into the report.
     localizer = open_detector(detector).name
     model = load(weights, device=device)
-    describe = factors_by_weights(model, detector=localizer, on_progress=_Lines())
+    describe = factors_by_weights(model, detector=localizer, on_progress=_Progress())
     return _Source(describe, model, model.weights_id, f"weights, detector {localizer}")
 
 
@@ -153,10 +161,10 @@ def _by_table(table: Path) -> _Source:
     return _Source(describe, None, weights_id, f"table {table.name}, detector {detector}")
 
 
-def _setting(source: _Source, seed: int, draws: int) -> EvalContext:
+def _context(source: _Source, seed: int, trials: int) -> EvalContext:
     from mien.evaluate.protocol import EvalContext
 
-    return EvalContext(source.describe, source.model, seed=seed, draws=draws, say=_say)
+    return EvalContext(source.describe, source.model, seed=seed, trials=trials, say=_say)
 
 
 def _run(
@@ -179,16 +187,16 @@ def _run(
     return done, False
 
 
-def _report(done: Sequence[Run], source: _Source, seed: int, draws: int) -> Report:
+def _report(done: Sequence[Run], source: _Source, seed: int, trials: int) -> Report:
     from mien.evaluate.report.report import Report
 
     today = dt.datetime.now(tz=dt.UTC).date().isoformat()
-    return Report(tuple(done), source.weights_id, source.name, today, seed, draws)
+    return Report(tuple(done), source.weights_id, source.name, today, seed, trials)
 
 
 def _finish(report: Report, out: Path, *, overwrite: bool) -> None:
     """Write the report and show its main scores."""
-    from mien.evaluate.report.write import write_report
+    from mien.evaluate.runner import write_report
 
     paths = write_report(report, out, overwrite=overwrite)
     _print_scores(report)
@@ -229,18 +237,19 @@ def _print_protocols() -> None:
         print(f"  source  {' '.join(protocol.source.split())}")
 
 
-def _need_matplotlib() -> None:
+def _need_extras() -> None:
     """Refuse before the work and not after it.
 
     Raises:
-        MienError: the plots cannot be drawn.
+        MienError: the page or its plots cannot be made.
     """
-    if find_spec("matplotlib") is None:
-        raise MienError("the report's plots want matplotlib: pip install 'mien[eval]'")
+    for module, name in (("matplotlib", "matplotlib"), ("jinja2", "Jinja2")):
+        if find_spec(module) is None:
+            raise MienError(f"the report wants {name}: pip install 'mien[eval]'")
 
 
-class _Lines:
-    """Says now and then how many images are done."""
+class _Progress:
+    """Reports now and then how many images are done."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

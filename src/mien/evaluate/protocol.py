@@ -7,8 +7,9 @@ result is shown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol as Interface
 
@@ -32,6 +33,7 @@ __all__ = [
     "Result",
     "Score",
     "Table",
+    "checksum",
 ]
 
 Array = NDArray[np.floating]
@@ -56,9 +58,9 @@ class Images:
     """With crop "box": x1, y1, x2, y2 of a square from hairline to chin, pixels; it may reach over
     the image's edge. [N, 4]."""
     fallback: tuple[float, float, float, float] | None = None
-    """With crop "detect": the square that is taken where no face is found, x1, y1, x2, y2 as shares
-    of width and height; for sets whose faces stand in the middle by construction. None: such a
-    image has no factors."""
+    """With crop "detect": the square that is taken where no face is found, x1, y1, x2, y2 as
+    fractions of width and height; for sets whose faces stand in the middle by construction. None:
+    such an image has no factors."""
 
     def __post_init__(self) -> None:
         """Refuse what does not fit together."""
@@ -117,28 +119,28 @@ class EvalContext:
 
     describe: GetFactors
     model: Model | None = None
-    """For what is drawn: depth, frontal views. None where the factors come from elsewhere."""
+    """For what is rendered: depth, frontal views. None where the factors come from elsewhere."""
     seed: int = 0
-    """Decides every draw; a protocol makes its own generators of it."""
-    draws: int = 10
-    """How often samples are drawn where a protocol draws some."""
+    """Decides all sampling; a protocol makes its own generators of it."""
+    trials: int = 10
+    """How often training samples are drawn where a protocol samples some."""
     gallery: int = 12
     """How many of the worst cases are shown."""
     say: Callable[[str], None] = lambda _: None
-    """Told how far it is."""
+    """Called with a line of progress."""
 
     def rng(self, *stream: int) -> np.random.Generator:
         """Return a generator; another for every stream of numbers."""
         return np.random.default_rng([self.seed, *stream])
 
-    def drawing_model(self, protocol: str) -> Model:
+    def rendering_model(self, protocol: str) -> Model:
         """Return the model.
 
         Raises:
             MienError: there is none, because the factors come from a table.
         """
         if self.model is None:
-            raise MienError(f"{protocol} draws faces, which a table cannot: leave --table out")
+            raise MienError(f"{protocol} renders faces, which a table cannot: leave --table out")
         return self.model
 
 
@@ -173,7 +175,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Plot:
-    """Lines to be drawn into one frame."""
+    """Lines in one frame."""
 
     title: str
     x_label: str
@@ -226,5 +228,16 @@ class Protocol:
     """Whether a folder is this data set; cheap, never raises."""
     run: Callable[[Path, EvalContext], Result]
     """Raises MienError that says exactly what is missing."""
-    draws: bool = field(default=False)
-    """Whether it needs the model and not only factors."""
+    renders: bool = False
+    """Whether it needs the model, to render with, and not only factors."""
+
+
+def checksum(lines: Iterable[object]) -> str:
+    """Return 12 hex digits of lines, as names of images with their labels.
+
+    The same labels and images have the same, changed ones another.
+    """
+    hashed = hashlib.sha256()
+    for line in lines:
+        hashed.update(f"{line}\n".encode())
+    return hashed.hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""Run protocols: one on a data set, or all on whatever data sets stand in a folder."""
+"""Run protocols: one on a data set, or all that a folder has data for; write the report."""
 
 from __future__ import annotations
 
@@ -8,10 +8,21 @@ from pathlib import Path
 
 from mien.errors import MienError
 from mien.evaluate.protocol import EvalContext, Protocol, Result
-from mien.evaluate.report.report import Run
+from mien.evaluate.report.html import report_html
+from mien.evaluate.report.report import Report, Run, report_json, scores_csv
+from mien.media.atomic import replacing
 from mien.media.names import to_text
 
-__all__ = ["find_data_sets", "run_all", "run_protocol"]
+__all__ = [
+    "REPORT_FILES",
+    "find_data_sets",
+    "refuse_report",
+    "run_all",
+    "run_protocol",
+    "write_report",
+]
+
+REPORT_FILES = ("report.json", "report.html", "scores.csv")
 
 
 def run_protocol(
@@ -26,16 +37,16 @@ def run_protocol(
         root: the data set is called by its path below this folder; by its own name if not given.
 
     Raises:
-        MienError: the data are not there or not as they should be; or the protocol draws faces and
-            there is no model.
+        MienError: the data are not there or not as they should be; or the protocol renders faces
+            and there is no model.
     """
     if not data.exists():
         raise MienError(
             f"{to_text(data)} does not exist; {protocol.name} wants {protocol.layout}; "
             f"given out by {protocol.source}"
         )
-    if protocol.draws:
-        context.drawing_model(protocol.name)
+    if protocol.renders:
+        context.rendering_model(protocol.name)
     start = time.perf_counter()
     result = protocol.run(data, context)
     _check(protocol, result)
@@ -52,10 +63,10 @@ def run_all(
     """Run protocols one after the other; one that fails does not keep the others from running.
 
     Args:
-        found: which on what, as `find_data_sets` says.
+        found: which on what, as `find_data_sets` finds it.
         context: with what.
         root: data sets are called by their paths below this folder.
-        on_run: told of each as soon as it is done.
+        on_run: called with each as soon as it is done.
 
     Returns:
         One run each, in order; those that failed have no result but the error in one line.
@@ -67,8 +78,8 @@ def run_all(
         try:
             run = run_protocol(protocol, data, context, root=root)
         except Exception as error:  # noqa: BLE001 - hours of other protocols must not be lost
-            told = _told(error, data, root)
-            run = Run(protocol, _name(data, root), time.perf_counter() - start, error=told)
+            line = _one_line(error, data, root)
+            run = Run(protocol, _name(data, root), time.perf_counter() - start, error=line)
         runs.append(run)
         on_run(run)
     return tuple(runs)
@@ -104,6 +115,48 @@ def find_data_sets(root: Path, protocols: Sequence[Protocol]) -> tuple[tuple[Pro
     return tuple(found)
 
 
+def refuse_report(folder: Path, *, overwrite: bool) -> None:
+    """Refuse what would destroy a report that the user did not offer.
+
+    Raises:
+        MienError: `folder` is a file, or holds a report, without leave to overwrite.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise MienError(f"{to_text(folder)} is a file; name a folder for the report")
+    there = [name for name in REPORT_FILES if (folder / name).exists()]
+    if there and not overwrite:
+        raise MienError(
+            f"{to_text(folder / there[0])} exists: name another folder or give --overwrite"
+        )
+
+
+def write_report(report: Report, folder: Path, *, overwrite: bool = False) -> tuple[Path, ...]:
+    """Write the report, each file whole or not at all.
+
+    Args:
+        report: what is to be written.
+        folder: made if it is not there.
+        overwrite: whether a report that is there may be replaced.
+
+    Returns:
+        The paths of the files.
+
+    Raises:
+        MienError: a file exists and may not be replaced, or cannot be written.
+    """
+    refuse_report(folder, overwrite=overwrite)
+    texts = (report_json(report), report_html(report), scores_csv(report))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MienError(f"cannot make {to_text(folder)}: {error.strerror}") from error
+    paths = tuple(folder / name for name in REPORT_FILES)
+    for path, text in zip(paths, texts, strict=True):
+        with replacing(path, overwrite=overwrite) as unfinished:
+            unfinished.write_text(text, encoding="utf-8", newline="\n")
+    return paths
+
+
 def _places(root: Path) -> Iterator[Path]:
     for path in sorted(root.iterdir()):
         if not path.name.startswith(".") and (path.is_dir() or path.suffix.lower() == ".zip"):
@@ -128,13 +181,13 @@ def _name(data: Path, root: Path | None) -> str:
 
 
 def _check(protocol: Protocol, result: Result) -> None:
-    """Refuse an result that a report could not be compared by."""
+    """Refuse a result that a report could not be compared by."""
     names = [score.name for score in result.scores]
     if not names or len(set(names)) != len(names):
         raise ValueError(f"{protocol.name} gives no scores, or two of one name")
 
 
-def _told(error: Exception, data: Path, root: Path | None) -> str:
+def _one_line(error: Exception, data: Path, root: Path | None) -> str:
     """Return an error in one line, without the way to the data: a report names no machine."""
     text = " ".join(str(error).split()).replace(to_text(data), _name(data, root))
     return text if isinstance(error, MienError) else f"unforeseen {type(error).__name__}: {text}"

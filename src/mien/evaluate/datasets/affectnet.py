@@ -2,8 +2,8 @@
 
 Tested on the validation part, as everybody does, since the test part has never been given out. That
 part has as many images of each class, training has 35 times as many happy as contemptuous ones:
-at most `MOST` training images of each class are drawn by the seed, and every class weighs the
-same. Labels 8 to 10 (none, uncertain, no face) are left out.
+at most `MAX_PER_CLASS` training images of each class are sampled by the seed, and every class
+weighs the same. Labels 8 to 10 (none, uncertain, no face) are left out.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import Tree, holds, open_tree
-from mien.evaluate.datasets.locate import ending_in, listed, require
-from mien.evaluate.protocol import EvalContext, Images, Protocol, Result
-from mien.evaluate.tasks.classification import measure, merged
-from mien.evaluate.tasks.few_labels import draw_labels
-from mien.evaluate.tasks.labelled import Task, describe, stream
-from mien.evaluate.tasks.valence_arousal import Amounts, measure_amounts
+from mien.evaluate.datasets.files import Tree, ending_in, holds, listed, open_tree, require
+from mien.evaluate.datasets.sets import (
+    DataSet,
+    ExpressionSet,
+    LabelledSet,
+    ValenceArousalSet,
+    sample_per_class,
+)
+from mien.evaluate.protocol import Images
 
-__all__ = ["AFFECTNET"]
+__all__ = ["AFFECTNET", "read_affectnet"]
 
 CLASSES = (
     "neutral",
@@ -37,8 +39,10 @@ CLASSES = (
     "anger",
     "contempt",
 )
-MOST = 7500
+MAX_PER_CLASS = 7500
 """Training images of one class; LatentFace's selection keeps 3,750 to 7,500 of each, too."""
+_SAMPLED = (0xE0, 9)
+"""Stream of random numbers that training images are sampled by."""
 LISTS = {"pose 30": "pose_30_affectnet_list.txt", "pose 45": "pose_45_affectnet_list.txt"}
 SOURCE = "mohammadmahoor.com/affectnet (M. Mahoor; on request, for research)"
 LAYOUT = """Manually_Annotated_file_lists/training.csv and validation.csv (subDirectory_filePath,
@@ -60,14 +64,23 @@ class _Row:
     """Left, top, right, bottom; None where the image is a face crop."""
 
 
-def _run(path: Path, context: EvalContext) -> Result:
+def read_affectnet(path: Path, rng: np.random.Generator) -> ExpressionSet:
+    """Read the lists or the annotation files.
+
+    Args:
+        path: the folder or zip.
+        rng: samples the training images.
+
+    Raises:
+        MienError: labels or images are missing, or not as they should be.
+    """
     tree = open_tree(path)
     notes: list[str] = []
     if ending_in(tree, "validation.csv") is not None:
         rows = _from_csv(tree, notes)
     else:
         rows = _from_npy(tree, notes)
-    rows = _drawn(rows, stream(context, 9))
+    rows = _sampled(rows, rng)
     advice = f"unpack all parts of the images; {SOURCE}"
     require(tree, [row.file for row in rows], protocol="affectnet", advice=advice)
     files = [row.file for row in rows]
@@ -78,7 +91,6 @@ def _run(path: Path, context: EvalContext) -> Result:
         crop="box" if boxes else "face",
         boxes=np.array(boxes, dtype=np.float64) if boxes else None,
     )
-    described = describe(images, context)
     subsets = {}
     for name, ending in LISTS.items():
         found = listed(tree, ending, files)
@@ -86,34 +98,46 @@ def _run(path: Path, context: EvalContext) -> Result:
             subsets[name] = found[0]
             if found[1]:
                 notes.append(f"{found[1]} names of {ending} are not among the test images")
+    return ExpressionSet(images, _label_sets(images, rows, subsets), tuple(notes))
+
+
+def _label_sets(
+    images: Images, rows: list[_Row], subsets: dict[str, NDArray[np.int64]]
+) -> tuple[LabelledSet | ValenceArousalSet, ...]:
+    """Return eight classes, seven classes, and valence and arousal where they are known."""
     labels = np.array([row.label for row in rows])
     train = np.flatnonzero([row.train for row in rows])
     test = np.flatnonzero([not row.train for row in rows])
-    results = []
+    sets: list[LabelledSet | ValenceArousalSet] = []
     for count in (8, 7):
         inside = labels < count
-        folds = ((train[inside[train]], test[inside[test]]),)
-        # Rows of other classes are in no fold; their labels are not looked at.
-        within = np.where(inside, labels, 0)
-        task = Task(images, within, CLASSES[:count], folds, balanced=True)
-        kept = {name: some[inside[some]] for name, some in subsets.items()}
-        results.append(measure(task, described, context, label=f", {count} classes", subsets=kept))
+        sets.append(
+            LabelledSet(
+                images,
+                # Rows of other classes are in no fold; their labels are not looked at.
+                np.where(inside, labels, 0),
+                CLASSES[:count],
+                ((train[inside[train]], test[inside[test]]),),
+                balanced=True,
+                variant=f", {count} classes",
+                subsets={name: some[inside[some]] for name, some in subsets.items()},
+            )
+        )
     felt = np.array([(row.valence, row.arousal) for row in rows])
     known = np.abs(felt).max(axis=1) <= 1
     train, test = train[known[train]], test[known[test]]
     if len(train) and len(test):
-        task = Amounts(images, ("valence", "arousal"), felt, train, test)
-        results.append(measure_amounts(task, described, context))
-    return merged(results, gallery=context.gallery, notes=notes)
+        sets.append(ValenceArousalSet(images, ("valence", "arousal"), felt, train, test))
+    return tuple(sets)
 
 
-def _drawn(rows: list[_Row], rng: np.random.Generator) -> list[_Row]:
-    """Return all test rows and at most `MOST` training rows of each class."""
+def _sampled(rows: list[_Row], rng: np.random.Generator) -> list[_Row]:
+    """Return all test rows and at most `MAX_PER_CLASS` training rows of each class."""
     train = [row for row in rows if row.train]
     if not train:
         return rows
     labels = np.array([row.label for row in train])
-    kept = draw_labels(labels=labels, count=MOST, rng=rng)
+    kept = sample_per_class(labels=labels, count=MAX_PER_CLASS, rng=rng)
     return [train[int(number)] for number in kept] + [row for row in rows if not row.train]
 
 
@@ -121,7 +145,7 @@ def _from_csv(tree: Tree, notes: list[str]) -> list[_Row]:
     """Return the rows of both lists whose class is one of the eight."""
     places = {name.lower(): name for name in tree.names if name.lower().endswith((".jpg", ".png"))}
     rows: list[_Row] = []
-    unboxed = 0
+    unboxed = unclassed = 0
     for ending, train in (("training.csv", True), ("validation.csv", False)):
         path = ending_in(tree, ending)
         if path is None:
@@ -129,10 +153,14 @@ def _from_csv(tree: Tree, notes: list[str]) -> list[_Row]:
         top = _images_folder(tree)
         for number, line in enumerate(csv.DictReader(io.StringIO(tree.read_text(path))), start=2):
             row = _csv_row(line, f"{tree}/{path}, line {number}", top, train=train)
-            if row is not None and row.box is None:
+            if row is None:
+                unclassed += 1
+            elif row.box is None:
                 unboxed += 1
-            elif row is not None:
+            else:
                 rows.append(row)
+    if unclassed:
+        notes.append(f"{unclassed} images of none of the eight classes are left out")
     if unboxed:
         notes.append(f"{unboxed} images without a face box are left out")
     # The lists and the folders do not always agree on .jpg and .JPG.
@@ -178,7 +206,7 @@ def _images_folder(tree: Tree) -> str:
 
 def _from_npy(tree: Tree, notes: list[str]) -> list[_Row]:
     """Return the images of train_set and val_set."""
-    rows, unfelt = [], 0
+    rows, unfelt, unclassed = [], 0, 0
     for folder, train in (("train_set", True), ("val_set", False)):
         labels = [n for n in tree.names if f"{folder}/annotations/" in n and n.endswith("_exp.npy")]
         if not labels:
@@ -197,6 +225,10 @@ def _from_npy(tree: Tree, notes: list[str]) -> list[_Row]:
             if 0 <= label < len(CLASSES):
                 file = stem.replace(f"{folder}/annotations/", f"{folder}/images/") + ".jpg"
                 rows.append(_Row(file, train, label, felt[0], felt[1], None))
+            else:
+                unclassed += 1
+    if unclassed:
+        notes.append(f"{unclassed} images of none of the eight classes are left out")
     if unfelt:
         notes.append(f"{unfelt} images have no valence and arousal")
     return rows
@@ -219,12 +251,9 @@ def _matches(path: Path) -> bool:
     return holds(path, "train_set/annotations", "val_set/annotations")
 
 
-AFFECTNET = Protocol(
-    name="affectnet",
-    factor="expression",
-    title="Seven and eight expressions, valence and arousal on AffectNet by frozen probes",
+AFFECTNET = DataSet(
     layout=LAYOUT,
     source=SOURCE,
     matches=_matches,
-    run=_run,
+    read=lambda path, context: read_affectnet(path, context.rng(*_SAMPLED)),
 )

@@ -11,7 +11,7 @@ never been given out. Videos are kept together wherever frames are drawn.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,22 +19,32 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.evaluate.datasets.files import Tree, open_tree
-from mien.evaluate.protocol import EvalContext, Images, Protocol, Result
-from mien.evaluate.tasks.action_units import Units, measure_units
-from mien.evaluate.tasks.classification import measure
-from mien.evaluate.tasks.labelled import Task, describe
-from mien.evaluate.tasks.valence_arousal import Amounts, measure_amounts
+from mien.evaluate.datasets.sets import (
+    ActionUnitSet,
+    DataSet,
+    ExpressionSet,
+    LabelledSet,
+    ValenceArousalSet,
+)
+from mien.evaluate.protocol import Images
 
-__all__ = ["AFFWILD2_AMOUNTS", "AFFWILD2_EXPRESSION", "AFFWILD2_UNITS"]
+__all__ = [
+    "AFFWILD2_EXPRESSION",
+    "AFFWILD2_UNITS",
+    "AFFWILD2_VA",
+    "read_expressions",
+    "read_units",
+    "read_valence_arousal",
+]
 
 STEP = 10
-"""One training frame out of so many: its neighbours, a thirtieth of a second away, say the same."""
+"""One training frame out of so many: its neighbours, a thirtieth of a second away, look alike."""
 SOURCE = (
     "ibug.doc.ic.ac.uk/resources/aff-wild2 (D. Kollias, S. Zafeiriou; on request, for research)"
 )
 IMAGE = re.compile(r"(?:^|/)cropped_aligned/([^/]+)/(\d+)\.jpg$")
 FALLBACK = (0.05, 0.13, 0.95, 1.03)
-"""The square that is taken where no face is found, as shares of width and height. The images are
+"""The square that is taken where no face is found, as fractions of width and height. The images are
 faces brought to a square of 112 pixels by their eyes, nose and mouth; where to is not published.
 This is the square for eyes 0.315 of the width apart, at 0.461, and mouth at 0.824 from the top,
 which is usual at that size."""
@@ -56,33 +66,45 @@ class _Frames:
     notes: tuple[str, ...]
 
 
-def _run_expression(path: Path, context: EvalContext) -> Result:
+def read_expressions(path: Path) -> ExpressionSet:
+    """Read the eight classes.
+
+    Raises:
+        MienError: annotations or images are missing, or not as they should be.
+    """
     data = _read(path, "EXPR", "affwild2-expression")
-    described = describe(data.images, context)
     labels = data.values[:, 0].astype(np.int64)
     classes = tuple(name.lower() for name in data.header)
     if labels.max() >= len(classes):
         raise MienError(f"affwild2-expression: there are labels beyond the {len(classes)} classes")
-    folds = ((data.train, data.test),)
-    task = Task(data.images, labels, classes, folds, groups=data.clip, balanced=True)
-    result = measure(task, described, context, main=("macro-F1", "accuracy"))
-    return replace(result, notes=(*data.notes, *result.notes))
+    labelled = LabelledSet(
+        data.images,
+        labels,
+        classes,
+        ((data.train, data.test),),
+        groups=data.clip,
+        balanced=True,
+        main=("macro-F1", "accuracy"),
+    )
+    return ExpressionSet(data.images, (labelled,), data.notes)
 
 
-def _run_amounts(path: Path, context: EvalContext) -> Result:
+def read_valence_arousal(path: Path) -> ExpressionSet:
+    """Read valence and arousal; raises as `read_expressions`."""
     data = _read(path, "VA", "affwild2-va")
-    described = describe(data.images, context)
-    task = Amounts(data.images, data.header, data.values, data.train, data.test, groups=data.clip)
-    result = measure_amounts(task, described, context)
-    return replace(result, notes=(*data.notes, *result.notes))
+    labelled = ValenceArousalSet(
+        data.images, data.header, data.values, data.train, data.test, groups=data.clip
+    )
+    return ExpressionSet(data.images, (labelled,), data.notes)
 
 
-def _run_units(path: Path, context: EvalContext) -> Result:
+def read_units(path: Path) -> ExpressionSet:
+    """Read the action units; raises as `read_expressions`."""
     data = _read(path, "AU", "affwild2-units")
-    described = describe(data.images, context)
-    task = Units(data.images, data.header, data.values > 0, data.train, data.test, groups=data.clip)
-    result = measure_units(task, described, context)
-    return replace(result, notes=(*data.notes, *result.notes))
+    labelled = ActionUnitSet(
+        data.images, data.header, data.values > 0, data.train, data.test, groups=data.clip
+    )
+    return ExpressionSet(data.images, (labelled,), data.notes)
 
 
 def _read(path: Path, kind: str, protocol: str) -> _Frames:
@@ -131,7 +153,7 @@ def _read(path: Path, kind: str, protocol: str) -> _Frames:
 
 
 def _annotations(tree: Tree, kind: str, protocol: str) -> dict[tuple[bool, str], str]:
-    """Return (whether it teaches, video) => path of its annotations."""
+    """Return (whether it is for training, video) => path of its annotations."""
     pattern = re.compile(
         rf"(?:^|/)({kind}_[^/]+)/(Train|Training|Validation)_Set/([^/]+)\.txt$", re.IGNORECASE
     )
@@ -204,30 +226,21 @@ then a line a frame
 cropped_aligned/VIDEO/00001.jpg, ..."""
 
 
-AFFWILD2_EXPRESSION = Protocol(
-    name="affwild2-expression",
-    factor="expression",
-    title="Expressions in the videos of Aff-Wild2 by frozen probes",
+AFFWILD2_EXPRESSION = DataSet(
     layout=_layout("EXPR", "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise,Other"),
     source=SOURCE,
     matches=lambda path: _matches("EXPR", path),
-    run=_run_expression,
+    read=lambda path, _: read_expressions(path),
 )
-AFFWILD2_AMOUNTS = Protocol(
-    name="affwild2-va",
-    factor="expression",
-    title="Valence and arousal in the videos of Aff-Wild2 by a frozen linear probe",
+AFFWILD2_VA = DataSet(
     layout=_layout("VA", "valence,arousal"),
     source=SOURCE,
     matches=lambda path: _matches("VA", path),
-    run=_run_amounts,
+    read=lambda path, _: read_valence_arousal(path),
 )
-AFFWILD2_UNITS = Protocol(
-    name="affwild2-units",
-    factor="expression",
-    title="Twelve action units in the videos of Aff-Wild2 by frozen linear probes",
+AFFWILD2_UNITS = DataSet(
     layout=_layout("AU", "AU1,AU2,AU4,AU6,AU7,AU10,AU12,AU15,AU23,AU24,AU25,AU26"),
     source=SOURCE,
     matches=lambda path: _matches("AU", path),
-    run=_run_units,
+    read=lambda path, _: read_units(path),
 )

@@ -17,9 +17,8 @@ import numpy as np
 from mien.errors import MienError
 from mien.evaluate.datasets.files import Tree, holds, open_tree
 from mien.evaluate.datasets.insightface_bin import bin_or, holds_bin
-from mien.evaluate.protocol import EvalContext, Protocol, Result
-from mien.evaluate.tasks.pairs import ListedPair, Pairs, assemble
-from mien.evaluate.tasks.verification import verify
+from mien.evaluate.datasets.pairs import ListedPair, Pairs, assemble
+from mien.evaluate.datasets.sets import DataSet
 
 __all__ = ["CFP_FF", "CFP_FP", "read_cfp"]
 
@@ -30,8 +29,8 @@ FALLBACK = (0.1, 0.1, 0.9, 0.9)
 """Images are cut about the face; detectors miss many a profile."""
 
 
-def read_cfp(path: Path, *, kind: str, protocol: str) -> tuple[Pairs, list[str]]:
-    """Return CFP's pairs of one kind, and notes.
+def read_cfp(path: Path, *, kind: str, protocol: str) -> Pairs:
+    """Return CFP's pairs of one kind.
 
     Args:
         path: the folder or zip with Data/ and Protocol/, or with cfp-dataset/.
@@ -57,7 +56,7 @@ def read_cfp(path: Path, *, kind: str, protocol: str) -> tuple[Pairs, list[str]]
             rows = _split_rows(root, f"{folder}/{name}", first, second, same=same)
             listed += rows
             fold += [number] * len(rows)
-    pairs = assemble(
+    return assemble(
         root,
         listed,
         file_of={name: name for name in root.names},
@@ -66,7 +65,6 @@ def read_cfp(path: Path, *, kind: str, protocol: str) -> tuple[Pairs, list[str]]
         fallback=FALLBACK,
         protocol=protocol,
     )
-    return pairs, []
 
 
 def _numbered(root: Tree, place: str) -> dict[int, str]:
@@ -110,26 +108,9 @@ def _split_rows(
     return out
 
 
-def _protocol(kind: str, title: str) -> Protocol:
+def _cfp(kind: str) -> DataSet[Pairs]:
     name, bins = f"cfp-{kind.lower()}", (f"cfp_{kind.lower()}.bin",)
-
-    def matches(path: Path) -> bool:
-        return any(holds(path, place) for place in PLACES) or holds_bin(path, bins)
-
-    def run(path: Path, context: EvalContext) -> Result:
-        pairs, notes = bin_or(
-            path,
-            bins,
-            instead_of=PLACES,
-            protocol=name,
-            read=lambda: read_cfp(path, kind=kind, protocol=name),
-        )
-        return verify(pairs, context, notes=notes)
-
-    return Protocol(
-        name=name,
-        factor="identity",
-        title=title,
+    return DataSet(
         layout=(
             "DATA/Protocol/Pair_list_F.txt, Pair_list_P.txt\n"
             f"DATA/Protocol/Split/{kind}/01/same.txt, diff.txt, ... 10/\n"
@@ -140,12 +121,18 @@ def _protocol(kind: str, title: str) -> Protocol:
             "Celebrities in Frontal-Profile in the Wild (cfpw.io), University of Maryland and "
             "others (Sengupta et al. 2016); research use"
         ),
-        matches=matches,
-        run=run,
+        matches=lambda path: any(holds(path, place) for place in PLACES) or holds_bin(path, bins),
+        read=lambda path, _: bin_or(
+            path,
+            bins,
+            instead_of=PLACES,
+            protocol=name,
+            read=lambda: read_cfp(path, kind=kind, protocol=name),
+        ),
     )
 
 
-CFP_FP = _protocol("FP", "CFP-FP: 7000 pairs of a frontal image and one in profile, ten folds")
+CFP_FP = _cfp("FP")
 """Frontal with profile."""
-CFP_FF = _protocol("FF", "CFP-FF: 7000 pairs of frontal images, ten folds")
+CFP_FF = _cfp("FF")
 """Frontal with frontal."""

@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.evaluate.datasets.files import Tree, holds, open_tree
-from mien.evaluate.protocol import EvalContext, Images, Protocol, Result
-from mien.evaluate.tasks.classification import measure, merged
-from mien.evaluate.tasks.labelled import Task, describe
+from mien.evaluate.datasets.sets import DataSet, ExpressionSet, LabelledSet
+from mien.evaluate.protocol import Images
 
-__all__ = ["CKPLUS"]
+__all__ = ["CKPLUS", "read_ckplus"]
 
 CLASSES = ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 """In the order of the labels 1 to 7; neutral, which has label 0 there and never occurs, last."""
@@ -48,28 +47,32 @@ class _Taken:
     person: NDArray[np.int64]
 
 
-def _run(path: Path, context: EvalContext) -> Result:
+def read_ckplus(path: Path) -> ExpressionSet:
+    """Read the labelled sequences.
+
+    Raises:
+        MienError: labels or images are missing, or there is one person only.
+    """
     tree = open_tree(path)
     taken = _read(tree)
     images = Images(taken.files, lambda i: tree.image(taken.files[i]))
-    described = describe(images, context)
-    results = []
-    for count in (7, 8):
-        used = np.flatnonzero(taken.labels < count)
-        task = Task(
+    sets = tuple(
+        LabelledSet(
             images,
             np.where(taken.labels < count, taken.labels, 0),
             CLASSES[:count],
-            _folds(taken.person, used),
+            _folds(taken.person, np.flatnonzero(taken.labels < count)),
             groups=taken.person,
+            variant=f", {count} classes",
         )
-        results.append(measure(task, described, context, label=f", {count} classes"))
+        for count in (7, 8)
+    )
     people = len(np.unique(taken.person))
-    notes = [
+    note = (
         f"{people} people; the last {PEAK} frames of a sequence are its expression, in eight "
         "classes the first is neutral"
-    ]
-    return merged(results, gallery=context.gallery, notes=notes)
+    )
+    return ExpressionSet(images, sets, (note,))
 
 
 def _folds(
@@ -130,12 +133,6 @@ def _matches(path: Path) -> bool:
     return labels and (holds(path, "cohn-kanade-images") or holds(path, nested))
 
 
-CKPLUS = Protocol(
-    name="ckplus",
-    factor="expression",
-    title="Seven and eight acted expressions on CK+ by frozen probes, ten folds of people",
-    layout=LAYOUT,
-    source=SOURCE,
-    matches=_matches,
-    run=_run,
+CKPLUS = DataSet(
+    layout=LAYOUT, source=SOURCE, matches=_matches, read=lambda path, _: read_ckplus(path)
 )

@@ -1,4 +1,4 @@
-"""Columbia Gaze (Smith et al., UIST 2013): whose eyes look where under which turn of the head.
+"""Columbia Gaze (Smith et al., UIST 2013): where people look, under five head poses.
 
 The files are called `0005_2m_-15P_10V_5H.jpg`: person, distance, then head pose P, vertical V and
 horizontal H gaze in whole degrees. They stand in a folder, in folders of people as the data set is
@@ -36,14 +36,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
+from mien.evaluate.datasets.files import first_name, open_tree
+from mien.evaluate.datasets.sets import DataSet, GazeSet
+from mien.evaluate.protocol import Images
 from mien.faces.eye_crop import fit_eye_crop
 from mien.geometry.gaze import gaze_vector
 
-__all__ = ["Columbia", "read_columbia"]
+__all__ = [
+    "COLUMBIA",
+    "COLUMBIA_EYE_CROPS",
+    "Columbia",
+    "columbia_eye_crops",
+    "columbia_faces",
+    "read_columbia",
+]
 
 NAME = re.compile(r"(\d+)_\d+m_(-?\d+)P_(-?\d+)V_(-?\d+)H\.jpg", re.IGNORECASE)
-LEAST_ASPECT = 1.6
+MIN_ASPECT = 1.6
 """An image less wide than this times its height is no eye crop; whole photographs are 1.5."""
+FACE_FOLDS, EYE_CROP_FOLDS = 5, 4
+SOURCE = (
+    "Columbia University, Computer Vision Laboratory (CAVE), Columbia Gaze Data Set; "
+    "for non-commercial research"
+)
 
 
 @dataclass(frozen=True)
@@ -109,7 +124,7 @@ class Columbia:
             MienError: as `images`; an image is no eye-region crop.
         """
         for name, image in zip(self.names, self.images(), strict=True):
-            if image.shape[1] < LEAST_ASPECT * image.shape[0]:
+            if image.shape[1] < MIN_ASPECT * image.shape[0]:
                 raise MienError(
                     f"{self.source}: {name} is no eye crop ({image.shape[1]} x {image.shape[0]}); "
                     "cut out both eyes, about twice as wide as high"
@@ -162,6 +177,56 @@ def read_columbia(source: str | Path) -> Columbia:
     )
 
 
+def columbia_faces(path: Path) -> GazeSet:
+    """Read whole photographs; five folds of people, as in the papers that use the whole set.
+
+    Raises:
+        MienError: as `read_columbia`; there are fewer people than folds.
+    """
+    return _gaze_set(path, eye_crops=False)
+
+
+def columbia_eye_crops(path: Path) -> GazeSet:
+    """Read eye-region crops that show both eyes; four folds of people, those of docs/results.md.
+
+    Raises:
+        MienError: as `read_columbia`; there are fewer people than folds.
+    """
+    return _gaze_set(path, eye_crops=True)
+
+
+def _gaze_set(path: Path, *, eye_crops: bool) -> GazeSet:
+    data = read_columbia(path)
+    tree = open_tree(path)
+    images = Images(
+        data.names,
+        lambda row: tree.image(data.names[row]),
+        crop="eyes" if eye_crops else "detect",
+    )
+    return GazeSet(
+        images,
+        data.person,
+        data.gaze,
+        data.folds(EYE_CROP_FOLDS if eye_crops else FACE_FOLDS),
+        head=data.head_yaw_rad[:, None],
+        notes=("of the head only its yaw is labelled",),
+    )
+
+
+def _is_columbia(path: Path, *, eye_crops: bool) -> bool:
+    """Return whether a folder or zip holds photographs, or eye-region crops; never raises."""
+    name = first_name(path, NAME)
+    if name is None:
+        return False
+    try:
+        data = open_tree(path).read_bytes(name)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)
+    except (MienError, cv2.error):
+        return False
+    # Reduced by 8, an eye-region crop of 100 x 45 pixels keeps an aspect of about two.
+    return image is not None and (image.shape[1] >= MIN_ASPECT * image.shape[0]) == eye_crops
+
+
 def _names(source: Path) -> list[str]:
     """Return the paths of all files in a folder or zip, with `/`."""
     if source.is_dir():
@@ -175,3 +240,17 @@ def _names(source: Path) -> list[str]:
         ) from error
     except (OSError, zipfile.BadZipFile) as error:
         raise MienError(f"{source} is neither a folder nor a zip that can be read") from error
+
+
+COLUMBIA = DataSet(
+    layout="0001/0001_2m_-15P_10V_5H.jpg and so on for every person, in folders or one zip",
+    source=SOURCE,
+    matches=lambda path: _is_columbia(path, eye_crops=False),
+    read=lambda path, _: columbia_faces(path),
+)
+COLUMBIA_EYE_CROPS = DataSet(
+    layout="eye-region crops, wider than high, called like 0001_2m_-15P_10V_5H.jpg",
+    source=f"{SOURCE}; eye-region crops are cut out of its photographs",
+    matches=lambda path: _is_columbia(path, eye_crops=True),
+    read=lambda path, _: columbia_eye_crops(path),
+)

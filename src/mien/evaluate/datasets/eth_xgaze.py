@@ -24,10 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.datasets.layout import first_name
-from mien.evaluate.protocol import EvalContext, Images, Protocol, Result
-from mien.evaluate.tasks.gaze import score_within
-from mien.evaluate.tasks.gaze_set import GazeSet, evenly
+from mien.evaluate.datasets.files import first_name
+from mien.evaluate.datasets.sets import DataSet, GazeSet, evenly
+from mien.evaluate.protocol import Images
 from mien.geometry.gaze import gaze_vector
 from mien.linear.folds import folds_of_people
 
@@ -37,9 +36,9 @@ if TYPE_CHECKING:
 __all__ = ["ETH_XGAZE", "read_eth_xgaze"]
 
 FILE = re.compile(r"subject(\d+)\.h5")
-FOLDS, MOST_A_PERSON = 5, 500
-FACE_SHARE = 162 / 140
-"""Side of the face crop, as a share of the image's."""
+FOLDS, MAX_PER_PERSON = 5, 500
+FACE_FRACTION = 162 / 140
+"""Side of the face crop, as a fraction of the image's."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +51,12 @@ class _Subject:
     head: NDArray[np.float64]
 
 
-def read_eth_xgaze(path: Path, *, most_a_person: int = MOST_A_PERSON) -> GazeSet:
+def read_eth_xgaze(path: Path, *, max_per_person: int = MAX_PER_PERSON) -> GazeSet:
     """Read the labels; images are read out of the files when they are asked for.
 
     Args:
         path: the folder that holds train/subject0000.h5, or train itself.
-        most_a_person: images of each person, evenly spaced over the file.
+        max_per_person: images of each person, evenly spaced over the file.
 
     Raises:
         MienError: h5py is not installed, or a file is missing or damaged.
@@ -69,7 +68,7 @@ def read_eth_xgaze(path: Path, *, most_a_person: int = MOST_A_PERSON) -> GazeSet
             f"{path} holds no train/subject0000.h5; give the unpacked folder of the normalised "
             "faces (xgaze_224)"
         )
-    people = [_read(file, most_a_person) for file in files]
+    people = [_read(file, max_per_person) for file in files]
     where = [(subject, int(row)) for subject in people for row in subject.rows]
     names = tuple(f"train/{subject.path.stem}/{row:06}" for subject, row in where)
 
@@ -85,14 +84,14 @@ def read_eth_xgaze(path: Path, *, most_a_person: int = MOST_A_PERSON) -> GazeSet
         np.concatenate([subject.gaze for subject in people]),
         folds_of_people(person, FOLDS),
         head=np.concatenate([subject.head for subject in people]),
-        notes=(f"at most {most_a_person} images of each person, evenly spaced",),
+        notes=(f"at most {max_per_person} images of each person, evenly spaced",),
     )
 
 
 def _boxes(sides: list[int]) -> NDArray[np.float64]:
     """Return the squares that the model is to see. x1, y1, x2, y2 in pixels [N, 4]."""
     side = np.array(sides, dtype=np.float64)
-    margin = side * (FACE_SHARE - 1) / 2
+    margin = side * (FACE_FRACTION - 1) / 2
     return np.stack([-margin, -margin, side + margin, side + margin], axis=1)
 
 
@@ -150,16 +149,9 @@ def _matches(path: Path) -> bool:
     return path.is_dir() and first_name(path, FILE, depth=1) is not None
 
 
-def _run(path: Path, context: EvalContext) -> Result:
-    return score_within(read_eth_xgaze(path), context)
-
-
-ETH_XGAZE = Protocol(
-    name="eth-xgaze",
-    factor="gaze",
-    title="ETH-XGaze, its training people: angular error by number of samples, 5 folds of people",
+ETH_XGAZE = DataSet(
     layout="train/subject0000.h5 and so on, unpacked, 224 or 448 px (xgaze_224, xgaze_448)",
     source="ETH Zurich, Advanced Interactive Technologies Lab, on request; CC BY-NC-SA 4.0",
     matches=_matches,
-    run=_run,
+    read=lambda path, _: read_eth_xgaze(path),
 )

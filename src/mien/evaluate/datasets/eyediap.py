@@ -8,7 +8,7 @@ Signs. GazeHub's code writes 2DGaze as atan2(-x, -z), asin(-y) of the gaze in th
 (f = 960, 600 mm) and 2DHead as atan2(x, z), asin(y) of the head's z axis there: yaw, then pitch, as
 ours. The raw recordings are not read: their calibration files are used in two ways by public code,
 and which is right could not be established. For the same reason the labelled head pose is left
-out, the model's own stands for it.
+out, the predicted one stands for it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import Tree
-from mien.evaluate.datasets.layout import found_below, numbers, root_of
-from mien.evaluate.protocol import EvalContext, Images, Protocol, Result
-from mien.evaluate.tasks.gaze import score_within
-from mien.evaluate.tasks.gaze_set import GazeSet
+from mien.evaluate.datasets.files import Tree, found_below, numbers, root_of
+from mien.evaluate.datasets.sets import DataSet, GazeSet
+from mien.evaluate.protocol import Images
 from mien.geometry.gaze import gaze_vector
 from mien.linear.folds import folds_of_people
 
@@ -90,16 +88,9 @@ def _rows(tree: Tree, label: str) -> list[tuple[str, np.ndarray]]:
     return rows
 
 
-def _run(path: Path, context: EvalContext) -> Result:
-    return score_within(read_eyediap(path), context)
-
-
-EYEDIAP = Protocol(
-    name="eyediap",
-    factor="gaze",
-    title="EYEDIAP as GazeHub normalises it: angular error by number of samples, 4 folds of people",
+EYEDIAP = DataSet(
     layout="Image/p1/face/1.jpg and Label/p1.label, and so on, as GazeHub's script writes them",
     source="Idiap Research Institute, EYEDIAP, on request; the script by GazeHub, Beihang Univ.",
     matches=lambda path: found_below(path, MARKER, BASES),
-    run=_run,
+    read=lambda path, _: read_eyediap(path),
 )

@@ -1,38 +1,55 @@
-"""FER-2013 (Goodfellow et al., 2013): seven expressions in grey images of 48 x 48.
+"""FER-2013 (Goodfellow et al., 2013): seven expressions in grey images of 48 x 48; and FER+.
 
-Tested on the private test part, as papers do; where that is not there, on the public one, which
-then does not teach. Images of the test part that stand, to the pixel, among the training images
-are left out of training.
+fer2013.csv has the columns emotion (0 to 6), pixels (2,304 numbers with spaces between) and Usage
+(Training, PublicTest or PrivateTest) for 35,887 images; in icml_face_data.csv the same with other
+order and spaces before the names. Tested on the private test part, as papers do; where that is not
+there, on the public one, which is not used otherwise.
+
+FER+ (Barsoum et al., 2016): the same images, labelled anew by ten people each; eight classes. An
+image's class is that of the majority, as in the paper: classes with a single vote are struck out,
+and the most frequent must then have more than half of the votes that are left; otherwise, or if the
+majority is for unknown or for no face, the image is left out. Trained on Training, tested on
+PrivateTest; PublicTest is not used.
+
+Images of the test part that stand, to the pixel, among the training images are left out of
+training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import csv
+import hashlib
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.datasets.fer_csv import CSV_NAMES, read_fer_csv
-from mien.evaluate.datasets.files import Tree, holds, open_tree
-from mien.evaluate.datasets.locate import ending_in
-from mien.evaluate.datasets.twins import without_twins
-from mien.evaluate.probe import classify
-from mien.evaluate.protocol import EvalContext, Images, Protocol, Result
-from mien.evaluate.tasks.classification import measure
-from mien.evaluate.tasks.labelled import CODES, FEATURES, POSE_AND_LIGHT, Task, describe
+from mien.evaluate.datasets.files import Tree, ending_in, holds, listed, open_tree, require
+from mien.evaluate.datasets.sets import DataSet, ExpressionSet, LabelledSet
+from mien.evaluate.protocol import Images
 
-if TYPE_CHECKING:
-    import pandas as pd
+__all__ = [
+    "FER2013",
+    "FERPLUS",
+    "Fer",
+    "FerCsv",
+    "majority",
+    "read_fer2013",
+    "read_fer_csv",
+    "read_fer_images",
+    "read_ferplus",
+    "without_duplicates",
+]
 
-__all__ = ["CODES", "FER2013", "Fer", "fer2013_scores", "labels_of", "read_fer2013"]
+Rows = NDArray[np.int64]
 
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-TRAIN, PUBLIC, PRIVATE = "Training", "PublicTest", "PrivateTest"
-FOLDERS = {
+TRAIN, PUBLIC, PRIVATE = USAGES = "Training", "PublicTest", "PrivateTest"
+FER_FOLDERS = {
     "train": TRAIN,
     "val": PUBLIC,
     "valid": PUBLIC,
@@ -42,13 +59,39 @@ FOLDERS = {
 """Folder or zip => part; a file that is called after its part, as PublicTest_1.jpg, is of that."""
 LARGEST_PART = 3600
 """The public and the private part have 3,589 images each."""
-SOURCE = (
+FER_SOURCE = (
     "the Kaggle competition `challenges-in-representation-learning-facial-expression-recognition-"
     "challenge` (I. Goodfellow, P.-L. Carrier, A. Courville); images from the web, for research"
 )
-LAYOUT = """fer2013.csv (or icml_face_data.csv) with the columns emotion, pixels and Usage
+FER_LAYOUT = """fer2013.csv (or icml_face_data.csv) with the columns emotion, pixels and Usage
 or folders, or zips of the same names: train/CLASS/*.jpg and test/CLASS/*.jpg, val/CLASS/*.jpg, or
 both; CLASS is angry, disgust, fear, happy, sad, surprise or neutral"""
+CSV_NAMES = ("fer2013.csv", "icml_face_data.csv")
+PIXELS = 48
+"""Side of the images."""
+PLUS_CLASSES = (
+    "neutral",
+    "happiness",
+    "surprise",
+    "sadness",
+    "anger",
+    "disgust",
+    "fear",
+    "contempt",
+)
+PLUS_FOLDERS = {
+    "Training": "FER2013Train",
+    "PublicTest": "FER2013Valid",
+    "PrivateTest": "FER2013Test",
+}
+LISTS = {"pose 30": "pose_30_ferplus_list.txt", "pose 45": "pose_45_ferplus_list.txt"}
+PLUS_SOURCE = (
+    "labels: github.com/microsoft/FERPlus (fer2013new.csv, MIT); images: the Kaggle competition "
+    "`challenges-in-representation-learning-facial-expression-recognition-challenge`"
+)
+PLUS_LAYOUT = """fer2013new.csv, with fer2013.csv (or icml_face_data.csv) of FER-2013 beside it
+or with the images made of it: FER2013Train/fer0000000.png, FER2013Test/fer0032220.png, ...
+optional: pose_30_ferplus_list.txt, pose_45_ferplus_list.txt (Wang et al., 2020)"""
 
 
 @dataclass(frozen=True)
@@ -60,73 +103,156 @@ class Fer:
     """Places in `CLASSES`. [N]."""
     usage: NDArray[np.str_]
     """Training, PublicTest or PrivateTest. [N]."""
+    unused: int = 0
+    """Files that are in no folder of a class."""
 
 
-def read_fer2013(path: Path) -> Fer:
-    """Read the csv or the folders of classes.
+@dataclass(frozen=True)
+class FerCsv:
+    """Rows of the file, in its order."""
+
+    emotion: NDArray[np.int64]
+    """0 to 6: angry, disgust, fear, happy, sad, surprise, neutral. [N]."""
+    usage: NDArray[np.str_]
+    """One of `USAGES`. [N]."""
+    pixels: NDArray[np.uint8]
+    """Grey. [N, 48, 48]."""
+
+    def image(self, row: int) -> NDArray[np.uint8]:
+        """Return an image as RGB [48, 48, 3]."""
+        return np.repeat(self.pixels[row][:, :, None], 3, axis=2)
+
+
+@dataclass(frozen=True)
+class _Vote:
+    """An image that FER+ has a class for."""
+
+    row: int
+    """Number of its line in either file, the titles not counted."""
+    name: str
+    usage: str
+    label: int
+
+
+def read_fer2013(path: Path) -> ExpressionSet:
+    """Read the csv or the folders of classes, and split them.
 
     Raises:
-        MienError: neither is there, or something in them is not as it should be.
+        MienError: neither is there, a part is missing, or something in them is not as it should be.
+    """
+    fer = read_fer_images(path)
+    train = np.flatnonzero(fer.usage == TRAIN)
+    private, public = np.flatnonzero(fer.usage == PRIVATE), np.flatnonzero(fer.usage == PUBLIC)
+    test = private if len(private) else public
+    if not len(train) or not len(test):
+        missing = "training images (train/)" if not len(train) else "test images (test/ or val/)"
+        raise MienError(f"fer2013: {path} has no {missing}; obtain FER-2013 from {FER_SOURCE}")
+    where = "private" if len(private) else "public"
+    notes = [f"tested on the {where} test part"]
+    if len(test) > LARGEST_PART:
+        notes = ["test/ holds the public and the private part without telling them apart"]
+    train, count = without_duplicates(fer.images, train, test)
+    notes.append(f"{count} training images are also in the test part, to the pixel; left out")
+    if fer.unused:
+        notes.append(f"{fer.unused} files are in no folder of a class; left out")
+    labels = LabelledSet(fer.images, fer.labels, CLASSES, ((train, test),))
+    return ExpressionSet(fer.images, (labels,), tuple(notes))
+
+
+def read_fer_images(path: Path) -> Fer:
+    """Read the images of FER-2013 with their classes and parts, none left out.
+
+    Raises:
+        MienError: neither csv nor folders are there, or something in them is not as it should be.
     """
     tree = open_tree(path)
     found = next((name for name in CSV_NAMES if ending_in(tree, name)), None)
     return _from_csv(tree, str(ending_in(tree, found))) if found else _from_folders(path, tree)
 
 
-def labels_of(table: pd.DataFrame) -> NDArray[np.str_]:
-    """Return the class of each row: the name of the image's folder. [N].
+def read_ferplus(path: Path) -> ExpressionSet:
+    """Read FER+'s votes, and the images of FER-2013 that they are about.
 
     Raises:
-        MienError: the images are not in folders named after classes.
+        MienError: the votes or images are missing, or not as they should be.
     """
-    names = table["path"].str.replace("\\", "/").str.split("/").str[-2]
-    if names.isna().any():
-        raise MienError("images must stand in folders named after their expression, as angry/1.jpg")
-    return names.to_numpy(str)
+    tree = open_tree(path)
+    votes, undecided = _read_votes(tree)
+    images = _voted_images(tree, votes)
+    labels = np.array([vote.label for vote in votes])
+    usage = np.array([vote.usage for vote in votes])
+    train, test = np.flatnonzero(usage == TRAIN), np.flatnonzero(usage == PRIVATE)
+    notes = ["majority votes; PublicTest is not used"]
+    if undecided:
+        notes.append(f"{undecided} images without a majority for a class are left out")
+    train, count = without_duplicates(images, train, test)
+    notes.append(f"{count} training images are also in the test part, to the pixel; left out")
+    subsets = {}
+    for name, ending in LISTS.items():
+        found = listed(tree, ending, images.names)
+        if found is not None:
+            subsets[name] = found[0]
+    task = LabelledSet(images, labels, PLUS_CLASSES, ((train, test),), subsets=subsets)
+    return ExpressionSet(images, (task,), tuple(notes))
 
 
-def fer2013_scores(train: pd.DataFrame, validation: pd.DataFrame) -> dict[str, float]:
-    """Return the accuracy of a logistic regression on each code, on all together, on features.
+def read_fer_csv(tree: Tree, name: str) -> FerCsv:
+    """Read the file.
 
     Args:
-        train: table of `mien embed` of the training images, in class folders.
-        validation: likewise of the public validation set.
+        tree: where it stands.
+        name: its path.
+
+    Raises:
+        MienError: a column is missing, or a line is not as it should be.
     """
-    classes = {name: i for i, name in enumerate(sorted(set(labels_of(train))))}
-    train_labels = np.array([classes[name] for name in labels_of(train)])
-    labels = np.array([classes[name] for name in labels_of(validation)])
-
-    def accuracy(*names: str) -> float:
-        return classify(
-            train=_columns(train, names),
-            train_labels=train_labels,
-            test=_columns(validation, names),
-            test_labels=labels,
+    rows = csv.reader(io.StringIO(tree.read_text(name)))
+    header = [column.strip() for column in next(rows, [])]
+    missing = [column for column in ("emotion", "pixels", "Usage") if column not in header]
+    if missing:
+        raise MienError(
+            f"{tree}/{name} has no column {missing[0]}; the whole file with all 35,887 rows is "
+            "wanted, not one of its parts"
         )
+    places = [header.index(column) for column in ("emotion", "pixels", "Usage")]
+    emotion, usage, pixels = [], [], []
+    for row in rows:
+        if row:
+            number, values, use = _csv_row(row, places, f"{tree}/{name}, line {rows.line_num}")
+            emotion.append(number)
+            pixels.append(values)
+            usage.append(use)
+    if not emotion:
+        raise MienError(f"{tree}/{name} has no rows; copy it again")
+    return FerCsv(np.asarray(emotion, np.int64), np.asarray(usage), np.stack(pixels))
 
-    scores = {name: accuracy(name) for name in CODES}
-    scores["all codes"] = accuracy(*CODES, *POSE_AND_LIGHT)
-    return scores | ({FEATURES: accuracy(FEATURES)} if FEATURES in train else {})
+
+def majority(votes: Sequence[int]) -> int | None:
+    """Return the place of the class that the majority has voted for; None without one.
+
+    Args:
+        votes: for the eight classes, unknown and no face. [10].
+    """
+    kept = [count if count > 1 else 0 for count in votes]
+    most = max(kept)
+    place = kept.index(most)
+    return place if 2 * most > sum(kept) and place < len(PLUS_CLASSES) else None
 
 
-def _run(path: Path, context: EvalContext) -> Result:
-    fer = read_fer2013(path)
-    train = np.flatnonzero(fer.usage == TRAIN)
-    private, public = np.flatnonzero(fer.usage == PRIVATE), np.flatnonzero(fer.usage == PUBLIC)
-    test = private if len(private) else public
-    if not len(train) or not len(test):
-        missing = "training images (train/)" if not len(train) else "test images (test/ or val/)"
-        raise MienError(f"fer2013: {path} has no {missing}; obtain FER-2013 from {SOURCE}")
-    where = "private" if len(private) else "public"
-    notes = [f"tested on the {where} test part"]
-    if len(test) > LARGEST_PART:
-        notes = ["test/ holds the public and the private part without telling them apart"]
-    train, twins = without_twins(fer.images, train, test)
-    notes.append(f"{twins} training images are also in the test part, to the pixel; left out")
-    described = describe(fer.images, context)
-    task = Task(fer.images, fer.labels, CLASSES, ((train, test),))
-    result = measure(task, described, context)
-    return replace(result, notes=(*notes, *result.notes))
+def without_duplicates(images: Images, train: Rows, test: Rows) -> tuple[Rows, int]:
+    """Leave training images out whose very pixels are also in the test part.
+
+    Args:
+        images: of both parts; all of them are read.
+        train: training rows.
+        test: test rows.
+
+    Returns:
+        The training rows that are left, and how many are not.
+    """
+    known = {_pixels(images, int(row)) for row in test}
+    kept = np.array([_pixels(images, int(row)) not in known for row in train], dtype=bool)
+    return train[kept], int((~kept).sum())
 
 
 def _from_csv(tree: Tree, name: str) -> Fer:
@@ -137,7 +263,8 @@ def _from_csv(tree: Tree, name: str) -> Fer:
 
 def _from_folders(path: Path, tree: Tree) -> Fer:
     files: list[tuple[str, Callable[[], NDArray[np.uint8]], str, str]] = []
-    for folder, part in FOLDERS.items():
+    unused = 0
+    for folder, part in FER_FOLDERS.items():
         below = tree.under(folder)
         if path.is_dir() and (path / f"{folder}.zip").is_file():
             below = open_tree(path / f"{folder}.zip")
@@ -154,27 +281,87 @@ def _from_folders(path: Path, tree: Tree) -> Fer:
                         usage if usage in (TRAIN, PUBLIC, PRIVATE) else part,
                     )
                 )
+            else:
+                unused += 1
     if not files:
         raise MienError(
             f"fer2013: {path} has neither fer2013.csv nor train/angry/ and its like "
-            f"(see `mien eval --list`); obtain it from {SOURCE}"
+            f"(see `mien eval --list`); obtain it from {FER_SOURCE}"
         )
     reads = [read for _, read, _, _ in files]
     images = Images(tuple(name for name, *_ in files), lambda i: reads[i](), crop="face")
     labels = np.array([CLASSES.index(name) for _, _, name, _ in files])
-    return Fer(images, labels, np.array([usage for *_, usage in files]))
+    return Fer(images, labels, np.array([usage for *_, usage in files]), unused)
 
 
-def _columns(table: pd.DataFrame, names: tuple[str, ...]) -> NDArray[np.float32]:
-    """Return the columns side by side; lists become several. [N, D]."""
-    parts = []
-    for name in names:
-        values = list(table[name])
-        parts.append(np.asarray(values, dtype=np.float32).reshape(len(values), -1))
-    return np.concatenate(parts, axis=1)
+def _csv_row(row: list[str], places: list[int], where: str) -> tuple[int, NDArray[np.uint8], str]:
+    try:
+        emotion, text, usage = (row[place].strip() for place in places)
+        values = np.array(text.split(), dtype=np.int64)
+        number = int(emotion)
+    except (IndexError, ValueError) as error:
+        raise MienError(f"{where} is not a row of FER-2013: {error}") from error
+    if values.size != PIXELS * PIXELS or values.min() < 0 or values.max() > 255:
+        raise MienError(
+            f"{where} has {values.size} pixels of 0 to 255; {PIXELS * PIXELS} are wanted"
+        )
+    if not 0 <= number <= 6 or usage not in USAGES:
+        raise MienError(f"{where} has emotion {number} and usage {usage}, which FER-2013 has not")
+    return number, values.astype(np.uint8).reshape(PIXELS, PIXELS), usage
 
 
-def _matches(path: Path) -> bool:
+def _read_votes(tree: Tree) -> tuple[list[_Vote], int]:
+    """Return the images that are used, and how many more have a name but no class."""
+    path = ending_in(tree, "fer2013new.csv")
+    if path is None:
+        raise MienError(f"ferplus: {tree}/fer2013new.csv is missing; obtain it from {PLUS_SOURCE}")
+    rows = list(csv.reader(io.StringIO(tree.read_text(path))))[1:]
+    votes, undecided = [], 0
+    for number, row in enumerate(rows):
+        try:
+            usage, name, counts = row[0].strip(), row[1].strip(), [int(vote) for vote in row[2:12]]
+        except (IndexError, ValueError) as error:
+            raise MienError(
+                f"{tree}/{path}, line {number + 2} is not a row of FER+: {error}"
+            ) from error
+        if len(counts) != 10 or usage not in PLUS_FOLDERS:
+            raise MienError(f"{tree}/{path}, line {number + 2} is not a row of FER+: {row}")
+        label = majority(counts)
+        # Images without a name are those without a face.
+        if not name or usage == PUBLIC:
+            continue
+        if label is None:
+            undecided += 1
+        else:
+            votes.append(_Vote(number, name, usage, label))
+    return votes, undecided
+
+
+def _voted_images(tree: Tree, votes: list[_Vote]) -> Images:
+    """Return the images, from the csv of FER-2013 or from the files made of it."""
+    names = tuple(f"{PLUS_FOLDERS[vote.usage]}/{vote.name}" for vote in votes)
+    pixels = next((name for name in CSV_NAMES if ending_in(tree, name)), None)
+    if pixels is not None:
+        data = read_fer_csv(tree, str(ending_in(tree, pixels)))
+        if votes and votes[-1].row >= len(data.emotion):
+            raise MienError(
+                f"ferplus: {tree}/{pixels} has {len(data.emotion)} rows and fer2013new.csv more; "
+                "give the whole file"
+            )
+        return Images(names, lambda i: data.image(votes[i].row), crop="face")
+    where = {"/".join(PurePosixPath(name).parts[-2:]): name for name in tree.names}
+    files = [where.get(name, name) for name in names]
+    advice = f"put fer2013.csv beside fer2013new.csv; {PLUS_SOURCE}"
+    require(tree, files, protocol="ferplus", advice=advice)
+    return Images(names, lambda i: tree.image(files[i]), crop="face")
+
+
+def _pixels(images: Images, row: int) -> bytes:
+    image = images.read(row)
+    return hashlib.sha256(f"{image.shape}".encode() + image.tobytes()).digest()
+
+
+def _is_fer2013(path: Path) -> bool:
     if holds(path, "fer2013new.csv"):
         return False  # that is FER+
     if any(holds(path, f"{folder}{name}") for folder in ("", "fer2013/") for name in CSV_NAMES):
@@ -183,12 +370,15 @@ def _matches(path: Path) -> bool:
     return inside or holds(Path(path) / "train.zip", "angry")
 
 
-FER2013 = Protocol(
-    name="fer2013",
-    factor="expression",
-    title="Seven expressions on FER-2013 by frozen probes",
-    layout=LAYOUT,
-    source=SOURCE,
-    matches=_matches,
-    run=_run,
+FER2013 = DataSet(
+    layout=FER_LAYOUT,
+    source=FER_SOURCE,
+    matches=_is_fer2013,
+    read=lambda path, _: read_fer2013(path),
+)
+FERPLUS = DataSet(
+    layout=PLUS_LAYOUT,
+    source=PLUS_SOURCE,
+    matches=lambda path: holds(path, "fer2013new.csv"),
+    read=lambda path, _: read_ferplus(path),
 )

@@ -7,11 +7,15 @@ for name in tree.names:
 
 from __future__ import annotations
 
+import io
+import itertools
 import os
+import re
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +24,24 @@ from mien.errors import MienError
 from mien.media.image import read
 from mien.media.names import to_text
 
-__all__ = ["Tree", "holds", "image_of", "open_tree"]
+__all__ = [
+    "Tree",
+    "ending_in",
+    "first_name",
+    "found_below",
+    "holds",
+    "image_of",
+    "listed",
+    "numbers",
+    "open_one_zip",
+    "open_tree",
+    "read_matlab",
+    "require",
+    "root_of",
+]
 
 _OPEN_ZIPS = 8
+_MAX_ENTRIES, _MAX_FOLDERS = 200, 3
 # What systems add to folders and zips on their own.
 _FOREIGN = ("__MACOSX", "Thumbs.db", "desktop.ini")
 
@@ -145,6 +164,20 @@ def open_tree(path: str | Path) -> Tree:
         ) from error
 
 
+def open_one_zip(path: Path) -> Tree:
+    """Return the files of a folder or zip, or those of the only zip that a folder has in it.
+
+    Raises:
+        MienError: as `open_tree`.
+    """
+    if path.is_dir():
+        inside = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
+        zips = [entry for entry in inside if entry.suffix.lower() == ".zip"]
+        if len(zips) == 1 and not any(entry.is_dir() for entry in inside):
+            return open_tree(zips[0])
+    return open_tree(path)
+
+
 @lru_cache(maxsize=_OPEN_ZIPS)
 def _open_zip(path: Path, *_: int) -> Tree:
     """Open a zip; kept open, for reading the list of a million files anew takes seconds."""
@@ -184,6 +217,159 @@ def image_of(data: bytes, name: str) -> NDArray[np.uint8]:
         raise MienError(str(error).replace(to_text(path), name)) from error
     finally:
         Path(path).unlink(missing_ok=True)
+
+
+def ending_in(tree: Tree, ending: str) -> str | None:
+    """Return the path of the one file that is called so, in whatever folder; None without one.
+
+    Args:
+        tree: a data set.
+        ending: a file's name, or the end of its path.
+
+    Raises:
+        MienError: there are several.
+    """
+    found = [name for name in tree.names if name == ending or name.endswith(f"/{ending}")]
+    if len(found) > 1:
+        raise MienError(f"{tree} has {found[0]} and {found[1]}: leave one of them there")
+    return found[0] if found else None
+
+
+def require(tree: Tree, names: Sequence[str], *, protocol: str, advice: str) -> None:
+    """Refuse a data set of which images are missing.
+
+    Args:
+        tree: a data set.
+        names: paths that must be there.
+        protocol: name of the protocol, for the message.
+        advice: what to do, for the message.
+
+    Raises:
+        MienError: with the number of missing files and the first of them.
+    """
+    there = set(tree.names)
+    missing = [name for name in names if name not in there]
+    if missing:
+        raise MienError(
+            f"{protocol}: {len(missing)} of {len(names)} images are missing below {tree}, "
+            f"first {missing[0]}; {advice}"
+        )
+
+
+def listed(tree: Tree, ending: str, names: Sequence[str]) -> tuple[NDArray[np.int64], int] | None:
+    """Return the rows of images that a list names, and how many of its lines name none.
+
+    The lists of Wang et al. (2020) have lines as `3/fer0032259.jpg`, class and image: only the
+    image's name without its ending is looked at.
+
+    Args:
+        tree: a data set.
+        ending: of the list's path.
+        names: of the images.
+
+    Returns:
+        None where there is no such list.
+    """
+    path = ending_in(tree, ending)
+    if path is None:
+        return None
+    lines = tree.read_text(path).splitlines()
+    wanted = {PurePosixPath(line.split()[0]).stem for line in lines if line.strip()}
+    stems = [PurePosixPath(name).stem for name in names]
+    rows = np.flatnonzero([stem in wanted for stem in stems])
+    return rows, len(wanted - set(stems))
+
+
+def root_of(path: Path, *, marker: str, bases: tuple[str, ...], advice: str) -> Tree:
+    """Return the tree below which `marker` stands: what is given, or one of its folders.
+
+    Args:
+        path: a folder or a zip.
+        marker: a file or folder that tells the data set, as "p00/p00.txt".
+        bases: folders that it may be in, without "".
+        advice: what to do if there is none; ends the message.
+
+    Raises:
+        MienError: there is no such thing.
+    """
+    tree = open_tree(path)
+    for base in ("", *bases):
+        if holds(path, f"{base}/{marker}" if base else marker):
+            return tree.under(base)
+    raise MienError(f"{tree}: {marker} is missing; {advice}")
+
+
+def found_below(path: Path, marker: str, bases: tuple[str, ...]) -> bool:
+    """Return whether `root_of` finds the marker; never raises."""
+    return any(holds(path, f"{base}/{marker}" if base else marker) for base in ("", *bases))
+
+
+def first_name(path: Path, pattern: re.Pattern[str], *, depth: int = 3) -> str | None:
+    """Return a file whose name fits, without listing all of a large folder; never raises.
+
+    Args:
+        path: a folder, of whose levels only the first entries are looked at, or a zip.
+        pattern: of the whole last part of a path.
+        depth: levels of folders that are looked at.
+
+    Returns:
+        Its path below `path` with `/`; None where none is seen.
+    """
+    try:
+        if not path.is_dir():
+            names = open_tree(path).names
+            return next((n for n in names if pattern.fullmatch(n.rsplit("/", 1)[-1])), None)
+        return _first_in(path, path, pattern, depth)
+    except (MienError, OSError):
+        return None
+
+
+def numbers(tree: Tree, name: str, words: list[str], line: int) -> NDArray[np.float64]:
+    """Return words of a line of a text file as numbers.
+
+    Raises:
+        MienError: one is no number, or not finite.
+    """
+    try:
+        found = np.array([float(word) for word in words], dtype=np.float64)
+    except ValueError as error:
+        raise MienError(f"{tree}/{name}, line {line}: {error}; copy the data set again") from error
+    if not np.isfinite(found).all():
+        raise MienError(f"{tree}/{name}, line {line} holds NaN; copy the data set again")
+    return found
+
+
+def read_matlab(tree: Tree, name: str, *fields: str) -> dict[str, NDArray[np.generic]]:
+    """Return variables of a Matlab file (before version 7.3).
+
+    Raises:
+        MienError: the file is missing or damaged, or a variable is missing.
+    """
+    from scipy.io import loadmat
+
+    data = tree.read_bytes(name)
+    try:
+        found = loadmat(io.BytesIO(data), variable_names=list(fields))
+    except Exception as error:  # SciPy raises many kinds
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise MienError(f"{tree}/{name} cannot be read as a Matlab file: {reason}") from error
+    for field in fields:
+        if field not in found:
+            raise MienError(f"{tree}/{name} holds no {field}; copy the data set again")
+    return {field: np.asarray(found[field]) for field in fields}
+
+
+def _first_in(root: Path, folder: Path, pattern: re.Pattern[str], depth: int) -> str | None:
+    entries = sorted(itertools.islice(folder.iterdir(), _MAX_ENTRIES))
+    for entry in entries:
+        if pattern.fullmatch(entry.name) and entry.is_file():
+            return entry.relative_to(root).as_posix()
+    if depth > 0:
+        for below in [entry for entry in entries if entry.is_dir()][:_MAX_FOLDERS]:
+            found = _first_in(root, below, pattern, depth - 1)
+            if found is not None:
+                return found
+    return None
 
 
 def _is_content(name: str) -> bool:

@@ -18,27 +18,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import Tree
-from mien.evaluate.datasets.layout import found_below, read_matlab, root_of
-from mien.evaluate.protocol import EvalContext, Images, Protocol, Result
-from mien.evaluate.tasks.gaze import score_within
-from mien.evaluate.tasks.gaze_set import GazeSet, evenly
+from mien.evaluate.datasets.files import Tree, found_below, read_matlab, root_of
+from mien.evaluate.datasets.sets import DataSet, GazeSet, evenly
+from mien.evaluate.protocol import Images
 
 __all__ = ["GAZE360", "read_gaze360"]
 
 MARKER, BASES = "metadata.mat", ("gaze360_dataset", "Gaze360", "gaze360")
 FIELDS = ("recordings", "recording", "person_identity", "frame", "gaze_dir", "split")
 TRAIN, TEST = 0, 2
-MOST_TO_LEARN_FROM = 20_000
+MAX_TRAINING = 20_000
 FRONT_DEG, FACING_DEG = 90.0, 20.0
 
 
-def read_gaze360(path: Path, *, most_to_learn_from: int = MOST_TO_LEARN_FROM) -> GazeSet:
+def read_gaze360(path: Path, *, max_training: int = MAX_TRAINING) -> GazeSet:
     """Read the labels of the training and the test part.
 
     Args:
         path: the folder or zip that holds metadata.mat and imgs.
-        most_to_learn_from: training images that samples are drawn from, evenly spaced.
+        max_training: training images that samples are drawn from, evenly spaced.
 
     Raises:
         MienError: metadata.mat is missing or damaged, or SciPy is not installed.
@@ -57,7 +55,7 @@ def read_gaze360(path: Path, *, most_to_learn_from: int = MOST_TO_LEARN_FROM) ->
     train, test = np.flatnonzero(split == TRAIN), np.flatnonzero(split == TEST)
     if not len(train) or not len(test):
         raise MienError(f"{tree}/{MARKER} has no training or no test part; copy the data set again")
-    train = train[evenly(len(train), most_to_learn_from)]
+    train = train[evenly(len(train), max_training)]
     rows = np.concatenate([train, test])
     names = tuple(
         f"imgs/{recordings[recording[row]]}/head/{identity[row]:06}/{frame[row]:06}.jpg"
@@ -65,15 +63,15 @@ def read_gaze360(path: Path, *, most_to_learn_from: int = MOST_TO_LEARN_FROM) ->
     )
     looks = gaze[rows] * np.array([-1.0, -1.0, 1.0])
     looks /= np.linalg.norm(looks, axis=1, keepdims=True)
-    turned = np.degrees(np.arccos(np.clip(-looks[:, 2], -1, 1)))
+    off_axis = np.degrees(np.arccos(np.clip(-looks[:, 2], -1, 1)))
     return GazeSet(
         Images(names, lambda row: tree.image(names[row])),
         recording[rows],
         looks,
         ((np.arange(len(train)), np.arange(len(train), len(rows))),),
         parts={
-            "looking to the front half": turned <= FRONT_DEG,
-            "looking within 20 degrees of the camera": turned <= FACING_DEG,
+            "looking to the front half": off_axis <= FRONT_DEG,
+            "looking within 20 degrees of the camera": off_axis <= FACING_DEG,
         },
         notes=(
             f"samples are drawn from {len(train)} training images, evenly spaced",
@@ -105,16 +103,9 @@ def _check(
         raise MienError(f"{tree}/{MARKER}: its fields do not fit together; copy the data set again")
 
 
-def _run(path: Path, context: EvalContext) -> Result:
-    return score_within(read_gaze360(path), context)
-
-
-GAZE360 = Protocol(
-    name="gaze360",
-    factor="gaze",
-    title="Gaze360, official split: angular error by number of samples",
+GAZE360 = DataSet(
     layout="metadata.mat and imgs/rec_000/head/000000/000131.jpg and so on",
     source="MIT CSAIL, Gaze360 (Kellnhofer, Recasens et al.); for non-commercial research",
     matches=lambda path: found_below(path, MARKER, BASES) and found_below(path, "imgs", BASES),
-    run=_run,
+    read=lambda path, _: read_gaze360(path),
 )

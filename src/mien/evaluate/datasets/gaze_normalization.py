@@ -38,7 +38,7 @@ class VirtualCamera:
     distance_mm: float = 600.0
     """How far the face's centre is."""
     centre: tuple[float, float] = (0.5, 0.5)
-    """Where the face's centre is to be seen: shares of the width and of the height."""
+    """Where the face's centre is to be seen: fractions of the width and of the height."""
 
     @property
     def matrix(self) -> Array:

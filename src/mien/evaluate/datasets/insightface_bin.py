@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.evaluate.datasets.files import holds, image_of, open_tree
+from mien.evaluate.datasets.pairs import FOLDS, Pairs, folds_by_order
 from mien.evaluate.protocol import Images
-from mien.evaluate.tasks.pairs import FOLDS, Pairs, folds_by_order
 from mien.media.names import to_text
 
-__all__ = ["SIDE", "SQUARE", "aligned", "bin_in", "bin_or", "holds_bin", "read_bin", "read_pairs"]
+__all__ = ["SIDE", "SQUARE", "aligned", "bin_or", "holds_bin", "read_bin", "read_pairs"]
 
 SIDE = 112
 """Width and height of the images, pixels."""
@@ -159,7 +159,7 @@ def holds_bin(path: Path, names: Sequence[str]) -> bool:
         return False
 
 
-def bin_in(path: Path, names: Sequence[str], *, instead_of: Sequence[str]) -> Path | None:
+def _bin_in(path: Path, names: Sequence[str], *, instead_of: Sequence[str]) -> Path | None:
     """Return the .bin file that is to be read, or None where there is none.
 
     Args:
@@ -180,23 +180,23 @@ def bin_or(
     *,
     instead_of: Sequence[str],
     protocol: str,
-    read: Callable[[], tuple[Pairs, list[str]]],
-) -> tuple[Pairs, list[str]]:
+    read: Callable[[], Pairs],
+) -> Pairs:
     """Return the pairs of a .bin where that is what is there, else those of the data set itself.
 
     Args:
-        path: as of `bin_in`.
-        names: as of `bin_in`.
-        instead_of: as of `bin_in`.
+        path: the .bin itself, or a folder.
+        names: of the .bin that are looked for.
+        instead_of: where the folder has one of these, the data set itself is there and is read.
         protocol: named in errors.
         read: reads the data set itself.
     """
-    packed = bin_in(path, names, instead_of=instead_of)
+    packed = _bin_in(path, names, instead_of=instead_of)
     return read() if packed is None else read_pairs(packed, protocol=protocol)
 
 
-def read_pairs(path: Path, *, protocol: str) -> tuple[Pairs, list[str]]:
-    """Return the pairs of a .bin file in ten folds, and notes; a repeated image is there once.
+def read_pairs(path: Path, *, protocol: str) -> Pairs:
+    """Return the pairs of a .bin file in ten folds; a repeated image is there once.
 
     Args:
         path: the file.
@@ -212,23 +212,23 @@ def read_pairs(path: Path, *, protocol: str) -> tuple[Pairs, list[str]]:
     kept: list[bytes] = []
     rows = []
     for data in files:
-        digest = hashlib.sha256(data).hexdigest()
-        if digest not in number:
-            number[digest] = len(kept)
+        content = hashlib.sha256(data).hexdigest()
+        if content not in number:
+            number[content] = len(kept)
             kept.append(data)
-        rows.append(number[digest])
+        rows.append(number[content])
     # Called by their content: the same data have the same name.
-    names = [f"{digest[:16]}.jpg" for digest in number]
+    names = [f"{content[:16]}.jpg" for content in number]
     index = np.array(rows, dtype=np.int64)
-    pairs = Pairs(
+    return Pairs(
         images=aligned(names, lambda i: image_of(kept[i], f"{where}, image {i}")),
         first=index[::2],
         second=index[1::2],
         same=same,
         fold=fold,
         width=SIDE,
+        notes=(f"Aligned images of {path.name}: intervals take pairs as independent",),
     )
-    return pairs, [f"Aligned images of {path.name}: intervals take pairs as independent"]
 
 
 def _places(path: Path, name: str) -> tuple[Path, ...]:

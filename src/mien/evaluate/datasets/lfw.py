@@ -1,26 +1,59 @@
-"""Labeled Faces in the Wild (Huang et al. 2007), View 2: 6000 pairs in ten folds of other people.
+"""Labeled Faces in the Wild (Huang et al. 2007) and three sets of pairs made of its people.
 
-Images are 250 x 250; the face that Viola and Jones's detector found is in the middle, its box
-enlarged by 2.2. The square that is taken where ours finds none is that box as our crops frame it.
+LFW, View 2: 6000 pairs in ten folds that share nobody; the list is pairs.txt. Images are 250 x
+250; the face that Viola and Jones's detector found is in the middle, its box enlarged by 2.2. The
+square that is taken where ours finds none is that box as our crops frame it.
+
+SLLFW (Deng et al. 2017): LFW's pairs of one person, and pairs of people who look alike.
+pair_SLLFW.txt has two lines a pair, `PERSON/PERSON_0001.jpg`; ten folds follow each other, in each
+300 pairs of one person and then 300 of two.
+
+CPLFW and CALFW (Zheng et al.): LFW's people under unlike head poses, and at unlike ages; a list of
+two lines a pair, `IMAGE NUMBER`, NUMBER 0 for two people, and images in one flat folder. In CALFW's
+the 3000 pairs of one person come first, numbered by their fold 1 to 10, then the 3000 of two people
+without a fold: the i-th tenth of these is taken for fold i.
+
+Each may stand there as one file of InsightFace's instead.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from mien.errors import MienError
-from mien.evaluate.datasets.files import Tree, open_tree
-from mien.evaluate.datasets.insightface_bin import bin_in, holds_bin, read_pairs
-from mien.evaluate.datasets.pair_lists import lfw_pairs, looks_like_lfw
-from mien.evaluate.protocol import EvalContext, Protocol, Result
-from mien.evaluate.tasks.pairs import Pairs, assemble
-from mien.evaluate.tasks.verification import verify
+from mien.evaluate.datasets.files import Tree, holds, open_tree
+from mien.evaluate.datasets.insightface_bin import bin_or, holds_bin
+from mien.evaluate.datasets.pairs import (
+    FOLDS,
+    ListedPair,
+    Pairs,
+    assemble,
+    folds_by_order,
+    lfw_pairs,
+    looks_like_lfw,
+    two_line_pairs,
+)
+from mien.evaluate.datasets.sets import DataSet
 
-__all__ = ["LFW", "MIDDLE", "lfw_images", "person_of", "read_lfw"]
+__all__ = [
+    "CALFW",
+    "CPLFW",
+    "LFW",
+    "MIDDLE",
+    "SLLFW",
+    "lfw_images",
+    "person_of",
+    "read_cross",
+    "read_lfw",
+    "read_sllfw",
+]
 
-_HALF = 1.05 / 2.2 / 2  # half a side of `faces.crop`'s square on a Haar box, share of the image
+_HALF = 1.05 / 2.2 / 2  # half a side of `faces.crop`'s square on a Haar box, fraction of the image
 _RIGHT, _DOWN = -0.003 / 2.2, 0.006 / 2.2
 MIDDLE = (
     0.5 + _RIGHT - _HALF,
@@ -28,11 +61,109 @@ MIDDLE = (
     0.5 + _RIGHT + _HALF,
     0.5 + _DOWN + _HALF,
 )
-"""Where the face is in LFW's images: x1, y1, x2, y2 as shares of width and height."""
+"""Where the face is in LFW's images: x1, y1, x2, y2 as fractions of width and height."""
 
-LIST = "pairs.txt"
-BINS = ("lfw.bin",)
+LFW_LIST, SLLFW_LIST = "pairs.txt", "pair_SLLFW.txt"
+LFW_BINS, SLLFW_BINS = ("lfw.bin",), ("sllfw.bin",)
+# Of CPLFW and CALFW: images as they are, then as the authors aligned them.
+FOLDERS = ("images", "aligned images")
+_BEIJING = "Beijing University of Posts and Telecommunications"
 _IMAGE = re.compile(r"(?:(.*)/)?([^/]+)/(\2_\d{4})\.(?:jpe?g|png)", re.IGNORECASE)
+_NUMBER = re.compile(r"_\d+(\.[A-Za-z]+)?$")
+
+
+def read_lfw(path: Path) -> Pairs:
+    """Return LFW's pairs with all images of people who have several.
+
+    Args:
+        path: the folder or zip.
+
+    Raises:
+        MienError: the list or images are missing or broken.
+    """
+    tree = open_tree(path)
+    if not tree.has(LFW_LIST):
+        raise MienError(
+            f"lfw: {tree}/{LFW_LIST} is missing; LFW's {LFW_LIST} of View 2 goes beside its images "
+            "(University of Massachusetts, Amherst)"
+        )
+    listed, fold = lfw_pairs(tree.read_text(LFW_LIST), where=f"{tree}/{LFW_LIST}")
+    images, place = lfw_images(tree, protocol="lfw")
+    count = Counter(person_of(name) for name in images)
+    pairs = assemble(
+        tree,
+        listed,
+        file_of=images,
+        person_of=person_of,
+        fold=fold,
+        fallback=MIDDLE,
+        protocol="lfw",
+        more=[name for name in images if count[person_of(name)] > 1],
+    )
+    return replace(pairs, notes=_images_of(place))
+
+
+def read_sllfw(path: Path) -> Pairs:
+    """Return SLLFW's pairs.
+
+    Args:
+        path: the folder or zip with the list and LFW's images.
+
+    Raises:
+        MienError: the list or images are missing or broken.
+    """
+    tree = open_tree(path)
+    if not tree.has(SLLFW_LIST):
+        raise MienError(
+            f"sllfw: {tree}/{SLLFW_LIST} is missing; obtain it from the authors of SLLFW (Beijing "
+            "University of Posts and Telecommunications) and put it beside LFW's images"
+        )
+    rows = two_line_pairs(tree.read_text(SLLFW_LIST), where=f"{tree}/{SLLFW_LIST}", labelled=False)
+    listed = [ListedPair(_stem(row.first), _stem(row.second), row.same) for row in rows]
+    same = np.array([pair.same for pair in listed], dtype=bool)
+    images, place = lfw_images(tree, protocol="sllfw")
+    pairs = assemble(
+        tree,
+        listed,
+        file_of=images,
+        person_of=person_of,
+        fold=folds_by_order(same=same, wanted=FOLDS, protocol="sllfw"),
+        fallback=MIDDLE,
+        protocol="sllfw",
+    )
+    return replace(pairs, notes=_images_of(place))
+
+
+def read_cross(path: Path, *, protocol: str) -> Pairs:
+    """Return the pairs of CPLFW or CALFW.
+
+    Args:
+        path: the folder or zip.
+        protocol: cplfw or calfw.
+
+    Raises:
+        MienError: the list or images are missing or broken.
+    """
+    tree, listing = open_tree(path), _cross_list(protocol)
+    place = next((name for name in tree.names if name.rpartition("/")[2] == listing), None)
+    if place is None:
+        raise MienError(
+            f"{protocol}: {tree}/{listing} is missing; it comes with the images from the authors "
+            f"({_BEIJING})"
+        )
+    listed = two_line_pairs(tree.read_text(place), where=f"{tree}/{place}", labelled=True)
+    same = np.array([pair.same for pair in listed], dtype=bool)
+    images, folder = _cross_images(tree, {pair.first for pair in listed})
+    pairs = assemble(
+        tree,
+        listed,
+        file_of=images,
+        person_of=lambda name: _NUMBER.sub("", name),
+        fold=folds_by_order(same=same, wanted=FOLDS, protocol=protocol),
+        fallback=MIDDLE,
+        protocol=protocol,
+    )
+    return replace(pairs, notes=_images_of(folder))
 
 
 def lfw_images(tree: Tree, *, protocol: str) -> tuple[dict[str, str], str]:
@@ -70,60 +201,75 @@ def person_of(name: str) -> str:
     return name.rpartition("/")[0]
 
 
-def read_lfw(path: Path) -> tuple[Pairs, list[str]]:
-    """Return LFW's pairs with all images of people who have several, and notes.
+def _cross_images(tree: Tree, wanted: set[str]) -> tuple[dict[str, str], str]:
+    """Return file name => path, for the folder that holds most of the wanted images."""
+    found: dict[str, dict[str, str]] = {}
+    for name in tree.names:
+        folder, _, file = name.rpartition("/")
+        if file in wanted or file.lower().endswith(".jpg"):
+            found.setdefault(folder, {})[file] = name
 
-    Args:
-        path: the folder or zip.
+    def worth(folder: str) -> tuple[int, int]:
+        last = folder.rpartition("/")[2]
+        known = FOLDERS.index(last) if last in FOLDERS else len(FOLDERS)
+        return len(wanted & found[folder].keys()), -known
 
-    Raises:
-        MienError: the list or images are missing or broken.
-    """
-    tree = open_tree(path)
-    if not tree.has(LIST):
-        raise MienError(
-            f"lfw: {tree}/{LIST} is missing; LFW's {LIST} of View 2 goes beside its images "
-            "(University of Massachusetts, Amherst)"
-        )
-    listed, fold = lfw_pairs(tree.read_text(LIST), where=f"{tree}/{LIST}")
-    images, place = lfw_images(tree, protocol="lfw")
-    count = Counter(person_of(name) for name in images)
-    pairs = assemble(
-        tree,
-        listed,
-        file_of=images,
-        person_of=person_of,
-        fold=fold,
-        fallback=MIDDLE,
-        protocol="lfw",
-        more=[name for name in images if count[person_of(name)] > 1],
-    )
-    return pairs, [f"Images of {place}/"] if place else []
+    best = max(sorted(found), key=worth, default="")
+    return found.get(best, {}), best
 
 
-def _matches(path: Path) -> bool:
+def _images_of(folder: str) -> tuple[str, ...]:
+    return (f"Images of {folder}/",) if folder else ()
+
+
+def _stem(name: str) -> str:
+    """PERSON/PERSON_0001.jpg => PERSON/PERSON_0001."""
+    return name.rpartition(".")[0] if name.lower().endswith((".jpg", ".jpeg", ".png")) else name
+
+
+def _cross_list(protocol: str) -> str:
+    return f"pairs_{protocol.upper()}.txt"
+
+
+def _is_lfw(path: Path) -> bool:
     try:
-        if holds_bin(path, BINS):
+        if holds_bin(path, LFW_BINS):
             return True
         tree = open_tree(path)
-        return tree.has(LIST) and looks_like_lfw(tree.read_text(LIST))
+        return tree.has(LFW_LIST) and looks_like_lfw(tree.read_text(LFW_LIST))
     except (MienError, OSError, ValueError):
         return False
 
 
-def _run(path: Path, context: EvalContext) -> Result:
-    packed = bin_in(path, BINS, instead_of=(LIST,))
-    if packed is not None:
-        pairs, notes = read_pairs(packed, protocol="lfw")
-        return verify(pairs, context, notes=notes)
-    pairs, notes = read_lfw(path)
-    return verify(pairs, context, notes=notes, identify=True)
+def _cross_lfw(name: str, *, image: str, source: str) -> DataSet[Pairs]:
+    """Return CPLFW or CALFW.
+
+    Args:
+        name: cplfw or calfw.
+        image: what an image is called.
+        source: who gives the data out.
+    """
+    listing, bins = _cross_list(name), (f"{name}.bin",)
+    below = f"{name}/{listing}"
+    return DataSet(
+        layout=(
+            f"DATA/{listing}\n"
+            f"DATA/images/{image} (or `aligned images`)\n"
+            f"or DATA/{name}.bin (InsightFace's aligned 112 px images)"
+        ),
+        source=f"{source}; research use",
+        matches=lambda path: holds(path, listing) or holds(path, below) or holds_bin(path, bins),
+        read=lambda path, _: bin_or(
+            path,
+            bins,
+            instead_of=(listing, below),
+            protocol=name,
+            read=lambda: read_cross(path, protocol=name),
+        ),
+    )
 
 
-LFW = Protocol(
-    name="lfw",
-    factor="identity",
-    title="LFW View 2: 6000 pairs, ten folds; rank-1 among people with several images",
+LFW = DataSet(
     layout=(
         "DATA/pairs.txt (View 2)\n"
         "DATA/[lfw/]PERSON/PERSON_0001.jpg (or lfw_funneled, lfw-deepfunneled)\n"
@@ -133,7 +279,31 @@ LFW = Protocol(
         "Labeled Faces in the Wild, University of Massachusetts, Amherst (Huang et al. 2007); "
         "research use"
     ),
-    matches=_matches,
-    run=_run,
+    matches=_is_lfw,
+    read=lambda path, _: bin_or(
+        path, LFW_BINS, instead_of=(LFW_LIST,), protocol="lfw", read=lambda: read_lfw(path)
+    ),
 )
 """LFW with pairs.txt, or InsightFace's lfw.bin."""
+
+SLLFW = DataSet(
+    layout=(
+        "DATA/pair_SLLFW.txt\nDATA/[lfw/]PERSON/PERSON_0001.jpg (LFW's images)\nor DATA/sllfw.bin"
+    ),
+    source=(
+        f"the list: SLLFW (FGLFW), {_BEIJING} (Deng et al. "
+        "2017); the images: LFW, University of Massachusetts, Amherst; research use"
+    ),
+    matches=lambda path: holds(path, SLLFW_LIST) or holds_bin(path, SLLFW_BINS),
+    read=lambda path, _: bin_or(
+        path, SLLFW_BINS, instead_of=(SLLFW_LIST,), protocol="sllfw", read=lambda: read_sllfw(path)
+    ),
+)
+"""SLLFW's list with LFW's images."""
+
+CPLFW = _cross_lfw(
+    "cplfw", image="PERSON_1.jpg", source=f"Cross-Pose LFW, {_BEIJING} (Zheng and Deng 2018)"
+)
+CALFW = _cross_lfw(
+    "calfw", image="PERSON_0001.jpg", source=f"Cross-Age LFW, {_BEIJING} (Zheng et al. 2017)"
+)

@@ -7,13 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import holds, open_tree
-from mien.evaluate.datasets.locate import ending_in, require
-from mien.evaluate.protocol import EvalContext, Images, Protocol, Result
-from mien.evaluate.tasks.classification import measure
-from mien.evaluate.tasks.labelled import Task, describe
+from mien.evaluate.datasets.files import ending_in, holds, open_tree, require
+from mien.evaluate.datasets.sets import DataSet, ExpressionSet, LabelledSet
+from mien.evaluate.protocol import Images
 
-__all__ = ["RAFDB"]
+__all__ = ["RAFDB", "read_rafdb"]
 
 CLASSES = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
 """In the order of the labels 1 to 7."""
@@ -26,7 +24,12 @@ LAYOUT = """EmoLabel/list_patition_label.txt: lines as `train_00001.jpg 5`
 Image/aligned/train_00001_aligned.jpg, test_0001_aligned.jpg, ..."""
 
 
-def _run(path: Path, context: EvalContext) -> Result:
+def read_rafdb(path: Path) -> ExpressionSet:
+    """Read the list of labels.
+
+    Raises:
+        MienError: the list or images are missing, or not as they should be.
+    """
     tree = open_tree(path)
     where = ending_in(tree, LABELS)
     if where is None:
@@ -38,8 +41,7 @@ def _run(path: Path, context: EvalContext) -> Result:
     images = Images(tuple(files), lambda i: tree.image(files[i]), crop="face")
     part = np.array([stem.split("_")[0] for stem in stems])
     folds = ((np.flatnonzero(part == "train"), np.flatnonzero(part == "test")),)
-    task = Task(images, labels, CLASSES, folds)
-    return measure(task, describe(images, context), context)
+    return ExpressionSet(images, (LabelledSet(images, labels, CLASSES, folds),))
 
 
 def _read_labels(text: str, where: str) -> tuple[list[str], np.ndarray]:
@@ -63,12 +65,6 @@ def _matches(path: Path) -> bool:
     return any(holds(path, place) for place in places)
 
 
-RAFDB = Protocol(
-    name="rafdb",
-    factor="expression",
-    title="Seven basic expressions on RAF-DB by frozen probes",
-    layout=LAYOUT,
-    source=SOURCE,
-    matches=_matches,
-    run=_run,
+RAFDB = DataSet(
+    layout=LAYOUT, source=SOURCE, matches=_matches, read=lambda path, _: read_rafdb(path)
 )

@@ -14,20 +14,33 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import Tree, open_tree
-from mien.evaluate.digest import data_digest
-from mien.evaluate.protocol import Images
+from mien.evaluate.datasets.files import Tree, holds, open_tree
+from mien.evaluate.datasets.sets import DataSet
+from mien.evaluate.protocol import Images, checksum
 from mien.geometry.gaze import gaze_angles
 
-__all__ = ["CONFIG_FILE", "LABELS_FILE", "Clips", "Label", "read_clips", "read_config"]
+__all__ = [
+    "CONFIG_FILE",
+    "FACTORS",
+    "INNER_FACE",
+    "LABELS_FILE",
+    "Clips",
+    "Label",
+    "inner_face",
+    "read_clips",
+    "read_config",
+]
 
 Array = NDArray[np.floating]
 
 LABELS_FILE = "labels.parquet"
 CONFIG_FILE = "config.json"
+INNER_FACE = (0.7, 0.85)
+"""Half axes of the ellipse that is called the face, as fractions of half the crop: inside the
+outline of cheeks and chin, without hair and ears."""
 COEFFICIENTS = 5
 """So many of the head model's identity coefficients are labels: the first move the most."""
-FEWEST_RELIT = 20
+MIN_RELIT = 20
 """People whose light changes; with fewer all count."""
 _NEEDED = (
     *("path", "person", "frame", "identity", "expression", "rotation", "landmarks"),
@@ -82,30 +95,31 @@ class Clips:
     def relit(self) -> NDArray[np.bool_]:
         """Return which rows are of people whose light changes; all, where those are few. [N].
 
-        Where a clip's light is steady, whatever tells light tells the person.
+        Where a clip's light is steady, whatever predicts light predicts the person.
         """
         lights = np.concatenate([self.light, self.column("light_ambient")[:, None]], axis=1)
         who = np.unique(self.person, return_inverse=True)[1]
-        spread = np.array([np.ptp(lights[who == p], axis=0).max() for p in range(who.max() + 1)])
-        changes = spread > 1e-4
-        return changes[who] if changes.sum() >= FEWEST_RELIT else np.ones(len(self), dtype=bool)
+        range_of = np.array([np.ptp(lights[who == p], axis=0).max() for p in range(who.max() + 1)])
+        changes = range_of > 1e-4
+        return changes[who] if changes.sum() >= MIN_RELIT else np.ones(len(self), dtype=bool)
 
     def images(self) -> Images:
         """Return the images, which are face crops already."""
         names = tuple(str(name) for name in self.table["path"])
         return Images(names, lambda row: self.tree.image(names[row]), crop="face")
 
-    def digest(self) -> str:
-        """Return 12 hex digits of names and labels."""
+    @property
+    def checksum(self) -> str:
+        """12 hex digits of names and labels."""
         columns = ("path", "person", "expression", "yaw_rad", "pitch_rad", "light_x", "gaze_x")
         rows = zip(*(self.table[name] for name in columns), strict=True)
-        return data_digest(",".join(str(value) for value in row) for row in rows)
+        return checksum(",".join(str(value) for value in row) for row in rows)
 
     def labels(self) -> tuple[Label, ...]:
         """Return what is probed for: shape of the head, expression, eyes, head pose, light.
 
         The gaze is taken in the head's frame (gaze_head = Rᵀ gaze), so that it is the eyes' own
-        turn and says nothing of the head's.
+        rotation, whatever the head's.
         """
         rotation = self.column("rotation").reshape(-1, 3, 3)
         gaze = np.stack([self.column(f"gaze_{axis}") for axis in "xyz"], axis=1)
@@ -177,3 +191,22 @@ def read_config(tree: Tree, protocol: str) -> dict[str, Any]:
     except ValueError:
         pass
     raise MienError(f"{protocol}: {tree}/{CONFIG_FILE} is damaged; render the folder again")
+
+
+def inner_face(size: int) -> NDArray[np.bool_]:
+    """Return the ellipse of `INNER_FACE` in a square crop. [S, S]."""
+    down, across = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
+    return np.asarray((across / INNER_FACE[0]) ** 2 + (down / INNER_FACE[1]) ** 2 < 1)
+
+
+FACTORS = DataSet(
+    layout=(
+        "labels.parquet, config.json and person_NNNNNN/frame_NNN.png (or .jpg): a folder that "
+        "`mien synth` has written, of people never seen in training; or a zip of it"
+    ),
+    source="yourself: mien synth --head-model ICT-FaceKit --identities 300 --frames 8 --size 224 "
+    "--seed 900001 (ICT-FaceKit: USC Institute for Creative Technologies, MIT)",
+    matches=lambda path: holds(path, LABELS_FILE, CONFIG_FILE),
+    read=lambda path, _: read_clips(path, "factors"),
+)
+"""Rendered people, whose every factor is known."""

@@ -8,23 +8,41 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.evaluate.rendered import INNER_FACE
+from mien.errors import MienError
+from mien.evaluate.datasets.sets import DataSet
+from mien.evaluate.datasets.synthetic import (
+    LABELS_FILE,
+    Clips,
+    inner_face,
+    read_clips,
+    read_config,
+)
+from mien.evaluate.protocol import EvalContext, checksum
+from mien.media.names import to_text
 from mien.synth.accessories import worn_triangles
 from mien.synth.background import Sensor, expose
 from mien.synth.clip import ClipPlan, label_clip
 from mien.synth.draw import Surface, draw
 from mien.synth.frame import Frames, rotation_matrix
-from mien.synth.head_model import HeadModel
+from mien.synth.head_model import HeadModel, load_head_model
 from mien.synth.kernels import smooth_normals, visible_vertices
 from mien.synth.paint import hair_cover
 from mien.synth.scene import Placement
 from mien.synth.stream import Stream
 
-__all__ = ["FrontalPair", "FrontalStream"]
+__all__ = [
+    "FRONTAL",
+    "FrontalPair",
+    "FrontalPerson",
+    "FrontalSet",
+    "FrontalStream",
+    "read_frontal",
+]
 
 FIELD_OF_VIEW_DEG = 10.0
 TOLERANCE_CM = 0.3
@@ -32,6 +50,21 @@ TOLERANCE_CM = 0.3
 GRAZING = 0.1
 """Cosine between normal and line of sight below which a surface is not seen, only touched."""
 WIDE_YAW_DEG = 60.0
+HEAD_FILES = ("head_model.npz", "ict_facekit.npz", "FaceXModel")
+ARCFACE_FILE = "arcface.onnx"
+MAX_IMAGES = 400
+"""Images of a folder of clips that are looked at."""
+PEOPLE, FRAMES, SIZE, SEED = 60, 5, 128, 4_000_037
+"""Of the pairs that are rendered where there are no clips; added to the seed of the run."""
+SAME_IMAGE = 8.0
+"""A clip's image and its rendering differ by less than so many levels of 255 on average."""
+LAYOUT = (
+    "head_model.npz or ict_facekit.npz or FaceXModel/ (ICT-FaceKit, as for `mien synth`), and, if "
+    "wanted, the folder of clips that `mien synth` rendered with it: labels.parquet, config.json, "
+    "person_NNNNNN/ (the head model may then stand beside the folder); without clips people are "
+    "rendered for the purpose, up to 60 degrees to either side. arcface.onnx, if there, measures "
+    "identity"
+)
 
 
 @dataclass(frozen=True)
@@ -55,6 +88,22 @@ class FrontalPair:
     """Eye left of the image, eye right of it, nose tip, mouth corners, pixels. [5, 2]."""
     frontal_marks: NDArray[np.float32]
     """The same in the frontal image. [5, 2]."""
+
+
+FrontalPerson = tuple[list[FrontalPair], list[NDArray[np.uint8]]]
+"""The pairs of one person, and the images of the rotated faces as they are in the data set."""
+
+
+@dataclass(frozen=True)
+class FrontalSet:
+    """People with rotated faces and their true frontal images."""
+
+    people: Iterator[FrontalPerson]
+    """Rendered when asked for; can be gone through once."""
+    checksum: str
+    """12 hex digits of names and labels, or of what decides the rendering."""
+    arcface: Path | None
+    """A network that measures identity, in ONNX."""
 
 
 class FrontalStream(Stream):
@@ -98,7 +147,7 @@ class FrontalStream(Stream):
         turned = expose(self._draw(plan, before, cover).image, plan.sensor)
         drawing = self._draw(straight, after, cover)
         frontal = expose(drawing.image, straight.sensor)
-        face = drawing.mask & _ellipse(self.size)
+        face = drawing.mask & inner_face(self.size)
         hidden = face & self._hidden(plan, before, after)
         told = label_clip(plan, before, self.head.landmarks)
         marks = label_clip(straight, after, self.head.landmarks).landmarks
@@ -136,6 +185,107 @@ class FrontalStream(Stream):
             drawn = draw(other, Surface(paint, triangles, two_sided), even, empty).image[0]
             found[t] = (drawn[..., 0] < 0.5) & (drawn[..., 1] > 0.5)
         return found
+
+
+def read_frontal(path: Path, context: EvalContext) -> FrontalSet:
+    """Read a head model, and the clips that were rendered with it where they are there.
+
+    Args:
+        path: a folder of a head model, or of clips with a head model in it or beside it.
+        context: gives the seed.
+
+    Raises:
+        MienError: no head model, or clips that it did not render; or there is no model to render
+            the views with.
+    """
+    context.rendering_model("frontal")  # without one it is of no use to load a head
+    file = _head_file(path)
+    if file is None:
+        raise MienError(
+            f"frontal: {to_text(path)} has no {' or '.join(HEAD_FILES)}, nor is one beside it; "
+            "clone ICT-FaceKit (USC Institute for Creative Technologies) and copy its FaceXModel"
+        )
+    head = load_head_model(file)
+    arcface = path / ARCFACE_FILE if (path / ARCFACE_FILE).is_file() else None
+    if (path / LABELS_FILE).is_file():
+        clips = read_clips(path, "frontal")
+        config = read_config(clips.tree, "frontal")
+        if config["head_model"] != head.fingerprint:
+            raise MienError(
+                f"frontal: {to_text(path)} was rendered with another head model than "
+                f"{to_text(file)}; give the one that it was rendered with"
+            )
+        stream = FrontalStream(
+            head,
+            seed=int(config["seed"]),
+            frames=int(config["frames"]),
+            size=int(config["size"]),
+            gaze=str(config.get("gaze", "natural")),
+            spread=False,
+        )
+        return FrontalSet(_of_clips(stream, clips, context.rng(0)), clips.checksum, arcface)
+    seed = SEED + context.seed
+    stream = FrontalStream(head, seed=seed, frames=FRAMES, size=SIZE, gaze="natural", spread=True)
+    data = checksum([head.fingerprint, seed, PEOPLE, FRAMES, SIZE])
+    return FrontalSet(_rendered_ones(stream, PEOPLE), data, arcface)
+
+
+def _head_file(path: Path) -> Path | None:
+    """Return the head model in a folder or, of clips, beside it."""
+    inside = [path / name for name in HEAD_FILES]
+    beside = [path.parent / name for name in HEAD_FILES]
+    beside += [path.parent / "ict-facekit" / name for name in HEAD_FILES]
+    places = [*inside, *beside] if (path / LABELS_FILE).is_file() else inside
+    return next((place for place in places if place.exists()), None)
+
+
+def _is_frontal(path: Path) -> bool:
+    try:
+        return path.is_dir() and _head_file(path) is not None
+    except OSError:
+        return False
+
+
+def _rendered_ones(stream: FrontalStream, people: int) -> Iterator[FrontalPerson]:
+    for index in range(people):
+        pairs = list(stream.pairs(index))
+        yield pairs, [pair.turned for pair in pairs]
+
+
+def _of_clips(
+    stream: FrontalStream, clips: Clips, rng: np.random.Generator
+) -> Iterator[FrontalPerson]:
+    """Yield people of a folder, sampled until there are images enough.
+
+    Raises:
+        MienError: the folder's images are not what the head model renders.
+    """
+    order = rng.permutation(np.unique(clips.person))
+    people = order[: max(1, MAX_IMAGES // stream.frames_per_clip)]
+    images, checked = clips.images(), False
+    for person in sorted(int(p) for p in people):
+        rows = np.flatnonzero(clips.person == person)
+        frames = clips.table["frame"].to_numpy(np.int64)[rows]
+        pairs = list(stream.pairs(person - 1))
+        kept = [pairs[int(frame)] for frame in frames if frame < len(pairs)]
+        turned = [images.read(int(row)) for row in rows]
+        if not checked:
+            _check(kept, turned, clips)
+            checked = True
+        yield kept, turned
+
+
+def _check(pairs: list[FrontalPair], turned: list[NDArray[np.uint8]], clips: Clips) -> None:
+    same = len(pairs) == len(turned) and all(
+        pair.turned.shape == image.shape
+        and np.abs(pair.turned.astype(np.float32) - image).mean() < SAME_IMAGE
+        for pair, image in zip(pairs, turned, strict=True)
+    )
+    if not same:
+        raise MienError(
+            f"frontal: the images in {clips.tree} are not what this version of `mien synth` "
+            "renders; render the folder again"
+        )
 
 
 def _frame(placement: Placement, t: int) -> Placement:
@@ -183,6 +333,11 @@ def _turned(frames: Frames, angles: NDArray[np.floating]) -> Frames:
     return replace(frames, rotation=rotation, angles=angles.astype(np.float32), gaze=gaze)
 
 
-def _ellipse(size: int) -> NDArray[np.bool_]:
-    down, across = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
-    return (across / INNER_FACE[0]) ** 2 + (down / INNER_FACE[1]) ** 2 < 1
+FRONTAL = DataSet(
+    layout=LAYOUT,
+    source="ICT-FaceKit: USC Institute for Creative Technologies (MIT); clips: yourself, with "
+    "mien synth; an ArcFace network in ONNX: insightface's model zoo (non-commercial research)",
+    matches=_is_frontal,
+    read=read_frontal,
+)
+"""Rotated faces of rendered people, and the same people from the front."""

@@ -10,7 +10,7 @@ sXX/raw, all in millimetres and, where nothing else is said, in one world frame 
 * imgNNN/cparams/0000000C.txt: a title, then the projection matrix of camera C, 3 x 4, which takes
   the world to pixels of imgNNN/images/0000000C.jpg; C from 0 to 7.
 
-A eye-region crop is warped out of each photograph by data normalisation about the middle between
+An eye-region crop is warped out of each photograph by data normalisation about the middle between
 the eyes, and gaze is taken from there, as for MPIIGaze. sXX/test and sXX/synth are not read: their
 NNN_left.zip and NNN_right.zip hold 60 x 36 images of one eye each, by another camera for either,
 real ones and ones rendered between the cameras. So errors are not those of the single-eye protocol,
@@ -20,9 +20,9 @@ Signs. A projection matrix K [R | t] with K's diagonal positive and R a rotation
 of x to image-right, y down, z away. Two public readers (ArbGaze, fastgaze) take the head's x axis
 for image-right when they warp these photographs, and the gaze for target minus eye in the camera's
 frame. A published line of s00/test/000_left.csv, whose gaze (0.66, 0.09, -0.75) goes with a head
-turned by the Rodrigues vector (-0.05, -0.55, -0.01), fits if the head's identity faces the camera:
+rotated by the Rodrigues vector (-0.05, -0.55, -0.01), fits if the head's identity faces the camera:
 gaze and face then go to image-right, 41 and 31 degrees. Both readers take the photographs as those
-of a pinhole camera; no file that they read tells of lens distortion.
+of a pinhole camera; no file that they read describes lens distortion.
 """
 
 from __future__ import annotations
@@ -36,13 +36,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import Tree, open_tree
+from mien.evaluate.datasets.files import Tree, found_below, numbers, open_tree
 from mien.evaluate.datasets.gaze_normalization import EYE_CROP
-from mien.evaluate.datasets.layout import found_below, numbers
 from mien.evaluate.datasets.mpii import Camera, Sample, to_gaze_set
-from mien.evaluate.protocol import EvalContext, Protocol, Result
-from mien.evaluate.tasks.gaze import score_within
-from mien.evaluate.tasks.gaze_set import GazeSet
+from mien.evaluate.datasets.sets import DataSet, GazeSet
 from mien.linear.folds import folds_of_people
 
 __all__ = ["UT_MULTIVIEW", "read_ut_multiview"]
@@ -214,19 +211,12 @@ def _require(tree: Tree, name: str) -> None:
         raise MienError(f"{tree}/{name} is missing; copy the data set again, from {SOURCE}")
 
 
-def _run(path: Path, context: EvalContext) -> Result:
-    return score_within(read_ut_multiview(path), context)
-
-
-UT_MULTIVIEW = Protocol(
-    name="ut-multiview",
-    factor="gaze",
-    title="UT Multiview, eye-region crops: angular error by number of samples, 3 folds",
+UT_MULTIVIEW = DataSet(
     layout=(
         "s00/raw/monitor.txt and gazedata.csv, s00/raw/img000/headpose.txt, cparams/00000000.txt "
         "and images/00000000.jpg, and so on to s49, or the same in s00-09 to s40-49"
     ),
     source=SOURCE,
     matches=lambda path: found_below(path, MARKER, ("s00-09",)),
-    run=_run,
+    read=lambda path, _: read_ut_multiview(path),
 )

@@ -28,13 +28,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import Tree, open_tree
-from mien.evaluate.datasets.layout import first_name
-from mien.evaluate.protocol import EvalContext, Images, Protocol, Result
-from mien.evaluate.tasks.light import LightSet, score_light
-from mien.evaluate.tasks.light_directions import dome_direction
+from mien.evaluate.datasets.files import Tree, first_name, open_one_zip
+from mien.evaluate.datasets.sets import DataSet, LightSet
+from mien.evaluate.protocol import Images
 
-__all__ = ["YALE_B", "read_yale_b"]
+__all__ = ["YALE_B", "dome_direction", "read_yale_b"]
 
 NAME = re.compile(r"yaleB(\d\d)_P(\d\d)A([+-]\d{3})E([+-]\d\d)\.(?:pgm|jpg|jpeg|png|bmp)", re.I)
 CROPPED = (168, 192)
@@ -60,7 +58,7 @@ def read_yale_b(path: Path) -> LightSet:
     Raises:
         MienError: there are no such images, or two of one name.
     """
-    tree = _tree(path)
+    tree = open_one_zip(path)
     found = [(n, m) for n in tree.names if (m := NAME.fullmatch(n.rsplit("/", 1)[-1]))]
     if not found:
         raise MienError(
@@ -92,6 +90,19 @@ def read_yale_b(path: Path) -> LightSet:
     )
 
 
+def dome_direction(
+    azimuth_deg: NDArray[np.number], elevation_deg: NDArray[np.number]
+) -> NDArray[np.float64]:
+    """Return unit vectors to lamps, camera frame (x right, y down, z away). [N, 3].
+
+    Args:
+        azimuth_deg: from the camera's axis, + towards image-left, the subject's own right. [N].
+        elevation_deg: + up. [N].
+    """
+    a, e = np.radians(azimuth_deg), np.radians(elevation_deg)
+    return np.stack([-np.cos(e) * np.sin(a), -np.sin(e), -np.cos(e) * np.cos(a)], axis=-1)
+
+
 def _whole(tree: Tree, names: tuple[str, ...]) -> Images:
     return Images(names, lambda row: tree.image(names[row]))
 
@@ -103,37 +114,18 @@ def _cropped(tree: Tree, names: tuple[str, ...], width: int, height: int) -> Ima
     return Images(names, lambda row: tree.image(names[row]), crop="box", boxes=boxes)
 
 
-def _tree(path: Path) -> Tree:
-    """Open the data set, or the only zip in its folder."""
-    if path.is_dir():
-        inside = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
-        zips = [entry for entry in inside if entry.suffix.lower() == ".zip"]
-        if len(zips) == 1 and not any(entry.is_dir() for entry in inside):
-            return open_tree(zips[0])
-    return open_tree(path)
-
-
-def _run(path: Path, context: EvalContext) -> Result:
-    return score_light(read_yale_b(path), context)
-
-
 def _matches(path: Path) -> bool:
     try:
         if not path.is_dir():
             return first_name(path, NAME) is not None
         return (
-            first_name(path, NAME) is not None or first_name(_tree(path).source, NAME) is not None
+            first_name(path, NAME) is not None
+            or first_name(open_one_zip(path).source, NAME) is not None
         )
     except (MienError, OSError):
         return False
 
 
-YALE_B = Protocol(
-    name="yale-b",
-    factor="light",
-    title="Direction of light on Extended Yale B, by the own factor and maps of other people",
-    layout=LAYOUT,
-    source=SOURCE,
-    matches=_matches,
-    run=_run,
+YALE_B = DataSet(
+    layout=LAYOUT, source=SOURCE, matches=_matches, read=lambda path, _: read_yale_b(path)
 )

@@ -1,89 +1,55 @@
-"""A report as one HTML file that needs nothing else: no script, no link, images and plots inside.
+"""A report as one HTML page: the template report.html.j2, and the plots and images inside it.
 
-Every text of an result is escaped; images are data: URLs, plots SVG in the page's own colour.
+Images are data: URLs; plots are SVG that takes the page's text colour, so that it is seen on any
+ground.
 """
 
 from __future__ import annotations
 
 import base64
-import html
 import io
 import math
-from collections.abc import Iterable, Sequence
+import re
+from functools import cache
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mien.evaluate.protocol import Failure, Plot, Score, Table
-from mien.evaluate.report.plot import plot_svg
-from mien.evaluate.report.report import Report, Run, main_scores
+from mien.errors import MienError
+from mien.evaluate.protocol import Plot, Score
+from mien.evaluate.report.report import Report, main_scores
 
-__all__ = ["interval_text", "report_html", "score_text"]
+if TYPE_CHECKING:
+    from jinja2 import Template
+    from matplotlib.axes import Axes
 
-LARGEST = 160
-"""Longest side of an image in the gallery. Pixels."""
+__all__ = ["COLOURS", "interval_text", "plot_svg", "report_html", "score_text"]
+
+MAX_SIDE = 160
+"""No side of an image in the gallery is longer. Pixels."""
 _QUALITY = 88
 _SIGNS = {"%": " %", "degrees": "°", "AUC": "", "correlation": ""}
-
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1d2126; --faint: #616a75; --line: #d7dbe0;
-  --ground: #fdfdfc; --card: #f3f4f2; --bad: #b3261e; --mark: #3b7dd8; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e4e6e9; --faint: #9aa3ad; --line: #383e45;
-  --ground: #15181b; --card: #1e2226; --bad: #ff8a80; --mark: #6fa8f5; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 2rem 1.2rem 4rem; max-width: 70rem; color: var(--ink);
-  background: var(--ground); font: 15px/1.5 system-ui, "Segoe UI", Roboto, sans-serif; }
-h1 { font-size: 1.7rem; margin: 0 0 .3rem; }
-h2 { font-size: 1.25rem; margin: 3rem 0 .2rem; padding-top: .8rem;
-  border-top: 1px solid var(--line); }
-h3 { font-size: 1rem; margin: 1.6rem 0 .4rem; }
-p { margin: .3rem 0; }
-.faint, caption, figcaption { color: var(--faint); font-size: .87rem; }
-.bad { color: var(--bad); white-space: normal; }
-a { color: var(--mark); text-decoration: none; }
-a:hover { text-decoration: underline; }
-code { font-family: ui-monospace, Consolas, monospace; font-size: .9em; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; margin: .5rem 0; font-variant-numeric: tabular-nums; }
-caption { text-align: left; padding-bottom: .25rem; }
-th, td { padding: .25rem .8rem .25rem 0; text-align: right; white-space: nowrap;
-  border-bottom: 1px solid var(--line); }
-th { color: var(--faint); font-weight: 500; font-size: .87rem; }
-th:first-child, td:first-child, .text { text-align: left; }
-tr.main td { font-weight: 600; }
-.side { display: flex; flex-wrap: wrap; gap: 1rem; }
-figure { margin: .5rem 0; }
-.plot { flex: 1 1 24rem; max-width: 34rem; background: var(--card); border-radius: 8px;
-  padding: .8rem; }
-.plot svg { width: 100%; height: auto; display: block; }
-.case { background: var(--card); border-radius: 8px; padding: .5rem; max-width: 24rem; }
-.case img { max-width: 10rem; height: 7.5rem; object-fit: contain; border-radius: 4px; }
-.case figcaption { max-width: 20rem; }
-"""
+COLOURS = ("#3b7dd8", "#d9822b", "#3aa06b", "#c2488f", "#8a6fd1", "#8c8c3c", "#2fa3b5", "#b5533c")
+"""Of the lines; told apart on white and on black, and from one another by most eyes."""
+_STYLES = ("-", "--", ":", "-.")
+# No line has this colour; the page's own text colour is put in its place.
+_INK = "#010203"
+_MAX_TICKS = 8
+_SIZE = (5.6, 3.4)
+_TAG = re.compile(r"<svg[^>]*>")
+_WIDTH = re.compile(r' (?:width|height)="[^"]*"')
 
 
 def report_html(report: Report) -> str:
-    """Return the report as an HTML document."""
-    places = [f"run-{number}" for number in range(len(report.runs))]
-    runs = list(zip(places, report.runs, strict=True))
-    made = (
-        f"mien {report.version}, weights {report.weights or 'never saved'}, factors from "
-        f"{report.factors_from}; {report.date}, seed {report.seed}, {report.draws} draws"
-    )
-    parts = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>mien eval, {_text(report.date)}</title><style>{_STYLE}</style></head><body>",
-        "<header><h1>What the factors are worth</h1>",
-        f'<p class="faint">{_text(made)}</p>',
-        '<p class="faint">Intervals are of 95 %. Bold: the scores that a data set is known for. '
-        "&uarr; more is better, &darr; less is.</p></header>",
-        _summary(runs),
-        *(_section(place, run) for place, run in runs),
-        "</body></html>\n",
-    )
-    return "\n".join(parts)
+    """Return the report as an HTML document.
+
+    Raises:
+        MienError: Jinja2 is not installed.
+    """
+    return _template().render(report=report)
 
 
 def score_text(score: Score) -> str:
@@ -98,120 +64,93 @@ def interval_text(score: Score) -> str:
     return f"{_number(score.low)} to {_number(score.high)}"
 
 
-def _summary(runs: Sequence[tuple[str, Run]]) -> str:
-    rows = []
-    for place, run in runs:
-        link = f'<a href="#{place}">{_text(run.protocol.name)}</a>'
-        about = [link, _text(run.protocol.factor), _text(run.folder)]
-        if run.result is None:
-            rows.append([*about, f'<span class="bad">{_text(run.error)}</span>', "", "", ""])
-            continue
-        for score in main_scores(run.result):
-            rows.append([*about, *_score_cells(score)])
-            about = ["", "", ""]
-    head = ("protocol", "factor", "data", "score", "value", "95 % interval", "n")
-    return _html_table("", head, rows, texts=4)
+def plot_svg(plot: Plot) -> str:
+    """Return a plot as one `<svg>` element; the same for the same plot.
+
+    Points that are not finite are left out, as are those at or below 0 on a logarithmic axis.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    settings: dict[Any, Any] = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": plot.title,
+        "text.parse_math": False,  # names may hold a dollar sign
+        "font.family": "sans-serif",
+        "font.size": 9,
+        "text.color": _INK,
+        "axes.edgecolor": _INK,
+        "axes.labelcolor": _INK,
+        "xtick.color": _INK,
+        "ytick.color": _INK,
+        "grid.color": _INK,
+    }
+    with mpl.rc_context(settings):
+        figure = Figure(figsize=_SIZE, layout="constrained")
+        axes = figure.add_subplot()
+        styles = cycle(_STYLES)
+        for number, (name, (x, y)) in enumerate(plot.lines.items()):
+            points = [
+                (float(a), float(b))
+                for a, b in zip(x, y, strict=True)
+                if math.isfinite(a) and math.isfinite(b) and (a > 0 or not plot.log_x)
+            ]
+            style = next(styles) if number >= len(COLOURS) else "-"
+            mark = "o" if len(points) <= 24 else ""
+            axes.plot(
+                *(zip(*points, strict=True) if points else ([], [])),
+                color=COLOURS[number % len(COLOURS)],
+                linestyle=style,
+                marker=mark,
+                markersize=3.5,
+                label=name,
+            )
+        if plot.log_x:
+            _log_axis(axes, {float(value) for x, _ in plot.lines.values() for value in x})
+        axes.set_xlabel(plot.x_label)
+        axes.set_ylabel(plot.y_label)
+        axes.grid(alpha=0.15)
+        axes.spines[["top", "right"]].set_visible(False)
+        if plot.lines:
+            axes.legend(frameon=False, fontsize=8)
+        text = io.StringIO()
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(text, format="svg", transparent=True, metadata=nothing)
+    return _inlined(text.getvalue())
 
 
-def _section(place: str, run: Run) -> str:
-    protocol, result = run.protocol, run.result
-    parts = [
-        f'<section id="{place}"><h2>{_text(protocol.name)}: {_text(protocol.title)}</h2>',
-    ]
-    if result is None:
-        parts.append(f'<p class="bad">{_text(run.error)}</p>')
-        parts.append(f'<p class="faint">Wanted: {_text(protocol.layout)}</p>')
-        parts.append(f'<p class="faint">Given out by: {_text(protocol.source)}</p></section>')
-        return "\n".join(parts)
-    about = f"{_text(run.folder)}, labels <code>{_text(result.data)}</code>, {run.seconds:.0f} s"
-    parts.append(f'<p class="faint">{about}</p>')
-    parts.extend(f"<p>{_text(note)}</p>" for note in result.notes)
-    parts.append(_score_table(result.scores))
-    parts.extend(_table(table) for table in result.tables)
-    if result.plots:
-        parts.append(f'<div class="side">{"".join(_plot(plot) for plot in result.plots)}</div>')
-    if result.failures:
-        parts.append("<h3>The worst cases</h3>")
-        parts.append(f'<div class="side">{"".join(map(_case, result.failures))}</div>')
-    parts.append("</section>")
-    return "\n".join(parts)
+@cache
+def _template() -> Template:
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+        from markupsafe import Markup
+    except ImportError as error:
+        raise MienError("the HTML report wants Jinja2: pip install 'mien[eval]'") from error
 
-
-def _score_table(scores: Sequence[Score]) -> str:
-    rows = [_score_cells(score) for score in scores]
-    marked = [score.main for score in scores]
-    return _html_table("", ("score", "value", "95 % interval", "n"), rows, marked=marked)
-
-
-def _score_cells(score: Score) -> list[str]:
-    arrow = "&uarr;" if score.higher_is_better else "&darr;"
-    return [
-        f"{_text(score.name)} {arrow}",
-        _text(score_text(score)),
-        _text(interval_text(score)),
-        f"{score.count:,}",
-    ]
-
-
-def _table(table: Table) -> str:
-    rows = [[_text(_cell(cell)) for cell in row] for row in table.rows]
-    return _html_table(table.title, table.columns, rows)
-
-
-def _plot(plot: Plot) -> str:
-    return (
-        f'<figure class="plot"><figcaption>{_text(plot.title)}</figcaption>'
-        f"{plot_svg(plot)}</figure>"
+    environment = Environment(
+        loader=PackageLoader("mien.evaluate", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
     )
-
-
-def _case(failure: Failure) -> str:
-    images = "".join(f'<img alt="" src="{_data_url(image)}"> ' for image in failure.images)
-    return (
-        f'<figure class="case">{images}<figcaption>{_text(failure.caption)}</figcaption></figure>'
-    )
+    environment.filters |= {
+        "cell": _cell,
+        "data_url": _data_url,
+        "interval_text": interval_text,
+        "main_scores": main_scores,
+        "plot_svg": lambda plot: Markup(plot_svg(plot)),
+        "score_text": score_text,
+    }
+    return environment.get_template("report.html.j2")
 
 
 def _data_url(image: NDArray[np.uint8]) -> str:
     """Return an image, RGB [H, W, 3], as a URL that holds it."""
     reduced = Image.fromarray(np.ascontiguousarray(image))
-    reduced.thumbnail((LARGEST, LARGEST))
+    reduced.thumbnail((MAX_SIDE, MAX_SIDE))
     data = io.BytesIO()
     reduced.save(data, format="JPEG", quality=_QUALITY)
     return f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}"
-
-
-def _html_table(
-    title: str,
-    head: Iterable[str],
-    rows: Iterable[Sequence[str]],
-    *,
-    texts: int = 1,
-    marked: Sequence[bool] = (),
-) -> str:
-    """Return a table of cells that are HTML already.
-
-    Args:
-        title: stands above it.
-        head: names of the columns, plain text.
-        rows: cells.
-        texts: so many columns at the left hold text and not numbers.
-        marked: which rows are emphasised; none if not given.
-    """
-    kinds = [' class="text"' if number < texts else "" for number in range(64)]
-    lines = ['<div class="wide"><table>']
-    if title:
-        lines.append(f"<caption>{_text(title)}</caption>")
-    names = "".join(
-        f"<th{kind}>{_text(name)}</th>" for kind, name in zip(kinds, head, strict=False)
-    )
-    lines.append(f"<thead><tr>{names}</tr></thead><tbody>")
-    for number, row in enumerate(rows):
-        cells = "".join(f"<td{kind}>{cell}</td>" for kind, cell in zip(kinds, row, strict=False))
-        main = ' class="main"' if number < len(marked) and marked[number] else ""
-        lines.append(f"<tr{main}>{cells}</tr>")
-    lines.append("</tbody></table></div>")
-    return "\n".join(lines)
 
 
 def _cell(value: str | float | int | None) -> str:
@@ -234,5 +173,23 @@ def _number(value: float) -> str:
     return f"{value:.{digits}f}"
 
 
-def _text(value: str) -> str:
-    return html.escape(value)
+def _log_axis(axes: Axes, values: set[float]) -> None:
+    """Make x logarithmic; few values get a tick each."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    shown = sorted(value for value in values if value > 0 and math.isfinite(value))
+    if 0 < len(shown) <= _MAX_TICKS:
+        axes.xaxis.set_major_locator(FixedLocator(shown))
+        axes.xaxis.set_minor_locator(NullLocator())
+
+
+def _inlined(document: str) -> str:
+    """Return the `<svg>` element of a document, in the page's colour and of no fixed size."""
+    element = document[document.index("<svg") :].replace(_INK, "currentColor")
+    tag = _TAG.search(element)
+    if tag is None:
+        raise ValueError("there is no <svg> element")
+    return element.replace(tag[0], _WIDTH.sub("", tag[0]), 1).strip()

@@ -17,17 +17,22 @@ import numpy as np
 from mien.evaluate.protocol import Plot, Protocol, Result, Score, Table
 from mien.version import VERSION
 
-__all__ = ["FORMAT", "Report", "Run", "main_scores", "report_json", "scores_csv"]
+__all__ = [
+    "FORMAT",
+    "Report",
+    "Run",
+    "main_scores",
+    "report_json",
+    "scores_csv",
+]
 
-FORMAT = 1
+FORMAT = 2
 """Number of the layout of report.json; another when a reader of this one would go wrong."""
 DIGITS = 6
 """That many significant digits of a number are kept: more are noise, and differ by machine."""
-
-
 _COLUMNS = (
     *("protocol", "factor", "folder", "data", "score", "value", "unit", "low", "high"),
-    *("count", "higher_is_better", "main", "weights", "mien", "seed", "draws", "date"),
+    *("count", "higher_is_better", "main", "weights", "mien", "seed", "trials", "date"),
 )
 
 
@@ -54,15 +59,15 @@ class Report:
     factors_from: str
     """Where the factors come from: "weights, detector haar", or "table faces.parquet"."""
     date: str
-    """Year-month-day, as the caller tells it."""
+    """Year-month-day, as the caller gives it."""
     seed: int
-    draws: int
-    """How often samples were drawn where a protocol draws some."""
+    trials: int
+    """How often training samples were drawn where a protocol samples some."""
     version: str = VERSION
 
     @property
     def failed(self) -> tuple[Run, ...]:
-        """Return the runs without an result."""
+        """Return the runs without a result."""
         return tuple(run for run in self.runs if run.result is None)
 
 
@@ -80,7 +85,7 @@ def report_json(report: Report) -> str:
         "weights": report.weights,
         "factors_from": report.factors_from,
         "seed": report.seed,
-        "draws": report.draws,
+        "trials": report.trials,
         "protocols": [_run_values(run) for run in report.runs],
     }
     return json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -91,7 +96,7 @@ def scores_csv(report: Report) -> str:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(_COLUMNS)
-    made = (report.weights, report.version, report.seed, report.draws, report.date)
+    made = (report.weights, report.version, report.seed, report.trials, report.date)
     for run in report.runs:
         if run.result is None:
             continue

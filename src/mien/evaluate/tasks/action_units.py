@@ -6,20 +6,25 @@ of the training rows (of the clips, where there are some); then it is fitted to 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.evaluate.by_yaw import yaw_table
-from mien.evaluate.digest import data_digest
-from mien.evaluate.gallery import small
-from mien.evaluate.protocol import EvalContext, FactorColumns, Failure, Images, Result, Score, Table
+from mien.evaluate.datasets.sets import ActionUnitSet as Units
+from mien.evaluate.protocol import (
+    EvalContext,
+    FactorColumns,
+    Failure,
+    Result,
+    Score,
+    Table,
+    checksum,
+)
+from mien.evaluate.scores import small, yaw_table
 from mien.evaluate.tasks.labelled import MAIN, codes_of, stream
 from mien.linear.bootstrap import bootstrap
 from mien.linear.heldout_logistic import STRENGTHS, fit_linear, held_out, probabilities
 
-__all__ = ["Units", "best_threshold", "binary_f1", "measure_units", "predict_unit"]
+__all__ = ["best_threshold", "binary_f1", "measure_units", "predict_unit"]
 
 Array = NDArray[np.floating]
 Rows = NDArray[np.int64]
@@ -27,21 +32,6 @@ Flags = NDArray[np.bool_]
 
 ASKED = ("expression", MAIN)
 """Sets of factors; each costs a dozen probes."""
-
-
-@dataclass(frozen=True)
-class Units:
-    """Images with units that are seen or not."""
-
-    images: Images
-    names: tuple[str, ...]
-    """Of the units: AU1, AU2."""
-    seen: Flags
-    """[N, K]."""
-    train: Rows
-    test: Rows
-    groups: NDArray[np.int64] | None = None
-    """Clips. [N]."""
 
 
 def binary_f1(*, prediction: Flags, target: Flags) -> float:
@@ -123,7 +113,7 @@ def measure_units(task: Units, described: FactorColumns, context: EvalContext) -
     truth = task.seen[task.test]
     return Result(
         scores=tuple(scores),
-        data=data_digest(
+        data=checksum(
             f"{part} {task.images.names[int(row)]} {task.seen[row].astype(int).tolist()}"
             for part, rows in (("train", task.train), ("test", task.test))
             for row in rows

@@ -12,16 +12,22 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.evaluate.by_yaw import yaw_table
-from mien.evaluate.digest import data_digest
-from mien.evaluate.gallery import small
-from mien.evaluate.protocol import EvalContext, FactorColumns, Failure, Result, Score, Table
+from mien.evaluate.datasets.sets import LabelledSet as Task
+from mien.evaluate.protocol import (
+    EvalContext,
+    FactorColumns,
+    Failure,
+    Result,
+    Score,
+    Table,
+    checksum,
+)
+from mien.evaluate.scores import small, yaw_table
 from mien.evaluate.tasks.few_labels import few_labels, few_labels_report
 from mien.evaluate.tasks.labelled import (
     FEATURES,
     MAIN,
     Predicted,
-    Task,
     codes_of,
     known_sets,
     over_folds,
@@ -102,7 +108,7 @@ def measure(
     right = best.label == task.labels[task.tested]
     return Result(
         scores=tuple(scores),
-        data=data_digest(_lines(task)),
+        data=checksum(_lines(task)),
         tables=(
             _confusion_table(task, best, label),
             *_yaw_tables(described, task.tested, {"accuracy, %": 100.0 * right}, label),
@@ -125,7 +131,7 @@ def merged(results: Sequence[Result], *, gallery: int, notes: Sequence[str] = ()
     told = [note for result in results for note in result.notes]
     return Result(
         scores=tuple(score for result in results for score in result.scores),
-        data=data_digest(result.data for result in results),
+        data=checksum(result.data for result in results),
         tables=tuple(table for result in results for table in result.tables),
         plots=tuple(plot for result in results for plot in result.plots),
         failures=tuple(failure for result in results for failure in result.failures)[:gallery],

@@ -17,12 +17,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from mien.geometry.camera import unproject
 from mien.geometry.surface import surface_normals
 
-__all__ = ["normal_deviation_deg", "normals_of", "reduced", "scale_invariant_error", "shrunk"]
+__all__ = ["normal_deviation_deg", "normals_of", "scale_invariant_error", "shrunk"]
 
 Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]
@@ -78,28 +77,3 @@ def shrunk(mask: Mask) -> Mask:
         for right in range(3):
             kept &= around[:, down : down + height, right : right + width]
     return kept
-
-
-def reduced(depth: Array, mask: Mask, size: int) -> tuple[NDArray[np.float64], Mask]:
-    """Return a depth map and its mask at another size, without mixing surface and background.
-
-    Args:
-        depth: [H, W].
-        mask: where there is a surface. [H, W].
-        size: side of the result, pixels.
-
-    Returns:
-        Depth [size, size], 0 where the mask is not; a pixel is in the mask where all that it is
-        made of is.
-    """
-
-    def resized(values: Array) -> Array:
-        image = Image.fromarray(np.ascontiguousarray(values, dtype=np.float32))
-        return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR), np.float64)
-
-    share = resized(mask.astype(np.float32))
-    # About its own middle: float32 has few digits for hundredths of a millimetre at a metre.
-    middle = float(depth[mask].mean()) if mask.any() else 0.0
-    mean = resized(np.where(mask, depth - middle, 0.0)) / share.clip(1e-6)
-    inside = share > 0.99
-    return np.where(inside, mean + middle, 0.0), inside

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.by_yaw import yaw_table
-from mien.evaluate.datasets.files import holds
-from mien.evaluate.datasets.synthetic import CONFIG_FILE, LABELS_FILE, Clips, read_clips
-from mien.evaluate.gallery import small
+from mien.evaluate.datasets.synthetic import Clips
 from mien.evaluate.protocol import (
     EvalContext,
     FactorColumns,
     Failure,
-    Protocol,
     Result,
     Score,
     Table,
 )
+from mien.evaluate.scores import small, yaw_table
 from mien.evaluate.tasks.factor_codes import (
     ANGLES,
     codes_of,
@@ -36,25 +32,20 @@ from mien.linear.bootstrap import bootstrap, mean_interval
 from mien.linear.cross_person import FOLDS
 from mien.linear.metrics import correlation
 
-__all__ = ["FACTORS"]
+__all__ = ["score_factors"]
 
 Array = NDArray[np.floating]
 
 ALL, NOTHING = "all factors", "nothing (identity, rows shuffled)"
 LEAST_PEOPLE = 10
-LAYOUT = (
-    "labels.parquet, config.json and person_NNNNNN/frame_NNN.png (or .jpg): a folder that "
-    "`mien synth` has written, of people never seen in training; or a zip of it"
-)
 
 
-def run(path: Path, context: EvalContext) -> Result:
+def score_factors(clips: Clips, context: EvalContext) -> Result:
     """Measure leakage, disentanglement and swaps.
 
     Raises:
-        MienError: the folder is none of `mien synth`, or has too few people or frames.
+        MienError: there are too few people or frames.
     """
-    clips = read_clips(path, "factors")
     _refuse_few(clips)
     gaze = None if context.model is None else context.model.config.gaze is not None
     context.say(f"factors: the factors of {len(clips)} images")
@@ -82,7 +73,7 @@ def run(path: Path, context: EvalContext) -> Result:
             *parts,
             *swaps.scores,
         ),
-        data=clips.digest(),
+        data=clips.checksum,
         tables=(*_matrices(found), part_table, _by_yaw(clips, faces, found), *swaps.tables),
         failures=(*swaps.failures, *turned),
         notes=(*_notes(faces, codes), *swaps.notes),
@@ -255,15 +246,3 @@ def _notes(faces: FactorColumns, codes: Mapping[str, Array]) -> Sequence[str]:
     else:
         notes.append("there is no gaze code, so that factor is left out")
     return notes
-
-
-FACTORS = Protocol(
-    name="factors",
-    factor="factors",
-    title="leakage between factors, disentanglement and swapped expressions, rendered people",
-    layout=LAYOUT,
-    source="yourself: mien synth --head-model ICT-FaceKit --identities 300 --frames 8 --size 224 "
-    "--seed 900001 (ICT-FaceKit: USC Institute for Creative Technologies, MIT)",
-    matches=lambda path: holds(path, LABELS_FILE, CONFIG_FILE),
-    run=run,
-)

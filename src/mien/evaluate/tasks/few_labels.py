@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.evaluate.datasets.sets import LabelledSet as Task, sample_per_class
 from mien.evaluate.protocol import EvalContext, Plot, Score, Table
-from mien.evaluate.tasks.labelled import Task, stream
+from mien.evaluate.tasks.labelled import stream
 from mien.linear.heldout_logistic import (
     STRENGTHS,
     accuracy,
@@ -22,7 +23,7 @@ from mien.linear.heldout_logistic import (
     probabilities,
 )
 
-__all__ = ["COUNTS", "FewLabels", "draw_labels", "few_labels", "few_labels_report"]
+__all__ = ["COUNTS", "FewLabels", "few_labels", "few_labels_report"]
 
 Array = NDArray[np.floating]
 Labels = NDArray[np.integer]
@@ -54,12 +55,6 @@ class FewLabels:
         return float(np.std(self.draws, ddof=1)) if len(self.draws) > 1 else 0.0
 
 
-def draw_labels(*, labels: Labels, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return so many rows of each class, or all of a class that has fewer; sorted."""
-    drawn = [rng.permutation(np.flatnonzero(labels == name))[:count] for name in np.unique(labels)]
-    return np.sort(np.concatenate(drawn))
-
-
 def few_labels(
     task: Task, codes: Array, found: NDArray[np.bool_], context: EvalContext
 ) -> tuple[FewLabels, ...]:
@@ -78,11 +73,11 @@ def few_labels(
     results = []
     for count in COUNTS:
         scores = []
-        for draw in range(max(context.draws, 1)):
+        for draw in range(max(context.trials, 1)):
             train, test = task.folds[draw % len(task.folds)]
             seen, asked = train[found[train]], test[found[test]]
             rng = stream(context, 3, count, draw)
-            rows = seen[draw_labels(labels=task.labels[seen], count=count, rng=rng)]
+            rows = seen[sample_per_class(labels=task.labels[seen], count=count, rng=rng)]
             middle, spread = scales[draw % len(task.folds)]
             labels, few = task.labels[rows], (codes[rows] - middle) / spread
             strength = ALONE if count == 1 else _choose(few, labels, len(task.classes), rng)

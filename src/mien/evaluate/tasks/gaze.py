@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mien.errors import MienError
-from mien.evaluate.by_yaw import yaw_table
+from mien.evaluate.datasets.sets import GazeSet
 from mien.evaluate.protocol import EvalContext, Failure, Plot, Result, Score, Table
+from mien.evaluate.scores import yaw_table
 from mien.evaluate.tasks.gaze_few_shot import COUNTS, angular_error_deg, sampled_errors
-from mien.evaluate.tasks.gaze_set import GazeSet, Seen, see
+from mien.evaluate.tasks.gaze_set import Seen, see
 from mien.geometry.gaze import gaze_angles, gaze_vector
 from mien.linear.bootstrap import mean_interval
 
@@ -74,7 +75,7 @@ def score_within(data: GazeSet, context: EvalContext) -> Result:
     scores += _scores_of_parts(data, seen, kinds["gaze code"], shown, context)
     return Result(
         scores=(*scores, _mean_gaze(data)),
-        data=data.digest,
+        data=data.checksum,
         tables=(_table(kinds, counts), _by_yaw(data, seen, kinds, shown)),
         plots=(_plot(kinds, fewest),),
         failures=_failures(data, kinds["gaze code"], shown, context),
@@ -163,7 +164,7 @@ def _errors(
                     test_features=features[test],
                     test_gaze=data.gaze[test],
                     count=count,
-                    draws=context.draws,
+                    draws=context.trials,
                     rng=rng,
                 )
             )

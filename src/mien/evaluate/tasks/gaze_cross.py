@@ -8,68 +8,35 @@ Images without eyes teach nothing, but are tested.
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import MienError
-from mien.evaluate.digest import data_digest
-from mien.evaluate.protocol import EvalContext, Failure, Protocol, Result, Score, Table
+from mien.evaluate.datasets.sets import GazeSet
+from mien.evaluate.protocol import EvalContext, Failure, Result, Score, Table, checksum
 from mien.evaluate.tasks.gaze import filled, worst
 from mien.evaluate.tasks.gaze_few_shot import angular_error_deg, predict_gaze
-from mien.evaluate.tasks.gaze_set import GazeSet, Seen, see
+from mien.evaluate.tasks.gaze_set import Seen, see
 from mien.linear.bootstrap import mean_interval
 
-__all__ = ["GAZE_CROSS", "find_sets"]
+__all__ = ["score_cross"]
 
 Array = NDArray[np.floating]
 
-# Name => module here, protocol and reader in it.
-SETS = {
-    "columbia": ("columbia_protocol", "COLUMBIA", "columbia_faces"),
-    "columbia-eyes": ("columbia_protocol", "COLUMBIA_EYE_CROPS", "columbia_eye_crops"),
-    "mpiigaze": ("mpiigaze", "MPIIGAZE", "read_mpiigaze"),
-    "mpiifacegaze": ("mpiifacegaze", "MPIIFACEGAZE", "read_mpiifacegaze"),
-    "ut-multiview": ("ut_multiview", "UT_MULTIVIEW", "read_ut_multiview"),
-    "eth-xgaze": ("eth_xgaze", "ETH_XGAZE", "read_eth_xgaze"),
-    "gaze360": ("gaze360", "GAZE360", "read_gaze360"),
-    "eyediap": ("eyediap", "EYEDIAP", "read_eyediap"),
-}
 INTERVAL = 3  # stream of random numbers
 
 
-def find_sets(root: Path) -> dict[str, Path]:
-    """Return which gaze sets stand in a folder, by name; never raises."""
-    if not root.is_dir():
-        return {}
-    try:
-        places = sorted(path for path in root.iterdir() if not path.name.startswith("."))
-        places += [
-            inner for place in places if place.is_dir() for inner in sorted(place.glob("*.zip"))
-        ]
-    except OSError:
-        return {}
-    places = [path for path in places if path.is_dir() or path.suffix.lower() == ".zip"]
-    found = {}
-    for name, (module, constant, _) in SETS.items():
-        protocol: Protocol = getattr(_module(module), constant)
-        place = next((path for path in places if protocol.matches(path)), None)
-        if place is not None:
-            found[name] = place
-    return found
+def score_cross(data: Mapping[str, GazeSet], context: EvalContext) -> Result:
+    """Return the errors on every set by a fit to every other.
 
+    Args:
+        data: two sets or more, by name.
+        context: with what.
 
-def _run(root: Path, context: EvalContext) -> Result:
-    places = find_sets(root)
-    if len(places) < 2:
-        raise MienError(
-            f"{root} holds {len(places)} gaze data sets, of which at least two are needed: "
-            f"{', '.join(SETS)}, each in a folder of its own"
-        )
-    data = {name: _reader(name)(place) for name, place in places.items()}
+    Raises:
+        MienError: eyes are found in no image of a set.
+    """
     seen = {}
     for name, gaze_set in data.items():
         context.say(name)
@@ -85,7 +52,7 @@ def _run(root: Path, context: EvalContext) -> Result:
     failures.sort(key=lambda pair: -pair[0])
     return Result(
         scores=tuple(scores),
-        data=data_digest(f"{name} {gaze_set.digest}" for name, gaze_set in data.items()),
+        data=checksum(f"{name} {gaze_set.checksum}" for name, gaze_set in data.items()),
         tables=tuple(_table(list(data), scores, posed=posed) for posed in (False, True)),
         failures=tuple(failure for _, failure in failures[: context.gallery]),
         notes=("the head pose is the one that the weights predict", *_notes(data, seen)),
@@ -95,7 +62,7 @@ def _run(root: Path, context: EvalContext) -> Result:
 def _pair(
     source: str,
     target: str,
-    data: dict[str, GazeSet],
+    data: Mapping[str, GazeSet],
     seen: dict[str, Seen],
     context: EvalContext,
 ) -> tuple[list[Score], list[tuple[float, Failure]]]:
@@ -164,26 +131,6 @@ def _score_name(source: str, target: str, *, posed: bool) -> str:
     return f"error, {source} to {target}, {how}"
 
 
-def _notes(data: dict[str, GazeSet], seen: dict[str, Seen]) -> list[str]:
+def _notes(data: Mapping[str, GazeSet], seen: dict[str, Seen]) -> list[str]:
     lost = {name: int(np.count_nonzero(~seen[name].found)) for name in data}
     return [f"{name}: no eyes are found in {lost[name]} of {len(data[name])}" for name in data]
-
-
-def _module(name: str) -> object:
-    return importlib.import_module(f"mien.evaluate.datasets.{name}")
-
-
-def _reader(name: str) -> Callable[[Path], GazeSet]:
-    module, _, reader = SETS[name]
-    return getattr(_module(module), reader)
-
-
-GAZE_CROSS = Protocol(
-    name="gaze-cross",
-    factor="gaze",
-    title="Gaze across data sets: fitted on all of one, tested on another",
-    layout="a folder that holds at least two of the gaze data sets, each in a folder of its own",
-    source="as the single data sets",
-    matches=lambda root: len(find_sets(root)) >= 2,
-    run=_run,
-)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
+from mien.evaluate.datasets.sets import LabelledSet as Task
 from mien.evaluate.protocol import EvalContext, FactorColumns, Images
 
 __all__ = [
@@ -23,7 +24,6 @@ __all__ = [
     "POSE_AND_LIGHT",
     "SETS",
     "Predicted",
-    "Task",
     "codes_of",
     "describe",
     "known_sets",
@@ -58,38 +58,6 @@ MAIN = "all codes"
 FEATURES = "features"
 """The set whose linear scores stand beside them: the most that a frozen encoder tells."""
 COLUMNS = (*SETS[MAIN], *SETS[FEATURES])
-
-
-@dataclass(frozen=True)
-class Task:
-    """Labelled images, and the folds in which they teach and test."""
-
-    images: Images
-    labels: NDArray[np.int64]
-    """Places in `classes`. [N]."""
-    classes: tuple[str, ...]
-    folds: tuple[tuple[Rows, Rows], ...]
-    """Training rows and test rows; one pair where the split is fixed. No row is tested twice."""
-    groups: NDArray[np.int64] | None = None
-    """Of whom or of which clip an image is; kept together wherever rows are drawn. [N]."""
-    balanced: bool = False
-    """Whether every class weighs the same in training, whatever the number of its images."""
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be learned."""
-        for train, test in self.folds:
-            if not len(train) or not len(test):
-                raise MienError(
-                    f"there are {len(train)} images to learn from and {len(test)} to test on; "
-                    "the data set is not complete: copy it again"
-                )
-            if len(np.unique(self.labels[train])) < 2:
-                raise MienError("the training images show one class only; copy the set again")
-
-    @property
-    def tested(self) -> Rows:
-        """The rows that are tested, fold after fold. [M]."""
-        return np.concatenate([test for _, test in self.folds])
 
 
 @dataclass(frozen=True)

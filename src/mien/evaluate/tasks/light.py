@@ -12,23 +12,26 @@ the rest.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.by_yaw import yaw_table
-from mien.evaluate.digest import data_digest
-from mien.evaluate.error_score import INTERVAL, error_score
-from mien.evaluate.gallery import small
-from mien.evaluate.protocol import EvalContext, FactorColumns, Failure, Images, Result, Score, Table
+from mien.evaluate.datasets.sets import LightSet
+from mien.evaluate.protocol import (
+    EvalContext,
+    FactorColumns,
+    Failure,
+    Result,
+    Score,
+    Table,
+)
+from mien.evaluate.scores import INTERVAL, error_score, small, yaw_table
 from mien.evaluate.tasks.light_directions import apart_deg, off_axis_deg, unit_rows
 from mien.linear.bootstrap import bootstrap
 from mien.linear.metrics import correlation
 from mien.linear.other_people import mean_of_others, predict_from_others
 
-__all__ = ["LightSet", "score_light"]
+__all__ = ["score_light"]
 
 Array = NDArray[np.floating]
 
@@ -44,29 +47,6 @@ FRONT_DEG = 77
 MISSING_SHARE = 0.01
 """Above this share of images without a face there is a score of the others, too."""
 LOOKS_TURNED_DEG = 30
-
-
-@dataclass(frozen=True)
-class LightSet:
-    """Images under one known lamp each; rows are in the order of the images."""
-
-    images: Images
-    person: NDArray[np.int64]
-    """Who it is. [N]."""
-    direction: Array
-    """Unit vector to the lamp, camera frame. [N, 3]."""
-    pose: NDArray[np.int64]
-    """The set's number of the head pose. [N]."""
-    notes: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.person)
-
-    @property
-    def digest(self) -> str:
-        """Return 12 hex digits of the names and labels."""
-        rows = zip(self.images.names, self.person, self.direction, strict=True)
-        return data_digest(f"{n} {p} {x:.5f} {y:.5f} {z:.5f}" for n, p, (x, y, z) in rows)
 
 
 def score_light(data: LightSet, context: EvalContext) -> Result:
@@ -88,7 +68,7 @@ def score_light(data: LightSet, context: EvalContext) -> Result:
     shown = LINEAR if LINEAR in errors else RIDGE
     return Result(
         scores=tuple(_scores(data, described, predicted, errors, context)),
-        data=data.digest,
+        data=data.checksum,
         tables=_tables(data, described, errors),
         failures=_failures(data, predicted[shown], errors[shown], context),
         notes=(*data.notes, *_notes(described)),

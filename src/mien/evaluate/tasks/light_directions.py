@@ -1,4 +1,4 @@
-"""Directions of light: from the angles of a dome of lamps, and how far two of them are apart."""
+"""Directions of light, and how far two of them are apart."""
 
 from __future__ import annotations
 
@@ -7,20 +7,9 @@ from numpy.typing import NDArray
 
 from mien.geometry.gaze import angle_between
 
-__all__ = ["apart_deg", "dome_direction", "off_axis_deg", "unit_rows"]
+__all__ = ["apart_deg", "off_axis_deg", "unit_rows"]
 
 Array = NDArray[np.floating]
-
-
-def dome_direction(azimuth_deg: Array, elevation_deg: Array) -> NDArray[np.float64]:
-    """Return unit vectors to lamps, camera frame (x right, y down, z away). [N, 3].
-
-    Args:
-        azimuth_deg: from the camera's axis, + towards image-left, the subject's own right. [N].
-        elevation_deg: + up. [N].
-    """
-    a, e = np.radians(azimuth_deg), np.radians(elevation_deg)
-    return np.stack([-np.cos(e) * np.sin(a), -np.sin(e), -np.cos(e) * np.cos(a)], axis=-1)
 
 
 def off_axis_deg(direction: Array) -> NDArray[np.float64]:

@@ -22,20 +22,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.by_yaw import yaw_table
-from mien.evaluate.digest import data_digest
-from mien.evaluate.error_score import error_score
-from mien.evaluate.gallery import small
+from mien.evaluate.datasets.sets import PoseSet
 from mien.evaluate.protocol import (
     EvalContext,
     FactorColumns,
     Failure,
-    Images,
     Plot,
     Result,
     Score,
     Table,
 )
+from mien.evaluate.scores import error_score, small, yaw_table
 from mien.evaluate.tasks.pose_angles import (
     ANGLES,
     angle_errors_deg,
@@ -48,7 +45,7 @@ from mien.evaluate.tasks.pose_angles import (
 from mien.linear.metrics import correlation
 from mien.linear.other_people import mean_of_others, predict_from_others
 
-__all__ = ["PoseSet", "score_pose"]
+__all__ = ["score_pose"]
 
 Array = NDArray[np.floating]
 
@@ -58,31 +55,6 @@ RIDGE, MEAN = "all codes, ridge", "always the mean"
 MISSING_SHARE = 0.01
 """Above this share of images without a face there are scores of the others, too."""
 PLOT_STEP_DEG = 10
-
-
-@dataclass(frozen=True)
-class PoseSet:
-    """Images with known head pose; rows are in the order of the images."""
-
-    images: Images
-    person: NDArray[np.int64]
-    """Who it is; the row's own number where nobody knows. [N]."""
-    angles: Array
-    """True yaw, pitch, roll in the benchmarks' order of rotations. Radians [N, 3]."""
-    sight: Array | None = None
-    """True rotation as seen along the line to the head; None where that is not known.
-    [N, 3, 3]."""
-    notes: tuple[str, ...] = ()
-    """What a reader must know of how the data were read."""
-
-    def __len__(self) -> int:
-        return len(self.person)
-
-    @property
-    def digest(self) -> str:
-        """Return 12 hex digits of the names and labels."""
-        rows = zip(self.images.names, self.person, self.angles, strict=True)
-        return data_digest(f"{n} {p} {y:.5f} {x:.5f} {r:.5f}" for n, p, (y, x, r) in rows)
 
 
 @dataclass(frozen=True)
@@ -119,7 +91,7 @@ def score_pose(data: PoseSet, context: EvalContext) -> Result:
     shown = LINEAR if LINEAR in errors else RIDGE
     return Result(
         scores=tuple(_scores(data, described, predicted, errors, context)),
-        data=data.digest,
+        data=data.checksum,
         tables=(_table(errors), _by_yaw(data, errors)),
         plots=(_plot(data, predicted),),
         failures=_failures(data, predicted[shown], errors[shown], context),

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mien.evaluate.datasets.head_pose import benchmark_angles, seen_along
 from mien.geometry.rotation import angles_to_rotation, rotation_to_angles
 
 __all__ = [
@@ -66,19 +67,6 @@ def benchmark_rotation(angles: Array) -> NDArray[np.float64]:
     return np.stack(rows, axis=-2)
 
 
-def benchmark_angles(rotation: Array) -> NDArray[np.float64]:
-    """Return yaw, pitch, roll of R = Rx(-pitch) Ry(yaw) Rz(roll). [N, 3, 3] -> radians [N, 3].
-
-    Yaw is within a quarter turn to either side; a head that is turned further has other pitch and
-    roll than the label it was made of.
-    """
-    rotation = np.asarray(rotation, dtype=np.float64)
-    yaw = np.arcsin(rotation[..., 0, 2].clip(-1, 1))
-    pitch = np.arctan2(rotation[..., 1, 2], rotation[..., 2, 2])
-    roll = np.arctan2(-rotation[..., 0, 1], rotation[..., 0, 0])
-    return np.stack([yaw, pitch, roll], axis=-1)
-
-
 def geodesic_deg(*, predicted: Array, truth: Array) -> NDArray[np.float64]:
     """Return the angle of the rotation from one to the other: acos((tr(A' B) - 1) / 2). [N].
 
@@ -101,27 +89,3 @@ def angle_errors_deg(*, predicted: Array, truth: Array) -> NDArray[np.float64]:
     """
     apart = np.asarray(predicted, dtype=np.float64) - np.asarray(truth, dtype=np.float64)
     return np.degrees(np.abs((apart + np.pi) % (2 * np.pi) - np.pi))
-
-
-def seen_along(rotation: Array, centre: Array) -> NDArray[np.float64]:
-    """Return rotations in the frame of a camera that was turned, unrolled, to look at the head.
-
-    Args:
-        rotation: head to camera frame. [N, 3, 3].
-        centre: where the head is, camera frame, any unit. [N, 3].
-
-    Returns:
-        L' R, with L the smallest rotation that takes (0, 0, 1) to the head's direction. [N, 3, 3].
-    """
-    centre = np.asarray(centre, dtype=np.float64)
-    towards = centre / np.linalg.norm(centre, axis=1, keepdims=True)
-    x, y, z = towards.T
-    # Rodrigues' formula for the axis (-y, x, 0); 1 / (1 + cos) where it has (1 - cos) / sin².
-    k = 1 / (1 + z)
-    rows = [
-        np.stack([1 - k * x * x, -k * x * y, x], axis=-1),
-        np.stack([-k * x * y, 1 - k * y * y, y], axis=-1),
-        np.stack([-x, -y, z], axis=-1),
-    ]
-    look = np.swapaxes(np.stack(rows, axis=-2), -1, -2)
-    return np.asarray(look @ rotation, dtype=np.float64)

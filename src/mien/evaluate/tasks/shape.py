@@ -6,17 +6,15 @@ mean of others  the mean true depth of other people's images at each pixel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.by_yaw import yaw_table
-from mien.evaluate.error_score import INTERVAL, error_score
-from mien.evaluate.gallery import small
+from mien.evaluate.datasets.sets import ShapeSet as TrueShape
 from mien.evaluate.protocol import EvalContext, Failure, Result, Score, Table
+from mien.evaluate.scores import INTERVAL, error_score, small, yaw_table
 from mien.evaluate.tasks.depth_metrics import (
     normal_deviation_deg,
     normals_of,
@@ -27,7 +25,7 @@ from mien.evaluate.tasks.rendered_depth import Drawn
 from mien.linear.bootstrap import mean_interval
 from mien.linear.metrics import correlation
 
-__all__ = ["TrueShape", "score_shape"]
+__all__ = ["score_shape"]
 
 Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]
@@ -38,29 +36,6 @@ FEWEST_PIXELS = 20
 SHOWN_SIDE = 128
 AT_ONCE = 256
 """So many normal maps are held at a time: a set may have 20,000 images."""
-
-
-@dataclass(frozen=True)
-class TrueShape:
-    """The true depth of images, at the size at which the model draws."""
-
-    names: tuple[str, ...]
-    read: Callable[[int], NDArray[np.uint8]]
-    """Number of an image => RGB [H, W, 3]."""
-    depth: Array
-    """z before the model's camera, the face about 1 away; 0 where nothing is known. [N, S, S]."""
-    mask: Mask
-    """Where the true face is. [N, S, S]."""
-    group: NDArray[np.int64]
-    """Who it is; the row's own number where nobody knows. [N]."""
-    yaw: Array | None
-    """True head yaw, radians; None where that is not known. [N]."""
-    data: str
-    """The digest of names and labels."""
-    notes: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.names)
 
 
 def score_shape(truth: TrueShape, drawn: Drawn, fov_deg: float, context: EvalContext) -> Result:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.evaluate.datasets.synthetic import Clips
-from mien.evaluate.gallery import small
 from mien.evaluate.protocol import EvalContext, FactorColumns, Failure, Score, Table
+from mien.evaluate.scores import small
 from mien.evaluate.tasks.expression_swap import (
     Swaps,
     SwapScores,

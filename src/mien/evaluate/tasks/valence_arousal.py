@@ -6,44 +6,34 @@ fifth of the training rows (of the clips, where there are some); then it is fitt
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mien.evaluate.by_yaw import yaw_table
-from mien.evaluate.digest import data_digest
-from mien.evaluate.gallery import small
-from mien.evaluate.protocol import EvalContext, FactorColumns, Failure, Images, Result, Score, Table
+from mien.evaluate.datasets.sets import ValenceArousalSet as Amounts
+from mien.evaluate.protocol import (
+    EvalContext,
+    FactorColumns,
+    Failure,
+    Result,
+    Score,
+    Table,
+    checksum,
+)
+from mien.evaluate.scores import small, yaw_table
 from mien.evaluate.tasks.labelled import MAIN, codes_of, known_sets, stream
 from mien.linear.bootstrap import bootstrap
 from mien.linear.heldout_logistic import held_out
 
-__all__ = ["Amounts", "concordance", "measure_amounts", "predict_amounts"]
+__all__ = ["concordance", "measure_amounts", "predict_amounts"]
 
 Array = NDArray[np.floating]
 Rows = NDArray[np.int64]
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
 """Ridge strengths divided by the number of rows, to choose from."""
-
-
-@dataclass(frozen=True)
-class Amounts:
-    """Images with numbers instead of classes."""
-
-    images: Images
-    names: tuple[str, ...]
-    """Of the numbers: valence, arousal."""
-    values: NDArray[np.float64]
-    """-1 to 1; of rows that are neither taught nor tested anything. [N, K]."""
-    train: Rows
-    test: Rows
-    groups: NDArray[np.int64] | None = None
-    """Clips. [N]."""
 
 
 def concordance(*, prediction: Array, target: Array) -> float:
@@ -123,7 +113,7 @@ def measure_amounts(
     off = np.abs(said - truth)
     return Result(
         scores=tuple(scores),
-        data=data_digest(
+        data=checksum(
             f"{part} {task.images.names[int(row)]} {task.values[row].tolist()}"
             for part, rows in (("train", task.train), ("test", task.test))
             for row in rows

@@ -7,12 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.evaluate.by_yaw import yaw_table
-from mien.evaluate.digest import data_digest
-from mien.evaluate.gallery import small
-from mien.evaluate.protocol import EvalContext, Failure, Plot, Result, Score, Table
+from mien.evaluate.datasets.pairs import Pairs
+from mien.evaluate.protocol import EvalContext, Failure, Plot, Result, Score, Table, checksum
+from mien.evaluate.scores import small, yaw_table
 from mien.evaluate.tasks.identity_codes import FaceCodes, face_codes
-from mien.evaluate.tasks.pairs import Pairs
 from mien.evaluate.tasks.verification_metrics import (
     Folded,
     area,
@@ -270,7 +268,7 @@ def _failures(pairs: Pairs, similarity: Array, folded: Folded, wanted: int) -> t
 def _digest(pairs: Pairs) -> str:
     names = pairs.images.names
     columns = (pairs.first, pairs.second, pairs.same, pairs.fold)
-    return data_digest(
+    return checksum(
         f"{names[a]}\t{names[b]}\t{int(same)}\t{fold}"
         for a, b, same, fold in zip(*columns, strict=True)
     )
