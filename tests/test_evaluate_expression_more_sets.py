@@ -19,6 +19,12 @@ AFFWILD2_EXPRESSION = find_protocol("affwild2-expression")
 AFFWILD2_UNITS = find_protocol("affwild2-units")
 CKPLUS = find_protocol("ckplus")
 
+AFFECTNET = find_protocol("affectnet")
+AFFWILD2_AMOUNTS = find_protocol("affwild2-va")
+AFFWILD2_EXPRESSION = find_protocol("affwild2-expression")
+AFFWILD2_UNITS = find_protocol("affwild2-units")
+CKPLUS = find_protocol("ckplus")
+
 SPEC = importlib.util.spec_from_file_location(
     "made_factors", Path(__file__).with_name("made_factors.py")
 )

@@ -132,6 +132,7 @@ def _jobs(name: str, data: Path) -> tuple[tuple[Protocol, Path], ...]:
 
     if name in OLD_NAMES:
         _say(f"protocol {name} is now called {OLD_NAMES[name]}")
+        name = OLD_NAMES[name]
     if name == _ALL:
         return find_data_sets(data, every_protocol())
     return ((find_protocol(name), data),)

@@ -40,6 +40,7 @@ __all__ = [
     "majority",
     "read_fer2013",
     "read_fer_csv",
+    "read_fer_images",
     "read_ferplus",
     "without_duplicates",
 ]

@@ -195,8 +195,10 @@ def read_frontal(path: Path, context: EvalContext) -> FrontalSet:
         context: gives the seed.
 
     Raises:
-        MienError: no head model, or clips that it did not render.
+        MienError: no head model, or clips that it did not render; or there is no model to render
+            the views with.
     """
+    context.rendering_model("frontal")  # without one it is of no use to load a head
     file = _head_file(path)
     if file is None:
         raise MienError(
