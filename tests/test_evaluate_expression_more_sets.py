@@ -14,15 +14,9 @@ from mien.evaluate.tasks import classification as measure_module, few_labels as 
 from mien.linear import logistic as linear_module
 
 AFFECTNET = find_protocol("affectnet")
-AFFWILD2_AMOUNTS = find_protocol("affwild2-va")
+AFFWILD2_VA = find_protocol("affwild2-va")
 AFFWILD2_EXPRESSION = find_protocol("affwild2-expression")
-AFFWILD2_UNITS = find_protocol("affwild2-units")
-CKPLUS = find_protocol("ckplus")
-
-AFFECTNET = find_protocol("affectnet")
-AFFWILD2_AMOUNTS = find_protocol("affwild2-va")
-AFFWILD2_EXPRESSION = find_protocol("affwild2-expression")
-AFFWILD2_UNITS = find_protocol("affwild2-units")
+AFFWILD2_AU = find_protocol("affwild2-units")
 CKPLUS = find_protocol("ckplus")
 
 SPEC = importlib.util.spec_from_file_location(
@@ -172,7 +166,7 @@ def test_affwild2_line_i_is_frame_i(tmp_path):
 
     result, asked = run(AFFWILD2_EXPRESSION, tmp_path, say)
     assert AFFWILD2_EXPRESSION.matches(tmp_path)
-    assert not AFFWILD2_AMOUNTS.matches(tmp_path)
+    assert not AFFWILD2_VA.matches(tmp_path)
     assert asked.crop == "detect"
     assert asked.fallback is not None
     training = [name for name in asked.names if "/T0" in name]
@@ -192,8 +186,8 @@ def test_affwild2_valence_arousal_leave_out_what_annotators_gave_up(tmp_path):
         return "-5,-5" if frame == 3 else f"{frame / 100:.2f},{-frame / 200:.3f}"
 
     affwild_videos(tmp_path, folder="VA_Set", header="valence,arousal", line_of=line)
-    result, asked = run(AFFWILD2_AMOUNTS, tmp_path, lambda n: [frame_of(n) * k for k in (1, -1)])
-    assert AFFWILD2_AMOUNTS.matches(tmp_path)
+    result, asked = run(AFFWILD2_VA, tmp_path, lambda n: [frame_of(n) * k for k in (1, -1)])
+    assert AFFWILD2_VA.matches(tmp_path)
     assert 3 not in [frame_of(name) for name in asked.names]
     assert value_of(result, "CCC, valence, linear, all codes") > 0.95
     assert value_of(result, "CCC, arousal, linear, all codes") > 0.95
@@ -211,15 +205,15 @@ def test_affwild2_units_and_what_is_missing(tmp_path):
         number = frame_of(name)
         return (number % 2) if "/V" in name else number // 10 % 2
 
-    result, _ = run(AFFWILD2_UNITS, tmp_path, say)
-    assert AFFWILD2_UNITS.matches(tmp_path)
+    result, _ = run(AFFWILD2_AU, tmp_path, say)
+    assert AFFWILD2_AU.matches(tmp_path)
     assert value_of(result, "mean F1, linear, all codes") == 100
     with pytest.raises(MienError, match=r"affwild2-va: .* no annotations/VA_Set/Train_Set"):
-        run(AFFWILD2_AMOUNTS, tmp_path, say)
+        run(AFFWILD2_VA, tmp_path, say)
     for image in (tmp_path / "cropped_aligned" / "V1-30-1280x720").iterdir():
         image.unlink()
     with pytest.raises(MienError, match=r"1 annotated videos have no images .* V1-30-1280x720"):
-        run(AFFWILD2_UNITS, tmp_path, say)
+        run(AFFWILD2_AU, tmp_path, say)
 
 
 # --- CK+ ---
