@@ -22,7 +22,7 @@ from mien.evaluate.protocol import (
     Table,
     checksum,
 )
-from mien.evaluate.scores import small, yaw_table
+from mien.evaluate.scores import shown, yaw_table
 from mien.evaluate.tasks.few_labels import few_labels, few_labels_report
 from mien.evaluate.tasks.labelled import (
     FEATURES,
@@ -265,8 +265,8 @@ def _failures(task: Task, predicted: Predicted, context: EvalContext) -> tuple[F
         said = task.classes[int(predicted.label[row])]
         share = chance[row, predicted.label[row]]
         caption = f"{task.classes[int(truth[row])]}, taken for {said} ({share:.2f})"
-        image = task.images.read(int(task.tested[row]))
-        failures.append(Failure((small(image),), caption))
+        image = shown(task.images, int(task.tested[row]))
+        failures.append(Failure((image,), caption))
     return tuple(failures)
 
 

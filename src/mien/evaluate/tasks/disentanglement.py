@@ -17,7 +17,7 @@ from mien.evaluate.protocol import (
     Score,
     Table,
 )
-from mien.evaluate.scores import small, yaw_table
+from mien.evaluate.scores import shown, yaw_table
 from mien.evaluate.tasks.factor_codes import (
     ANGLES,
     codes_of,
@@ -217,7 +217,7 @@ def _worst_turned(clips: Clips, faces: FactorColumns, count: int) -> tuple[Failu
     images = clips.images()
     return tuple(
         Failure(
-            (small(images.read(int(row))),),
+            (shown(images, int(row)),),
             f"yaw {np.degrees(truth[row]):+.0f} degrees, "
             + (f"read as {np.degrees(said[row]):+.0f}" if np.isfinite(said[row]) else "no face"),
         )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.protocol import EvalContext, FactorColumns, Images
+from mien.evaluate.protocol import MIRRORED, EvalContext, FactorColumns, Images
 
 __all__ = ["CODES", "FaceCodes", "face_codes", "mirrored"]
 
@@ -88,7 +88,7 @@ def mirrored(images: Images, *, width: float | None = None) -> Images:
         fallback = (1 - fallback[2], fallback[1], 1 - fallback[0], fallback[3])
     return replace(
         images,
-        names=tuple(f"{name} (mirrored)" for name in images.names),
+        names=tuple(name + MIRRORED for name in images.names),
         read=lambda i: np.ascontiguousarray(images.read(i)[:, ::-1]),
         boxes=boxes,
         fallback=fallback,

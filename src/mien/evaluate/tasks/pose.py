@@ -32,7 +32,7 @@ from mien.evaluate.protocol import (
     Score,
     Table,
 )
-from mien.evaluate.scores import error_score, small, yaw_table
+from mien.evaluate.scores import error_score, shown, yaw_table
 from mien.evaluate.tasks.pose_angles import (
     ANGLES,
     angle_errors_deg,
@@ -220,7 +220,7 @@ def _failures(
         said, true = (np.degrees(angles[row]) for angles in (predicted, data.angles))
         failures.append(
             Failure(
-                (small(data.images.read(int(row))),),
+                (shown(data.images, int(row)),),
                 f"{data.images.names[row]}: off by {errors.geodesic[row]:.0f} degrees; yaw, "
                 f"pitch, roll are {_three(true)}, predicted {_three(said)}",
             )

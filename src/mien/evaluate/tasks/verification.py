@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mien.evaluate.datasets.pairs import Pairs
 from mien.evaluate.protocol import EvalContext, Failure, Plot, Result, Score, Table, checksum
-from mien.evaluate.scores import small, yaw_table
+from mien.evaluate.scores import shown, yaw_table
 from mien.evaluate.tasks.identity_codes import FaceCodes, face_codes
 from mien.evaluate.tasks.verification_metrics import (
     Folded,
@@ -261,7 +261,7 @@ def _failures(pairs: Pairs, similarity: Array, folded: Folded, wanted: int) -> t
         truth = "one person" if pairs.same[row] else "two people"
         caption = f"{truth}: cosine {similarity[row]:.2f}, threshold {threshold[row]:.2f}"
         both = (int(pairs.first[row]), int(pairs.second[row]))
-        out.append(Failure(tuple(small(pairs.images.read(i)) for i in both), caption))
+        out.append(Failure(tuple(shown(pairs.images, i) for i in both), caption))
     return tuple(out)
 
 
