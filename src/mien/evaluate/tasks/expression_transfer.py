@@ -16,7 +16,6 @@ from torch import Tensor
 
 from mien.evaluate.datasets.synthetic import Clips
 from mien.evaluate.protocol import EvalContext, FactorColumns, Failure, Score, Table
-from mien.evaluate.scores import small
 from mien.geometry.gaze import angle_between
 from mien.geometry.rotation import rotation_to_angles
 from mien.linear.bootstrap import mean_interval
@@ -374,8 +373,8 @@ def _failures(
         shown.append(
             Failure(
                 (
-                    small(images.read(int(rows[row]))),
-                    small(images.read(int(source))),
+                    shown(images, int(rows[row])),
+                    shown(images, int(source)),
                     transfers.images[row],
                 ),
                 f"{wanted} on {clips.table['expression'].iloc[rows[row]]}, recognised as "

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from mien.errors import MienError
 from mien.evaluate.datasets.sets import ShapeSet
 from mien.evaluate.protocol import EvalContext, Failure, Result, Score, Table
-from mien.evaluate.scores import INTERVAL, error_score, small, yaw_table
+from mien.evaluate.scores import INTERVAL, error_score, shown, yaw_table
 from mien.faces.crop import crop_face
 from mien.faces.face import Face
 from mien.geometry.camera import unproject
@@ -241,7 +241,7 @@ def _failures(
         )
         failures.append(
             Failure(
-                (small(truth.read(int(row))), *maps),
+                (shown(truth, int(row)), *maps),
                 f"{truth.names[row]}: SIDE {side[row]:.1f}, MAD {angle[row]:.0f} degrees; the "
                 "image, its true depth, the rendered one",
             )
