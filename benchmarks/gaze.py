@@ -45,8 +45,8 @@ from mien.evaluate.tasks.gaze_few_shot import (
     few_shot,
     halves,
     leakage_auc,
+    mean_over_folds,
     mean_predictor_deg,
-    over_folds,
 )
 from mien.gaze.student import load_student
 from mien.geometry.rotation import rotation_to_angles
@@ -109,7 +109,7 @@ class Task:
             )
             for rows, (train, test) in zip(by_fold, self.splits, strict=True)
         ]
-        return {named(result): shown(result) for result in over_folds(folds)}
+        return {named(result): shown(result) for result in mean_over_folds(folds)}
 
     def mean_predictor(self) -> float:
         """Return the error of the mean gaze of all training rows. Degrees."""
