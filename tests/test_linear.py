@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression, Ridge as SklearnRidge, RidgeCV
@@ -267,7 +269,9 @@ def test_the_choice_by_people_differs_from_that_by_rows() -> None:
     # Every person has one label: by rows a weak penalty does best, as it learns who it is.
     codes, labels, person = faces_of_people()
     seen = {
-        name: fit_grouped(codes, labels, groups, strengths=(1e-6, 1.0))[-1].C
+        name: fit_grouped(codes, labels, groups, strengths=(1e-6, 1.0)).get_params()[
+            "logisticregression__C"
+        ]
         for name, groups in (("rows", np.arange(len(codes))), ("people", person % 12))
     }
     assert seen["rows"] == 1.0
@@ -294,7 +298,8 @@ def test_votes_are_those_of_scikit_learns_neighbours() -> None:
     def weight(distance: np.ndarray) -> np.ndarray:
         return 1 + (1 - distance) / 1000
 
-    known = KNeighborsClassifier(5, metric="cosine", weights=weight).fit(gallery, labels)
+    options: dict[str, Any] = {"metric": "cosine", "weights": weight}
+    known = KNeighborsClassifier(5, **options).fit(gallery, labels)
     np.testing.assert_allclose(votes[5], known.predict_proba(queries), atol=1e-6)
     fractions = np.bincount(labels) / 80
     np.testing.assert_allclose(votes[200], np.tile(fractions, (30, 1)), atol=1e-3)

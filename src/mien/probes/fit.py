@@ -1,6 +1,7 @@
 """Fit a probe to labels or a calibration to known gaze, and measure it on samples held out.
 
-The learning curve of a probe tells what fewer labels would have given, and so what more may give.
+The learning curve of a probe is the score that fewer labels would have given, and so a hint of what
+more may give.
 """
 
 from __future__ import annotations
@@ -166,7 +167,7 @@ def fit_calibration(
         people: who each sample is; None: nothing is known of it. [N].
         per_person: give each person an offset of their own.
         model_id: of the weights that made the codes.
-        names: of the samples, for what is said of them; None: their numbers from 1. [N].
+        names: of the samples, for messages; None: their numbers from 1. [N].
 
     Raises:
         MienError: if the samples are fewer than 9, not finite, there twice, or their targets all
