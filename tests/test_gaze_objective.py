@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from mien.gaze.localizer_objective import localizer_loss
 
 from mien.gaze.config import CANVAS_HEIGHT, CANVAS_WIDTH, FACE_SIDE, GazeConfig
 from mien.gaze.cut import cut_views, normalised
 from mien.gaze.emib import EMIB
+from mien.gaze.localizer_objective import localizer_loss
 from mien.gaze.objective import GazeLoss, GazeWeights, contrast, emib_loss, emib_sheet, eye_distance
 from mien.gaze.variation import image_of
 
@@ -144,8 +144,8 @@ def test_surroundings_hide_the_eyes_from_the_autoencoder() -> None:
     # The same brightness statistics, so that only the hidden pixels differ.
     two = type(two)(two.eyes, one.band, one.face, one.band_eyes, one.face_eyes, one.has_face)
     code = torch.zeros(2, 4)
-    assert torch.equal(model.draw(one, code), model.draw(two, code))
-    assert not torch.equal(model.draw(one, code), model.draw(one, code + 1))
+    assert torch.equal(model.render_eyes(one, code), model.render_eyes(two, code))
+    assert not torch.equal(model.render_eyes(one, code), model.render_eyes(one, code + 1))
 
 
 def test_eye_crops_need_no_face() -> None:

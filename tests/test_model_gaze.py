@@ -60,7 +60,7 @@ def test_without_a_branch_there_is_no_gaze(model: Model, images: torch.Tensor) -
     with pytest.raises(MienError, match="no gaze branch"):
         plain.encode_eyes(images)
     with pytest.raises(MienError, match="no gaze branch"):
-        plain.redraw_eyes(images, torch.zeros(1, 4))
+        plain.redirect_gaze(images, torch.zeros(1, 4))
 
 
 def test_eye_crops_of_any_size_are_read(model: Model) -> None:
@@ -85,10 +85,12 @@ def test_saved_weights_hold_both_methods(
     assert torch.equal(one.gaze.code, other.gaze.code)
 
 
-def test_redrawn_eyes_change_the_eyes_alone(model: Model, images: torch.Tensor) -> None:
+def test_redirected_gaze_changes_the_eyes_alone(model: Model, images: torch.Tensor) -> None:
     gaze = model.encode(images).gaze
     assert gaze is not None
-    drawn = model.redraw_eyes(images, torch.randn(1, 4, generator=torch.Generator().manual_seed(2)))
+    drawn = model.redirect_gaze(
+        images, torch.randn(1, 4, generator=torch.Generator().manual_seed(2))
+    )
     assert drawn.shape == images.shape
     changed = (drawn - images).abs().sum(dim=1) > 1e-6
     assert changed.any()

@@ -19,8 +19,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from mien.geometry.camera import unproject
-from mien.geometry.surface import surface_normals
+from mien.geometry.camera import surface_normals, unproject
 
 __all__ = ["normal_deviation_deg", "normals_of", "reduced", "scale_invariant_error", "shrunk"]
 

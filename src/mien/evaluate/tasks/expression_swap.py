@@ -18,7 +18,7 @@ from mien.geometry.gaze import angle_between
 from mien.geometry.rotation import rotation_to_angles
 from mien.model import Model, prepare
 from mien.types import Factors
-from mien.views.redraw import Edit, redraw
+from mien.views.edit import Edit, render_edited
 
 __all__ = ["Read", "SwapScores", "Swaps", "choose_pairs", "draw_swaps", "swap_scores"]
 
@@ -147,7 +147,7 @@ def _channels_first(crop: NDArray[np.uint8]) -> Tensor:
 
 
 def _over(model: Model, factors: Factors, edit: Edit, behind: Tensor) -> Tensor:
-    drawn = redraw(model, factors, edit)
+    drawn = render_edited(model, factors, edit)
     return drawn.image * drawn.mask + behind.to(model.device) * (1 - drawn.mask)
 
 

@@ -16,7 +16,7 @@ from mien.evaluate.tasks.image_metrics import colour_error, psnr, ssim
 from mien.media.image import to_float, to_uint8
 from mien.model import Model, prepare
 from mien.types import Factors, Pose
-from mien.views.redraw import Edit, redraw
+from mien.views.edit import Edit, render_edited
 
 __all__ = ["KINDS", "LEAST_HIDDEN", "FrontalView", "made_views"]
 
@@ -102,7 +102,7 @@ def _batch(model: Model, images: Sequence[NDArray[np.uint8]]) -> Tensor:
 def _drawn(model: Model, factors: Factors, places: Tensor) -> Tensor:
     """Draw faces straight at these places. [B, 3, s, s]."""
     eye = torch.eye(3, device=places.device).expand(len(places), 3, 3)
-    drawn = redraw(model, factors, Edit(pose=Pose(eye, places)))
+    drawn = render_edited(model, factors, Edit(pose=Pose(eye, places)))
     return drawn.image * drawn.mask
 
 
