@@ -100,3 +100,25 @@ def test_redirected_gaze_changes_the_eyes_alone(model: Model, images: torch.Tens
         for x, y in (gaze.eyes[i] * 224 - 0.5).tolist():
             near |= ((columns - x).abs() <= 32) & ((rows - y).abs() <= 24)
         assert not (changed[i] & ~near).any()
+
+
+def test_empty_batches_are_read_and_redirected(model: Model) -> None:
+    gaze = model.encode(torch.zeros(0, 3, 64, 64)).gaze
+    assert gaze is not None
+    assert gaze.code.shape == (0, 4)
+    assert gaze.eyes_found.dtype == torch.bool
+    assert model.encode_eyes(torch.zeros(0, 3, 96, 200)).eyes.shape == (0, 2, 2)
+    assert model.redirect_gaze(torch.zeros(0, 3, 64, 64), torch.zeros(1, 4)).shape[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("codes", "message"),
+    [
+        (torch.zeros(3, 5), r"must be \[3, 4\] or one row for all, not \[3, 5\]"),
+        (torch.zeros(2, 4), r"not \[2, 4\]"),
+        (torch.full((1, 4), float("nan")), "NaN"),
+    ],
+)
+def test_codes_that_do_not_fit_are_refused(model: Model, images, codes, message) -> None:
+    with pytest.raises(MienError, match=message):
+        model.redirect_gaze(images, codes)

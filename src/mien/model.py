@@ -254,7 +254,7 @@ class Model:
 
 
 def tensors_of(network: LatentFace, gaze: EMIB | None) -> dict[str, Tensor]:
-    """Return the tensors of both methods as one file of weights holds them."""
+    """Return the tensors of both methods, of any shape, as one file of weights holds them."""
     branch = gaze.state_dict() if gaze else {}
     return {**network.state_dict(), **{_GAZE + name: value for name, value in branch.items()}}
 

@@ -120,8 +120,8 @@ def read(where: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tenso
         where: a model folder, the safetensors file in it, or a hub id "owner/name[@revision]".
 
     Returns:
-        The options and the tensors under their present names; the tensors are finite, and
-        floating-point ones are float32.
+        The options and the tensors under their present names; tensors, of any shape, are
+        finite, and floating-point ones are float32.
 
     Raises:
         MienError: nothing there, another format or version, changed or cut short, not finite.
@@ -183,7 +183,7 @@ def check_keys(
     """Raise where tensors do not fit a network, naming the first that does not.
 
     Args:
-        expected: the network's own state dict.
+        expected: the network's own state dict, tensors of any shape.
         found: tensors as read.
         where: named in the error.
 
