@@ -123,6 +123,7 @@ def obj_files(stem: str, mesh: FaceMesh) -> dict[str, bytes]:
 def glb_bytes(mesh: FaceMesh) -> bytes:
     """Return the mesh as binary glTF 2.0 with its texture inside, one matte material."""
     import trimesh  # slow to import
+    from trimesh.exchange.gltf import export_glb
     from trimesh.visual import TextureVisuals
     from trimesh.visual.material import PBRMaterial
 
@@ -142,7 +143,7 @@ def glb_bytes(mesh: FaceMesh) -> bytes:
         process=False,  # every vertex stays, in its order
     )
     scene = trimesh.Scene({"face": body})
-    return scene.export(file_type="glb", include_normals=True, tree_postprocessor=_clamp_texture)
+    return export_glb(scene, include_normals=True, tree_postprocessor=_clamp_texture)
 
 
 def _clamp_texture(tree: dict[str, Any]) -> None:
