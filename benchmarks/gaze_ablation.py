@@ -171,7 +171,7 @@ def prepare(given: argparse.Namespace) -> Bench:
 
 def see(model: mien.Model, folder: Path) -> Faces:
     """Read rendered people and what LatentFace says of their pose."""
-    from mien.gaze.canonical import carry_eyes
+    from mien.gaze.localizer import project_eyes
     from mien.geometry.rotation import rotation_to_angles
     from mien.model import prepare as crops
 
@@ -182,7 +182,7 @@ def see(model: mien.Model, folder: Path) -> Faces:
         small = torch.cat([crops(part, (size, size)) for part in rgb.split(100)])
         pose = model.network(small).pose
     assert model.gaze is not None
-    guess = carry_eyes(model.gaze.canonical_eyes, pose, model.config.fov_deg)
+    guess = project_eyes(model.gaze.canonical_eyes, pose, model.config.fov_deg)
     grey = np.stack([cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in rgb.permute(0, 2, 3, 1).numpy()])
     return Faces(
         torch.from_numpy(grey)[:, None].float() / 255,
@@ -294,7 +294,7 @@ def codes(bench: Bench, model: EMIB, variant: Variant) -> tuple[Array, Array]:
     """Return the features of all faces and eye-region crops."""
 
     def read_off(images: Tensor, guess: Tensor | None) -> Tensor:
-        image, _ = model.look(images, guess, is_face=guess is not None)
+        image, _ = model.locate_eyes(images, guess, is_face=guess is not None)
         views = normalised(cut_views(image, model.config))
         if variant.kind != "mae":
             return model.bottleneck(views).mean

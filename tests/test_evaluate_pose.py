@@ -28,7 +28,7 @@ from mien.evaluate.tasks.pose import (
     mien_angles,
     mien_rotation,
 )
-from mien.synth.frame import draw_frames
+from mien.synth.frame import sample_frames
 from mien.synth.scene import deform, place
 from mien.synth.toy import toy_head
 
@@ -303,7 +303,7 @@ def test_aflw2000_says_what_is_wrong(tmp_path):
 
 def test_the_square_is_that_of_our_rendered_faces():
     head, size = toy_head(), 101
-    frames = draw_frames(np.random.default_rng(3), head, np.zeros(6, dtype=np.int64))
+    frames = sample_frames(np.random.default_rng(3), head, np.zeros(6, dtype=np.int64))
     turns = np.radians(
         [[0, 0, 0], [60, 0, 0], [-45, 20, 10], [0, -25, 0], [30, 25, -20], [80, 0, 0]]
     )

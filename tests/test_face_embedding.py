@@ -10,7 +10,7 @@ from mien.errors import MienError
 from mien.evaluate.protocol import EvalContext, Images
 from mien.evaluate.tasks.verification import face_codes
 from mien.latentface.config import ModelConfig
-from mien.latentface.face_embedding import FaceEmbedding
+from mien.latentface.discriminant import FaceEmbedding
 from mien.latentface.latentface import LatentFace
 from mien.linear.verification import verification_auc
 from mien.media.image import write_png

@@ -9,8 +9,11 @@ import torch
 
 from mien.gaze.config import CANVAS_HEIGHT, CANVAS_WIDTH, FACE_SIDE, GazeConfig
 from mien.gaze.cut import EyeImage, EyeViews, cut_views, eye_mask, luminance, normalised
-from mien.gaze.localizer import EyeLocalizer, cut_canvas
+from mien.gaze.localizer import EyeLocalizer, cut_canvas, fit_canonical_eyes, project_eyes
 from mien.gaze.variation import draw_affine, image_of, jitter, relit
+from mien.geometry.camera import focal_length
+from mien.geometry.rotation import angles_to_rotation
+from mien.types import Pose
 
 CONFIG = GazeConfig()
 EYES = torch.tensor([[[90.0, 60.0], [170.0, 70.0]]])
@@ -161,3 +164,28 @@ def test_variation_is_drawn_from_the_generator() -> None:
 def test_image_knows_its_length() -> None:
     image: EyeImage = image_of(_batch())
     assert len(image) == 1
+
+
+CANONICAL = torch.tensor([[-0.032, -0.018, 0.975], [0.031, -0.019, 0.977]])
+
+
+def _poses(count: int) -> Pose:
+    generator = torch.Generator().manual_seed(0)
+    angles = torch.randn(count, 3, generator=generator) * 0.3
+    rotation = angles_to_rotation(angles[:, 0], angles[:, 1], angles[:, 2])
+    return Pose(rotation, torch.randn(count, 3, generator=generator) * 0.01)
+
+
+def test_fit_finds_the_eyes_again() -> None:
+    pose = _poses(50)
+    fitted = fit_canonical_eyes(pose, project_eyes(CANONICAL, pose, 10.0), 10.0)
+    assert torch.allclose(fitted, CANONICAL, atol=1e-4)
+
+
+def test_an_upright_head_shows_its_eyes_where_the_camera_projects_them() -> None:
+    pose = Pose(torch.eye(3)[None], torch.zeros(1, 3))
+    seen = project_eyes(CANONICAL, pose, 10.0)[0]
+    # In pixels of an image 225 px wide whose corners are the crop's.
+    pixels = CANONICAL[:, :2] / CANONICAL[:, 2:] * focal_length(225, 10.0) + 112
+    assert torch.allclose(seen * 224, pixels, atol=0.01)
+    assert seen[0, 0] < 0.5 < seen[1, 0]

@@ -50,7 +50,7 @@ class FakeModel:
         light = Light(torch.ones(count), torch.ones(count), torch.zeros(count, 3))
         return Factors(*(torch.zeros(4, count, 1)), pose=pose, light=light, gaze=gaze)
 
-    def redraw_eyes(self, images, codes):
+    def redirect_gaze(self, images, codes):
         drawn = images.clone()
         drawn[:, :, 10:16] = codes[:, :1, None, None]
         return drawn

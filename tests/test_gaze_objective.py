@@ -144,8 +144,8 @@ def test_surroundings_hide_the_eyes_from_the_autoencoder() -> None:
     # The same brightness statistics, so that only the hidden pixels differ.
     two = type(two)(two.eyes, one.band, one.face, one.band_eyes, one.face_eyes, one.has_face)
     code = torch.zeros(2, 4)
-    assert torch.equal(model.draw(one, code), model.draw(two, code))
-    assert not torch.equal(model.draw(one, code), model.draw(one, code + 1))
+    assert torch.equal(model.render_eyes(one, code), model.render_eyes(two, code))
+    assert not torch.equal(model.render_eyes(one, code), model.render_eyes(one, code + 1))
 
 
 def test_eye_crops_need_no_face() -> None:

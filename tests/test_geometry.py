@@ -5,14 +5,13 @@ import math
 import pytest
 import torch
 
-from mien.geometry.camera import focal_length, pixel_grid, project, unproject
+from mien.geometry.camera import focal_length, pixel_grid, project, surface_normals, unproject
 from mien.geometry.rotation import (
     angles_to_rotation,
     angles_to_vector,
     rotation_to_angles,
     vector_to_angles,
 )
-from mien.geometry.surface import surface_normals
 
 
 def random_angles(count: int = 50) -> torch.Tensor:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from mien.latentface.basis import CodeBasis
 from mien.latentface.config import ModelConfig
+from mien.latentface.discriminant import CodeBasis
 from mien.latentface.latentface import LatentFace
 from mien.linear.verification import verification_auc
 

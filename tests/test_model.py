@@ -1,5 +1,6 @@
 """The library on one page: load, encode, render, save."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from mien.errors import MienError
 from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
 from mien.model import Model, load, prepare, resolve_device
-from mien.types import Factors, Pose
+from mien.types import Factors, Light, Pose
 
 SMALL = ModelConfig(
     image_size=32, width=16, feature_dim=64, texture_dim=16, shape_dim=16, neutral_width=32
@@ -44,9 +45,9 @@ def test_identity_and_expression_make_the_codes(model: Model, images: torch.Tens
     sums = factors.identity + factors.expression
     torch.testing.assert_close(sums, torch.cat([factors.texture_code, factors.shape_code], dim=1))
     assert factors.neutral().expression.abs().max() == 0
-    swapped = factors[:2].with_expression(factors[2:4])
-    torch.testing.assert_close(swapped.expression, factors[2:4].expression)
-    torch.testing.assert_close(swapped.identity, factors[:2].identity)
+    transferred = factors[:2].with_expression(factors[2:4])
+    torch.testing.assert_close(transferred.expression, factors[2:4].expression)
+    torch.testing.assert_close(transferred.identity, factors[:2].identity)
     torch.testing.assert_close(
         factors.with_expression(factors[:1]).expression[4], factors.expression[0]
     )
@@ -75,17 +76,19 @@ def test_render_takes_another_pose_and_light(model: Model, images: torch.Tensor)
 
 
 @pytest.mark.parametrize(
-    ("bad", "says"),
+    ("bad", "message"),
     [
         (torch.zeros(3, 32, 32), "B, 3, H, W"),
         (torch.zeros(1, 1, 32, 32), "B, 3, H, W"),
         (torch.full((1, 3, 8, 8), 200.0), "divide"),
         (torch.full((1, 3, 8, 8), float("nan")), "finite"),
         (torch.zeros(1, 3, 8, 8, dtype=torch.int64), "uint8"),
+        (torch.zeros(1, 3, 0, 8), "show nothing"),
+        (torch.zeros(1, 3, 8, 8).numpy(), "not ndarray"),
     ],
 )
-def test_bad_batches_are_refused(bad: torch.Tensor, says: str) -> None:
-    with pytest.raises(MienError, match=says):
+def test_bad_batches_are_refused(bad: torch.Tensor, message: str) -> None:
+    with pytest.raises(MienError, match=message):
         prepare(bad, (32, 32))
 
 
@@ -105,3 +108,57 @@ def test_a_missing_device_is_an_error() -> None:
     if not torch.cuda.is_available():
         with pytest.raises(MienError, match="no CUDA"):
             resolve_device("cuda")
+
+
+def test_an_empty_batch_gives_empty_factors_and_images(model: Model) -> None:
+    factors = model.encode(torch.zeros(0, 3, 40, 40), features=True)
+    assert len(factors) == len(factors.pose) == len(factors.light) == 0
+    assert factors.identity.shape == (0, 32)
+    assert factors.features is not None
+    assert factors.features.shape == (0, model.features_dim)
+    assert model.render(factors).image.shape == (0, 3, 32, 32)
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"neutral_texture": torch.zeros(5, 8)}, r"neutral_texture .*\[5, 16\].*not \[5, 8\]"),
+        ({"expression_shape": torch.zeros(4, 16)}, r"expression_shape .*not \[4, 16\]"),
+        ({"neutral_shape": torch.full((5, 16), NAN)}, "neutral_shape .* NaN"),
+        ({"light": Light(torch.full((5,), NAN), torch.ones(5), torch.ones(5, 3))}, "light.ambient"),
+        ({"pose": Pose(torch.eye(3).expand(5, 3, 3), torch.full((5, 3), NAN))}, "pose.translation"),
+    ],
+)
+def test_factors_that_cannot_be_rendered_are_refused(model: Model, images, change, message) -> None:
+    factors = replace(model.encode(images), **change)
+    for use in (model.render, model.canonical):
+        with pytest.raises(MienError, match=message):
+            use(factors)
+
+
+def test_poses_and_lights_that_do_not_fit_are_refused(model: Model, images: torch.Tensor) -> None:
+    factors = model.encode(images)
+    with pytest.raises(MienError, match=r"pose.rotation must be \[5, 3, 3\] or one row"):
+        model.render(factors, pose=factors.pose[:2])
+    with pytest.raises(MienError, match=r"light.ambient must be \[5\] or one row"):
+        model.render(factors, light=factors.light[:2])
+
+
+def test_the_text_of_a_batch_is_its_shapes(model: Model, images: torch.Tensor) -> None:
+    factors = model.encode(images)
+    assert "neutral_texture=[5, 16]" in repr(factors)
+    assert "pose=Pose(rotation=[5, 3, 3], translation=[5, 3])" in repr(factors)
+    assert max(len(repr(thing)) for thing in (factors, factors.pose, model)) < 400
+    assert repr(model).startswith("Model(not saved, 32 px, codes 16 + 16, no gaze branch")
+
+
+def test_a_number_chooses_a_row_and_keeps_the_batch(model: Model, images: torch.Tensor) -> None:
+    factors = model.encode(images)
+    assert torch.equal(factors[1].identity, factors[1:2].identity)
+    assert torch.equal(factors[-1].pose.rotation, factors[4:].pose.rotation)
+    assert len(list(iter(factors))) == 5
+    with pytest.raises(IndexError):
+        factors[5]

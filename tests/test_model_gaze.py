@@ -60,7 +60,7 @@ def test_without_a_branch_there_is_no_gaze(model: Model, images: torch.Tensor) -
     with pytest.raises(MienError, match="no gaze branch"):
         plain.encode_eyes(images)
     with pytest.raises(MienError, match="no gaze branch"):
-        plain.redraw_eyes(images, torch.zeros(1, 4))
+        plain.redirect_gaze(images, torch.zeros(1, 4))
 
 
 def test_eye_crops_of_any_size_are_read(model: Model) -> None:
@@ -85,10 +85,12 @@ def test_saved_weights_hold_both_methods(
     assert torch.equal(one.gaze.code, other.gaze.code)
 
 
-def test_redrawn_eyes_change_the_eyes_alone(model: Model, images: torch.Tensor) -> None:
+def test_redirected_gaze_changes_the_eyes_alone(model: Model, images: torch.Tensor) -> None:
     gaze = model.encode(images).gaze
     assert gaze is not None
-    drawn = model.redraw_eyes(images, torch.randn(1, 4, generator=torch.Generator().manual_seed(2)))
+    drawn = model.redirect_gaze(
+        images, torch.randn(1, 4, generator=torch.Generator().manual_seed(2))
+    )
     assert drawn.shape == images.shape
     changed = (drawn - images).abs().sum(dim=1) > 1e-6
     assert changed.any()
@@ -98,3 +100,25 @@ def test_redrawn_eyes_change_the_eyes_alone(model: Model, images: torch.Tensor) 
         for x, y in (gaze.eyes[i] * 224 - 0.5).tolist():
             near |= ((columns - x).abs() <= 32) & ((rows - y).abs() <= 24)
         assert not (changed[i] & ~near).any()
+
+
+def test_empty_batches_are_read_and_redirected(model: Model) -> None:
+    gaze = model.encode(torch.zeros(0, 3, 64, 64)).gaze
+    assert gaze is not None
+    assert gaze.code.shape == (0, 4)
+    assert gaze.eyes_found.dtype == torch.bool
+    assert model.encode_eyes(torch.zeros(0, 3, 96, 200)).eyes.shape == (0, 2, 2)
+    assert model.redirect_gaze(torch.zeros(0, 3, 64, 64), torch.zeros(1, 4)).shape[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("codes", "message"),
+    [
+        (torch.zeros(3, 5), r"must be \[3, 4\] or one row for all, not \[3, 5\]"),
+        (torch.zeros(2, 4), r"not \[2, 4\]"),
+        (torch.full((1, 4), float("nan")), "NaN"),
+    ],
+)
+def test_codes_that_do_not_fit_are_refused(model: Model, images, codes, message) -> None:
+    with pytest.raises(MienError, match=message):
+        model.redirect_gaze(images, codes)

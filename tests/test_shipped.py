@@ -28,10 +28,16 @@ def test_frames_of_one_person_are_nearer_than_frames_of_two() -> None:
     assert (near.argmax(dim=1) == torch.arange(len(clips))).float().mean() >= 0.75
 
 
-def test_a_mirrored_image_turns_the_other_way() -> None:
+def test_a_mirrored_image_has_the_mirrored_pose() -> None:
     model = load()
     clip = read_clip(min(shipped_clips().glob("*.mp4")), detector="none", size=64)
     forward = model.encode(clip).pose.rotation[:, :, 2]
     mirrored = model.encode(clip.flip(-1)).pose.rotation[:, :, 2]
     assert torch.corrcoef(torch.stack([forward[:, 0], -mirrored[:, 0]]))[0, 1] > 0.9
     assert (forward[:, 1] - mirrored[:, 1]).abs().mean() < 0.1
+
+
+def test_an_empty_batch_gives_empty_factors() -> None:
+    factors = load().encode(torch.zeros(0, 3, 224, 224))
+    assert factors.gaze is not None
+    assert (len(factors), len(factors.gaze)) == (0, 0)

@@ -9,7 +9,7 @@ from mien.geometry.rotation import angles_to_rotation
 from mien.latentface.autoencoder import Autoencoder
 from mien.latentface.config import ModelConfig
 from mien.latentface.reconstruction import confidence_error, reconstruction_error
-from mien.latentface.scene import draw, view
+from mien.latentface.scene import shade_view, view
 from mien.latentface.stage1 import Stage1Weights, near_rim, partners, stage1_loss
 from mien.latentface.structure import gradient_error, orientation_error, oriented_gradients
 from mien.types import Light, Pose
@@ -45,7 +45,7 @@ def turned(yaw: float) -> Pose:
 def test_the_frontal_view_is_the_canonical_face() -> None:
     albedo, depth = smooth_face()
     seen = view(depth, frontal(), FOV)
-    image = draw(albedo, depth, seen, frontal().rotation, even_light(), FOV)
+    image = shade_view(albedo, depth, seen, frontal().rotation, even_light(), FOV)
     inner = (..., slice(1, -1), slice(1, -1))
     torch.testing.assert_close(image[inner], albedo[inner], atol=2e-3, rtol=0)
     torch.testing.assert_close(seen.depth[inner], depth[inner], atol=1e-4, rtol=0)
@@ -57,7 +57,7 @@ def test_a_mirrored_face_turned_the_other_way_is_the_mirrored_image() -> None:
     def image(flip: bool, yaw: float) -> torch.Tensor:
         a, d = (albedo.flip(-1), depth.flip(-1)) if flip else (albedo, depth)
         pose = turned(yaw)
-        return draw(a, d, view(d, pose, FOV), pose.rotation, even_light(), FOV)
+        return shade_view(a, d, view(d, pose, FOV), pose.rotation, even_light(), FOV)
 
     torch.testing.assert_close(image(True, -0.3), image(False, 0.3).flip(-1), atol=2e-3, rtol=0)
 
@@ -66,7 +66,7 @@ def test_light_from_the_right_brightens_the_right() -> None:
     albedo, depth = smooth_face()
     direction = torch.nn.functional.normalize(torch.tensor([[1.0, 0.0, -1.0]]), dim=1)
     light = Light(torch.tensor([0.2]), torch.tensor([0.8]), direction)
-    image = draw(
+    image = shade_view(
         torch.full_like(albedo, 0.5),
         depth,
         view(depth, frontal(), FOV),
@@ -96,7 +96,7 @@ def test_gradients_reach_depth_and_pose_and_agree_with_finite_differences() -> N
                 )
             )
         )
-        image = draw(albedo, curved, view(curved, pose, FOV), rotation, light, FOV)
+        image = shade_view(albedo, curved, view(curved, pose, FOV), rotation, light, FOV)
         inner = image[..., 4:12, 4:12] - target[..., 4:12, 4:12]
         return inner.square().mean()
 

@@ -1,12 +1,12 @@
-"""Expressions, poses, gazes and lights as they are drawn, and the conventions of their signs."""
+"""Expressions, poses, gazes and lights as they are sampled, and the conventions of their signs."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from mien.synth.expression import EXPRESSIONS, PROTOTYPES, draw_expression_weights
-from mien.synth.frame import angles_of, direction_of, draw_frames, rotation_matrix
+from mien.synth.expression import EXPRESSIONS, PROTOTYPES, sample_expression_weights
+from mien.synth.frame import angles_of, direction_of, rotation_matrix, sample_frames
 from mien.synth.toy import toy_head
 
 NAMES = toy_head().expression_names
@@ -16,7 +16,7 @@ NAMES = toy_head().expression_names
 def frames():
     rng = np.random.default_rng(0)
     head = toy_head()
-    return [draw_frames(rng, head, rng.integers(7, size=8)) for _ in range(60)]
+    return [sample_frames(rng, head, rng.integers(7, size=8)) for _ in range(60)]
 
 
 def _all(frames, name):
@@ -80,7 +80,7 @@ def test_about_half_of_the_clips_have_one_light(frames):
 
 def test_an_unknown_expression_is_refused():
     with pytest.raises(ValueError, match="0 to 6"):
-        draw_frames(np.random.default_rng(0), toy_head(), np.array([7]))
+        sample_frames(np.random.default_rng(0), toy_head(), np.array([7]))
 
 
 def test_lids_follow_the_eyes():
@@ -89,7 +89,7 @@ def test_lids_follow_the_eyes():
 
     head = toy_head()
     shapes = np.zeros((len(names), *head.neutral.shape), dtype=np.float32)
-    frames = draw_frames(
+    frames = sample_frames(
         np.random.default_rng(1),
         replace(head, expression_names=names, expression=shapes),
         np.zeros(40, dtype=int),
@@ -106,15 +106,15 @@ def test_lids_follow_the_eyes():
 
 def test_expressions_differ_on_average_but_not_every_time():
     rng = np.random.default_rng(0)
-    drawn = np.stack(
-        [[draw_expression_weights(rng, e, NAMES) for _ in range(60)] for e in range(7)]
+    sampled = np.stack(
+        [[sample_expression_weights(rng, e, NAMES) for _ in range(60)] for e in range(7)]
     )
-    means, spread = drawn.mean(axis=1), drawn.std(axis=1).mean()
+    means, std = sampled.mean(axis=1), sampled.std(axis=1).mean()
     smile = NAMES.index("mouthSmile_L")
     assert means[:, smile].argmax() == EXPRESSIONS.index("happy")
     sneer = NAMES.index("noseSneer_R")
     assert means[:, sneer].argmax() == EXPRESSIONS.index("disgust")
-    assert spread > 0.05
+    assert std > 0.05
     assert set(PROTOTYPES) == set(EXPRESSIONS)
 
 
@@ -122,7 +122,7 @@ def test_wide_gaze_looks_anywhere_and_leaves_the_rest_as_it_was():
     head, limit = toy_head(), np.deg2rad(25.0)
     rows = [
         [
-            draw_frames(np.random.default_rng(i), head, np.zeros(8, int), wide_gaze=wide)
+            sample_frames(np.random.default_rng(i), head, np.zeros(8, int), wide_gaze=wide)
             for i in range(60)
         ]
         for wide in (False, True)
@@ -144,7 +144,7 @@ def test_changing_light_has_no_steady_clip_and_leaves_the_rest_as_it_was():
     head = toy_head()
     natural, changing, hard = (
         [
-            draw_frames(np.random.default_rng(i), head, np.zeros(4, int), light=light)
+            sample_frames(np.random.default_rng(i), head, np.zeros(4, int), light=light)
             for i in range(40)
         ]
         for light in ("natural", "changing", "hard")

@@ -9,9 +9,7 @@ import pytest
 
 from mien.errors import MienError
 from mien.synth import head_model
-from mien.synth.head_model import load_head_model
-from mien.synth.ict import ICT_GROUPS, ICT_VERTICES, Part
-from mien.synth.obj import read_obj
+from mien.synth.head_model import ICT_GROUPS, ICT_VERTICES, Part, load_head_model, read_obj
 from mien.synth.toy import toy_head
 
 ICT = Path(__file__).parents[2] / "shared" / "data" / "ict-facekit" / "ict_facekit.npz"
@@ -56,7 +54,7 @@ def test_a_damaged_obj_is_named_with_its_line(tmp_path, text, message):
 
 @pytest.fixture
 def small_topology(monkeypatch):
-    """Pretend that the real model has ten vertices, eight of them drawn."""
+    """Pretend that the real model has ten vertices, eight of them rendered."""
     monkeypatch.setattr(head_model, "ICT_VERTICES", 10)
     groups = ((0, 6, Part.SKIN), (8, 9, Part.EYE_LEFT), (9, 10, Part.EYE_RIGHT))
     monkeypatch.setattr(head_model, "ICT_GROUPS", groups)
@@ -78,7 +76,7 @@ def _write_folder(folder: Path) -> np.ndarray:
     return points
 
 
-def test_a_folder_of_shapes_gives_offsets_of_the_drawn_parts(tmp_path, small_topology):
+def test_a_folder_of_shapes_gives_offsets_of_the_rendered_parts(tmp_path, small_topology):
     points = _write_folder(tmp_path)
     head = load_head_model(tmp_path)
     assert head.expression_names == ("jawOpen",)
@@ -87,7 +85,7 @@ def test_a_folder_of_shapes_gives_offsets_of_the_drawn_parts(tmp_path, small_top
     np.testing.assert_allclose(head.neutral[6], points[8] * [1, -1, -1])
     np.testing.assert_allclose(head.identity[1], np.broadcast_to([2.0, -2.0, -2.0], (8, 3)))
     np.testing.assert_allclose(head.expression[0], np.broadcast_to([0.0, -3.0, 0.0], (8, 3)))
-    # The triangle with vertices 7 and 8 of the file is not drawn.
+    # The triangle with vertices 7 and 8 of the file is not rendered.
     assert head.triangles.tolist() == [[0, 1, 2], [3, 4, 5], [0, 6, 7]]
     assert head.part.tolist() == [0] * 6 + [Part.EYE_LEFT, Part.EYE_RIGHT]
 
@@ -160,7 +158,7 @@ def test_the_toy_head_is_whole_and_faces_the_camera():
 
 @pytest.mark.data
 @pytest.mark.skipif(not ICT.is_file(), reason="ICT-FaceKit is not in shared/data")
-def test_ict_facekit_loads_with_its_drawn_parts():
+def test_ict_facekit_loads_with_its_rendered_parts():
     head = load_head_model(ICT)
     assert len(head.neutral) == sum(end - start for start, end, _ in ICT_GROUPS) < ICT_VERTICES
     assert head.identity.shape[0] == 100

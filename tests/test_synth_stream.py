@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from mien.synth import stream as stream_module
-from mien.synth.background import Sensor, draw_backgrounds, expose
+from mien.synth.background import Sensor, expose, sample_backgrounds
 from mien.synth.clip import ClipPlan, Labels
-from mien.synth.draw import draw_torch
 from mien.synth.frame import direction_of, rotation_matrix
 from mien.synth.head_model import load_head_model
+from mien.synth.render import render_frames_torch
 from mien.synth.stream import Stream
 from mien.synth.toy import toy_head
 
@@ -118,9 +118,9 @@ def test_threads_do_not_change_the_images(stream):
 
 
 def test_labels_alone_are_the_labels_of_the_clip(stream):
-    alone, drawn = stream.labels(4), stream.clip(4).labels
+    alone, rendered = stream.labels(4), stream.clip(4).labels
     for field in fields(Labels):
-        np.testing.assert_array_equal(getattr(alone, field.name), getattr(drawn, field.name))
+        np.testing.assert_array_equal(getattr(alone, field.name), getattr(rendered, field.name))
 
 
 def test_balanced_clips_show_every_expression_in_turn():
@@ -214,12 +214,12 @@ def test_the_face_fills_the_crop_like_a_detectors():
     assert 0.2 * SIZE < eyes < 0.5 * SIZE
 
 
-def test_torch_draws_the_same_images(stream, monkeypatch):
+def test_torch_renders_the_same_images(stream, monkeypatch):
     fused = stream.clip(3)
     monkeypatch.setattr(
         stream_module,
-        "draw",
-        lambda *scene: draw_torch(*scene, device="cpu", backend="numba"),
+        "render_frames",
+        lambda *scene: render_frames_torch(*scene, device="cpu", backend="numba"),
     )
     plain = stream.clip(3)
     difference = np.abs(fused.images.astype(int) - plain.images.astype(int))
@@ -230,9 +230,9 @@ def test_torch_draws_the_same_images(stream, monkeypatch):
 
 
 def test_backgrounds_are_steady_or_not():
-    steady = draw_backgrounds(np.random.default_rng(0), 3, 32, steady=True)
+    steady = sample_backgrounds(np.random.default_rng(0), 3, 32, steady=True)
     np.testing.assert_array_equal(steady[0], steady[2])
-    free = draw_backgrounds(np.random.default_rng(0), 3, 32, steady=False)
+    free = sample_backgrounds(np.random.default_rng(0), 3, 32, steady=False)
     assert np.abs(free[0] - free[2]).mean() > 0.01
     assert 0 <= free.min() <= free.max() <= 1
     assert free.std(axis=(1, 2)).max() > 0.02

@@ -5,18 +5,17 @@ import struct
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+import trimesh
 
 from mien.errors import MienError
 from mien.geometry.camera import unproject
 from mien.geometry.rotation import rotation_to_angles
 from mien.types import Light
 from mien.views.colours import BACKGROUND, depth_grey, normal_colours, on_background, shaded
+from mien.views.edit import Edit, push_back_border, render_edited, restore_hidden, visibility
 from mien.views.mesh_export import face_mesh, glb_bytes, write_mesh
-from mien.views.redraw import Edit, redraw, without_brim
+from mien.views.poses import frontal_pose, rotated_pose, turntable_poses
 from mien.views.sheet import Column, contact_sheet
-from mien.views.symmetry import restore_hidden, visibility
-from mien.views.turntable import frontal_pose, turned_pose, turntable_poses
 
 FOV = 10.0
 
@@ -67,14 +66,14 @@ def test_a_turntable_goes_to_both_sides_and_comes_back():
     assert torch.equal(frontal_pose(2).rotation, torch.eye(3).expand(2, 3, 3))
 
 
-def test_a_frontal_bump_is_seen_whole_and_a_turned_one_is_not():
+def test_a_frontal_bump_is_seen_whole_and_a_rotated_one_is_not():
     depth = bump()
     assert visibility(depth, frontal_pose(), FOV)[..., 4:-4, 4:-4].min() > 0.5
-    # Yaw + turns the face towards image-left: its image-right cheek, at the right of the
-    # canonical image, comes forward; the left one turns away.
-    seen = visibility(depth, turned_pose([0.9], [0.0]), FOV)
+    # Yaw + is towards image-left: the image-right cheek, at the right of the canonical
+    # image, comes forward; the left one faces away.
+    seen = visibility(depth, rotated_pose([0.9], [0.0]), FOV)
     assert seen[..., 8:24, 17:28].mean() > seen[..., 8:24, 4:15].mean() + 0.2
-    mirrored = visibility(depth, turned_pose([-0.9], [0.0]), FOV)
+    mirrored = visibility(depth, rotated_pose([-0.9], [0.0]), FOV)
     torch.testing.assert_close(seen, mirrored.flip(-1), atol=0.2, rtol=0)
 
 
@@ -82,11 +81,11 @@ def test_a_point_behind_another_is_hidden():
     # A wall in the middle, seen from the side, hides what is beyond its foot.
     depth = torch.ones(1, 1, 32, 32)
     depth[..., 14:18] = 0.94
-    seen = visibility(depth, turned_pose([-0.7], [0.0]), FOV)[0, 0, 16]
-    plain = visibility(torch.ones(1, 1, 32, 32), turned_pose([-0.7], [0.0]), FOV)[0, 0, 16]
-    lost = (plain > 0.9) & (seen < 0.1)
-    assert lost[:14].sum() + lost[18:].sum() >= 6
-    assert (lost[:14].sum() == 0) != (lost[18:].sum() == 0)
+    seen = visibility(depth, rotated_pose([-0.7], [0.0]), FOV)[0, 0, 16]
+    plain = visibility(torch.ones(1, 1, 32, 32), rotated_pose([-0.7], [0.0]), FOV)[0, 0, 16]
+    hidden = (plain > 0.9) & (seen < 0.1)
+    assert hidden[:14].sum() + hidden[18:].sum() >= 6
+    assert (hidden[:14].sum() == 0) != (hidden[18:].sum() == 0)
 
 
 def test_hidden_points_come_from_their_twins():
@@ -100,12 +99,12 @@ def test_hidden_points_come_from_their_twins():
     assert torch.equal(restore_hidden(untouched, torch.ones(1, 1, 16, 16)), untouched)
 
 
-def test_a_redrawn_frontal_face_is_the_models_own(tiny_model, crops):
+def test_a_rendered_frontal_face_is_the_models_own(tiny_model, crops):
     factors = tiny_model.encode(crops)
     pose = frontal_pose()
     factors = factors.with_pose(frontal_pose(len(crops)))
     expected = tiny_model.render(factors, pose=pose).image
-    found = redraw(tiny_model, factors, Edit(pose=pose)).image
+    found = render_edited(tiny_model, factors, Edit(pose=pose)).image
     middle = (..., slice(8, 24), slice(8, 24))
     assert (found[middle] - expected[middle]).abs().mean() < 0.01
 
@@ -113,16 +112,16 @@ def test_a_redrawn_frontal_face_is_the_models_own(tiny_model, crops):
 def test_edits_change_what_they_name(tiny_model, crops):
     factors = tiny_model.encode(crops)
     other = factors[:1]
-    swapped = Edit(expression=other).apply(factors)
-    torch.testing.assert_close(swapped.expression, other.expression.expand(3, -1))
-    assert torch.equal(swapped.identity, factors.identity)
+    transferred = Edit(expression=other).apply(factors)
+    torch.testing.assert_close(transferred.expression, other.expression.expand(3, -1))
+    assert torch.equal(transferred.identity, factors.identity)
     assert Edit(neutral=True).apply(factors).expression.abs().max() == 0
     light = Light(torch.zeros(1), torch.zeros(1), torch.tensor([[0.0, 0.0, -1.0]]))
-    dark = redraw(tiny_model, factors, Edit(light=light))
+    dark = render_edited(tiny_model, factors, Edit(light=light))
     assert dark.image.max() == 0
-    turned = redraw(tiny_model, factors, Edit(pose=turned_pose([0.5], [0.1])))
-    assert turned.image.shape == (3, 3, 32, 32)
-    assert not torch.equal(turned.mask, dark.mask)
+    rotated = render_edited(tiny_model, factors, Edit(pose=rotated_pose([0.5], [0.1])))
+    assert rotated.image.shape == (3, 3, 32, 32)
+    assert not torch.equal(rotated.mask, dark.mask)
 
 
 def test_a_mesh_faces_the_viewer_and_has_its_colours():
@@ -143,39 +142,32 @@ def test_a_mesh_faces_the_viewer_and_has_its_colours():
     assert mesh.texture[5, 7].tolist() == [round(x * 255) for x in albedo[0, :, 5, 7].tolist()]
 
 
-def test_a_posed_mesh_turns_towards_image_left():
-    mesh = face_mesh(torch.ones(1, 3, 8, 8), torch.ones(1, 1, 8, 8), FOV, turned_pose([0.5], [0]))
+def test_a_posed_mesh_rotates_towards_image_left():
+    mesh = face_mesh(torch.ones(1, 3, 8, 8), torch.ones(1, 1, 8, 8), FOV, rotated_pose([0.5], [0]))
     np.testing.assert_allclose(
         mesh.normals, np.tile([-math.sin(0.5), 0, math.cos(0.5)], (64, 1)), atol=1e-5
     )
 
 
-def test_a_glb_can_be_taken_apart_again(tmp_path):
+def test_a_glb_can_be_read_back(tmp_path):
     mesh = face_mesh(torch.rand(1, 3, 16, 16), bump(16), FOV)
     path = tmp_path / "face.glb"
     write_mesh(path, mesh)
     data = path.read_bytes()
     assert struct.unpack("<4sII", data[:12]) == (b"glTF", 2, len(data))
-    length, kind = struct.unpack("<I4s", data[12:20])
-    assert (kind, length % 4) == (b"JSON", 0)
+    (length,) = struct.unpack("<I", data[12:16])
     document = json.loads(data[20 : 20 + length])
-    size, kind = struct.unpack("<I4s", data[20 + length : 28 + length])
-    binary = data[28 + length :]
-    assert kind == b"BIN\0"
-    assert len(binary) == size == document["buffers"][0]["byteLength"]
-
-    def read(index, dtype, columns):
-        view = document["bufferViews"][index]
-        assert view["byteOffset"] % 4 == 0
-        part = binary[view["byteOffset"] :][: view["byteLength"]]
-        return np.frombuffer(part, dtype).reshape(-1, columns) if dtype else part
-
-    np.testing.assert_array_equal(read(0, "<f4", 3), mesh.vertices)
-    np.testing.assert_array_equal(read(3, "<u4", 3), mesh.triangles)
-    assert document["accessors"][0]["min"] == mesh.vertices.min(axis=0).tolist()
-    assert document["accessors"][3]["count"] == mesh.triangles.size
-    (tmp_path / "t.png").write_bytes(read(4, None, 1))
-    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "t.png")), mesh.texture)
+    assert document["textures"] == [{"source": 0, "sampler": 0}]
+    assert document["samplers"][0]["wrapS"] == 33071
+    scene = trimesh.load_scene(path, process=False)
+    (found,) = scene.geometry.values()
+    np.testing.assert_array_equal(found.vertices, mesh.vertices)
+    np.testing.assert_array_equal(found.faces, mesh.triangles)
+    np.testing.assert_allclose(found.vertex_normals, mesh.normals, atol=1e-6)
+    np.testing.assert_allclose(found.visual.uv * [1, -1] + [0, 1], mesh.uv, atol=1e-6)
+    material = found.visual.material
+    np.testing.assert_array_equal(np.asarray(material.baseColorTexture), mesh.texture)
+    assert (material.metallicFactor, material.roughnessFactor, material.doubleSided) == (0, 1, True)
     assert glb_bytes(mesh) == data
 
 
@@ -227,8 +219,8 @@ def test_a_sheet_holds_every_image_in_its_place():
 def test_what_lies_outside_the_head_cannot_hide_it():
     line = torch.linspace(-1, 1, 32)
     depth = (1 - 0.05 * (line[:, None] ** 2 + line**2)).expand(2, 1, 32, 32)  # corners nearest
-    pushed = without_brim(depth)
+    pushed = push_back_border(depth)
     assert pushed[..., 0, 0].min() > depth[..., 0, 0].max() + 0.02
     torch.testing.assert_close(pushed[..., 10:22, 10:22], depth[..., 10:22, 10:22])
     bowl = 2 - depth  # corners farthest already: hardly anything is pushed
-    torch.testing.assert_close(without_brim(bowl), bowl, atol=0.015, rtol=0)
+    torch.testing.assert_close(push_back_border(bowl), bowl, atol=0.015, rtol=0)

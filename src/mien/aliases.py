@@ -32,6 +32,8 @@ COLUMNS: Mapping[str, str] = {"likeness": "face_embedding"}
 TENSORS: Mapping[str, str] = {
     "likeness.": "face_embedding.",
     "gaze.finder.": "gaze.localizer.",
+    "texture_scale.spread": "texture_scale.std",
+    "shape_scale.spread": "shape_scale.std",
 }
 """Beginnings of tensors' names in a file of weights: old => new. The shipped file has old ones, so
 that its checksum, which tables name, stays what it was."""

@@ -98,6 +98,6 @@ def _columns(title: str, rows: Sequence[Sequence[str]], notes: Mapping[str, str]
     """Return a section with a table whose first row are the heads of its columns."""
     if not rows:
         return _list(title, [])
-    said = [notes[title], ""] if title in notes else []
+    note = [notes[title], ""] if title in notes else []
     lines = [f"| {' | '.join(row)} |" for row in rows]
-    return [f"## {title}", *said, lines[0], "|" + "---|" * len(rows[0]), *lines[1:], ""]
+    return [f"## {title}", *note, lines[0], "|" + "---|" * len(rows[0]), *lines[1:], ""]

@@ -20,10 +20,9 @@ from mien.model import Model
 from mien.pipeline.portrait import read_clip
 from mien.types import Factors
 from mien.views.colours import on_background
-from mien.views.factor_sheet import factor_columns
-from mien.views.redraw import Edit, redraw
-from mien.views.sheet import contact_sheet
-from mien.views.turntable import turntable_poses
+from mien.views.edit import Edit, render_edited
+from mien.views.poses import turntable_poses
+from mien.views.sheet import contact_sheet, factor_columns
 
 __all__ = ["DemoFiles", "run_demo", "shipped_clips"]
 
@@ -119,6 +118,6 @@ def _film(model: Model, factors: Factors) -> Iterator[NDArray[np.uint8]]:
     """Draw the faces side by side on one turn, frame by frame."""
     poses = turntable_poses(_FRAMES, device=model.device)
     for i in range(_FRAMES):
-        drawn = redraw(model, factors, Edit(pose=poses[i : i + 1]), size=_FILM_SIZE)
+        drawn = render_edited(model, factors, Edit(pose=poses[i : i + 1]), size=_FILM_SIZE)
         row = on_background(drawn.image, drawn.mask)
         yield np.concatenate(list(to_uint8(row)), axis=1)

@@ -1,4 +1,8 @@
-"""The library on one page: load weights, encode faces into factors, render factors."""
+"""The library on one page: load weights, encode faces into factors, render factors.
+
+Images are RGB, channel first. Camera frame: x right, y down, z away; lengths are in face units,
+the distance of the canonical face from the camera being 1.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,12 @@ from torch.nn import functional as F
 
 from mien import weights
 from mien.errors import MienError
-from mien.gaze.canonical import carry_eyes
 from mien.gaze.config import EYE_CROP_HEIGHT, EYE_CROP_WIDTH, FACE_CROP, GazeConfig
 from mien.gaze.cut import luminance
 from mien.gaze.emib import EMIB
-from mien.gaze.paste import redraw
+from mien.gaze.localizer import project_eyes
+from mien.gaze.redirection import redirect
+from mien.latentface.autoencoder import Canonical
 from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
 from mien.latentface.scene import render
@@ -26,8 +31,8 @@ from mien.types import Factors, GazeCode, Light, Pose, Rendering
 __all__ = ["Model", "WholeConfig", "load", "resolve_device", "tensors_of"]
 
 _GAZE = "gaze."
-# Eyes are searched in at most this many faces at a time: images at full size take memory.
-_MOST_EYES = 64
+# Eyes are located in at most this many faces at a time: images at full size take memory.
+_MAX_EYES = 64
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,13 @@ class Model:
         self.card = card
         """Text of the model card, Markdown."""
         self.images = frozenset(images)
-        """Digests of the images trained on (`mien.data.provenance`); empty: not known."""
+        """Checksums of the images trained on (`mien.data.provenance`); empty: not known."""
+
+    def __repr__(self) -> str:
+        name = self.weights_id or "not saved"
+        gaze = f"gaze code {self.config.gaze.code_dim}" if self.config.gaze else "no gaze branch"
+        codes = f"codes {self.config.texture_dim} + {self.config.shape_dim}"
+        return f"Model({name}, {self.config.image_size} px, {codes}, {gaze}, {self.device})"
 
     @property
     def device(self) -> torch.device:
@@ -71,12 +82,13 @@ class Model:
 
         Args:
             images: RGB face crops framed from hairline to chin; float in [0, 1] or uint8, any
-                size, best `crop_size`: gaze is read from pixels that smaller ones lack.
-                [B, 3, H, W].
+                size, best `crop_size`: gaze is read from pixels that smaller ones lack; B may
+                be 0. [B, 3, H, W].
             features: give `Factors.features` too, which takes about as long again.
 
         Returns:
-            Factors on the model's device; `gaze` is None where the weights have no gaze branch.
+            Factors of B rows on the model's device; `gaze` is None where the weights have no
+            gaze branch.
 
         Raises:
             MienError: when the tensor is not such a batch.
@@ -88,12 +100,12 @@ class Model:
             return factors
         # Both from the given image: one enlarged and reduced again would be blurred.
         large = _resized(given, (FACE_CROP, FACE_CROP)).to(self.device)
-        guess = carry_eyes(self.gaze.canonical_eyes, factors.pose, self.config.fov_deg)
-        return replace(factors, gaze=self._look(large, guess))
+        guess = project_eyes(self.gaze.canonical_eyes, factors.pose, self.config.fov_deg)
+        return replace(factors, gaze=self._read_gaze(large, guess))
 
     @property
     def features_dim(self) -> int:
-        """Return the length of `Factors.features`."""
+        """Return F, the length of `Factors.features`."""
         return self.network.autoencoder.map_channels * 16
 
     @torch.no_grad()
@@ -104,32 +116,39 @@ class Model:
             eye_crops: RGB (or grey three times); float in [0, 1] or uint8, best `eye_crop_size`:
                 the eyes 85 of 200 pixels apart and near the middle. [B, 3, H, W].
 
+        Returns:
+            Gaze codes [B, d] and the eyes [B, 2, 2] on the model's device.
+
         Raises:
             MienError: when the tensor is not such a batch, or the weights have no gaze branch.
         """
         self._gaze_branch()
-        return self._look(prepare(eye_crops, self.eye_crop_size).to(self.device), None)
+        return self._read_gaze(prepare(eye_crops, self.eye_crop_size).to(self.device), None)
 
     @torch.no_grad()
-    def redraw_eyes(self, images: Tensor, codes: Tensor) -> Tensor:
-        """Draw faces with other gaze codes, through the eye-masked auto-encoder.
+    def redirect_gaze(self, images: Tensor, codes: Tensor) -> Tensor:
+        """Render faces with other gaze codes, through the eye-masked auto-encoder.
 
         Args:
             images: face crops, as for `encode`. [B, 3, H, W].
             codes: gaze codes; one row serves all. [B, d].
 
         Returns:
-            The crops with the eyes drawn anew; RGB in [0, 1]. [B, 3, crop_size, crop_size].
+            The crops with the eyes rendered anew; RGB in [0, 1]. [B, 3, crop_size, crop_size].
 
         Raises:
-            MienError: as `encode`; the weights have no gaze branch.
+            MienError: as `encode`; the weights have no gaze branch; the codes are not [B, d] or
+                not finite.
         """
         branch = self._gaze_branch()
         given = _checked(images)
+        _check_rows("gaze codes", codes, (len(given), branch.config.code_dim))
+        if not len(given):
+            return _resized(given, (FACE_CROP, FACE_CROP)).to(self.device)
         pose = self.network(_resized(given, self._face_size).to(self.device)).pose
         large = _resized(given, (FACE_CROP, FACE_CROP)).to(self.device)
-        guess = carry_eyes(branch.canonical_eyes, pose, self.config.fov_deg)
-        return redraw(branch, large, guess, codes.to(self.device).expand(len(large), -1))
+        guess = project_eyes(branch.canonical_eyes, pose, self.config.fov_deg)
+        return redirect(branch, large, guess, codes.to(self.device).expand(len(large), -1))
 
     @property
     def crop_size(self) -> int:
@@ -143,15 +162,19 @@ class Model:
 
     @property
     def eye_crop_size(self) -> tuple[int, int]:
-        """Return height and width of the eye-region crops that `encode_eyes` wants. Pixels."""
+        """Return height and width of the eye-region crops `encode_eyes` wants at best. Pixels."""
         return EYE_CROP_HEIGHT, EYE_CROP_WIDTH
 
-    def _look(self, images: Tensor, guess: Tensor | None) -> GazeCode:
-        """Find eyes in RGB crops or, where there is no guess, in eye crops, and read their code."""
+    def _read_gaze(self, images: Tensor, guess: Tensor | None) -> GazeCode:
+        """Locate eyes in face crops or, without a guess, in eye crops, and read their code."""
         branch, grey = self._gaze_branch(), luminance(images)
+        if not len(grey):  # not every operator of the branch takes an empty batch
+            code = grey.new_zeros(0, branch.config.code_dim)
+            score = grey.new_zeros(0)
+            return GazeCode(code, score > 0, grey.new_zeros(0, 2, 2), score)
         codes = []
-        for start in range(0, max(1, len(grey)), _MOST_EYES):
-            rows = slice(start, start + _MOST_EYES)
+        for start in range(0, len(grey), _MAX_EYES):
+            rows = slice(start, start + _MAX_EYES)
             near = None if guess is None else guess[rows]
             codes.append(branch(grey[rows], near, is_face=guess is not None))
         return GazeCode.cat(codes)
@@ -166,47 +189,102 @@ class Model:
     def render(
         self, factors: Factors, *, pose: Pose | None = None, light: Light | None = None
     ) -> Rendering:
-        """Draw factors.
+        """Render faces from their factors.
 
         Args:
-            factors: whom to draw.
-            pose: another pose than the factors' own; one row serves all.
-            light: another light, in the camera frame; one row serves all.
+            factors: the faces; codes [B, D] of these weights, B may be 0.
+            pose: another pose than the factors' own, rotation [B, 3, 3] and translation [B, 3] in
+                face units; one row serves all.
+            light: another light, in the camera frame, ambient and diffuse [B], direction [B, 3];
+                one row serves all.
+
+        Returns:
+            Images [B, C, image_size, image_size] on the model's device.
+
+        Raises:
+            MienError: shapes that do not fit these weights or each other; NaN or infinity.
         """
-        factors = factors.to(self.device)
-        pose = (pose.to(self.device) if pose else factors.pose).expand(len(factors))
-        light = (light.to(self.device) if light else factors.light).expand(len(factors))
+        factors = self._placed(factors, pose, light)
         canonical = self.network.canonical(factors)
-        return render(canonical.albedo, canonical.depth, pose, light, self.config.fov_deg)
+        rows = factors.pose, factors.light
+        return render(canonical.albedo, canonical.depth, *rows, self.config.fov_deg)
+
+    @torch.no_grad()
+    def canonical(self, factors: Factors) -> Canonical:
+        """Decode the frontal face without pose and light.
+
+        Args:
+            factors: the faces; codes [B, D] of these weights, B may be 0.
+
+        Returns:
+            Albedo, RGB in [0, 1], [B, 3, image_size, image_size] and depth in face units
+            [B, 1, image_size, image_size].
+
+        Raises:
+            MienError: as `render`.
+        """
+        return self.network.canonical(self._placed(factors, None, None))
+
+    def _placed(self, factors: Factors, pose: Pose | None, light: Light | None) -> Factors:
+        """Return checked factors on the model's device, in this pose and light, a row a face."""
+        count = len(factors)
+        for kind, width in (("texture", self.config.texture_dim), ("shape", self.config.shape_dim)):
+            for part in (f"neutral_{kind}", f"expression_{kind}"):
+                _check_rows(f"{part} for {self!r}", getattr(factors, part), (count, width))
+        pose, light = pose or factors.pose, light or factors.light
+        _check_rows("pose.rotation", pose.rotation, (count, 3, 3))
+        _check_rows("pose.translation", pose.translation, (count, 3))
+        for name in ("ambient", "diffuse"):
+            _check_rows(f"light.{name}", getattr(light, name), (count,))
+        _check_rows("light.direction", light.direction, (count, 3))
+        pose, light = pose.to(self.device).expand(count), light.to(self.device).expand(count)
+        return replace(factors.to(self.device), pose=pose, light=light)
 
     def save(self, folder: str | Path) -> None:
         """Write the weights, their configuration, card and list of images into `folder`.
 
+        Args:
+            folder: made where it does not exist; holds no model yet.
+
         Raises:
-            MienError: when the folder cannot be written.
+            MienError: the folder holds a model already or cannot be written.
         """
-        tensors = tensors_of(self.network, self.gaze)
-        told = asdict(self.config)
-        weights.save(Path(folder), tensors, told, self.card, images=self.images)
+        tensors, options = tensors_of(self.network, self.gaze), asdict(self.config)
+        weights.save(Path(folder), tensors, options, self.card, images=self.images)
 
 
 def tensors_of(network: LatentFace, gaze: EMIB | None) -> dict[str, Tensor]:
-    """Return the tensors of both methods as one file of weights holds them."""
+    """Return the tensors of both methods, of any shape, as one file of weights holds them."""
     branch = gaze.state_dict() if gaze else {}
     return {**network.state_dict(), **{_GAZE + name: value for name, value in branch.items()}}
 
 
 def prepare(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Check a batch of crops and bring it to [0, 1] float32 at `size`. [B, 3, *size]."""
+    """Check a batch of crops and bring it to [0, 1] float32 at `size`, (height, width).
+
+    Args:
+        images: RGB, float in [0, 1] or uint8. [B, 3, H, W].
+        size: in pixels.
+
+    Returns:
+        [B, 3, *size].
+
+    Raises:
+        MienError: as `Model.encode`.
+    """
     return _resized(_checked(images), size)
 
 
 def _checked(images: Tensor) -> Tensor:
-    """Return a batch of crops as float32, refusing what is none. [B, 3, H, W]."""
+    """Return a batch of crops as float32; raise MienError where it is none. [B, 3, H, W]."""
+    if not isinstance(images, Tensor):
+        raise MienError(f"images must be a torch tensor, not {type(images).__name__}")
     if images.ndim != 4 or images.shape[1] != 3:
         raise MienError(
             f"images must be [B, 3, H, W], not {list(images.shape)}; stack RGB crops channel first"
         )
+    if len(images) and not images.numel():
+        raise MienError(f"images of {images.shape[2]} x {images.shape[3]} pixels show nothing")
     if images.dtype == torch.uint8:
         images = images.float() / 255
     elif not images.is_floating_point():
@@ -220,6 +298,8 @@ def _checked(images: Tensor) -> Tensor:
 
 def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
     """Bring crops to `size`, in [0, 1]. [B, 3, *size]."""
+    if not len(images):  # the resampling kernel is not made for it
+        return images.new_zeros(0, 3, *size)
     if images.shape[-2:] != size:
         images = F.interpolate(
             images, size=size, mode="bilinear", antialias=True, align_corners=False
@@ -227,8 +307,16 @@ def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
     return images.clamp(0, 1)
 
 
+def _check_rows(name: str, value: Tensor, shape: tuple[int, ...]) -> None:
+    """Raise MienError unless a tensor has this shape, or one row for all, and is finite."""
+    if value.shape not in (shape, (1, *shape[1:])):
+        raise MienError(f"{name} must be {list(shape)} or one row for all, not {list(value.shape)}")
+    if not value.isfinite().all():
+        raise MienError(f"{name} holds NaN or infinity; leave such rows out")
+
+
 def resolve_device(name: str) -> torch.device:
-    """Return the asked-for device.
+    """Return the asked-for device: `cpu`, `cuda`, `cuda:0` or `mps`.
 
     Raises:
         MienError: when it is not there; never a silent fall-back to the CPU.
@@ -249,11 +337,14 @@ def resolve_device(name: str) -> torch.device:
 
 
 def load(where: str | Path | None = None, *, device: str = "cpu") -> Model:
-    """Load weights.
+    """Load weights for encoding and rendering.
 
     Args:
         where: a folder or file of weights, or a hub id `owner/name`; None loads the shipped ones.
         device: `cpu`, `cuda`, `cuda:0`, `mps`.
+
+    Returns:
+        The model in evaluation mode; see `Model.encode`.
 
     Raises:
         MienError: weights missing, of another version or tampered with; device not there.
@@ -266,13 +357,13 @@ def load(where: str | Path | None = None, *, device: str = "cpu") -> Model:
             f"{source} holds a student, not a whole model; read it with "
             "mien.gaze.student.load_student"
         )
-    told = config.pop("gaze", None)
+    gaze_options = config.pop("gaze", None)
     own = {name: value for name, value in tensors.items() if not name.startswith(_GAZE)}
     branch = {k.removeprefix(_GAZE): v for k, v in tensors.items() if k.startswith(_GAZE)}
     try:
         network = LatentFace(ModelConfig(**config))
         network.load_state_dict(own)
-        gaze = _gaze_of(told, branch)
+        gaze = _gaze_of(gaze_options, branch)
     except (TypeError, ValueError, RuntimeError) as error:
         raise MienError(
             f"{source}: the weights do not fit their configuration: {str(error).splitlines()[0]}"

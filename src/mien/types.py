@@ -1,10 +1,14 @@
-"""The factors of a face and what is drawn from them: frozen, each field with shape and frame."""
+"""The factors of a face and what is rendered from them: frozen, each field with shape and frame.
+
+All of these are batches: `len` is the number of faces, rows are chosen with a slice, an index
+tensor or one number (which keeps the batch dimension), `to` moves them to another device.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor
@@ -12,90 +16,107 @@ from torch import Tensor
 __all__ = ["Factors", "GazeCode", "Light", "Pose", "Rendering"]
 
 
-@dataclass(frozen=True)
-class Pose:
-    """How the head stands before the camera: turn about the canonical centre, then shift."""
+class _Batch:
+    """What frozen dataclasses of tensors [B, ...] have in common; a field may be None."""
+
+    def __len__(self) -> int:
+        return len(next(iter(self._parts().values())))
+
+    def __getitem__(self, rows: int | slice | Tensor) -> Self:
+        if isinstance(rows, int):
+            if not -len(self) <= rows < len(self):
+                raise IndexError(f"row {rows} of a batch of {len(self)}")
+            rows = slice(rows, rows + 1 or None)
+        return self._each(lambda part: part[rows])
+
+    def __repr__(self) -> str:
+        # Shapes, not numbers: a batch of faces would fill pages.
+        parts = [
+            f"{name}={list(part.shape) if isinstance(part, Tensor) else part!r}"
+            for name, part in self._parts().items()
+        ]
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return the same batch on another device."""
+        return self._each(lambda part: part.to(device))
+
+    @classmethod
+    def cat(cls, parts: Sequence[Self]) -> Self:
+        """Return the rows of all parts, in order; a field that one of them lacks is None.
+
+        Args:
+            parts: at least one.
+        """
+        joined: dict[str, Any] = {}
+        for name in (f.name for f in fields(cast("Any", cls))):
+            values = [getattr(part, name) for part in parts]
+            if any(value is None for value in values):
+                joined[name] = None
+            else:
+                first = values[0]
+                joined[name] = torch.cat(values) if isinstance(first, Tensor) else first.cat(values)
+        return cls(**joined)
+
+    def _parts(self) -> dict[str, Any]:
+        """Return the fields that are there, by name."""
+        named = {f.name: getattr(self, f.name) for f in fields(cast("Any", self))}
+        return {name: part for name, part in named.items() if part is not None}
+
+    def _each(self, change: Callable[[Any], Any]) -> Self:
+        changed = {name: change(part) for name, part in self._parts().items()}
+        return replace(cast("Any", self), **changed)
+
+
+@dataclass(frozen=True, repr=False)
+class Pose(_Batch):
+    """How the head stands before the camera: rotated about the canonical centre, then shifted."""
 
     rotation: Tensor
-    """Canonical -> camera frame. [B, 3, 3]."""
+    """Rotation matrix, canonical -> camera frame. [B, 3, 3]."""
     translation: Tensor
     """Shift in face units, camera frame (x right, y down, z away). [B, 3]."""
 
-    def __len__(self) -> int:
-        return len(self.rotation)
-
-    def __getitem__(self, rows: slice | Tensor) -> Pose:
-        return Pose(self.rotation[rows], self.translation[rows])
-
-    def to(self, device: torch.device | str) -> Pose:
-        """Return the same pose on another device."""
-        return Pose(self.rotation.to(device), self.translation.to(device))
-
     def expand(self, rows: int) -> Pose:
-        """Let one row serve `rows` faces."""
+        """Let one row serve `rows` faces; rotation [rows, 3, 3], translation [rows, 3]."""
         return Pose(self.rotation.expand(rows, 3, 3), self.translation.expand(rows, 3))
 
 
-@dataclass(frozen=True)
-class Light:
+@dataclass(frozen=True, repr=False)
+class Light(_Batch):
     """One distant light and an ambient term; shading = ambient + diffuse * max(0, n . l)."""
 
     ambient: Tensor
-    """Share of the albedo seen in full shadow, >= 0. [B]."""
+    """Fraction of the albedo seen in full shadow, >= 0. [B]."""
     diffuse: Tensor
-    """Further share seen where the surface faces the light, >= 0. [B]."""
+    """Further fraction seen where the surface faces the light, >= 0. [B]."""
     direction: Tensor
-    """Unit vector l from the surface to the light, camera frame. [B, 3]."""
-
-    def __len__(self) -> int:
-        return len(self.ambient)
-
-    def __getitem__(self, rows: slice | Tensor) -> Light:
-        return Light(self.ambient[rows], self.diffuse[rows], self.direction[rows])
-
-    def to(self, device: torch.device | str) -> Light:
-        """Return the same light on another device."""
-        return Light(self.ambient.to(device), self.diffuse.to(device), self.direction.to(device))
+    """Unit vector l from the surface to the light, camera frame (x right, y down, z away).
+    [B, 3]."""
 
     def expand(self, rows: int) -> Light:
-        """Let one row serve `rows` faces."""
+        """Let one row serve `rows` faces; ambient and diffuse [rows], direction [rows, 3]."""
         direction = self.direction.expand(rows, 3)
         return Light(self.ambient.expand(rows), self.diffuse.expand(rows), direction)
 
 
-@dataclass(frozen=True)
-class GazeCode:
-    """Where a batch of faces looks, as the bottleneck says it; a calibration makes angles of it."""
+@dataclass(frozen=True, repr=False)
+class GazeCode(_Batch):
+    """Where a batch of faces looks, as a code; a calibration makes angles of it."""
 
     code: Tensor
     """The bottleneck's code; means nothing where no eyes are found. [B, d]."""
     eyes_found: Tensor
     """Whether open eyes are seen. Bool [B]."""
     eyes: Tensor
-    """Centres x, y of the eye left of the image, then of the eye right of it, as shares of the
+    """Centres x, y of the eye left of the image, then of the eye right of it, as fractions of the
     image's width and height: (0, 0) = its outer top left corner. [B, 2, 2]."""
     eye_score: Tensor
     """Certainty that eyes are seen, in [0, 1]. [B]."""
 
-    def __len__(self) -> int:
-        return len(self.code)
 
-    def __getitem__(self, rows: slice | Tensor) -> GazeCode:
-        return GazeCode(*(getattr(self, f.name)[rows] for f in fields(self)))
-
-    def to(self, device: torch.device | str) -> GazeCode:
-        """Return the same codes on another device."""
-        return GazeCode(*(getattr(self, f.name).to(device) for f in fields(self)))
-
-    @staticmethod
-    def cat(parts: Sequence[GazeCode]) -> GazeCode:
-        """Return the rows of all parts, in order."""
-        names = [f.name for f in fields(GazeCode)]
-        return GazeCode(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
-
-
-@dataclass(frozen=True)
-class Factors:
+@dataclass(frozen=True, repr=False)
+class Factors(_Batch):
     """What a batch of faces is made of; identity + expression = the autoencoder's codes."""
 
     neutral_texture: Tensor
@@ -107,14 +128,16 @@ class Factors:
     expression_shape: Tensor
     """Shape code minus its neutral. [B, D]."""
     pose: Pose
+    """Head pose, canonical -> camera frame."""
     light: Light
+    """Light in the camera frame."""
     gaze: GazeCode | None = None
     """None where the weights have no gaze branch."""
     face_embedding: Tensor | None = None
-    """Who it is, to be compared by cosine; cannot be drawn. None where the weights know none.
+    """Who it is, to be compared by cosine; cannot be rendered. None where the weights have none.
     [B, K]."""
     features: Tensor | None = None
-    """What the encoder saw before it became codes, the same for a mirrored image: no factor, but
+    """The encoder's maps before they became codes, the same for a mirrored image: no factor, but
     what a probe with many labels reads best. None unless it was asked for. [B, F]."""
 
     @property
@@ -137,69 +160,34 @@ class Factors:
         """Return what the face does: both codes minus their neutrals, texture first. [B, 2 D]."""
         return torch.cat([self.expression_texture, self.expression_shape], dim=1)
 
-    def __len__(self) -> int:
-        return len(self.neutral_texture)
-
-    def __getitem__(self, rows: slice | Tensor) -> Factors:
-        return self._each(lambda part: part[rows])
-
-    def to(self, device: torch.device | str) -> Factors:
-        """Return the same factors on another device."""
-        return self._each(lambda part: part.to(device))
-
-    def _each(self, change: Callable[[Any], Any]) -> Factors:
-        there = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{k: change(part) for k, part in there.items() if part is not None})
-
     def with_expression(self, other: Factors) -> Factors:
-        """Return these people with the other's expression; one row of `other` serves all."""
+        """Return these people with the other's expression: expression transfer.
+
+        Args:
+            other: the source of the expressions; [B, D] codes as these, or one row for all.
+        """
         texture = other.expression_texture.expand_as(self.neutral_texture)
         shape = other.expression_shape.expand_as(self.neutral_shape)
         return replace(self, expression_texture=texture, expression_shape=shape)
 
     def neutral(self) -> Factors:
-        """Return these people at rest: the identity alone."""
+        """Return these people at rest: the identity alone, expression codes [B, D] all 0."""
         zero_texture = torch.zeros_like(self.neutral_texture)
         zero_shape = torch.zeros_like(self.neutral_shape)
         return replace(self, expression_texture=zero_texture, expression_shape=zero_shape)
 
     def with_pose(self, pose: Pose) -> Factors:
-        """Return the same faces, turned otherwise."""
+        """Return the same faces in another pose, one row a face: rotation [B, 3, 3]."""
         return replace(self, pose=pose)
 
     def with_light(self, light: Light) -> Factors:
-        """Return the same faces under another light."""
+        """Return the same faces under another light, one row a face: direction [B, 3]."""
         return replace(self, light=light)
 
-    @staticmethod
-    def cat(parts: Sequence[Factors]) -> Factors:
-        """Return the rows of all parts, in order."""
 
-        def join(name: str) -> Tensor:
-            return torch.cat([getattr(part, name) for part in parts])
-
-        pose = Pose(
-            torch.cat([part.pose.rotation for part in parts]),
-            torch.cat([part.pose.translation for part in parts]),
-        )
-        light = Light(
-            torch.cat([part.light.ambient for part in parts]),
-            torch.cat([part.light.diffuse for part in parts]),
-            torch.cat([part.light.direction for part in parts]),
-        )
-        names = ("neutral_texture", "neutral_shape", "expression_texture", "expression_shape")
-        looks = [part.gaze for part in parts if part.gaze is not None]
-        gaze = GazeCode.cat(looks) if len(looks) == len(parts) else None
-        codes = {name: join(name) for name in names}
-        for name in ("face_embedding", "features"):
-            if all(getattr(part, name) is not None for part in parts):
-                codes[name] = join(name)
-        return Factors(**codes, pose=pose, light=light, gaze=gaze)
-
-
-@dataclass(frozen=True)
-class Rendering:
-    """A batch of faces drawn from their factors; every image [B, C, H, W]."""
+@dataclass(frozen=True, repr=False)
+class Rendering(_Batch):
+    """A batch of faces rendered from their factors; every image [B, C, H, W]."""
 
     image: Tensor
     """Shaded face in the camera's view, RGB in [0, 1]. [B, 3, H, W]."""

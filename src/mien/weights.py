@@ -1,8 +1,8 @@
 """Weights in and out: safetensors beside a config.json that records their hash; never a pickle.
 
 A model folder holds `config.json` (format, version, hash, the model's options),
-`model.safetensors`, `README.md` (the model card) and, where it is known, `images.b2`: a digest of
-every image that the model was trained on, one a line. This is the only reader of weights.
+`model.safetensors`, `README.md` (the model card) and, where it is known, `images.b2`: a checksum
+of every image that the model was trained on, one a line. This is the only reader of weights.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import os
 import re
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,19 +67,19 @@ def save(
 
     Args:
         folder: made where it does not exist.
-        state_dict: finite tensors by name.
+        state_dict: finite tensors by name, of any shape.
         config: the model's options, JSON-able.
         card: text of the model card (Markdown).
-        images: digests of the images trained on; none: not known.
+        images: checksums of the images trained on; none: not known.
         half: store floating-point tensors as float16; they are read back as float32.
         overwrite: replace the model that is already there.
 
     Raises:
-        MienError: the folder holds a model already, or a tensor is not finite.
+        MienError: the folder holds a model already or cannot be written, or a tensor is not finite.
     """
     folder = Path(folder)
     if not overwrite and any((folder / name).exists() for name in (CONFIG_FILE, WEIGHTS_FILE)):
-        raise MienError(f"{folder} already holds a model; save elsewhere or say overwrite")
+        raise MienError(f"{folder} already holds a model; save elsewhere or pass overwrite")
     stored = {name: _as_stored(name, tensor, half) for name, tensor in state_dict.items()}
     content = dump_safetensors(stored)
     header = {
@@ -87,26 +88,29 @@ def save(
         "sha256": hashlib.sha256(content).hexdigest(),
         "model": dict(config),
     }
-    folder.mkdir(parents=True, exist_ok=True)
     parts = {
         WEIGHTS_FILE: content,
         CONFIG_FILE: (json.dumps(header, indent=2) + "\n").encode(),
         CARD_FILE: card.encode(),
     }
     if images:
-        parts[IMAGES_FILE] = "".join(f"{digest}\n" for digest in sorted(images)).encode()
+        parts[IMAGES_FILE] = "".join(f"{checksum}\n" for checksum in sorted(images)).encode()
     # All are written out before the first is put in place: a full disk changes nothing.
     waiting = {name: folder / f".{name}.{os.getpid()}.part" for name in parts}
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         for name, data in parts.items():
             waiting[name].write_bytes(data)
         for name, path in waiting.items():
             path.replace(folder / name)
-        if not images:  # what an earlier model was trained on says nothing of this one
+        if not images:  # an earlier model's list is not this one's
             (folder / IMAGES_FILE).unlink(missing_ok=True)
+    except OSError as error:
+        raise MienError(f"cannot write the model to {folder}: {error.strerror}") from error
     finally:
         for path in waiting.values():
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
 
 
 def read(where: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -116,7 +120,8 @@ def read(where: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tenso
         where: a model folder, the safetensors file in it, or a hub id "owner/name[@revision]".
 
     Returns:
-        The options as they were saved, and finite tensors; floating-point ones are float32.
+        The options and the tensors under their present names; tensors, of any shape, are
+        finite, and floating-point ones are float32.
 
     Raises:
         MienError: nothing there, another format or version, changed or cut short, not finite.
@@ -139,12 +144,19 @@ def read(where: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tenso
 
 
 def weights_id(where: str | os.PathLike[str]) -> str:
-    """Return the first 12 hex digits of the weights' recorded sha256: names them in tables."""
+    """Return the first 12 hex digits of the weights' recorded sha256: names them in tables.
+
+    Raises:
+        MienError: there is no such model, or its config.json is damaged.
+    """
     return str(_read_header(locate(where))["sha256"])[:12]
 
 
 def read_card(where: str | os.PathLike[str]) -> str:
     """Return a model's card as Markdown; empty where it has none.
+
+    Args:
+        where: as for `read`.
 
     Raises:
         MienError: there is no such model.
@@ -154,7 +166,7 @@ def read_card(where: str | os.PathLike[str]) -> str:
 
 
 def trained_on(where: str | os.PathLike[str]) -> frozenset[str]:
-    """Return digests of the images that a model was trained on; none where they are not known.
+    """Return checksums of the images that a model was trained on; none where they are not known.
 
     Raises:
         MienError: there is no such model.
@@ -168,10 +180,10 @@ def trained_on(where: str | os.PathLike[str]) -> frozenset[str]:
 def check_keys(
     expected: Mapping[str, Tensor], found: Mapping[str, Tensor], where: str | os.PathLike[str]
 ) -> None:
-    """Refuse tensors that do not fit a network, naming the first that does not.
+    """Raise where tensors do not fit a network, naming the first that does not.
 
     Args:
-        expected: the network's own state dict.
+        expected: the network's own state dict, tensors of any shape.
         found: tensors as read.
         where: named in the error.
 
@@ -196,7 +208,10 @@ def check_keys(
 
 
 def locate(where: str | os.PathLike[str]) -> Path:
-    """Return the model folder: given, around the given file, or fetched from the hub.
+    """Return the model folder: given, around the given file, or downloaded from the hub.
+
+    Args:
+        where: a folder, the safetensors file in it, or a hub id "owner/name[@revision]".
 
     Raises:
         MienError: there is no such folder and no such hub model, or the hub cannot be asked.
@@ -229,9 +244,7 @@ def _fetch(hub_id: str) -> Path:
         )
     except Exception as error:  # the client's errors share no base class
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise MienError(
-            f"no folder {hub_id}, and it cannot be had from the hub: {reason}"
-        ) from error
+        raise MienError(f"no folder {hub_id}, and the hub cannot provide it: {reason}") from error
     return Path(folder)
 
 
@@ -265,7 +278,7 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _as_stored(name: str, tensor: Tensor, half: bool) -> Tensor:  # noqa: FBT001
-    """Detach, move to the CPU and halve; what is not finite is not worth keeping."""
+    """Detach, move to the CPU, store as float16 if asked; raise where it is not finite."""
     tensor = tensor.detach().to("cpu", copy=True).contiguous()
     if tensor.is_floating_point() and half:
         tensor = tensor.to(torch.float16)

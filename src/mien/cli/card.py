@@ -25,8 +25,8 @@ def card(
 ) -> None:
     """Print the model card; or, with --has, which of your files the model was trained on.
 
-    Files are told by their content, whatever their names; an image that was cut or stored anew is
-    another file.
+    Files are recognized by the checksum of their content, whatever their names; an image that was
+    cropped or saved again is another file.
     """
     from mien import weights as weights_folder
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from mien.model import Model
     from mien.types import Factors, Rendering
-    from mien.views.redraw import Edit
+    from mien.views.edit import Edit
 
 __all__ = ["render"]
 
@@ -216,13 +216,13 @@ def _draw_all(model: Model, request: _Request) -> None:
 def _edit(model: Model, request: _Request, factors: Factors) -> Edit:
     """Turn the request into changes of the factors."""
     from mien.pipeline.portrait import read_face
-    from mien.views.redraw import Edit, light_from
-    from mien.views.turntable import turned_pose
+    from mien.views.edit import Edit, light_from
+    from mien.views.poses import rotated_pose
 
     pose = expression = light = None
     if request.frontal or request.yaw_deg is not None or request.pitch_deg is not None:
         yaw, pitch = (math.radians(angle or 0.0) for angle in (request.yaw_deg, request.pitch_deg))
-        pose = turned_pose([yaw], [pitch], model.device)
+        pose = rotated_pose([yaw], [pitch], model.device)
     if request.expression_from is not None:
         path, size = request.expression_from, model.config.image_size
         expression = model.encode(read_face(path, detector=request.detector, size=size))
@@ -235,7 +235,7 @@ def _turntable(
     model: Model, request: _Request, factors: Factors, edit: Edit
 ) -> Iterator[NDArray[np.uint8]]:
     """Draw one turn to both sides, frame by frame."""
-    from mien.views.turntable import turntable_poses
+    from mien.views.poses import turntable_poses
 
     poses = turntable_poses(_FRAMES, device=model.device)
     for i in range(_FRAMES):
@@ -249,9 +249,9 @@ def _images(
     import torch
 
     from mien.media.image import to_uint8
-    from mien.views.redraw import redraw
+    from mien.views.edit import render_edited
 
-    drawn = redraw(model, factors, edit, size=request.size)
+    drawn = render_edited(model, factors, edit, size=request.size)
     panels = [_panel(drawn, name) for name in request.maps or ("colours",)]
     yield from to_uint8(torch.cat(panels, dim=3))
 
@@ -268,10 +268,10 @@ def _panel(drawn: Rendering, name: str):  # noqa: ANN202 - a torch tensor, impor
 
 def _write_mesh(model: Model, request: _Request, factors: Factors, edit: Edit) -> None:
     """Write the canonical surface with the restored albedo."""
+    from mien.views.edit import render_edited
     from mien.views.mesh_export import face_mesh, write_mesh
-    from mien.views.redraw import redraw
 
     assert request.mesh is not None
-    drawn = redraw(model, factors, edit)
+    drawn = render_edited(model, factors, edit)
     mesh = face_mesh(drawn.canonical_albedo, drawn.canonical_depth, model.config.fov_deg)
     write_mesh(request.mesh, mesh, overwrite=request.overwrite)

@@ -40,11 +40,11 @@ def synth(
         bool, typer.Option("--overwrite", help="Replace an earlier run in the folder.")
     ] = False,
 ) -> None:
-    """Render clips of people who do not exist, with the truth about every image.
+    """Render clips of people who do not exist, with the ground truth of every image.
 
     Writes person_000001/frame_000.png and so on, beside them truth.zip with depth and masks, and
     labels.parquet with expression, pose, gaze, light, landmarks and identity. Start it again with
-    the same settings to go on with a run that was interrupted.
+    the same settings to resume a run that was interrupted.
     """
     from rich.console import Console
     from rich.progress import track

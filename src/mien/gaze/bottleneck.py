@@ -24,14 +24,14 @@ class Bottleneck:
     """None where the bottleneck is not variational. [B, d]."""
 
     def sample(self, generator: torch.Generator) -> Tensor:
-        """Draw z ~ N(mean, variance); the mean itself where there is no variance. [B, d]."""
+        """Sample z ~ N(mean, variance); the mean itself where there is no variance. [B, d]."""
         if self.log_variance is None:
             return self.mean
         noise = torch.randn(self.mean.shape, generator=generator, device=self.mean.device)
         return self.mean + (self.log_variance / 2).exp() * noise
 
     def rate(self) -> Tensor:
-        """Return R = KL(q(z|x) || N(0, 1)), what the code may tell of the image. Nats [B]."""
+        """Return R = KL(q(z|x) || N(0, 1)), a bound on what the code carries. Nats [B]."""
         if self.log_variance is None:
             return self.mean.new_zeros(len(self.mean))
         variance = self.log_variance.exp()
@@ -41,8 +41,8 @@ class Bottleneck:
 class FullFaceBottleneck(nn.Module):
     """Eyes by a convolutional stem, band and face by patches, one query that reads them all.
 
-    The surroundings are seen without their eyes, so that an eye swap (these eyes in that face) is
-    a change of the surroundings alone.
+    The surroundings are seen without their eyes, so that these eyes in another face are a change
+    of the surroundings alone.
     """
 
     def __init__(self, config: GazeConfig) -> None:
@@ -76,7 +76,7 @@ class FullFaceBottleneck(nn.Module):
         tokens = torch.cat(
             [
                 self.query + self.place(place_of_eyes(views, config))[:, None],
-                eyes.reshape(batch, -1, config.dim) + self.eye_places,
+                eyes.reshape(batch, self.eye_places.shape[1], config.dim) + self.eye_places,
                 self.band(patches(band, config.band_patch)) + self.band_places,
                 face_tokens + self.face_places,
             ],

@@ -65,7 +65,7 @@ class GazeConfig:
     """Whether the code reaches EM-AE's decoder; without it only the contrast trains FF-IB."""
 
     def __post_init__(self) -> None:
-        """Refuse contradictions."""
+        """Raise ValueError on contradictions."""
         for name in ("code_dim", "dim", "heads", "stem_width"):
             if getattr(self, name) < 1:
                 raise ValueError(f"gaze.{name} must be at least 1")

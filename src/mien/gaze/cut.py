@@ -1,4 +1,4 @@
-"""From a face or a eye-region crop to what the networks see: two eyes, a band, a small face.
+"""From a face or an eye-region crop to what the networks see: two eyes, a band, a small face.
 
 The eyes are cut at the scale of the image and made independent of skin and lamp (each has mean 0
 and standard deviation 1, like the targets of a masked autoencoder with normalised patches). The
@@ -14,12 +14,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mien.gaze.config import FACE_SIDE, GazeConfig
-from mien.gaze.resample import sample_at
 
-__all__ = ["EyeImage", "EyeViews", "cut_views", "eye_mask", "luminance", "normalised"]
+__all__ = [
+    "EyeImage",
+    "EyeViews",
+    "cut_views",
+    "eye_mask",
+    "luminance",
+    "normalised",
+    "sample_at",
+]
 
 # Standard deviations below these are noise, not an image.
-_LEAST_EYE_CONTRAST, _LEAST_BAND_CONTRAST = 0.03, 0.04
+_MIN_EYE_STD, _MIN_BAND_STD = 0.03, 0.04
 _LIMIT = 4.0
 
 
@@ -36,7 +43,7 @@ class EyeImage:
     face_eyes: Tensor
     """The eyes in `face`, pixels. [B, 2, 2]."""
     has_face: Tensor
-    """Whether there is a face, or only a eye-region crop. Bool [B]."""
+    """Whether there is a face, or only an eye-region crop. Bool [B]."""
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -66,7 +73,7 @@ class EyeViews:
         return EyeViews(*(getattr(self, f.name)[rows] for f in fields(self)))
 
     def with_surroundings(self, other: EyeViews) -> EyeViews:
-        """Return these eyes in the other faces: the eye swap."""
+        """Return these eyes in the other faces: positives of the contrast, eyes alone unchanged."""
         return replace(other, eyes=self.eyes)
 
 
@@ -122,11 +129,11 @@ def cut_views(
 def normalised(views: EyeViews) -> EyeViews:
     """Take brightness and contrast out: of each eye by its own, of band and face by the band's."""
     mean = views.eyes.mean(dim=(-2, -1), keepdim=True)
-    spread = views.eyes.std(dim=(-2, -1), keepdim=True).clamp_min(_LEAST_EYE_CONTRAST)
-    eyes = (views.eyes - mean) / spread
+    std = views.eyes.std(dim=(-2, -1), keepdim=True).clamp_min(_MIN_EYE_STD)
+    eyes = (views.eyes - mean) / std
     mean = views.band.mean(dim=(1, 2, 3), keepdim=True)
-    spread = views.band.std(dim=(1, 2, 3), keepdim=True).clamp_min(_LEAST_BAND_CONTRAST)
-    band, face = (views.band - mean) / spread, (views.face - mean) / spread
+    std = views.band.std(dim=(1, 2, 3), keepdim=True).clamp_min(_MIN_BAND_STD)
+    band, face = (views.band - mean) / std, (views.face - mean) / std
     there = views.has_face[:, None, None, None]
     return replace(
         views,
@@ -152,6 +159,23 @@ def eye_mask(eyes: Tensor, size: tuple[int, int], half: tuple[float, float]) -> 
     beside = (columns - eyes[:, :, 0, None, None]).abs() <= half[0]
     level = (rows - eyes[:, :, 1, None, None]).abs() <= half[1]
     return (~(beside & level).any(dim=1, keepdim=True)).to(eyes.dtype)
+
+
+def sample_at(pixels: Tensor, places: Tensor) -> Tensor:
+    """Return bilinear samples; beyond an image its outermost pixels go on.
+
+    Args:
+        pixels: [B, C, H, W].
+        places: x, y in pixels, (0, 0) = centre of the top left pixel. [B, h, w, 2].
+
+    Returns:
+        [B, C, h, w].
+    """
+    span = places.new_tensor([pixels.shape[-1] - 1, pixels.shape[-2] - 1])
+    # Not `render.shade.sample`: the two round differently, and trained weights were fitted to each.
+    return F.grid_sample(
+        pixels, places / span * 2 - 1, mode="bilinear", padding_mode="border", align_corners=True
+    )
 
 
 def _grid(middle: Tensor, affine: Tensor, size: tuple[int, int]) -> Tensor:

@@ -21,10 +21,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mien.gaze.config import FACE_CROP, FACE_SIDE
-from mien.gaze.cut import EyeImage, cut_views, normalised
+from mien.gaze.cut import EyeImage, cut_views, normalised, sample_at
 from mien.gaze.emib import EMIB
 from mien.gaze.objective import GazeLoss
-from mien.gaze.resample import sample_at
 from mien.gaze.student import BAND_HEIGHT, BAND_WIDTH, Student
 from mien.gaze.variation import draw_lenses, image_of
 
@@ -61,7 +60,7 @@ class Lesson:
 @torch.no_grad()
 def teach(teacher: EMIB, image: EyeImage) -> Lesson:
     """Ask a teacher about canvases, as it is asked when faces are embedded: it finds the eyes."""
-    found, logit = teacher.look(image.pixels, None, is_face=False)
+    found, logit = teacher.locate_eyes(image.pixels, None, is_face=False)
     moved = (found.eyes - image.eyes) * (FACE_SIDE / FACE_CROP)
     told = replace(image, eyes=found.eyes, face_eyes=image.face_eyes + moved)
     code = teacher.bottleneck(normalised(cut_views(told, teacher.config))).mean

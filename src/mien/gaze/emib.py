@@ -1,4 +1,4 @@
-"""The gaze branch whole: where the eyes are, what the bottleneck makes of them, how they look."""
+"""The gaze branch whole: locate the eyes, read their code, render eyes from a code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mien.types import GazeCode
 
 __all__ = ["EMIB"]
 
-# Eyes that are found far from where they were looked for are looked for again around there.
+# Eyes that are found far from the guess are located once more around there.
 _PASSES = 2
 _PROJECTED = 32
 
@@ -53,22 +53,28 @@ class EMIB(nn.Module):
 
         Args:
             pixels: luminance in [0, 1] of face crops [B, 1, 224, 224] or eye crops [B, 1, 96, 200].
-            guess: about where the eyes stand, shares of the image's sides; None looks in the
-                middle. [B, 2, 2].
+            guess: about where the eyes stand, x, y as fractions of the image's sides; None looks
+                in the middle. [B, 2, 2].
             is_face: whether these are faces; eye-region crops have no surroundings.
+
+        Returns:
+            Codes [B, d], and the eyes as fractions of the image's sides [B, 2, 2].
         """
-        image, logit = self.look(pixels, guess, is_face=is_face)
+        image, logit = self.locate_eyes(pixels, guess, is_face=is_face)
         code = self.bottleneck(normalised(cut_views(image, self.config))).mean
         size = pixels.new_tensor([pixels.shape[-1], pixels.shape[-2]])
-        shares = (image.eyes + 0.5) / size
-        inside = ((shares > 0) & (shares < 1)).flatten(1).all(dim=1)
+        places = (image.eyes + 0.5) / size
+        inside = ((places > 0) & (places < 1)).flatten(1).all(dim=1)
         score = logit.sigmoid() * inside
-        return GazeCode(code, score > 0.5, shares, score)
+        return GazeCode(code, score > 0.5, places, score)
 
-    def look(
+    def locate_eyes(
         self, pixels: Tensor, guess: Tensor | None, *, is_face: bool
     ) -> tuple[EyeImage, Tensor]:
-        """Return the images with the eyes found in them, and the eye localizer's logits [B]."""
+        """Return the images with the eyes found in them, and the eye localizer's logits [B].
+
+        Arguments as for `forward`.
+        """
         size = pixels.new_tensor([pixels.shape[-1], pixels.shape[-2]])
         if guess is None:
             middle = ((size - 1) / 2).expand(len(pixels), 2)
@@ -84,8 +90,8 @@ class EMIB(nn.Module):
             middle = eyes.mean(dim=1)
         return _image(pixels, eyes, is_face=is_face), logit
 
-    def draw(self, views: EyeViews, code: Tensor) -> Tensor:
-        """Draw the eyes of `views`' surroundings with a code: EM-AE with all patches visible.
+    def render_eyes(self, views: EyeViews, code: Tensor) -> Tensor:
+        """Render the eyes of `views`' surroundings with a code: EM-AE with all patches visible.
 
         Args:
             views: normalised; their eyes are not looked at.
@@ -95,7 +101,7 @@ class EMIB(nn.Module):
             Normalised eyes. [B, 2, 1, eye_height, eye_width].
         """
         visible = self.autoencoder.encode(views, keep=1.0, generator=None)
-        return self.autoencoder.draw_eyes(visible, code, views)
+        return self.autoencoder.decode_eyes(visible, code, views)
 
 
 def _image(pixels: Tensor, eyes: Tensor, *, is_face: bool) -> EyeImage:

@@ -56,7 +56,7 @@ class ResidualBlock(nn.Module):
 def eye_stem(patch: int, width: int, dim: int) -> nn.Sequential:
     """Return strided convolutions that make one token of each patch of an eye.
 
-    Convolutions place an edge to a fraction of a pixel, which decides here, and learn that from
+    Convolutions locate an edge to a fraction of a pixel, which decides here, and learn that from
     fewer images than a linear embedding of the patch.
     """
     levels = int(math.log2(patch))

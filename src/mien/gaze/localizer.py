@@ -1,6 +1,8 @@
-"""Where the eyes are and whether they can be seen: a small network over the canvas around them.
+"""Where the eyes are: first by the head pose, then by a small network over the canvas there.
 
-Trained on rendered faces, where the eyes' places and the lids are known; no gaze label is used.
+The pose projects two canonical points, the eyes, into the image. The localizer then finds the eyes
+on the canvas around them, and whether they can be seen. It is trained on rendered faces, where the
+eyes' places and the lids are known; no gaze label is used.
 """
 
 from __future__ import annotations
@@ -12,17 +14,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mien.gaze.config import CANVAS_HEIGHT, CANVAS_WIDTH
+from mien.gaze.cut import sample_at
 from mien.gaze.layers import ResidualBlock
-from mien.gaze.resample import sample_at
+from mien.geometry.camera import focal_length, place
+from mien.types import Pose
 
-__all__ = ["EyeLocalizer", "Found", "cut_canvas"]
+__all__ = ["EyeLocalizer", "Found", "cut_canvas", "fit_canonical_eyes", "project_eyes"]
 
 _STRIDE = 8
 
 
 @dataclass(frozen=True)
 class Found:
-    """What the eye localizer says of canvases."""
+    """What the eye localizer finds on canvases."""
 
     eyes: Tensor
     """x, y of the eye left of the image, then right of it; pixels of the canvas. [B, 2, 2]."""
@@ -50,8 +54,8 @@ class EyeLocalizer(nn.Module):
         """Luminance in [0, 1] -> eyes. [B, 1, CANVAS_HEIGHT, CANVAS_WIDTH]."""
         small = F.avg_pool2d(canvas, 2)
         mean = small.mean(dim=(1, 2, 3), keepdim=True)
-        spread = small.std(dim=(1, 2, 3), keepdim=True).clamp_min(0.04)
-        features = self.layers((small - mean) / spread)
+        std = small.std(dim=(1, 2, 3), keepdim=True).clamp_min(0.04)
+        features = self.layers((small - mean) / std)
         weight = self.maps(features).float().flatten(2).softmax(dim=2)
         rows, columns = features.shape[-2:]
         # Each cell stands for _STRIDE pixels of the canvas, its middle at (cell + 0.5) * _STRIDE.
@@ -83,3 +87,48 @@ def cut_canvas(pixels: Tensor, middle: Tensor) -> Tensor:
     )
     grid = torch.stack([x, y], dim=-1) + middle[:, None, None]
     return sample_at(pixels, grid)
+
+
+def project_eyes(canonical_eyes: Tensor, pose: Pose, fov_deg: float) -> Tensor:
+    """Return where canonical eyes stand in the image of a head in this pose.
+
+    Args:
+        canonical_eyes: canonical frame, face units; left of the image, then right. [2, 3].
+        pose: canonical -> camera. [B].
+        fov_deg: field of view across the crop, degrees.
+
+    Returns:
+        x, y as fractions of the crop's sides. [B, 2, 2].
+    """
+    points = place(canonical_eyes.expand(len(pose), 2, 3), pose)
+    # In a crop one pixel wider than 1, pixel centres 0 and 1 are its corners.
+    return points[..., :2] / points[..., 2:] * focal_length(2, fov_deg) + 0.5
+
+
+def fit_canonical_eyes(pose: Pose, eyes: Tensor, fov_deg: float) -> Tensor:
+    """Find the canonical eyes that fit known eyes in faces of many poses, by least squares.
+
+    u = f x / z is linear in the point: f x - (u - 1/2) z = 0 for both coordinates of each face.
+
+    Args:
+        pose: predicted poses. [B].
+        eyes: x, y as fractions of the crop's sides. [B, 2, 2].
+        fov_deg: field of view across the crop, degrees.
+
+    Returns:
+        Canonical frame, face units. [2, 3].
+    """
+    focal = focal_length(2, fov_deg)
+    centre = eyes.new_tensor([0.0, 0.0, 1.0])
+    # Camera point = R (p - c) + c + t = R p + shift.
+    shift = centre + pose.translation - pose.rotation @ centre
+    found = []
+    for k in (0, 1):
+        seen = (eyes[:, k] - 0.5)[:, :, None]
+        rows = focal * pose.rotation[:, :2] - seen * pose.rotation[:, 2:]
+        wanted = seen[..., 0] * shift[:, 2:] - focal * shift[:, :2]
+        solution = torch.linalg.lstsq(
+            rows.flatten(0, 1).double(), wanted.flatten().double()[:, None]
+        )
+        found.append(solution.solution[:, 0].to(eyes.dtype))
+    return torch.stack(found)

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mien.gaze.config import CANVAS_HEIGHT, CANVAS_WIDTH
+from mien.gaze.cut import sample_at
 from mien.gaze.localizer import EyeLocalizer
 from mien.gaze.objective import GazeLoss
-from mien.gaze.resample import sample_at
 from mien.gaze.variation import draw_lenses, image_of
 
 __all__ = ["localizer_loss"]

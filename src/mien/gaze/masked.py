@@ -1,6 +1,6 @@
 """EM-AE, the eye-masked auto-encoder: surroundings and an injected code to the eyes.
 
-    E(m * x)            what the rest of the face tells             encoder, on the visible patches
+    E(m * x)            the rest of the face                        encoder, on the visible patches
     x^_a = D(E(m * x), z)    the eyes, m = 0 there                  eye-attended
     x^_u = D(E(m' * x), z)   the rest of the face, most of m' = 0   eye-unattended
 
@@ -35,7 +35,7 @@ class Visible:
 
 
 class EyeMaskedAutoencoder(nn.Module):
-    """Encodes what is around the eyes and draws the eyes with the help of a code."""
+    """Encodes what is around the eyes and decodes the eyes with the help of a code."""
 
     def __init__(self, config: GazeConfig) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class EyeMaskedAutoencoder(nn.Module):
         dim = config.dim
         rows, columns = config.eye_grid
         self.eye_tokens = 2 * rows * columns
-        # A patch and its mask: a patch that is cut by the mask's edge is not taken for a dark one.
+        # A patch and its mask: a patch that the mask cuts is not taken for a dark one.
         self.band = nn.Linear(2 * config.band_patch**2, dim)
         self.face = nn.Linear(2 * config.face_patch**2, dim)
         self.band_places = table_of(config.band_tokens, dim)
@@ -68,11 +68,11 @@ class EyeMaskedAutoencoder(nn.Module):
         generator: torch.Generator | None,
         masked: bool = True,
     ) -> Visible:
-        """Encode a random share of the patches.
+        """Encode a random fraction of the patches.
 
         Args:
             views: normalised.
-            keep: share of the patches that is seen.
+            keep: fraction of the patches that is seen.
             generator: chooses them; None where all are kept.
             masked: whether the eyes are cut out; otherwise the band shows them (unattended steps).
         """
@@ -103,8 +103,8 @@ class EyeMaskedAutoencoder(nn.Module):
             tokens = block(tokens)
         return Visible(tokens, order)
 
-    def draw_eyes(self, visible: Visible, code: Tensor | None, views: EyeViews) -> Tensor:
-        """Draw both eyes where `views` says that they are.
+    def decode_eyes(self, visible: Visible, code: Tensor | None, views: EyeViews) -> Tensor:
+        """Decode both eyes, where `views` has them.
 
         Args:
             visible: from `encode`.
@@ -118,14 +118,14 @@ class EyeMaskedAutoencoder(nn.Module):
         place = self.place(place_of_eyes(views, config))[:, None]
         masked = self.eye_masks + place
         if code is not None:
-            masked = masked + self.inject_eyes(code).view(batch, self.eye_tokens, -1)
+            masked = masked + self.inject_eyes(code).view(batch, self.eye_tokens, self.config.dim)
         tokens = self._decode(masked.expand(batch, -1, -1), visible)
         rows, columns = config.eye_grid
         grid = tokens.reshape(2 * batch, rows, columns, -1).permute(0, 3, 1, 2)
         return self.upsampler(grid).unflatten(0, (batch, 2)).float()
 
-    def draw_rest(self, visible: Visible, code: Tensor | None) -> Tensor:
-        """Draw the band's patches. [B, N, band_patch ** 2]."""
+    def decode_rest(self, visible: Visible, code: Tensor | None) -> Tensor:
+        """Decode the band's patches. [B, N, band_patch ** 2]."""
         batch = len(visible.tokens)
         masked = self.band_masks
         if code is not None:

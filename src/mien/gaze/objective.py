@@ -111,7 +111,7 @@ def emib_loss(
         )
     elif weights.attended:
         visible = model.autoencoder.encode(target, keep=weights.keep, generator=generator)
-        images = model.autoencoder.draw_eyes(visible, injected, target)
+        images = model.autoencoder.decode_eyes(visible, injected, target)
         parts["attended"] = weights.attended * eye_distance(images, target.eyes)
     if model.config.variational:
         rate = bottleneck.rate().mean()
@@ -177,7 +177,7 @@ def emib_sheet(
     code = model.bottleneck(views).mean
     rows = [views.eyes]
     for told in (code, code.roll(-1, dims=0), code.mean(dim=0, keepdim=True).expand_as(code)):
-        rows.append(model.draw(views, told))
+        rows.append(model.render_eyes(views, told))
     lines = [torch.cat([torch.cat([e[0], e[1]], dim=2) for e in row], dim=1) for row in rows]
     sheet = torch.cat(lines, dim=2)[0].float() * 0.18 + 0.5
     grey = (sheet.clamp(0, 1) * 255).byte().cpu().numpy()
@@ -211,7 +211,7 @@ def _unattended(
     visible = model.autoencoder.encode(
         target, keep=weights.keep_unattended, generator=generator, masked=False
     )
-    drawn = model.autoencoder.draw_rest(visible, code)
+    drawn = model.autoencoder.decode_rest(visible, code)
     rest, _ = eye_masks(target, config)
     counts = patches(rest, config.band_patch)
     seen = counts.new_zeros(len(counts), config.band_tokens + config.face_tokens)

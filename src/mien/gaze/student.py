@@ -34,7 +34,7 @@ BAND_HEIGHT = 80
 BAND_WIDTH = 192
 """The same."""
 _LEVELS = 4
-_LEAST_CONTRAST = 0.02  # of [0, 1]; below it a band is noise, which is not to be blown up
+_MIN_STD = 0.02  # of [0, 1]; below it a band is noise, which is not to be amplified
 
 
 @dataclass(frozen=True)
@@ -131,14 +131,14 @@ class Student(nn.Module):
         self.register_buffer("code_scale", torch.ones(config.code_dim))
 
     def read(self, bands: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the code in units of its spread over faces [B, d] and the score's logit [B].
+        """Return the code in standard deviations over faces [B, d] and the score's logit [B].
 
         Args:
             bands: luminance in [0, 1]. [B, 1, 80, 192].
         """
         mean = bands.mean(dim=(2, 3), keepdim=True)
-        spread = (bands - mean).square().mean(dim=(2, 3), keepdim=True).sqrt()
-        maps = self.convolutions((bands - mean) / (spread + _LEAST_CONTRAST))
+        std = (bands - mean).square().mean(dim=(2, 3), keepdim=True).sqrt()
+        maps = self.convolutions((bands - mean) / (std + _MIN_STD))
         features = F.relu(self.features(self.squeeze(maps).flatten(1)))
         return self.code(features), self.score(features).squeeze(1)
 
@@ -186,7 +186,7 @@ def save_student(
         student: to be written.
         folder: where to.
         card: text of its model card.
-        images: digests of what it and its teacher were trained on.
+        images: checksums of what it and its teacher were trained on.
         overwrite: replace the student that is there.
 
     Raises:

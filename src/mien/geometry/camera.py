@@ -1,4 +1,4 @@
-"""The pinhole camera: image points to camera frame and back.
+"""The pinhole camera: image points to camera frame and back, and the normals of depth maps.
 
 Camera frame: x right, y down, z away. Pixel centres lie at integers; the principal point is the
 image's middle.
@@ -10,10 +10,11 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from mien.types import Pose
 
-__all__ = ["focal_length", "pixel_grid", "place", "project", "unproject"]
+__all__ = ["focal_length", "pixel_grid", "place", "project", "surface_normals", "unproject"]
 
 
 def focal_length(width: int, fov_deg: float) -> float:
@@ -68,7 +69,31 @@ def project(points: Tensor, height: int, width: int, fov_deg: float) -> Tensor:
 
 
 def place(points: Tensor, pose: Pose) -> Tensor:
-    """Turn canonical points about (0, 0, 1), then shift them. [B, N, 3] -> [B, N, 3]."""
+    """Rotate canonical points about (0, 0, 1), then shift them. [B, N, 3] -> [B, N, 3].
+
+    Args:
+        points: canonical frame, face units. [B, N, 3].
+        pose: canonical -> camera. [B].
+    """
     centre = points.new_tensor([0.0, 0.0, 1.0])
-    turned = (points - centre) @ pose.rotation.transpose(1, 2)
-    return turned + centre + pose.translation[:, None]
+    rotated = (points - centre) @ pose.rotation.transpose(1, 2)
+    return rotated + centre + pose.translation[:, None]
+
+
+def surface_normals(points: Tensor) -> Tensor:
+    """Return outward unit normals of a grid of surface points (towards the camera).
+
+    Central differences inside; the border repeats its neighbour.
+
+    Args:
+        points: camera frame, rows down, columns right. [B, H, W, 3].
+
+    Returns:
+        Unit normals. [B, 3, H, W].
+    """
+    across = points[:, 1:-1, 2:] - points[:, 1:-1, :-2]
+    down = points[:, 2:, 1:-1] - points[:, :-2, 1:-1]
+    # y down x right: down x across points towards the camera (negative z).
+    normals = down.cross(across, dim=-1).movedim(-1, 1)
+    normals = F.pad(normals, (1, 1, 1, 1), mode="replicate")
+    return F.normalize(normals, dim=1, eps=1e-12)

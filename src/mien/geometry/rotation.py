@@ -1,7 +1,7 @@
 """Head rotations: angles to matrices and back.
 
 R = Ry(yaw) Rx(-pitch) Rz(roll), canonical -> camera frame (x right, y down, z away): pitch +
-looks up, yaw + turns towards image-left, roll + is clockwise in the image.
+looks up, yaw + is towards image-left, roll + is clockwise in the image.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class ModelConfig:
     depth_range: float = 0.1
     """Canonical depth lies within 1 +- this, face units."""
     rotation_range_deg: float = 60.0
-    """Largest head turn about each axis, degrees."""
+    """Largest head rotation about each axis, degrees."""
     translation_range: float = 0.05
     """Largest shift to the sides and up or down, face units."""
     distance_range: float = 0.1
@@ -41,23 +41,25 @@ class ModelConfig:
     """Residual blocks of the neutral networks."""
     sampling_steps: int = 5
     """DDIM steps of the RDM."""
-    basis: str = "spread"
-    """How codes are scaled: `spread`, each number to unit spread; `clips`, then by a basis in
-    which what varies within clips counts for little."""
+    basis: str = "std"
+    """How codes are scaled: `std`, each number to unit standard deviation; `clips`, then by a
+    basis in which what varies within clips counts for little."""
     identity_directions: int = 0
-    """Directions of that basis that identity keeps of each code, those that tell clips apart best;
+    """Directions of that basis that identity keeps of each code, those that separate clips best;
     the rest is expression. 0, or more than there are: all."""
     face_embedding_dim: int = 0
     """Length of the face embedding that is read off the encoder's maps; 0: none."""
 
     def __post_init__(self) -> None:
-        """Refuse contradictions."""
+        """Raise ValueError on contradictions."""
         if self.networks not in ("small", "paper"):
             raise ValueError(f"networks is `small` or `paper`, not {self.networks!r}")
         if self.neutral not in ("diffusion", "regression"):
             raise ValueError(f"neutral is `diffusion` or `regression`, not {self.neutral!r}")
-        if self.basis not in ("spread", "clips"):
-            raise ValueError(f"basis is `spread` or `clips`, not {self.basis!r}")
+        if self.basis == "spread":  # its name in earlier weights and configurations
+            object.__setattr__(self, "basis", "std")
+        if self.basis not in ("std", "clips"):
+            raise ValueError(f"basis is `std` or `clips`, not {self.basis!r}")
         if self.identity_directions < 0:
             raise ValueError(f"identity_directions is at least 0, not {self.identity_directions}")
         if self.face_embedding_dim < 0:

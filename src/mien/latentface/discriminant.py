@@ -1,32 +1,138 @@
-"""Fisher's discriminant with clips in the place of labels: what tells clips apart, strongest last.
+"""Linear maps fitted to clips in the place of labels: a basis of the codes, and the face embedding.
 
-With W the covariance of rows within clips and B that of the clips' means
+Frames of a clip show one person. With W the covariance within clips and B that of the clips' means,
+Fisher's discriminant finds the directions that separate clips best,
 
-    A^T W A = I,    A^T B A = diag(l)
+    A^T W A = I,    A^T B A = diag(l).
+
+The basis of the codes is A S with S = diag(sqrt(l / (1 + l))): every direction has unit standard
+deviation within a clip, and is then weighted by how well it separates clips. A S is invertible:
+identity + expression remain the code, and what the decoders are given does not change. In the last
+directions a neutral code holds what the neutral network could not separate from the person, some
+pose and light: identity may leave them to expression.
+
+The face embedding is read off the encoder's maps before the codes, which keep what a renderer
+needs; the maps separate people better once what varies within clips is taken out of them:
+
+    face embedding = (maps - mean) A,    l_1 >= ... >= l_K.
+
+It is compared by cosine and cannot be rendered: `identity` can. All this is our addition to the
+paper, whose codes are compared as the autoencoder happened to scale them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["discriminant"]
+__all__ = ["CodeBasis", "FaceEmbedding", "discriminant"]
 
-_SHRINK = 0.1
-"""Share of W's mean variance that is added to all of its directions: few clips fit too well."""
+_SHRINKAGE = 0.1
+"""Fraction of W's mean variance that is added to all of its directions: few clips fit too well."""
+_MIN_WEIGHT = 0.05
+"""No direction of the basis weighs less: the decoders still need it."""
 
 
 def discriminant(within: Tensor, means: Tensor, frames: int) -> tuple[Tensor, Tensor]:
     """Return A, its directions in columns [D, D], and l, ascending [D].
 
     Args:
-        within: W as it was measured, before it is shrunk. Float64 [D, D].
+        within: W as it was measured, without shrinkage. Float64 [D, D].
         means: of the clips. Float64 [C, D].
-        frames: that each mean is of.
+        frames: number of frames behind each mean.
     """
     # The means of few frames scatter because frames do, too.
     between = torch.cov(means.T) - within / frames
-    within = within + _SHRINK * within.diagonal().mean() * torch.eye(len(within)).to(within)
+    within = within + _SHRINKAGE * within.diagonal().mean() * torch.eye(len(within)).to(within)
     whitening = torch.linalg.cholesky(torch.linalg.inv(within))
-    strength, turn = torch.linalg.eigh(whitening.T @ between @ whitening)
-    return whitening @ turn, strength
+    strength, rotation = torch.linalg.eigh(whitening.T @ between @ whitening)
+    return whitening @ rotation, strength
+
+
+class CodeBasis(nn.Module):
+    """An invertible linear map of codes, fixed after stage 2."""
+
+    basis: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("basis", torch.eye(dim))
+
+    @torch.no_grad()
+    def fit(self, neutral: Tensor) -> None:
+        """Set the basis from neutral codes of clips.
+
+        Args:
+            neutral: the neutral network's code of each frame. [C, T, D], C and T at least 2.
+        """
+        codes = neutral.double()
+        clips, frames, _ = codes.shape
+        means = codes.mean(dim=1)
+        apart = (codes - means[:, None]).flatten(0, 1)
+        within = apart.T @ apart / (clips * (frames - 1))
+        axes, strength = discriminant(within, means, frames)
+        strength = strength.clamp_min(0)
+        weight = (strength / (1 + strength)).sqrt().clamp_min(_MIN_WEIGHT)
+        found = axes * weight
+        # Codes keep their mean square, so that nothing downstream meets another scale.
+        size = (codes @ found).square().mean().sqrt() / codes.square().mean().sqrt()
+        # Strongest first.
+        self.basis.copy_((found / size).flip(1))
+
+    def forward(self, codes: Tensor, kept: int | None = None) -> Tensor:
+        """Scaled codes => the same in this basis. [B, D].
+
+        Args:
+            codes: [B, D].
+            kept: set all but this many directions to 0, the strongest excepted; None keeps all.
+        """
+        mapped = codes @ self.basis
+        if kept is None:
+            return mapped
+        return torch.cat([mapped[:, :kept], torch.zeros_like(mapped[:, kept:])], dim=1)
+
+    def inverse(self, codes: Tensor) -> Tensor:
+        """Codes in this basis => scaled codes. [B, D]."""
+        return torch.linalg.solve(self.basis, codes, left=False)
+
+
+class FaceEmbedding(nn.Module):
+    """A linear map of maps, fixed after stage 2."""
+
+    mean: Tensor
+    weight: Tensor
+
+    def __init__(self, features: int, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("weight", torch.eye(features, dim))
+
+    @torch.no_grad()
+    def fit(self, clips: Iterable[Tensor]) -> None:
+        """Set the map from the maps of clips.
+
+        Args:
+            clips: parts of a set of clips, each [C, T, F]; the same T of at least 2 in all, and at
+                least two clips in all.
+        """
+        size = len(self.mean)
+        within = torch.zeros(size, size, dtype=torch.float64)
+        means, frames = [], 0
+        for part in clips:
+            mean = part.mean(dim=1, keepdim=True)
+            apart = (part - mean).flatten(0, 1).float()
+            within += (apart.T @ apart).double().cpu()
+            means.append(mean[:, 0].double().cpu())
+            frames = part.shape[1]
+        of_clips = torch.cat(means)
+        within /= len(of_clips) * (frames - 1)
+        axes, _ = discriminant(within, of_clips, frames)
+        self.mean.copy_(of_clips.mean(dim=0))
+        # Strongest first.
+        self.weight.copy_(axes.flip(1)[:, : self.weight.shape[1]])
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Flattened maps [B, F] -> face embedding [B, K]."""
+        return (maps - self.mean) @ self.weight

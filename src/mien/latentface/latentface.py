@@ -1,4 +1,4 @@
-"""LatentFace whole: the autoencoder, the code scales, the neutral networks, the codes' basis."""
+"""All of LatentFace: the autoencoder, the code scales, the neutral networks, the codes' basis."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from mien.latentface.autoencoder import Autoencoder, Canonical, Encoded
-from mien.latentface.basis import CodeBasis
 from mien.latentface.config import ModelConfig
-from mien.latentface.face_embedding import FaceEmbedding
+from mien.latentface.discriminant import CodeBasis, FaceEmbedding
 from mien.latentface.neutral import CodeScale, NeutralDiffusion, NeutralRegressor
 from mien.types import Factors
 

@@ -19,31 +19,31 @@ __all__ = ["CodeScale", "NeutralDiffusion", "NeutralRegressor", "starting_noise"
 
 
 class CodeScale(nn.Module):
-    """Shift and scale of raw codes, fixed after stage 1, so that each entry has unit spread."""
+    """Shift and scale of raw codes to mean 0 and standard deviation 1, fixed after stage 1."""
 
     mean: Tensor
-    spread: Tensor
+    std: Tensor
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(dim))
-        self.register_buffer("spread", torch.ones(dim))
+        self.register_buffer("std", torch.ones(dim))
 
     @torch.no_grad()
     def fit(self, codes: Tensor) -> None:
-        """Set mean and spread from raw codes. [N, D]."""
+        """Set mean and standard deviation from raw codes. [N, D]."""
         self.mean.copy_(codes.mean(dim=0))
-        # Entries that hardly vary are left small rather than blown up.
-        spread = codes.std(dim=0)
-        self.spread.copy_(spread.clamp_min(0.05 * float(spread.mean()) + 1e-6))
+        # Entries that hardly vary are left small rather than amplified.
+        std = codes.std(dim=0)
+        self.std.copy_(std.clamp_min(0.05 * float(std.mean()) + 1e-6))
 
     def forward(self, raw: Tensor) -> Tensor:
-        """Raw codes => unit spread. [B, D]."""
-        return (raw - self.mean) / self.spread
+        """Raw codes => unit standard deviation. [B, D]."""
+        return (raw - self.mean) / self.std
 
     def inverse(self, code: Tensor) -> Tensor:
-        """Unit spread => raw codes, as the decoders read them. [B, D]."""
-        return code * self.spread + self.mean
+        """Unit standard deviation => raw codes, as the decoders read them. [B, D]."""
+        return code * self.std + self.mean
 
 
 def starting_noise(dim: int, seed: int = 0) -> Tensor:

@@ -12,16 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mien.geometry.camera import pixel_grid, place, project, unproject
-from mien.geometry.surface import surface_normals
+from mien.geometry.camera import pixel_grid, place, project, surface_normals, unproject
 from mien.render.interpolate import interpolate
 from mien.render.mesh import grid_triangles
 from mien.render.rasterize import Fragments, rasterize
-from mien.render.sample import sample
-from mien.render.shade import shade
+from mien.render.shade import sample, shade
 from mien.types import Light, Pose, Rendering
 
-__all__ = ["View", "draw", "render", "view"]
+__all__ = ["View", "render", "shade_view", "view"]
 
 
 @dataclass(frozen=True)
@@ -56,22 +54,30 @@ def view(depth: Tensor, pose: Pose, fov_deg: float) -> View:
     return View(seen[:, :2], mask, seen[:, 2:])
 
 
-def draw(
+def shade_view(
     albedo: Tensor, depth: Tensor, seen: View, rotation: Tensor, light: Light, fov_deg: float
 ) -> Tensor:
     """Shade the canonical face under a light given in the camera frame, then sample it.
+
+    Args:
+        albedo: canonical RGB in [0, 1]. [B, 3, H, W].
+        depth: canonical z, face units. [B, 1, H, W].
+        seen: where each pixel looks, of `view`.
+        rotation: canonical -> camera. [B, 3, 3].
+        light: camera frame, one row a face.
+        fov_deg: field of view across the image, degrees.
 
     Returns:
         The image, 0 where nothing is seen. [B, 3, H, W].
     """
     normals = surface_normals(unproject(depth, fov_deg))
-    turned = torch.einsum("bij,bjhw->bihw", rotation, normals)
-    shaded = shade(albedo, turned, light)
+    rotated = torch.einsum("bij,bjhw->bihw", rotation, normals)
+    shaded = shade(albedo, rotated, light)
     return sample(shaded, seen.uv) * seen.mask
 
 
 def render(albedo: Tensor, depth: Tensor, pose: Pose, light: Light, fov_deg: float) -> Rendering:
-    """Draw a canonical face and all that goes with the image, for a person to look at.
+    """Render a canonical face and all that goes with the image, for a person to look at.
 
     Args:
         albedo: canonical RGB. [B, 3, H, W].
@@ -81,14 +87,14 @@ def render(albedo: Tensor, depth: Tensor, pose: Pose, light: Light, fov_deg: flo
         fov_deg: field of view across the image, degrees.
     """
     seen = view(depth, pose, fov_deg)
-    image = draw(albedo, depth, seen, pose.rotation, light, fov_deg)
+    image = shade_view(albedo, depth, seen, pose.rotation, light, fov_deg)
     normals = surface_normals(unproject(depth, fov_deg))
-    turned = sample(torch.einsum("bij,bjhw->bihw", pose.rotation, normals), seen.uv)
+    rotated = sample(torch.einsum("bij,bjhw->bihw", pose.rotation, normals), seen.uv)
     return Rendering(
         image=image.clamp(0, 1),
         mask=seen.mask,
         depth=seen.depth,
-        normals=F.normalize(turned, dim=1, eps=1e-12) * seen.mask,
+        normals=F.normalize(rotated, dim=1, eps=1e-12) * seen.mask,
         canonical_albedo=albedo,
         canonical_depth=depth,
         canonical_normals=normals,

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mien.latentface.autoencoder import Autoencoder, Canonical, Encoded
 from mien.latentface.reconstruction import ReconstructionError, reconstruction_error
-from mien.latentface.scene import draw, view
+from mien.latentface.scene import shade_view, view
 from mien.types import Light, Pose
 
 __all__ = ["RIM", "Stage1Loss", "Stage1Weights", "near_rim", "partners", "stage1_loss"]
@@ -144,7 +144,7 @@ def _draw_branches(
     pose: Pose = encoded.pose[seen]
     light: Light = encoded.light[seen]
     where = view(depth, pose, fov)
-    return draw(albedo, depth, where, pose.rotation, light, fov), where.mask
+    return shade_view(albedo, depth, where, pose.rotation, light, fov), where.mask
 
 
 def _weigh(

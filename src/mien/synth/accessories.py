@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mien.synth.head_model import HeadModel
-from mien.synth.ict import Part
+from mien.synth.head_model import HeadModel, Part
 from mien.synth.person import Person
 
 __all__ = ["shape_glasses", "shape_long_hair", "with_accessories", "worn_triangles"]
@@ -16,7 +15,7 @@ __all__ = ["shape_glasses", "shape_long_hair", "with_accessories", "worn_triangl
 HAIR_COLUMNS, HAIR_ROWS = 49, 25
 # How far the unshaped curtain falls below the brows.
 CURTAIN_CM = 18.0
-# Each rim is a closed eye-region crop of two rings; a bridge and two arms join them to the ears.
+# Each rim is a closed band of two rings; a bridge and two arms join them to the ears.
 RIM_STEPS = 24
 _ARM_HEIGHT, _BRIDGE_HEIGHT = 0.35, 0.3
 
@@ -125,7 +124,7 @@ def _curtain(head: HeadModel, marks: np.ndarray) -> tuple[np.ndarray, np.ndarray
     # A dome down to the brows, then nearly a cylinder; it stays under the cap at first.
     rise = np.clip((brow - y) / (brow - crown), 0.0, 1.0)
     wide = np.sqrt(1.0 - rise**2) * np.interp(y, [brow, brow + 4.0], [1.0, 1.1])
-    # Drawn back at the temples, forward over the ears and beside the cheeks.
+    # Pulled back at the temples, forward over the ears and beside the cheeks.
     reach = np.deg2rad(np.interp(y, [brow - 2.0, brow + 3.0, chin], [88.0, 104.0, 112.0]))
     x = np.sin(azimuth * reach) * half * wide
     cosine = np.cos(azimuth * reach)
@@ -138,22 +137,22 @@ def _glasses(marks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     points = _glasses_points(marks, np.array([2.5, 2.0, 0.5, 0.2], dtype=np.float32))
     ring = np.arange(RIM_STEPS)
     after = (ring + 1) % RIM_STEPS
-    eye_crops = []
+    bands = []
     for first in (0, 2 * RIM_STEPS):
         inner, outer = first + ring, first + RIM_STEPS + ring
         inner_after, outer_after = first + after, first + RIM_STEPS + after
-        eye_crops.append(np.stack([inner, outer, outer_after], axis=1))
-        eye_crops.append(np.stack([inner, outer_after, inner_after], axis=1))
+        bands.append(np.stack([inner, outer, outer_after], axis=1))
+        bands.append(np.stack([inner, outer_after, inner_after], axis=1))
     quads = np.arange(4 * RIM_STEPS, len(points)).reshape(-1, 4)
-    eye_crops += [quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]
-    return points, np.concatenate(eye_crops)
+    bands += [quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]
+    return points, np.concatenate(bands)
 
 
 def _glasses_points(marks: np.ndarray, form: np.ndarray) -> np.ndarray:
     """Return the vertices: per rim an inner and an outer ring, then quads of bridge and arms."""
     half_width, half_height, square, wire = (float(value) for value in form)
-    turn = np.linspace(0.0, 2.0 * np.pi, RIM_STEPS, endpoint=False)
-    cosine, sine = np.cos(turn), np.sin(turn)
+    angle = np.linspace(0.0, 2.0 * np.pi, RIM_STEPS, endpoint=False)
+    cosine, sine = np.cos(angle), np.sin(angle)
     # A superellipse: 2 is round, 4 is nearly a rectangle.
     power = 2.0 / (2.0 + 2.0 * square)
     x, y = np.sign(cosine) * np.abs(cosine) ** power, np.sign(sine) * np.abs(sine) ** power

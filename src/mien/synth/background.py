@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mien.synth.pixels import add_stretched, blur
+from mien.synth.kernels import add_stretched, blur
 
-__all__ = ["Sensor", "draw_backgrounds", "draw_sensor", "expose"]
+__all__ = ["Sensor", "expose", "sample_backgrounds", "sample_sensor"]
 
 # Cells of the random fields that are added up, and how strong each is.
 _OCTAVES = ((2, 0.30), (4, 0.16), (10, 0.08), (32, 0.03))
@@ -17,20 +17,20 @@ MAX_BOXES = 4
 
 @dataclass(frozen=True)
 class Sensor:
-    """What happens to a clip's images after the drawing."""
+    """What happens to a clip's images after rendering."""
 
     noise: np.ndarray
     """Standard deviation of the noise. float32 [T]."""
     blur: np.ndarray
-    """Standard deviation of the blur as a share of the image's side; 0 = none. float32 [T]."""
+    """Standard deviation of the blur as a fraction of the image's side; 0 = none. float32 [T]."""
     grey: bool
     noise_seed: int
 
 
-def draw_backgrounds(
+def sample_backgrounds(
     rng: np.random.Generator, frames: int, size: int, *, steady: bool
 ) -> np.ndarray:
-    """Draw soft gradients, blobs and boxes.
+    """Sample soft gradients, blobs and boxes.
 
     Args:
         rng: Source of all choices.
@@ -64,8 +64,8 @@ def _background(rng: np.random.Generator, size: int) -> np.ndarray:
     return np.clip(image, 0.0, 1.0)
 
 
-def draw_sensor(rng: np.random.Generator, frames: int) -> Sensor:
-    """Draw noise and blur for each frame, and whether the clip is grey."""
+def sample_sensor(rng: np.random.Generator, frames: int) -> Sensor:
+    """Sample noise and blur for each frame, and whether the clip is grey."""
     noisy = rng.uniform(0.0, 0.025) * rng.uniform(0.5, 1.0, frames)
     blurred = (rng.random(frames) < 0.3) * rng.uniform(0.003, 0.012, frames)
     return Sensor(

@@ -14,13 +14,13 @@ from mien.synth.scene import Placement
 __all__ = ["Clip", "ClipPlan", "Labels", "label_clip"]
 
 _LEFT_OF_IMAGE_EYE, _RIGHT_OF_IMAGE_EYE = slice(36, 42), slice(42, 48)
-# Eye boxes reach beyond the lids' landmarks by this share of the eye's width.
+# Eye boxes reach beyond the lids' landmarks by this fraction of the eye's width.
 _EYE_MARGIN = 0.35
 
 
 @dataclass(frozen=True)
 class ClipPlan:
-    """All that chance decides about a clip; drawing it is deterministic."""
+    """All that is sampled for a clip; rendering it is deterministic."""
 
     index: int
     person: Person

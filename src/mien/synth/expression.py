@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["EXPRESSIONS", "draw_expression_weights"]
+__all__ = ["EXPRESSIONS", "sample_expression_weights"]
 
 EXPRESSIONS = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger")
 
 # Weights at full intensity; a name without _L or _R stands for both sides where the model has two.
-# Each expression has one or more ways of being shown; one of them is drawn.
+# Each expression has one or more ways of being shown; one of them is sampled.
 PROTOTYPES: dict[str, tuple[dict[str, float], ...]] = {
     "neutral": ({},),
     "happy": (
@@ -109,10 +109,10 @@ BLINK_CHANCE, SPEECH_CHANCE, MIX_CHANCE = 0.08, 0.35, 0.5
 ABSENT_CHANCE = 0.18
 
 
-def draw_expression_weights(
+def sample_expression_weights(
     rng: np.random.Generator, expression: int, names: tuple[str, ...]
 ) -> np.ndarray:
-    """Draw one frame's shape weights for an expression.
+    """Sample one frame's shape weights for an expression.
 
     Args:
         rng: Source of all choices.
@@ -131,8 +131,8 @@ def draw_expression_weights(
     idle = rng.choice(IDLE_SHAPES, size=int(rng.integers(3, 7)), replace=False)
     _add(weights, rng, names, {str(name): float(rng.uniform(0.0, 0.45)) for name in idle}, 1.0)
     if rng.random() < SPEECH_CHANCE:
-        said = rng.choice(SPEECH_SHAPES, size=2, replace=False)
-        _add(weights, rng, names, {str(name): float(rng.uniform(0.1, 0.5)) for name in said}, 1.0)
+        spoken = rng.choice(SPEECH_SHAPES, size=2, replace=False)
+        _add(weights, rng, names, {str(name): float(rng.uniform(0.1, 0.5)) for name in spoken}, 1.0)
     if rng.random() < BLINK_CHANCE:
         _add(weights, rng, names, {"eyeBlink": float(rng.uniform(0.4, 1.0))}, 1.0)
     return np.clip(weights, 0.0, 1.2)

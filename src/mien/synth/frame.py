@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mien.synth.expression import EXPRESSIONS, draw_expression_weights
+from mien.synth.expression import EXPRESSIONS, sample_expression_weights
 from mien.synth.head_model import HeadModel
 
-__all__ = ["Frames", "angles_of", "direction_of", "draw_frames", "rotation_matrix"]
+__all__ = ["Frames", "angles_of", "direction_of", "rotation_matrix", "sample_frames"]
 
-YAW_SD_DEG, YAW_LIMIT_DEG = 20.0, 45.0
-PITCH_SD_DEG, PITCH_LIMIT_DEG = 10.0, 25.0
-ROLL_SD_DEG, ROLL_LIMIT_DEG = 6.0, 20.0
+YAW_STD_DEG, YAW_LIMIT_DEG = 20.0, 45.0
+PITCH_STD_DEG, PITCH_LIMIT_DEG = 10.0, 25.0
+ROLL_STD_DEG, ROLL_LIMIT_DEG = 6.0, 20.0
 FRONTAL_YAW_DEG, FRONTAL_PITCH_DEG = 8.0, 6.0
-GAZE_SD_DEG, GAZE_LIMIT_DEG = 11.0, 25.0
-# Turn of the eye at which an eyeLook shape has weight 1.
+GAZE_STD_DEG, GAZE_LIMIT_DEG = 11.0, 25.0
+# Rotation of the eye at which an eyeLook shape has weight 1.
 LID_FULL_DEG = 30.0
 FIELD_OF_VIEW_DEG = (8.0, 14.0)
 STEADY_LIGHT_CHANCE, LOOKS_AT_CAMERA_CHANCE = 0.5, 0.3
@@ -24,7 +24,7 @@ STEADY_LIGHT_CHANCE, LOOKS_AT_CAMERA_CHANCE = 0.5, 0.3
 
 @dataclass(frozen=True)
 class Frames:
-    """The plan of a clip's frames, before anything is drawn; T frames lead every array."""
+    """The plan of a clip's frames, before anything is rendered; T frames lead every array."""
 
     expression: np.ndarray
     """Index into EXPRESSIONS. int64 [T]."""
@@ -35,7 +35,7 @@ class Frames:
     angles: np.ndarray
     """yaw, pitch, roll, radians. float32 [T, 3]."""
     eye_rotation: np.ndarray
-    """Turn of the eyeballs in the head frame. float32 [T, 3, 3]."""
+    """Rotation of the eyeballs in the head frame. float32 [T, 3, 3]."""
     gaze: np.ndarray
     """Unit gaze direction, camera frame. float32 [T, 3]."""
     ambient: np.ndarray
@@ -49,7 +49,7 @@ class Frames:
     scale: np.ndarray
     """Side of the crop relative to the usual one. float32 [T]."""
     shift: np.ndarray
-    """Shift of the face in the crop, share of its side, right and down. float32 [T, 2]."""
+    """Shift of the face in the crop, fraction of its side, right and down. float32 [T, 2]."""
     field_of_view: np.ndarray
     """Radians. float32 [T]."""
 
@@ -60,7 +60,10 @@ class Frames:
 def rotation_matrix(
     yaw: np.ndarray | float, pitch: np.ndarray | float, roll: np.ndarray | float
 ) -> np.ndarray:
-    """Return Ry(yaw) Rx(-pitch) Rz(roll) for angles in radians. [..., 3, 3]."""
+    """Return Ry(yaw) Rx(-pitch) Rz(roll) for angles in radians. [..., 3, 3].
+
+    In NumPy's double precision, not `mien.geometry`'s torch: a seed's images stay the same bits.
+    """
     angles = np.broadcast_arrays(yaw, pitch, roll)
     shape = angles[0].shape
     zero, one = np.zeros(shape), np.ones(shape)
@@ -90,7 +93,7 @@ def angles_of(direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.arctan2(-x, -z), np.arcsin(np.clip(-y, -1.0, 1.0))
 
 
-def draw_frames(
+def sample_frames(
     rng: np.random.Generator,
     head: HeadModel,
     expressions: np.ndarray,
@@ -98,7 +101,7 @@ def draw_frames(
     wide_gaze: bool = False,
     light: str = "natural",
 ) -> Frames:
-    """Draw the frames of one clip.
+    """Sample the frames of one clip.
 
     Args:
         rng: Source of all choices.
@@ -118,7 +121,7 @@ def draw_frames(
     ):
         raise ValueError(f"expressions are 0 to {len(EXPRESSIONS) - 1}")
     names = head.expression_names
-    weights = np.stack([draw_expression_weights(rng, int(e), names) for e in expressions])
+    weights = np.stack([sample_expression_weights(rng, int(e), names) for e in expressions])
     angles = _head_angles(rng, count)
     rotation = rotation_matrix(angles[:, 0], angles[:, 1], angles[:, 2])
     eye_angles = _wide_angles(rng, count) if wide_gaze else _eye_angles(rng, rotation)
@@ -150,9 +153,9 @@ def draw_frames(
 
 def _head_angles(rng: np.random.Generator, count: int) -> np.ndarray:
     """Return yaw, pitch, roll in radians; one frame of the clip is nearly frontal. [T, 3]."""
-    spread = np.array([YAW_SD_DEG, PITCH_SD_DEG, ROLL_SD_DEG])
+    std = np.array([YAW_STD_DEG, PITCH_STD_DEG, ROLL_STD_DEG])
     limit = np.array([YAW_LIMIT_DEG, PITCH_LIMIT_DEG, ROLL_LIMIT_DEG])
-    angles = np.clip(rng.standard_normal((count, 3)) * spread, -limit, limit)
+    angles = np.clip(rng.standard_normal((count, 3)) * std, -limit, limit)
     frontal = int(rng.integers(count)) if count else 0
     bound = np.array([FRONTAL_YAW_DEG, FRONTAL_PITCH_DEG, ROLL_LIMIT_DEG])
     angles[frontal : frontal + 1] = np.clip(angles[frontal : frontal + 1], -bound, bound)
@@ -162,7 +165,7 @@ def _head_angles(rng: np.random.Generator, count: int) -> np.ndarray:
 def _eye_angles(rng: np.random.Generator, rotation: np.ndarray) -> np.ndarray:
     """Return the eyes' yaw and pitch in the head frame, radians. [T, 2]."""
     count, limit = len(rotation), np.deg2rad(GAZE_LIMIT_DEG)
-    angles = rng.standard_normal((count, 2)) * np.deg2rad([GAZE_SD_DEG, 0.7 * GAZE_SD_DEG])
+    angles = rng.standard_normal((count, 2)) * np.deg2rad([GAZE_STD_DEG, 0.7 * GAZE_STD_DEG])
     to_camera = np.einsum("tji,j->ti", rotation, np.array([0.0, 0.0, -1.0]))
     at_camera = np.stack(angles_of(to_camera), axis=1)
     looks = rng.random(count) < LOOKS_AT_CAMERA_CHANCE
@@ -178,8 +181,8 @@ def _wide_angles(rng: np.random.Generator, count: int) -> np.ndarray:
 
 def _move_lids(weights: np.ndarray, names: tuple[str, ...], eye_angles: np.ndarray) -> None:
     """Set the eyeLook shapes, which carry the lids along with the eyes, in place."""
-    turn = eye_angles / np.deg2rad(LID_FULL_DEG)
-    to_left, up = turn[:, 0], turn[:, 1]
+    angle = eye_angles / np.deg2rad(LID_FULL_DEG)
+    to_left, up = angle[:, 0], angle[:, 1]
     wanted = {
         "eyeLookUp_L": up,
         "eyeLookUp_R": up,
@@ -202,7 +205,7 @@ def _lights(
     """Return ambient [T], diffuse [T], direction [T, 3] and tints [T, 2, 3]."""
     direction = rng.standard_normal((count, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    # The whole front hemisphere, though more often from above and hardly ever from the rim.
+    # The whole front hemisphere, though more often from above and hardly ever from the side.
     direction[:, 2] = -np.abs(direction[:, 2]) - 0.15
     upwards = rng.random(count) < 0.5
     direction[:, 1] = np.where(upwards, -np.abs(direction[:, 1]), direction[:, 1])

@@ -1,20 +1,69 @@
-"""The head model: mean shape, identity and expression shapes of the drawn parts."""
+"""The head model: mean shape, identity and expression shapes of ICT-FaceKit's rendered parts."""
 
 from __future__ import annotations
 
 import hashlib
 import zipfile
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from mien.errors import MienError
-from mien.synth.ict import ICT_GROUPS, ICT_LANDMARKS, ICT_VERTICES, LANDMARK_COUNT, Part
-from mien.synth.obj import read_obj
 
-__all__ = ["HeadModel", "load_head_model"]
+__all__ = [
+    "ICT_GROUPS",
+    "ICT_LANDMARKS",
+    "ICT_VERTICES",
+    "LANDMARK_COUNT",
+    "HeadModel",
+    "Part",
+    "load_head_model",
+    "read_obj",
+]
+
+
+class Part(IntEnum):
+    """The rendered parts of a head; the value is stored per vertex."""
+
+    SKIN = 0
+    MOUTH = 1
+    GUMS = 2
+    TEETH = 3
+    EYE_LEFT = 4
+    EYE_RIGHT = 5
+    HAIR = 6
+    GLASSES = 7
+
+
+ICT_VERTICES = 26719
+
+# First vertex, end, part. Not rendered: eye sockets, which lie behind the eyeballs; lacrimal fluid,
+# eye blend and eye occlusion, which are transparent; eyelashes, which are cards for a texture with
+# holes: the borders of the lids are darkened instead.
+ICT_GROUPS: tuple[tuple[int, int, Part], ...] = (
+    (0, 11248, Part.SKIN),
+    (11248, 13294, Part.MOUTH),
+    (14062, 17039, Part.GUMS),
+    (17039, 21451, Part.TEETH),
+    (21451, 23021, Part.EYE_LEFT),
+    (23021, 24591, Part.EYE_RIGHT),
+)
+
+LANDMARK_COUNT = 68
+
+# Vertices at the 68 usual landmarks, starting at the jaw on the left of the image.
+ICT_LANDMARKS: tuple[int, ...] = (
+    *(1225, 1888, 1052, 367, 1719, 1722, 2199, 1447, 966),
+    *(3661, 4390, 3927, 3924, 2608, 3272, 4088, 3443),
+    *(268, 493, 1914, 2044, 1401, 3615, 4240, 4114, 2734, 2509),
+    *(978, 4527, 4942, 4857, 1140, 2075, 1147, 4269, 3360),
+    *(1507, 1542, 1537, 1528, 1518, 1511, 3742, 3751, 3756, 3721, 3725, 3732),
+    *(5708, 5695, 2081, 0, 4275, 6200, 6213, 6346, 6461, 5518, 5957, 5841),
+    *(5702, 5711, 5533, 6216, 6207, 6470, 5517, 5966),
+)
 
 # ICT-FaceKit: x right in the image, y up, z out of the face -> x right, y down, z into it.
 ICT_TO_CAMERA = np.array([1.0, -1.0, -1.0], dtype=np.float32)
@@ -64,10 +113,10 @@ class HeadModel:
     @cached_property
     def fingerprint(self) -> str:
         """Return the first 12 hexadecimal digits of a hash of all shapes and triangles."""
-        digest = hashlib.sha256(" ".join(self.expression_names).encode())
+        checksum = hashlib.sha256(" ".join(self.expression_names).encode())
         for array in (self.neutral, self.identity, self.expression, self.triangles):
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()[:12]
+            checksum.update(np.ascontiguousarray(array).data)
+        return checksum.hexdigest()[:12]
 
 
 def load_head_model(path: Path | str) -> HeadModel:
@@ -78,7 +127,7 @@ def load_head_model(path: Path | str) -> HeadModel:
             expression; or an .npz with neutral, identity, expression, expression_names, faces.
 
     Returns:
-        The drawn parts of the model in the camera's axes.
+        The rendered parts of the model in the camera's axes.
 
     Raises:
         MienError: Nothing is there, or it is not ICT-FaceKit's topology.
@@ -100,7 +149,7 @@ def load_head_model(path: Path | str) -> HeadModel:
             f"{path}: {len(neutral)} vertices, ICT-FaceKit has {ICT_VERTICES}; "
             "give ICT-FaceKit's FaceXModel folder or its npz"
         )
-    return _drawn_parts(neutral, identity, expression, names, faces)
+    return _rendered_parts(neutral, identity, expression, names, faces)
 
 
 def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[str, ...], np.ndarray]:
@@ -147,14 +196,14 @@ def _read_folder(
     return neutral, offsets(identity_files), offsets(expression_files), names, faces
 
 
-def _drawn_parts(
+def _rendered_parts(
     neutral: np.ndarray,
     identity: np.ndarray,
     expression: np.ndarray,
     names: tuple[str, ...],
     faces: np.ndarray,
 ) -> HeadModel:
-    """Keep the vertex groups that are drawn and turn them into the camera's axes."""
+    """Keep the vertex groups that are rendered, in the camera's axes."""
     kept = np.concatenate([np.arange(start, end) for start, end, _ in ICT_GROUPS])
     part = np.concatenate(
         [np.full(end - start, int(p), dtype=np.uint8) for start, end, p in ICT_GROUPS]
@@ -164,15 +213,70 @@ def _drawn_parts(
     triangles = place[faces]
     triangles = triangles[(triangles >= 0).all(axis=1)]
 
-    def turned(points: np.ndarray) -> np.ndarray:
+    def kept_part(points: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(points[..., kept, :].astype(np.float32) * ICT_TO_CAMERA)
 
     return HeadModel(
-        neutral=turned(neutral),
-        identity=turned(identity),
-        expression=turned(expression),
+        neutral=kept_part(neutral),
+        identity=kept_part(identity),
+        expression=kept_part(expression),
         expression_names=names,
         triangles=np.ascontiguousarray(triangles),
         part=part,
         landmarks=place[np.asarray(ICT_LANDMARKS)].astype(np.int64),
     )
+
+
+def read_obj(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read the vertices and faces of an OBJ file.
+
+    Polygons are cut into fans; texture coordinates, normals and materials are passed over. Written
+    here: readers of whole scenes reorder vertices, and ICT-FaceKit is known by their numbers.
+
+    Args:
+        path: The OBJ file.
+
+    Returns:
+        Vertices float32 [V, 3] in the file's own units and axes; triangles int32 [F, 3].
+
+    Raises:
+        MienError: The file cannot be read, or a line of it is no valid vertex or face.
+    """
+    vertices: list[tuple[float, float, float]] = []
+    triangles: list[tuple[int, int, int]] = []
+    try:
+        with path.open(encoding="ascii", errors="replace") as lines:
+            for number, line in enumerate(lines, start=1):
+                words = line.split()
+                if not words:
+                    continue
+                try:
+                    if words[0] == "v":
+                        vertices.append((float(words[1]), float(words[2]), float(words[3])))
+                    elif words[0] == "f":
+                        triangles.extend(_fan(words[1:], len(vertices)))
+                except (ValueError, IndexError) as error:
+                    raise MienError(
+                        f"{path}, line {number}: not a valid vertex or face; "
+                        "download the model again"
+                    ) from error
+    except OSError as error:
+        raise MienError(f"cannot read {path}: {error.strerror}; check the folder") from error
+    if not vertices:
+        raise MienError(f"{path} holds no vertices; give a Wavefront OBJ mesh")
+    points = np.asarray(vertices, dtype=np.float32)
+    faces = np.asarray(triangles, dtype=np.int32).reshape(-1, 3)
+    if faces.size and (faces.min() < 0 or faces.max() >= len(points)):
+        raise MienError(f"{path}: a face names a vertex that is not there; download it again")
+    return points, faces
+
+
+def _fan(words: list[str], vertex_count: int) -> list[tuple[int, int, int]]:
+    """Return the triangles of one polygon; indices count from 1, or from the end if negative."""
+    if len(words) < 3:
+        raise ValueError("a face needs three corners")
+    raw = [int(word.split("/", 1)[0]) for word in words]
+    if 0 in raw:
+        raise ValueError("OBJ indices count from 1")
+    corners = [index - 1 if index > 0 else vertex_count + index for index in raw]
+    return [(corners[0], corners[k], corners[k + 1]) for k in range(1, len(corners) - 1)]

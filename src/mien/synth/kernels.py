@@ -1,6 +1,6 @@
-"""Compiled kernels of the clip drawer: smooth normals, z-buffer and shading in one pass.
+"""Compiled kernels of the clip renderer: normals, z-buffer and shading in one pass, and pixels.
 
-They release the interpreter's lock and run on one thread each; frames are drawn side by side.
+They release the interpreter's lock and run on one thread each; frames are rendered side by side.
 Threads that numba starts by itself wait for each other at every loop, which costs far more than
 it gains as soon as the machine has other work to do.
 """
@@ -8,18 +8,30 @@ it gains as soon as the machine has other work to do.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import torch
 from numba import njit
 
-__all__ = ["SUPERSAMPLE", "TURN_OVER", "shade_frame", "smooth_normals", "visible_vertices"]
+__all__ = [
+    "FLIP_ABOVE",
+    "SUPERSAMPLE",
+    "add_stretched",
+    "blur",
+    "for_each_frame",
+    "shade_frame",
+    "smooth_normals",
+    "visible_vertices",
+]
 
 # The samples of a pixel stand on a SUPERSAMPLE x SUPERSAMPLE grid and are averaged.
 SUPERSAMPLE = 2
 # A smooth normal that points away from the camera by more than this belongs to a sheet seen from
-# behind, and is turned over.
-TURN_OVER = 0.3
+# behind, and is flipped.
+FLIP_ABOVE = 0.3
 # Farther than any surface; a finite number, so that fast arithmetic may be used on it.
 _FAR = 1e30
 _FAST = {"contract", "arcp", "nsz", "reassoc", "afn"}
@@ -114,7 +126,7 @@ def _shade_sample(
     ny = wa * normals[a, 1] + wb * normals[b, 1] + wc * normals[c, 1]
     nz = wa * normals[a, 2] + wb * normals[b, 2] + wc * normals[c, 2]
     length = np.float32(1.0) / (math.sqrt(nx * nx + ny * ny + nz * nz) + np.float32(1e-12))
-    if nz * length > TURN_OVER:
+    if nz * length > FLIP_ABOVE:
         length = -length
     lambert = max(np.float32(0.0), (nx * light[0] + ny * light[1] + nz * light[2]) * length)
     half = max(np.float32(0.0), (nx * light[3] + ny * light[4] + nz * light[5]) * length)
@@ -152,7 +164,7 @@ def shade_frame(
     background: np.ndarray,
     images: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
-    """Draw one frame over its background.
+    """Render one frame over its background.
 
     Args:
         view: Vertices in the camera frame, float32 [V, 3]; focal length in pixels, float32.
@@ -161,7 +173,7 @@ def shade_frame(
         light: l, half vector, ambient r g b, diffuse r g b, float32 [12].
         background: Colours behind the head, float32 [S, S, 3].
         images: Written: colours in [0, 1], float32 [S, S, 3]; mean z of the covered samples, 0
-            where there are none, float32 [S, S]; share of the pixel covered, float32 [S, S].
+            where there are none, float32 [S, S]; fraction of the pixel covered, float32 [S, S].
     """
     camera, focal = view
     material, triangles, two_sided = surface
@@ -175,7 +187,7 @@ def shade_frame(
     _fill(points, triangles, two_sided, depth, owner)
     vertices = (points, normals, material)
     colour = np.empty(3, np.float32)
-    share = np.float32(1.0 / (SUPERSAMPLE * SUPERSAMPLE))
+    part = np.float32(1.0 / (SUPERSAMPLE * SUPERSAMPLE))
     for pixel in range(size * size):
         y, x = pixel // size, pixel % size
         colour[:] = 0.0
@@ -191,9 +203,9 @@ def shade_frame(
                 _shade_sample(place, triangles[t], vertices, light, colour)
         hole = np.float32(SUPERSAMPLE * SUPERSAMPLE - covered)
         for k in range(3):
-            value = (colour[k] + hole * background[y, x, k]) * share
+            value = (colour[k] + hole * background[y, x, k]) * part
             image[y, x, k] = min(max(value, np.float32(0.0)), np.float32(1.0))
-        cover[y, x] = covered * share
+        cover[y, x] = covered * part
         depth_map[y, x] = z / np.float32(max(covered, 1))
 
 
@@ -217,3 +229,58 @@ def visible_vertices(
         x, y = math.floor(points[v, 0] + 0.5), math.floor(points[v, 1] + 0.5)
         inside = 0 <= x < size and 0 <= y < size
         seen[v] = 1.0 if inside and points[v, 2] <= depth[y, x] + tolerance else 0.0
+
+
+def for_each_frame(work: Callable[[int], None], frames: int) -> None:
+    """Call `work` with each frame's number, on as many threads as torch uses."""
+    threads = min(torch.get_num_threads(), frames)
+    if threads <= 1:
+        for frame in range(frames):
+            work(frame)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(work, range(frames)):
+            pass
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def add_stretched(image: np.ndarray, field: np.ndarray) -> None:
+    """Stretch a coarse field [C, C, 3], C >= 2, bilinearly over an image [S, S, 3] and add it."""
+    size, cells = image.shape[0], field.shape[0]
+    step = (cells - 1.0) / (size - 1.0)
+    for y in range(size):
+        top = min(int(y * step), cells - 2)
+        down = np.float32(y * step - top)
+        up = np.float32(1.0) - down
+        for x in range(size):
+            left = min(int(x * step), cells - 2)
+            right = np.float32(x * step - left)
+            for k in range(3):
+                at_left = field[top, left, k] * up + field[top + 1, left, k] * down
+                at_right = field[top, left + 1, k] * up + field[top + 1, left + 1, k] * down
+                image[y, x, k] += at_left + right * (at_right - at_left)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def blur(image: np.ndarray, sigma: float) -> None:
+    """Blur an image [S, S, 3] in place with a Gaussian of `sigma` > 0 pixels; borders repeat."""
+    size = image.shape[0]
+    reach = max(1, math.ceil(3.0 * sigma))
+    weights = np.empty(2 * reach + 1, np.float32)
+    for j in range(2 * reach + 1):
+        weights[j] = math.exp(-0.5 * ((j - reach) / sigma) ** 2)
+    weights /= weights.sum()
+    rows = np.zeros_like(image)
+    for y in range(size):
+        for x in range(size):
+            for j in range(2 * reach + 1):
+                at = min(max(x + j - reach, 0), size - 1)
+                for k in range(3):
+                    rows[y, x, k] += weights[j] * image[y, at, k]
+    image[:] = 0.0
+    for y in range(size):
+        for j in range(2 * reach + 1):
+            at = min(max(y + j - reach, 0), size - 1)
+            for x in range(size):
+                for k in range(3):
+                    image[y, x, k] += weights[j] * rows[at, x, k]

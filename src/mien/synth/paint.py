@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mien.synth.accessories import shape_glasses, shape_long_hair
-from mien.synth.head_model import HeadModel
-from mien.synth.ict import Part
+from mien.synth.head_model import HeadModel, Part
 from mien.synth.person import Person
 from mien.synth.regions import Regions, smoothstep
 
@@ -142,10 +141,10 @@ def _eyes(
 ) -> None:
     """Paint sclera, limbus, iris and pupil on both eyeballs, in place."""
     for vertices in head.eye_vertices:
-        angle, turn = regions.iris_angle[vertices], regions.iris_turn[vertices]
+        angle, turn = regions.iris_angle[vertices], regions.iris_roll[vertices]
         radius = person.iris_radius
         colour = np.repeat(person.sclera[None], len(vertices), axis=0)
-        # Towards its rim the white turns pink and dark: lids and sockets shade it.
+        # Towards its border the white turns pink and dark: lids and sockets shade it.
         colour *= 1.0 - smoothstep(radius, 1.5, angle)[:, None] * np.array([0.30, 0.42, 0.42])
         rays = 1.0 + 0.15 * np.sin(9.0 * turn + person.noise_waves[0, 0, 3])
         inner = smoothstep(person.pupil * radius, radius, angle)
@@ -179,8 +178,8 @@ def _below_chin(head: HeadModel) -> np.ndarray:
     return np.where(head.part == Part.SKIN, head.neutral[:, 1] - chin, -99.0)
 
 
-def _mix(albedo: np.ndarray, colour: np.ndarray, share: np.ndarray) -> None:
-    albedo += share[:, None] * (colour - albedo)
+def _mix(albedo: np.ndarray, colour: np.ndarray, weight: np.ndarray) -> None:
+    albedo += weight[:, None] * (colour - albedo)
 
 
 def _noise(points: np.ndarray, waves: np.ndarray) -> np.ndarray:

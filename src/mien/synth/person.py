@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Person", "draw_person"]
+__all__ = ["Person", "sample_person"]
 
-# Skin colours (sRGB) from fair to dark; every shade between two neighbours is drawn too.
+# Skin colours (sRGB) from fair to dark; every shade between two neighbours occurs too.
 SKIN_TONES = np.array(
     [
         [0.93, 0.77, 0.69],
@@ -79,7 +79,7 @@ class Person:
     hairline_part: float
     """Where the fringe parts, in -1 (image's left) to 1."""
     receding: float
-    """How far the hair draws back at the temples."""
+    """How far the hair recedes at the temples."""
     brow: np.ndarray
     brow_thickness: float
     brow_strength: float
@@ -93,10 +93,10 @@ class Person:
     iris_radius: float
     """Angle of the limbus from the pupil's axis, radians."""
     pupil: float
-    """Radius of the pupil as a share of the iris."""
+    """Radius of the pupil as a fraction of the iris."""
     sclera: np.ndarray
     lashes: float
-    """How dark the edges of the lids are, 0 to 1."""
+    """How dark the borders of the lids are, 0 to 1."""
     shirt: np.ndarray
     glasses: bool
     glasses_shape: np.ndarray
@@ -108,7 +108,7 @@ class Person:
     """Direction (per cm) and phase of the waves behind skin and hair noise. float32 [2, W, 4]."""
 
 
-def draw_person(rng: np.random.Generator, identity_count: int) -> Person:
+def sample_person(rng: np.random.Generator, identity_count: int) -> Person:
     """Draw a person.
 
     Args:

@@ -7,8 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from mien.synth.head_model import HeadModel
-from mien.synth.ict import Part
+from mien.synth.head_model import HeadModel, Part
 from mien.synth.kernels import smooth_normals, visible_vertices
 
 __all__ = ["Regions", "find_regions", "smoothstep"]
@@ -51,10 +50,10 @@ class Regions:
     """1 on the ears. float32 [V]."""
     iris_angle: np.ndarray
     """Angle from the pupil about the eyeball's centre, radians; pi elsewhere. float32 [V]."""
-    iris_turn: np.ndarray
+    iris_roll: np.ndarray
     """Angle about the pupil's axis, radians; 0 off the eyeballs. float32 [V]."""
     occlusion: np.ndarray
-    """Share of the sky that a vertex sees, 1 in the open. float32 [V]."""
+    """Fraction of the sky that a vertex sees, 1 in the open. float32 [V]."""
     normals: np.ndarray
     """Outward unit normals of the mean head. float32 [V, 3]."""
 
@@ -75,7 +74,7 @@ def find_regions(head: HeadModel) -> Regions:
     # Ellipses are measured in faces: half the distance of the outer eye corners, about 4.5 cm.
     unit = 0.5 * float(np.linalg.norm(marks[36] - marks[45]))
     across, along = _brow_frame(points, marks)
-    iris_angle, iris_turn = _iris(head)
+    iris_angle, iris_roll = _iris(head)
     lips = _inside(points, marks[OUTER_LIPS]) * front
     return Regions(
         lips=(lips * (normals[:, 2] < 0.35)).astype(np.float32),
@@ -89,7 +88,7 @@ def find_regions(head: HeadModel) -> Regions:
         scalp_height=np.where(skin, _scalp_height(points, marks), -99.0).astype(np.float32),
         ear=_ears(points, marks) * skin,
         iris_angle=iris_angle,
-        iris_turn=iris_turn,
+        iris_roll=iris_roll,
         occlusion=_occlusion(head, normals),
         normals=normals,
     )
@@ -110,7 +109,7 @@ def _distance_to_line(points: np.ndarray, line: np.ndarray) -> np.ndarray:
 
 
 def _inside(points: np.ndarray, outline: np.ndarray) -> np.ndarray:
-    """Return 1 inside a frontal outline, 0 outside, with a soft edge of about a millimetre."""
+    """Return 1 inside a frontal outline, 0 outside, with a soft border of about a millimetre."""
     x, y = points[:, 0], points[:, 1]
     inside = np.zeros(len(points), dtype=bool)
     for start, end in zip(outline, np.roll(outline, -1, axis=0), strict=True):
@@ -238,7 +237,7 @@ def _iris(head: HeadModel) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _occlusion(head: HeadModel, normals: np.ndarray) -> np.ndarray:
-    """Return the share of a cosine-weighted sky that each vertex of the mean head sees."""
+    """Return the fraction of a cosine-weighted sky that each vertex of the mean head sees."""
     # A Fibonacci sphere: even directions without chance.
     index = np.arange(_SKY_DIRECTIONS) + 0.5
     z = 1.0 - 2.0 * index / _SKY_DIRECTIONS

@@ -1,4 +1,4 @@
-"""From a person and frames to vertices before the camera: deform, turn, frame the crop."""
+"""From a person and frames to vertices before the camera: deform, rotate, frame the crop."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["Placement", "deform", "head_centre", "light_rows", "place"]
 
 # The crop's usual side in face widths (between the ears' landmarks), hairline to chin.
 CROP_FACE_WIDTHS = 1.2
-# The crop's middle lies above the middle of eyes and mouth by this share of its side.
+# The crop's middle lies above the middle of eyes and mouth by this fraction of its side.
 CROP_RISE = 0.055
-# A detector centres on the face that it sees: on eyes and mouth, slightly drawn to the skull.
+# A detector centres on the face that it sees: on eyes and mouth, slightly shifted to the skull.
 SKULL_PULL = 0.2
 
 
@@ -38,14 +38,14 @@ class Placement:
 
 
 def head_centre(head: HeadModel) -> np.ndarray:
-    """Return the point that heads turn about: between the ears' landmarks, level with the nose."""
+    """Return the point of rotation of heads: between the ears' landmarks, level with the nose."""
     marks = head.neutral[head.landmarks]
     height = 0.5 * (marks[27, 1] + marks[33, 1])
     return np.array([0.0, height, marks[[0, 16], 2].mean()], dtype=np.float32)
 
 
 def deform(head: HeadModel, resting: np.ndarray, frames: Frames) -> np.ndarray:
-    """Add the expressions to a resting head and turn its eyes. float32 [T, V, 3], head frame."""
+    """Add the expressions to a resting head and rotate its eyes. float32 [T, V, 3], head frame."""
     flat = head.expression.reshape(len(head.expression), -1)
     moved = (frames.weights @ flat).reshape(len(frames), -1, 3)
     moved += resting
@@ -61,7 +61,7 @@ def deform(head: HeadModel, resting: np.ndarray, frames: Frames) -> np.ndarray:
 def place(
     head: HeadModel, resting: np.ndarray, deformed: np.ndarray, frames: Frames, size: int
 ) -> Placement:
-    """Turn the heads and put them before the camera as a face detector would crop them."""
+    """Rotate the heads and put them before the camera as a face detector would crop them."""
     centre = head_centre(head)
     turned = (deformed - centre) @ frames.rotation.transpose(0, 2, 1)
     marks = turned[:, head.landmarks]

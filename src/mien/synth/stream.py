@@ -8,15 +8,21 @@ import numpy as np
 import torch
 
 from mien.synth.accessories import with_accessories, worn_triangles
-from mien.synth.background import draw_backgrounds, draw_sensor, expose
+from mien.synth.background import expose, sample_backgrounds, sample_sensor
 from mien.synth.clip import Clip, ClipPlan, Labels, label_clip
-from mien.synth.draw import Drawing, Surface, draw, draw_torch, two_sided_triangles
 from mien.synth.expression import EXPRESSIONS
-from mien.synth.frame import draw_frames
+from mien.synth.frame import sample_frames
 from mien.synth.head_model import HeadModel
 from mien.synth.paint import hair_cover, paint, resting_head
-from mien.synth.person import draw_person
+from mien.synth.person import sample_person
 from mien.synth.regions import find_regions
+from mien.synth.render import (
+    Rendered,
+    Surface,
+    render_frames,
+    render_frames_torch,
+    two_sided_triangles,
+)
 from mien.synth.scene import Placement, deform, light_rows, place
 
 __all__ = ["Stream"]
@@ -44,10 +50,10 @@ class Stream:
             seed: With a clip's index, decides everything in the clip.
             frames_per_clip: T, at least 1.
             size: Side of the images in pixels, at least 16.
-            balanced: Show the seven expressions in turn instead of drawing them.
+            balanced: Show the seven expressions in turn instead of sampling them.
             wide_gaze: Let the eyes look anywhere, not mostly ahead and at the camera.
-            light: `natural`, `changing` or `hard`, as in `draw_frames`.
-            device: Where to draw; on the CPU a fused kernel does it. Images agree between
+            light: `natural`, `changing` or `hard`, as in `sample_frames`.
+            device: Where to render; on the CPU a fused kernel does it. Images agree between
                 devices but for rounding; on one device they repeat exactly on the CPU only.
         """
         if frames_per_clip < 1 or size < 16:
@@ -70,7 +76,7 @@ class Stream:
             index += 1
 
     def plan(self, index: int) -> ClipPlan:
-        """Draw all that chance decides about clip `index`."""
+        """Sample all that chance decides about clip `index`."""
         if index < 0:
             raise ValueError("clips are numbered from 0")
         rng = np.random.default_rng([self.seed, index])
@@ -79,8 +85,8 @@ class Stream:
             expressions = np.arange(count) % len(EXPRESSIONS)
         else:
             expressions = rng.integers(len(EXPRESSIONS), size=count)
-        person = draw_person(rng, len(self.head.identity))
-        frames = draw_frames(
+        person = sample_person(rng, len(self.head.identity))
+        frames = sample_frames(
             rng,
             self.head,
             expressions,
@@ -88,20 +94,20 @@ class Stream:
             light=self.light,
         )
         steady = bool(rng.random() < 0.5)
-        background = draw_backgrounds(rng, count, self.size, steady=steady)
-        return ClipPlan(index, person, frames, background, draw_sensor(rng, count))
+        background = sample_backgrounds(rng, count, self.size, steady=steady)
+        return ClipPlan(index, person, frames, background, sample_sensor(rng, count))
 
     def clip(self, index: int) -> Clip:
-        """Draw clip `index`."""
+        """Render clip `index`."""
         plan = self.plan(index)
         cover = hair_cover(self.head, self._regions, plan.person)
         placement = self._place(plan, cover)
-        drawing = self._draw(plan, placement, cover)
+        rendered = self._render(plan, placement, cover)
         labels = label_clip(plan, placement, self.head.landmarks)
-        return Clip(expose(drawing.image, plan.sensor), labels, drawing.depth, drawing.mask)
+        return Clip(expose(rendered.image, plan.sensor), labels, rendered.depth, rendered.mask)
 
     def labels(self, index: int) -> Labels:
-        """Return the truth about clip `index` without drawing it."""
+        """Return the truth about clip `index` without rendering it."""
         plan = self.plan(index)
         cover = hair_cover(self.head, self._regions, plan.person)
         return label_clip(plan, self._place(plan, cover), self.head.landmarks)
@@ -111,7 +117,7 @@ class Stream:
         deformed = deform(self.head, resting, plan.frames)
         return place(self.head, resting, deformed, plan.frames, self.size)
 
-    def _draw(self, plan: ClipPlan, placement: Placement, cover: np.ndarray) -> Drawing:
+    def _render(self, plan: ClipPlan, placement: Placement, cover: np.ndarray) -> Rendered:
         shown = worn_triangles(self.head, plan.person)
         surface = Surface(
             paint(self.head, self._regions, plan.person, cover),
@@ -120,5 +126,5 @@ class Stream:
         )
         light = light_rows(plan.frames)
         if self.device.type == "cpu":
-            return draw(placement, surface, light, plan.background)
-        return draw_torch(placement, surface, light, plan.background, device=self.device)
+            return render_frames(placement, surface, light, plan.background)
+        return render_frames_torch(placement, surface, light, plan.background, device=self.device)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mien.synth.head_model import HeadModel
-from mien.synth.ict import Part
+from mien.synth.head_model import HeadModel, Part
 
 __all__ = ["toy_head"]
 

@@ -26,7 +26,7 @@ CONFIG_FILE, LABELS_FILE, TRUTH_FILE = "config.json", "labels.parquet", "truth.z
 # Depth images hold z as whole numbers of this size; 0 is no surface, 65535 is 655 cm.
 DEPTH_UNITS_PER_CM = 100
 JPEG_QUALITY = 95
-# Raised whenever the same settings draw other images than before.
+# Raised whenever the same settings give other images than before.
 IMAGES_VERSION = 1
 _FORMATS = ("png", "jpg")
 _GAZES = ("natural", "wide")
@@ -45,7 +45,7 @@ class SynthConfig:
     size: int = 128
     """Side of the images. Pixels."""
     seed: int = 0
-    """Decides, with a person's number, all that is drawn."""
+    """Decides, with a person's number, all that is sampled."""
     format: str = "png"
     """Of the images: png or jpg."""
     gaze: str = "natural"
@@ -102,14 +102,14 @@ def clip_writer(
     Beside a person's images, truth.zip holds frame_000_depth.png (16 bit, z in the camera frame
     in units of 1 / DEPTH_UNITS_PER_CM cm, 0 = nothing) and frame_000_mask.png (255 = head).
     Each person's folder appears whole or not at all, the table last. A run that was interrupted
-    goes on where it stopped when it is started again with the same settings.
+    resumes where it stopped when it is started again with the same settings.
 
     Args:
         head: The head model.
         config: What to render.
         folder: Where to; made if it is not there.
         overwrite: Remove an earlier run's people, table and config first.
-        device: Where to draw.
+        device: Where to render.
 
     Yields:
         Each person's number once the images are there.
@@ -148,7 +148,7 @@ def _check_device(device: str) -> None:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise MienError(f"cannot draw on device {device!r}; choose cpu") from error
+        raise MienError(f"cannot render on device {device!r}; choose cpu") from error
 
 
 def _resolve(head: HeadModel, config: SynthConfig) -> dict[str, Any]:

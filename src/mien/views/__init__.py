@@ -1,1 +1,1 @@
-"""Images, films and meshes that a person looks at, drawn from factors."""
+"""Images, films and meshes that a person looks at, rendered from factors."""

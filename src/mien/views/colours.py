@@ -6,16 +6,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mien.render.shade import shade
 from mien.types import Light
 
 __all__ = ["BACKGROUND", "depth_grey", "normal_colours", "on_background", "shaded"]
 
 BACKGROUND = 0.93
-"""Grey behind a drawn face: nothing of the face is as bright all over."""
+"""Grey behind a rendered face: nothing of the face is as bright all over."""
 
 
 def on_background(image: Tensor, mask: Tensor) -> Tensor:
-    """Put a drawn face before a light grey wall.
+    """Put a rendered face before a light grey wall. [B, 3, H, W].
 
     Args:
         image: RGB. [B, 3, H, W].
@@ -25,7 +26,7 @@ def on_background(image: Tensor, mask: Tensor) -> Tensor:
 
 
 def depth_grey(depth: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Show depth as grey: each face's nearest point white, its farthest black.
+    """Show depth as grey: each face's nearest point white, its farthest black. [B, 3, H, W].
 
     Args:
         depth: z, any unit. [B, 1, H, W].
@@ -63,6 +64,4 @@ def shaded(normals: Tensor, light: Light | None = None, mask: Tensor | None = No
     if light is None:
         towards = F.normalize(normals.new_tensor([[-0.6, -0.5, -1.0]]), dim=1)
         light = Light(normals.new_tensor([0.15]), normals.new_tensor([0.8]), towards)
-    facing = (normals * light.direction[:, :, None, None]).sum(dim=1, keepdim=True).clamp_min(0)
-    grey = light.ambient[:, None, None, None] + light.diffuse[:, None, None, None] * facing
-    return on_background(grey.expand(-1, 3, -1, -1), mask)
+    return on_background(shade(torch.ones_like(normals), normals, light), mask)

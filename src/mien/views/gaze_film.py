@@ -56,7 +56,7 @@ class GazeEncoder(Protocol):
 class EyePainter(GazeEncoder, Protocol):
     """What is asked of a model to draw eyes from a gaze code."""
 
-    def redraw_eyes(self, images: Tensor, codes: Tensor, /) -> Tensor: ...
+    def redirect_gaze(self, images: Tensor, codes: Tensor, /) -> Tensor: ...
 
 
 class GazeReader:
@@ -176,7 +176,7 @@ def swap_eyes(model: EyePainter, crops: Tensor, other: GazeCode) -> tuple[Tensor
     own = _gaze_of(model.encode(crops))
     pixels = crops.float() / 255 if crops.dtype == torch.uint8 else crops
     pixels = pixels.to(own.code.device)
-    drawn = model.redraw_eyes(pixels, other.code.to(own.code.device).expand(len(crops), -1))
+    drawn = model.redirect_gaze(pixels, other.code.to(own.code.device).expand(len(crops), -1))
     if drawn.shape[-2:] != pixels.shape[-2:]:
         pixels = torch.nn.functional.interpolate(
             pixels, drawn.shape[-2:], mode="bilinear", antialias=True

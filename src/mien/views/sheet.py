@@ -6,15 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["Column", "contact_sheet"]
+from mien.model import Model
+from mien.types import Factors, Pose
+from mien.views.colours import normal_colours, on_background, shaded
+from mien.views.edit import Edit, light_from, render_edited
+from mien.views.poses import frontal_pose, rotated_pose
+
+__all__ = ["Column", "contact_sheet", "factor_columns"]
 
 _GAP, _MARGIN, _LINE = 4, 12, 15
 _PAPER, _INK, _FAINT = (255, 255, 255), (20, 20, 20), (110, 110, 110)
+_YAW = 0.6
+_SIDE_LIGHT = (0.9, -0.5, -0.6)
 
 
 @dataclass(frozen=True)
@@ -87,3 +96,52 @@ def _broken(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.Imag
         else:
             lines.append(word)
     return lines or [""]
+
+
+@torch.no_grad()
+def factor_columns(model: Model, crops: Tensor, *, size: int = 112) -> list[Column]:
+    """Encode crops and render them in every way that their factors allow.
+
+    Args:
+        model: encodes and renders.
+        crops: uint8 or float in [0, 1]. [B, 3, H, W].
+        size: side of the rendered images, pixels.
+
+    Returns:
+        Input, reconstruction, canonical albedo, shaded shape, normals, frontal, rotated to both
+        sides, relit, neutral, and with the expression of the next row's face; B images each.
+    """
+    factors = model.encode(crops)
+    pixels = crops.float() / 255 if crops.dtype == torch.uint8 else crops
+
+    def rendered(edit: Edit) -> Tensor:
+        rendering = render_edited(model, factors, edit, size=size)
+        return on_background(rendering.image, rendering.mask)
+
+    front = frontal_pose(device=model.device)
+    lit = light_from(_SIDE_LIGHT, factors.light)
+    plain = render_edited(model, factors, Edit(), size=size)
+    frontal = render_edited(model, factors, Edit(pose=front), size=size)
+    return [
+        Column("input", pixels),
+        Column("reconstruction", on_background(plain.image, plain.mask)),
+        Column("canonical albedo", plain.canonical_albedo),
+        Column("canonical shape, shaded", shaded(plain.canonical_normals)),
+        Column("normals as seen", normal_colours(plain.normals, plain.mask)),
+        Column("frontal", on_background(frontal.image, frontal.mask)),
+        Column("rotated to image-left", rendered(Edit(pose=_rotated(_YAW, model)))),
+        Column("rotated to image-right", rendered(Edit(pose=_rotated(-_YAW, model)))),
+        Column("light from image-right", rendered(Edit(light=lit))),
+        Column("neutral (identity)", rendered(Edit(pose=front, neutral=True))),
+        Column("expression of the next face", rendered(_with_next_expression(factors, front))),
+    ]
+
+
+def _rotated(yaw: float, model: Model) -> Pose:
+    return rotated_pose([yaw], [0.0], model.device)
+
+
+def _with_next_expression(factors: Factors, pose: Pose) -> Edit:
+    """Give every face the expression of the one below it, the last that of the first."""
+    order = torch.arange(1, len(factors) + 1, device=factors.neutral_texture.device) % len(factors)
+    return Edit(pose=pose, expression=factors[order])

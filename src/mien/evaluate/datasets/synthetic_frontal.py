@@ -27,11 +27,11 @@ from mien.media.names import to_text
 from mien.synth.accessories import worn_triangles
 from mien.synth.background import Sensor, expose
 from mien.synth.clip import ClipPlan, label_clip
-from mien.synth.draw import Surface, draw
 from mien.synth.frame import Frames, rotation_matrix
 from mien.synth.head_model import HeadModel, load_head_model
 from mien.synth.kernels import smooth_normals, visible_vertices
 from mien.synth.paint import hair_cover
+from mien.synth.render import Surface, render_frames
 from mien.synth.scene import Placement
 from mien.synth.stream import Stream
 
@@ -144,8 +144,8 @@ class FrontalStream(Stream):
         straight = _straight(plan)
         cover = hair_cover(self.head, self._regions, plan.person)
         before, after = self._place(plan, cover), self._place(straight, cover)
-        turned = expose(self._draw(plan, before, cover).image, plan.sensor)
-        drawing = self._draw(straight, after, cover)
+        turned = expose(self._render(plan, before, cover).image, plan.sensor)
+        drawing = self._render(straight, after, cover)
         frontal = expose(drawing.image, straight.sensor)
         face = drawing.mask & inner_face(self.size)
         hidden = face & self._hidden(plan, before, after)
@@ -182,7 +182,7 @@ class FrontalStream(Stream):
             paint = np.zeros((len(self.head.part), 5), dtype=np.float32)
             paint[:, 0] = _seen_vertices(one, triangles)
             paint[:, 1] = _seen_vertices(other, triangles)
-            drawn = draw(other, Surface(paint, triangles, two_sided), even, empty).image[0]
+            drawn = render_frames(other, Surface(paint, triangles, two_sided), even, empty).image[0]
             found[t] = (drawn[..., 0] < 0.5) & (drawn[..., 1] > 0.5)
         return found
 

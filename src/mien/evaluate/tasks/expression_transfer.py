@@ -22,7 +22,7 @@ from mien.linear.bootstrap import mean_interval
 from mien.linear.cross_subject import fit_classes
 from mien.model import Model, prepare
 from mien.types import Factors
-from mien.views.redraw import Edit, redraw
+from mien.views.edit import Edit, render_edited
 
 __all__ = [
     "Read",
@@ -235,7 +235,7 @@ def _channels_first(crop: NDArray[np.uint8]) -> Tensor:
 
 
 def _over(model: Model, factors: Factors, edit: Edit, behind: Tensor) -> Tensor:
-    face = redraw(model, factors, edit)
+    face = render_edited(model, factors, edit)
     return face.image * face.mask + behind.to(model.device) * (1 - face.mask)
 
 

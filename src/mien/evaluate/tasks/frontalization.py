@@ -20,7 +20,7 @@ from mien.linear.bootstrap import mean_interval
 from mien.media.image import to_float, to_uint8
 from mien.model import Model, prepare
 from mien.types import Factors, Pose
-from mien.views.redraw import Edit, redraw
+from mien.views.edit import Edit, render_edited
 
 __all__ = [
     "FrontalView",
@@ -247,7 +247,7 @@ def _batch(model: Model, images: Sequence[NDArray[np.uint8]]) -> Tensor:
 def _rendered(model: Model, factors: Factors, places: Tensor) -> Tensor:
     """Render frontal faces at these places. [B, 3, s, s]."""
     eye = torch.eye(3, device=places.device).expand(len(places), 3, 3)
-    face = redraw(model, factors, Edit(pose=Pose(eye, places)))
+    face = render_edited(model, factors, Edit(pose=Pose(eye, places)))
     return face.image * face.mask
 
 

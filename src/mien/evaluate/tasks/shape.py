@@ -30,9 +30,8 @@ from mien.evaluate.protocol import EvalContext, Failure, Result, Score, Table
 from mien.evaluate.scores import INTERVAL, error_score, shown, yaw_table
 from mien.faces.crop import crop_face
 from mien.faces.face import Face
-from mien.geometry.camera import unproject
+from mien.geometry.camera import surface_normals, unproject
 from mien.geometry.rotation import rotation_to_angles
-from mien.geometry.surface import surface_normals
 from mien.linear.bootstrap import mean_interval
 from mien.linear.metrics import correlation
 from mien.model import Model

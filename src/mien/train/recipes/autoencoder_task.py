@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mien.geometry.camera import unproject
-from mien.geometry.surface import surface_normals
+from mien.geometry.camera import surface_normals, unproject
 from mien.latentface.autoencoder import Autoencoder
 from mien.latentface.stage1 import Stage1Loss, Stage1Weights, stage1_loss
 from mien.train.options import LoopOptions

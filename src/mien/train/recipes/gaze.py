@@ -17,9 +17,9 @@ from mien.data.loader import Share
 from mien.data.provenance import image_digests
 from mien.data.sources import Piece
 from mien.errors import MienError
-from mien.gaze.canonical import fit_canonical_eyes
 from mien.gaze.config import FACE_CROP, FACE_SIDE
 from mien.gaze.emib import EMIB
+from mien.gaze.localizer import fit_canonical_eyes
 from mien.latentface.latentface import LatentFace
 from mien.model import Model, load, prepare, tensors_of
 from mien.train.engine import launch

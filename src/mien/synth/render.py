@@ -1,4 +1,4 @@
-"""Draw a clip's heads over their backgrounds: fused numba on the CPU, torch on any device."""
+"""Render a clip's heads over their backgrounds: fused numba on the CPU, torch on any device."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ import torch
 from torch import Tensor
 
 from mien.render.rasterize import corners_of, rasterize
-from mien.synth.head_model import HeadModel
-from mien.synth.ict import Part
-from mien.synth.kernels import SUPERSAMPLE, TURN_OVER, shade_frame
-from mien.synth.pixels import for_each_frame
+from mien.synth.head_model import HeadModel, Part
+from mien.synth.kernels import FLIP_ABOVE, SUPERSAMPLE, for_each_frame, shade_frame
 from mien.synth.scene import Placement
 
-__all__ = ["Drawing", "Surface", "draw", "draw_torch", "two_sided_triangles"]
+__all__ = ["Rendered", "Surface", "render_frames", "render_frames_torch", "two_sided_triangles"]
 
 
 @dataclass(frozen=True)
 class Surface:
-    """What is drawn, the same in all frames of a clip."""
+    """What is rendered, the same in all frames of a clip."""
 
     material: np.ndarray
     """Per vertex: albedo r g b, gloss, sharpness of the highlight. float32 [V, 5]."""
@@ -31,7 +29,7 @@ class Surface:
 
 
 @dataclass(frozen=True)
-class Drawing:
+class Rendered:
     """The images of a clip before the sensor."""
 
     image: np.ndarray
@@ -47,10 +45,10 @@ def two_sided_triangles(head: HeadModel) -> np.ndarray:
     return np.isin(head.triangle_part, (Part.HAIR, Part.GLASSES))
 
 
-def draw(
+def render_frames(
     placement: Placement, surface: Surface, light: np.ndarray, background: np.ndarray
-) -> Drawing:
-    """Draw the frames on the CPU with the fused kernel, on as many threads as torch uses.
+) -> Rendered:
+    """Render the frames on the CPU with the fused kernel, on as many threads as torch uses.
 
     Args:
         placement: Vertices before the camera.
@@ -63,16 +61,16 @@ def draw(
     cover = np.empty_like(depth)
     matter = (surface.material, surface.triangles, surface.two_sided)
 
-    def draw_one(t: int) -> None:
+    def render_one(t: int) -> None:
         view = (placement.camera[t], placement.focal[t])
         shade_frame(view, matter, light[t], background[t], (image[t], depth[t], cover[t]))
 
-    for_each_frame(draw_one, len(image))
-    return Drawing(image, depth, cover >= 0.5)
+    for_each_frame(render_one, len(image))
+    return Rendered(image, depth, cover >= 0.5)
 
 
 @torch.no_grad()
-def draw_torch(
+def render_frames_torch(
     placement: Placement,
     surface: Surface,
     light: np.ndarray,
@@ -80,17 +78,18 @@ def draw_torch(
     *,
     device: torch.device | str,
     backend: str = "auto",
-) -> Drawing:
-    """Draw the same images with torch on a device, all frames at once.
+) -> Rendered:
+    """Render the same images with torch on a device, all frames at once.
 
-    Agrees with `draw` but for single samples on the edges of triangles, where rounding decides.
+    Agrees with `render_frames` but for single samples on the edges of triangles, where rounding
+    decides.
 
     Args:
         placement: Vertices before the camera.
         surface: Material and triangles.
         light: Rows of `scene.light_rows`, float32 [T, 12].
         background: float32 [T, S, S, 3].
-        device: Where to draw.
+        device: Where to render.
         backend: Of `mien.render.rasterize`.
     """
     size, fine = placement.size, placement.size * SUPERSAMPLE
@@ -122,7 +121,7 @@ def draw_torch(
     image = _pool(torch.where(covered, colour.permute(0, 3, 1, 2), 0.0)) + behind
     depth = _pool(torch.where(covered, fragments.depth.unsqueeze(1), 0.0))
     depth = torch.where(cover > 0, depth / cover.clamp_min(1e-6), 0.0)
-    return Drawing(
+    return Rendered(
         image.clamp(0.0, 1.0).permute(0, 2, 3, 1).contiguous().cpu().numpy(),
         depth[:, 0].cpu().numpy(),
         (cover[:, 0] >= 0.5).cpu().numpy(),
@@ -144,7 +143,7 @@ def _vertex_normals(points: Tensor, triangles: Tensor) -> Tensor:
 def _shade(normal: Tensor, matter: Tensor, light: Tensor) -> Tensor:
     """Return the colour of every sample, as the fused kernel does. [T, H, W, 3]."""
     normal = torch.nn.functional.normalize(normal, dim=3)
-    normal = torch.where(normal[..., 2:] > TURN_OVER, -normal, normal)
+    normal = torch.where(normal[..., 2:] > FLIP_ABOVE, -normal, normal)
     to_light, half, ambient, diffuse = light[:, None, None, :].split(3, dim=-1)
     lambert = (normal * to_light).sum(dim=3, keepdim=True).clamp_min(0.0)
     facing = (normal * half).sum(dim=3, keepdim=True).clamp_min(0.0)

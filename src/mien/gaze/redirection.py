@@ -1,4 +1,4 @@
-"""Faces with eyes drawn from another gaze code: an image of what the bottleneck carries."""
+"""Gaze redirection: faces with eyes rendered from another gaze code."""
 
 from __future__ import annotations
 
@@ -9,43 +9,44 @@ from torch.nn import functional as F
 from mien.gaze.cut import cut_views, luminance, normalised
 from mien.gaze.emib import EMIB
 
-__all__ = ["redraw"]
+__all__ = ["redirect"]
 
-# The drawn eye fills an ellipse and goes over into the face along this share of its radius.
+# The rendered eye fills an ellipse and fades into the face along this fraction of its radius.
 _SEAM = 0.5
 
 
-def redraw(model: EMIB, images: Tensor, guess: Tensor | None, codes: Tensor) -> Tensor:
-    """Draw faces with other codes; only the luminance around the eyes changes.
+def redirect(model: EMIB, images: Tensor, guess: Tensor | None, codes: Tensor) -> Tensor:
+    """Render faces with other codes; only the luminance around the eyes changes.
 
-    The drawn eyes have mean 0 and spread 1: they take those of the eyes that were there.
+    The rendered eyes have mean 0 and standard deviation 1: they take those of the eyes that were
+    there.
 
     Args:
         model: the gaze branch.
         images: RGB face crops in [0, 1]. [B, 3, 224, 224].
-        guess: about where the eyes stand, shares of the sides. [B, 2, 2].
+        guess: about where the eyes stand, x, y as fractions of the sides. [B, 2, 2].
         codes: [B, d].
 
     Returns:
         RGB in [0, 1]. [B, 3, 224, 224].
     """
     grey = luminance(images)
-    image, _ = model.look(grey, guess, is_face=True)
+    image, _ = model.locate_eyes(grey, guess, is_face=True)
     views = cut_views(image, model.config)
-    drawn = model.draw(normalised(views), codes)
+    rendered = model.render_eyes(normalised(views), codes)
     mean = views.eyes.mean(dim=(-2, -1), keepdim=True)
-    spread = views.eyes.std(dim=(-2, -1), keepdim=True)
-    lit = drawn * spread + mean
-    change, share = torch.zeros_like(grey), torch.zeros_like(grey)
+    std = views.eyes.std(dim=(-2, -1), keepdim=True)
+    lit = rendered * std + mean
+    change, cover = torch.zeros_like(grey), torch.zeros_like(grey)
     for k in (0, 1):
         new, weight = _placed(lit[:, k], image.eyes[:, k], grey.shape[-2:])
         change = change + weight * (new - grey)
-        share = share + weight
-    return (images + change / share.clamp_min(1)).clamp(0, 1)
+        cover = cover + weight
+    return (images + change / cover.clamp_min(1)).clamp(0, 1)
 
 
 def _placed(eye: Tensor, centre: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
-    """Put an eye's image into an empty face, with its share of each pixel. [B, 1, H, W] each."""
+    """Put an eye's image into an empty face, with its weight in each pixel. [B, 1, H, W] each."""
     height, width = eye.shape[-2:]
     y, x = torch.meshgrid(
         torch.arange(size[0], device=eye.device),

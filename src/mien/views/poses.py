@@ -1,4 +1,4 @@
-"""Poses over time: a head that turns from side to side."""
+"""Centred head poses: frontal, rotated by given angles, and a turntable over time."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import torch
 from mien.geometry.rotation import angles_to_rotation
 from mien.types import Pose
 
-__all__ = ["frontal_pose", "turned_pose", "turntable_poses"]
+__all__ = ["frontal_pose", "rotated_pose", "turntable_poses"]
 
 
 def frontal_pose(count: int = 1, device: torch.device | str = "cpu") -> Pose:
     """Return `count` times the canonical pose: facing the camera, centred."""
-    return turned_pose([0.0] * count, [0.0] * count, device)
+    return rotated_pose([0.0] * count, [0.0] * count, device)
 
 
-def turned_pose(yaw: list[float], pitch: list[float], device: torch.device | str = "cpu") -> Pose:
-    """Return centred poses.
+def rotated_pose(yaw: list[float], pitch: list[float], device: torch.device | str = "cpu") -> Pose:
+    """Return centred poses: rotation [B, 3, 3], translation 0 [B, 3].
 
     Args:
         yaw: radians, + towards image-left; one a pose.
@@ -44,11 +44,11 @@ def turntable_poses(
 
     Args:
         frames: number of poses.
-        yaw: largest turn to either side, radians.
-        pitch: largest nod, radians.
+        yaw: largest angle to either side, radians.
+        pitch: largest angle up and down, radians.
         device: where the tensors are made.
     """
     phases = [2 * math.pi * i / frames for i in range(frames)]
     yaws = [yaw * math.sin(phase) for phase in phases]
     pitches = [pitch * math.sin(2 * phase) for phase in phases]
-    return turned_pose(yaws, pitches, device)
+    return rotated_pose(yaws, pitches, device)
