@@ -10,7 +10,7 @@ from mien.latentface.autoencoder import Autoencoder
 from mien.latentface.config import ModelConfig
 from mien.latentface.reconstruction import confidence_error, reconstruction_error
 from mien.latentface.scene import draw, view
-from mien.latentface.stage1 import Stage1Weights, near_rim, partners, stage1_loss
+from mien.latentface.stage1 import Stage1Weights, border_nearness, partners, stage1_loss
 from mien.latentface.structure import gradient_error, orientation_error, oriented_gradients
 from mien.types import Light, Pose
 
@@ -160,13 +160,13 @@ def test_partners_are_other_frames_of_the_same_clip() -> None:
     assert others.tolist() == [1, 0, 3, 4, 2]
 
 
-def test_a_rim_before_the_face_costs_and_is_pushed_back() -> None:
+def test_a_border_before_the_face_costs_and_is_pushed_back() -> None:
     depth = torch.full((1, 1, 32, 32), 1.05)
     depth[..., 8:24, 12:20] = 0.95  # the face itself may be near
-    assert near_rim(depth, 0.1, 0.3) == 0
+    assert border_nearness(depth, 0.1, 0.3) == 0
     depth[..., :, 1] = 0.9
     depth.requires_grad_()
-    cost = near_rim(depth, 0.1, 0.3)
+    cost = border_nearness(depth, 0.1, 0.3)
     assert 0.05 < cost < 0.5
     cost.backward()
     assert depth.grad is not None
@@ -184,7 +184,7 @@ def test_the_total_is_the_sum_of_its_parts() -> None:
     clip = torch.tensor([0, 0, -1, -1])
     loss = stage1_loss(model, images, images, clip, Stage1Weights())
     torch.testing.assert_close(loss.total, torch.stack(list(loss.parts.values())).sum())
-    assert {"straight/photometric", "cross/photometric", "spread"} <= loss.parts.keys()
+    assert {"straight/photometric", "cross/photometric", "penalty/yaw_std"} <= loss.parts.keys()
 
 
 @pytest.mark.parametrize("size", [64, 128])

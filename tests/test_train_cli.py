@@ -11,7 +11,7 @@ import yaml
 from mien import weights
 from mien.cli.main import run
 from mien.media.image import write_png
-from mien.train.interrupt import Interrupted
+from mien.train.process import Interrupted
 
 TINY = [
     "model.image_size=32",
@@ -22,7 +22,7 @@ TINY = [
     "model.neutral_blocks=1",
     "model.face_embedding_dim=0",
     "loop.tensorboard=false",
-    "loop.sheet_every=0",
+    "loop.log_images_every=0",
     "loop.log_every=1",
     "stage1.steps=2",
     "stage1.batch_size=4",
@@ -73,7 +73,7 @@ def test_a_run_from_images_to_weights(clips, tmp_path, capsys):
     assert "cannot change stage1.steps" in capsys.readouterr().err
     assert pretrain("--data", clips, "--out", out, "--resume") == 2
     assert "cannot change data.sources" in capsys.readouterr().err
-    assert pretrain("--out", out, "--resume", "loop.keep=1") == 0
+    assert pretrain("--out", out, "--resume", "loop.keep_last=1") == 0
 
 
 @pytest.mark.parametrize(
@@ -112,8 +112,8 @@ def test_without_a_run_folder_nothing_is_done(capsys):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_run_says_one_line(clips, tmp_path, capsys, monkeypatch, number, code):
     def stopped(*_, **__):
-        raise Interrupted("stopped: go on with --resume", number)
+        raise Interrupted("stopped: continue with --resume", number)
 
     monkeypatch.setattr("mien.train.recipes.latentface.pretrain", stopped)
     assert pretrain("--data", clips, "--out", tmp_path / "run") == code
-    assert capsys.readouterr().err == "stopped: go on with --resume\n"
+    assert capsys.readouterr().err == "stopped: continue with --resume\n"

@@ -26,7 +26,7 @@ def test_presets_are_the_two_that_the_documentation_names():
 
 
 def test_resolved_yaml_reads_back_to_an_equal_configuration(tmp_path):
-    changes = ["stage1.steps=7", "data.sources=a b,c", "stage1.weights.cross=0.25"]
+    changes = ["stage1.steps=7", "data.sources=a b,c", "stage1.loss_weights.cross=0.25"]
     config = load_config("small", changes)
     file = tmp_path / "config.yaml"
     file.write_text(to_yaml(config))
@@ -101,6 +101,6 @@ def test_a_missing_file_names_the_presets():
 
 def test_differences_are_named():
     one = TrainConfig()
-    other = override(one, ["loop.seed=4", "stage1.weights.cross=9"])
-    assert differences(one, other) == ["loop.seed", "stage1.weights.cross"]
+    other = override(one, ["loop.seed=4", "stage1.loss_weights.cross=9"])
+    assert differences(one, other) == ["loop.seed", "stage1.loss_weights.cross"]
     assert differences(one, from_mapping(TrainConfig, to_mapping(one))) == []

@@ -27,7 +27,7 @@ TINY = [
     "model.encoder_depth=1",
     "model.decoder_depth=1",
     "loop.tensorboard=false",
-    "loop.sheet_every=0",
+    "loop.log_images_every=0",
     "loop.log_every=1",
     "localizer.steps=2",
     "localizer.batch_size=4",
@@ -108,7 +108,7 @@ def test_a_run_from_images_to_weights_of_both_methods(
     # From its third step on it gives the same again.
     whole = rows(out)
     (out / "checkpoints" / "emib" / "last").write_text("step_000002")
-    assert pretrain("--out", out, "--resume", "loop.keep=1") == 0
+    assert pretrain("--out", out, "--resume", "loop.keep_last=1") == 0
     assert "emib: going on from step 2 of 4" in capsys.readouterr().out
     assert rows(out) == whole
     _, again = weights.read(out / "exported")
@@ -186,21 +186,23 @@ def test_presets_are_read_and_differ_in_size(tmp_path):
     small, paper = load_gaze_config("small"), load_gaze_config("paper")
     assert (small.model.code_dim, small.emib.batch_size, small.emib.frames) == (16, 64, 4)
     assert (paper.model.dim, paper.model.bottleneck_depth) == (384, 12)
-    changed = load_gaze_config("small", ["emib.eye_crop_share=0.5", "emib.weights.contrast=0"])
+    changed = load_gaze_config(
+        "small", ["emib.eye_crop_fraction=0.5", "emib.loss_weights.contrastive_weight=0"]
+    )
     (tmp_path / "mine.yaml").write_text(to_yaml(changed))
     assert load_gaze_config(str(tmp_path / "mine.yaml")) == changed
-    assert changed.emib.eye_crop_share == 0.5
-    assert load_gaze_config("small", ["emib.eye_crop_share=none"]).emib.eye_crop_share is None
+    assert changed.emib.eye_crop_fraction == 0.5
+    assert load_gaze_config("small", ["emib.eye_crop_fraction=none"]).emib.eye_crop_fraction is None
 
 
 @pytest.mark.parametrize(
     ("assignment", "told"),
     [
-        ("emib.eye_crop_share=2", "from 0 to 1"),
+        ("emib.eye_crop_fraction=2", "from 0 to 1"),
         ("localizer.steps=-1", "at least 0"),
         ("data.margin=0.1", "unknown option 'data.margin'"),
         ("data.clip_pattern=(", "no regular expression"),
-        ("emib.weights.every=1", "every is at least 2"),
+        ("emib.loss_weights.unattended_every=1", "every is at least 2"),
     ],
 )
 def test_a_wrong_override_is_refused_and_explained(assignment, told):

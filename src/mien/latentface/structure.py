@@ -45,7 +45,7 @@ def oriented_gradients(images: Tensor, *, orientations: int = 6, cell: int = 4) 
 
     Args:
         images: RGB in [0, 1]. [B, 3, H, W].
-        orientations: number of edge directions over half a turn.
+        orientations: number of edge directions over half a circle.
         cell: side of a pooling cell, pixels; cells overlap by half.
     """
     grey = images.mean(dim=1, keepdim=True)
