@@ -262,3 +262,45 @@ def test_a_poorer_camera_blurs_and_adds_noise_of_the_drawn_strength():
     other = [row for row in range(64) if row not in rows]
     assert torch.equal(soft[other], sharp[other])
     assert float(soft[rows].std()) < 0.6 * float(sharp[rows].std())
+
+
+def test_a_rotation_keeps_angles_and_lengths():
+    options = replace(NONE, max_rotation=1.0)
+    linear = variation(options).affine[:, :, :2]
+    identity = torch.eye(2).expand_as(linear)
+    assert torch.allclose(linear @ linear.transpose(1, 2), identity, atol=1e-5)
+    assert torch.allclose(torch.linalg.det(linear), torch.ones(len(linear)), atol=1e-5)
+    angle = torch.atan2(linear[:, 1, 0], linear[:, 0, 0])
+    assert float(angle.min()) < -0.8
+    assert float(angle.max()) > 0.8
+    flipped = variation(replace(options, hflip_prob=1.0)).affine[:, :, :2]
+    assert torch.allclose(flipped @ flipped.transpose(1, 2), identity, atol=1e-5)
+    assert torch.allclose(torch.linalg.det(flipped), -torch.ones(len(linear)), atol=1e-5)
+    # A flipped image is first rotated, then flipped: the rotation is that of the plain one.
+    assert torch.allclose(flipped[:, :, 0], -linear[:, :, 0], atol=1e-6)
+    assert torch.allclose(flipped[:, :, 1], linear[:, :, 1], atol=1e-6)
+
+
+def test_a_scale_is_the_exponential_of_at_most_its_logarithm():
+    linear = variation(replace(NONE, max_log_scale=0.2)).affine[:, :, :2]
+    scale = torch.linalg.det(linear).sqrt().log()
+    assert torch.allclose(linear, scale.exp()[:, None, None] * torch.eye(2), atol=1e-5)
+    assert 0.18 < float(scale.abs().max()) <= 0.2
+
+
+@pytest.mark.parametrize("per_clip", [False, True])
+def test_all_frames_of_a_clip_get_the_same_colours(per_clip):
+    options = replace(
+        NONE, per_clip=per_clip, max_rotation=0.3, colour_jitter=0.5, grayscale_prob=0.3
+    )
+    first = torch.arange(8).repeat_interleave(4) * 4
+    crops = torch.randint(
+        0, 256, (1, 20, 20, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
+    ).expand(32, 20, 20, 3)
+    sampled = variation(options, first)
+    # The same picture in every frame, and no change of place: only colours are left.
+    plain = variation(NONE, first)
+    images = vary(crops, replace(sampled, affine=plain.affine), SIZE).unflatten(0, (8, 4))
+    for frame in range(1, 4):
+        assert torch.equal(images[:, frame], images[:, 0])
+    assert len(images[:, 0].mean(dim=(1, 2, 3)).unique()) == 8

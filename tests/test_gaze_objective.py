@@ -9,11 +9,21 @@ import numpy as np
 import pytest
 import torch
 
+from mien.gaze.bottleneck import eye_masks
 from mien.gaze.config import CANVAS_HEIGHT, CANVAS_WIDTH, FACE_SIDE, GazeConfig
 from mien.gaze.cut import cut_views, normalised
 from mien.gaze.emib import EMIB
+from mien.gaze.layers import patches
 from mien.gaze.localizer_objective import localizer_loss
-from mien.gaze.objective import GazeWeights, contrast, emib_loss, emib_sheet, eye_distance
+from mien.gaze.masked import Visible
+from mien.gaze.objective import (
+    GazeWeights,
+    _unattended,  # pyright: ignore[reportPrivateUsage]
+    contrast,
+    emib_loss,
+    emib_sheet,
+    eye_distance,
+)
 from mien.gaze.variation import image_of
 from mien.types import Loss
 
@@ -223,3 +233,47 @@ def test_senseless_weights_are_refused(wrong: dict[str, float]) -> None:
 def test_senseless_sizes_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="gaze"):
         GazeConfig(**wrong)  # type: ignore[arg-type]
+
+
+def test_surroundings_count_only_where_they_were_not_seen_and_there_are_no_eyes() -> None:
+    model = _model()
+    weights = GazeWeights(
+        unattended_weight=0.5, unattended_every=2, eye_jitter_std=0.0, no_face_prob=0.0
+    )
+    views = normalised(cut_views(image_of(_batch(4)[0]), SMALL))
+    band = patches(views.band, SMALL.band_patch)
+    visible: list[Visible] = []
+    rendered = torch.zeros_like(band)
+
+    class Fake:
+        """Sees what EM-AE sees and gives back `rendered`."""
+
+        config = SMALL
+
+        class autoencoder:
+            @staticmethod
+            def encode(*args: object, **options: object) -> Visible:
+                visible.append(model.autoencoder.encode(*args, **options))  # type: ignore[arg-type]
+                return visible[-1]
+
+            @staticmethod
+            def draw_rest(seen: object, code: object) -> torch.Tensor:
+                return rendered
+
+    def loss() -> float:
+        generator = torch.Generator().manual_seed(3)
+        return float(_unattended(Fake, views, None, weights, generator))  # type: ignore[arg-type]
+
+    rendered = band.clone()
+    assert loss() == 0
+    rest, _ = eye_masks(views, SMALL)
+    outside = patches(rest, SMALL.band_patch)
+    seen = torch.zeros(4, SMALL.band_tokens + SMALL.face_tokens)
+    seen = seen.scatter(1, visible[0].order, 1.0)[:, : SMALL.band_tokens, None]
+    assert 0 < float(seen.mean()) < 1
+    rendered = band + 100 * seen  # wrong where the patches were seen
+    assert loss() == 0
+    rendered = band + 100 * (1 - outside)  # wrong at the eyes
+    assert loss() == 0
+    rendered = band + 2 * (1 - seen)  # wrong in all that was hidden
+    assert loss() == pytest.approx(2)

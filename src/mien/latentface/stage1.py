@@ -19,6 +19,10 @@ from mien.types import Light, Loss, Pose
 
 __all__ = ["FACE_OVAL", "Stage1Weights", "border_nearness", "partners", "stage1_loss"]
 
+# The rasteriser is Numba or Triton code, and pairs of frames are found in Python: torch.compile
+# leaves both as they are and compiles what is around them.
+_view = torch.compiler.disable(view)
+
 FACE_OVAL = (0.82, 1.15)
 """Half axes of the oval that the canonical face fills, as fractions of half the image."""
 
@@ -55,6 +59,7 @@ class Stage1Weights:
     range."""
 
 
+@torch.compiler.disable
 def partners(clip: Tensor) -> tuple[Tensor, Tensor]:
     """Return (rows, partner of each): the next frame of the same clip in the batch, cyclically.
 
@@ -135,7 +140,7 @@ def _render_branches(
     )
     pose: Pose = encoded.pose[seen]
     light: Light = encoded.light[seen]
-    where = view(depth, pose, fov)
+    where = _view(depth, pose, fov)
     return draw(albedo, depth, where, pose.rotation, light, fov), where.mask
 
 
