@@ -298,7 +298,7 @@ def test_all_frames_of_a_clip_get_the_same_colours(per_clip):
         0, 256, (1, 20, 20, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
     ).expand(32, 20, 20, 3)
     sampled = variation(options, first)
-    # The same picture in every frame, and no change of place: only colours are left.
+    # The same image in every frame, and no change of place: only colours are left.
     plain = variation(NONE, first)
     images = vary(crops, replace(sampled, affine=plain.affine), SIZE).unflatten(0, (8, 4))
     for frame in range(1, 4):

@@ -163,12 +163,12 @@ def is_number(text):
 def test_old_names_are_read_from_the_command_line(kind, text):
     mapping = yaml.safe_load(text)
     words = [f"{name}={value}" for name, value in leaves(mapping)]
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="the command line"):
         assert override(kind(), words) == from_mapping(kind, mapping)
 
 
 def test_an_old_name_is_warned_of_in_one_line_that_has_the_new_one():
-    with pytest.warns(DeprecationWarning) as warned:
+    with pytest.warns(DeprecationWarning, match="yaw_std") as warned:
         override(TrainConfig(), ["stage1.loss_weights.spread=2"])
     (warning,) = warned
     assert str(warning.message) == (
