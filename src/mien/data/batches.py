@@ -60,7 +60,7 @@ class Sampler:
         """
         self.seed, self.frames, self.batch_size = seed, frames, batch_size
         self._frames_of, short = _group(clip)
-        # A clip of one frame says nothing about its person over time: it is a still.
+        # A clip of one frame shows nothing of its person over time: it is a still.
         self._stills = np.concatenate([np.flatnonzero(clip < 0), short]).astype(np.int64)
         has_clips = bool(self._frames_of) or stream_fraction > 0
         if stills_fraction <= 0:

@@ -49,7 +49,7 @@ class EyeRow:
 
 
 def eye_row(pixels: Grey, eyes: Points, form: EyeForm, *, eye_crop: bool = False) -> EyeRow:
-    """Cut a crop around its eyes; beyond the crop its border goes on.
+    """Cut a crop around its eyes; beyond the crop its border is repeated.
 
     Args:
         pixels: RGB crop or eye-region crop. [H, W, 3].

@@ -8,7 +8,7 @@ z is the teacher's code of the image as it is, s_k the standard deviation of its
 faces, s its eye score, 0 where the eyes were hidden from the student; z^ and s^ are the student's,
 which sees the band shifted, under another lamp and through a worse camera; h is the Huber function.
 Mirrored images are mirrored for both: their code is another one. All of it is a choice of ours;
-the paper says that its code can be distilled without labels, not how.
+the paper states that its code can be distilled without labels, not how.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ def _with_glasses(pixels: Tensor, eyes: Tensor, uniform: Callable[..., Tensor]) 
 
 
 def _sample(pixels: Tensor, middle: Tensor, scale: Tensor) -> Tensor:
-    """Sample bands around x, y [B, 2] at `scale` [B, 1] image pixels each; borders go on."""
+    """Sample bands around x, y [B, 2] at `scale` [B, 1] image pixels each, clamped to the border."""
     across = torch.arange(BAND_WIDTH, device=pixels.device) - BAND_WIDTH // 2
     down = torch.arange(BAND_HEIGHT, device=pixels.device) - BAND_HEIGHT // 2
     x, y = middle[:, :1] + across * scale, middle[:, 1:] + down * scale

@@ -22,7 +22,7 @@ __all__ = [
 
 
 class Pace(Protocol):
-    """What a stage says about its length and its learning rate; Stage1Options is one."""
+    """Length and learning rate of a stage; Stage1Options is one."""
 
     @property
     def steps(self) -> int:
