@@ -168,7 +168,7 @@ def _with_glasses(pixels: Tensor, eyes: Tensor, uniform: Callable[..., Tensor]) 
 
 
 def _sample(pixels: Tensor, middle: Tensor, scale: Tensor) -> Tensor:
-    """Sample bands around x, y [B, 2] at `scale` [B, 1] image pixels each, clamped to the border."""
+    """Sample bands around x, y [B, 2] at `scale` [B, 1] image pixels each, clamped to borders."""
     across = torch.arange(BAND_WIDTH, device=pixels.device) - BAND_WIDTH // 2
     down = torch.arange(BAND_HEIGHT, device=pixels.device) - BAND_HEIGHT // 2
     x, y = middle[:, :1] + across * scale, middle[:, 1:] + down * scale

@@ -40,8 +40,8 @@ class Stage1Weights:
     mirrored: float = 0.5
     """The mirrored branch against the straight one."""
     cross: float = 1.0
-    """The cross-frame branch against the straight one; only frames of clips have it. It is
-    compared by the photometric term alone: its structure cannot be right where expressions differ."""
+    """The cross-frame branch against the straight one; only frames of clips have it. The
+    photometric term alone: structure cannot be right where expressions differ."""
     yaw_std: float = 1.0
     """Penalty where the standard deviation of the predicted yaw over the batch is below
     `min_yaw_std`."""
