@@ -295,7 +295,8 @@ def test_the_cross_frame_branch_is_compared_with_the_other_frame() -> None:
     def cross(target: list[int]) -> float:
         """Photometric term of faces 0, 1 in the pose of 1, 0, against these frames."""
         other = [1, 0]
-        pose, light, fov = encoded.pose[other], encoded.light[other], model.config.fov_deg
+        rows = torch.tensor(other)
+        pose, light, fov = encoded.pose[rows], encoded.light[rows], model.config.fov_deg
         seen = view(canonical.depth[:2], pose, fov)
         images_of = draw(canonical.albedo[:2], canonical.depth[:2], seen, pose.rotation, light, fov)
         scale = log_scales[other, 2:]

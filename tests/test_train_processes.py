@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,7 +50,8 @@ class Processes:
 
     def run(self, work):
         """Return work(fabric) of every process."""
-        results, errors = [None] * self.world, []
+        results: list[Any] = [None] * self.world
+        errors: list[Exception] = []
 
         def one(rank):
             try:
@@ -68,7 +70,7 @@ class Processes:
 
 
 class FakeFabric:
-    def __init__(self, processes, rank):
+    def __init__(self, processes: Processes, rank: int) -> None:
         self.processes, self.global_rank = processes, rank
         self.world_size, self.device = processes.world, torch.device("cpu")
         local = processes.world // processes.nodes

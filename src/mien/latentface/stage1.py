@@ -7,21 +7,19 @@ match. It is our addition to Wu et al.'s two branches.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from mien.latentface.autoencoder import Autoencoder, Canonical, Encoded
 from mien.latentface.reconstruction import ReconstructionError, reconstruction_error
-from mien.latentface.scene import draw, view
+from mien.latentface.scene import View, draw, view
 from mien.types import Light, Loss, Pose
 
 __all__ = ["FACE_OVAL", "Stage1Weights", "border_nearness", "partners", "stage1_loss"]
-
-# The rasteriser is Numba or Triton code, and pairs of frames are found in Python: torch.compile
-# leaves both as they are and compiles what is around them.
-_view = torch.compiler.disable(view)
 
 FACE_OVAL = (0.82, 1.15)
 """Half axes of the oval that the canonical face fills, as fractions of half the image."""
@@ -59,7 +57,6 @@ class Stage1Weights:
     range."""
 
 
-@torch.compiler.disable
 def partners(clip: Tensor) -> tuple[Tensor, Tensor]:
     """Return (rows, partner of each): the next frame of the same clip in the batch, cyclically.
 
@@ -78,6 +75,12 @@ def partners(clip: Tensor) -> tuple[Tensor, Tensor]:
     ]
     index = torch.tensor(pairs, dtype=torch.long, device=clip.device).reshape(-1, 2)
     return index[:, 0], index[:, 1]
+
+
+# The rasteriser is Numba or Triton code, and pairs of frames are found in Python: torch.compile
+# leaves both as they are and compiles what is around them.
+_view = cast("Callable[[Tensor, Pose, float], View]", torch.compiler.disable(view))
+_partners = cast("Callable[[Tensor], tuple[Tensor, Tensor]]", torch.compiler.disable(partners))
 
 
 def stage1_loss(
@@ -103,7 +106,7 @@ def stage1_loss(
     encoded = model.encode(images)
     canonical = model.canonical(encoded.texture, encoded.shape)
     log_scales = model.log_scales(encoded.features)
-    source, target = partners(clip)
+    source, target = _partners(clip)
     every = torch.arange(len(images), device=images.device)
     # One pass through the renderer for all three branches.
     face = torch.cat([every, every, source])
