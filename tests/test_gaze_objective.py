@@ -173,6 +173,7 @@ def test_eye_crops_need_no_face() -> None:
     assert torch.equal(model.bottleneck(views).mean, model.bottleneck(other).mean)
 
 
+@pytest.mark.slow  # sixty steps on 64 canvases
 def test_a_code_of_gaze_is_learned_without_gaze() -> None:
     model = _model()
     batch, gaze = _batch(64, seed=5, clips=16)

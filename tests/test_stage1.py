@@ -217,6 +217,7 @@ def test_paper_networks_have_the_papers_sizes() -> None:
     assert millions(model.encode_texture, model.decode_albedo) == pytest.approx(12.98, rel=0.02)
 
 
+@pytest.mark.slow  # eighty steps of stage 1
 def test_eight_images_are_learned_by_heart() -> None:
     with torch.random.fork_rng():
         torch.default_generator.manual_seed(0)

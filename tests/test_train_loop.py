@@ -81,6 +81,7 @@ def test_stopping_and_going_on_changes_nothing(tmp_path, precision):
         assert torch.equal(value, parts.weights[name]), name
 
 
+@pytest.mark.slow  # starts a process, which imports torch
 def test_kill_9_changes_nothing(tmp_path):
     toy.toy_run(tmp_path / "whole", [])
     process = child(tmp_path / "killed", "--pause", "0.05", wait=False)
@@ -99,6 +100,7 @@ def test_kill_9_changes_nothing(tmp_path):
     assert rows(tmp_path / "killed") == rows(tmp_path / "whole")
 
 
+@pytest.mark.slow  # starts two processes, each of which imports torch
 def test_two_processes_have_the_gradients_of_one(tmp_path):
     changes = ["loop.precision=32-true", "stage1.steps=1", "loop.grad_clip=0"]
     objective = toy.ToyObjective(random=False)

@@ -39,7 +39,7 @@ class Processes:
     def __init__(self, world, nodes=1):
         self.world, self.nodes = world, nodes
         self.barrier = threading.Barrier(world)
-        self.given = [None] * world
+        self.given: list[Any] = [None] * world
 
     def gather(self, rank, value):
         self.given[rank] = value
