@@ -41,7 +41,7 @@ from mien.gaze.config import GazeConfig
 from mien.gaze.cut import EyeImage, EyeViews, cut_views, normalised
 from mien.gaze.emib import EMIB
 from mien.gaze.objective import GazeWeights, contrast, emib_loss
-from mien.gaze.variation import draw_affine, image_of, jitter, relit
+from mien.gaze.variation import image_of, jitter, relit, sample_affine
 from mien.geometry.gaze import gaze_angles
 from mien.latentface.neutral import CodeScale, NeutralDiffusion, NeutralRegressor
 from mien.latentface.stage2 import leave_one_out, neutral_error
@@ -65,9 +65,9 @@ class Variant:
 
 VARIANTS = (
     Variant("EM-IB as shipped"),
-    Variant("without alternation", weights={"unattended": 0.0}),
-    Variant("with eye-swap contrast 0.02", weights={"contrast": 0.02}),
-    Variant("with eye-swap contrast 0.1", weights={"contrast": 0.1}),
+    Variant("without alternation", weights={"unattended_weight": 0.0}),
+    Variant("with eye-swap contrast 0.02", weights={"contrastive_weight": 0.02}),
+    Variant("with eye-swap contrast 0.1", weights={"contrastive_weight": 0.1}),
     Variant("without bottleneck: d = 128", {"code_dim": 128}),
     Variant("without injection: contrast alone", {"injected": False}, {"contrast": 0.3}),
     Variant("variational, rate weight 0.001", {"variational": True}, {"rate": 0.001}),
@@ -75,8 +75,10 @@ VARIANTS = (
     Variant("d = 4", {"code_dim": 4}),
     Variant("d = 8", {"code_dim": 8}),
     Variant("d = 32", {"code_dim": 32}),
-    Variant("auto-encoder: no surroundings", weights={"keep": 0.0, "unattended": 0.0}),
-    Variant("masked auto-encoder", {"injected": False}, {"every": 2}, "mae"),
+    Variant(
+        "auto-encoder: no surroundings", weights={"visible_fraction": 0.0, "unattended_weight": 0.0}
+    ),
+    Variant("masked auto-encoder", {"injected": False}, {"unattended_every": 2}, "mae"),
     Variant("SimCLR, d = 128", {"code_dim": 128}, kind="simclr"),
     Variant("all labels (ceiling)", {"code_dim": 2}, kind="labels"),
 )
@@ -259,8 +261,8 @@ def losses(bench: Bench, variant: Variant) -> Loss:
         step: int,  # noqa: ARG001 - all losses are called alike
         generator: torch.Generator,
     ) -> Tensor:
-        image = image_of(batch, mirror=True, no_face=weights.no_face, generator=generator)
-        affine = draw_affine(image, generator)
+        image = image_of(batch, mirror=True, no_face=weights.no_face_prob, generator=generator)
+        affine = sample_affine(image, generator)
         one, other = (
             model.projector(model.bottleneck(_again(model, image, affine, generator)).mean)
             for _ in range(2)
@@ -273,7 +275,7 @@ def losses(bench: Bench, variant: Variant) -> Loss:
         step: int,  # noqa: ARG001 - all losses are called alike
         generator: torch.Generator,
     ) -> Tensor:
-        image = image_of(batch, no_face=weights.no_face, generator=generator)
+        image = image_of(batch, no_face=weights.no_face_prob, generator=generator)
         predicted = model.bottleneck(_again(model, image, None, generator)).mean
         truth = torch.from_numpy(bench.labels[batch["row"].numpy()]).float()
         return (predicted - truth).abs().mean()

@@ -16,7 +16,7 @@ import torch
 from mien.latentface.autoencoder import Autoencoder
 from mien.latentface.config import ModelConfig
 from mien.latentface.stage1 import Stage1Weights, stage1_loss
-from mien.train.memory import keep_freed_memory
+from mien.train.process import keep_freed_memory
 
 
 def images_per_second(batch_size: int, steps: int, device: str, *, bf16: bool) -> float:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+# Threads that wait for work spin by default: on busy cores they steal the time of those that work.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
 import torch
@@ -10,6 +14,9 @@ import torch
 from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
 from mien.model import Model, load
+
+# Tests compute little: starting and joining threads takes longer than the work.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

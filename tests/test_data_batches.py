@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 import torch
 
-from mien.data.augment import degrade, draw_variation, noise_tiles, vary
+from mien.data.augment import degrade, noise_tiles, sample_variation, vary
 from mien.data.batches import STREAM_CLIPS, Sampler
-from mien.data.loader import Loader, Share
+from mien.data.loader import Loader, Shard
 from mien.data.options import DataOptions
 from mien.data.pack import Pack
 from mien.data.seeds import seed_of
@@ -18,12 +18,20 @@ from mien.errors import MienError
 SIZE, ROOM = 16, 2
 CLIP = np.repeat([-1, 0, 1, 2, 3, 4], [15, 5, 5, 5, 1, 9]).astype(np.int64)
 NONE = DataOptions(
-    shift=0, zoom=0, turn=0, mirror=0, colour=0, grey=0, blur=0, noise=0, margin=ROOM / SIZE
+    max_shift=0,
+    max_log_scale=0,
+    max_rotation=0,
+    hflip_prob=0,
+    colour_jitter=0,
+    grayscale_prob=0,
+    blur_prob=0,
+    max_noise_std=0,
+    margin=ROOM / SIZE,
 )
 
 
 def sampler(**changes):
-    options = {"seed": 1, "batch_size": 12, "frames": 3, "stills": 0.5}
+    options = {"seed": 1, "batch_size": 12, "frames": 3, "stills_fraction": 0.5}
     return Sampler(CLIP, **{**options, **changes})
 
 
@@ -46,90 +54,92 @@ def test_seeds_depend_on_every_part_and_its_kind():
 
 def test_a_batch_is_a_function_of_seed_and_step():
     one, other = sampler(), sampler()
-    other.draw(3)
+    other.sample(3)
     for step in (0, 7):
-        assert np.array_equal(one.draw(step).row, other.draw(step).row)
-    assert not np.array_equal(one.draw(0).row, one.draw(1).row)
-    assert not np.array_equal(one.draw(0).row, sampler(seed=2).draw(0).row)
+        assert np.array_equal(one.sample(step).row, other.sample(step).row)
+    assert not np.array_equal(one.sample(0).row, one.sample(1).row)
+    assert not np.array_equal(one.sample(0).row, sampler(seed=2).sample(0).row)
 
 
 def test_clips_come_whole_and_then_stills():
-    draw = sampler().draw(0)
-    assert draw.unit.tolist() == [0, 0, 0, 3, 3, 3, 6, 7, 8, 9, 10, 11]
+    rows = sampler().sample(0)
+    assert rows.first.tolist() == [0, 0, 0, 3, 3, 3, 6, 7, 8, 9, 10, 11]
     for start in (0, 3):
-        rows = draw.row[start : start + 3]
-        assert len(set(rows)) == 3
-        assert set(CLIP[rows].tolist()) == {int(CLIP[rows[0]])}
-        assert CLIP[rows[0]] >= 0
-    assert set(draw.clip[6:]) == {-1}
-    assert draw.clip[0] != draw.clip[3]
+        frames = rows.row[start : start + 3]
+        assert len(set(frames)) == 3
+        assert set(CLIP[frames].tolist()) == {int(CLIP[frames[0]])}
+        assert CLIP[frames[0]] >= 0
+    assert set(rows.clip[6:]) == {-1}
+    assert rows.clip[0] != rows.clip[3]
 
 
 def test_every_still_is_met_once_in_an_epoch_and_one_frame_is_a_still():
-    drawn = np.concatenate([sampler(stills=1.0).draw(step).row for step in range(4)])
-    assert sorted(drawn[:16]) == [*range(15), 30]
-    assert sorted(drawn[16:32]) == [*range(15), 30]
-    assert drawn[:16].tolist() != drawn[16:32].tolist()
+    sampled = np.concatenate([sampler(stills_fraction=1.0).sample(step).row for step in range(4)])
+    assert sorted(sampled[:16]) == [*range(15), 30]
+    assert sorted(sampled[16:32]) == [*range(15), 30]
+    assert sampled[:16].tolist() != sampled[16:32].tolist()
 
 
 def test_every_clip_is_met_once_in_an_epoch():
-    clips = np.concatenate([sampler(stills=0.0).draw(step).clip[::3] for step in range(2)])
+    clips = np.concatenate(
+        [sampler(stills_fraction=0.0).sample(step).clip[::3] for step in range(2)]
+    )
     assert sorted(clips.tolist()) == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
 def test_a_short_clip_repeats_its_frames():
-    draw = Sampler(np.array([0, 0]), seed=0, batch_size=5, frames=5, stills=0.5).draw(0)
-    assert set(draw.row) == {0, 1}
+    rows = Sampler(np.array([0, 0]), seed=0, batch_size=5, frames=5, stills_fraction=0.5).sample(0)
+    assert set(rows.row) == {0, 1}
 
 
 def test_what_is_not_there_takes_no_share():
     stills = np.full(4, -1)
-    assert Sampler(stills, seed=0, batch_size=8, frames=2, stills=0.5).n_stills == 8
+    assert Sampler(stills, seed=0, batch_size=8, frames=2, stills_fraction=0.5).n_stills == 8
     clips = np.array([0, 0, 1, 1])
-    assert Sampler(clips, seed=0, batch_size=8, frames=2, stills=0.5).n_clips == 4
+    assert Sampler(clips, seed=0, batch_size=8, frames=2, stills_fraction=0.5).n_clips == 4
 
 
 def test_endless_clips_never_repeat():
-    draws = [sampler(stream_share=0.5).draw(step) for step in range(3)]
-    numbers = np.concatenate([draw.stream for draw in draws])
+    batches = [sampler(stream_fraction=0.5).sample(step) for step in range(3)]
+    numbers = np.concatenate([batch.stream for batch in batches])
     assert numbers.tolist() == [0, 1, 2]
-    assert (draws[2].clip[3:6] == STREAM_CLIPS + 2).all()
-    assert (draws[2].row[3:6] == -1).all()
+    assert (batches[2].clip[3:6] == STREAM_CLIPS + 2).all()
+    assert (batches[2].row[3:6] == -1).all()
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
-        ({"stills": 0.0, "batch_size": 10}, "multiple of frames"),
-        ({"batch_size": 2, "stills": 0.0}, "multiple of frames"),
+        ({"stills_fraction": 0.0, "batch_size": 10}, "multiple of frames"),
+        ({"batch_size": 2, "stills_fraction": 0.0}, "multiple of frames"),
     ],
 )
-def test_impossible_batches_are_refused(changes, told):
-    with pytest.raises(MienError, match=told):
+def test_impossible_batches_are_refused(changes, message):
+    with pytest.raises(MienError, match=message):
         sampler(**changes)
 
 
 def test_a_stage_of_clips_without_clips_is_refused():
     with pytest.raises(MienError, match="needs clips"):
-        Sampler(np.full(4, -1), seed=0, batch_size=8, frames=2, stills=0.0)
+        Sampler(np.full(4, -1), seed=0, batch_size=8, frames=2, stills_fraction=0.0)
 
 
 def test_processes_share_a_batch_without_splitting_a_clip():
     whole = sampler()
-    shares = [whole.share(rank, 2) for rank in range(2)]
-    assert shares[0].tolist() == [0, 1, 2, 6, 7, 8]
-    assert sorted(np.concatenate(shares).tolist()) == list(range(12))
-    with pytest.raises(MienError, match="2 clips in a batch cannot be shared by 4"):
-        whole.share(0, 4)
+    shards = [whole.shard(rank, 2) for rank in range(2)]
+    assert shards[0].tolist() == [0, 1, 2, 6, 7, 8]
+    assert sorted(np.concatenate(shards).tolist()) == list(range(12))
+    with pytest.raises(MienError, match="2 clips in a batch cannot be divided among 4"):
+        whole.shard(0, 4)
 
 
 def test_nothing_drawn_is_the_middle_of_the_crop():
     batch = next(iter(loader(sampler()).iterate(0, 1)))
-    rows = sampler().draw(0).row
+    rows = sampler().sample(0).row
     middle = torch.from_numpy(pack().crops[rows])[:, ROOM:-ROOM, ROOM:-ROOM].permute(0, 3, 1, 2)
     assert torch.allclose(batch["image"], middle / 255, atol=1e-5)
     assert torch.equal(batch["image"], batch["input"])
-    assert batch["clip"].tolist() == sampler().draw(0).clip.tolist()
+    assert batch["clip"].tolist() == sampler().sample(0).clip.tolist()
     assert batch["index"].tolist() == list(range(12))
 
 
@@ -146,10 +156,10 @@ def test_batches_do_not_depend_on_where_one_starts_or_on_threads(workers):
 
 
 def test_processes_together_see_the_batch_of_one():
-    options = DataOptions(blur=0.5, margin=ROOM / SIZE)
+    options = DataOptions(blur_prob=0.5, margin=ROOM / SIZE)
     whole = next(iter(loader(sampler(), options).iterate(2, 3)))
     for rank in range(2):
-        part = next(iter(loader(sampler(), options, share=Share(rank, 2)).iterate(2, 3)))
+        part = next(iter(loader(sampler(), options, shard=Shard(rank, 2)).iterate(2, 3)))
         for name in ("image", "input", "clip"):
             assert torch.allclose(part[name].float(), whole[name][part["index"]].float(), atol=1e-6)
 
@@ -174,7 +184,7 @@ class Stream:
 
 
 def test_endless_clips_are_rendered_in_place():
-    sampling = sampler(stream_share=0.5)
+    sampling = sampler(stream_fraction=0.5)
     batches = list(loader(sampling, stream=Stream()).iterate(0, 3))
     found = [round(float(batch["image"][3:6].mean() * 255)) for batch in batches]
     assert found == [0, 1, 2]
@@ -182,7 +192,12 @@ def test_endless_clips_are_rendered_in_place():
 
 def test_a_loader_of_a_stream_alone():
     sampling = Sampler(
-        np.empty(0, np.int64), seed=0, batch_size=6, frames=3, stills=0.5, stream_share=1.0
+        np.empty(0, np.int64),
+        seed=0,
+        batch_size=6,
+        frames=3,
+        stills_fraction=0.5,
+        stream_fraction=1.0,
     )
     device = torch.device("cpu")
     alone = Loader(None, sampling, options=NONE, image_size=SIZE, device=device, stream=Stream())
@@ -195,55 +210,97 @@ def test_the_fingerprint_knows_data_and_composition():
     assert len(prints) == 3
 
 
-def variation(options, unit=None, batch=64):
+def variation(options, first=None, batch=64):
     generator = torch.Generator().manual_seed(0)
-    unit = torch.arange(batch) if unit is None else unit
-    return draw_variation(unit, SIZE, options, generator)
+    first = torch.arange(batch) if first is None else first
+    return sample_variation(first, SIZE, options, generator)
 
 
 def test_a_mirrored_crop_is_the_mirrored_image():
     crops = torch.from_numpy(pack().crops[:4].copy())
-    options = DataOptions(shift=0, zoom=0, turn=0, mirror=1, colour=0, grey=0, blur=0, noise=0)
+    options = replace(NONE, hflip_prob=1)
     mirrored = vary(crops, variation(options, batch=4), SIZE)
     plain = vary(crops, variation(NONE, batch=4), SIZE)
     assert torch.allclose(mirrored, plain.flip(-1), atol=1e-5)
 
 
 def test_a_shift_moves_by_its_share_of_the_side():
-    drawn = variation(DataOptions(shift=0.1, mirror=0, zoom=0, turn=0))
-    assert float(drawn.affine[:, :, 2].abs().max()) <= 0.1 * SIZE
-    assert float(drawn.affine[:, :, 2].abs().max()) > 0.08 * SIZE
+    sampled = variation(replace(NONE, max_shift=0.1))
+    assert float(sampled.affine[:, :, 2].abs().max()) <= 0.1 * SIZE
+    assert float(sampled.affine[:, :, 2].abs().max()) > 0.08 * SIZE
 
 
-@pytest.mark.parametrize("together", [False, True])
-def test_frames_of_a_clip_share_mirror_and_colour_and_place_if_asked(together):
-    unit = torch.tensor([0, 0, 0, 3, 3, 3])
-    drawn = variation(DataOptions(together=together, grey=0.5), unit)
+@pytest.mark.parametrize("per_clip", [False, True])
+def test_frames_of_a_clip_share_mirror_and_colour_and_place_if_asked(per_clip):
+    first = torch.tensor([0, 0, 0, 3, 3, 3])
+    sampled = variation(DataOptions(per_clip=per_clip, grayscale_prob=0.5), first)
     for name in ("gain", "contrast", "saturation"):
-        values = getattr(drawn, name)
-        assert torch.equal(values, values[unit])
-    mirrored = drawn.affine[:, 0, 0] < 0
-    assert torch.equal(mirrored, mirrored[unit])
-    assert torch.equal(drawn.affine, drawn.affine[unit]) is together
+        values = getattr(sampled, name)
+        assert torch.equal(values, values[first])
+    mirrored = sampled.affine[:, 0, 0] < 0
+    assert torch.equal(mirrored, mirrored[first])
+    assert torch.equal(sampled.affine, sampled.affine[first]) is per_clip
 
 
 def test_grey_has_no_colour():
-    drawn = variation(DataOptions(grey=1.0, colour=0.0), batch=4)
-    images = vary(torch.from_numpy(pack().crops[:4].copy()), drawn, SIZE)
+    sampled = variation(DataOptions(grayscale_prob=1.0, colour_jitter=0.0), batch=4)
+    images = vary(torch.from_numpy(pack().crops[:4].copy()), sampled, SIZE)
     assert float((images - images.mean(dim=1, keepdim=True)).abs().max()) < 1e-6
 
 
 def test_a_poorer_camera_blurs_and_adds_noise_of_the_drawn_strength():
     tiles = noise_tiles(SIZE, 0)
     grey = torch.full((64, 3, SIZE, SIZE), 0.5)
-    drawn = variation(DataOptions(noise=0.05, blur=0.0))
-    spread = (degrade(grey, drawn, tiles) - grey).std(dim=(1, 2, 3))
-    assert torch.allclose(spread, drawn.noise.abs(), rtol=0.15, atol=1e-4)
+    sampled = variation(DataOptions(max_noise_std=0.05, blur_prob=0.0))
+    spread = (degrade(grey, sampled, tiles) - grey).std(dim=(1, 2, 3))
+    assert torch.allclose(spread, sampled.noise.abs(), rtol=0.15, atol=1e-4)
     sharp = torch.rand(64, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
-    drawn = variation(DataOptions(noise=0.0, blur=0.5))
-    soft = degrade(sharp, drawn, tiles)
-    rows = drawn.blurred.tolist()
+    sampled = variation(DataOptions(max_noise_std=0.0, blur_prob=0.5))
+    soft = degrade(sharp, sampled, tiles)
+    rows = sampled.blurred.tolist()
     assert 15 < len(rows) < 50
     other = [row for row in range(64) if row not in rows]
     assert torch.equal(soft[other], sharp[other])
     assert float(soft[rows].std()) < 0.6 * float(sharp[rows].std())
+
+
+def test_a_rotation_keeps_angles_and_lengths():
+    options = replace(NONE, max_rotation=1.0)
+    linear = variation(options).affine[:, :, :2]
+    identity = torch.eye(2).expand_as(linear)
+    assert torch.allclose(linear @ linear.transpose(1, 2), identity, atol=1e-5)
+    assert torch.allclose(torch.linalg.det(linear), torch.ones(len(linear)), atol=1e-5)
+    angle = torch.atan2(linear[:, 1, 0], linear[:, 0, 0])
+    assert float(angle.min()) < -0.8
+    assert float(angle.max()) > 0.8
+    flipped = variation(replace(options, hflip_prob=1.0)).affine[:, :, :2]
+    assert torch.allclose(flipped @ flipped.transpose(1, 2), identity, atol=1e-5)
+    assert torch.allclose(torch.linalg.det(flipped), -torch.ones(len(linear)), atol=1e-5)
+    # A flipped image is first rotated, then flipped: the rotation is that of the plain one.
+    assert torch.allclose(flipped[:, :, 0], -linear[:, :, 0], atol=1e-6)
+    assert torch.allclose(flipped[:, :, 1], linear[:, :, 1], atol=1e-6)
+
+
+def test_a_scale_is_the_exponential_of_at_most_its_logarithm():
+    linear = variation(replace(NONE, max_log_scale=0.2)).affine[:, :, :2]
+    scale = torch.linalg.det(linear).sqrt().log()
+    assert torch.allclose(linear, scale.exp()[:, None, None] * torch.eye(2), atol=1e-5)
+    assert 0.18 < float(scale.abs().max()) <= 0.2
+
+
+@pytest.mark.parametrize("per_clip", [False, True])
+def test_all_frames_of_a_clip_get_the_same_colours(per_clip):
+    options = replace(
+        NONE, per_clip=per_clip, max_rotation=0.3, colour_jitter=0.5, grayscale_prob=0.3
+    )
+    first = torch.arange(8).repeat_interleave(4) * 4
+    crops = torch.randint(
+        0, 256, (1, 20, 20, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
+    ).expand(32, 20, 20, 3)
+    sampled = variation(options, first)
+    # The same image in every frame, and no change of place: only colours are left.
+    plain = variation(NONE, first)
+    images = vary(crops, replace(sampled, affine=plain.affine), SIZE).unflatten(0, (8, 4))
+    for frame in range(1, 4):
+        assert torch.equal(images[:, frame], images[:, 0])
+    assert len(images[:, 0].mean(dim=(1, 2, 3)).unique()) == 8

@@ -16,18 +16,18 @@ from mien.gaze.emib import EMIB
 from mien.gaze.student import load_student
 from mien.media.image import write_png
 from mien.model import Model, load
+from mien.train.recipes.distill_data import hold_out, in_order
 from mien.train.recipes.distill_report import (
     DistillReport,
-    Exam,
     Fidelity,
     Speed,
-    explained,
-    judge,
+    ValidationSet,
+    explained_variance,
+    fidelity_of,
     report_lines,
-    set_exam,
     speeds,
+    validation_set,
 )
-from mien.train.recipes.held_out import hold_out, in_order
 
 TINY = [
     "student.width=8",
@@ -36,10 +36,10 @@ TINY = [
     "distill.steps=3",
     "distill.batch_size=8",
     "distill.frames=2",
-    "distill.held_out=0.4",
+    "distill.held_out_fraction=0.4",
     "distill.warmup_steps=1",
     "loop.tensorboard=false",
-    "loop.sheet_every=3",
+    "loop.log_images_every=3",
     "loop.log_every=1",
     "loop.precision=32-true",
 ]
@@ -99,9 +99,9 @@ def pack_of(sizes=(20, 10), clip=None):
     )
 
 
-def test_the_end_of_every_source_is_kept_back():
+def test_the_end_of_every_source_is_held_out():
     pack = pack_of()
-    train, held = hold_out(pack, share=0.2, most=1000)
+    train, held = hold_out(pack, fraction=0.2, max_images=1000)
     assert held.eyes[:, 0, 0].tolist() == [16, 17, 18, 19, 28, 29]
     assert train.eyes[:, 0, 0].tolist() == [*range(16), *range(20, 28)]
     assert held.has_face.tolist() == [False] * 4 + [True] * 2
@@ -115,15 +115,15 @@ def test_the_end_of_every_source_is_kept_back():
     assert all(
         np.shares_memory(one, other) for one, other in zip(train.canvas, pack.canvas, strict=True)
     )
-    few, _ = hold_out(pack, share=0.2, most=3)
+    few, _ = hold_out(pack, fraction=0.2, max_images=3)
     assert len(few) == 30 - 3
-    nothing, none = hold_out(pack, share=0.0, most=3)
+    nothing, none = hold_out(pack, fraction=0.0, max_images=3)
     assert (len(nothing), len(none)) == (30, 0)
 
 
 def test_a_clip_is_never_in_both_parts():
     clip = [0] * 5 + [1] * 7 + [2] * 4 + [-1] * 4
-    train, held = hold_out(pack_of((20,), clip), share=0.5, most=1000)
+    train, held = hold_out(pack_of((20,), clip), fraction=0.5, max_images=1000)
     assert held.eyes[:, 0, 0].tolist() == list(range(12, 20))
     assert set(train.clip) == {0, 1}
     assert train.eyes[:, 0, 0].tolist() == list(range(10))
@@ -140,33 +140,33 @@ def test_images_come_in_order_once():
 
 def test_r2_is_one_for_the_same_zero_for_the_mean_and_less_for_worse():
     generator = torch.Generator().manual_seed(0)
-    wanted = torch.randn(50, 3, generator=generator) * torch.tensor([1.0, 10.0, 0.1])
-    assert explained(wanted, wanted) == (1.0, (1.0, 1.0, 1.0))
-    mean = wanted.mean(dim=0).expand_as(wanted)
-    assert explained(wanted, mean)[0] == pytest.approx(0.0, abs=1e-6)
-    total, each = explained(wanted, wanted * torch.tensor([0.0, 1.0, -1.0]))
+    target = torch.randn(50, 3, generator=generator) * torch.tensor([1.0, 10.0, 0.1])
+    assert explained_variance(target, target) == (1.0, (1.0, 1.0, 1.0))
+    mean = target.mean(dim=0).expand_as(target)
+    assert explained_variance(target, mean)[0] == pytest.approx(0.0, abs=1e-6)
+    total, each = explained_variance(target, target * torch.tensor([0.0, 1.0, -1.0]))
     assert each[1] == 1
     assert each[2] < -1
     assert total > 0.97  # the second number has most of the variance
-    half = wanted.clone()
-    half[:, 1] = wanted[:, 1].mean()
-    assert explained(wanted, half)[1] == pytest.approx((1, 0, 1))
+    half = target.clone()
+    half[:, 1] = target[:, 1].mean()
+    assert explained_variance(target, half)[1] == pytest.approx((1, 0, 1))
 
 
-def test_the_exam_compares_only_where_the_teacher_sees_eyes(tmp_path):
+def test_validation_compares_only_where_the_teacher_sees_eyes(tmp_path):
     student = torch.nn.Module()
     student.code_mean = torch.zeros(2)
     seen = torch.tensor([True] * 12 + [False] * 4)
     code = torch.randn(16, 2, generator=torch.Generator().manual_seed(0))
     bands = torch.arange(16, dtype=torch.uint8)[:, None, None, None].expand(16, 1, 80, 192)
 
-    def answer(given):
-        rows = (given[:, 0, 0, 0] * 255).round().long()
+    def answer(bands):
+        rows = (bands[:, 0, 0, 0] * 255).round().long()
         wrong = torch.where(seen[rows, None], 0.0, 100.0)  # only in rows that do not count
         return code[rows] + wrong, torch.where(rows < 8, 0.9, 0.1)
 
     student.forward = answer
-    found = judge(student, Exam(bands, code, seen), at_once=5)  # type: ignore[arg-type]
+    found = fidelity_of(student, ValidationSet(bands, code, seen), at_once=5)  # type: ignore[arg-type]
     assert (found.images, found.compared) == (16, 12)
     assert found.r2 == pytest.approx(1)
     assert found.score_agreed == pytest.approx(12 / 16)
@@ -190,7 +190,7 @@ def test_speeds_are_those_of_a_face(monkeypatch):
     assert set(sizes) == {(1, 1, 96, 200), (8, 1, 96, 200)}
 
 
-def test_the_report_says_what_was_measured():
+def test_the_report_has_what_was_measured():
     report = DistillReport(
         Fidelity(100, 90, 0.91, (0.95, 0.8), 0.97),
         1_234_567,
@@ -200,7 +200,7 @@ def test_the_report_says_what_was_measured():
         "cpu",
     )
     text = "\n".join(report_lines(report))
-    for part in ("90 images", "0.910", "0.800", "97.0%", "1.23 MB", "2.00, teacher 9.00"):
+    for part in ("90 held-out images", "0.910", "0.800", "97.0%", "1.23 MB", "2.00, teacher 9.00"):
         assert part in text
     assert json.loads(json.dumps(report.as_json()))["fidelity"]["r2"] == 0.91
 
@@ -216,7 +216,7 @@ def test_from_eye_crops_to_a_student(eye_crops, teacher_folder, tmp_path, capsys
     said = capsys.readouterr()
     assert said.err == ""
     assert "the student is in" in said.out
-    assert "R2 of the teacher's code on 12 images" in said.out
+    assert "R2 of the teacher's code on 12 held-out images" in said.out
     config = yaml.safe_load((out / "config.yaml").read_text())
     assert config["student"]["code_dim"] == 4
     assert config["data"]["crop"] == "eyes"
@@ -248,22 +248,22 @@ def test_from_eye_crops_to_a_student(eye_crops, teacher_folder, tmp_path, capsys
     ("words", "told"),
     [
         (["--data", "{missing}", "--weights", "{teacher}"], "does not exist"),
-        (["--data", "{eye-region crops}", "--weights", "{plain}"], "no gaze branch"),
-        (["--data", "{eye-region crops}", "--weights", "{missing}"], "no weights"),
+        (["--data", "{eye_crops}", "--weights", "{plain}"], "no gaze branch"),
+        (["--data", "{eye_crops}", "--weights", "{missing}"], "no weights"),
         (
-            ["--data", "{eye-region crops}", "--weights", "{teacher}", "student.code_dim=9"],
+            ["--data", "{eye_crops}", "--weights", "{teacher}", "student.code_dim=9"],
             "code has 4",
         ),
         (
-            ["--data", "{eye-region crops}", "--weights", "{teacher}", "--student", "vit"],
+            ["--data", "{eye_crops}", "--weights", "{teacher}", "--student", "vit"],
             "takes cnn",
         ),
         (
-            ["--data", "{eye-region crops}", "--weights", "{teacher}", "--crop", "nose"],
+            ["--data", "{eye_crops}", "--weights", "{teacher}", "--crop", "nose"],
             "face, eyes",
         ),
         (
-            ["--data", "{eye-region crops}", "--weights", "{teacher}", "distill.stesp=1"],
+            ["--data", "{eye_crops}", "--weights", "{teacher}", "distill.stesp=1"],
             "distill.steps",
         ),
         (["--weights", "{teacher}"], "--data"),
@@ -292,16 +292,16 @@ def test_without_a_run_folder_nothing_is_done(capsys):
     assert "--out" in capsys.readouterr().err
 
 
-def test_too_few_images_kept_back_are_told_before_training(
+def test_too_few_held_out_images_are_reported_before_training(
     eye_crops, teacher_folder, tmp_path, capsys
 ):
     words = ["--data", eye_crops, "--crop", "eyes", "--weights", teacher_folder]
-    words += ["--out", tmp_path / "run", *TINY, "distill.held_out=0.1"]
+    words += ["--out", tmp_path / "run", *TINY, "distill.held_out_fraction=0.1"]
     assert distill(*words) == 2
-    assert "eyes in 3 of 3 images kept back" in capsys.readouterr().err
+    assert "eyes in 3 of 3 held-out images" in capsys.readouterr().err
     assert not (tmp_path / "run" / "exported").exists()
 
 
-def test_an_exam_needs_images():
+def test_validation_needs_images():
     with pytest.raises(MienError, match="0 of 0"):
-        set_exam(branch_of(), [])
+        validation_set(branch_of(), [])

@@ -14,7 +14,7 @@ from mien.data.eye_canvas import EyeForm, eye_row, placeable
 from mien.data.eye_labels import lids_open
 from mien.data.eye_loader import EYE_CROP_CLIPS, EyeLoader, EyeMixture
 from mien.data.eye_pack import find_eye_sources, open_eye_packs, pack_eyes
-from mien.data.loader import Share
+from mien.data.loader import Shard
 from mien.data.options import EyeDataOptions
 from mien.data.reading import Crop, Cutter
 from mien.data.sources import Piece, find_sources
@@ -274,10 +274,10 @@ def pack(rendered, eye_crops, tmp_path):
     )
 
 
-def loader(pack, share=None, stream=None, **changes):
+def loader(pack, shard=None, stream=None, **changes):
     mixture = replace(EyeMixture(seed=1, batch_size=8, frames=2), **changes)
     device = torch.device("cpu")
-    return EyeLoader(pack, mixture, form=FORM, device=device, share=share, stream=stream)
+    return EyeLoader(pack, mixture, form=FORM, device=device, shard=shard, stream=stream)
 
 
 def test_a_batch_has_what_the_losses_ask_for(pack):
@@ -302,16 +302,18 @@ def test_a_batch_has_what_the_losses_ask_for(pack):
     assert batch["index"].tolist() == list(range(8))
 
 
-@pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.25, 2), (0.75, 6), (1.0, 8)])
-def test_the_share_of_eye_crops_can_be_given(pack, share, count):
-    batch = next(loader(pack, eye_crop_share=share).iterate(0, 1))
+@pytest.mark.parametrize(("fraction", "count"), [(0.0, 0), (0.25, 2), (0.75, 6), (1.0, 8)])
+def test_the_fraction_of_eye_crops_can_be_given(pack, fraction, count):
+    batch = next(loader(pack, eye_crop_fraction=fraction).iterate(0, 1))
     assert int((~batch["has_face"]).sum()) == count
 
 
 def test_labelled_images_alone_may_be_asked_for(pack):
     batches = list(loader(pack, labelled=True).iterate(0, 3))
     assert all(batch["has_face"].all() for batch in batches)
-    assert loader(pack, labelled=True).fingerprint != loader(pack, eye_crop_share=0.0).fingerprint
+    assert (
+        loader(pack, labelled=True).fingerprint != loader(pack, eye_crop_fraction=0.0).fingerprint
+    )
 
 
 def test_batches_do_not_depend_on_where_one_starts(pack):
@@ -326,23 +328,23 @@ def test_processes_together_see_the_batch_of_one(pack):
     whole = next(loader(pack).iterate(2, 3))
     seen = []
     for rank in range(2):
-        part = next(loader(pack, Share(rank, 2)).iterate(2, 3))
+        part = next(loader(pack, Shard(rank, 2)).iterate(2, 3))
         seen += part["index"].tolist()
         for name in ("canvas", "eyes", "clip", "has_face"):
             assert torch.equal(part[name], whole[name][part["index"]]), name
     assert sorted(seen) == list(range(8))
     with pytest.raises(MienError, match="cannot be shared by 3"):
-        loader(pack, Share(0, 3))
+        loader(pack, Shard(0, 3))
 
 
 def test_rendered_clips_bring_their_eyes(pack):
-    alone = next(loader(None, stream=Stream(), stream_share=0.5).iterate(1, 2))
+    alone = next(loader(None, stream=Stream(), stream_fraction=0.5).iterate(1, 2))
     assert alone["canvas"][:, 0, 0, 0].tolist() == [4, 4, 5, 5, 6, 6, 7, 7]
     assert sorted(alone["open"][:2].tolist()) == [0.0, 1.0]
     frame = 0 if alone["open"][0] == 1 else 1
     row = eye_row(np.zeros((64, 64, 3), np.uint8), EYES[frame], FORM)
     assert alone["eyes"][0].tolist() == row.eyes.tolist()
-    mixed = next(loader(pack, stream=Stream(), stream_share=0.5).iterate(0, 1))
+    mixed = next(loader(pack, stream=Stream(), stream_fraction=0.5).iterate(0, 1))
     assert mixed["has_face"].tolist() == [True] * 4 + [False] * 4  # half: faces have no end
 
 

@@ -10,7 +10,7 @@ import torch
 from mien.gaze.config import CANVAS_HEIGHT, CANVAS_WIDTH, FACE_SIDE, GazeConfig
 from mien.gaze.cut import EyeImage, EyeViews, cut_views, eye_mask, luminance, normalised
 from mien.gaze.localizer import EyeLocalizer, cut_canvas, fit_canonical_eyes, project_eyes
-from mien.gaze.variation import draw_affine, image_of, jitter, relit
+from mien.gaze.variation import image_of, jitter, relit, sample_affine
 from mien.geometry.camera import focal_length
 from mien.geometry.rotation import angles_to_rotation
 from mien.types import Pose
@@ -153,7 +153,7 @@ def test_variation_is_drawn_from_the_generator() -> None:
 
     def drawn(seed: int) -> torch.Tensor:
         generator = torch.Generator().manual_seed(seed)
-        affine = draw_affine(image, generator).flatten()
+        affine = sample_affine(image, generator).flatten()
         shift = jitter(image, 1.0, generator).flatten()
         return torch.cat([affine, shift, relit(views, generator).eyes.flatten()])
 

@@ -9,21 +9,32 @@ import numpy as np
 import pytest
 import torch
 
+from mien.gaze.bottleneck import eye_masks
 from mien.gaze.config import CANVAS_HEIGHT, CANVAS_WIDTH, FACE_SIDE, GazeConfig
 from mien.gaze.cut import cut_views, normalised
 from mien.gaze.emib import EMIB
+from mien.gaze.layers import patches
 from mien.gaze.localizer_objective import localizer_loss
-from mien.gaze.objective import GazeLoss, GazeWeights, contrast, emib_loss, emib_sheet, eye_distance
+from mien.gaze.masked import Visible
+from mien.gaze.objective import (
+    GazeWeights,
+    _unattended,  # pyright: ignore[reportPrivateUsage]
+    contrast,
+    emib_loss,
+    emib_sheet,
+    eye_distance,
+)
 from mien.gaze.variation import image_of
+from mien.types import Loss
 
 SMALL = GazeConfig(code_dim=4, dim=32, heads=2, stem_width=8, bottleneck_depth=1, encoder_depth=1)
-BARE = GazeWeights(unattended=0.0, jitter=0.0)
+BARE = GazeWeights(unattended_weight=0.0, eye_jitter_std=0.0)
 
 
 def _batch(
     count: int, seed: int = 0, clips: int = 2
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """Draw dark irises in bright eyes on grey skin; return the batch and the irises' offsets."""
+    """Render dark irises in bright eyes on grey skin; return the batch and the irises' offsets."""
     generator = torch.Generator().manual_seed(seed)
     gaze = 2 * torch.rand(count, 2, generator=generator) - 1
     rows = torch.arange(CANVAS_HEIGHT)[:, None].float()
@@ -55,7 +66,7 @@ def _model(config: GazeConfig = SMALL) -> EMIB:
         return EMIB(config)
 
 
-def _loss(model: EMIB, weights: GazeWeights, step: int = 0, seed: int = 1) -> GazeLoss:
+def _loss(model: EMIB, weights: GazeWeights, step: int = 0, seed: int = 1) -> Loss:
     batch, _ = _batch(8)
     generator = torch.Generator().manual_seed(seed)
     return emib_loss(model, batch, weights, step=step, generator=generator)
@@ -91,7 +102,11 @@ def test_contrast_is_the_cross_entropy_within_a_clip() -> None:
 
 @pytest.mark.parametrize(
     "weights",
-    [BARE, GazeWeights(contrast=0.3, unattended=0.5, every=2), GazeWeights(attended=0, contrast=1)],
+    [
+        BARE,
+        GazeWeights(contrastive_weight=0.3, unattended_weight=0.5, unattended_every=2),
+        GazeWeights(attended_weight=0, contrastive_weight=1),
+    ],
 )
 @pytest.mark.parametrize("step", [0, 1])
 def test_parts_sum_to_the_total_and_repeat(weights: GazeWeights, step: int) -> None:
@@ -116,9 +131,9 @@ def test_without_injection_the_bottleneck_learns_nothing_from_the_eyes() -> None
     assert _gradient(model.autoencoder) > 0
 
 
-def test_unattended_steps_teach_the_autoencoder_alone() -> None:
+def test_unattended_steps_train_the_autoencoder_alone() -> None:
     model = _model()
-    weights = GazeWeights(unattended=0.5, every=2)
+    weights = GazeWeights(unattended_weight=0.5, unattended_every=2)
     loss = _loss(model, weights, step=1)
     assert set(loss.parts) == {"unattended"}
     loss.total.backward()
@@ -126,11 +141,11 @@ def test_unattended_steps_teach_the_autoencoder_alone() -> None:
     assert _gradient(model.autoencoder) > 0
 
 
-def test_a_variational_bottleneck_reports_its_rate() -> None:
+def test_a_variational_bottleneck_reports_its_divergence() -> None:
     model = _model(replace(SMALL, variational=True))
-    loss = _loss(model, GazeWeights(rate=0.1, unattended=0.0))
-    assert float(loss.monitors["rate_nats"]) > 0
-    assert torch.isclose(loss.parts["rate"], 0.1 * loss.monitors["rate_nats"])
+    loss = _loss(model, GazeWeights(kl_weight=0.1, unattended_weight=0.0))
+    assert float(loss.monitors["kl_nats"]) > 0
+    assert torch.isclose(loss.parts["kl"], 0.1 * loss.monitors["kl_nats"])
 
 
 def test_surroundings_hide_the_eyes_from_the_autoencoder() -> None:
@@ -158,6 +173,7 @@ def test_eye_crops_need_no_face() -> None:
     assert torch.equal(model.bottleneck(views).mean, model.bottleneck(other).mean)
 
 
+@pytest.mark.slow  # sixty steps on 64 canvases
 def test_a_code_of_gaze_is_learned_without_gaze() -> None:
     model = _model()
     batch, gaze = _batch(64, seed=5, clips=16)
@@ -165,8 +181,8 @@ def test_a_code_of_gaze_is_learned_without_gaze() -> None:
         [*model.bottleneck.parameters(), *model.autoencoder.parameters()], lr=3e-3
     )
     generator = torch.Generator().manual_seed(0)
-    weights = GazeWeights(unattended=0.0, jitter=0.0, keep=1.0)
-    # Turned and mirrored images teach; the images as they are are judged.
+    weights = GazeWeights(unattended_weight=0.0, eye_jitter_std=0.0, visible_fraction=1.0)
+    # Trained on rotated and mirrored images, measured on the images as they are.
     for step in range(60):
         loss = emib_loss(model, batch, weights, step=step, generator=generator).total
         optimizer.zero_grad()
@@ -191,7 +207,7 @@ def test_localizer_loss_counts_hidden_eyes_as_not_seen() -> None:
     assert torch.isfinite(loss.total)
 
 
-def test_sheet_is_a_image() -> None:
+def test_contact_sheet_is_an_image() -> None:
     batch, _ = _batch(4)
     sheet = emib_sheet(_model(), batch)
     assert sheet.dtype == np.uint8
@@ -201,7 +217,13 @@ def test_sheet_is_a_image() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"contrast": -1.0}, {"keep": 1.5}, {"every": 1}, {"temperature": 0.0}]
+    "wrong",
+    [
+        {"contrastive_weight": -1.0},
+        {"visible_fraction": 1.5},
+        {"unattended_every": 1},
+        {"temperature": 0.0},
+    ],
 )
 def test_senseless_weights_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
@@ -212,3 +234,47 @@ def test_senseless_weights_are_refused(wrong: dict[str, float]) -> None:
 def test_senseless_sizes_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="gaze"):
         GazeConfig(**wrong)  # type: ignore[arg-type]
+
+
+def test_surroundings_count_only_where_they_were_not_seen_and_there_are_no_eyes() -> None:
+    model = _model()
+    weights = GazeWeights(
+        unattended_weight=0.5, unattended_every=2, eye_jitter_std=0.0, no_face_prob=0.0
+    )
+    views = normalised(cut_views(image_of(_batch(4)[0]), SMALL))
+    band = patches(views.band, SMALL.band_patch)
+    visible: list[Visible] = []
+    rendered = torch.zeros_like(band)
+
+    class Fake:
+        """Sees what EM-AE sees and gives back `rendered`."""
+
+        config = SMALL
+
+        class autoencoder:
+            @staticmethod
+            def encode(*args: object, **options: object) -> Visible:
+                visible.append(model.autoencoder.encode(*args, **options))  # type: ignore[arg-type]
+                return visible[-1]
+
+            @staticmethod
+            def decode_rest(seen: object, code: object) -> torch.Tensor:
+                return rendered
+
+    def loss() -> float:
+        generator = torch.Generator().manual_seed(3)
+        return float(_unattended(Fake, views, None, weights, generator))  # type: ignore[arg-type]
+
+    rendered = band.clone()
+    assert loss() == 0
+    rest, _ = eye_masks(views, SMALL)
+    outside = patches(rest, SMALL.band_patch)
+    seen = torch.zeros(4, SMALL.band_tokens + SMALL.face_tokens)
+    seen = seen.scatter(1, visible[0].order, 1.0)[:, : SMALL.band_tokens, None]
+    assert 0 < float(seen.mean()) < 1
+    rendered = band + 100 * seen  # wrong where the patches were seen
+    assert loss() == 0
+    rendered = band + 100 * (1 - outside)  # wrong at the eyes
+    assert loss() == 0
+    rendered = band + 2 * (1 - seen)  # wrong in all that was hidden
+    assert loss() == pytest.approx(2)

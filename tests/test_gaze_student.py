@@ -7,7 +7,7 @@ import torch
 
 from mien.errors import MienError
 from mien.gaze.config import CANVAS_HEIGHT, CANVAS_WIDTH, FACE_SIDE, GazeConfig
-from mien.gaze.distillation import distill_loss, fit_scale, teach, vary_bands
+from mien.gaze.distillation import distill_loss, fit_scale, targets_of, vary_bands
 from mien.gaze.emib import EMIB
 from mien.gaze.student import (
     BAND_HEIGHT,
@@ -158,11 +158,11 @@ def test_a_teacher_is_asked_as_when_faces_are_embedded(teacher):
         "face_eyes": guess * FACE_SIDE - 0.5,
         "has_face": torch.ones(4, dtype=torch.bool),
     }
-    lesson = teach(teacher, image_of(batch))
-    assert lesson.seen.all()
-    places = lesson.eyes - torch.tensor([128.0, 64.0]) + middle[:, None]
+    targets = targets_of(teacher, image_of(batch))
+    assert targets.seen.all()
+    places = targets.eyes - torch.tensor([128.0, 64.0]) + middle[:, None]
     assert torch.allclose(places, whole.eyes * 224 - 0.5, atol=0.6)
-    assert torch.allclose(lesson.code, whole.code, atol=0.1 * float(whole.code.std()))
+    assert torch.allclose(targets.code, whole.code, atol=0.1 * float(whole.code.std()))
 
 
 def test_the_scale_is_that_of_the_teachers_codes(teacher):
@@ -170,7 +170,7 @@ def test_the_scale_is_that_of_the_teachers_codes(teacher):
     twice = [batch, batch_of(32, seed=5)]
     fit_scale(student, teacher, twice, generator=torch.Generator().manual_seed(0))
     generator = torch.Generator().manual_seed(0)
-    codes = [teach(teacher, image_of(b, mirror=True, generator=generator)).code for b in twice]
+    codes = [targets_of(teacher, image_of(b, mirror=True, generator=generator)).code for b in twice]
     assert torch.allclose(student.code_mean, torch.cat(codes).mean(dim=0), atol=1e-6)
     assert (student.code_scale > 0).all()
     before = student.code_mean.clone()

@@ -12,9 +12,9 @@ from mien.errors import MienError
 from mien.train import checkpoint
 
 
-def save(folder, step, value=1.0, keep=2):
+def save(folder, step, value=1.0, keep_last=2):
     tensors = {"model/w": torch.full((2, 2), value), "model/n": torch.tensor(3)}
-    return checkpoint.save(folder, step, tensors, {"note": step}, keep=keep)
+    return checkpoint.save(folder, step, tensors, {"note": step}, keep_last=keep_last)
 
 
 def last_step(folder):

@@ -11,7 +11,7 @@ import yaml
 from mien import weights
 from mien.cli.main import run
 from mien.media.image import write_png
-from mien.train.interrupt import Interrupted
+from mien.train.process import Interrupted
 
 TINY = [
     "model.image_size=32",
@@ -22,7 +22,7 @@ TINY = [
     "model.neutral_blocks=1",
     "model.face_embedding_dim=0",
     "loop.tensorboard=false",
-    "loop.sheet_every=0",
+    "loop.log_images_every=0",
     "loop.log_every=1",
     "stage1.steps=2",
     "stage1.batch_size=4",
@@ -73,11 +73,11 @@ def test_a_run_from_images_to_weights(clips, tmp_path, capsys):
     assert "cannot change stage1.steps" in capsys.readouterr().err
     assert pretrain("--data", clips, "--out", out, "--resume") == 2
     assert "cannot change data.sources" in capsys.readouterr().err
-    assert pretrain("--out", out, "--resume", "loop.keep=1") == 0
+    assert pretrain("--out", out, "--resume", "loop.keep_last=1") == 0
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--data", "{missing}"], "does not exist"),
         (["--data", "{empty}"], "no image or video"),
@@ -88,7 +88,7 @@ def test_a_run_from_images_to_weights(clips, tmp_path, capsys):
         (["--data", "{clips}", "--resume", "--overwrite"], "contradict"),
     ],
 )
-def test_what_is_wrong_is_one_line_and_touches_nothing(clips, tmp_path, capsys, words, told):
+def test_what_is_wrong_is_one_line_and_touches_nothing(clips, tmp_path, capsys, words, message):
     import torch
 
     if "cuda" in words and torch.cuda.is_available():
@@ -100,7 +100,7 @@ def test_what_is_wrong_is_one_line_and_touches_nothing(clips, tmp_path, capsys, 
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert error.count("\n") == 1
-    assert told in error
+    assert message in error
     assert not out.exists()
 
 
@@ -112,8 +112,42 @@ def test_without_a_run_folder_nothing_is_done(capsys):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_run_says_one_line(clips, tmp_path, capsys, monkeypatch, number, code):
     def stopped(*_, **__):
-        raise Interrupted("stopped: go on with --resume", number)
+        raise Interrupted("stopped: continue with --resume", number)
 
     monkeypatch.setattr("mien.train.recipes.latentface.pretrain", stopped)
     assert pretrain("--data", clips, "--out", tmp_path / "run") == code
-    assert capsys.readouterr().err == "stopped: go on with --resume\n"
+    assert capsys.readouterr().err == "stopped: continue with --resume\n"
+
+
+def test_a_run_that_was_started_with_old_option_names_is_resumed(clips, tmp_path, capsys):
+    out = tmp_path / "run"
+    words = ["--data", clips / "person_0", *TINY, "stage1.steps=1"]
+    assert pretrain(*words, "--out", out) == 0, capsys.readouterr().err
+    before = weights.read(out / "exported")[1]
+    text = (out / "config.yaml").read_text()
+    for new, old in (("grad_clip", "clip"), ("keep_last", "keep"), ("loss_weights", "weights")):
+        assert f"  {new}:" in text
+        text = text.replace(f"  {new}:", f"  {old}:")
+    (out / "config.yaml").write_text(text)
+    with pytest.warns(DeprecationWarning, match="is now called") as warned:
+        assert pretrain("--out", out, "--resume") == 0
+    assert any("loop.clip is now called loop.grad_clip" in str(w.message) for w in warned)
+    assert "resumed from step 1 of 1" in capsys.readouterr().out
+    assert all(
+        value.equal(before[name]) for name, value in weights.read(out / "exported")[1].items()
+    )
+
+
+def test_stills_alone_train_stage_1_and_export_it_with_a_note(clips, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert pretrain("--data", clips / "person_0", "--out", out, *TINY) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (warning,) = [n for n, line in enumerate(lines) if "stage 2 needs clips" in line]
+    assert warning < next(n for n, line in enumerate(lines) if line.startswith("stage1 step"))
+    assert not (out / "checkpoints" / "stage2").exists()
+    assert "Stage 2 was not trained" in weights.read_card(out / "exported")
+    assert (
+        pretrain("--data", clips / "person_0", "--out", tmp_path / "b", *TINY, "stage1.steps=0")
+        == 2
+    )
+    assert "nothing to train" in capsys.readouterr().err

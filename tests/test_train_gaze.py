@@ -27,7 +27,7 @@ TINY = [
     "model.encoder_depth=1",
     "model.decoder_depth=1",
     "loop.tensorboard=false",
-    "loop.sheet_every=0",
+    "loop.log_images_every=0",
     "loop.log_every=1",
     "localizer.steps=2",
     "localizer.batch_size=4",
@@ -92,7 +92,7 @@ def test_a_run_from_images_to_weights_of_both_methods(
     assert "weights are in" in said.out
     assert said.err == ""
     config = yaml.safe_load((out / "config.yaml").read_text())
-    assert config["base"] == str(tiny_folder)
+    assert config["init_from"] == str(tiny_folder)
     assert config["data"]["sources"] == [str(faces), f"eyes:{eye_crops}"]
     steps = [(row["stage"], row["step"]) for row in rows(out)]
     assert steps == [("localizer", 1), ("localizer", 2), *[("emib", step) for step in (1, 2, 3, 4)]]
@@ -108,7 +108,7 @@ def test_a_run_from_images_to_weights_of_both_methods(
     # From its third step on it gives the same again.
     whole = rows(out)
     (out / "checkpoints" / "emib" / "last").write_text("step_000002")
-    assert pretrain("--out", out, "--resume", "loop.keep=1") == 0
+    assert pretrain("--out", out, "--resume", "loop.keep_last=1") == 0
     assert "emib: going on from step 2 of 4" in capsys.readouterr().out
     assert rows(out) == whole
     _, again = weights.read(out / "exported")
@@ -122,7 +122,7 @@ def test_a_run_from_images_to_weights_of_both_methods(
     later, short = tmp_path / "later", [w for w in TINY if not w.startswith("emib.steps")]
     words = ["--crop", "eyes", "--weights", out / "exported", *short, "emib.steps=1"]
     assert pretrain("--data", f"clips:{eye_crops}", "--out", later, *words) == 0
-    assert "eye localizer: taken over from" in capsys.readouterr().out
+    assert "eye localizer: that of" in capsys.readouterr().out
     _, taken = weights.read(later / "exported")
     kept = [name for name in tensors if name.startswith(("gaze.localizer", "gaze.canonical"))]
     assert len(kept) > 5
@@ -130,12 +130,12 @@ def test_a_run_from_images_to_weights_of_both_methods(
     assert not torch.equal(taken["gaze.bottleneck.query"], tensors["gaze.bottleneck.query"])
 
 
-def test_emib_start_takes_the_branch_over(faces, tiny_folder, tmp_path, capsys):
+def test_emib_init_from_takes_the_branch_over(faces, tiny_folder, tmp_path, capsys):
     first, second = tmp_path / "first", tmp_path / "second"
     words = ["--data", faces, "--weights", tiny_folder, *TINY, "localizer.steps=1", "emib.steps=0"]
     assert pretrain("--out", first, *words) == 0
     words = ["--data", faces, "--weights", first / "exported", *TINY, "localizer.steps=0"]
-    words += [f"emib.start={first / 'exported'}", "emib.steps=0"]
+    words += [f"emib.init_from={first / 'exported'}", "emib.steps=0"]
     assert pretrain("--out", second, *words) == 0
     one, other = (weights.read(folder / "exported")[1] for folder in (first, second))
     assert all(torch.equal(one[name], other[name]) for name in one)
@@ -155,12 +155,18 @@ def test_the_canonical_eyes_come_from_labelled_faces(faces, tiny_folder, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
-        (["--data", "{eye-region crops}", "--weights", "{base}"], "nothing teaches it"),
-        (["--data", "{faces}", "--weights", "{base}", "localizer.steps=0"], "nothing teaches it"),
-        (["--data", "{faces}", "--weights", "{eye-region crops}"], "not a model folder"),
-        (["--data", "{faces}", "--weights", "{base}", "emib.start={base}"], "has no gaze branch"),
+        (["--data", "{eye_crops}", "--weights", "{base}"], "have no eye localizer"),
+        (
+            ["--data", "{faces}", "--weights", "{base}", "localizer.steps=0"],
+            "have no eye localizer",
+        ),
+        (["--data", "{faces}", "--weights", "{eye_crops}"], "not a model folder"),
+        (
+            ["--data", "{faces}", "--weights", "{base}", "emib.init_from={base}"],
+            "has no gaze branch",
+        ),
         (["--data", "{faces}", "--crop", "nose"], "face, eyes"),
         (["--data", "{faces}", "emib.stesp=1"], "did you mean emib.steps"),
         (["--data", "{faces}", "model.dim=130"], "multiple of heads"),
@@ -169,7 +175,7 @@ def test_the_canonical_eyes_come_from_labelled_faces(faces, tiny_folder, tmp_pat
     ],
 )
 def test_what_is_wrong_is_one_line_and_touches_nothing(
-    faces, eye_crops, tiny_folder, tmp_path, capsys, words, told
+    faces, eye_crops, tiny_folder, tmp_path, capsys, words, message
 ):
     out = tmp_path / "run"
     places = {"faces": faces, "eye_crops": eye_crops, "base": tiny_folder}
@@ -177,7 +183,7 @@ def test_what_is_wrong_is_one_line_and_touches_nothing(
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert error.count("\n") == 1
-    assert told in error
+    assert message in error
     assert not out.exists()
 
 
@@ -186,23 +192,25 @@ def test_presets_are_read_and_differ_in_size(tmp_path):
     small, paper = load_gaze_config("small"), load_gaze_config("paper")
     assert (small.model.code_dim, small.emib.batch_size, small.emib.frames) == (16, 64, 4)
     assert (paper.model.dim, paper.model.bottleneck_depth) == (384, 12)
-    changed = load_gaze_config("small", ["emib.eye_crop_share=0.5", "emib.weights.contrast=0"])
+    changed = load_gaze_config(
+        "small", ["emib.eye_crop_fraction=0.5", "emib.loss_weights.contrastive_weight=0"]
+    )
     (tmp_path / "mine.yaml").write_text(to_yaml(changed))
     assert load_gaze_config(str(tmp_path / "mine.yaml")) == changed
-    assert changed.emib.eye_crop_share == 0.5
-    assert load_gaze_config("small", ["emib.eye_crop_share=none"]).emib.eye_crop_share is None
+    assert changed.emib.eye_crop_fraction == 0.5
+    assert load_gaze_config("small", ["emib.eye_crop_fraction=none"]).emib.eye_crop_fraction is None
 
 
 @pytest.mark.parametrize(
-    ("assignment", "told"),
+    ("assignment", "message"),
     [
-        ("emib.eye_crop_share=2", "from 0 to 1"),
+        ("emib.eye_crop_fraction=2", "from 0 to 1"),
         ("localizer.steps=-1", "at least 0"),
         ("data.margin=0.1", "unknown option 'data.margin'"),
         ("data.clip_pattern=(", "no regular expression"),
-        ("emib.weights.every=1", "every is at least 2"),
+        ("emib.loss_weights.unattended_every=1", "every is at least 2"),
     ],
 )
-def test_a_wrong_override_is_refused_and_explained(assignment, told):
-    with pytest.raises(MienError, match=told):
+def test_a_wrong_override_is_refused_and_explained(assignment, message):
+    with pytest.raises(MienError, match=message):
         load_gaze_config("small", [assignment])

@@ -6,15 +6,14 @@ from torch import nn
 
 from mien.errors import MienError
 from mien.train import engine
-from mien.train.ema import WeightAverage
 from mien.train.engine import check_device, launch
-from mien.train.optim import learning_rate, make_optimizer, set_learning_rate
+from mien.train.optim import WeightAverage, learning_rate, make_optimizer, set_learning_rate
 from mien.train.options import LoopOptions, Stage1Options
 
-PACE = Stage1Options(steps=110, warmup_steps=10, learning_rate=2.0, final_share=0.1)
+PACE = Stage1Options(steps=110, warmup_steps=10, learning_rate=2.0, min_lr_ratio=0.1)
 
 
-def test_the_rate_warms_up_and_falls_to_its_share():
+def test_the_rate_warms_up_and_falls_to_its_minimum():
     rates = [learning_rate(step, PACE) for step in range(111)]
     assert rates[0] == pytest.approx(0.2)
     assert rates[10] == pytest.approx(2.0)

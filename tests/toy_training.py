@@ -12,14 +12,14 @@ from safetensors.torch import save_file
 from torch import nn
 
 from mien.data.batches import Sampler
-from mien.data.loader import Loader, Share
+from mien.data.loader import Loader, Shard
 from mien.data.options import DataOptions
 from mien.data.pack import Pack
 from mien.train.config import TrainConfig, override
 from mien.train.engine import launch
 from mien.train.loop import Fitted, fit
 from mien.train.run_folder import RunFolder, is_first_process, write_text
-from mien.train.task import Terms
+from mien.types import Loss
 
 SIZE = 16
 SMALL = [
@@ -28,13 +28,15 @@ SMALL = [
     "stage1.warmup_steps=2",
     "loop.log_every=1",
     "loop.checkpoint_every=2",
-    "loop.sheet_every=0",
+    "loop.log_images_every=0",
     "loop.tensorboard=false",
 ]
 
 
-class ToyTask:
-    """Gives an image back through a bottleneck; noise and dropout make it random."""
+class ToyObjective:
+    """Reconstructs an image through a bottleneck; noise and dropout make it random."""
+
+    unused_parameters = False
 
     def __init__(self, *, random: bool = True, nan_at: int = -1, pause_s: float = 0.0) -> None:
         generator = torch.Generator().manual_seed(5)
@@ -55,20 +57,20 @@ class ToyTask:
         time.sleep(self.pause_s)
         self.seen.append(step)
         small = nn.functional.avg_pool2d(batch["image"], 2)
-        drawn = self.module(batch["input"])
+        made = self.module(batch["input"])
         if self.random:
-            drawn = drawn + 0.01 * torch.randn(drawn.shape, generator=generator)
-        error = (drawn - small).abs().mean()
+            made = made + 0.01 * torch.randn(made.shape, generator=generator)
+        error = (made - small).abs().mean()
         if step == self.nan_at:
             error = error * float("nan")
-        edges = 0.5 * (drawn.diff(dim=-1) - small.diff(dim=-1)).abs().mean()
+        edges = 0.5 * (made.diff(dim=-1) - small.diff(dim=-1)).abs().mean()
         parts = {"error": error, "edges": edges}
-        return Terms(error + edges, parts, {"brightness": drawn.mean()})
+        return Loss(error + edges, parts, {"brightness": made.mean()})
 
     def parameter_groups(self, options):
         return [{"params": list(self.module.parameters())}]
 
-    def image(self, batch, step):
+    def contact_sheet(self, batch, step):
         return (batch["image"][0].permute(1, 2, 0) * 255).byte().numpy()
 
     def warnings(self, monitors):
@@ -82,10 +84,14 @@ def toy_pack() -> Pack:
     return Pack(crops, clip.astype(np.int64), "toy", {})
 
 
-def toy_loader(config: TrainConfig, share: Share | None = None) -> Loader:
+def toy_loader(config: TrainConfig, shard: Shard | None = None) -> Loader:
     pack = toy_pack()
     sampler = Sampler(
-        pack.clip, seed=config.loop.seed, batch_size=config.stage1.batch_size, frames=2, stills=0.5
+        pack.clip,
+        seed=config.loop.seed,
+        batch_size=config.stage1.batch_size,
+        frames=2,
+        stills_fraction=0.5,
     )
     return Loader(
         pack,
@@ -93,19 +99,21 @@ def toy_loader(config: TrainConfig, share: Share | None = None) -> Loader:
         options=DataOptions(),
         image_size=SIZE,
         device=torch.device("cpu"),
-        share=share,
+        shard=shard,
     )
 
 
-def toy_run(folder: Path, changes: list[str], task: ToyTask | None = None, echo=None) -> Fitted:
+def toy_run(
+    folder: Path, changes: list[str], objective: ToyObjective | None = None, echo=None
+) -> Fitted:
     config = override(TrainConfig(), SMALL + changes)
     run = RunFolder.open(folder, resume=True)
     write_text(run.config, "toy: true\n")
     fabric = launch("cpu", config.loop)
-    share = Share(fabric.global_rank, fabric.world_size)
+    shard = Shard(fabric.global_rank, fabric.world_size)
     fitted = fit(
-        task or ToyTask(),
-        toy_loader(config, share),
+        objective or ToyObjective(),
+        toy_loader(config, shard),
         run=run.of_stage("stage1"),
         options=config.loop,
         pace=config.stage1,
@@ -123,12 +131,12 @@ def main() -> None:
     parser.add_argument("--plain", action="store_true")
     parser.add_argument("--gradients", type=Path)
     options, changes = parser.parse_known_args()
-    task = ToyTask(random=not options.plain, pause_s=options.pause)
-    toy_run(options.folder, changes, task)
+    objective = ToyObjective(random=not options.plain, pause_s=options.pause)
+    toy_run(options.folder, changes, objective)
     if options.gradients is not None and is_first_process():
         gradients = {
             name: p.grad.contiguous()
-            for name, p in task.module.named_parameters()
+            for name, p in objective.module.named_parameters()
             if p.grad is not None
         }
         save_file(gradients, options.gradients)

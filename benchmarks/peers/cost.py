@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from mien.latentface.autoencoder import Autoencoder
 from mien.latentface.stage1 import stage1_loss
 from mien.train.config import load_config
-from mien.train.memory import keep_freed_memory
 from mien.train.options import TrainConfig
+from mien.train.process import keep_freed_memory
 
 __all__ = ["measure_fractions", "mien_images", "steps_for"]
 
@@ -75,13 +75,13 @@ def _mien_step(config: TrainConfig) -> Callable[[], None]:
     stage, size = config.stage1, config.model.image_size
     with torch.random.fork_rng(devices=[]):
         model = _channels_last(Autoencoder(config.model))
-    clips = round(stage.batch_size * (1 - stage.stills) / stage.frames)
+    clips = round(stage.batch_size * (1 - stage.stills_fraction) / stage.frames)
     clip = torch.full((stage.batch_size,), -1)
     clip[: clips * stage.frames] = torch.arange(clips).repeat_interleave(stage.frames)
     images = torch.rand(stage.batch_size, 3, size, size)
 
     def loss() -> Tensor:
-        return stage1_loss(model, images, images, clip, stage.weights).total
+        return stage1_loss(model, images, images, clip, stage.loss_weights).total
 
     return lambda: _work(model, loss)
 

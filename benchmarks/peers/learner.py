@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from mien.train.optim import without_decay
 from mien.train.options import LoopOptions
-from mien.train.task import Terms
+from mien.types import Loss
 
-__all__ = ["Learner", "LearnerTask", "NetworkFeatures", "Recipe"]
+__all__ = ["Learner", "LearnerObjective", "NetworkFeatures", "Recipe"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Recipe:
     """Processor time of an image against one of mien's stage 1, as `cost.py` measures it."""
     warmup_steps: int = 200
     """Steps of linear warm-up, at most a tenth of all."""
-    final_share: float = 0.02
+    min_lr_ratio: float = 0.02
     """Rate at the end, as a fraction of the peak (cosine in between)."""
     weight_decay: float = 0.0
     """Decoupled, of matrices and kernels."""
@@ -62,24 +62,26 @@ class Learner(nn.Module):
         """Return what `features` uses; the rest is for learning only."""
 
 
-class LearnerTask:
+class LearnerObjective:
     """A learner as mien's training loop sees it."""
+
+    unused_parameters = True
 
     def __init__(self, module: Learner) -> None:
         """Take the network that is to learn."""
         self.module = module
 
-    def compute(self, batch: dict[str, Tensor], step: int, generator: torch.Generator) -> Terms:  # noqa: ARG002
+    def compute(self, batch: dict[str, Tensor], step: int, generator: torch.Generator) -> Loss:  # noqa: ARG002
         """Return the loss of a batch."""
         parts = self.module.loss(batch, generator)
-        return Terms(torch.stack(list(parts.values())).sum(), parts)
+        return Loss(torch.stack(list(parts.values())).sum(), parts)
 
     def parameter_groups(self, options: LoopOptions) -> list[dict[str, Any]]:  # noqa: ARG002
         """Return matrices and kernels, and biases and gains, which do not decay."""
         groups = without_decay(self.module.parameters())
         return groups if self.module.recipe.weight_decay else [{"params": _all(groups)}]
 
-    def image(self, batch: dict[str, Tensor], step: int) -> None:  # noqa: ARG002
+    def contact_sheet(self, batch: dict[str, Tensor], step: int) -> None:  # noqa: ARG002
         """Show nothing."""
         return
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 from benchmarks.peers.crops import SIZE
-from benchmarks.peers.learner import Learner, LearnerTask
+from benchmarks.peers.learner import Learner, LearnerObjective
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -28,8 +28,8 @@ from mien.media.atomic import replacing
 from mien.train.config import load_config
 from mien.train.engine import launch
 from mien.train.loop import fit
-from mien.train.memory import keep_freed_memory
 from mien.train.options import LoopOptions, Stage1Options
+from mien.train.process import keep_freed_memory
 from mien.train.run_folder import RunFolder, write_text
 
 __all__ = ["Trained", "Training", "open_training_pack", "train"]
@@ -137,7 +137,7 @@ def _fit(network: Learner, steps: int, folder: Path, training: Training) -> floa
     loop = LoopOptions(
         seed=training.seed,
         beta2=recipe.beta2,
-        sheet_every=0,
+        log_images_every=0,
         tensorboard=False,
         log_every=max(1, min(200, steps // 10)),
     )
@@ -146,7 +146,7 @@ def _fit(network: Learner, steps: int, folder: Path, training: Training) -> floa
         batch_size=recipe.batch_size,
         learning_rate=recipe.learning_rate,
         warmup_steps=min(recipe.warmup_steps, steps // 10),
-        final_share=recipe.final_share,
+        min_lr_ratio=recipe.min_lr_ratio,
         weight_decay=recipe.weight_decay,
     )
     training.say(f"{folder.name}: {steps:,} steps of {recipe.batch_size} images")
@@ -157,7 +157,7 @@ def _fit(network: Learner, steps: int, folder: Path, training: Training) -> floa
     network.to(fabric.device)
     batches = _Watched(_loader(training, recipe.batch_size, fabric.device))
     fitted = fit(
-        LearnerTask(network),
+        LearnerObjective(network),
         batches,
         run=run.of_stage("peer"),
         options=loop,
@@ -176,9 +176,13 @@ def _loader(training: Training, batch_size: int, device: torch.device) -> Loader
     Nothing here uses that two frames are of one person, and to a contrastive loss they would be
     two people.
     """
-    stills = load_config("small").stage1.stills
+    stills = load_config("small").stage1.stills_fraction
     sampler = Sampler(
-        training.pack.clip, seed=training.seed, batch_size=batch_size, frames=1, stills=stills
+        training.pack.clip,
+        seed=training.seed,
+        batch_size=batch_size,
+        frames=1,
+        stills_fraction=stills,
     )
     options, size = _data_options((), "none"), training.image_size
     return Loader(training.pack, sampler, options=options, image_size=size, device=device)

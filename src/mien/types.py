@@ -7,13 +7,13 @@ tensor or one number (which keeps the batch dimension), `to` moves them to anoth
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self, cast
 
 import torch
 from torch import Tensor
 
-__all__ = ["Factors", "GazeCode", "Light", "Pose", "Rendering"]
+__all__ = ["Factors", "GazeCode", "Light", "Loss", "Pose", "Rendering"]
 
 
 class _Batch:
@@ -203,3 +203,17 @@ class Rendering(_Batch):
     """Depth z of the frontal face in face units. [B, 1, H, W]."""
     canonical_normals: Tensor
     """Outward unit normals of the frontal face, canonical frame. [B, 3, H, W]."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What a training objective gives for a batch."""
+
+    total: Tensor
+    """What is minimised, a mean over the images of the batch; requires grad. []."""
+    parts: dict[str, Tensor]
+    """Weighted parts that sum to the total. Each []."""
+    monitors: dict[str, Tensor] = field(default_factory=dict)
+    """Numbers to watch that are not minimised, without gradient. Each []."""
+    extras: dict[str, Tensor] = field(default_factory=dict)
+    """What a contact sheet shows, such as rendered images; each objective says what."""

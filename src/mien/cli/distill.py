@@ -1,4 +1,4 @@
-"""`mien distill`: teach a small network what a large one says of unlabelled faces."""
+"""`mien distill`: train a small network to give a large one's outputs, on unlabelled faces."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from mien.cli.training import (
     Nodes,
     Out,
     Overwrite,
+    Request,
     Resume,
-    Wish,
     Words,
     absolute_weights,
     run_method,
@@ -37,7 +37,7 @@ _STUDENTS = ("cnn",)
 
 @app.callback()
 def _distill() -> None:
-    """Teach a small network what a large one says of unlabelled faces."""
+    """Train a small network to give a large one's outputs, on unlabelled faces."""
 
 
 @app.command()
@@ -58,10 +58,10 @@ def gaze(
     devices: Devices = None,
     num_nodes: Nodes = None,
 ) -> None:
-    """Teach a convolutional network of about a megabyte the gaze code, without labels.
+    """Train a convolutional network of about a megabyte to give the gaze code, without labels.
 
-    It sees a grey band around the eyes and gives the teacher's code, so that a calibration serves
-    both. At the end: how much of the code it has, its size, and the speed of both.
+    It sees a grey band around the eyes and gives the teacher's code, so that a calibration fits
+    both. At the end: R2 of its code, its size, and the speed of both.
     """
     if student not in _STUDENTS:
         raise MienError(f"--student takes {', '.join(_STUDENTS)}, not {student!r}")
@@ -70,7 +70,7 @@ def gaze(
     changes += [f"distill.steps={steps}"] if steps is not None else []
     if weights is not None:
         changes.append(f"distill.teacher={absolute_weights(weights)}")
-    run_method(_method(), Wish(out, config, sources, changes, resume, overwrite, device))
+    run_method(_method(), Request(out, config, sources, changes, resume, overwrite, device))
 
 
 def _method() -> Method:

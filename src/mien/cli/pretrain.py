@@ -15,8 +15,8 @@ from mien.cli.training import (
     Nodes,
     Out,
     Overwrite,
+    Request,
     Resume,
-    Wish,
     Words,
     absolute_weights,
     run_method,
@@ -57,14 +57,15 @@ def latentface(
 ) -> None:
     """Train the 3D-aware autoencoder, then the neutral codes of clips; export the weights.
 
-    Several sources may follow one --data. Stills serve the first stage, clips and videos both.
+    Several sources may follow one --data. Stills are used in the first stage alone, clips and
+    videos in both.
     """
     from mien.train.config import load_config
     from mien.train.recipes.latentface import pretrain
 
     sources, changes = sort_words(data, words, devices, num_nodes)
-    wish = Wish(out, config, sources, changes, resume, overwrite, device)
-    run_method(Method(load_config, _check_latentface, pretrain), wish)
+    request = Request(out, config, sources, changes, resume, overwrite, device)
+    run_method(Method(load_config, _check_latentface, pretrain), request)
 
 
 @app.command()
@@ -86,17 +87,17 @@ def gaze(
 ) -> None:
     """Train the eye localizer, then EM-IB, without gaze labels; export the weights.
 
-    Several sources may follow one --data. The eye localizer learns from folders of `mien synth` and
-    synth:HEAD alone; without them that of WEIGHTS is taken over.
+    Several sources may follow one --data. The eye localizer is trained on folders of `mien synth`
+    and synth:HEAD alone; without them that of WEIGHTS is kept.
     """
     from mien.train.recipes.gaze import check, pretrain
     from mien.train.recipes.gaze_options import load_gaze_config
 
     sources, changes = sort_words(data, words, devices, num_nodes)
     changes += [f"data.crop={crop}"] if crop is not None else []
-    changes += [f"base={absolute_weights(weights)}"] if weights is not None else []
-    wish = Wish(out, config, sources, changes, resume, overwrite, device)
-    run_method(Method(load_gaze_config, check, pretrain), wish)
+    changes += [f"init_from={absolute_weights(weights)}"] if weights is not None else []
+    request = Request(out, config, sources, changes, resume, overwrite, device)
+    run_method(Method(load_gaze_config, check, pretrain), request)
 
 
 def _check_latentface(config: TrainConfig) -> None:

@@ -25,8 +25,8 @@ __all__ = [
     "Nodes",
     "Out",
     "Overwrite",
+    "Request",
     "Resume",
-    "Wish",
     "Words",
     "absolute_weights",
     "run_method",
@@ -37,9 +37,9 @@ _ASSIGNMENT = re.compile(r"[a-z][a-z0-9_.]*=")
 # What may be changed on --resume: it decides how the run is watched, not what it computes.
 _FREE = frozenset(
     [
-        "loop.keep",
+        "loop.keep_last",
         "loop.tensorboard",
-        "loop.sheet_every",
+        "loop.log_images_every",
         "loop.checkpoint_every",
         "data.workers",
         "data.cache",
@@ -62,7 +62,7 @@ EyeCrop = Annotated[
     typer.Option(help="face, or eyes: every image is an eye-region crop with both eyes."),
 ]
 Out = Annotated[Path | None, typer.Option(help="Folder of the run.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in OUT.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in OUT.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Devices = Annotated[int | None, typer.Option(help="Processes on each machine.")]
@@ -71,7 +71,7 @@ Nodes = Annotated[int | None, typer.Option(help="Machines.")]
 
 @dataclass(frozen=True)
 class Method:
-    """What is trained: how its options are read, refused and obeyed."""
+    """What is trained: how its options are read, checked and used."""
 
     load: Callable[[str, Sequence[str]], Any]
     """Name of a preset or a file, and key=value changes => configuration."""
@@ -82,8 +82,8 @@ class Method:
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What was asked for."""
+class Request:
+    """What was asked for on the command line."""
 
     out: Path | None
     config: str
@@ -111,40 +111,40 @@ def absolute_weights(weights: str) -> str:
     return str(Path(weights).absolute()) if Path(weights).exists() else weights
 
 
-def run_method(method: Method, wish: Wish) -> None:
+def run_method(method: Method, request: Request) -> None:
     """Check everything that can be wrong, open the run folder, train.
 
     Raises:
         MienError: what was asked for cannot be done; the run folder is as it was.
         typer.Exit: the run was interrupted.
     """
-    if wish.out is None:
+    if request.out is None:
         raise MienError("no folder for the run; give --out RUN")
-    config, run = _prepare(method, wish, wish.out)
-    _train(method, config, run, wish.device)
+    config, run = _prepare(method, request, request.out)
+    _train(method, config, run, request.device)
 
 
-def _prepare(method: Method, wish: Wish, out: Path) -> tuple[Any, RunFolder]:
+def _prepare(method: Method, request: Request, out: Path) -> tuple[Any, RunFolder]:
     from mien.data.sources import absolute
     from mien.train.config import to_yaml
     from mien.train.engine import check_device
     from mien.train.run_folder import RunFolder, is_first_process, write_text
 
     saved = out / "config.yaml"
-    going_on = wish.resume and saved.is_file()
-    fallback = str(saved) if going_on else "small"
-    resolved = method.load(wish.config or fallback, wish.changes)
-    if wish.sources:
-        given = tuple(absolute(source) for source in wish.sources)
+    resuming = request.resume and saved.is_file()
+    fallback = str(saved) if resuming else "small"
+    resolved = method.load(request.config or fallback, request.changes)
+    if request.sources:
+        given = tuple(absolute(source) for source in request.sources)
         resolved = replace(resolved, data=replace(resolved.data, sources=given))
-    elif wish.config and going_on:
+    elif request.config and resuming:
         kept = method.load(str(saved), ()).data.sources
         resolved = replace(resolved, data=replace(resolved.data, sources=kept))
-    if going_on:
+    if resuming:
         _refuse_changes(method.load(str(saved), ()), resolved, out)
     method.check(resolved)
-    check_device(wish.device)
-    run = RunFolder.open(out, resume=wish.resume, overwrite=wish.overwrite)
+    check_device(request.device)
+    run = RunFolder.open(out, resume=request.resume, overwrite=request.overwrite)
     if is_first_process():
         write_text(run.config, to_yaml(resolved))
     return resolved, run
@@ -162,7 +162,7 @@ def _refuse_changes(before: Any, now: Any, out: Path) -> None:
 
 
 def _train(method: Method, config: Any, run: RunFolder, device: str) -> None:
-    from mien.train.interrupt import Interrupted
+    from mien.train.process import Interrupted
     from mien.train.run_folder import is_first_process
 
     first = is_first_process()
@@ -181,4 +181,4 @@ def _train(method: Method, config: Any, run: RunFolder, device: str) -> None:
 
 
 def _nothing(line: str) -> None:
-    """Say nothing: another process speaks for all."""
+    """Print nothing: another process prints for all."""

@@ -1,6 +1,6 @@
-"""Variation of crops, drawn for the whole batch by a generator and applied to any of its rows.
+"""Augmentation of crops, sampled for the whole batch and applied to any of its rows.
 
-What is drawn does not depend on which process applies it, so several processes train on the very
+What is sampled does not depend on which process applies it, so several processes train on the very
 images that one would train on.
 """
 
@@ -14,14 +14,14 @@ from torch.nn import functional as F
 
 from mien.data.options import DataOptions
 
-__all__ = ["Variation", "degrade", "draw_variation", "noise_tiles", "vary"]
+__all__ = ["Variation", "degrade", "noise_tiles", "sample_variation", "vary"]
 
 TILES = 64
 
 
 @dataclass(frozen=True)
 class Variation:
-    """How each image of a batch is changed."""
+    """How each image of a batch is augmented."""
 
     affine: Tensor
     """Output to input coordinates, both in pixels from the middle. [B, 2, 3]."""
@@ -32,7 +32,7 @@ class Variation:
     saturation: Tensor
     """0 = grey, 1 = as it is. [B]."""
     noise: Tensor
-    """Standard deviation, with a sign that mirrors the tile's values. [B]."""
+    """Standard deviation, whose sign inverts the tile's values. [B]."""
     tile: Tensor
     """Which noise tile. int64 [B]."""
     blurred: Tensor
@@ -69,48 +69,48 @@ class Variation:
         )
 
 
-def draw_variation(
-    unit: Tensor, size: int, options: DataOptions, generator: torch.Generator
+def sample_variation(
+    first: Tensor, size: int, options: DataOptions, generator: torch.Generator
 ) -> Variation:
-    """Draw how a batch is varied.
+    """Sample how a batch is augmented.
 
-    Mirror, colour and greyness are those of the clip; shift, zoom and turn are each frame's own
-    unless `options.together`.
+    Flip, colour and greyness are those of the clip; shift, scale and rotation are each frame's own
+    unless `options.per_clip`.
 
     Args:
-        unit: row at which each row's clip begins; its own number for stills. int64 [B].
+        first: row at which each row's clip begins; its own number for stills. int64 [B].
         size: S, side of the crop. Pixels.
-        options: strengths and chances.
+        options: strengths and probabilities.
         generator: on the CPU.
     """
-    batch = len(unit)
+    batch = len(first)
     uniform = torch.rand(batch, 16, generator=generator)
-    spread = 2 * uniform - 1
-    shared_uniform, shared = uniform[unit], spread[unit]
-    own = shared if options.together else spread
-    zoom = (own[:, 0] * options.zoom).exp()
-    turn = own[:, 1] * options.turn
-    shift = own[:, 2:4] * options.shift * size
-    sign = torch.where(shared_uniform[:, 4] < options.mirror, -1.0, 1.0)
-    colour = options.colour * shared[:, 5:10]
-    grey = shared_uniform[:, 10] < options.grey
-    cos, sin = zoom * turn.cos(), zoom * turn.sin()
+    signed = 2 * uniform - 1
+    of_clip, signed_of_clip = uniform[first], signed[first]
+    own = signed_of_clip if options.per_clip else signed
+    scale = (own[:, 0] * options.max_log_scale).exp()
+    angle = own[:, 1] * options.max_rotation
+    shift = own[:, 2:4] * options.max_shift * size
+    sign = torch.where(of_clip[:, 4] < options.hflip_prob, -1.0, 1.0)
+    colour = options.colour_jitter * signed_of_clip[:, 5:10]
+    grey = of_clip[:, 10] < options.grayscale_prob
+    cos, sin = scale * angle.cos(), scale * angle.sin()
     affine = torch.stack([sign * cos, -sin, shift[:, 0], sign * sin, cos, shift[:, 1]], dim=1)
-    noise = options.noise * uniform[:, 11] * spread[:, 12].sign()
+    noise = options.max_noise_std * uniform[:, 11] * signed[:, 12].sign()
     return Variation(
         affine=affine.reshape(-1, 2, 3),
         gain=(1 + colour[:, :1]) * (1 + 0.3 * colour[:, 1:4]),
         contrast=1 + colour[:, 4],
-        saturation=torch.where(grey, 0.0, 1 + shared[:, 13] * options.colour),
+        saturation=torch.where(grey, 0.0, 1 + signed_of_clip[:, 13] * options.colour_jitter),
         noise=noise,
         tile=(uniform[:, 14] * TILES).long().clamp_max(TILES - 1),
-        blurred=(uniform[:, 15] < options.blur).nonzero()[:, 0],
+        blurred=(uniform[:, 15] < options.blur_prob).nonzero()[:, 0],
         blur=0.35 + 0.4 * float(torch.rand((), generator=generator)),
     )
 
 
 def vary(crops: Tensor, variation: Variation, size: int) -> Tensor:
-    """Return the crops shifted, scaled, turned, mirrored and recoloured.
+    """Return the crops shifted, scaled, rotated, flipped and recoloured.
 
     Args:
         crops: RGB with room around the crop. uint8 [B, P, P, 3].
@@ -130,7 +130,7 @@ def vary(crops: Tensor, variation: Variation, size: int) -> Tensor:
 
 
 def degrade(images: Tensor, variation: Variation, tiles: Tensor) -> Tensor:
-    """Return what a poorer camera would have seen: some blurred, all noisy. [B, 3, S, S].
+    """Return what a worse camera would have seen: some blurred, all noisy. [B, 3, S, S].
 
     Args:
         images: RGB in [0, 1]. [B, 3, S, S].
@@ -150,7 +150,7 @@ def degrade(images: Tensor, variation: Variation, tiles: Tensor) -> Tensor:
 
 
 def noise_tiles(size: int, seed: int) -> Tensor:
-    """Return unit normal noise that batches draw tiles of. [T, 3, S, S]."""
+    """Return unit normal noise that batches take their tiles from. [T, 3, S, S]."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(TILES, 3, size, size, generator=generator)
 

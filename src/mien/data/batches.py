@@ -11,28 +11,28 @@ import numpy as np
 from mien.data.seeds import seed_of
 from mien.errors import MienError
 
-__all__ = ["STREAM_CLIPS", "Draw", "Sampler"]
+__all__ = ["STREAM_CLIPS", "BatchRows", "Sampler"]
 
 Numbers = np.ndarray[Any, np.dtype[np.int64]]
 STREAM_CLIPS = 1 << 40  # clips of endless sources are numbered from here
 
 
 @dataclass(frozen=True)
-class Draw:
+class BatchRows:
     """One global batch: first the frames of clips, clip by clip, then the stills."""
 
     row: Numbers
-    """Row of the pack, or -1 for a frame of an endless source. int64 [B]."""
+    """Row of the crop cache, or -1 for a frame of an endless source. int64 [B]."""
     clip: Numbers
     """Clip of each image, -1 for stills. int64 [B]."""
-    unit: Numbers
-    """Row of the batch at which the image's clip begins; itself for stills. int64 [B]."""
+    first: Numbers
+    """Row of the batch at which the image's clip begins; its own for stills. int64 [B]."""
     stream: Numbers
     """For each stream clip of the batch, its number, from 0 without end. int64 [C]."""
 
 
 class Sampler:
-    """Mixes stills, packed clips and endless clips; every image is met once in an epoch."""
+    """Mixes stills, cached clips and endless clips; every image is met once in an epoch."""
 
     def __init__(
         self,
@@ -41,55 +41,55 @@ class Sampler:
         seed: int,
         batch_size: int,
         frames: int,
-        stills: float,
-        stream_share: float = 0.0,
+        stills_fraction: float,
+        stream_fraction: float = 0.0,
     ) -> None:
         """Prepare a sampler.
 
         Args:
-            clip: clip of each row of the pack, -1 for stills. [N].
+            clip: clip of each row of the crop cache, -1 for stills. [N].
             seed: decides every batch, together with the step.
             batch_size: B, over all processes.
-            frames: frames drawn from each clip; fewer where the clip is shorter, repeated.
-            stills: share of the images that are stills, where there are both.
-            stream_share: share of the clips that come from an endless source; 0 = there is none,
-                1 = the pack's clips are left out.
+            frames: frames sampled from each clip; those of a shorter clip are repeated.
+            stills_fraction: of the images, where there are stills and clips.
+            stream_fraction: of the clips that come from an endless source; 0 = there is none, 1 =
+                cached clips are left out.
 
         Raises:
-            MienError: nothing can be drawn, or a batch is smaller than a clip.
+            MienError: there is nothing to sample, or a batch is smaller than a clip.
         """
         self.seed, self.frames, self.batch_size = seed, frames, batch_size
         self._frames_of, short = _group(clip)
-        # A clip of one frame says nothing about its person over time: it is a still.
+        # A clip of one frame shows nothing of its person over time: it is a still.
         self._stills = np.concatenate([np.flatnonzero(clip < 0), short]).astype(np.int64)
-        has_clips = bool(self._frames_of) or stream_share > 0
-        if stills <= 0:
-            share = 0.0
+        has_clips = bool(self._frames_of) or stream_fraction > 0
+        if stills_fraction <= 0:
+            alone = 0.0
         elif not has_clips:
-            share = 1.0
+            alone = 1.0
         else:
-            share = stills if len(self._stills) else 0.0
-        clips = round(batch_size * (1 - share) / frames) if has_clips else 0
+            alone = stills_fraction if len(self._stills) else 0.0
+        clips = round(batch_size * (1 - alone) / frames) if has_clips else 0
         self.n_stream = (
-            round(clips * stream_share) if self._frames_of else clips * (stream_share > 0)
+            round(clips * stream_fraction) if self._frames_of else clips * (stream_fraction > 0)
         )
         self.n_clips = clips - self.n_stream
         self.n_stills = batch_size - clips * frames
-        if not has_clips and share == 0:
+        if not has_clips and alone == 0:
             raise MienError(
                 "this stage needs clips: videos, a folder of `mien synth` or clips:FOLDER"
             )
-        if self.n_stills < 0 or (self.n_stills and not (share and len(self._stills))):
+        if self.n_stills < 0 or (self.n_stills and not (alone and len(self._stills))):
             raise MienError(
                 f"a batch of {batch_size} images is no whole number of clips of {frames} frames; "
                 "give a batch_size that is a multiple of frames"
             )
 
-    def draw(self, step: int) -> Draw:
+    def sample(self, step: int) -> BatchRows:
         """Return the global batch of a step."""
         rng = np.random.default_rng(seed_of(self.seed, "frames", step))
-        rows, clips, units = [], [], []
-        for number in self._turn("clips", step, self.n_clips, len(self._frames_of)):
+        rows, clips = [], []
+        for number in self._next("clips", step, self.n_clips, len(self._frames_of)):
             members = self._frames_of[number]
             order = rng.permutation(len(members))
             rows.append(members[np.resize(order, self.frames)])
@@ -99,19 +99,19 @@ class Sampler:
             rows.append(np.full(self.frames, -1))
             clips.append(np.full(self.frames, STREAM_CLIPS + number))
         count = self.n_clips + self.n_stream
-        units = np.repeat(np.arange(count) * self.frames, self.frames)
-        chosen = self._turn("stills", step, self.n_stills, len(self._stills))
+        first = np.repeat(np.arange(count) * self.frames, self.frames)
+        chosen = self._next("stills", step, self.n_stills, len(self._stills))
         rows.append(self._stills[chosen])
         clips.append(np.full(self.n_stills, -1))
         alone = np.arange(self.n_stills) + count * self.frames
-        return Draw(
+        return BatchRows(
             np.concatenate(rows).astype(np.int64),
             np.concatenate(clips).astype(np.int64),
-            np.concatenate([units, alone]).astype(np.int64),
+            np.concatenate([first, alone]).astype(np.int64),
             stream,
         )
 
-    def share(self, rank: int, world: int) -> Numbers:
+    def shard(self, rank: int, world: int) -> Numbers:
         """Return the rows of the global batch that a process takes: whole clips, equal numbers.
 
         Raises:
@@ -124,7 +124,7 @@ class Sampler:
         ):
             if count % world:
                 raise MienError(
-                    f"{count} {what} in a batch cannot be shared by {world} processes; "
+                    f"{count} {what} in a batch cannot be divided among {world} processes; "
                     "give another batch_size"
                 )
         parts, start = [], 0
@@ -138,8 +138,8 @@ class Sampler:
             start += count * width
         return np.concatenate(parts).astype(np.int64)
 
-    def _turn(self, kind: str, step: int, count: int, total: int) -> Numbers:
-        """Return the `count` members whose turn it is, each once in an epoch in a new order."""
+    def _next(self, kind: str, step: int, count: int, total: int) -> Numbers:
+        """Return the next `count` members, each once in an epoch, in a new order every epoch."""
         places = np.arange(step * count, (step + 1) * count)
         chosen = np.empty(count, dtype=np.int64)
         for epoch in np.unique(places // total) if count else ():

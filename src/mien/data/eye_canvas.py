@@ -13,8 +13,8 @@ __all__ = ["EyeForm", "EyeRow", "eye_row", "placeable"]
 Grey = np.ndarray[Any, np.dtype[np.uint8]]
 Points = np.ndarray[Any, np.dtype[np.float32]]
 
-# Eyes nearer to each other than this share of the crop belong to a profile: one is hidden.
-_LEAST_DISTANCE = 0.05
+# Eyes nearer to each other than this fraction of the crop belong to a profile: one is hidden.
+_MIN_DISTANCE = 0.05
 # Where there is no face its eyes are far outside, left and right.
 _NOWHERE = 1e3
 
@@ -49,7 +49,7 @@ class EyeRow:
 
 
 def eye_row(pixels: Grey, eyes: Points, form: EyeForm, *, eye_crop: bool = False) -> EyeRow:
-    """Cut a crop around its eyes; beyond the crop its border goes on.
+    """Cut a crop around its eyes; beyond the crop its border is repeated.
 
     Args:
         pixels: RGB crop or eye-region crop. [H, W, 3].
@@ -80,4 +80,4 @@ def placeable(eyes: Points, height: int, width: int) -> bool:
     """Return whether both eyes are in an image of this size, and far enough from each other."""
     within = (eyes >= 0).all() and (eyes <= np.array([width - 1, height - 1])).all()
     distance = float(np.linalg.norm(eyes[1] - eyes[0]))
-    return bool(np.isfinite(eyes).all() and within and distance >= _LEAST_DISTANCE * width)
+    return bool(np.isfinite(eyes).all() and within and distance >= _MIN_DISTANCE * width)

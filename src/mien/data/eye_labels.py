@@ -36,17 +36,17 @@ def lids_open(weights: Numbers, names: Sequence[str]) -> Numbers:
 
     Args:
         weights: of the expression shapes. [T, E].
-        names: of the shapes; a head without lids is not known to be either.
+        names: of the shapes; NaN for a head without lids.
     """
     if any(name not in names for name in _LIDS):
         return np.full(len(weights), np.nan, dtype=np.float32)
     shut = weights[:, [list(names).index(name) for name in _LIDS]].min(axis=1)
-    told = np.where(shut > _SHUT, 0.0, np.where(shut >= _HALF_SHUT, np.nan, 1.0))
-    return told.astype(np.float32)
+    state = np.where(shut > _SHUT, 0.0, np.where(shut >= _HALF_SHUT, np.nan, 1.0))
+    return state.astype(np.float32)
 
 
 def read_eye_labels(folders: Iterable[Path]) -> dict[Path, EyeLabel]:
-    """Return what the folders of `mien synth` say of their images' eyes, by the image's file.
+    """Return the labels of the eyes in the folders of `mien synth`, by the image's file.
 
     Args:
         folders: places of sources; those without labels are passed over.

@@ -1,6 +1,6 @@
-"""Batches of canvases around the eyes, faces and eye crops in fixed shares, made by threads ahead.
+"""Batches of canvases around the eyes, faces and eye crops in fixed fractions, prefetched.
 
-The loader only gathers; all variation is the loss's own. Batch k is a pure function of k.
+The loader only gathers; all augmentation is the loss's own. Batch k is a pure function of k.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mien.data.batches import STREAM_CLIPS, Sampler
 from mien.data.eye_canvas import EyeForm, eye_row
 from mien.data.eye_labels import lids_open
 from mien.data.eye_pack import EyePack
-from mien.data.loader import Share
+from mien.data.loader import Shard
 from mien.data.seeds import seed_of
 from mien.errors import MienError
 from mien.pipeline.ahead import ahead
@@ -77,16 +77,16 @@ class EyeMixture:
     batch_size: int
     """B, over all processes."""
     frames: int
-    """Frames drawn from each clip."""
-    stills: float = 0.5
-    """Share of the images that are stills, where there are stills and clips."""
-    eye_crop_share: float | None = None
-    """Share of eye crops in a batch, where there are eye crops and faces; None = their share of
-    the images, or half where faces come from an endless source."""
-    stream_share: float = 0.0
-    """Share of the faces' clips that an endless source gives; 0 = there is none."""
+    """Frames sampled from each clip."""
+    stills_fraction: float = 0.5
+    """Fraction of the images that are stills, where there are stills and clips."""
+    eye_crop_fraction: float | None = None
+    """Fraction of eye crops in a batch, where there are eye crops and faces; None = that of the
+    images, or half where faces come from an endless source."""
+    stream_fraction: float = 0.0
+    """Fraction of the faces' clips that an endless source gives; 0 = there is none."""
     labelled: bool = False
-    """Take only images whose labels tell the eyes."""
+    """Take only images whose eyes are labelled."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class EyeLoader:
         form: EyeForm,
         device: torch.device,
         workers: int = 1,
-        share: Share | None = None,
+        shard: Shard | None = None,
         stream: LabelledStream | None = None,
     ) -> None:
         """Prepare a loader.
@@ -128,17 +128,17 @@ class EyeLoader:
             form: sizes.
             device: where batches go.
             workers: threads.
-            share: of every batch that this process takes; everything by default.
-            stream: endless clips, where the mixture wants some.
+            shard: the part of every batch that this process takes; everything by default.
+            stream: endless clips, where the mixture has some.
 
         Raises:
-            MienError: nothing can be drawn, or the batch cannot be divided as asked.
+            MienError: there is nothing to sample, or the batch cannot be divided as asked.
         """
         self._pack, self._form, self._device = pack, form, device
         self._workers, self._stream, self._seed = workers, stream, mixture.seed
-        share = share or Share()
+        shard = shard or Shard()
         self._parts = list(_parts(pack, mixture, stream))
-        mine = [p.start + p.sampler.share(share.rank, share.world) for p in self._parts]
+        mine = [p.start + p.sampler.shard(shard.rank, shard.world) for p in self._parts]
         self._mine = np.concatenate(mine)
         shapes = [
             (p.sampler.n_clips, p.sampler.n_stream, p.sampler.n_stills, p.sampler.frames)
@@ -156,18 +156,17 @@ class EyeLoader:
     def _gathered(self, step: int) -> dict[str, Tensor]:
         rows, clips = [], []
         for part in self._parts:
-            draw = part.sampler.draw(step)
-            rows.append(
-                np.where(draw.row >= 0, part.rows[draw.row], -1) if len(part.rows) else draw.row
-            )
-            clips.append(np.where(draw.clip >= 0, draw.clip + part.first_clip, -1))
+            batch_rows = part.sampler.sample(step)
+            row, clip = batch_rows.row, batch_rows.clip
+            rows.append(np.where(row >= 0, part.rows[row], -1) if len(part.rows) else row)
+            clips.append(np.where(clip >= 0, clip + part.first_clip, -1))
         row, clip = np.concatenate(rows)[self._mine], np.concatenate(clips)[self._mine]
         batch = self._blank(len(row))
         packed = row >= 0
         if self._pack is not None and packed.any():
             self._fill_packed(batch, packed, row[packed])
-        drawn = np.flatnonzero(~packed)
-        for place in drawn.reshape(-1, self._parts[0].sampler.frames):
+        rendered = np.flatnonzero(~packed)
+        for place in rendered.reshape(-1, self._parts[0].sampler.frames):
             self._fill_rendered(batch, place, int(clip[place[0]]))
         batch |= {"clip": clip, "index": self._mine}
         tensors = {name: torch.from_numpy(value) for name, value in batch.items()}
@@ -220,49 +219,49 @@ def _parts(
     clip = np.empty(0, dtype=np.int64) if pack is None else pack.clip
     has_face = np.empty(0, dtype=bool) if pack is None else pack.has_face
     faces, eye_crops = np.flatnonzero(usable & has_face), np.flatnonzero(usable & ~has_face)
-    stream_share = mixture.stream_share if stream is not None else 0.0
+    stream_fraction = mixture.stream_fraction if stream is not None else 0.0
     if stream is not None and not len(faces):
-        stream_share = 1.0
-    some_faces = bool(len(faces)) or stream_share > 0
+        stream_fraction = 1.0
+    some_faces = bool(len(faces)) or stream_fraction > 0
     if not some_faces and not len(eye_crops):
         raise MienError(
             "no images whose eyes are known; give faces, eye-region crops or synth:HEAD_MODEL"
         )
-    count = _eye_crop_count(mixture, len(faces), len(eye_crops), endless=stream_share > 0)
+    count = _eye_crop_count(mixture, len(faces), len(eye_crops), endless=stream_fraction > 0)
     if count < mixture.batch_size:
         sampler = Sampler(
             clip[faces],
             seed=mixture.seed,
             batch_size=mixture.batch_size - count,
             frames=mixture.frames,
-            stills=mixture.stills,
-            stream_share=stream_share,
+            stills_fraction=mixture.stills_fraction,
+            stream_fraction=stream_fraction,
         )
         yield _Part(sampler, faces, 0, 0)
     if count:
         sampler = Sampler(
             clip[eye_crops],
-            seed=seed_of(mixture.seed, "eye_crops"),
+            seed=seed_of(mixture.seed, "strips"),  # the name when runs were first seeded by it
             batch_size=count,
             frames=mixture.frames,
-            stills=mixture.stills,
+            stills_fraction=mixture.stills_fraction,
         )
         yield _Part(sampler, eye_crops, EYE_CROP_CLIPS, mixture.batch_size - count)
 
 
 def _eye_crop_count(mixture: EyeMixture, faces: int, eye_crops: int, *, endless: bool) -> int:
     """Return how many images of a batch are eye-region crops: whole clips."""
-    size, frames, share = mixture.batch_size, mixture.frames, mixture.eye_crop_share
+    size, frames, fraction = mixture.batch_size, mixture.frames, mixture.eye_crop_fraction
     if not eye_crops or not (faces or endless):
         return size if eye_crops else 0
-    if share is None:
-        share = 0.5 if endless else eye_crops / (eye_crops + faces)
-        most = (size - 1) // frames
-        if most < 1:
+    if fraction is None:
+        fraction = 0.5 if endless else eye_crops / (eye_crops + faces)
+        max_clips = (size - 1) // frames
+        if max_clips < 1:
             raise MienError(
                 f"a batch of {size} images has no room for a clip of {frames} frames of faces "
                 "and one of eye-region crops; give a larger batch_size"
             )
         # Each kind has a place in every batch, however few there are of it.
-        return min(max(round(size * share / frames), 1), most) * frames
-    return min(round(size * share / frames) * frames, size)
+        return min(max(round(size * fraction / frames), 1), max_clips) * frames
+    return min(round(size * fraction / frames) * frames, size)

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mien.data.augment import Variation, degrade, draw_variation, noise_tiles, vary
+from mien.data.augment import Variation, degrade, noise_tiles, sample_variation, vary
 from mien.data.batches import STREAM_CLIPS, Sampler
 from mien.data.options import DataOptions
 from mien.data.pack import Pack
 from mien.data.seeds import seed_of
 from mien.pipeline.ahead import ahead
 
-__all__ = ["ClipStream", "Loader", "Share"]
+__all__ = ["ClipStream", "Loader", "Shard"]
 
 
 class _Clip(Protocol):
@@ -37,7 +37,7 @@ class ClipStream(Protocol):
 
 
 @dataclass(frozen=True)
-class Share:
+class Shard:
     """Which part of every batch a process takes."""
 
     rank: int = 0
@@ -57,7 +57,7 @@ class _Prepared:
 class Loader:
     """Yields dict(image, input, clip, index) for any range of steps.
 
-    image: varied crop, RGB in [0, 1] [B, 3, S, S]; input: the same, poorer (blur, noise), for the
+    image: augmented crop, RGB in [0, 1] [B, 3, S, S]; input: the same with blur and noise, for the
     encoder; clip: int64 [B], -1 for stills; index: row in the global batch, int64 [B].
     """
 
@@ -69,7 +69,7 @@ class Loader:
         options: DataOptions,
         image_size: int,
         device: torch.device,
-        share: Share | None = None,
+        shard: Shard | None = None,
         stream: ClipStream | None = None,
     ) -> None:
         """Prepare a loader.
@@ -77,16 +77,16 @@ class Loader:
         Args:
             pack: crops; None where everything comes from the stream.
             sampler: what makes up a batch.
-            options: how crops are varied, and threads.
+            options: how crops are augmented, and threads.
             image_size: S. Pixels.
             device: where batches go.
-            share: of every batch that this process takes; everything by default.
-            stream: endless clips, where the sampler draws some.
+            shard: the part of every batch that this process takes; everything by default.
+            stream: endless clips, where the sampler takes some.
         """
         self._pack, self._sampler, self._stream = pack, sampler, stream
         self._options, self._size, self._device = options, image_size, device
-        share = share or Share()
-        self._mine = sampler.share(share.rank, share.world)
+        shard = shard or Shard()
+        self._mine = sampler.shard(shard.rank, shard.world)
         self._room = round(image_size * options.margin)
         seed = sampler.seed
         self._tiles = noise_tiles(image_size, seed_of(seed, "tiles")).to(device)
@@ -106,13 +106,13 @@ class Loader:
         return prepared
 
     def _prepare(self, step: int) -> _Prepared:
-        draw = self._sampler.draw(step)
+        rows = self._sampler.sample(step)
         generator = torch.Generator().manual_seed(seed_of(self._sampler.seed, "vary", step))
-        unit = torch.from_numpy(draw.unit)
-        variation = draw_variation(unit, self._size, self._options, generator)
+        first = torch.from_numpy(rows.first)
+        variation = sample_variation(first, self._size, self._options, generator)
         mine = torch.from_numpy(self._mine)
-        crops = self._gather(draw.row[self._mine], draw.clip[self._mine])
-        prepared = _Prepared(crops, torch.from_numpy(draw.clip)[mine], mine, variation.take(mine))
+        crops = self._gather(rows.row[self._mine], rows.clip[self._mine])
+        prepared = _Prepared(crops, torch.from_numpy(rows.clip)[mine], mine, variation.take(mine))
         if self._device.type != "cuda":
             return prepared
         return _Prepared(

@@ -20,15 +20,15 @@ class SourceOptions:
     exclude: tuple[str, ...] = ()
     """Sources whose images must not be trained on; compared by the pixels of the crop."""
     cache: str = ""
-    """Folder of the packed crops; empty = the run folder's own."""
+    """Folder of the crop cache; empty = the run folder's own."""
     detector: str = "none"
     """none (the images are face crops already), haar, yunet or auto."""
     every: int = 5
     """Take every n-th frame of a video."""
     workers: int = 1
     """Threads that prepare batches."""
-    stream_share: float = 0.5
-    """Share of the clips taken from an endless synth: source where there are others too."""
+    stream_fraction: float = 0.5
+    """Fraction of the clips taken from an endless synth: source where there are others too."""
     stream_frames: int = 8
     """Frames rendered for each clip of an endless source."""
 
@@ -36,7 +36,7 @@ class SourceOptions:
         check_range("data.every", self.every, 1)
         check_range("data.workers", self.workers, 1)
         check_range("data.stream_frames", self.stream_frames, 1)
-        check_range("data.stream_share", self.stream_share, 0, 1)
+        check_range("data.stream_fraction", self.stream_fraction, 0, 1)
 
 
 @dataclass(frozen=True)
@@ -44,31 +44,38 @@ class DataOptions(SourceOptions):
     """What is trained on and how a crop is varied; shared by both stages of LatentFace."""
 
     margin: float = 0.125
-    """Room kept around each crop for jitter, as a share of its side."""
-    shift: float = 0.04
-    """Largest shift of the crop, as a share of its side."""
-    zoom: float = 0.06
-    """Largest change of scale, as a share."""
-    turn: float = 0.06
-    """Largest in-plane turn. Radians."""
-    mirror: float = 0.5
-    """Chance of a mirrored image; the frames of a clip are mirrored together."""
-    together: bool = False
-    """Draw the same shift, zoom and turn for all frames of a clip."""
-    colour: float = 0.15
+    """Room kept around each crop for jitter, as a fraction of its side."""
+    max_shift: float = 0.04
+    """Largest shift of the crop, as a fraction of its side."""
+    max_log_scale: float = 0.06
+    """Largest natural logarithm of the scale factor, up or down: 0.06 is about 6 %."""
+    max_rotation: float = 0.06
+    """Largest in-plane rotation. Radians."""
+    hflip_prob: float = 0.5
+    """Probability of a horizontal flip; all frames of a clip are flipped, or none."""
+    per_clip: bool = False
+    """Sample one shift, scale and rotation for all frames of a clip."""
+    colour_jitter: float = 0.15
     """Strength of brightness, contrast, saturation and per-channel jitter."""
-    grey: float = 0.2
-    """Chance of a grey image; the frames of a clip are greyed together."""
-    blur: float = 0.2
-    """Chance that the encoder's input is scaled down and up again."""
-    noise: float = 0.02
+    grayscale_prob: float = 0.2
+    """Probability of a grey image; all frames of a clip are grey, or none."""
+    blur_prob: float = 0.2
+    """Probability that the encoder's input is scaled down and up again."""
+    max_noise_std: float = 0.02
     """Largest standard deviation of the noise added to the encoder's input. [0, 1] scale."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("margin", "mirror", "grey", "blur", "shift", "zoom"):
+        for name in (
+            "margin",
+            "hflip_prob",
+            "grayscale_prob",
+            "blur_prob",
+            "max_shift",
+            "max_log_scale",
+        ):
             check_range(f"data.{name}", getattr(self, name), 0, 1)
-        for name in ("turn", "colour", "noise"):
+        for name in ("max_rotation", "colour_jitter", "max_noise_std"):
             check_range(f"data.{name}", getattr(self, name), 0)
 
 

@@ -1,14 +1,14 @@
-"""What a student learns from: its teacher's code of faces that nobody labelled.
+"""The loss of a student: its teacher's code of unlabelled faces.
 
     L   = L_z + w_s L_s
     L_z = mean_k h((z^_k - z_k) / s_k)       where the teacher sees eyes
     L_s = -s log s^ - (1 - s) log(1 - s^)
 
-z is the teacher's code of the image as it is, s_k the spread of its k-th number over faces, s its
-eye score, 0 where the eyes were hidden from the student; z^ and s^ are the student's, who sees the
-band shifted, under another lamp and through a poorer camera; h is the Huber function. Mirrored
-images are mirrored for both: their code is another one. All of it is a choice of ours; the paper
-says that its code can be distilled without labels, not how.
+z is the teacher's code of the image as it is, s_k the standard deviation of its k-th number over
+faces, s its eye score, 0 where the eyes were hidden from the student; z^ and s^ are the student's,
+which sees the band shifted, under another lamp and through a worse camera; h is the Huber function.
+Mirrored images are mirrored for both: their code is another one. All of it is a choice of ours;
+the paper states that its code can be distilled without labels, not how.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from torch.nn import functional as F
 from mien.gaze.config import FACE_CROP, FACE_SIDE
 from mien.gaze.cut import EyeImage, cut_views, normalised, sample_at
 from mien.gaze.emib import EMIB
-from mien.gaze.objective import GazeLoss
 from mien.gaze.student import BAND_HEIGHT, BAND_WIDTH, Student
-from mien.gaze.variation import draw_lenses, image_of
+from mien.gaze.variation import image_of, sample_lenses
+from mien.types import Loss
 
-__all__ = ["Lesson", "distill_loss", "fit_scale", "teach", "vary_bands"]
+__all__ = ["Targets", "distill_loss", "fit_scale", "targets_of", "vary_bands"]
 
 _SCORE = 0.2  # w_s
-# Shares of the batch whose eyes the student cannot see: behind dark glasses, or out of the band.
+# Fractions of the batch whose eyes the student cannot see: behind dark glasses, or out of the band.
 _GLASSES, _ELSEWHERE = 0.06, 0.04
 _ELSEWHERE_PX = 60.0
 # What detectors' eye points may be off by, and their crops' scale.
-_SHIFT, _ZOOM = (6.0, 4.0), 0.06
+_SHIFT, _MAX_LOG_SCALE = (6.0, 4.0), 0.06
 _RAMP, _GAMMA, _NOISE = 0.25, 0.3, 0.03
-_BLUR_SHARE, _BLUR_PX, _BLUR_REACH = 0.3, 1.5, 3
-_DEAD = 0.01  # a number of the code whose spread is this share of the largest tells nothing
+_BLUR_PROB, _BLUR_PX, _BLUR_REACH = 0.3, 1.5, 3
+_DEAD = 0.01  # a number of the code whose std is this fraction of the largest carries nothing
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """What a teacher says of images."""
+class Targets:
+    """A teacher's outputs for images, which are the training targets of a student."""
 
     code: Tensor
     """Its gaze code. [B, d]."""
@@ -58,13 +58,13 @@ class Lesson:
 
 
 @torch.no_grad()
-def teach(teacher: EMIB, image: EyeImage) -> Lesson:
-    """Ask a teacher about canvases, as it is asked when faces are embedded: it finds the eyes."""
+def targets_of(teacher: EMIB, image: EyeImage) -> Targets:
+    """Run a teacher on canvases as when faces are embedded: it finds the eyes itself."""
     found, logit = teacher.locate_eyes(image.pixels, None, is_face=False)
     moved = (found.eyes - image.eyes) * (FACE_SIDE / FACE_CROP)
-    told = replace(image, eyes=found.eyes, face_eyes=image.face_eyes + moved)
-    code = teacher.bottleneck(normalised(cut_views(told, teacher.config))).mean
-    return Lesson(code.float(), logit.float().sigmoid(), found.eyes)
+    located = replace(image, eyes=found.eyes, face_eyes=image.face_eyes + moved)
+    code = teacher.bottleneck(normalised(cut_views(located, teacher.config))).mean
+    return Targets(code.float(), logit.float().sigmoid(), found.eyes)
 
 
 @torch.no_grad()
@@ -75,45 +75,45 @@ def fit_scale(
     *,
     generator: torch.Generator,
 ) -> None:
-    """Set the student's `code_mean` and `code_scale` from what its teacher says of batches.
+    """Set the student's `code_mean` and `code_scale` from its teacher's codes of batches.
 
     Args:
         student: changed in place; left as it is where fewer than two faces show eyes.
-        teacher: is asked.
+        teacher: gives the codes.
         batches: of mien.data.eye_loader.
-        generator: mirrors half of the images, as training does.
+        generator: flips half of the images, as training does.
     """
     codes = [student.code_mean.new_zeros(0, len(student.code_mean))]
     for batch in batches:
-        lesson = teach(teacher, image_of(batch, mirror=True, generator=generator))
-        codes.append(lesson.code[lesson.seen])
+        targets = targets_of(teacher, image_of(batch, mirror=True, generator=generator))
+        codes.append(targets.code[targets.seen])
     seen = torch.cat(codes)
     if len(seen) > 1:
-        spread = seen.std(dim=0)
+        std = seen.std(dim=0)
         student.code_mean.copy_(seen.mean(dim=0))
-        student.code_scale.copy_(spread.clamp_min(float(_DEAD * spread.max()) or 1.0))
+        student.code_scale.copy_(std.clamp_min(float(_DEAD * std.max()) or 1.0))
 
 
 def distill_loss(
     student: Student, teacher: EMIB, batch: dict[str, Tensor], *, generator: torch.Generator
-) -> GazeLoss:
+) -> Loss:
     """Return the loss of one step on a batch of canvases (see mien.data.eye_loader).
 
     Args:
         student: learns; its scale is set (`fit_scale`).
-        teacher: is asked, and not changed.
-        batch: unlabelled; `open` is not looked at.
-        generator: draws the variation.
+        teacher: gives the targets, and is not changed.
+        batch: unlabelled; `open` is not read.
+        generator: gives the augmentation.
     """
     image = image_of(batch, mirror=True, generator=generator)
-    lesson = teach(teacher, image)
-    bands, hidden = vary_bands(image.pixels, lesson.eyes, generator)
+    targets = targets_of(teacher, image)
+    bands, hidden = vary_bands(image.pixels, targets.eyes, generator)
     code, logit = student.read(bands)
-    wanted = (lesson.code - student.code_mean) / student.code_scale
-    counted = (lesson.seen & ~hidden).float()
+    wanted = (targets.code - student.code_mean) / student.code_scale
+    counted = (targets.seen & ~hidden).float()
     rows = counted.sum().clamp_min(1)
     distance = F.huber_loss(code.float(), wanted, reduction="none").mean(dim=1)
-    score = torch.where(hidden, 0.0, lesson.score)
+    score = torch.where(hidden, 0.0, targets.score)
     parts = {
         "code": (distance * counted).sum() / rows,
         "score": _SCORE * F.binary_cross_entropy_with_logits(logit.float(), score),
@@ -123,19 +123,19 @@ def distill_loss(
     monitors = {
         "code_error": missed,
         "score_agreed": agreed,
-        "eyes_seen": lesson.seen.float().mean(),
+        "eyes_seen": targets.seen.float().mean(),
     }
     total = torch.stack(list(parts.values())).sum()
-    return GazeLoss(total, {k: v.detach() for k, v in parts.items()}, monitors, bands.detach())
+    return Loss(total, {k: v.detach() for k, v in parts.items()}, monitors)
 
 
 def vary_bands(pixels: Tensor, eyes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Cut eye bands as a careless detector would, under another lamp, with a poorer camera.
+    """Cut eye bands as an inexact detector would, under another lamp, with a worse camera.
 
     Args:
         pixels: luminance in [0, 1] of canvases. [B, 1, H, W].
         eyes: x, y of both eyes. Pixels [B, 2, 2].
-        generator: draws everything.
+        generator: gives every random number.
 
     Returns:
         Bands, luminance in [0, 1] [B, 1, 80, 192], and whether their eyes are hidden, bool [B].
@@ -150,27 +150,27 @@ def vary_bands(pixels: Tensor, eyes: Tensor, generator: torch.Generator) -> tupl
     pixels = torch.where(dark[:, None, None, None], _with_glasses(pixels, eyes, uniform), pixels)
     side = torch.where(uniform(1) < 0.5, -_ELSEWHERE_PX, _ELSEWHERE_PX)
     shift = (2 * uniform(2) - 1) * pixels.new_tensor(_SHIFT)
-    zoom = ((2 * uniform(1) - 1) * _ZOOM).exp()
+    scale = ((2 * uniform(1) - 1) * _MAX_LOG_SCALE).exp()
     # Half of them keep their pixels as they are: a resampled band is always a little blurred.
     sharp = uniform(1) < 0.5
-    shift, zoom = torch.where(sharp, shift.round(), shift), torch.where(sharp, 1.0, zoom)
+    shift, scale = torch.where(sharp, shift.round(), shift), torch.where(sharp, 1.0, scale)
     far = pixels.new_tensor([0.0, 1.0]) * side * away[:, None]
-    bands = _sample(pixels, eyes.mean(dim=1).round() + shift + far, zoom)
-    return _poorer(_relit(bands, uniform), uniform, generator), dark | away
+    bands = _sample(pixels, eyes.mean(dim=1).round() + shift + far, scale)
+    return _degraded(_relit(bands, uniform), uniform, generator), dark | away
 
 
 def _with_glasses(pixels: Tensor, eyes: Tensor, uniform: Callable[..., Tensor]) -> Tensor:
     """Put two dark lenses before the eyes. [B, 1, H, W]."""
-    lens = draw_lenses(pixels, eyes, uniform)
+    lens = sample_lenses(pixels, eyes, uniform)
     shade = 0.02 + 0.2 * uniform(1, 1, 1) + 0.1 * uniform(1, 1, 1) * pixels
     return torch.where(lens, shade, pixels)
 
 
-def _sample(pixels: Tensor, middle: Tensor, zoom: Tensor) -> Tensor:
-    """Sample bands around x, y [B, 2] at `zoom` [B, 1] image pixels each; borders go on."""
+def _sample(pixels: Tensor, middle: Tensor, scale: Tensor) -> Tensor:
+    """Sample bands around x, y [B, 2] at `scale` [B, 1] image pixels each, clamped to borders."""
     across = torch.arange(BAND_WIDTH, device=pixels.device) - BAND_WIDTH // 2
     down = torch.arange(BAND_HEIGHT, device=pixels.device) - BAND_HEIGHT // 2
-    x, y = middle[:, :1] + across * zoom, middle[:, 1:] + down * zoom
+    x, y = middle[:, :1] + across * scale, middle[:, 1:] + down * scale
     size = (len(pixels), BAND_HEIGHT, BAND_WIDTH)
     places = torch.stack([x[:, None].expand(size), y[:, :, None].expand(size)], dim=-1)
     return sample_at(pixels, places)
@@ -186,10 +186,10 @@ def _relit(bands: Tensor, uniform: Callable[..., Tensor]) -> Tensor:
     return (bands.clamp(1e-3, 1) ** gamma * lamp).clamp(0, 1)
 
 
-def _poorer(bands: Tensor, uniform: Callable[..., Tensor], generator: torch.Generator) -> Tensor:
+def _degraded(bands: Tensor, uniform: Callable[..., Tensor], generator: torch.Generator) -> Tensor:
     """Blur some (a normal distribution, up to _BLUR_PX wide), and add noise to all."""
     count, reach = len(bands), _BLUR_REACH
-    width = uniform(1) * _BLUR_PX * (uniform(1) < _BLUR_SHARE)
+    width = uniform(1) * _BLUR_PX * (uniform(1) < _BLUR_PROB)
     offsets = torch.arange(-reach, reach + 1, device=bands.device)
     kernel = torch.exp(-0.5 * (offsets / width.clamp_min(0.1)) ** 2)
     kernel = kernel / kernel.sum(dim=1, keepdim=True)

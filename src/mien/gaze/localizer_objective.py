@@ -1,4 +1,4 @@
-"""What the eye localizer learns from: eyes whose place and lids are known, and hidden eyes."""
+"""The loss of the eye localizer: labelled places and lids of eyes, and hidden eyes."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from torch.nn import functional as F
 from mien.gaze.config import CANVAS_HEIGHT, CANVAS_WIDTH
 from mien.gaze.cut import sample_at
 from mien.gaze.localizer import EyeLocalizer
-from mien.gaze.objective import GazeLoss
-from mien.gaze.variation import draw_lenses, image_of
+from mien.gaze.variation import image_of, sample_lenses
+from mien.types import Loss
 
 __all__ = ["localizer_loss"]
 
 _SHIFT = (26.0, 18.0)
-_TURN, _ZOOM = 0.2, 0.15
-# Shares of the batch that are spoilt: dark glasses, or a place without eyes.
+# Radians, and the natural logarithm of the scale factor.
+_MAX_ROTATION, _MAX_LOG_SCALE = 0.2, 0.15
+# Fractions of the batch with hidden eyes: dark glasses, or a place without eyes.
 _SUNGLASSES, _ELSEWHERE = 0.12, 0.12
 
 
 def localizer_loss(
     localizer: EyeLocalizer, batch: dict[str, Tensor], *, generator: torch.Generator
-) -> GazeLoss:
+) -> Loss:
     """Return the distance to the true eyes and the cross-entropy of whether they can be seen.
 
     Args:
         localizer: the network.
         batch: of mien.data.eye_loader; `open` must be known for some rows.
-        generator: draws the variation.
+        generator: gives the augmentation.
     """
     image = image_of(batch, mirror=True, generator=generator)
     count, device = len(image), image.pixels.device
@@ -59,36 +60,38 @@ def localizer_loss(
     place = F.huber_loss(near, torch.zeros_like(near), reduction="none", delta=4.0).mean(dim=1)
     place = (place * known).sum() / known.sum().clamp_min(1) / 8
     truth = torch.where(known, batch["open"], 0.0)
-    told = truth.isfinite()
+    labelled = truth.isfinite()
     entropy = F.binary_cross_entropy_with_logits(found.logit, truth.nan_to_num(), reduction="none")
-    score = (entropy * told).sum() / told.sum().clamp_min(1)
-    right = ((found.logit > 0).float() == truth)[told].float().sum() / told.sum().clamp_min(1)
+    score = (entropy * labelled).sum() / labelled.sum().clamp_min(1)
+    right = ((found.logit > 0).float() == truth)[labelled].float().sum() / labelled.sum().clamp_min(
+        1
+    )
     monitors = {
         "error_px": near[known].detach().mean() if known.any() else near.new_zeros(()),
-        "seen_right": right.detach(),
+        "score_accuracy": right.detach(),
     }
     parts = {"place": place, "score": score}
-    return GazeLoss(place + score, {k: v.detach() for k, v in parts.items()}, monitors, canvas[:0])
+    return Loss(place + score, {k: v.detach() for k, v in parts.items()}, monitors)
 
 
-def _with_sunglasses(pixels: Tensor, eyes: Tensor, draw: Callable[..., Tensor]) -> Tensor:
+def _with_sunglasses(pixels: Tensor, eyes: Tensor, uniform: Callable[..., Tensor]) -> Tensor:
     """Paint two dark lenses over the eyes. [B, 1, H, W]."""
     rows = torch.arange(pixels.shape[-2], device=pixels.device)[None, None, :, None]
-    lens = draw_lenses(pixels, eyes, draw)
-    shade = 0.02 + 0.15 * draw(1, 1, 1)
+    lens = sample_lenses(pixels, eyes, uniform)
+    shade = 0.02 + 0.15 * uniform(1, 1, 1)
     # Some let a little of the face through, and the sky is mirrored in most.
-    through = 0.12 * draw(1, 1, 1)
-    sky = 0.25 * draw(1, 1, 1) * (1 - rows / pixels.shape[-2])
-    return torch.where(lens, shade + through * pixels + sky * draw(1, 1, 1), pixels)
+    through = 0.12 * uniform(1, 1, 1)
+    sky = 0.25 * uniform(1, 1, 1) * (1 - rows / pixels.shape[-2])
+    return torch.where(lens, shade + through * pixels + sky * uniform(1, 1, 1), pixels)
 
 
 def _moved(
-    pixels: Tensor, eyes: Tensor, shift: Tensor, draw: Callable[..., Tensor]
+    pixels: Tensor, eyes: Tensor, shift: Tensor, uniform: Callable[..., Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Shift, turn and zoom canvases, and the eyes with them."""
-    turn = (2 * draw() - 1) * _TURN
-    zoom = ((2 * draw() - 1) * _ZOOM).exp()
-    cos, sin = zoom * turn.cos(), zoom * turn.sin()
+    """Shift, rotate and scale canvases, and the eyes with them."""
+    angle = (2 * uniform() - 1) * _MAX_ROTATION
+    scale = ((2 * uniform() - 1) * _MAX_LOG_SCALE).exp()
+    cos, sin = scale * angle.cos(), scale * angle.sin()
     affine = torch.stack([cos, -sin, sin, cos], dim=1).view(-1, 2, 2)
     middle = pixels.new_tensor([CANVAS_WIDTH // 2, CANVAS_HEIGHT // 2])
     y, x = torch.meshgrid(

@@ -1,4 +1,4 @@
-"""What EM-IB learns from: eyes told by a code, surroundings told without it, swapped eyes.
+"""The loss of EM-IB: eyes reconstructed from a code, surroundings without it, swapped eyes.
 
     L   = L_a + w_u L_u + w_c L_c + w_r R
     L_a = l(D(E(m * x), z), x)  where m = 0       eye-attended steps
@@ -27,59 +27,50 @@ from mien.gaze.bottleneck import eye_masks
 from mien.gaze.cut import EyeViews, cut_views, normalised
 from mien.gaze.emib import EMIB
 from mien.gaze.layers import patches
-from mien.gaze.variation import draw_affine, image_of, jitter, relit
+from mien.gaze.variation import image_of, jitter, relit, sample_affine
+from mien.types import Loss
 
-__all__ = ["GazeLoss", "GazeWeights", "contrast", "emib_loss", "emib_sheet", "eye_distance"]
+__all__ = ["GazeWeights", "contrast", "emib_loss", "emib_sheet", "eye_distance"]
 
 
 @dataclass(frozen=True)
 class GazeWeights:
-    """How much each part counts, and how the steps take turns; choices of ours."""
+    """How much each part counts, and how the steps alternate; choices of ours."""
 
-    attended: float = 1.0
+    attended_weight: float = 1.0
     """Of the eyes' reconstruction."""
-    unattended: float = 0.5
+    unattended_weight: float = 0.5
     """w_u; 0 = no eye-unattended steps."""
-    every: int = 8
+    unattended_every: int = 8
     """Every n-th step is eye-unattended, the others are eye-attended."""
-    contrast: float = 0.0
+    contrastive_weight: float = 0.0
     """w_c; 0 = no eye swaps, which measured better at every weight tried."""
     temperature: float = 0.1
-    """tau of the contrast."""
-    rate: float = 0.0
+    """tau of the contrastive loss."""
+    kl_weight: float = 0.0
     """w_r, for a variational bottleneck."""
-    keep: float = 0.5
-    """Share of the surroundings that EM-AE sees in eye-attended steps."""
-    keep_unattended: float = 0.25
+    visible_fraction: float = 0.5
+    """Fraction of the patches that EM-AE sees in eye-attended steps."""
+    unattended_visible_fraction: float = 0.25
     """The same in eye-unattended steps."""
-    no_face: float = 0.3
-    """Chance that the whole face is hidden, so that eye-region crops are understood too."""
-    jitter: float = 1.0
+    no_face_prob: float = 0.3
+    """Probability that the whole face is hidden, so that eye-region crops are understood too."""
+    eye_jitter_std: float = 1.0
     """Standard deviation of the shift of the eyes' places. Pixels."""
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
-        for name in ("attended", "unattended", "contrast", "rate", "jitter"):
+        weights = ("attended_weight", "unattended_weight", "contrastive_weight", "kl_weight")
+        for name in (*weights, "eye_jitter_std"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is at least 0, not {getattr(self, name)}")
-        for name in ("keep", "keep_unattended", "no_face"):
+        for name in ("visible_fraction", "unattended_visible_fraction", "no_face_prob"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is from 0 to 1, not {getattr(self, name)}")
-        if self.every < 2:
-            raise ValueError(f"every is at least 2, not {self.every}")
+        if self.unattended_every < 2:
+            raise ValueError(f"unattended_every is at least 2, not {self.unattended_every}")
         if self.temperature <= 0:
             raise ValueError(f"temperature is above 0, not {self.temperature}")
-
-
-@dataclass(frozen=True)
-class GazeLoss:
-    """A step's loss, its parts, which sum to it, what is watched, and what was drawn."""
-
-    total: Tensor
-    parts: dict[str, Tensor]
-    monitors: dict[str, Tensor]
-    images: Tensor
-    """Reconstructed eyes, normalised; of no rows in an unattended step. [B, 2, 1, H, W]."""
 
 
 def emib_loss(
@@ -89,7 +80,7 @@ def emib_loss(
     *,
     step: int,
     generator: torch.Generator,
-) -> GazeLoss:
+) -> Loss:
     """Return the loss of one step on a batch of canvases (see mien.data.eye_loader)."""
     views, again = _vary(model, batch, weights, generator)
     target = normalised(views)
@@ -97,48 +88,49 @@ def emib_loss(
     bottleneck = model.bottleneck(seen)
     code = bottleneck.sample(generator)
     parts: dict[str, Tensor] = {}
-    monitors = {"code_spread": code.detach().std(dim=0).mean()}
-    images = code.new_zeros(0)
+    monitors = {"code_std": code.detach().std(dim=0).mean()}
     injected = code if model.config.injected else None
-    if weights.unattended and step % weights.every == weights.every - 1:
+    if weights.unattended_weight and (step + 1) % weights.unattended_every == 0:
         other = torch.randperm(len(code), generator=generator, device=code.device)
-        parts["unattended"] = weights.unattended * _unattended(
+        parts["unattended"] = weights.unattended_weight * _unattended(
             model,
             target,
             None if injected is None else injected.detach()[other],
             weights,
             generator,
         )
-    elif weights.attended:
-        visible = model.autoencoder.encode(target, keep=weights.keep, generator=generator)
+    elif weights.attended_weight:
+        visible = model.autoencoder.encode(
+            target, keep=weights.visible_fraction, generator=generator
+        )
         images = model.autoencoder.decode_eyes(visible, injected, target)
-        parts["attended"] = weights.attended * eye_distance(images, target.eyes)
+        parts["attended"] = weights.attended_weight * eye_distance(images, target.eyes)
     if model.config.variational:
-        rate = bottleneck.rate().mean()
-        monitors["rate_nats"] = rate.detach()
-        parts["rate"] = weights.rate * rate
-    if weights.contrast:
+        divergence = bottleneck.rate().mean()
+        monitors["kl_nats"] = divergence.detach()
+        parts["kl"] = weights.kl_weight * divergence
+    if weights.contrastive_weight:
         swapped = normalised(relit(again, generator))
         swapped = swapped.with_surroundings(swapped[_neighbours(batch["clip"])])
         positive = model.bottleneck(swapped).mean
-        loss, hit = contrast(
+        loss, accuracy = contrast(
             model.projector(bottleneck.mean),
             model.projector(positive),
             batch["clip"],
             weights.temperature,
         )
-        monitors["swap_found"] = hit.detach()
-        parts["contrast"] = weights.contrast * loss
+        monitors["swap_accuracy"] = accuracy.detach()
+        parts["contrastive"] = weights.contrastive_weight * loss
     if not parts:
         # FF-IB without any loss would not be touched: keep the graph whole.
         parts["nothing"] = 0.0 * code.sum()
     total = torch.stack(list(parts.values())).sum()
-    return GazeLoss(total, {k: v.detach() for k, v in parts.items()}, monitors, images.detach())
+    return Loss(total, {k: v.detach() for k, v in parts.items()}, monitors)
 
 
-def eye_distance(drawn: Tensor, target: Tensor) -> Tensor:
+def eye_distance(images: Tensor, target: Tensor) -> Tensor:
     """Return l: L1 of the eyes and of their gradients at three scales. [B, 2, 1, H, W] -> []."""
-    one, other = drawn.flatten(0, 1), target.flatten(0, 1)
+    one, other = images.flatten(0, 1), target.flatten(0, 1)
     total = (one - other).abs().mean()
     for _ in range(3):
         difference = one - other
@@ -151,7 +143,7 @@ def eye_distance(drawn: Tensor, target: Tensor) -> Tensor:
 def contrast(
     code: Tensor, swapped: Tensor, clip: Tensor, temperature: float
 ) -> tuple[Tensor, Tensor]:
-    """Return L_c, and the share of frames whose nearest swapped code is their own.
+    """Return L_c, and the fraction of frames whose nearest swapped code is their own.
 
     Args:
         code: projections of the frames as they are. [B, P].
@@ -169,15 +161,15 @@ def contrast(
 def emib_sheet(
     model: EMIB, batch: dict[str, Tensor], *, count: int = 12
 ) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
-    """Draw the first `count` images' eyes, one below another.
+    """Show the first `count` images' eyes, one below another.
 
     From left to right: as they are, with their own code, with the next image's, with the mean.
     """
     views = normalised(cut_views(image_of(batch), model.config))[slice(count)]
     code = model.bottleneck(views).mean
     rows = [views.eyes]
-    for told in (code, code.roll(-1, dims=0), code.mean(dim=0, keepdim=True).expand_as(code)):
-        rows.append(model.render_eyes(views, told))
+    for each in (code, code.roll(-1, dims=0), code.mean(dim=0, keepdim=True).expand_as(code)):
+        rows.append(model.render_eyes(views, each))
     lines = [torch.cat([torch.cat([e[0], e[1]], dim=2) for e in row], dim=1) for row in rows]
     sheet = torch.cat(lines, dim=2)[0].float() * 0.18 + 0.5
     grey = (sheet.clamp(0, 1) * 255).byte().cpu().numpy()
@@ -188,13 +180,16 @@ def _vary(
     model: EMIB, batch: dict[str, Tensor], weights: GazeWeights, generator: torch.Generator
 ) -> tuple[EyeViews, EyeViews]:
     """Cut the same images twice with other shifts of the eyes' places; not yet normalised."""
-    image = image_of(batch, mirror=True, no_face=weights.no_face, generator=generator)
-    affine = draw_affine(image, generator)
+    image = image_of(batch, mirror=True, no_face=weights.no_face_prob, generator=generator)
+    affine = sample_affine(image, generator)
     cuts = [
         cut_views(
-            image, model.config, affine=affine, jitter=jitter(image, weights.jitter, generator)
+            image,
+            model.config,
+            affine=affine,
+            jitter=jitter(image, weights.eye_jitter_std, generator),
         )
-        for _ in range(2 if weights.contrast else 1)
+        for _ in range(2 if weights.contrastive_weight else 1)
     ]
     return cuts[0], cuts[-1]
 
@@ -209,15 +204,15 @@ def _unattended(
     """Return L_u: the band's patches that were not seen, without the eyes."""
     config = model.config
     visible = model.autoencoder.encode(
-        target, keep=weights.keep_unattended, generator=generator, masked=False
+        target, keep=weights.unattended_visible_fraction, generator=generator, masked=False
     )
-    drawn = model.autoencoder.decode_rest(visible, code)
+    rendered = model.autoencoder.decode_rest(visible, code)
     rest, _ = eye_masks(target, config)
     counts = patches(rest, config.band_patch)
     seen = counts.new_zeros(len(counts), config.band_tokens + config.face_tokens)
     seen = seen.scatter(1, visible.order, 1.0)[:, : config.band_tokens]
     counts = counts * (1 - seen)[..., None]
-    distance = (drawn - patches(target.band, config.band_patch)).abs()
+    distance = (rendered - patches(target.band, config.band_patch)).abs()
     return (distance * counts).sum() / counts.sum().clamp_min(1)
 
 

@@ -1,6 +1,6 @@
-"""Variation of training images: mirrors, turns, shifts, light; drawn from a generator.
+"""Augmentation of training images: flips, rotations, shifts, light; sampled from a generator.
 
-A turn or a mirror changes the gaze of all views of an image alike; there are no gaze targets in
+A rotation or a flip changes the gaze of all views of an image alike; there are no gaze targets in
 training, and calibration sees images as they are.
 """
 
@@ -16,9 +16,10 @@ from torch.nn import functional as F
 from mien.gaze.config import FACE_SIDE
 from mien.gaze.cut import EyeImage, EyeViews
 
-__all__ = ["draw_affine", "draw_lenses", "image_of", "jitter", "relit"]
+__all__ = ["image_of", "jitter", "relit", "sample_affine", "sample_lenses"]
 
-_TURN, _ZOOM = 0.12, 0.12
+# Radians, and the natural logarithm of the scale factor.
+_MAX_ROTATION, _MAX_LOG_SCALE = 0.12, 0.12
 _BAND_SHIFT = (8.0, 5.0)
 _LENS = 2.5  # exponent of a lens's outline: 2 is an ellipse, more a rounded rectangle
 
@@ -35,8 +36,8 @@ def image_of(
     Args:
         batch: canvas, eyes, face, face_eyes, has_face.
         mirror: mirror half of them; a mirrored eye left of the image stands right of it.
-        no_face: chance that the whole face is hidden.
-        generator: needed where something is drawn.
+        no_face: probability that the whole face is hidden.
+        generator: needed where something is random.
     """
     pixels, face = batch["canvas"].float() / 255, batch["face"].float() / 255
     eyes, face_eyes, has_face = batch["eyes"], batch["face_eyes"], batch["has_face"]
@@ -52,39 +53,39 @@ def image_of(
     return EyeImage(pixels, eyes, face, face_eyes, has_face)
 
 
-def draw_affine(image: EyeImage, generator: torch.Generator) -> Tensor:
-    """Draw a small turn and zoom for each image. [B, 2, 2]."""
-    spread = _spread(image, 2, generator)
-    turn, zoom = spread[:, 0] * _TURN, (spread[:, 1] * _ZOOM).exp()
-    cos, sin = zoom * turn.cos(), zoom * turn.sin()
+def sample_affine(image: EyeImage, generator: torch.Generator) -> Tensor:
+    """Sample a small rotation and scale for each image. [B, 2, 2]."""
+    signed = _signed(image, 2, generator)
+    angle, scale = signed[:, 0] * _MAX_ROTATION, (signed[:, 1] * _MAX_LOG_SCALE).exp()
+    cos, sin = scale * angle.cos(), scale * angle.sin()
     return torch.stack([cos, -sin, sin, cos], dim=1).view(-1, 2, 2)
 
 
-def jitter(image: EyeImage, strength: float, generator: torch.Generator) -> Tensor:
-    """Draw shifts of both eyes' places (normal) and of the band (uniform). Pixels [B, 3, 2]."""
+def jitter(image: EyeImage, std: float, generator: torch.Generator) -> Tensor:
+    """Sample shifts of both eyes' places (normal) and of the band (uniform). Pixels [B, 3, 2]."""
     shape, device = (len(image), 2, 2), image.pixels.device
-    eyes = strength * torch.randn(shape, generator=generator, device=device)
-    band = _spread(image, 2, generator) * eyes.new_tensor(_BAND_SHIFT)
+    eyes = std * torch.randn(shape, generator=generator, device=device)
+    band = _signed(image, 2, generator) * eyes.new_tensor(_BAND_SHIFT)
     return torch.cat([eyes, band[:, None]], dim=1)
 
 
-def draw_lenses(pixels: Tensor, eyes: Tensor, draw: Callable[..., Tensor]) -> Tensor:
-    """Draw where a pair of glasses would hide the eyes. Bool [B, 1, H, W].
+def sample_lenses(pixels: Tensor, eyes: Tensor, uniform: Callable[..., Tensor]) -> Tensor:
+    """Sample where a pair of glasses would hide the eyes. Bool [B, 1, H, W].
 
     Args:
         pixels: gives the size alone. [B, 1, H, W].
         eyes: x, y of both eyes. Pixels [B, 2, 2].
-        draw: shape without B => uniform numbers in [0, 1) [B, *shape].
+        uniform: shape without B => uniform numbers in [0, 1) [B, *shape].
     """
     rows = torch.arange(pixels.shape[-2], device=pixels.device)[None, None, :, None]
     columns = torch.arange(pixels.shape[-1], device=pixels.device)[None, None, None, :]
-    x = (columns - eyes[:, :, 0, None, None]) / (30 + 12 * draw(1, 1, 1))
-    y = (rows - eyes[:, :, 1, None, None] - 3) / (18 + 10 * draw(1, 1, 1))
+    x = (columns - eyes[:, :, 0, None, None]) / (30 + 12 * uniform(1, 1, 1))
+    y = (rows - eyes[:, :, 1, None, None] - 3) / (18 + 10 * uniform(1, 1, 1))
     return ((x.abs() ** _LENS + y.abs() ** _LENS) < 1).any(dim=1, keepdim=True)
 
 
 def relit(views: EyeViews, generator: torch.Generator) -> EyeViews:
-    """Return what another lamp and a poorer camera would have shown: gamma, gain, blur, noise."""
+    """Return what another lamp and a worse camera would have shown: gamma, gain, blur, noise."""
     count, device = len(views), views.eyes.device
 
     def uniform(low: float, high: float) -> Tensor:
@@ -117,7 +118,7 @@ def _mirrored(eyes: Tensor, width: int) -> Tensor:
     return torch.stack([width - 1 - swapped[..., 0], swapped[..., 1]], dim=-1)
 
 
-def _spread(image: EyeImage, count: int, generator: torch.Generator) -> Tensor:
-    """Draw uniform numbers from -1 to 1. [B, count]."""
+def _signed(image: EyeImage, count: int, generator: torch.Generator) -> Tensor:
+    """Sample uniform numbers from -1 to 1. [B, count]."""
     shape, device = (len(image), count), image.pixels.device
     return 2 * torch.rand(shape, generator=generator, device=device) - 1

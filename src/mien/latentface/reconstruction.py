@@ -1,4 +1,4 @@
-"""Stage 1's objective: the image, its mirrored twin and another frame must be given back.
+"""Stage 1's reconstruction terms: a rendered image against its target.
 
 Values are per sample; the caller averages. Nothing here knows a network.
 """
@@ -18,7 +18,7 @@ __all__ = ["ReconstructionError", "confidence_error", "reconstruction_error"]
 
 @dataclass(frozen=True)
 class ReconstructionError:
-    """Terms of one drawn image against its target, unweighted; each [B]."""
+    """Terms of one rendered image against its target, unweighted; each [B]."""
 
     photometric: Tensor
     """Negative log-likelihood of the confidence-weighted L1."""
@@ -27,7 +27,7 @@ class ReconstructionError:
     orientation: Tensor
     """Difference of contrast-normalised oriented gradients."""
     absolute: Tensor
-    """Plain mean absolute error where the face is drawn, for reports."""
+    """Plain mean absolute error where the face is rendered, for reports."""
 
 
 def confidence_error(prediction: Tensor, target: Tensor, log_scale: Tensor, mask: Tensor) -> Tensor:
@@ -47,13 +47,13 @@ def confidence_error(prediction: Tensor, target: Tensor, log_scale: Tensor, mask
 def reconstruction_error(
     prediction: Tensor, target: Tensor, log_scale: Tensor, mask: Tensor
 ) -> ReconstructionError:
-    """Compare a drawn image with its target.
+    """Compare a rendered image with its target.
 
     Args:
         prediction: RGB in [0, 1]. [B, 3, H, W].
         target: likewise.
         log_scale: ln σ at any size that divides H; enlarged here. [B, 1, h, w].
-        mask: 1 where the face was drawn. [B, 1, H, W].
+        mask: 1 where the face was rendered. [B, 1, H, W].
     """
     log_scale = F.interpolate(
         log_scale, size=target.shape[-2:], mode="bilinear", align_corners=True

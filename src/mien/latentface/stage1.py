@@ -1,26 +1,28 @@
-"""Stage 1's loss on a batch: straight, mirrored and cross-frame images must be given back.
+"""Stage 1's loss on a batch: straight, mirrored and cross-frame images must be reconstructed.
 
-The cross-frame branch draws the canonical face of frame i with the pose and light of frame j of
-the same clip and compares it with frame j: a canonical face that holds its frame's turn cannot
-pass. It is our addition to Wu et al.'s two branches.
+The cross-frame branch renders the canonical face of frame i with the pose and light of frame j of
+the same clip and compares it with frame j: a canonical face that holds its frame's rotation cannot
+match. It is our addition to Wu et al.'s two branches.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from mien.latentface.autoencoder import Autoencoder, Canonical, Encoded
 from mien.latentface.reconstruction import ReconstructionError, reconstruction_error
-from mien.latentface.scene import shade_view, view
-from mien.types import Light, Pose
+from mien.latentface.scene import View, shade_view, view
+from mien.types import Light, Loss, Pose
 
-__all__ = ["RIM", "Stage1Loss", "Stage1Weights", "near_rim", "partners", "stage1_loss"]
+__all__ = ["FACE_OVAL", "Stage1Weights", "border_nearness", "partners", "stage1_loss"]
 
-RIM = (0.82, 1.15)
-"""Half axes of the oval that the canonical face fills, as shares of half the image."""
+FACE_OVAL = (0.82, 1.15)
+"""Half axes of the oval that the canonical face fills, as fractions of half the image."""
 
 
 @dataclass(frozen=True)
@@ -36,34 +38,23 @@ class Stage1Weights:
     mirrored: float = 0.5
     """The mirrored branch against the straight one."""
     cross: float = 1.0
-    """The cross-frame branch against the straight one; only frames of clips have it. It is judged
-    by the photometric term alone: its structure cannot be right where expressions differ."""
-    spread: float = 1.0
-    """Penalty when the spread of the predicted yaw over the batch falls below `least_spread`."""
-    least_spread: float = 0.1
+    """The cross-frame branch against the straight one; only frames of clips have it. The
+    photometric term alone: structure cannot be right where expressions differ."""
+    yaw_std: float = 1.0
+    """Penalty where the standard deviation of the predicted yaw over the batch is below
+    `min_yaw_std`."""
+    min_yaw_std: float = 0.1
     """Radians."""
-    beyond: float = 5.0
-    """Penalty on angles beyond `largest_turn`, where a pose could run away to its limit."""
-    largest_turn: float = 0.75
+    angle_limit_penalty: float = 5.0
+    """Penalty on angles above `angle_limit`, where a pose could run away to its bound."""
+    angle_limit: float = 0.75
     """Radians."""
-    edge: float = 4.0
-    """Penalty on canonical depth beside the face that comes near the camera. Such a rim hides the
-    turned face; what is hidden has no gradient, so that nothing else brings it back."""
-    edge_depth: float = 0.3
-    """How far behind the canonical centre the rim must stay, as a share of the depth's range."""
-
-
-@dataclass(frozen=True)
-class Stage1Loss:
-    """The loss, its weighted parts (they sum to it) and numbers to watch."""
-
-    total: Tensor
-    parts: dict[str, Tensor]
-    monitors: dict[str, Tensor]
-    encoded: Encoded
-    canonical: Canonical
-    renderings: Tensor
-    """Drawn images: straight, mirrored, then cross-frame. [2 B + C, 3, H, W]."""
+    border_depth: float = 4.0
+    """Penalty on canonical depth beside the face that comes near the camera. Such a border hides
+    the rotated face; what is hidden has no gradient, so that nothing else brings it back."""
+    border_level: float = 0.3
+    """How far behind the canonical centre the border must stay, as a fraction of the depth's
+    range."""
 
 
 def partners(clip: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,53 +77,62 @@ def partners(clip: Tensor) -> tuple[Tensor, Tensor]:
     return index[:, 0], index[:, 1]
 
 
+# The rasteriser is Numba or Triton code, and pairs of frames are found in Python: torch.compile
+# leaves both as they are and compiles what is around them.
+_view = cast("Callable[[Tensor, Pose, float], View]", torch.compiler.disable(view))
+_partners = cast("Callable[[Tensor], tuple[Tensor, Tensor]]", torch.compiler.disable(partners))
+
+
 def stage1_loss(
     model: Autoencoder,
     images: Tensor,
     targets: Tensor,
     clip: Tensor,
     weights: Stage1Weights,
-) -> Stage1Loss:
-    """Return the loss of one batch.
+) -> Loss:
+    """Return the loss of one batch; Wu et al. 2020, equations 3 and 4.
 
     Args:
         model: the autoencoder.
         images: what the encoders see, perhaps blurred and noisy; RGB in [0, 1]. [B, 3, H, W].
-        targets: the same images untouched, to be given back. [B, 3, H, W].
+        targets: the same images untouched, to be reconstructed. [B, 3, H, W].
         clip: clip of each row, -1 for stills. [B].
         weights: of the terms.
+
+    Returns:
+        The loss. Extras: `renderings`, straight, mirrored, then cross-frame [2 B + C, 3, H, W];
+        canonical `albedo` [B, 3, H, W] and `depth` [B, 1, H, W].
     """
     encoded = model.encode(images)
     canonical = model.canonical(encoded.texture, encoded.shape)
     log_scales = model.log_scales(encoded.features)
-    source, target = partners(clip)
+    source, target = _partners(clip)
     every = torch.arange(len(images), device=images.device)
     # One pass through the renderer for all three branches.
     face = torch.cat([every, every, source])
     seen = torch.cat([every, every, target])
-    renderings, mask = _draw_branches(model, canonical, encoded, face, seen)
+    renderings, mask = _render_branches(model, canonical, encoded, face, seen)
     scale = torch.cat([log_scales[:, :1], log_scales[:, 1:2], log_scales[target, 2:]])
     error = reconstruction_error(renderings, targets[seen], scale, mask)
     parts = _weigh(error, len(images), len(source), weights)
     yaw = encoded.angles[:, 0]
-    # A pose that freezes lets the canonical face hold the turn; keep it moving.
-    parts["spread"] = weights.spread * (weights.least_spread - yaw.std()).clamp_min(0)
+    # A pose that freezes lets the canonical face hold the rotation; keep it moving.
+    parts["penalty/yaw_std"] = weights.yaw_std * (weights.min_yaw_std - yaw.std()).clamp_min(0)
     # Near its limit the squashed angle has no gradient left to bring it back.
-    excess = (encoded.angles.abs() - weights.largest_turn).clamp_min(0)
-    parts["beyond"] = weights.beyond * excess.sum(dim=1).mean()
-    parts["edge"] = weights.edge * near_rim(
-        canonical.depth, model.config.depth_range, weights.edge_depth
+    excess = (encoded.angles.abs() - weights.angle_limit).clamp_min(0)
+    parts["penalty/angle_limit"] = weights.angle_limit_penalty * excess.sum(dim=1).mean()
+    parts["penalty/border_depth"] = weights.border_depth * border_nearness(
+        canonical.depth, model.config.depth_range, weights.border_level
     )
     monitors = _monitors(encoded, canonical, error, mask, len(images))
-    return Stage1Loss(
-        torch.stack(list(parts.values())).sum(), parts, monitors, encoded, canonical, renderings
-    )
+    extras = {"renderings": renderings, "albedo": canonical.albedo, "depth": canonical.depth}
+    return Loss(torch.stack(list(parts.values())).sum(), parts, monitors, extras)
 
 
-def _draw_branches(
+def _render_branches(
     model: Autoencoder, canonical: Canonical, encoded: Encoded, face: Tensor, seen: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Draw canonical faces `face` with the pose and light of rows `seen`; the second B mirrored."""
+    """Render canonical faces `face` with pose and light of rows `seen`; the second B mirrored."""
     batch = len(canonical.albedo)
     fov = model.config.fov_deg
     albedo = torch.cat(
@@ -143,7 +143,7 @@ def _draw_branches(
     )
     pose: Pose = encoded.pose[seen]
     light: Light = encoded.light[seen]
-    where = view(depth, pose, fov)
+    where = _view(depth, pose, fov)
     return shade_view(albedo, depth, where, pose.rotation, light, fov), where.mask
 
 
@@ -157,29 +157,30 @@ def _weigh(
         branches["cross"] = slice(2 * batch, 2 * batch + crossed)
     parts = {}
     for name, rows in branches.items():
-        # Stills have no other frame: their share of the cross term is zero, not redistributed.
-        share = factors[name] * (crossed / batch if name == "cross" else 1.0)
-        parts[f"{name}/photometric"] = share * weights.photometric * error.photometric[rows].mean()
+        # Stills have no other frame: their part of the cross term is zero, not redistributed.
+        factor = factors[name] * (crossed / batch if name == "cross" else 1.0)
+        parts[f"{name}/photometric"] = factor * weights.photometric * error.photometric[rows].mean()
         if name == "cross":
             continue
-        parts[f"{name}/gradient"] = share * weights.gradient * error.gradient[rows].mean()
-        parts[f"{name}/orientation"] = share * weights.orientation * error.orientation[rows].mean()
+        parts[f"{name}/gradient"] = factor * weights.gradient * error.gradient[rows].mean()
+        parts[f"{name}/orientation"] = factor * weights.orientation * error.orientation[rows].mean()
     return parts
 
 
-def near_rim(depth: Tensor, depth_range: float, level: float) -> Tensor:
-    """Return how much nearer than `level` the depth beside the face is, mean over the rim. [].
+def border_nearness(depth: Tensor, depth_range: float, level: float) -> Tensor:
+    """Return how much nearer than `level` the depth beside the face is, a mean over the border. [].
 
     Args:
         depth: canonical. [B, 1, H, W].
         depth_range: largest distance from the canonical centre, face units.
-        level: how far behind that centre the rim is wanted at least, as a share of the range.
+        level: how far behind that centre the border must be at least, as a fraction of the range.
     """
     line = torch.linspace(-1, 1, depth.shape[-1], device=depth.device)
     # The face, its hair above and its neck below: an oval that reaches over top and bottom.
-    rim = (line[None, :] / RIM[0]) ** 2 + (line[:, None] / RIM[1]) ** 2 > 1
+    half_width, half_height = FACE_OVAL
+    border = (line[None, :] / half_width) ** 2 + (line[:, None] / half_height) ** 2 > 1
     behind = (depth[:, 0] - 1) / depth_range
-    return ((level - behind).clamp_min(0) * rim).sum() / (rim.sum() * len(depth))
+    return ((level - behind).clamp_min(0) * border).sum() / (border.sum() * len(depth))
 
 
 def _monitors(
@@ -187,16 +188,16 @@ def _monitors(
 ) -> dict[str, Tensor]:
     """Numbers that show a collapse: flat depth, frozen pose, empty images."""
     log_depth = canonical.depth.detach().flatten(1).log()
-    spread = encoded.angles.detach().std(dim=0)
+    angle_std = encoded.angles.detach().std(dim=0)
     return {
         "absolute_error": error.absolute[:batch].detach().mean(),
         "absolute_error_cross": error.absolute[2 * batch :].detach().mean()
         if len(mask) > 2 * batch
         else error.absolute.new_zeros(()),
         "log_depth_range": (log_depth.amax(dim=1) - log_depth.amin(dim=1)).mean(),
-        "yaw_spread": spread[0],
-        "pitch_spread": spread[1],
-        "roll_spread": spread[2],
+        "yaw_std": angle_std[0],
+        "pitch_std": angle_std[1],
+        "roll_std": angle_std[2],
         "covered": mask[:batch].mean(),
         "diffuse": encoded.light.diffuse.detach().mean(),
     }

@@ -36,7 +36,7 @@ def neutral_error(
         code: z, one frame's scaled code. [B, D].
         target: x_0, the neutral code to predict. [B, D].
         weighting: λ, see `diffusion.loss_weight`.
-        generator: draws the noise levels t and the noise ε.
+        generator: samples the noise levels t and the noise ε.
     """
     if isinstance(network, NeutralRegressor):
         return (network(code) - target).square().mean(dim=1)

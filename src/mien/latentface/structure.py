@@ -1,6 +1,6 @@
 """The default perceptual term: local structure, with no downloaded features.
 
-Two parts, both judged on grey or colour edges rather than on absolute colour:
+Two parts, both computed on grey or colour edges rather than on absolute colour:
 gradients at three scales, and oriented gradients pooled over cells and normalised by their
 neighbourhood's contrast (the idea of Dalal & Triggs 2005, made differentiable), which weighs the
 eyes and the mouth of a dark face as those of a bright one.
@@ -45,7 +45,7 @@ def oriented_gradients(images: Tensor, *, orientations: int = 6, cell: int = 4) 
 
     Args:
         images: RGB in [0, 1]. [B, 3, H, W].
-        orientations: number of edge directions over half a turn.
+        orientations: number of edge directions over half a circle.
         cell: side of a pooling cell, pixels; cells overlap by half.
     """
     grey = images.mean(dim=1, keepdim=True)

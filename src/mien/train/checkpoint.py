@@ -49,9 +49,14 @@ class Checkpoint:
 
 
 def save(
-    folder: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any], *, keep: int
+    folder: Path,
+    step: int,
+    tensors: Mapping[str, Tensor],
+    state: Mapping[str, Any],
+    *,
+    keep_last: int,
 ) -> Path:
-    """Write a checkpoint, point `last` at it and remove all but the newest `keep`.
+    """Write a checkpoint, point `last` at it and remove all but the newest `keep_last`.
 
     Raises:
         MienError: it could not be written (full disk, no permission); older ones are untouched.
@@ -77,7 +82,7 @@ def save(
         reason = getattr(error, "strerror", None) or error
         raise MienError(f"cannot write checkpoint {target}: {reason}; free the disk") from error
     write_text(folder / "last", target.name)
-    _prune(folder, keep, target.name)
+    _prune(folder, keep_last, target.name)
     return target
 
 
@@ -163,9 +168,9 @@ def _last_name(folder: Path) -> str | None:
         ) from error
 
 
-def _prune(folder: Path, keep: int, newest: str) -> None:
+def _prune(folder: Path, keep_last: int, newest: str) -> None:
     # What stands after the newest was left by a run that was rolled back.
     steps = {path.name: int(path.name.removeprefix("step_")) for path in folder.glob("step_*")}
     past = sorted((name for name in steps if steps[name] <= steps[newest]), key=lambda n: steps[n])
-    for name in steps.keys() - set(past[-keep:]):
+    for name in steps.keys() - set(past[-keep_last:]):
         shutil.rmtree(folder / name, ignore_errors=True)

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 
-from mien.aliases import OPTIONS, current_options
+from mien.aliases import current_option, current_options
 from mien.errors import MienError
 from mien.train.options import TrainConfig
 
@@ -91,7 +91,7 @@ def from_mapping(kind: type[T], mapping: Mapping[str, Any], where: str = "") -> 
     """Return a dataclass made from nested names and values; what is not named keeps its default."""
     hints = typing.get_type_hints(kind)
     values: dict[str, Any] = {}
-    for name, value in current_options(mapping, "the configuration").items():
+    for name, value in current_options(mapping, "the configuration", where).items():
         dotted = f"{where}{name}"
         if name not in hints:
             raise _unknown(dotted, kind, where)
@@ -152,8 +152,9 @@ def _leaves(config: Any, where: str = "") -> list[tuple[str, Any]]:
 def _assign(config: T, dotted: str, parts: list[str], text: str) -> T:
     kind = type(config)
     hints = typing.get_type_hints(kind)
-    name, rest = OPTIONS.get(parts[0], parts[0]), parts[1:]
     where = dotted[: len(dotted) - len(".".join(parts))]
+    name, rest = current_option(parts[0], where, "the command line"), parts[1:]
+    dotted = ".".join([f"{where}{name}", *rest])
     if name not in hints:
         raise _unknown(dotted, kind, where)
     if is_dataclass(hints[name]) != bool(rest):

@@ -1,22 +1,29 @@
-"""Fabric: which device, how many processes, which precision."""
+"""Fabric: which device, how many processes, which precision, and what processes do together."""
 
 from __future__ import annotations
 
 import logging
 import os
 import warnings
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from mien.errors import MienError
 from mien.train.options import LoopOptions
 
-__all__ = ["check_device", "launch"]
+__all__ = ["check_device", "in_turn", "launch", "once_per_node"]
 
-_PATIENCE = timedelta(hours=6)  # the first process may be packing the data of all
+_PATIENCE = timedelta(hours=6)  # a node may be cropping the data for all of its processes
+
+T = TypeVar("T")
 
 
 def launch(device: str, options: LoopOptions) -> Fabric:
@@ -35,7 +42,7 @@ def launch(device: str, options: LoopOptions) -> Fabric:
     if devices > available:
         raise MienError(f"loop.devices={devices}, but this machine has {available} GPUs")
     alone = devices * nodes == 1
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it praises its precision
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces its precision
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # advice about unused devices: they were not asked for
         fabric = Fabric(
@@ -66,7 +73,7 @@ def check_device(device: str) -> str:
 
 
 def _processes(options: LoopOptions) -> tuple[int, int]:
-    """Return processes a machine and machines; torchrun's word counts where nothing was asked."""
+    """Return processes a machine and machines; torchrun decides where nothing was asked for."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "0"))
     asked = options.devices, options.num_nodes
@@ -82,7 +89,65 @@ def _processes(options: LoopOptions) -> tuple[int, int]:
 
 def _several(accelerator: str) -> DDPStrategy:
     backend = "nccl" if accelerator == "cuda" else "gloo"
-    # Stages may leave parameters out (a branch that a batch without clips does not take).
-    return DDPStrategy(
-        process_group_backend=backend, timeout=_PATIENCE, find_unused_parameters=True
-    )
+    return _StageDDP(process_group_backend=backend, timeout=_PATIENCE)
+
+
+class _StageDDP(DDPStrategy):
+    """Looks for unused parameters, which costs time, only where the objective may have some."""
+
+    def setup_module(self, module: nn.Module) -> DistributedDataParallel:
+        unused = bool(getattr(module, "unused_parameters", True))
+        self._ddp_kwargs["find_unused_parameters"] = unused
+        return super().setup_module(module)
+
+
+def once_per_node(fabric: Fabric, build: Callable[[], Path]) -> Path:
+    """Return a folder that the first process of this node built; the node's others wait for it.
+
+    Args:
+        fabric: launched.
+        build: makes a folder whose name is a hash of what is in it.
+
+    Raises:
+        MienError: as build; or the nodes built different things.
+    """
+    built = str(build()) if fabric.local_rank == 0 else ""
+    if fabric.world_size == 1:
+        return Path(built)
+    found: list[Any] = [None] * fabric.world_size
+    torch.distributed.all_gather_object(found, (fabric.node_rank, built))
+    folders = {node: Path(folder) for node, folder in found if folder}
+    if len({folder.name for folder in folders.values()}) > 1:
+        raise MienError("the nodes see different data; give every node the same files")
+    return folders[fabric.node_rank]
+
+
+def in_turn(
+    parts: Sequence[T], compute: Callable[[T], Tensor], fabric: Fabric, *, rows: int
+) -> Iterator[Tensor]:
+    """Yield compute(part) for all parts, in order and in every process; each is computed once.
+
+    The processes take the parts by turns and gather what they computed, so that the numbers do not
+    depend on how many processes there are.
+
+    Args:
+        parts: of some work; all processes have the same.
+        compute: gives as many rows for every part, the last excepted. [R, ...].
+        fabric: launched.
+        rows: R of all parts but the last, which may have fewer.
+    """
+    for first in range(0, len(parts), fabric.world_size):
+        together = min(fabric.world_size, len(parts) - first)
+        # A process without a part in the last round computes one again, to gather the same shapes.
+        mine = compute(parts[first + min(fabric.global_rank, together - 1)])
+        if fabric.world_size == 1:
+            yield mine
+            continue
+        lengths = fabric.all_gather(torch.tensor(len(mine), device=mine.device))
+        padded = mine.new_zeros(rows, *mine.shape[1:])
+        padded[: len(mine)] = mine
+        gathered = fabric.all_gather(padded)
+        assert isinstance(gathered, Tensor)
+        assert isinstance(lengths, Tensor)
+        for length, part in zip(lengths.tolist()[:together], gathered[:together], strict=True):
+            yield part[:length]

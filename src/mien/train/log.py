@@ -1,4 +1,4 @@
-"""What a run says: metrics.jsonl, TensorBoard, contact sheets, train.log and lines for a person."""
+"""What a run reports: metrics.jsonl, TensorBoard, contact sheets, train.log, printed lines."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch import Tensor
 
 from mien.errors import MienError
 from mien.media.image import write_png
+from mien.train.objective import ImageArray
 from mien.train.run_folder import RunFolder, write_text
-from mien.train.task import ImageArray
 
 __all__ = ["Meter", "RunLog", "duration"]
 
@@ -69,7 +69,7 @@ class RunLog:
 
         Args:
             run: the folder, seen from a stage.
-            step: the step of the checkpoint that the stage goes on from.
+            step: the step of the checkpoint that the stage is resumed from.
             tensorboard: write events too, where tensorboard is installed.
             echo: given every line that a person should see.
             silent: write nothing at all.
@@ -139,7 +139,7 @@ class RunLog:
 
 
 def duration(seconds: float) -> str:
-    """Return a length of time as a person says it."""
+    """Return a length of time for a person, such as 3.5 h."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:

@@ -1,7 +1,7 @@
-"""The training loop: batch -> terms -> step -> log -> checkpoint. It knows no model.
+"""The training loop: batch -> loss -> step -> log -> checkpoint. It knows no model.
 
 Everything random is a pure function of (seed, stage, step, process): the batches, their
-augmentation and the generator handed to the task. A checkpoint therefore needs the step, the
+augmentation and the generator handed to the objective. A checkpoint therefore needs the step, the
 weights, their average, the optimiser's state and the log's running sums, and a resumed run gives
 the losses of an uninterrupted one.
 """
@@ -16,16 +16,23 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from mien.aliases import current_tensors
 from mien.data.seeds import seed_of
 from mien.errors import MienError
 from mien.train import checkpoint
-from mien.train.ema import WeightAverage
-from mien.train.interrupt import Interrupted, StopRequest, stop_on_signals
 from mien.train.log import Meter, RunLog
-from mien.train.optim import Pace, learning_rate, make_optimizer, set_learning_rate
+from mien.train.objective import Batches, Objective
+from mien.train.optim import (
+    Pace,
+    WeightAverage,
+    learning_rate,
+    make_optimizer,
+    set_learning_rate,
+)
 from mien.train.options import LoopOptions
+from mien.train.process import Interrupted, StopRequest, stop_on_signals
 from mien.train.run_folder import RunFolder
-from mien.train.task import Batches, Task, Terms
+from mien.types import Loss
 
 __all__ = ["Fitted", "fit"]
 
@@ -41,7 +48,7 @@ class Fitted:
 
 
 def fit(
-    task: Task,
+    objective: Objective,
     loader: Batches,
     *,
     run: RunFolder,
@@ -50,12 +57,12 @@ def fit(
     fabric: Fabric,
     echo: Callable[[str], None] | None = None,
 ) -> Fitted:
-    """Train a stage to its end, going on from the run folder's checkpoint if there is one.
+    """Train a stage to its end, resuming from the run folder's checkpoint if there is one.
 
     The module ends with the last step's weights; their running average is returned.
 
     Args:
-        task: the module and its loss.
+        objective: the module and its loss.
         loader: batches as a function of the step.
         run: the folder, seen from this stage (`RunFolder.of_stage`).
         options: how to run.
@@ -67,7 +74,7 @@ def fit(
         MienError: a loss or gradient is not finite, or a file cannot be written.
         Interrupted: Ctrl-C or SIGTERM came; a checkpoint was written.
     """
-    training = _Training(task, loader, run, options, pace, fabric)
+    training = _Training(objective, loader, run, options, pace, fabric)
     done = training.restore()
     log = RunLog(
         run,
@@ -79,7 +86,7 @@ def fit(
     gpus = [fabric.device.index] if fabric.device.type == "cuda" else []
     try:
         if done:
-            log.say(f"{run.stage}: going on from step {done:,} of {pace.steps:,}")
+            log.say(f"{run.stage}: resumed from step {done:,} of {pace.steps:,}")
         with torch.random.fork_rng(devices=gpus), stop_on_signals() as request:
             training.go(done, log, request)
     finally:
@@ -90,16 +97,18 @@ def fit(
 class _Step(nn.Module):
     """The loss as a forward pass, so that autocast and gradient averaging wrap around it."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, objective: Objective, *, compiled: bool) -> None:
         super().__init__()
-        self.module = task.module
-        self._compute = task.compute
+        self.module = objective.module
+        self.unused_parameters = objective.unused_parameters  # read by engine's strategy
+        # Not the module: losses call its parts by name, which compiling its forward leaves as is.
+        self._compute = torch.compile(objective.compute) if compiled else objective.compute
 
     def forward(
         self, batch: dict[str, Tensor], step: int, generator: torch.Generator
     ) -> dict[str, dict[str, Tensor]]:
-        terms = self._compute(batch, step, generator)
-        return {"total": {"total": terms.total}, "parts": terms.parts, "monitors": terms.monitors}
+        loss = self._compute(batch, step, generator)
+        return {"total": {"total": loss.total}, "parts": loss.parts, "monitors": loss.monitors}
 
 
 class _Training:
@@ -107,25 +116,23 @@ class _Training:
 
     def __init__(
         self,
-        task: Task,
+        objective: Objective,
         loader: Batches,
         run: RunFolder,
         options: LoopOptions,
         pace: Pace,
         fabric: Fabric,
     ) -> None:
-        self.task, self.loader, self.run = task, loader, run
+        self.objective, self.loader, self.run = objective, loader, run
         self.options, self.pace, self.fabric = options, pace, fabric
         if options.channels_last:
-            for parameter in task.module.parameters():
+            for parameter in objective.module.parameters():
                 if parameter.ndim == 4:
                     parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-        if options.compile:
-            for child in task.module.children():
-                child.compile()
-        optimizer = make_optimizer(task.parameter_groups(options), options, pace)
-        self.step_module, self.optimizer = fabric.setup(_Step(task), optimizer)
-        self.average = WeightAverage(task.module, options.ema_decay)
+        optimizer = make_optimizer(objective.parameter_groups(options), options, pace)
+        step = _Step(objective, compiled=options.compile)
+        self.step_module, self.optimizer = fabric.setup(step, optimizer)
+        self.average = WeightAverage(objective.module, options.ema_decay)
         self.meter = Meter()
         self._checked = False
         self.generator = torch.Generator(device=fabric.device)
@@ -140,8 +147,8 @@ class _Training:
                 f"the data differs from that of the run in {self.run.path}; "
                 "give the same data, or start anew with --overwrite"
             )
-        tensors = last.tensors
-        checkpoint.restore_module(self.task.module, checkpoint.under("model", tensors))
+        tensors = current_tensors(last.tensors)
+        checkpoint.restore_module(self.objective.module, checkpoint.under("model", tensors))
         self.average.restore(checkpoint.under("average", tensors))
         checkpoint.restore_optimizer(
             self.optimizer, checkpoint.under("optimizer", tensors), last.state["groups"]
@@ -156,7 +163,7 @@ class _Training:
             optimizer, groups = checkpoint.optimizer_state(self.optimizer)
             sums, counts = self.meter.state()
             kinds = {
-                "model": self.task.module.state_dict(),
+                "model": self.objective.module.state_dict(),
                 "average": self.average.state(),
                 "optimizer": optimizer,
                 "meter": sums,
@@ -169,7 +176,9 @@ class _Training:
                 "counts": counts,
                 "groups": groups,
             }
-            checkpoint.save(self.run.checkpoints, step, tensors, state, keep=self.options.keep)
+            checkpoint.save(
+                self.run.checkpoints, step, tensors, state, keep_last=self.options.keep_last
+            )
         self.fabric.barrier()
 
     def go(self, done: int, log: RunLog, request: StopRequest) -> None:
@@ -182,15 +191,16 @@ class _Training:
                 count = step + 1
                 if count % options.log_every == 0 or count == steps:
                     self._report(count, log)
-                if options.sheet_every and (count % options.sheet_every == 0 or count == steps):
+                every = options.log_images_every
+                if every and (count % every == 0 or count == steps):
                     self._show(batch, count, log)
                 if count % options.checkpoint_every == 0 or count == steps or stop:
                     self.save(count)
                 if stop:
-                    where = (
-                        f"checkpoint of step {count:,} is in {self.run.path}; go on with --resume"
+                    where = f"checkpoint of step {count:,} is in {self.run.path}"
+                    raise Interrupted(
+                        f"stopped: {where}; continue with --resume", request.number or 2
                     )
-                    raise Interrupted(f"stopped: {where}", request.number or 2)
         finally:
             close = getattr(batches, "close", None)
             if close is not None:
@@ -201,22 +211,22 @@ class _Training:
         self._seed(step)
         self.optimizer.zero_grad(set_to_none=True)
         output = self.step_module(batch, step, self.generator)
-        terms = Terms(output["total"]["total"], output["parts"], output["monitors"])
+        loss = Loss(output["total"]["total"], output["parts"], output["monitors"])
         if not self._checked:
-            _check_sum(terms)
+            _check_sum(loss)
             self._checked = True
-        self.fabric.backward(terms.total)
+        self.fabric.backward(loss.total)
         norm = self._gradient_norm()
-        stop = self._agree(terms, norm, step, request)
+        stop = self._agree(loss, norm, step, request)
         set_learning_rate(self.optimizer, learning_rate(step, self.pace))
         self.optimizer.step()
         self.average.update(step)
-        watched = {"total": terms.total, "gradient_norm": norm}
-        self.meter.add(watched | terms.parts | terms.monitors)
+        watched = {"total": loss.total, "gradient_norm": norm}
+        self.meter.add(watched | loss.parts | loss.monitors)
         return stop
 
     def _seed(self, step: int) -> None:
-        seed = seed_of(self.options.seed, self.run.stage, step, self.fabric.global_rank)
+        seed = seed_of(self.options.seed, self.run.seed_name, step, self.fabric.global_rank)
         self.generator.manual_seed(seed)
         # Layers such as dropout take no generator: theirs is set too, and put back after the run.
         torch.default_generator.manual_seed(seed)
@@ -224,34 +234,34 @@ class _Training:
             torch.cuda.default_generators[self.fabric.device.index].manual_seed(seed)
 
     def _gradient_norm(self) -> Tensor:
-        parameters = [p for p in self.task.module.parameters() if p.grad is not None]
+        parameters = [p for p in self.objective.module.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        if self.options.clip:
-            torch.nn.utils.clip_grads_with_norm_(parameters, self.options.clip, norm)
+        if self.options.grad_clip:
+            torch.nn.utils.clip_grads_with_norm_(parameters, self.options.grad_clip, norm)
         return norm
 
-    def _agree(self, terms: Terms, norm: Tensor, step: int, request: StopRequest) -> bool:
+    def _agree(self, loss: Loss, norm: Tensor, step: int, request: StopRequest) -> bool:
         """Stop all processes where one has a number that is not finite, or was asked to stop."""
-        finite = torch.isfinite(terms.total) & torch.isfinite(norm)
+        finite = torch.isfinite(loss.total) & torch.isfinite(norm)
         if self.fabric.world_size == 1:
             if not bool(finite):
-                raise self._broken(terms, step)
+                raise self._broken(loss, step)
             return request.number is not None
         flags = torch.stack(
             [(~finite).float(), finite.new_tensor(request.number is not None).float()]
         )
         bad, stop = cast(Tensor, self.fabric.all_reduce(flags, reduce_op="sum")).tolist()
         if bad:
-            raise self._broken(terms, step)
+            raise self._broken(loss, step)
         return bool(stop)
 
-    def _broken(self, terms: Terms, step: int) -> MienError:
-        parts = [name for name, value in terms.parts.items() if not bool(torch.isfinite(value))]
-        learned = self.task.module.named_parameters()
+    def _broken(self, loss: Loss, step: int) -> MienError:
+        parts = [name for name, value in loss.parts.items() if not bool(torch.isfinite(value))]
+        learned = self.objective.module.named_parameters()
         grads = [n for n, p in learned if p.grad is not None and not bool(p.grad.isfinite().all())]
         if parts:
             what = f"loss term {', '.join(parts)} is"
-        elif not bool(torch.isfinite(terms.total)):
+        elif not bool(torch.isfinite(loss.total)):
             what = "the total loss is"
         else:
             what = f"the gradient of {grads[0] if grads else 'another process'} is"
@@ -270,21 +280,21 @@ class _Training:
         log.metrics(count, means, batch_size=self.pace.batch_size, steps=self.pace.steps)
         # A pose that has not begun to move is no collapse yet.
         settled = count > 2 * self.pace.warmup_steps
-        for warning in self.task.warnings(means) if settled else ():
+        for warning in self.objective.warnings(means) if settled else ():
             log.say(f"warning: {self.run.stage} step {count:,}: {warning}")
 
     @torch.no_grad()
     def _show(self, batch: dict[str, Tensor], count: int, log: RunLog) -> None:
         if self.fabric.global_rank == 0:
             with self.fabric.autocast():
-                image = self.task.image(batch, count)
+                image = self.objective.contact_sheet(batch, count)
             if image is not None:
                 log.image(count, image)
 
 
-def _check_sum(terms: Terms) -> None:
+def _check_sum(loss: Loss) -> None:
     """What is logged must be what is optimised, to the precision of bf16."""
-    parts = torch.stack([part.detach().float() for part in terms.parts.values()]).sum()
-    total = terms.total.detach().float()
+    parts = torch.stack([part.detach().float() for part in loss.parts.values()]).sum()
+    total = loss.total.detach().float()
     if bool(torch.isfinite(total) & ((parts - total).abs() > 0.01 * total.abs() + 1e-6)):
         raise ValueError(f"the parts of the loss sum to {float(parts)}, not to {float(total)}")

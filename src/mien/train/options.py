@@ -17,14 +17,14 @@ class LoopOptions:
     """How any stage is run: what does not depend on the model or on the stage."""
 
     seed: int = 0
-    """Decides batches, augmentation and every draw of the objectives."""
+    """Decides batches, augmentation and every random number of the objectives."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "bf16-mixed"
     """Precision of the forward pass, on CPU and GPU; weights stay float32."""
     devices: int = 1
     """Processes on each node."""
     num_nodes: int = 1
     """Machines."""
-    clip: float = 1.0
+    grad_clip: float = 1.0
     """Largest norm of the gradient; 0 = not clipped."""
     beta1: float = 0.9
     """Adam's decay of the mean."""
@@ -35,24 +35,24 @@ class LoopOptions:
     channels_last: bool = True
     """Store images and convolutions with the channel innermost: faster on CPU and GPU."""
     compile: bool = False
-    """Compile the direct children of the module with torch.compile."""
+    """Compile the step, from the batch to its loss, with torch.compile."""
     log_every: int = 50
     """Steps between lines of metrics.jsonl."""
-    sheet_every: int = 1000
+    log_images_every: int = 1000
     """Steps between contact sheets; 0 = none."""
     checkpoint_every: int = 1000
     """Steps between checkpoints."""
-    keep: int = 2
-    """Checkpoints kept for each stage."""
+    keep_last: int = 2
+    """Newest checkpoints that are kept of each stage."""
     tensorboard: bool = True
     """Write TensorBoard events too, where tensorboard is installed."""
 
     def __post_init__(self) -> None:
-        for name in ("devices", "num_nodes", "log_every", "checkpoint_every", "keep"):
+        for name in ("devices", "num_nodes", "log_every", "checkpoint_every", "keep_last"):
             check_range(f"loop.{name}", getattr(self, name), 1)
         check_range("loop.seed", self.seed, 0)
-        check_range("loop.sheet_every", self.sheet_every, 0)
-        check_range("loop.clip", self.clip, 0)
+        check_range("loop.log_images_every", self.log_images_every, 0)
+        check_range("loop.grad_clip", self.grad_clip, 0)
         for name in ("beta1", "beta2", "ema_decay"):
             check_range(f"loop.{name}", getattr(self, name), 0, 1)
 
@@ -69,22 +69,22 @@ class Stage1Options:
     """Peak rate, after the warm-up."""
     warmup_steps: int = 200
     """Steps of linear warm-up."""
-    final_share: float = 0.05
-    """Learning rate at the end, as a share of the peak (cosine in between)."""
+    min_lr_ratio: float = 0.05
+    """Learning rate at the end, as a fraction of the peak (cosine in between)."""
     weight_decay: float = 0.0
     """Decoupled weight decay (AdamW); 0 = Adam."""
-    start: str = ""
-    """Weights whose autoencoder is taken over, a folder or a hub id; empty = random weights."""
-    stills: float = 0.5
-    """Share of the images that are stills, where there are stills and clips."""
+    init_from: str = ""
+    """Weights whose autoencoder training starts from, a folder or a hub id; empty = random."""
+    stills_fraction: float = 0.5
+    """Fraction of the images that are stills, where there are stills and clips."""
     frames: int = 2
-    """Frames drawn from each clip."""
-    weights: Stage1Weights = field(default_factory=Stage1Weights)
+    """Frames sampled from each clip."""
+    loss_weights: Stage1Weights = field(default_factory=Stage1Weights)
     """How much each term of the loss counts."""
 
     def __post_init__(self) -> None:
         check_pace("stage1", self)
-        check_range("stage1.stills", self.stills, 0, 1)
+        check_range("stage1.stills_fraction", self.stills_fraction, 0, 1)
 
 
 @dataclass(frozen=True)
@@ -99,12 +99,12 @@ class Stage2Options:
     """Peak rate, after the warm-up."""
     warmup_steps: int = 100
     """Steps of linear warm-up."""
-    final_share: float = 0.02
-    """Learning rate at the end, as a share of the peak (cosine in between)."""
+    min_lr_ratio: float = 0.02
+    """Learning rate at the end, as a fraction of the peak (cosine in between)."""
     weight_decay: float = 0.01
     """Decoupled weight decay (AdamW); 0 = Adam."""
     frames: int = 8
-    """Frames drawn from each clip; stills take no part."""
+    """Frames sampled from each clip; stills take no part."""
     weighting: Literal["constant", "min_snr", "snr", "max_snr"] = "constant"
     """Weight of each noise level in the RDM's loss; its control has none."""
     stream_clips: int = 2000
@@ -140,7 +140,7 @@ class _Paced(Protocol):
     @property
     def warmup_steps(self) -> int: ...
     @property
-    def final_share(self) -> float: ...
+    def min_lr_ratio(self) -> float: ...
     @property
     def weight_decay(self) -> float: ...
     @property
@@ -153,6 +153,6 @@ def check_pace(stage: str, pace: _Paced) -> None:
     check_range(f"{stage}.batch_size", pace.batch_size, 1)
     check_range(f"{stage}.warmup_steps", pace.warmup_steps, 0)
     check_range(f"{stage}.learning_rate", pace.learning_rate, 0)
-    check_range(f"{stage}.final_share", pace.final_share, 0, 1)
+    check_range(f"{stage}.min_lr_ratio", pace.min_lr_ratio, 0, 1)
     check_range(f"{stage}.weight_decay", pace.weight_decay, 0)
     check_range(f"{stage}.frames", pace.frames, 1)

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mien.aliases import STAGES
 from mien.errors import MienError
 from mien.media.atomic import replacing
 
@@ -34,8 +35,8 @@ class RunFolder:
 
         Args:
             path: where the run is kept.
-            resume: go on with the run that is there, if there is one.
-            overwrite: throw away the run that is there; the cache and foreign files stay.
+            resume: continue the run that is there, if there is one.
+            overwrite: delete the run that is there; the cache and foreign files stay.
 
         Raises:
             MienError: the folder is not empty and neither was asked for, or it holds no run.
@@ -82,7 +83,7 @@ class RunFolder:
 
     @property
     def log(self) -> Path:
-        """What the run said to a person."""
+        """Every line that the run printed."""
         return self.path / "train.log"
 
     @property
@@ -92,8 +93,15 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Path:
-        """The checkpoints of this stage."""
-        return self.path / "checkpoints" / self.stage
+        """The checkpoints of this stage, perhaps under its old name."""
+        folder = self.path / "checkpoints" / self.stage
+        old = folder.with_name(self.seed_name) if self.stage else folder
+        return old if old.is_dir() and not folder.is_dir() else folder
+
+    @property
+    def seed_name(self) -> str:
+        """Name of the stage that its random numbers are seeded by."""
+        return STAGES.get(self.stage, self.stage)
 
     @property
     def exported(self) -> Path:
@@ -102,7 +110,7 @@ class RunFolder:
 
     @property
     def cache(self) -> Path:
-        """Packed crops, unless another folder is given."""
+        """The crop cache, unless another folder is given."""
         return self.path / "cache"
 
     def sheet(self, step: int) -> Path:

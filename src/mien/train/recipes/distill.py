@@ -1,46 +1,95 @@
-"""Distillation of the gaze code: teacher, data, training, export, report; the run on one page."""
+"""Distillation of the gaze code: teacher, data, objective, training, export and report."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from mien.data.eye_loader import EyeLoader
 from mien.data.eye_pack import find_eye_sources
-from mien.data.loader import Share
+from mien.data.loader import Shard
 from mien.data.provenance import image_digests
 from mien.data.seeds import seed_of
 from mien.errors import MienError
-from mien.gaze.distillation import fit_scale
+from mien.gaze.distillation import distill_loss, fit_scale, vary_bands
 from mien.gaze.emib import EMIB
-from mien.gaze.student import Student, load_student, save_student
+from mien.gaze.student import Student, cut_band, load_student, save_student
+from mien.gaze.variation import image_of
 from mien.model import Model, load
 from mien.train.engine import launch
 from mien.train.loop import fit
-from mien.train.memory import keep_freed_memory
-from mien.train.recipes.distill_data import exam_batches, open_data, teaching_loader
+from mien.train.optim import without_decay
+from mien.train.options import LoopOptions
+from mien.train.process import keep_freed_memory
+from mien.train.recipes.distill_data import open_data, training_loader, validation_batches
 from mien.train.recipes.distill_options import DistillConfig
 from mien.train.recipes.distill_report import (
     DistillReport,
-    Exam,
-    judge,
+    ValidationSet,
+    fidelity_of,
     report_lines,
-    set_exam,
     speeds,
+    validation_set,
 )
-from mien.train.recipes.distill_task import DistillTask
 from mien.train.run_folder import RunFolder, write_text
+from mien.types import Loss
 
-__all__ = ["STAGE", "check", "distill", "load_teacher"]
+__all__ = ["STAGE", "DistillObjective", "check", "distill", "load_teacher"]
 
 STAGE = "distill"
 _SCALE_BATCHES = 8
-"""Batches that the spread of the teacher's code is measured on."""
+"""Batches that mean and standard deviation of the teacher's code are measured on."""
+_SHEET_COLUMNS = 6
+_MIN_SEEN = 0.5  # fraction of images with eyes below which there is little to learn from
+
+
+class DistillObjective:
+    """Trains a student to give its teacher's code; the teacher stays as it is."""
+
+    unused_parameters = False
+
+    def __init__(self, module: Student, teacher: EMIB) -> None:
+        self.module = module
+        self._teacher = teacher
+
+    def compute(self, batch: dict[str, Tensor], step: int, generator: torch.Generator) -> Loss:  # noqa: ARG002
+        """Return the loss of a batch of canvases."""
+        return distill_loss(self.module, self._teacher, batch, generator=generator)
+
+    def parameter_groups(self, options: LoopOptions) -> list[dict[str, Any]]:  # noqa: ARG002
+        """Return the weights, and apart the scales and offsets, which must not decay."""
+        return without_decay(self.module.parameters())
+
+    @torch.no_grad()
+    def contact_sheet(
+        self, batch: dict[str, Tensor], step: int
+    ) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """Return bands as they are, and below them as the student sees them."""
+        image = image_of({name: value[:_SHEET_COLUMNS] for name, value in batch.items()})
+        generator = torch.Generator(device=image.pixels.device).manual_seed(step)
+        varied, _ = vary_bands(image.pixels, image.eyes, generator)
+        rows = [cut_band(image.pixels, image.eyes), varied]
+        sheet = torch.cat([torch.cat(list(row.float()), dim=2) for row in rows], dim=1)
+        grey = (sheet[0].clamp(0, 1) * 255).byte().cpu().numpy()
+        return np.repeat(grey[..., None], 3, axis=2)
+
+    def warnings(self, monitors: Mapping[str, float]) -> list[str]:
+        """Return a line where the teacher sees too few eyes, or the student learns nothing."""
+        found = []
+        if monitors.get("eyes_seen", 1.0) < _MIN_SEEN:
+            seen = monitors["eyes_seen"]
+            found.append(f"the teacher sees eyes in {seen:.0%} of the images; is --crop right?")
+        if monitors.get("code_error", 0.0) > 1.5:
+            found.append("the code is further off than its mean would be; lower the learning rate")
+        return found
 
 
 def load_teacher(where: str, device: torch.device | str = "cpu") -> Model:
@@ -80,7 +129,7 @@ def distill(
     device: str = "auto",
     echo: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Teach a student, going on from the run folder's checkpoint, export it and say its worth.
+    """Train a student, resuming from the run folder's checkpoint, export it and measure it.
 
     Args:
         config: everything that decides the run; the length of the code is the teacher's.
@@ -103,23 +152,23 @@ def distill(
     teacher = _refuse_length(config, model)
     found = open_data(config, data, run=run, model=model, fabric=fabric, echo=echo)
     first = fabric.global_rank == 0
-    # Before the training, not after it: what cannot be judged need not be trained.
-    exam = set_exam(teacher, exam_batches(found, config, fabric)) if first else None
+    # Before the training, not after it: what cannot be measured need not be trained.
+    held = validation_set(teacher, validation_batches(found, config, fabric)) if first else None
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(config.loop.seed)
         student = Student(config.student, model.weights_id)
     student.to(fabric.device)
     if config.distill.steps:
-        lesson = teaching_loader(
-            found, config, fabric, Share(fabric.global_rank, fabric.world_size)
+        loader = training_loader(
+            found, config, fabric, Shard(fabric.global_rank, fabric.world_size)
         )
         # Another teacher is another run.
-        lesson.fingerprint = f"{lesson.fingerprint}-{model.weights_id}"
-        _teach(student, teacher, lesson, config, run.of_stage(STAGE), fabric, echo)
-    if exam is not None:
+        loader.fingerprint = f"{loader.fingerprint}-{model.weights_id}"
+        _train(student, teacher, loader, config, run.of_stage(STAGE), fabric, echo)
+    if held is not None:
         sources = find_eye_sources(data, config.data)
         images = model.images | image_digests([*sources.told, *sources.untold])
-        _export(student, teacher, exam, config, run, images, echo)
+        _export(student, teacher, held, config, run, images, echo)
     fabric.barrier()
     return run.exported
 
@@ -136,7 +185,7 @@ def _refuse_length(config: DistillConfig, model: Model) -> EMIB:
     return teacher
 
 
-def _teach(
+def _train(
     student: Student,
     teacher: EMIB,
     loader: EyeLoader,
@@ -154,7 +203,7 @@ def _teach(
     for buffer in (student.code_mean, student.code_scale):
         buffer.copy_(fabric.broadcast(buffer))
     fitted = fit(
-        DistillTask(student, teacher),
+        DistillObjective(student, teacher),
         loader,
         run=stage,
         options=config.loop,
@@ -168,19 +217,19 @@ def _teach(
 def _export(
     student: Student,
     teacher: EMIB,
-    exam: Exam,
+    held: ValidationSet,
     config: DistillConfig,
     run: RunFolder,
     images: frozenset[str],
     echo: Callable[[str], None],
 ) -> None:
-    """Write the student, read it back as its users will, and say what it is worth."""
+    """Write the student, read it back as its users will, and measure it."""
     folder = run.exported
     size = save_student(student, folder, _card(config, {}), images=images, overwrite=True)
     device = student.code_mean.device
     final = load_student(folder).to(device)
     report = DistillReport(
-        judge(final, exam),
+        fidelity_of(final, held),
         size,
         sum(parameter.numel() for parameter in final.parameters()),
         speeds(final, teacher, is_face=config.data.crop == "face"),
@@ -204,9 +253,9 @@ def _card(config: DistillConfig, results: dict[str, str]) -> str:
         "Grey band of 192 x 80 pixels around the eyes (of a face crop of 224 pixels) to the "
         "teacher's gaze code and an eye score; load it with `mien.gaze.student.load_student`. No "
         "labels were used. A calibration of the teacher's codes serves the student's as well as "
-        "the figures below say.",
+        "the figures below show.",
         "",
-        "## Taught with",
+        "## Trained on",
         *(f"- {source}" for source in config.data.sources),
         "",
         *(["## Results", "| | |", "|---|---|", *rows, ""] if rows else []),

@@ -1,44 +1,52 @@
-"""What a student is taught with, and what it is judged by."""
+"""Training images of a student, and images held out to measure it: whole clips of each source."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
 from mien.data.eye_loader import EyeLoader, EyeMixture, LabelledStream
 from mien.data.eye_pack import EyePack, find_eye_sources, open_eye_packs
-from mien.data.loader import Share
+from mien.data.loader import Shard
 from mien.data.sources import Piece
 from mien.gaze.config import FACE_CROP
 from mien.model import Model
+from mien.train.recipes.data import FORM, LocalizerSearch, cache_eyes, open_stream
 from mien.train.recipes.distill_options import DistillConfig
-from mien.train.recipes.eye_data import FORM, packed_once
-from mien.train.recipes.eye_search import LocalizerSearch
-from mien.train.recipes.held_out import hold_out, in_order
 from mien.train.run_folder import RunFolder
-from mien.train.streams import open_stream
 
-__all__ = ["DistillData", "exam_batches", "open_data", "teaching_loader"]
+__all__ = [
+    "DistillData",
+    "hold_out",
+    "in_order",
+    "open_data",
+    "training_loader",
+    "validation_batches",
+]
 
-_RENDERED_EXAM = 8
-"""Batches of rendered clips in the exam, where there is an endless source."""
+_RENDERED_BATCHES = 8
+"""Batches of rendered clips in the validation set, where there is an endless source."""
+_COLUMNS = ("clip", "eyes", "face_eyes", "open", "labelled", "has_face")
 
 
 @dataclass(frozen=True)
 class DistillData:
-    """Everything that was given, parted."""
+    """Everything that was given, divided."""
 
     pack: EyePack | None
-    """What is taught with."""
+    """Training images."""
     held: EyePack | None
-    """What is kept back."""
+    """Images held out."""
     stream: LabelledStream | None
-    """Rendered clips without end; the late ones are kept back."""
+    """Rendered clips without end; the late ones are held out."""
 
 
 def open_data(
@@ -50,15 +58,15 @@ def open_data(
     fabric: Fabric,
     echo: Callable[[str], None],
 ) -> DistillData:
-    """Pack what is given and keep some of it back; the first process packs, the others wait.
+    """Crop what is given, once per node, and hold some of it out.
 
     Args:
         config: of the run.
         given: sources.
         run: holds the cache, unless the configuration names another.
-        model: the teacher; finds the eyes that neither labels nor the detector tell.
+        model: the teacher; finds the eyes that neither labels nor the detector give.
         fabric: launched.
-        echo: told how far it is and what was skipped.
+        echo: given the progress and what was skipped.
     """
     sources = find_eye_sources(given, config.data)
     frames, seed = config.data.stream_frames, config.loop.seed
@@ -66,8 +74,8 @@ def open_data(
     assert model.gaze is not None
     search = LocalizerSearch(model.network, model.gaze)
 
-    def packed(pieces: Sequence[Piece], search: LocalizerSearch | None) -> Path | None:
-        return packed_once(
+    def cached(pieces: Sequence[Piece], search: LocalizerSearch | None) -> Path | None:
+        return cache_eyes(
             pieces,
             sources,
             run,
@@ -77,21 +85,23 @@ def open_data(
             echo=echo,
         )
 
-    parts = packed(sources.told, None), packed(sources.untold, search)
+    parts = cached(sources.told, None), cached(sources.untold, search)
     folders = [folder for folder in parts if folder is not None]
     if not folders:
         return DistillData(None, None, stream)
     options = config.distill
     pack, held = hold_out(
-        open_eye_packs(folders), share=options.held_out, most=options.most_held_out
+        open_eye_packs(folders),
+        fraction=options.held_out_fraction,
+        max_images=options.max_held_out,
     )
     return DistillData(pack, held, stream)
 
 
-def exam_batches(
+def validation_batches(
     data: DistillData, config: DistillConfig, fabric: Fabric
 ) -> Iterator[dict[str, Tensor]]:
-    """Yield the images kept back, then people rendered for the exam alone."""
+    """Yield the images held out, then people rendered for validation alone."""
     size = config.distill.batch_size
     if data.held is not None:
         yield from in_order(data.held, fabric.device, at_once=size)
@@ -99,22 +109,22 @@ def exam_batches(
         only = DistillData(None, None, data.stream)
         # Training meets at most `steps` batches of rendered clips: those after them are new.
         first = config.distill.steps
-        loader = teaching_loader(only, config, fabric, Share())
-        with closing(loader.iterate(first, first + _RENDERED_EXAM)) as batches:
+        loader = training_loader(only, config, fabric, Shard())
+        with closing(loader.iterate(first, first + _RENDERED_BATCHES)) as batches:
             yield from batches
 
 
-def teaching_loader(
-    data: DistillData, config: DistillConfig, fabric: Fabric, share: Share
+def training_loader(
+    data: DistillData, config: DistillConfig, fabric: Fabric, shard: Shard
 ) -> EyeLoader:
-    """Return the batches of a run, or a process's share of them."""
+    """Return the batches of a run, or a process's shard of them."""
     options = config.distill
     mixture = EyeMixture(
         seed=config.loop.seed,
         batch_size=options.batch_size,
         frames=options.frames,
-        stills=options.stills,
-        stream_share=config.data.stream_share if data.stream else 0.0,
+        stills_fraction=options.stills_fraction,
+        stream_fraction=config.data.stream_fraction if data.stream else 0.0,
     )
     return EyeLoader(
         data.pack,
@@ -122,6 +132,54 @@ def teaching_loader(
         form=FORM,
         device=fabric.device,
         workers=config.data.workers,
-        share=share,
+        shard=shard,
         stream=data.stream,
     )
+
+
+def hold_out(pack: EyePack, *, fraction: float, max_images: int) -> tuple[EyePack, EyePack]:
+    """Divide a cache into training images and held-out ones.
+
+    A source's images come in the order of their names, so that its end is other people than its
+    start where names go by person. A clip is never in both parts.
+
+    Args:
+        pack: of one folder or several.
+        fraction: of each folder that is held out.
+        max_images: held out of all folders together.
+
+    Returns:
+        The training part, which shares the cache's memory, and the held-out part, a copy.
+    """
+    fraction = min(fraction, max_images / max(1, len(pack)))
+    sizes = [len(canvas) for canvas in pack.canvas]
+    starts = np.cumsum([0, *sizes])[:-1]
+    cuts = [size - int(size * fraction) for size in sizes]
+    trained = np.concatenate([s + np.arange(n) for s, n in zip(starts, cuts, strict=True)])
+    rest = np.setdiff1d(np.arange(len(pack)), trained)
+    kept = rest[~np.isin(pack.clip[rest], pack.clip[trained]) | (pack.clip[rest] < 0)]
+    canvas, face = pack.gather(kept)
+    train = replace(
+        pack,
+        canvas=tuple(one[:n] for one, n in zip(pack.canvas, cuts, strict=True)),
+        face=tuple(one[:n] for one, n in zip(pack.face, cuts, strict=True)),
+        key=f"{pack.key}-{len(trained)}",
+        **_rows(pack, trained),
+    )
+    return train, replace(
+        pack, canvas=(canvas,), face=(face,), key=f"{pack.key}-held", **_rows(pack, kept)
+    )
+
+
+def in_order(pack: EyePack, device: torch.device, *, at_once: int) -> Iterator[dict[str, Tensor]]:
+    """Yield all images of a cache once, as batches of mien.data.eye_loader."""
+    for start in range(0, len(pack), at_once):
+        rows = np.arange(start, min(start + at_once, len(pack)))
+        canvas, face = pack.gather(rows)
+        batch = {"canvas": canvas[:, None], "face": face[:, None], "index": rows}
+        batch |= {name: np.array(getattr(pack, name)[rows]) for name in _COLUMNS}
+        yield {name: torch.from_numpy(value).to(device) for name, value in batch.items()}
+
+
+def _rows(pack: EyePack, rows: np.ndarray[Any, Any]) -> dict[str, Any]:
+    return {name: getattr(pack, name)[rows] for name in _COLUMNS}

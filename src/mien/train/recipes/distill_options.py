@@ -13,7 +13,7 @@ __all__ = ["DistillConfig", "DistillOptions"]
 
 @dataclass(frozen=True)
 class DistillOptions:
-    """How long and how fast a student learns, and what it is judged by."""
+    """How long and how fast a student learns, and what it is measured on."""
 
     steps: int = 6000
     """Optimiser steps; 0 = the student keeps its random weights."""
@@ -23,29 +23,29 @@ class DistillOptions:
     """Peak rate, after the warm-up."""
     warmup_steps: int = 200
     """Steps of linear warm-up."""
-    final_share: float = 0.01
-    """Learning rate at the end, as a share of the peak (cosine in between)."""
+    min_lr_ratio: float = 0.01
+    """Learning rate at the end, as a fraction of the peak (cosine in between)."""
     weight_decay: float = 0.01
     """Decoupled weight decay (AdamW); 0 = Adam."""
     frames: int = 4
-    """Frames drawn from each clip."""
-    stills: float = 0.5
-    """Share of the images that are stills, where there are stills and clips."""
+    """Frames sampled from each clip."""
+    stills_fraction: float = 0.5
+    """Fraction of the images that are stills, where there are stills and clips."""
     teacher: str = ""
     """Weights whose gaze code is learned, a folder or a hub id; empty = the package's own."""
-    held_out: float = 0.1
-    """Share of the images kept back to judge the student by; clips stay whole."""
-    most_held_out: int = 2000
-    """At most this many images are kept back."""
+    held_out_fraction: float = 0.1
+    """Fraction of the images held out to measure the student on; clips stay whole."""
+    max_held_out: int = 2000
+    """At most this many images are held out."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "warmup_steps"):
             check_range(f"distill.{name}", getattr(self, name), 0)
-        for name in ("batch_size", "frames", "most_held_out"):
+        for name in ("batch_size", "frames", "max_held_out"):
             check_range(f"distill.{name}", getattr(self, name), 1)
         for name in ("learning_rate", "weight_decay"):
             check_range(f"distill.{name}", getattr(self, name), 0)
-        for name in ("final_share", "stills", "held_out"):
+        for name in ("min_lr_ratio", "stills_fraction", "held_out_fraction"):
             check_range(f"distill.{name}", getattr(self, name), 0, 1)
 
 

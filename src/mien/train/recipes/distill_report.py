@@ -1,4 +1,4 @@
-"""What a student is worth: its code beside its teacher's on images kept back, size, speed."""
+"""Measures of a student: its code against its teacher's on held-out images, size, speed."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from torch import Tensor
 
 from mien.errors import MienError
 from mien.gaze.config import EYE_CROP_HEIGHT, EYE_CROP_WIDTH, FACE_CROP
-from mien.gaze.distillation import teach
+from mien.gaze.distillation import targets_of
 from mien.gaze.emib import EMIB
 from mien.gaze.student import BAND_HEIGHT, BAND_WIDTH, Student, cut_band
 from mien.gaze.variation import image_of
 
 __all__ = [
     "DistillReport",
-    "Exam",
     "Fidelity",
     "Speed",
-    "explained",
-    "judge",
+    "ValidationSet",
+    "explained_variance",
+    "fidelity_of",
     "report_lines",
-    "set_exam",
     "speeds",
+    "validation_set",
 ]
 
-_WARM_UP, _TRIALS, _LEAST_S = 2, 5, 0.3
-_LEAST_ROWS = 10
+_WARM_UP, _TRIALS, _MIN_S = 2, 5, 0.3
+_MIN_ROWS = 10
 
 
 @dataclass(frozen=True)
-class Exam:
-    """Images kept back, and what the teacher says of them."""
+class ValidationSet:
+    """Held-out images and the teacher's outputs for them."""
 
     bands: Tensor
     """Luminance, 255 = white. uint8 [N, 1, 80, 192]."""
@@ -47,10 +47,10 @@ class Exam:
 
 @dataclass(frozen=True)
 class Fidelity:
-    """How well a student's code stands for its teacher's."""
+    """How well a student's code reproduces its teacher's."""
 
     images: int
-    """Images kept back."""
+    """Images held out."""
     compared: int
     """Those in which the teacher sees eyes."""
     r2: float
@@ -58,12 +58,12 @@ class Fidelity:
     r2_of_each: tuple[float, ...]
     """The same for each number of the code. [d]."""
     score_agreed: float
-    """Share of the images on which both say the same about whether eyes are seen."""
+    """Fraction of the images on which both agree whether eyes are seen."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Milliseconds a face; the teacher finds the eyes too, the student is told where they are."""
+    """Milliseconds a face; the teacher finds the eyes too, the student is given them."""
 
     batch: int
     """Faces at a time."""
@@ -93,7 +93,7 @@ class DistillReport:
         """Return the lines of a model card."""
         seen = self.fidelity
         lines = {
-            f"R2 of the teacher's code on {seen.compared} images kept back": f"{seen.r2:.3f}",
+            f"R2 of the teacher's code on {seen.compared} held-out images": f"{seen.r2:.3f}",
             "R2 of the worst number of the code": f"{min(seen.r2_of_each):.3f}",
             "agrees on whether eyes are seen": f"{seen.score_agreed:.1%}",
             "size": f"{self.bytes / 1e6:.2f} MB, {self.parameters:,} parameters",
@@ -104,27 +104,27 @@ class DistillReport:
         return lines
 
 
-def explained(wanted: Tensor, given: Tensor) -> tuple[float, tuple[float, ...]]:
+def explained_variance(target: Tensor, predicted: Tensor) -> tuple[float, tuple[float, ...]]:
     """Return R2 of codes, all numbers together and each: 1 = the same, 0 = no better than the mean.
 
     Args:
-        wanted: the teacher's. [N, d].
-        given: the student's. [N, d].
+        target: the teacher's. [N, d].
+        predicted: the student's. [N, d].
     """
-    wanted, given = wanted.double(), given.double()
-    error = (given - wanted).square().sum(dim=0)
-    spread = (wanted - wanted.mean(dim=0)).square().sum(dim=0)
-    each = 1 - error / spread.clamp_min(1e-12)
-    return float(1 - error.sum() / spread.sum().clamp_min(1e-12)), tuple(each.tolist())
+    target, predicted = target.double(), predicted.double()
+    error = (predicted - target).square().sum(dim=0)
+    variance = (target - target.mean(dim=0)).square().sum(dim=0)
+    each = 1 - error / variance.clamp_min(1e-12)
+    return float(1 - error.sum() / variance.sum().clamp_min(1e-12)), tuple(each.tolist())
 
 
 @torch.no_grad()
-def set_exam(teacher: EMIB, batches: Iterable[dict[str, Tensor]]) -> Exam:
-    """Ask a teacher about images, as they are.
+def validation_set(teacher: EMIB, batches: Iterable[dict[str, Tensor]]) -> ValidationSet:
+    """Run a teacher on images, as they are.
 
     Args:
         teacher: in evaluation mode.
-        batches: of mien.data.eye_loader; images that no student is taught with.
+        batches: of mien.data.eye_loader; images that the student is not trained on.
 
     Raises:
         MienError: it sees eyes in fewer than ten of them.
@@ -132,29 +132,30 @@ def set_exam(teacher: EMIB, batches: Iterable[dict[str, Tensor]]) -> Exam:
     bands, codes, seen = [], [], []
     for batch in batches:
         image = image_of(batch)
-        lesson = teach(teacher, image)
-        bands.append((cut_band(image.pixels, lesson.eyes) * 255).round().byte().cpu())
-        codes.append(lesson.code.cpu())
-        seen.append(lesson.seen.cpu())
+        targets = targets_of(teacher, image)
+        bands.append((cut_band(image.pixels, targets.eyes) * 255).round().byte().cpu())
+        codes.append(targets.code.cpu())
+        seen.append(targets.seen.cpu())
     count = int(torch.cat(seen).sum()) if seen else 0
-    if count < _LEAST_ROWS:
+    if count < _MIN_ROWS:
         raise MienError(
-            f"the teacher sees eyes in {count} of {sum(map(len, seen))} images kept back, too "
-            "few to judge a student by; give more images, raise distill.held_out, or mend --crop"
+            f"the teacher sees eyes in {count} of {sum(map(len, seen))} held-out images, too few "
+            "to measure a student on; give more images, raise distill.held_out_fraction, or mend "
+            "--crop"
         )
-    return Exam(torch.cat(bands), torch.cat(codes), torch.cat(seen))
+    return ValidationSet(torch.cat(bands), torch.cat(codes), torch.cat(seen))
 
 
 @torch.no_grad()
-def judge(student: Student, exam: Exam, *, at_once: int = 64) -> Fidelity:
-    """Give a student, in evaluation mode, the exam."""
+def fidelity_of(student: Student, held: ValidationSet, *, at_once: int = 64) -> Fidelity:
+    """Compare a student, in evaluation mode, with its teacher."""
     device = student.code_mean.device
-    answers = [student(bands.to(device).float() / 255) for bands in exam.bands.split(at_once)]
-    code = torch.cat([code for code, _ in answers]).cpu()
-    score = torch.cat([score for _, score in answers]).cpu()
-    r2, each = explained(exam.code[exam.seen], code[exam.seen])
-    agreed = ((score > 0.5) == exam.seen).float().mean()
-    return Fidelity(len(exam.seen), int(exam.seen.sum()), r2, each, float(agreed))
+    outputs = [student(bands.to(device).float() / 255) for bands in held.bands.split(at_once)]
+    code = torch.cat([code for code, _ in outputs]).cpu()
+    score = torch.cat([score for _, score in outputs]).cpu()
+    r2, each = explained_variance(held.code[held.seen], code[held.seen])
+    agreed = ((score > 0.5) == held.seen).float().mean()
+    return Fidelity(len(held.seen), int(held.seen.sum()), r2, each, float(agreed))
 
 
 @torch.no_grad()
@@ -187,7 +188,7 @@ def speeds(
 
 
 def report_lines(report: DistillReport) -> list[str]:
-    """Return what a person is told."""
+    """Return the lines of the report for a person."""
     return [f"{name}: {value}" for name, value in report.as_results().items()]
 
 
@@ -203,6 +204,6 @@ def _milliseconds(work: Callable[[], object], device: torch.device) -> float:
 
     for _ in range(_WARM_UP):
         once()
-    repeats = max(1, round(_LEAST_S * 1e3 / _TRIALS / max(once(), 1e-3)))
+    repeats = max(1, round(_MIN_S * 1e3 / _TRIALS / max(once(), 1e-3)))
     trials = [sum(once() for _ in range(min(repeats, 100))) for _ in range(_TRIALS)]
     return float(np.median(trials)) / min(repeats, 100)

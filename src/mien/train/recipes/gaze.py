@@ -13,7 +13,7 @@ from mien import weights
 from mien.card import Card, card_text
 from mien.data.eye_loader import EyeLoader, EyeMixture, LabelledStream
 from mien.data.eye_pack import EyePack, EyeSources, find_eye_sources, open_eye_packs
-from mien.data.loader import Share
+from mien.data.loader import Shard
 from mien.data.provenance import image_digests
 from mien.data.sources import Piece
 from mien.errors import MienError
@@ -24,18 +24,15 @@ from mien.latentface.latentface import LatentFace
 from mien.model import Model, load, prepare, tensors_of
 from mien.train.engine import launch
 from mien.train.loop import fit
-from mien.train.memory import keep_freed_memory
-from mien.train.recipes.eye_data import FORM, packed_once
-from mien.train.recipes.eye_search import LocalizerSearch
+from mien.train.process import keep_freed_memory
+from mien.train.recipes.data import FORM, LocalizerSearch, cache_eyes, open_stream
+from mien.train.recipes.gaze_objectives import EmibObjective, LocalizerObjective
 from mien.train.recipes.gaze_options import EmibOptions, GazeTrainConfig, LocalizerOptions
-from mien.train.recipes.gaze_task import EmibTask
-from mien.train.recipes.localizer_task import LocalizerTask
 from mien.train.run_folder import RunFolder
-from mien.train.streams import open_stream
 
 __all__ = ["check", "pretrain"]
 
-_FIT_FACES, _LEAST_FACES, _FIT_STEPS = 512, 16, 32
+_FIT_FACES, _MIN_FACES, _FIT_STEPS = 512, 16, 32
 
 
 @dataclass(frozen=True)
@@ -58,10 +55,10 @@ def check(config: GazeTrainConfig) -> None:
     """Refuse data and weights that a run cannot be made of, before anything is written.
 
     Raises:
-        MienError: as find_eye_sources and load; or nobody can find the eyes.
+        MienError: as find_eye_sources and load; or no eye localizer can be had.
     """
     sources = find_eye_sources(config.data.sources, config.data)
-    _refuse_blindness(config, sources, _load_base(config), _load_start(config))
+    _refuse_no_localizer(config, sources, _load_base(config), _load_branch(config))
 
 
 def pretrain(
@@ -72,7 +69,7 @@ def pretrain(
     device: str = "auto",
     echo: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Run both stages, going on from the run folder's checkpoints, and export the weights.
+    """Run both stages, resuming from the run folder's checkpoints, and export the weights.
 
     Args:
         config: everything that decides the run.
@@ -82,7 +79,7 @@ def pretrain(
         echo: given every line that a person should see.
 
     Returns:
-        The folder of the exported weights: LatentFace's of the base and the gaze branch.
+        The folder of the exported weights: LatentFace of `init_from`, and the gaze branch.
 
     Raises:
         MienError: bad data, a device that is not there, a loss that is not finite.
@@ -98,15 +95,14 @@ def pretrain(
     branch = _build(this, base)
     network = base.network.to(fabric.device)
 
-    told = _packed(this, sources.told, None)
+    labelled = _cached(this, sources.told, None)
     if this.learns_localizer:
-        _learn_localizer(this, branch, network, told)
+        _learn_localizer(this, branch, network, labelled)
     else:
-        this.echo(
-            f"eye localizer: taken over from {config.emib.start or config.base or 'the package'}"
-        )
-    untold = _packed(this, sources.untold, LocalizerSearch(network, branch))
-    folders = [folder for folder in (told, untold) if folder is not None]
+        origin = config.emib.init_from or config.init_from or "the package"
+        this.echo(f"eye localizer: that of {origin}")
+    unlabelled = _cached(this, sources.untold, LocalizerSearch(network, branch))
+    folders = [folder for folder in (labelled, unlabelled) if folder is not None]
     if config.emib.steps:
         _learn_emib(this, branch, open_eye_packs(folders) if folders else None)
     if fabric.global_rank == 0:
@@ -117,7 +113,7 @@ def pretrain(
 
 
 def _nothing(line: str) -> None:
-    """Say nothing: the first process speaks for all."""
+    """Print nothing: the first process prints for all."""
 
 
 def _learns_localizer(config: GazeTrainConfig, sources: EyeSources) -> bool:
@@ -125,43 +121,44 @@ def _learns_localizer(config: GazeTrainConfig, sources: EyeSources) -> bool:
 
 
 def _load_base(config: GazeTrainConfig) -> Model:
-    return load(config.base or None)
+    return load(config.init_from or None)
 
 
-def _load_start(config: GazeTrainConfig) -> EMIB | None:
-    """Return the gaze branch that the run goes on from, if one is asked for."""
-    if not config.emib.start:
+def _load_branch(config: GazeTrainConfig) -> EMIB | None:
+    """Return the gaze branch that training starts from, if one is asked for."""
+    where = config.emib.init_from
+    if not where:
         return None
-    start = load(config.emib.start).gaze
+    start = load(where).gaze
     if start is None:
-        raise MienError(f"emib.start: {config.emib.start} has no gaze branch; give other weights")
+        raise MienError(f"emib.init_from: {where} has no gaze branch; give other weights")
     return start
 
 
-def _refuse_blindness(
+def _refuse_no_localizer(
     config: GazeTrainConfig, sources: EyeSources, base: Model, start: EMIB | None
 ) -> None:
-    """Refuse a run in which nobody knows or learns where the eyes are."""
+    """Refuse a run that neither has nor trains an eye localizer."""
     if _learns_localizer(config, sources) or start is not None or base.gaze is not None:
         return
     raise MienError(
-        f"{config.base or 'the shipped weights'} cannot find eyes yet, and nothing teaches it: add "
-        "a folder of `mien synth` or synth:HEAD_MODEL to --data with localizer.steps above 0, or "
-        "give --weights with a gaze branch"
+        f"{config.init_from or 'the shipped weights'} have no eye localizer, and the data have no "
+        "labelled eyes to train one: add a folder of `mien synth` or synth:HEAD_MODEL to --data "
+        "with localizer.steps above 0, or give --weights with a gaze branch"
     )
 
 
 def _build(run: _Run, base: Model) -> EMIB:
     """Return the gaze branch as it is at the start: random, or taken over."""
     config = run.config
-    start = _load_start(config)
-    _refuse_blindness(config, run.sources, base, start)
+    start = _load_branch(config)
+    _refuse_no_localizer(config, run.sources, base, start)
     # One generator of initial weights, the same in every process.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(config.loop.seed)
         branch = EMIB(config.model)
     if start is not None:
-        weights.check_keys(branch.state_dict(), start.state_dict(), config.emib.start)
+        weights.check_keys(branch.state_dict(), start.state_dict(), config.emib.init_from)
         branch.load_state_dict(start.state_dict())
     elif base.gaze is not None:
         branch.localizer.load_state_dict(base.gaze.localizer.state_dict())
@@ -169,8 +166,8 @@ def _build(run: _Run, base: Model) -> EMIB:
     return branch.to(run.fabric.device)
 
 
-def _packed(run: _Run, pieces: Sequence[Piece], search: LocalizerSearch | None) -> Path | None:
-    return packed_once(
+def _cached(run: _Run, pieces: Sequence[Piece], search: LocalizerSearch | None) -> Path | None:
+    return cache_eyes(
         pieces,
         run.sources,
         run.folder,
@@ -187,16 +184,16 @@ def _loader(
     stage: LocalizerOptions | EmibOptions,
     *,
     labelled: bool,
-    share: Share | None = None,
+    shard: Shard | None = None,
 ) -> EyeLoader:
     config, fabric = run.config, run.fabric
     mixture = EyeMixture(
         seed=config.loop.seed,
         batch_size=stage.batch_size,
         frames=stage.frames,
-        stills=stage.stills,
-        eye_crop_share=stage.eye_crop_share if isinstance(stage, EmibOptions) else None,
-        stream_share=config.data.stream_share,
+        stills_fraction=stage.stills_fraction,
+        eye_crop_fraction=stage.eye_crop_fraction if isinstance(stage, EmibOptions) else None,
+        stream_fraction=config.data.stream_fraction,
         labelled=labelled,
     )
     return EyeLoader(
@@ -205,19 +202,19 @@ def _loader(
         form=FORM,
         device=fabric.device,
         workers=config.data.workers,
-        share=share or Share(fabric.global_rank, fabric.world_size),
+        shard=shard or Shard(fabric.global_rank, fabric.world_size),
         stream=run.stream,
     )
 
 
-def _learn_localizer(run: _Run, branch: EMIB, network: LatentFace, told: Path | None) -> None:
+def _learn_localizer(run: _Run, branch: EMIB, network: LatentFace, folder: Path | None) -> None:
     """Train the eye localizer on labelled images; it ends with its averaged weights."""
-    pack = open_eye_packs([told]) if told else None
+    pack = open_eye_packs([folder]) if folder else None
     stage = run.config.localizer
     # Every process fits the canonical eyes to all of the same batches.
-    _fit_canonical(branch, network, _loader(run, pack, stage, labelled=True, share=Share()))
+    _fit_canonical(branch, network, _loader(run, pack, stage, labelled=True, shard=Shard()))
     fitted = fit(
-        LocalizerTask(branch.localizer),
+        LocalizerObjective(branch.localizer),
         _loader(run, pack, stage, labelled=True),
         run=run.folder.of_stage("localizer"),
         options=run.config.loop,
@@ -230,20 +227,20 @@ def _learn_localizer(run: _Run, branch: EMIB, network: LatentFace, told: Path | 
 
 @torch.no_grad()
 def _fit_canonical(branch: EMIB, network: LatentFace, loader: EyeLoader) -> None:
-    """Put the canonical eyes where the labelled eyes of many turned faces say that they are."""
-    size, faces, shares, count = network.config.image_size, [], [], 0
+    """Fit the canonical eyes to the labelled eyes of many rotated faces."""
+    size, faces, places, count = network.config.image_size, [], [], 0
     for batch in loader.iterate(0, _FIT_STEPS):
         rows = batch["has_face"] & (batch["open"] > 0.5)
         faces.append(batch["face"][rows])
-        shares.append((batch["face_eyes"][rows] + 0.5) / FACE_SIDE)
+        places.append((batch["face_eyes"][rows] + 0.5) / FACE_SIDE)
         count += len(faces[-1])
         if count >= _FIT_FACES:
             break
-    if count < _LEAST_FACES:
+    if count < _MIN_FACES:
         return  # too few: the eyes stay where they were
     images = prepare(torch.cat(faces).expand(-1, 3, -1, -1), (size, size))
     pose = network.autoencoder.encode(images).pose
-    found = fit_canonical_eyes(pose, torch.cat(shares), network.config.fov_deg)
+    found = fit_canonical_eyes(pose, torch.cat(places), network.config.fov_deg)
     branch.canonical_eyes.copy_(found)
 
 
@@ -251,7 +248,7 @@ def _learn_emib(run: _Run, branch: EMIB, pack: EyePack | None) -> None:
     """Train bottleneck and auto-encoder; they end with their averaged weights."""
     stage = run.config.emib
     fitted = fit(
-        EmibTask(branch, stage.weights),
+        EmibObjective(branch, stage.loss_weights),
         _loader(run, pack, stage, labelled=False),
         run=run.folder.of_stage("emib"),
         options=run.config.loop,
@@ -264,13 +261,11 @@ def _learn_emib(run: _Run, branch: EMIB, pack: EyePack | None) -> None:
 
 def _export(run: _Run, given: Model, branch: EMIB, data: list[str]) -> None:
     """Write LatentFace as it was given and the gaze branch into one file."""
-    network, start = given.network, run.config.emib.start
+    network, start = given.network, run.config.emib.init_from
     images = given.images | image_digests([*run.sources.told, *run.sources.untold])
     images |= weights.trained_on(start) if start else frozenset()
-    base = run.config.base or "the weights of the package"
-    card = card_text(
-        Card(data=[*data, f"LatentFace: taken over from {base}"], config=asdict(run.config))
-    )
+    base = run.config.init_from or "the weights of the package"
+    card = card_text(Card(data=[*data, f"LatentFace: that of {base}"], config=asdict(run.config)))
     # LatentFace is not to change: it is halved only where it was half already.
     half = all(bool((v.half().float() == v).all()) for v in network.state_dict().values())
     config = {**asdict(network.config), "gaze": asdict(branch.config)}

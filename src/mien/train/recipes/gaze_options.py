@@ -19,25 +19,25 @@ class LocalizerOptions:
     """Stage `localizer`: where the eyes are and whether they are open, from labelled images."""
 
     steps: int = 1500
-    """Optimiser steps; 0 = the eye localizer of the base is taken over."""
+    """Optimiser steps; 0 = the eye localizer of `init_from` is kept."""
     batch_size: int = 64
     """Images in a step, over all processes."""
     learning_rate: float = 2e-3
     """Peak rate, after the warm-up."""
     warmup_steps: int = 50
     """Steps of linear warm-up."""
-    final_share: float = 0.02
-    """Learning rate at the end, as a share of the peak (cosine in between)."""
+    min_lr_ratio: float = 0.02
+    """Learning rate at the end, as a fraction of the peak (cosine in between)."""
     weight_decay: float = 0.01
     """Decoupled weight decay (AdamW); 0 = Adam."""
     frames: int = 4
-    """Frames drawn from each clip."""
-    stills: float = 0.5
-    """Share of the images that are stills, where there are stills and clips."""
+    """Frames sampled from each clip."""
+    stills_fraction: float = 0.5
+    """Fraction of the images that are stills, where there are stills and clips."""
 
     def __post_init__(self) -> None:
         check_pace("localizer", self)
-        check_range("localizer.stills", self.stills, 0, 1)
+        check_range("localizer.stills_fraction", self.stills_fraction, 0, 1)
 
 
 @dataclass(frozen=True)
@@ -52,34 +52,34 @@ class EmibOptions:
     """Peak rate, after the warm-up."""
     warmup_steps: int = 100
     """Steps of linear warm-up."""
-    final_share: float = 0.02
-    """Learning rate at the end, as a share of the peak (cosine in between)."""
+    min_lr_ratio: float = 0.02
+    """Learning rate at the end, as a fraction of the peak (cosine in between)."""
     weight_decay: float = 0.02
     """Decoupled weight decay (AdamW) of matrices; 0 = Adam."""
-    start: str = ""
-    """Weights whose gaze branch is taken over, a folder or a hub id; empty = random weights."""
-    stills: float = 0.5
-    """Share of the images that are stills, where there are stills and clips."""
+    init_from: str = ""
+    """Weights whose gaze branch training starts from, a folder or a hub id; empty = random."""
+    stills_fraction: float = 0.5
+    """Fraction of the images that are stills, where there are stills and clips."""
     frames: int = 8
-    """Frames drawn from each clip; they are one another's negatives."""
-    eye_crop_share: float | None = None
-    """Share of eye crops in a batch, where there are eye crops and faces; none = as many as there
-    are among the images, half where faces come from an endless source."""
-    weights: GazeWeights = field(default_factory=GazeWeights)
-    """How much each term of the loss counts."""
+    """Frames sampled from each clip; they are one another's negatives."""
+    eye_crop_fraction: float | None = None
+    """Fraction of eye crops in a batch, where there are eye crops and faces; none = their fraction
+    of the images, half where faces come from an endless source."""
+    loss_weights: GazeWeights = field(default_factory=GazeWeights)
+    """How much each term of the loss counts, and how steps alternate."""
 
     def __post_init__(self) -> None:
         check_pace("emib", self)
-        check_range("emib.stills", self.stills, 0, 1)
-        if self.eye_crop_share is not None:
-            check_range("emib.eye_crop_share", self.eye_crop_share, 0, 1)
+        check_range("emib.stills_fraction", self.stills_fraction, 0, 1)
+        if self.eye_crop_fraction is not None:
+            check_range("emib.eye_crop_fraction", self.eye_crop_fraction, 0, 1)
 
 
 @dataclass(frozen=True)
 class GazeTrainConfig:
     """Everything that decides a gaze run."""
 
-    base: str = ""
+    init_from: str = ""
     """Weights that the gaze branch is added to, a folder or a hub id; empty = the shipped ones."""
     model: GazeConfig = field(default_factory=GazeConfig)
     """Sizes of the networks."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,30 +14,50 @@ from torch import Tensor
 from mien import weights
 from mien.card import Card, card_text
 from mien.data.batches import Sampler
-from mien.data.loader import ClipStream, Loader, Share
+from mien.data.loader import ClipStream, Loader, Shard
 from mien.data.pack import Pack, open_pack, pack
 from mien.data.provenance import image_digests
 from mien.data.seeds import seed_of
 from mien.data.sources import find_sources
+from mien.errors import MienError
 from mien.latentface.latentface import LatentFace
 from mien.latentface.neutral import NeutralDiffusion, NeutralRegressor
-from mien.train.engine import launch
+from mien.train.engine import launch, once_per_node
 from mien.train.loop import fit
-from mien.train.memory import keep_freed_memory
 from mien.train.options import TrainConfig
-from mien.train.recipes.autoencoder_task import AutoencoderTask
-from mien.train.recipes.clip_codes import Crops, clip_codes, clip_images, clip_maps
-from mien.train.recipes.neutral_task import CodeBatches, NeutralTask
+from mien.train.process import keep_freed_memory
+from mien.train.recipes.data import open_stream
+from mien.train.recipes.stage1 import AutoencoderObjective
+from mien.train.recipes.stage2 import (
+    ClipImages,
+    CodeBatches,
+    NeutralObjective,
+    clip_codes,
+    clip_maps,
+)
 from mien.train.run_folder import RunFolder
-from mien.train.streams import open_stream
 
 __all__ = ["pretrain"]
+
+_STAGE1_ALONE = (
+    "Stage 2 was not trained: there were no clips. Pose, light, albedo and depth are as trained; "
+    "identity and expression, which stage 2 parts from each other, mean nothing."
+)
 
 
 @dataclass(frozen=True)
 class _Data:
     pack: Pack | None
     stream: ClipStream | None
+
+    @property
+    def clips(self) -> float:
+        """Return the number of clips of two frames or more; endless with a stream."""
+        if self.stream is not None:
+            return float("inf")
+        assert self.pack is not None
+        _, frames = np.unique(self.pack.clip[self.pack.clip >= 0], return_counts=True)
+        return int((frames > 1).sum())
 
 
 def pretrain(
@@ -48,7 +68,9 @@ def pretrain(
     device: str = "auto",
     echo: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Run both stages, going on from the run folder's checkpoints, and export the weights.
+    """Run both stages, resuming from the run folder's checkpoints, and export the weights.
+
+    Without clips stage 1 alone is run and exported.
 
     Args:
         config: everything that decides the run.
@@ -67,19 +89,21 @@ def pretrain(
     keep_freed_memory()
     fabric = launch(device, config.loop)
     found = _open_data(config, data, run, fabric, echo)
+    with_stage2 = _learns_stage2(config, found, echo)
     # One generator of initial weights, the same in every process.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(config.loop.seed)
         model = LatentFace(config.model)
     model.to(fabric.device)
-    if config.stage1.start:
-        _take_over(model, config.stage1.start)
+    if config.stage1.init_from:
+        _init_from(model, config.stage1.init_from)
     if config.stage1.steps:
         _stage1(model, found, config, run, fabric, echo)
-    if config.stage2.steps:
+    if with_stage2:
         _stage2(model, found, config, run, fabric, echo)
     if fabric.global_rank == 0:
-        card = card_text(Card(data=data, config=asdict(config)))
+        limits = [_STAGE1_ALONE] if config.stage2.steps and not with_stage2 else []
+        card = card_text(Card(data=data, config=asdict(config), limits=limits))
         weights.save(
             run.exported,
             model.state_dict(),
@@ -101,33 +125,53 @@ def _open_data(
     fabric: Fabric,
     echo: Callable[[str], None],
 ) -> _Data:
-    """Pack what is given; the first process packs, the others wait for it."""
+    """Crop what is given, once per node, and open streams."""
     sources = find_sources(data)
     packed = None
     if sources.pieces:
         cache = Path(config.data.cache) if config.data.cache else run.cache
         paths = [source for source in data if not source.startswith("synth:")]
         options, size = config.data, config.model.image_size
-        if fabric.global_rank == 0:
-            packed = open_pack(pack(paths, cache, image_size=size, options=options, say=echo))
-        fabric.barrier()
-        if packed is None:
-            packed = open_pack(pack(paths, cache, image_size=size, options=options))
+
+        def build() -> Path:
+            return pack(paths, cache, image_size=size, options=options, say=echo)
+
+        packed = open_pack(once_per_node(fabric, build))
     size, frames = config.model.image_size, config.data.stream_frames
     stream = open_stream(sources.streams, seed=config.loop.seed, frames=frames, size=size)
     return _Data(packed, stream)
 
 
+def _learns_stage2(config: TrainConfig, data: _Data, echo: Callable[[str], None]) -> bool:
+    """Return whether stage 2 is run; report at the start what it lacks.
+
+    Raises:
+        MienError: then there would be nothing to train.
+    """
+    # The face embedding tells clips apart.
+    enough = 2 if config.model.face_embedding_dim else 1
+    if not config.stage2.steps or data.clips >= enough:
+        return bool(config.stage2.steps)
+    needs = (
+        f"stage 2 needs clips, at least {enough} (videos, a folder of `mien synth` or clips:FOLDER)"
+    )
+    if not config.stage1.steps:
+        raise MienError(f"{needs}, and stage1.steps is 0: nothing to train; add clips to --data")
+    echo(f"warning: {needs}; without them stage 1 alone is trained and exported")
+    return False
+
+
 def _images(config: TrainConfig, data: list[str]) -> frozenset[str]:
-    """Return digests of all images that were learned from, those of the start included."""
+    """Return checksums of all images trained on, those of `init_from` included."""
     options = config.data
     excluded = find_sources(options.exclude).pieces if options.exclude else []
     known = image_digests(find_sources(data).pieces, excluded)
-    return known | weights.trained_on(config.stage1.start) if config.stage1.start else known
+    start = config.stage1.init_from
+    return known | weights.trained_on(start) if start else known
 
 
-def _take_over(model: LatentFace, start: str) -> None:
-    """Put another model's autoencoder into this one."""
+def _init_from(model: LatentFace, start: str) -> None:
+    """Load another model's autoencoder into this one."""
     _, tensors = weights.read(start)
     prefix = "autoencoder."
     found = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
@@ -150,8 +194,8 @@ def _stage1(
         seed=config.loop.seed,
         batch_size=config.stage1.batch_size,
         frames=config.stage1.frames,
-        stills=config.stage1.stills,
-        stream_share=config.data.stream_share if data.stream else 0.0,
+        stills_fraction=config.stage1.stills_fraction,
+        stream_fraction=config.data.stream_fraction if data.stream else 0.0,
     )
     loader = Loader(
         data.pack,
@@ -159,13 +203,17 @@ def _stage1(
         options=config.data,
         image_size=config.model.image_size,
         device=fabric.device,
-        share=Share(fabric.global_rank, fabric.world_size),
+        shard=Shard(fabric.global_rank, fabric.world_size),
         stream=data.stream,
     )
-    task = AutoencoderTask(model.autoencoder, config.stage1.weights)
-    stage = run.of_stage("stage1")
     fitted = fit(
-        task, loader, run=stage, options=config.loop, pace=config.stage1, fabric=fabric, echo=echo
+        AutoencoderObjective(model.autoencoder, config.stage1.loss_weights),
+        loader,
+        run=run.of_stage("stage1"),
+        options=config.loop,
+        pace=config.stage1,
+        fabric=fabric,
+        echo=echo,
     )
     model.autoencoder.load_state_dict(fitted.weights, strict=False)
 
@@ -179,36 +227,7 @@ def _stage2(
     echo: Callable[[str], None],
 ) -> None:
     """Train the neutral networks on the frozen autoencoder's codes; fit basis and embedding."""
-    images = _images_of_clips(data, config)
-    raw_texture, raw_shape = clip_codes(model.autoencoder, images, fabric.device, echo)
-    model.texture_scale.fit(raw_texture.flatten(0, 1))
-    model.shape_scale.fit(raw_shape.flatten(0, 1))
-    batches = CodeBatches(
-        model.texture_scale(raw_texture),
-        model.shape_scale(raw_shape),
-        size=config.stage2.batch_size,
-        seed=config.loop.seed,
-        rank=fabric.global_rank,
-        world=fabric.world_size,
-    )
-    task = NeutralTask(model.neutral_texture, model.neutral_shape, config.stage2.weighting)
-    stage = run.of_stage("stage2")
-    fitted = fit(
-        task, batches, run=stage, options=config.loop, pace=config.stage2, fabric=fabric, echo=echo
-    )
-    task.module.load_state_dict(fitted.weights, strict=False)
-    if model.texture_basis is not None and model.shape_basis is not None:
-        model.texture_basis.fit(_neutral_codes(model.neutral_texture, batches.texture))
-        model.shape_basis.fit(_neutral_codes(model.neutral_shape, batches.shape))
-    if model.face_embedding is not None:
-        echo("stage2: finding face embedding in the maps of all clips")
-        images = _images_of_clips(data, config)
-        model.face_embedding.fit(clip_maps(model.autoencoder, images, fabric.device))
-
-
-def _images_of_clips(data: _Data, config: TrainConfig) -> Iterator[Crops]:
-    """Return the frames of all clips, the same ones each time. uint8 [T, S, S, 3] each."""
-    return clip_images(
+    images = ClipImages.of(
         data.pack,
         data.stream,
         frames=config.stage2.frames,
@@ -216,6 +235,35 @@ def _images_of_clips(data: _Data, config: TrainConfig) -> Iterator[Crops]:
         image_size=config.model.image_size,
         rng=np.random.default_rng(seed_of(config.loop.seed, "codes")),
     )
+    raw_texture, raw_shape = clip_codes(model.autoencoder, images, fabric, echo)
+    model.texture_scale.fit(raw_texture.flatten(0, 1))
+    model.shape_scale.fit(raw_shape.flatten(0, 1))
+    batches = CodeBatches(
+        model.texture_scale(raw_texture),
+        model.shape_scale(raw_shape),
+        size=config.stage2.batch_size,
+        seed=config.loop.seed,
+        shard=Shard(fabric.global_rank, fabric.world_size),
+    )
+    objective = NeutralObjective(
+        model.neutral_texture, model.neutral_shape, config.stage2.weighting
+    )
+    fitted = fit(
+        objective,
+        batches,
+        run=run.of_stage("stage2"),
+        options=config.loop,
+        pace=config.stage2,
+        fabric=fabric,
+        echo=echo,
+    )
+    objective.module.load_state_dict(fitted.weights, strict=False)
+    if model.texture_basis is not None and model.shape_basis is not None:
+        model.texture_basis.fit(_neutral_codes(model.neutral_texture, batches.texture))
+        model.shape_basis.fit(_neutral_codes(model.neutral_shape, batches.shape))
+    if model.face_embedding is not None:
+        echo("stage2: fitting the face embedding to the maps of all clips")
+        model.face_embedding.fit(clip_maps(model.autoencoder, images, fabric))
 
 
 @torch.no_grad()

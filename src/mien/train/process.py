@@ -1,14 +1,18 @@
-"""Ctrl-C and a scheduler's request to stop: the step is finished and a checkpoint written first."""
+"""The process of a run: Ctrl-C, a scheduler's request to stop, and memory that is kept."""
 
 from __future__ import annotations
 
+import ctypes
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["Interrupted", "StopRequest", "stop_on_signals"]
+__all__ = ["Interrupted", "StopRequest", "keep_freed_memory", "stop_on_signals"]
+
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # names of glibc's malloc.h
 
 
 class Interrupted(KeyboardInterrupt):
@@ -48,3 +52,24 @@ def stop_on_signals() -> Iterator[StopRequest]:
     finally:
         for number, handler in usual.items():
             signal.signal(number, handler)
+
+
+def keep_freed_memory() -> bool:
+    """Tell glibc to keep large freed blocks; return whether it did.
+
+    By default each large tensor is mapped from the kernel and faulted in page by page at every
+    step, which costs a CPU training step a quarter of its time or more. Elsewhere than on Linux
+    with glibc nothing is done.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    kept = [
+        mallopt(_MMAP_THRESHOLD, 1 << 30),
+        mallopt(_TRIM_THRESHOLD, (1 << 31) - 1),
+        mallopt(_TOP_PAD, 256 << 20),
+    ]
+    return all(kept)

@@ -1,4 +1,4 @@
-"""Stage 1 as the loop sees it: the autoencoder, its loss, its contact sheet and its warnings."""
+"""Stage 1 of LatentFace: the objective of the autoencoder."""
 
 from __future__ import annotations
 
@@ -11,55 +11,59 @@ from torch import Tensor
 
 from mien.geometry.camera import surface_normals, unproject
 from mien.latentface.autoencoder import Autoencoder
-from mien.latentface.stage1 import Stage1Loss, Stage1Weights, stage1_loss
+from mien.latentface.stage1 import Stage1Weights, stage1_loss
 from mien.train.options import LoopOptions
-from mien.train.task import Terms
+from mien.types import Loss
 
-__all__ = ["AutoencoderTask"]
+__all__ = ["AutoencoderObjective"]
 
 FLAT_DEPTH = 0.03
 """Log depth range below which the face is a mask without relief; a head has about 0.08."""
 FROZEN_POSE = 0.05
-"""Spread of the yaw in radians below which the pose says the same of every image."""
+"""Standard deviation of the yaw in radians below which all images have the same pose."""
 
 
-class AutoencoderTask:
+class AutoencoderObjective:
     """Learns the autoencoder from images and clips."""
+
+    unused_parameters = False
 
     def __init__(self, module: Autoencoder, weights: Stage1Weights) -> None:
         self.module = module
         self.weights = weights
 
-    def compute(self, batch: dict[str, Tensor], step: int, generator: torch.Generator) -> Terms:  # noqa: ARG002  # noqa: ARG002
+    def compute(self, batch: dict[str, Tensor], step: int, generator: torch.Generator) -> Loss:  # noqa: ARG002
         """Return the loss of a batch of `input`, `image` [B, 3, H, W] and `clip` [B]."""
-        loss = self._loss(batch)
-        return Terms(loss.total, loss.parts, loss.monitors)
+        return stage1_loss(self.module, batch["input"], batch["image"], batch["clip"], self.weights)
 
     def parameter_groups(self, options: LoopOptions) -> list[dict[str, Any]]:  # noqa: ARG002
         """Return one group: everything learns at one rate."""
         return [{"params": list(self.module.parameters())}]
 
     @torch.no_grad()
-    def image(self, batch: dict[str, Tensor], step: int) -> np.ndarray[Any, np.dtype[np.uint8]]:  # noqa: ARG002
+    def contact_sheet(
+        self,
+        batch: dict[str, Tensor],
+        step: int,  # noqa: ARG002
+    ) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """Return a contact sheet: a column an image, first frames of clips and then stills.
 
         Rows: input, straight, mirrored, cross-frame, albedo, depth, shaded depth.
         """
-        loss = self._loss(batch)
-        images, batch_size = batch["image"], len(batch["image"])
-        straight, mirrored = (
-            loss.renderings[:batch_size],
-            loss.renderings[batch_size : 2 * batch_size],
-        )
+        found = stage1_loss(
+            self.module, batch["input"], batch["image"], batch["clip"], self.weights
+        ).extras
+        images, size, renderings = batch["image"], len(batch["image"]), found["renderings"]
+        straight, mirrored = renderings[:size], renderings[size : 2 * size]
         cross = torch.zeros_like(images)
-        cross[: len(loss.renderings) - 2 * batch_size] = loss.renderings[2 * batch_size :]
-        depth = loss.canonical.depth
+        cross[: len(renderings) - 2 * size] = renderings[2 * size :]
+        depth = found["depth"]
         low, high = depth.amin(dim=(2, 3), keepdim=True), depth.amax(dim=(2, 3), keepdim=True)
         normals = surface_normals(unproject(depth, self.module.config.fov_deg))
         shaded = (-0.7 * normals[:, 2:] - 0.35 * normals[:, :1] + 0.2).clamp(0, 1)
         nearness = (high - depth) / (high - low).clamp_min(1e-6)
-        rows = [images, straight, mirrored, cross, loss.canonical.albedo, nearness, shaded]
-        chosen = list(range(min(8, batch_size))) + list(range(max(8, batch_size - 8), batch_size))
+        rows = [images, straight, mirrored, cross, found["albedo"], nearness, shaded]
+        chosen = list(range(min(8, size))) + list(range(max(8, size - 8), size))
         sheet = torch.cat(
             [torch.cat([row[i].float().expand(3, -1, -1) for i in chosen], dim=2) for row in rows],
             dim=1,
@@ -73,11 +77,10 @@ class AutoencoderTask:
             found.append(
                 "collapse: the canonical depth is flat; lower the learning rate or add clips"
             )
-        if monitors.get("yaw_spread", 1.0) < FROZEN_POSE:
-            found.append("collapse: the pose is frozen; raise stage1.weights.spread or add clips")
+        if monitors.get("yaw_std", 1.0) < FROZEN_POSE:
+            found.append(
+                "collapse: the pose is frozen; raise stage1.loss_weights.yaw_std or add clips"
+            )
         if monitors.get("covered", 1.0) < 0.5:
             found.append("collapse: faces leave the image; lower the learning rate")
         return found
-
-    def _loss(self, batch: dict[str, Tensor]) -> Stage1Loss:
-        return stage1_loss(self.module, batch["input"], batch["image"], batch["clip"], self.weights)

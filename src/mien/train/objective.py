@@ -1,9 +1,8 @@
-"""What the loop asks of a stage: a module, a loss with named parts, images and warnings."""
+"""What the loop asks of a stage: a module, its loss, a contact sheet, warnings; and batches."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,33 +10,30 @@ import torch
 from torch import Tensor, nn
 
 from mien.train.options import LoopOptions
+from mien.types import Loss
 
-__all__ = ["Batches", "Task", "Terms"]
+__all__ = ["Batches", "ImageArray", "Objective"]
 
 ImageArray = np.ndarray[Any, np.dtype[np.uint8]]
 
 
-@dataclass(frozen=True)
-class Terms:
-    """The loss of a batch and what it is made of; all are scalars."""
-
-    total: Tensor
-    """What is optimised: the mean over the images of the batch."""
-    parts: dict[str, Tensor]
-    """Weighted parts that sum to the total."""
-    monitors: dict[str, Tensor] = field(default_factory=dict)
-    """Numbers to watch that are not optimised, such as depth_range or pose_spread."""
-
-
-class Task(Protocol):
-    """One stage of training."""
+class Objective(Protocol):
+    """What one stage of training minimises."""
 
     @property
     def module(self) -> nn.Module:
         """All that is learned, saved and averaged."""
         ...
 
-    def compute(self, batch: dict[str, Tensor], step: int, generator: torch.Generator) -> Terms:
+    @property
+    def unused_parameters(self) -> bool:
+        """Whether some step gives a parameter that requires a gradient none.
+
+        Processes that train together must then look for such parameters at every step.
+        """
+        ...
+
+    def compute(self, batch: dict[str, Tensor], step: int, generator: torch.Generator) -> Loss:
         """Return the loss of a batch; every random number comes from `generator`."""
         ...
 
@@ -45,8 +41,8 @@ class Task(Protocol):
         """Return groups for the optimiser; `lr_scale` and `weight_decay` are read."""
         ...
 
-    def image(self, batch: dict[str, Tensor], step: int) -> ImageArray | None:
-        """Return a contact sheet, uint8 [H, W, 3], or None where there is nothing to show."""
+    def contact_sheet(self, batch: dict[str, Tensor], step: int) -> ImageArray | None:
+        """Return an image to look at, uint8 [H, W, 3], or None where there is nothing to show."""
         ...
 
     def warnings(self, monitors: Mapping[str, float]) -> list[str]:
@@ -59,7 +55,7 @@ class Batches(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Changes when the data or the way it is drawn changes."""
+        """Changes when the data or the way batches are made of it changes."""
         ...
 
     def iterate(self, start: int, stop: int) -> Iterator[dict[str, Tensor]]:

@@ -1,0 +1,143 @@
+"""Data as the recipes share it: rendered streams, and eye images that are cropped once per node."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from mien.data.eye_canvas import EyeForm
+from mien.data.eye_pack import EyeSources, pack_eyes
+from mien.data.options import EyeDataOptions
+from mien.data.seeds import seed_of
+from mien.data.sources import Piece
+from mien.errors import MienError
+from mien.gaze.config import (
+    CANVAS_HEIGHT,
+    CANVAS_WIDTH,
+    EYE_CROP_HEIGHT,
+    EYE_CROP_WIDTH,
+    FACE_CROP,
+    FACE_SIDE,
+)
+from mien.gaze.emib import EMIB
+from mien.latentface.latentface import LatentFace
+from mien.model import Model
+from mien.train.engine import once_per_node
+from mien.train.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from mien.synth.stream import Stream
+
+__all__ = ["FORM", "LocalizerSearch", "cache_eyes", "open_stream"]
+
+FORM = EyeForm(
+    crop=FACE_CROP,
+    eye_crop=(EYE_CROP_HEIGHT, EYE_CROP_WIDTH),
+    canvas=(CANVAS_HEIGHT, CANVAS_WIDTH),
+    face=FACE_SIDE,
+)
+"""The gaze branch's sizes, as its data has them."""
+
+
+def open_stream(models: Sequence[Path], *, seed: int, frames: int, size: int) -> Stream | None:
+    """Return the stream of a head model, or None where none is given.
+
+    Args:
+        models: head models of the run's sources.
+        seed: of the run.
+        frames: rendered for each clip.
+        size: side of the images. Pixels.
+
+    Raises:
+        MienError: several models, or one that cannot be read.
+    """
+    if len(models) > 1:
+        raise MienError("give one synth:HEAD_MODEL; several cannot be mixed")
+    if not models:
+        return None
+    from mien.synth.head_model import load_head_model  # the renderer is slow to import
+    from mien.synth.stream import Stream
+
+    head = load_head_model(models[0])
+    return Stream(head, seed=seed_of(seed, "stream"), frames_per_clip=frames, size=size)
+
+
+def cache_eyes(
+    pieces: Sequence[Piece],
+    sources: EyeSources,
+    run: RunFolder,
+    *,
+    options: EyeDataOptions,
+    search: LocalizerSearch | None,
+    fabric: Fabric,
+    echo: Callable[[str], None],
+) -> Path | None:
+    """Crop pieces into a cache, once per node.
+
+    Args:
+        pieces: some of the sources'; without any there is no cache.
+        sources: hold the labels.
+        run: holds the cache, unless the options name another folder.
+        options: how images are read.
+        search: finds the eyes that neither labels nor the detector give.
+        fabric: launched.
+        echo: given the progress and what was skipped.
+
+    Raises:
+        MienError: as pack_eyes; or the nodes see different data.
+    """
+    if not pieces:
+        return None
+    cache = Path(options.cache) if options.cache else run.cache
+
+    def build() -> Path:
+        labels = sources.labels
+        return pack_eyes(pieces, labels, cache, form=FORM, options=options, search=search, say=echo)
+
+    return once_per_node(fabric, build)
+
+
+class LocalizerSearch:
+    """Finds the eyes of unlabelled training images by a gaze branch's localizer."""
+
+    def __init__(self, network: LatentFace, branch: EMIB) -> None:
+        """Take the networks as they are; later training of them changes nothing here.
+
+        Args:
+            network: gives the pose of faces.
+            branch: gaze branch with a trained eye localizer.
+        """
+        # A model freezes what it is given, and the branch is still to be trained.
+        self._model = Model(network, gaze=copy.deepcopy(branch))
+        hashed = hashlib.blake2b(digest_size=12)
+        kinds = {
+            "pose": network.autoencoder.state_dict(),
+            "localizer": branch.localizer.state_dict(),
+            "eyes": {"canonical_eyes": branch.canonical_eyes},
+        }
+        for kind, tensors in kinds.items():
+            for name, tensor in sorted(tensors.items()):
+                hashed.update(f"{kind}/{name}".encode())
+                hashed.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        self.name = hashed.hexdigest()
+
+    def __call__(
+        self, images: np.ndarray[Any, np.dtype[np.uint8]], *, eye_crops: bool
+    ) -> tuple[np.ndarray[Any, np.dtype[np.float32]], np.ndarray[Any, np.dtype[np.bool_]]]:
+        """Return eyes as fractions of the sides [B, 2, 2] and whether they are seen [B].
+
+        Args:
+            images: RGB face crops, or eye-region crops. uint8 [B, H, W, 3].
+            eye_crops: which they are.
+        """
+        batch = torch.from_numpy(images).permute(0, 3, 1, 2)
+        found = self._model.encode_eyes(batch) if eye_crops else self._model.encode(batch).gaze
+        assert found is not None
+        return found.eyes.float().cpu().numpy(), found.eyes_found.cpu().numpy()
