@@ -6,10 +6,10 @@ import math
 
 import pytest
 import torch
-from mien.gaze.localizer import EyeLocalizer, cut_canvas
 
 from mien.gaze.config import CANVAS_HEIGHT, CANVAS_WIDTH, FACE_SIDE, GazeConfig
 from mien.gaze.cut import EyeImage, EyeViews, cut_views, eye_mask, luminance, normalised
+from mien.gaze.localizer import EyeLocalizer, cut_canvas
 from mien.gaze.variation import draw_affine, image_of, jitter, relit
 
 CONFIG = GazeConfig()

@@ -82,7 +82,7 @@ def faces_at(monkeypatch):
 
     def place(*boxes):
         found = [Face(box, 1.0, framing="image") for box in boxes]
-        monkeypatch.setattr("mien.views.gaze_film.open_detector", lambda _: lambda _: found)
+        monkeypatch.setattr("mien.pipeline.crops.open_detector", lambda _: lambda _: found)
 
     return place
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from mien.gaze.localizer_objective import localizer_loss
 
 from mien.gaze.config import CANVAS_HEIGHT, CANVAS_WIDTH, FACE_SIDE, GazeConfig
 from mien.gaze.cut import cut_views, normalised
 from mien.gaze.emib import EMIB
+from mien.gaze.localizer_objective import localizer_loss
 from mien.gaze.objective import GazeLoss, GazeWeights, contrast, emib_loss, emib_sheet, eye_distance
 from mien.gaze.variation import image_of
 

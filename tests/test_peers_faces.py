@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from mien.errors import MienError
+from mien.evaluate.by_weights import factors_by_weights
 from mien.evaluate.protocol import Images
 from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
 from mien.model import Model
-from mien.pipeline.crops import factors_by_weights
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are no part of the package
 

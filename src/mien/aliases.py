@@ -27,8 +27,8 @@ TENSORS: Mapping[str, str] = {
 """Beginnings of tensors' names in a file of weights: old => new. The shipped file has old ones, so
 that its checksum, which tables name, stays what it was."""
 
-FILES: Mapping[str, str] = {"images.b2": "pictures.b2"}
-"""Files of a folder of weights: name => old name."""
+FILES: Mapping[str, str] = {"images.b2": "pictures.b2", "cache.json": "pack.json"}
+"""Files of a folder of weights, or of cached crops: name => old name."""
 
 
 def current_options(options: Mapping[str, Value], where: object) -> dict[str, Value]:

@@ -187,7 +187,7 @@ def _draw_all(model: Model, request: _Request) -> None:
     from mien.media.image import write_png
     from mien.media.kinds import kind_of
     from mien.media.video import info, write_mp4
-    from mien.pipeline.portrait import read_face, read_film
+    from mien.pipeline.portrait import read_face, read_faces
 
     size = model.config.image_size
     is_video = kind_of(request.input) == "video"
@@ -206,7 +206,7 @@ def _draw_all(model: Model, request: _Request) -> None:
     if request.turntable:
         frames, fps = _turntable(model, request, factors, edit), FPS
     else:
-        film = read_film(request.input, detector=request.detector, size=size)
+        film = read_faces(request.input, detector=request.detector, size=size)
         seen = (model.encode(crop) for crop in film)
         frames = (p for one in seen for p in _images(model, request, one, edit))
         fps = info(request.input).fps or FPS

@@ -93,14 +93,14 @@ def draw_arrows(model: GazeEncoder, request: GazeRequest) -> None:
 def draw_other_eyes(model: EyePainter, request: GazeRequest) -> None:
     """Write the face with the eyes that another face's gaze code stands for."""
     from mien.media.image import write_png
-    from mien.pipeline.portrait import read_face, read_film
+    from mien.pipeline.portrait import read_face, read_faces
 
     assert request.out is not None
     is_film = request.is_film()
     other = _other_eyes(model, request)
     size, detector = model.crop_size, request.detector
     if is_film:
-        film = read_film(request.input, detector=detector, size=size)
+        film = read_faces(request.input, detector=detector, size=size)
         _write_film(request, _redrawn(model, film, other, request))
     else:
         crop = read_face(request.input, detector=detector, size=size)

@@ -102,6 +102,11 @@ class FactorColumns:
 class GetFactors(Interface):
     """Gives the factors of images: by weights, from a table, or by another method."""
 
+    @property
+    def columns(self) -> frozenset[str]:
+        """Return the names of the columns that can be had."""
+        ...
+
     def __call__(self, images: Images, columns: Sequence[str], /) -> FactorColumns:
         """Return the named columns of all images.
 

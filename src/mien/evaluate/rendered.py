@@ -19,14 +19,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
+from mien.columns import FACE_CODES as FACTORS, POSE as ANGLES
 from mien.errors import MienError
 from mien.evaluate.probe import cross_validate
 from mien.linear.metrics import correlation, masked_depth_correlation, verification_auc
 
 __all__ = ["FACTORS", "Truth", "direct_scores", "factor_matrix", "frontal_depth", "read_truth"]
 
-FACTORS = ("identity", "expression", "texture_code", "shape_code")
-ANGLES = ("yaw_rad", "pitch_rad", "roll_rad")
 INNER_FACE = (0.7, 0.85)
 """Half axes of the ellipse that is called the face, as shares of half the crop: inside the outline
 of cheeks and chin, without hair and ears."""

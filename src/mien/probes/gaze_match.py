@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.columns import EYES_FOUND, GAZE_CODE, POSE
 from mien.errors import MienError
 from mien.probes.face_rows import KEYS, rows_of_faces
 from mien.probes.gaze_samples import FEWEST
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NEEDED", "Matched", "match"]
 
-POSE = ("yaw_rad", "pitch_rad", "roll_rad")
-NEEDED = (*KEYS, "gaze_code", "eyes_found", *POSE)
+NEEDED = (*KEYS, GAZE_CODE, EYES_FOUND, *POSE)
 """Columns of the table that are read."""
 
 

@@ -9,12 +9,11 @@ from typing import Literal
 
 import pyarrow as pa
 
+from mien.columns import FACE_EMBEDDING, FEATURES, GAZE_CODE
+
 __all__ = [
-    "CODES",
     "COLUMNS",
     "EULER_ORDER",
-    "FACE_EMBEDDING",
-    "FEATURES",
     "GAZE",
     "Column",
     "TableInfo",
@@ -117,13 +116,6 @@ COLUMNS: tuple[Column, ...] = (
 
 Of eye-region crops the gaze alone is known: there the other factors are null."""
 
-CODES: tuple[str, ...] = tuple(column.name for column in COLUMNS if column.kind == "codes")
-"""Names of the code columns; not every table has the last three."""
-
-FACE_EMBEDDING = "face_embedding"
-FEATURES = "features"
-"""Name of the column that is not a factor: everything that the encoder saw, factors mixed."""
-
 GAZE: tuple[str, ...] = tuple(column.name for column in COLUMNS if column.needs == "calibration")
 """Names of the columns that a calibration adds."""
 
@@ -155,38 +147,28 @@ class TableInfo:
 
 def arrow_schema(
     info: TableInfo,
+    lengths: Mapping[str, int],
     *,
-    texture_dim: int,
-    shape_dim: int,
-    face_embedding_dim: int | None = None,
-    gaze_dim: int | None = None,
     calibrated: bool = False,
-    features_dim: int | None = None,
     more: Sequence[Column] = (),
 ) -> pa.Schema:
-    """Return the schema of a table of codes of these lengths, metadata included.
+    """Return the schema of a table with codes of these lengths, metadata included.
 
     Args:
         info: what makes the table.
-        texture_dim: length of the texture code.
-        shape_dim: length of the shape code.
-        face_embedding_dim: length of the face embedding; None leaves it out.
-        gaze_dim: length of the gaze code; None leaves the columns of gaze out.
+        lengths: of the codes, by `mien.columns.code_lengths`; one that is not named leaves its
+            columns out: the face embedding, the gaze, the features.
         calibrated: whether the columns that a calibration adds are there.
-        features_dim: length of the features; None leaves them out.
         more: columns that stand behind the others.
 
     Raises:
         ValueError: if `calibrated` without a gaze code.
     """
-    if calibrated and gaze_dim is None:
+    if calibrated and GAZE_CODE not in lengths:
         raise ValueError("no calibration without a gaze code")
-    there = {"": True, "gaze": gaze_dim is not None, "calibration": calibrated}
-    there |= {FACE_EMBEDDING: face_embedding_dim is not None, FEATURES: features_dim is not None}
+    there = {"": True, "gaze": GAZE_CODE in lengths, "calibration": calibrated}
+    there |= {name: name in lengths for name in (FACE_EMBEDDING, FEATURES)}
     columns = [*(column for column in COLUMNS if there[column.needs]), *more]
-    both = texture_dim + shape_dim
-    dims = (both, both, texture_dim, shape_dim, face_embedding_dim, gaze_dim, features_dim)
-    lengths = dict(zip(CODES, (dim or 0 for dim in dims), strict=True))
     fields = [
         pa.field(
             column.name,

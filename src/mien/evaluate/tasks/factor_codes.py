@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+from mien.columns import FACE_CODES as CODES, LIGHT, LIGHT_DIRECTION, POSE as ANGLES
 from mien.errors import MienError
 from mien.evaluate.protocol import FactorColumns, GetFactors, Images
 from mien.linear.cross_person import folds
@@ -17,9 +18,7 @@ __all__ = ["ANGLES", "LIGHTS", "Similarity", "codes_of", "describe_faces", "pers
 
 Array = NDArray[np.floating]
 
-ANGLES = ("yaw_rad", "pitch_rad", "roll_rad")
-LIGHTS = ("light_x", "light_y", "light_z", "light_ambient", "light_diffuse")
-CODES = ("identity", "expression", "texture_code", "shape_code")
+LIGHTS = (*LIGHT_DIRECTION, *LIGHT[:2])
 PAIRS = 2000
 """Of each kind, in each fold."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.columns import POSE as ANGLES
 from mien.errors import MienError
 from mien.evaluate.digest import data_digest
 from mien.evaluate.protocol import EvalContext, FactorColumns, Images
@@ -16,9 +17,6 @@ __all__ = ["ANGLES", "GazeSet", "Seen", "evenly", "see"]
 
 Array = NDArray[np.floating]
 Rows = NDArray[np.int64]
-
-ANGLES = ("yaw_rad", "pitch_rad", "roll_rad")
-"""The head pose that the model itself predicts, by the table's columns."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.columns import LIGHT, LIGHT_DIRECTION as AXES
 from mien.errors import MienError
 from mien.evaluate.by_yaw import yaw_table
 from mien.evaluate.digest import data_digest
@@ -32,8 +33,7 @@ __all__ = ["LightSet", "score_light"]
 
 Array = NDArray[np.floating]
 
-AXES = ("light_x", "light_y", "light_z")
-SHARES = ("light_ambient", "light_diffuse")
+SHARES = LIGHT[:2]
 COLUMNS = ("texture_code", "shape_code", *AXES, *SHARES, "yaw_rad")
 OWN, LINEAR = "own direction", "linear map"
 RIDGE, MEAN = "all codes, ridge", "always the mean"

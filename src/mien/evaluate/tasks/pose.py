@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.columns import POSE
 from mien.errors import MienError
 from mien.evaluate.by_yaw import yaw_table
 from mien.evaluate.digest import data_digest
@@ -52,7 +53,7 @@ __all__ = ["PoseSet", "score_pose"]
 
 Array = NDArray[np.floating]
 
-COLUMNS = ("texture_code", "shape_code", "yaw_rad", "pitch_rad", "roll_rad")
+COLUMNS = ("texture_code", "shape_code", *POSE)
 OWN, OFFSET, LINEAR = "own angles", "own angles, offset of others", "own angles, linear map"
 RIDGE, MEAN = "all codes, ridge", "always the mean"
 MISSING_SHARE = 0.01

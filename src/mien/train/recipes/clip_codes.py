@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mien.data.cache import CropCache
 from mien.data.loader import ClipStream
-from mien.data.pack import Pack
 from mien.latentface.autoencoder import Autoencoder
 
 __all__ = ["Crops", "clip_codes", "clip_images", "clip_maps"]
@@ -20,7 +20,7 @@ Crops = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 def clip_images(
-    pack: Pack | None,
+    pack: CropCache | None,
     stream: ClipStream | None,
     *,
     frames: int,

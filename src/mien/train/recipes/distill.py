@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from lightning_fabric import Fabric
 
+from mien.data.eye_cache import find_eye_sources
 from mien.data.eye_loader import EyeLoader
-from mien.data.eye_pack import find_eye_sources
 from mien.data.loader import Share
 from mien.data.provenance import image_digests
 from mien.data.seeds import seed_of
@@ -118,7 +118,7 @@ def distill(
         _teach(student, teacher, lesson, config, run.of_stage(STAGE), fabric, echo)
     if exam is not None:
         sources = find_eye_sources(data, config.data)
-        images = model.images | image_digests([*sources.told, *sources.untold])
+        images = model.images | image_digests([*sources.known, *sources.unknown])
         _export(student, teacher, exam, config, run, images, echo)
     fabric.barrier()
     return run.exported

@@ -10,8 +10,8 @@ from pathlib import Path
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from mien.data.eye_cache import EyeCache, find_eye_sources, open_eye_caches
 from mien.data.eye_loader import EyeLoader, EyeMixture, LabelledStream
-from mien.data.eye_pack import EyePack, find_eye_sources, open_eye_packs
 from mien.data.loader import Share
 from mien.data.sources import Piece
 from mien.gaze.config import FACE_CROP
@@ -33,9 +33,9 @@ _RENDERED_EXAM = 8
 class DistillData:
     """Everything that was given, parted."""
 
-    pack: EyePack | None
+    pack: EyeCache | None
     """What is taught with."""
-    held: EyePack | None
+    held: EyeCache | None
     """What is kept back."""
     stream: LabelledStream | None
     """Rendered clips without end; the late ones are kept back."""
@@ -77,13 +77,13 @@ def open_data(
             echo=echo,
         )
 
-    parts = packed(sources.told, None), packed(sources.untold, search)
+    parts = packed(sources.known, None), packed(sources.unknown, search)
     folders = [folder for folder in parts if folder is not None]
     if not folders:
         return DistillData(None, None, stream)
     options = config.distill
     pack, held = hold_out(
-        open_eye_packs(folders), share=options.held_out, most=options.most_held_out
+        open_eye_caches(folders), share=options.held_out, most=options.most_held_out
     )
     return DistillData(pack, held, stream)
 

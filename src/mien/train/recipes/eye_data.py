@@ -7,8 +7,8 @@ from pathlib import Path
 
 from lightning_fabric import Fabric
 
+from mien.data.eye_cache import EyeSources, build_eye_cache
 from mien.data.eye_canvas import EyeForm
-from mien.data.eye_pack import EyeSources, pack_eyes
 from mien.data.options import EyeDataOptions
 from mien.data.sources import Piece
 from mien.gaze.config import (
@@ -55,14 +55,14 @@ def packed_once(
         echo: told how far it is and what was skipped.
 
     Raises:
-        MienError: as pack_eyes.
+        MienError: as build_eye_cache.
     """
     if not pieces:
         return None
     cache = Path(options.cache) if options.cache else run.cache
     folder = None
     if fabric.global_rank == 0:
-        folder = pack_eyes(
-            pieces, sources.labels, cache, form=FORM, options=options, search=search, say=echo
+        folder = build_eye_cache(
+            pieces, sources.labels, cache, form=FORM, options=options, search=search, report=echo
         )
     return Path(fabric.broadcast(str(folder)))

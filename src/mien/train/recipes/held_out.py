@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mien.data.eye_pack import EyePack
+from mien.data.eye_cache import EyeCache
 
 __all__ = ["hold_out", "in_order"]
 
 _COLUMNS = ("clip", "eyes", "face_eyes", "open", "labelled", "has_face")
 
 
-def hold_out(pack: EyePack, *, share: float, most: int) -> tuple[EyePack, EyePack]:
+def hold_out(pack: EyeCache, *, share: float, most: int) -> tuple[EyeCache, EyeCache]:
     """Part a pack in what is trained on and what is kept back.
 
     A source's images come in the order of their names, so that its end is other people than its
@@ -52,7 +52,7 @@ def hold_out(pack: EyePack, *, share: float, most: int) -> tuple[EyePack, EyePac
     )
 
 
-def in_order(pack: EyePack, device: torch.device, *, at_once: int) -> Iterator[dict[str, Tensor]]:
+def in_order(pack: EyeCache, device: torch.device, *, at_once: int) -> Iterator[dict[str, Tensor]]:
     """Yield all images of a pack once, as batches of mien.data.eye_loader."""
     for start in range(0, len(pack), at_once):
         rows = np.arange(start, min(start + at_once, len(pack)))
@@ -62,5 +62,5 @@ def in_order(pack: EyePack, device: torch.device, *, at_once: int) -> Iterator[d
         yield {name: torch.from_numpy(value).to(device) for name, value in batch.items()}
 
 
-def _rows(pack: EyePack, rows: np.ndarray[Any, Any]) -> dict[str, Any]:
+def _rows(pack: EyeCache, rows: np.ndarray[Any, Any]) -> dict[str, Any]:
     return {name: getattr(pack, name)[rows] for name in _COLUMNS}

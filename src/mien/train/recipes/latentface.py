@@ -14,8 +14,8 @@ from torch import Tensor
 from mien import weights
 from mien.card import Card, card_text
 from mien.data.batches import Sampler
+from mien.data.cache import CropCache, build_cache, open_cache
 from mien.data.loader import ClipStream, Loader, Share
-from mien.data.pack import Pack, open_pack, pack
 from mien.data.provenance import image_digests
 from mien.data.seeds import seed_of
 from mien.data.sources import find_sources
@@ -36,7 +36,7 @@ __all__ = ["pretrain"]
 
 @dataclass(frozen=True)
 class _Data:
-    pack: Pack | None
+    pack: CropCache | None
     stream: ClipStream | None
 
 
@@ -109,10 +109,12 @@ def _open_data(
         paths = [source for source in data if not source.startswith("synth:")]
         options, size = config.data, config.model.image_size
         if fabric.global_rank == 0:
-            packed = open_pack(pack(paths, cache, image_size=size, options=options, say=echo))
+            packed = open_cache(
+                build_cache(paths, cache, image_size=size, options=options, report=echo)
+            )
         fabric.barrier()
         if packed is None:
-            packed = open_pack(pack(paths, cache, image_size=size, options=options))
+            packed = open_cache(build_cache(paths, cache, image_size=size, options=options))
     size, frames = config.model.image_size, config.data.stream_frames
     stream = open_stream(sources.streams, seed=config.loop.seed, frames=frames, size=size)
     return _Data(packed, stream)
