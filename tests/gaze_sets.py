@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from made_factors import ALL
 from mien.evaluate.protocol import EvalContext, FactorColumns
 from mien.geometry.gaze import gaze_angles
 
@@ -28,6 +29,8 @@ class Oracle:
 
     Rows of `blind` have no eyes; head poses are noise, and what was asked is kept.
     """
+
+    columns = ALL
 
     def __init__(self, *sets, blind=(), noise=0.0):
         self.gaze = {}

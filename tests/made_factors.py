@@ -6,12 +6,27 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mien.columns import CODES, EYES_FOUND, NUMBERS
 from mien.evaluate.protocol import EvalContext, FactorColumns
 from mien.evaluate.tasks.labelled import COLUMNS
+
+ALL = frozenset((*CODES, *NUMBERS, EYES_FOUND))
+
+
+class Gives:
+    """A function as what protocols ask for factors; it gives these columns, or all."""
+
+    def __init__(self, function, *columns):
+        self.function, self.columns = function, frozenset(columns) or ALL
+
+    def __call__(self, images, columns, /):
+        return self.function(images, columns)
 
 
 class Made:
     """Gives factors that say, without an error, what a function says of an image's name."""
+
+    columns = ALL
 
     def __init__(self, say):
         self.say = say

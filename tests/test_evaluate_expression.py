@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from made_factors import Gives
 from mien.errors import MienError
 from mien.evaluate.datasets.twins import without_twins
 from mien.evaluate.gallery import small
@@ -64,7 +65,8 @@ def clear_codes(labels, seed=1):
 
 
 def context(**more):
-    return EvalContext(lambda *_: pytest.fail("nothing is to be described"), draws=1, **more)
+    nothing = Gives(lambda *_: pytest.fail("nothing is to be described"))
+    return EvalContext(nothing, draws=1, **more)
 
 
 def value_of(result, name):
@@ -283,9 +285,9 @@ def test_tasks_that_cannot_be_learned_are_refused() -> None:
         task_of(np.array([0, 1]), 2)
     with pytest.raises(MienError, match="one class only"):
         task_of(np.array([1, 1, 0]), 2)
-    nobody = EvalContext(lambda p, c: described(np.zeros((len(p), 6)), np.zeros(len(p), bool)))
+    nobody = Gives(lambda p, c: described(np.zeros((len(p), 6)), np.zeros(len(p), bool)))
     with pytest.raises(MienError, match="no image has a face"):
-        describe(images(3), nobody)
+        describe(images(3), EvalContext(nobody))
 
 
 def test_valence_and_arousal_are_scored_by_concordance() -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from made_factors import Gives
 from mien.errors import MienError
 from mien.evaluate.datasets.synthetic import Label, read_clips
 from mien.evaluate.protocol import EvalContext, FactorColumns
@@ -111,7 +112,7 @@ def perfect(labels: pd.DataFrame, *, leak: float = 0.0, gaze: bool = True):
         found = np.ones(len(order), bool)
         return FactorColumns(found, found, {name: columns[name][order] for name in names})
 
-    return describe
+    return Gives(describe, *(name for name in columns if gaze or name != "gaze_code"))
 
 
 def number(name: str, factor: str, values) -> Label:

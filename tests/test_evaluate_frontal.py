@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from made_factors import Gives
 from mien.errors import MienError
 from mien.evaluate.datasets.synthetic import read_clips, read_config
 from mien.evaluate.datasets.synthetic_frontal import FrontalPair, FrontalStream
@@ -50,7 +51,7 @@ def no_describe() -> GetFactors:
     def describe(images, columns, /):
         raise AssertionError("frontal views ask for no columns")
 
-    return describe
+    return Gives(describe)
 
 
 def test_psnr_and_colour_error_by_hand() -> None:

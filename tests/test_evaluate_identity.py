@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from made_factors import Gives
 from mien.errors import MienError
 from mien.evaluate.protocol import EvalContext, FactorColumns, Images
 from mien.evaluate.tasks.identity_codes import face_codes, mirrored
@@ -216,7 +217,7 @@ def describing(codes, *, lost=(), knows=("identity", "texture_code", "shape_code
             out[name] = out[name].astype(np.float32)
         return FactorColumns(found, found.copy(), out)
 
-    return describe
+    return Gives(describe, *knows)
 
 
 def people_in_pairs(people=20, folds=4):
@@ -316,7 +317,7 @@ def test_what_cannot_be_had_is_done_without():
             raise MienError("not in the table")
         return blind(images, columns)
 
-    result = verify(pairs, EvalContext(as_a_table))
+    result = verify(pairs, EvalContext(Gives(as_a_table, *blind.columns)))
     assert score_of(result)["accuracy, cosine"].value == 100
     assert len(result.tables) == 2
     assert result.notes == ("Codes are of the images alone: mirror images could not be described",)
@@ -341,7 +342,7 @@ def test_a_image_and_its_mirror_image_are_averaged():
         value[~found] = np.nan
         return FactorColumns(found, found.copy(), dict.fromkeys(columns, value))
 
-    faces = face_codes(images_of(3), EvalContext(describe))
+    faces = face_codes(images_of(3), EvalContext(Gives(describe)))
     # 0 was found in the mirror only, 1 as it is only.
     assert faces.codes["identity"][:, 0].tolist() == [3.0, 1.0, 2.0]
     assert faces.codes["both codes"].shape == (3, 4)

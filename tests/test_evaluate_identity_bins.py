@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from made_factors import Gives
 from mien.errors import MienError
 from mien.evaluate.datasets.agedb import AGEDB30
 from mien.evaluate.datasets.calfw_cplfw import CALFW, CPLFW
@@ -108,7 +109,7 @@ def test_every_set_is_taken_from_its_bin(tmp_path, protocol, name):
         return FactorColumns(found, found, values)
 
     for place in (tmp_path, tmp_path / name):
-        result = protocol.run(place, EvalContext(describe))
+        result = protocol.run(place, EvalContext(Gives(describe)))
         (score,) = [score for score in result.scores if score.main]
         assert (score.name, score.value, score.count) == ("accuracy, cosine", 100, 4)
         assert name in result.notes[0]
@@ -122,4 +123,4 @@ def test_a_bin_of_other_sizes_is_refused(tmp_path):
         raise AssertionError(images.read(0).shape)
 
     with pytest.raises(MienError, match="is 96 x 112; aligned images are 112 x 112"):
-        LFW.run(tmp_path, EvalContext(describe))
+        LFW.run(tmp_path, EvalContext(Gives(describe)))

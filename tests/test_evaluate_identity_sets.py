@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from made_factors import Gives
 from mien.errors import MienError
 from mien.evaluate.datasets.agedb import AGEDB, AGEDB30, read_agedb
 from mien.evaluate.datasets.calfw_cplfw import CALFW, CPLFW, read_cross
@@ -55,7 +56,7 @@ def knowing(who=person_in):
         out = {name: yaw if name == "yaw_rad" else codes.astype(np.float32) for name in columns}
         return FactorColumns(found, found, out)
 
-    return EvalContext(describe, gallery=2), asked
+    return EvalContext(Gives(describe), gallery=2), asked
 
 
 def main_score(result):

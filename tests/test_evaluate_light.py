@@ -11,6 +11,7 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from made_factors import ALL
 from mien.errors import MienError
 from mien.evaluate.datasets.yale_b import YALE_B, read_yale_b
 from mien.evaluate.protocol import EvalContext, FactorColumns
@@ -37,6 +38,8 @@ def tree(root, *, people=6, shape=(192, 168), poses=(0,)):
 
 class Oracle:
     """The light as a function of the true one; codes that hold it."""
+
+    columns = ALL
 
     def __init__(self, data, said, *, blind=(), peer=False):
         self.truth = dict(zip(data.images.names, data.direction, strict=True))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from made_factors import ALL
 from mien.errors import MienError
 from mien.evaluate.datasets.aflw2000 import AFLW2000, face_square, read_aflw2000
 from mien.evaluate.datasets.biwi import BIWI, read_biwi
@@ -33,6 +34,8 @@ OFFSET = "mean error, own angles, offset of others"
 
 class Oracle:
     """Own angles as told, codes that hold the true angles; rows of `blind` show no face."""
+
+    columns = ALL
 
     def __init__(self, data, said, *, blind=(), peer=False):
         self.truth = dict(zip(data.images.names, data.angles, strict=True))

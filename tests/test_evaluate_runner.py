@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from made_factors import Gives
 from mien import evaluate
 from mien.errors import MienError
 from mien.evaluate.by_weights import factors_by_weights
@@ -115,7 +116,7 @@ def test_the_toy_set_answers_with_its_own_numbers(tmp_path: Path) -> None:
         there = np.ones(len(images), dtype=bool)
         return FactorColumns(there, there, {"light_ambient": brightness})
 
-    run = run_protocol(toy.BRIGHTNESS, toy.make_set(tmp_path / "set"), EvalContext(describe))
+    run = run_protocol(toy.BRIGHTNESS, toy.make_set(tmp_path / "set"), EvalContext(Gives(describe)))
     assert run.result is not None
     assert run.result.scores[0].value == 250
     assert run.result.scores[0] == toy.result(250.0).scores[0]
@@ -144,7 +145,7 @@ def test_every_protocol_says_what_is_missing(name: str, tmp_path: Path) -> None:
         raise AssertionError("there is nothing to describe")
 
     with pytest.raises(MienError) as told:
-        protocol.run(tmp_path, EvalContext(describe))
+        protocol.run(tmp_path, EvalContext(Gives(describe)))
     assert "\n" not in str(told.value)
 
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from made_factors import Gives
 from mien.errors import MienError
 from mien.evaluate.datasets.synface import SYNFACE, read_synface
 from mien.evaluate.datasets.synthetic_shape import RENDERED_SHAPE, before_model, read_true_shape
@@ -123,7 +124,7 @@ def test_scores_of_a_perfect_and_of_a_flat_drawing():
     depth, mask = (np.concatenate(part) for part in zip(*balls, strict=True))
     truth = perfect(depth, mask, yaw=np.array([0.1, -0.4, 0.6, 1.0]))
     drawn = Drawn((1.2 * depth).astype(np.float32), mask, np.zeros(4))
-    result = score_shape(truth, drawn, 10.0, EvalContext(nobody, gallery=2))
+    result = score_shape(truth, drawn, 10.0, EvalContext(Gives(nobody), gallery=2))
     found = {score.name: score.value for score in result.scores}
     assert found["SIDE, predicted"] == pytest.approx(0, abs=1e-4)
     assert found["depth correlation, predicted"] == pytest.approx(1)
@@ -151,23 +152,23 @@ def test_the_mean_of_others_is_without_oneself():
     masks = np.concatenate([mask] * 3)
     drawn = Drawn(twice.astype(np.float32), masks, np.zeros(3))
     alone = score_shape(
-        perfect(twice, masks, group=np.array([0, 0, 0])), drawn, 10.0, EvalContext(nobody)
+        perfect(twice, masks, group=np.array([0, 0, 0])), drawn, 10.0, EvalContext(Gives(nobody))
     )
     values = {score.name: score.value for score in alone.scores}
     assert values["SIDE, mean of others"] == pytest.approx(values["SIDE, flat"])
     apart = score_shape(
-        perfect(twice, masks, group=np.array([4, 2, 2])), drawn, 10.0, EvalContext(nobody)
+        perfect(twice, masks, group=np.array([4, 2, 2])), drawn, 10.0, EvalContext(Gives(nobody))
     )
     assert {s.name: s.value for s in apart.scores}["SIDE, mean of others"] < 0.2
     missed = Drawn(
         twice.astype(np.float32), np.array([1, 1, 0], bool)[:, None, None] & masks, np.zeros(3)
     )
-    some = score_shape(perfect(twice, masks), missed, 10.0, EvalContext(nobody))
+    some = score_shape(perfect(twice, masks), missed, 10.0, EvalContext(Gives(nobody)))
     assert some.scores[0].count == 2
     assert any("in 1 of 3 images the drawn face does not lie" in note for note in some.notes)
     none = Drawn(twice.astype(np.float32), masks & False, np.zeros(3))
     with pytest.raises(MienError, match="draw no face where one is"):
-        score_shape(perfect(twice, masks), none, 10.0, EvalContext(nobody))
+        score_shape(perfect(twice, masks), none, 10.0, EvalContext(Gives(nobody)))
 
 
 def test_depth_is_brought_before_the_models_camera():
@@ -192,7 +193,7 @@ def test_rendered_people_are_read_and_drawn(clips, tiny_model, tmp_path):
     # The face is nearer than the middle of the head, by less than its width.
     assert 0.85 < inside.min() < inside.max() < 1.1
     assert np.median(inside) < 1
-    result = RENDERED_SHAPE.run(clips, EvalContext(nobody, tiny_model, gallery=1))
+    result = RENDERED_SHAPE.run(clips, EvalContext(Gives(nobody), tiny_model, gallery=1))
     assert result.scores[0].count == 9
     assert result.data == truth.data
     assert RENDERED_SHAPE.draws
@@ -206,7 +207,7 @@ def test_rendered_people_are_read_and_drawn(clips, tiny_model, tmp_path):
     assert np.array_equal(again.depth, truth.depth)
     assert RENDERED_SHAPE.matches(zipped)
     with pytest.raises(MienError, match="rendered-shape draws faces"):
-        RENDERED_SHAPE.run(clips, EvalContext(nobody))
+        RENDERED_SHAPE.run(clips, EvalContext(Gives(nobody)))
 
 
 def test_rendered_people_without_their_truth_are_refused(clips, tmp_path):
@@ -256,7 +257,7 @@ def test_synface_is_read_as_its_authors_do(tmp_path, tiny_model):
     assert truth.depth[0][truth.mask[0]].min() == pytest.approx(0.9, abs=2e-3)
     assert truth.depth[0][truth.mask[0]].max() == pytest.approx(1.1 - 0.2 * 55 / 255, abs=0.025)
     assert not truth.mask[0, 0, 0]
-    result = SYNFACE.run(tmp_path / "synface", EvalContext(nobody, tiny_model, gallery=1))
+    result = SYNFACE.run(tmp_path / "synface", EvalContext(Gives(nobody), tiny_model, gallery=1))
     assert result.scores[0].count == 4
     assert "as the weights predict it" in result.tables[0].title
     for place in (tmp_path, root, root / "test"):

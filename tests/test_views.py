@@ -16,7 +16,7 @@ from mien.views.mesh_export import face_mesh, glb_bytes, write_mesh
 from mien.views.redraw import Edit, redraw, without_brim
 from mien.views.sheet import Column, contact_sheet
 from mien.views.symmetry import restore_hidden, visibility
-from mien.views.turntable import frontal_pose, turned_pose, turntable_poses
+from mien.views.turntable import frontal_pose, rotated_pose, turntable_poses
 
 FOV = 10.0
 
@@ -72,9 +72,9 @@ def test_a_frontal_bump_is_seen_whole_and_a_turned_one_is_not():
     assert visibility(depth, frontal_pose(), FOV)[..., 4:-4, 4:-4].min() > 0.5
     # Yaw + turns the face towards image-left: its image-right cheek, at the right of the
     # canonical image, comes forward; the left one turns away.
-    seen = visibility(depth, turned_pose([0.9], [0.0]), FOV)
+    seen = visibility(depth, rotated_pose([0.9], [0.0]), FOV)
     assert seen[..., 8:24, 17:28].mean() > seen[..., 8:24, 4:15].mean() + 0.2
-    mirrored = visibility(depth, turned_pose([-0.9], [0.0]), FOV)
+    mirrored = visibility(depth, rotated_pose([-0.9], [0.0]), FOV)
     torch.testing.assert_close(seen, mirrored.flip(-1), atol=0.2, rtol=0)
 
 
@@ -82,8 +82,8 @@ def test_a_point_behind_another_is_hidden():
     # A wall in the middle, seen from the side, hides what is beyond its foot.
     depth = torch.ones(1, 1, 32, 32)
     depth[..., 14:18] = 0.94
-    seen = visibility(depth, turned_pose([-0.7], [0.0]), FOV)[0, 0, 16]
-    plain = visibility(torch.ones(1, 1, 32, 32), turned_pose([-0.7], [0.0]), FOV)[0, 0, 16]
+    seen = visibility(depth, rotated_pose([-0.7], [0.0]), FOV)[0, 0, 16]
+    plain = visibility(torch.ones(1, 1, 32, 32), rotated_pose([-0.7], [0.0]), FOV)[0, 0, 16]
     lost = (plain > 0.9) & (seen < 0.1)
     assert lost[:14].sum() + lost[18:].sum() >= 6
     assert (lost[:14].sum() == 0) != (lost[18:].sum() == 0)
@@ -120,7 +120,7 @@ def test_edits_change_what_they_name(tiny_model, crops):
     light = Light(torch.zeros(1), torch.zeros(1), torch.tensor([[0.0, 0.0, -1.0]]))
     dark = redraw(tiny_model, factors, Edit(light=light))
     assert dark.image.max() == 0
-    turned = redraw(tiny_model, factors, Edit(pose=turned_pose([0.5], [0.1])))
+    turned = redraw(tiny_model, factors, Edit(pose=rotated_pose([0.5], [0.1])))
     assert turned.image.shape == (3, 3, 32, 32)
     assert not torch.equal(turned.mask, dark.mask)
 
@@ -144,7 +144,7 @@ def test_a_mesh_faces_the_viewer_and_has_its_colours():
 
 
 def test_a_posed_mesh_turns_towards_image_left():
-    mesh = face_mesh(torch.ones(1, 3, 8, 8), torch.ones(1, 1, 8, 8), FOV, turned_pose([0.5], [0]))
+    mesh = face_mesh(torch.ones(1, 3, 8, 8), torch.ones(1, 1, 8, 8), FOV, rotated_pose([0.5], [0]))
     np.testing.assert_allclose(
         mesh.normals, np.tile([-math.sin(0.5), 0, math.cos(0.5)], (64, 1)), atol=1e-5
     )

@@ -63,25 +63,36 @@ def describe_peer(
     Raises:
         MienError: by what is returned: the images show no whole faces, or a column is unknown.
     """
+    return _Peer(name, features, crops, batch_size)
 
-    def describe(images: Images, columns: Sequence[str], /) -> PeerDescribed:
+
+@dataclass(frozen=True)
+class _Peer:
+    name: str
+    features: Features
+    crops: CropStore
+    batch_size: int
+
+    @property
+    def columns(self) -> frozenset[str]:
+        return frozenset((*FACE_COLUMNS, *GAZE_COLUMNS))
+
+    def __call__(self, images: Images, columns: Sequence[str], /) -> PeerDescribed:
         for column in columns:
-            if column not in (*FACE_COLUMNS, *GAZE_COLUMNS):
-                raise MienError(f"{name} gives no column {column}")
-        cut = crops(images)
+            if column not in self.columns:
+                raise MienError(f"{self.name} gives no column {column}")
+        cut = self.crops(images)
         rows = np.flatnonzero(cut.found)
         codes = np.full((len(images), 1), np.nan, dtype=np.float32)
-        for start in range(0, len(rows), batch_size):
-            made = features(np.asarray(cut.crops[start : start + batch_size]))
+        for start in range(0, len(rows), self.batch_size):
+            made = self.features(np.asarray(cut.crops[start : start + self.batch_size]))
             if start == 0:
                 codes = np.full((len(images), made.shape[1]), np.nan, dtype=np.float32)
-            codes[rows[start : start + batch_size]] = made
+            codes[rows[start : start + self.batch_size]] = made
         if not np.isfinite(codes[rows]).all():
-            raise MienError(f"{name} gives features that are not finite: it is badly trained")
+            raise MienError(f"{self.name} gives features that are not finite: it is badly trained")
         unknown = np.full(len(images), np.nan, dtype=np.float32)
         given: dict[str, NDArray[np.float32]] = dict.fromkeys(CODES, codes)
         given["eyes_found"] = cut.found.astype(np.float32)
         kept = {column: given.get(column, unknown) for column in columns}
         return PeerDescribed(cut.found, cut.detected, kept)
-
-    return describe

@@ -24,7 +24,7 @@ from mien.render.interpolate import interpolate
 from mien.render.mesh import grid_triangles
 from mien.render.rasterize import rasterize
 from mien.types import Factors
-from mien.views.turntable import turned_pose
+from mien.views.turntable import rotated_pose
 from mien.weights import shipped_folder
 
 __all__ = [
@@ -142,7 +142,7 @@ def kernel_error(backend: str, device: str = "cpu", *, seed: int = 0) -> KernelE
     generator = torch.Generator().manual_seed(seed)
     size = 24
     depth = 1 + 0.05 * torch.randn(2, 1, size, size, generator=generator)
-    pose = turned_pose([0.3, -0.6], [0.1, -0.2])
+    pose = rotated_pose([0.3, -0.6], [0.1, -0.2])
     points = project(place(unproject(depth, 10.0).reshape(2, -1, 3), pose), size, size, 10.0)
     attributes = torch.randn(2, size * size, 4, generator=generator)
     upstream = torch.randn(2, 4, size, size, generator=generator).to(device)

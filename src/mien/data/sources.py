@@ -193,7 +193,7 @@ def _table(path: Path) -> Iterator[Piece]:
         table = pq.read_table(path, columns=columns)
     except (OSError, KeyError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0]
-        raise MienError(f"{path} is no table of `mien embed` ({reason}); make it anew") from error
+        raise MienError(f"{path} is no table of `mien embed` ({reason}); make it again") from error
     detector = (table.schema.metadata or {}).get(b"mien.detector", b"haar").decode()
     framing: Framing = "image" if detector == "none" else "yunet" if detector == "yunet" else "haar"
     boxes: dict[str, list[Box]] = {}

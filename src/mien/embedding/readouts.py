@@ -71,7 +71,8 @@ def open_calibration(model: Encoder, options: EmbedOptions) -> CalibrationFile |
     calibration.check_model(model.weights_id, gaze.code_dim)
     if calibration.uses_pose and options.eyes_only:
         raise MienError(
-            f"{path} uses the head pose, which eye-region crops do not show: calibrate with --no-pose"
+            f"{path} uses the head pose, which eye-region crops do not show: "
+            "calibrate with --no-pose"
         )
     return CalibrationFile(calibration, _checksum(path))
 

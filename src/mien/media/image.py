@@ -233,10 +233,10 @@ def _decode(image: Image.Image, max_side: int) -> LoadedImage:
     factor = -(-max(image.size) // max_side)
     image.load()
     reduced = _reduced(image, factor)
-    turn = _UPRIGHT.get(_orientation(image))
-    if turn is not None:
-        reduced = reduced.transpose(turn)
-        if turn not in (_UPRIGHT[2], _UPRIGHT[3], _UPRIGHT[4]):
+    rotation = _UPRIGHT.get(_orientation(image))
+    if rotation is not None:
+        reduced = reduced.transpose(rotation)
+        if rotation not in (_UPRIGHT[2], _UPRIGHT[3], _UPRIGHT[4]):
             width, height = height, width
     return LoadedImage(np.array(reduced), drafted * factor, width, height)
 

@@ -44,7 +44,7 @@ class Column:
     range: str
     """Values it can take."""
     description: str
-    """What it says, and when it is null."""
+    """What it means, and when it is null."""
     needs: Literal["", "face_embedding", "gaze", "calibration", "features"] = ""
     """Weights with a face embedding or a gaze branch, a calibration too, or `--features`; a table
     made without has no such column."""
@@ -84,9 +84,9 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("gaze_code", "codes", "", "", "", "Gaze, to be calibrated; null: no eyes.", "gaze"),
     Column("eyes_found", "bool", "", "", "", "Whether open eyes are seen; null: no face.", "gaze"),
-    Column("yaw_rad", "float32", "rad", _CAMERA, "[-pi, pi]", "Head turn, + to the image's left."),
-    Column("pitch_rad", "float32", "rad", _CAMERA, "[-pi/2, pi/2]", "Head nod, + upwards."),
-    Column("roll_rad", "float32", "rad", _CAMERA, "[-pi, pi]", "Head tilt, + clockwise as seen."),
+    Column("yaw_rad", "float32", "rad", _CAMERA, "[-pi, pi]", "Head yaw, + to the image's left."),
+    Column("pitch_rad", "float32", "rad", _CAMERA, "[-pi/2, pi/2]", "Head pitch, + upwards."),
+    Column("roll_rad", "float32", "rad", _CAMERA, "[-pi, pi]", "Head roll, + clockwise as seen."),
     Column("light_ambient", "float32", "albedo", "", ">= 0", "Light from everywhere."),
     Column("light_diffuse", "float32", "albedo", "", ">= 0", "Light from one direction."),
     Column("light_x", "float32", "", _CAMERA, "[-1, 1]", "Unit vector to the light, right."),
@@ -122,7 +122,7 @@ GAZE: tuple[str, ...] = tuple(column.name for column in COLUMNS if column.needs 
 
 @dataclass(frozen=True)
 class TableInfo:
-    """What made a table; stored with it, so that it can be told apart from another's."""
+    """What made a table; stored with it, so that it can be distinguished from another's."""
 
     version: str
     """Version of mien."""

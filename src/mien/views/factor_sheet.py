@@ -10,7 +10,7 @@ from mien.types import Factors, Pose
 from mien.views.colours import normal_colours, on_background, shaded
 from mien.views.redraw import Edit, light_from, redraw
 from mien.views.sheet import Column
-from mien.views.turntable import frontal_pose, turned_pose
+from mien.views.turntable import frontal_pose, rotated_pose
 
 __all__ = ["factor_columns"]
 
@@ -57,7 +57,7 @@ def factor_columns(model: Model, crops: Tensor, *, size: int = 112) -> list[Colu
 
 
 def _turned(yaw: float, model: Model) -> Pose:
-    return turned_pose([yaw], [0.0], model.device)
+    return rotated_pose([yaw], [0.0], model.device)
 
 
 def _swapped(factors: Factors, pose: Pose) -> Edit:

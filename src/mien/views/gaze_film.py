@@ -1,4 +1,4 @@
-"""Images and videos with the gaze of every face drawn in; a face with the eyes of another."""
+"""Images and videos with the gaze of every face drawn in; gaze redirection."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mien.probes.gaze_estimate import estimate
 from mien.types import Factors, GazeCode
 from mien.views.gaze_arrow import FaceGaze, draw_gazes
 
-__all__ = ["EyePainter", "GazeEncoder", "GazeReader", "film_gaze", "image_gaze", "swap_eyes"]
+__all__ = ["GazeEncoder", "GazeReader", "GazeRenderer", "film_gaze", "image_gaze", "redirect_gaze"]
 
 _ARROW = 1.0
 """Length of a gaze straight to the side, in sides of the face's square."""
@@ -47,8 +47,8 @@ class GazeEncoder(Protocol):
     def encode(self, images: Tensor, /) -> Factors: ...
 
 
-class EyePainter(GazeEncoder, Protocol):
-    """What is asked of a model to draw eyes from a gaze code."""
+class GazeRenderer(GazeEncoder, Protocol):
+    """What is asked of a model to render eyes from a gaze code."""
 
     def redraw_eyes(self, images: Tensor, codes: Tensor, /) -> Tensor: ...
 
@@ -148,11 +148,11 @@ def film_gaze(path: str | Path, reader: GazeReader) -> Iterator[NDArray[np.uint8
 
 
 @torch.no_grad()
-def swap_eyes(model: EyePainter, crops: Tensor, other: GazeCode) -> tuple[Tensor, Tensor]:
-    """Draw faces with the eyes that another face's gaze code stands for.
+def redirect_gaze(model: GazeRenderer, crops: Tensor, other: GazeCode) -> tuple[Tensor, Tensor]:
+    """Redirect the gaze of faces: render their eyes anew from another face's gaze code.
 
     Args:
-        model: encodes and draws.
+        model: encodes and renders.
         crops: uint8 or float in [0, 1]. [B, 3, H, W].
         other: one row serves all.
 
@@ -164,7 +164,7 @@ def swap_eyes(model: EyePainter, crops: Tensor, other: GazeCode) -> tuple[Tensor
         MienError: if the weights know no gaze, or no eyes are found in a row of `other`.
     """
     if not other.eyes_found.all():
-        raise MienError("no open eyes are seen where they are to be taken from")
+        raise MienError("no open eyes are seen in the face that the gaze is taken from")
     own = _gaze_of(model.encode(crops))
     pixels = crops.float() / 255 if crops.dtype == torch.uint8 else crops
     pixels = pixels.to(own.code.device)
@@ -210,6 +210,6 @@ def _nothing_seen(path: str | Path, faces: int) -> MienError:
     if faces:
         return MienError(
             f"no open eyes are seen in {to_text(path)}, so there is no gaze to draw; "
-            "give an image that shows them, turned to the camera"
+            "give an image that shows them, facing the camera"
         )
     return no_face_in(path)

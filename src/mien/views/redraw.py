@@ -1,4 +1,4 @@
-"""A face drawn anew: turned, relit, with another expression, its hidden side filled in."""
+"""A face rendered again: rotated, relit, with another expression, its hidden side filled in."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["Edit", "light_from", "redraw", "without_brim"]
 
 
 OVAL = (0.85, 0.95)
-"""Half axes of the head's oval in the canonical image, as shares of half its sides."""
+"""Half axes of the head's oval in the canonical image, as fractions of half its sides."""
 
 
 @dataclass(frozen=True)
 class Edit:
-    """What to change of a face before it is drawn; what is None stays as it was."""
+    """What to change of a face before it is rendered; what is None stays as it was."""
 
     pose: Pose | None = None
     """One row, or one a face."""
@@ -49,14 +49,14 @@ class Edit:
 
 @torch.no_grad()
 def redraw(model: Model, factors: Factors, edit: Edit, *, size: int | None = None) -> Rendering:
-    """Draw the faces with the changes; the side that their own pose hid comes from symmetry.
+    """Render the faces with the changes; the side that their own pose hid comes from symmetry.
 
     Args:
         model: whose codes the factors are.
         factors: the faces as they were seen.
         edit: what to change.
-        size: side of the drawn images, pixels; the model's own where not given. The canonical
-            maps are enlarged before they are drawn, so outlines stay sharp.
+        size: side of the rendered images, pixels; the model's own where not given. The canonical
+            maps are enlarged before they are rendered, so outlines stay sharp.
     """
     factors = factors.to(model.device)
     changed = edit.apply(factors)
@@ -69,7 +69,7 @@ def redraw(model: Model, factors: Factors, edit: Edit, *, size: int | None = Non
 
 
 def without_brim(depth: Tensor) -> Tensor:
-    """Push what lies outside the head's oval back, so that it hides nothing in a turned view.
+    """Push what lies outside the head's oval back, so that it hides nothing in a rotated view.
 
     There the canonical depth shows hair and background of no certain distance, which no image
     of training corrected.
@@ -78,15 +78,15 @@ def without_brim(depth: Tensor) -> Tensor:
         depth: canonical depth. [B, 1, H, W].
 
     Returns:
-        The same inside the oval, outside it no nearer than the oval's rim. [B, 1, H, W].
+        The same inside the oval, outside it no nearer than the oval's border. [B, 1, H, W].
     """
     height, width = depth.shape[-2:]
     down = torch.linspace(-1, 1, height, device=depth.device)[:, None]
     across = torch.linspace(-1, 1, width, device=depth.device)
     radius = ((across / OVAL[0]) ** 2 + (down / OVAL[1]) ** 2).sqrt()
     outside = ((radius - 1) / 0.15).clamp(0, 1)
-    rim = (radius - 1).abs() < 0.1
-    far = depth[:, :, rim].median(dim=2, keepdim=True).values[..., None]
+    border = (radius - 1).abs() < 0.1
+    far = depth[:, :, border].median(dim=2, keepdim=True).values[..., None]
     return torch.lerp(depth, torch.maximum(depth, far), outside)
 
 

@@ -1,4 +1,4 @@
-"""Poses over time: a head that turns from side to side."""
+"""Poses over time: a head that rotates from side to side."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import torch
 from mien.geometry.rotation import angles_to_rotation
 from mien.types import Pose
 
-__all__ = ["frontal_pose", "turned_pose", "turntable_poses"]
+__all__ = ["frontal_pose", "rotated_pose", "turntable_poses"]
 
 
 def frontal_pose(count: int = 1, device: torch.device | str = "cpu") -> Pose:
     """Return `count` times the canonical pose: facing the camera, centred."""
-    return turned_pose([0.0] * count, [0.0] * count, device)
+    return rotated_pose([0.0] * count, [0.0] * count, device)
 
 
-def turned_pose(yaw: list[float], pitch: list[float], device: torch.device | str = "cpu") -> Pose:
+def rotated_pose(yaw: list[float], pitch: list[float], device: torch.device | str = "cpu") -> Pose:
     """Return centred poses.
 
     Args:
@@ -38,17 +38,17 @@ def turntable_poses(
     pitch: float = 0.2,
     device: torch.device | str = "cpu",
 ) -> Pose:
-    """Return one loop of a head that turns to both sides while it nods gently.
+    """Return one loop of a head that rotates to both sides while it nods gently.
 
     The last frame leads back to the first, so that the film can be repeated.
 
     Args:
         frames: number of poses.
-        yaw: largest turn to either side, radians.
+        yaw: largest rotation to either side, radians.
         pitch: largest nod, radians.
         device: where the tensors are made.
     """
     phases = [2 * math.pi * i / frames for i in range(frames)]
     yaws = [yaw * math.sin(phase) for phase in phases]
     pitches = [pitch * math.sin(2 * phase) for phase in phases]
-    return turned_pose(yaws, pitches, device)
+    return rotated_pose(yaws, pitches, device)
