@@ -175,9 +175,10 @@ def test_kill_9_and_ctrl_c_lose_nothing(
     process.send_signal(signal.SIGINT)
     printed = process.communicate()[1]
     assert process.returncode == 130
-    assert printed.startswith("stopped; ")
-    assert "--resume" in printed
-    assert printed.count("\n") == 1
+    # On a slow machine a line on how far it is may stand before.
+    last = printed.splitlines()[-1]
+    assert last.startswith("stopped; ")
+    assert "--resume" in last
     assert not out.exists()
 
     capsys.readouterr()
