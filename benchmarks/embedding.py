@@ -78,8 +78,8 @@ def run_alone(detector: str, inputs: Path) -> dict[str, Any]:
 
 def measure(detector: str, inputs: str, given: argparse.Namespace) -> dict[str, Any]:
     """Embed once and return faces, faces a second and peak memory in MB."""
-    from mien.embed import embed_to_parquet
-    from mien.embedding.run import EmbedOptions
+    from mien.embedding.options import EmbedOptions
+    from mien.embedding.run import embed_to_parquet
 
     model = a_model(given.weights, given.device)
     options = EmbedOptions(detector, batch_size=given.batch_size)

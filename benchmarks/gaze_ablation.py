@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import mien
-from mien.data.eye_pack import EyePack, open_eye_packs
+from mien.data.eye_cache import EyeCache, open_eye_caches
 from mien.errors import MienError
 from mien.evaluate.datasets.columbia import Columbia, read_columbia
 from mien.evaluate.tasks.gaze_few_shot import few_shot, halves, leakage_auc, mean_over_folds
@@ -103,7 +103,7 @@ class Faces:
 class Bench:
     """Everything that the variants share."""
 
-    pack: EyePack
+    pack: EyeCache
     labels: Array
     """Yaw and pitch of the packed images' gaze, for the ceiling alone. [N, 2]."""
     base: EMIB
@@ -150,7 +150,7 @@ def prepare(given: argparse.Namespace) -> Bench:
     model = mien.load(given.weights)
     if model.gaze is None:
         raise MienError(f"{given.weights} has no gaze branch")
-    pack = open_eye_packs([given.pack])
+    pack = open_eye_caches([given.pack])
     tables = [pq.read_table(folder / "labels.parquet").to_pandas() for folder in given.train]
     labels = pd.concat([table.sort_values("path") for table in tables])
     if len(labels) != len(pack):
@@ -231,7 +231,7 @@ def train(bench: Bench, variant: Variant) -> EMIB:
     return model.eval()
 
 
-def gather(pack: EyePack, rows: Array) -> dict[str, Tensor]:
+def gather(pack: EyeCache, rows: Array) -> dict[str, Tensor]:
     """Return rows of the pack as a batch."""
     canvas, face = pack.gather(rows)
     named = {

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
+from mien.columns import FACE_CODES as FACTORS, POSE as ANGLES
 from mien.errors import MienError
 from mien.evaluate.datasets.synthetic import inner_face
 from mien.linear.cross_subject import cross_validate
@@ -27,8 +28,6 @@ from mien.linear.verification import verification_auc
 
 __all__ = ["FACTORS", "Truth", "direct_scores", "factor_matrix", "frontal_depth", "read_truth"]
 
-FACTORS = ("identity", "expression", "texture_code", "shape_code")
-ANGLES = ("yaw_rad", "pitch_rad", "roll_rad")
 LIGHTS = ("light_x", "light_y", "light_ambient", "light_diffuse")
 
 Array = NDArray[np.floating]

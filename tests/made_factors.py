@@ -6,8 +6,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mien.columns import CODES, EYES_FOUND, NUMBERS
 from mien.evaluate.protocol import EvalContext, FactorColumns
 from mien.evaluate.tasks.labelled import COLUMNS
+
+ALL = frozenset((*CODES, *NUMBERS, EYES_FOUND))
 
 
 class Made:

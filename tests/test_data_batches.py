@@ -9,9 +9,9 @@ import torch
 
 from mien.data.augment import degrade, noise_tiles, sample_variation, vary
 from mien.data.batches import STREAM_CLIPS, Sampler
+from mien.data.cache import CropCache
 from mien.data.loader import Loader, Shard
 from mien.data.options import DataOptions
-from mien.data.pack import Pack
 from mien.data.seeds import seed_of
 from mien.errors import MienError
 
@@ -38,7 +38,9 @@ def sampler(**changes):
 def pack():
     rng = np.random.default_rng(3)
     side = SIZE + 2 * ROOM
-    return Pack(rng.integers(0, 256, (len(CLIP), side, side, 3), dtype=np.uint8), CLIP, "key", {})
+    return CropCache(
+        rng.integers(0, 256, (len(CLIP), side, side, 3), dtype=np.uint8), CLIP, "key", {}
+    )
 
 
 def loader(sampling, options=NONE, **more):

@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from mien.cli.main import run
-from mien.data.eye_pack import EyePack
+from mien.data.eye_cache import EyeCache
 from mien.errors import MienError
 from mien.gaze.config import GazeConfig
 from mien.gaze.emib import EMIB
@@ -86,7 +86,7 @@ def pack_of(sizes=(20, 10), clip=None):
     parts = np.cumsum((0, *sizes))
     cut = [slice(a, b) for a, b in pairwise(parts)]
     numbers = np.arange(count)
-    return EyePack(
+    return EyeCache(
         tuple(canvas[part] for part in cut),
         tuple(face[part] for part in cut),
         clip=np.full(count, -1) if clip is None else np.asarray(clip),

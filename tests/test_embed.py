@@ -16,8 +16,9 @@ import pytest
 import torch
 
 import mien
-from mien.embed import embed, embed_to_parquet
-from mien.embedding.run import EmbedOptions
+from mien.embedding import frames, job
+from mien.embedding.options import EmbedOptions
+from mien.embedding.run import embed, embed_to_parquet
 from mien.embedding.summary import NO_FACE
 from mien.errors import MienError
 from mien.geometry.rotation import angles_to_rotation
@@ -25,7 +26,7 @@ from mien.media.image import LoadedImage, write_png
 from mien.media.inputs import Source
 from mien.media.video import write_mp4
 from mien.model import Model
-from mien.pipeline import read as sources
+from mien.pipeline import crops as cropping, read as reading
 from mien.table.read import code_matrix, read_table
 from mien.table.schema import COLUMNS
 from mien.table.writer import PartWriter
@@ -209,7 +210,7 @@ def test_an_unforeseen_error_is_a_row_too(
     def fail(*_: object) -> list[object]:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr(sources, "find_faces", fail)
+    monkeypatch.setattr(cropping, "find_faces", fail)
     frame = frame_of(tmp_path, model=model, detector="none")
     assert frame["reason"].tolist() == ["unforeseen ZeroDivisionError: by zero"] * 2
 
@@ -292,13 +293,14 @@ def test_memory_does_not_grow_with_the_input(
     def endless(_: object) -> Iterator[Source]:
         return (Source(f"{i}", str(tmp_path / f"{i}"), "image") for i in range(1500))
 
-    monkeypatch.setattr(sources, "expand", endless)
+    monkeypatch.setattr(frames, "expand", endless)
+    monkeypatch.setattr(job, "expand", endless)
     monkeypatch.setattr(
-        sources,
+        reading,
         "read_image",
-        lambda _: LoadedImage(counted(np.zeros((8, 8, 3), np.uint8)), 1, 8, 8),
+        lambda *_, **__: LoadedImage(counted(np.zeros((8, 8, 3), np.uint8)), 1, 8, 8),
     )
-    monkeypatch.setattr(sources, "crop_face", lambda *_: counted(np.zeros((8, 8, 3), np.uint8)))
+    monkeypatch.setattr(cropping, "crop_face", lambda *_: counted(np.zeros((8, 8, 3), np.uint8)))
     summary = embed_to_parquet(["x"], tmp_path / "t.parquet", model=model, options=CROPS)
     assert summary.faces == 1500
     gc.collect()

@@ -25,10 +25,10 @@ from mien.embedding import run
 from mien.table.writer import PartWriter
 from mien.cli.main import main
 PartWriter.__init__.__kwdefaults__["rows_per_part"] = 8
-encode = run.encode
+encode = run.encode_crops
 # A shell that starts the tests in the background has its children ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-run.encode = lambda *given, **more: (time.sleep(0.4), encode(*given, **more))[1]
+run.encode_crops = lambda *given, **more: (time.sleep(0.4), encode(*given, **more))[1]
 main()
 """
 
@@ -175,14 +175,15 @@ def test_kill_9_and_ctrl_c_lose_nothing(
     process.send_signal(signal.SIGINT)
     printed = process.communicate()[1]
     assert process.returncode == 130
-    assert printed.startswith("stopped; ")
-    assert "--resume" in printed
-    assert printed.count("\n") == 1
+    # On a slow machine a line on how far it is may stand before.
+    last = printed.splitlines()[-1]
+    assert last.startswith("stopped; ")
+    assert "--resume" in last
     assert not out.exists()
 
     capsys.readouterr()
     assert run(words(images, out, tiny_folder)) == 2
-    assert "go on with --resume" in capsys.readouterr().err
+    assert "continue with --resume" in capsys.readouterr().err
     assert run(words(images, out, tiny_folder, "--resume")) == 0
     assert "were done before" in capsys.readouterr().err
     assert_same(out, whole)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mien.embed import embed_to_parquet
 from mien.embedding.job import JobFolder
-from mien.embedding.run import EmbedOptions
+from mien.embedding.options import EmbedOptions
+from mien.embedding.run import embed_to_parquet
 from mien.embedding.summary import Summary
 from mien.errors import MienError
 from mien.media.image import write_png
@@ -159,7 +159,7 @@ def test_an_unfinished_job_is_not_begun_anew_unasked(
         break_after(patch, 12, Killed())
         with pytest.raises(Killed):
             embed(out)
-    with pytest.raises(MienError, match="begun and broken off: go on with --resume, or begin anew"):
+    with pytest.raises(MienError, match="interrupted: continue with --resume, or start over"):
         embed(out)
     assert embed(out, overwrite=True).resumed_at == 0
     assert_same(out, whole)
@@ -217,7 +217,7 @@ def test_a_job_with_damage_says_so(embed: Callable[..., Summary], stopped: Path)
     folder = JobFolder(stopped).path
     part = next(folder.glob("part-000000*"))
     part.write_bytes(b"damaged" * 20)
-    with pytest.raises(MienError, match="damaged: begin anew"):
+    with pytest.raises(MienError, match="damaged: start over"):
         embed(stopped, resume=True)
     (folder / "journal.json").write_text("{")
     with pytest.raises(MienError, match=r"journal\.json is damaged"):

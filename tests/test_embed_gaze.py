@@ -14,16 +14,16 @@ import torch
 from PIL import Image
 
 from mien.cli.calibrate import calibrate
-from mien.embed import embed, embed_to_parquet
 from mien.embedding.job import JobFolder
-from mien.embedding.run import EmbedOptions
+from mien.embedding.options import EmbedOptions
+from mien.embedding.readouts import gaze_columns
+from mien.embedding.run import embed, embed_to_parquet
 from mien.errors import MienError
 from mien.faces.eye_crop import fit_eye_crop
 from mien.geometry.gaze import gaze_vector
 from mien.geometry.rotation import angles_to_rotation
 from mien.media.image import write_png
 from mien.media.video import write_mp4
-from mien.pipeline.gaze import gaze_columns
 from mien.probes.fit import fit_calibration
 from mien.probes.gaze import Calibration
 from mien.table.read import read_table

@@ -11,14 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from mien.embed import embed, embed_to_parquet
 from mien.embedding.job import JobFolder
-from mien.embedding.run import EmbedOptions
+from mien.embedding.options import EmbedOptions
+from mien.embedding.readouts import ProbeFile, probe_values
+from mien.embedding.run import embed, embed_to_parquet
 from mien.errors import MienError
 from mien.geometry.rotation import angles_to_rotation
 from mien.linear.model import ErrorVariance, Linear
 from mien.media.image import write_png
-from mien.pipeline.probes import probe_values
 from mien.probes.probe import HeldOut, Probe
 from mien.table.read import read_table
 from mien.table.schema import COLUMNS
@@ -191,14 +191,12 @@ def test_probes_that_cannot_be_applied_are_refused(
 
 
 def test_a_probe_that_says_nonsense_is_refused(tmp_path: Path, model: RedModel) -> None:
-    from mien.pipeline.probes import open_probes
-
     path = made(tmp_path / "c.json", "redness", (("identity", 2),), number=True)
-    (file,) = open_probes([path], weights_id="", lengths={"identity": 2})
+    file = ProbeFile(Probe.load(path), "checksum")
     file.probe.function.weights[:] = 1e39
     with (
         np.errstate(over="ignore"),
-        pytest.raises(MienError, match="probe of redness says what is not finite"),
+        pytest.raises(MienError, match="probe of redness predicts what is not finite"),
     ):
         probe_values([file], model.encode(torch.full((1, 3, 12, 12), 200, dtype=torch.uint8)))
 

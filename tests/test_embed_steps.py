@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from mien.cli.progress import ProgressDisplay, progress_line
+from mien.columns import code_lengths
+from mien.embedding.frames import FrameRows, gather
+from mien.embedding.job import list_inputs
 from mien.embedding.summary import NO_FACE, Status, Summary, summarise
 from mien.errors import MienError
-from mien.pipeline.batches import Frame, gather
 from mien.pipeline.prefetch import prefetch
-from mien.pipeline.read import Reader, list_inputs
 from mien.table.rows import FaceRow, record_batch
 from mien.table.schema import TableInfo, arrow_schema
 from mien.table.writer import write_batches
@@ -30,20 +31,20 @@ def task(value: int, seconds: float = 0.0) -> Callable[[], int]:
     return run
 
 
-def frame(source: int, faces: int, done: float = 1.0) -> Frame:
+def frame(source: int, faces: int, done: float = 1.0) -> FrameRows:
     rows = tuple(FaceRow(str(source), face_found=True, face_id=i) for i in range(faces))
-    return Frame(source, rows or (FaceRow(str(source), reason=NO_FACE),), (CROP,) * faces, done)
+    return FrameRows(source, rows or (FaceRow(str(source), reason=NO_FACE),), (CROP,) * faces, done)
 
 
 def test_results_come_in_order_whatever_takes_longer() -> None:
     tasks = (task(i, 0.01 * (i % 3 == 0)) for i in range(20))
-    assert list(prefetch(tasks, workers=4, ahead=8)) == list(range(20))
+    assert list(prefetch(tasks, workers=4, in_flight=8)) == list(range(20))
 
 
 def test_work_is_done_at_the_same_time() -> None:
     both = threading.Barrier(2, timeout=10)
     tasks = iter([both.wait, both.wait])
-    assert sorted(prefetch(tasks, workers=2, ahead=2)) == [0, 1]
+    assert sorted(prefetch(tasks, workers=2, in_flight=2)) == [0, 1]
 
 
 def test_no_more_than_agreed_is_begun_ahead() -> None:
@@ -55,7 +56,7 @@ def test_no_more_than_agreed_is_begun_ahead() -> None:
             drawn += 1
             yield task(i)
 
-    results = prefetch(tasks(), workers=2, ahead=5)
+    results = prefetch(tasks(), workers=2, in_flight=5)
     for taken, _ in enumerate(results, start=1):
         time.sleep(0.001)
         assert drawn <= taken + 5
@@ -72,7 +73,7 @@ def test_an_error_comes_in_its_place(where: str) -> None:
             fail()
         yield fail
 
-    results = prefetch(tasks(), workers=2, ahead=4)
+    results = prefetch(tasks(), workers=2, in_flight=4)
     assert next(results) == 1
     with pytest.raises(MienError, match="broken"):
         next(results)
@@ -81,9 +82,9 @@ def test_an_error_comes_in_its_place(where: str) -> None:
 def test_a_reader_who_leaves_ends_the_work() -> None:
     before = threading.active_count()
     endless = (task(i) for i in iter(int, 1))
-    results = prefetch(endless, workers=2, ahead=4)
+    results = prefetch(endless, workers=2, in_flight=4)
     next(results)
-    results.close()  # type: ignore[attr-defined]
+    results.close()
     assert threading.active_count() == before
 
 
@@ -118,16 +119,8 @@ def test_a_changed_input_shows_in_the_listing(tmp_path: Path) -> None:
     assert list_inputs([tmp_path]).count == 2
 
 
-def test_opencv_keeps_its_threads() -> None:
-    cv2 = pytest.importorskip("cv2")
-    before = cv2.getNumThreads()
-    with Reader("haar", 32).one_thread_each():
-        assert cv2.getNumThreads() == 1
-    assert cv2.getNumThreads() == before
-
-
 def some_summary(tmp_path: Path, rows: list[FaceRow]) -> Summary:
-    schema = arrow_schema(TableInfo("0", "m", "none"), texture_dim=2, shape_dim=2)
+    schema = arrow_schema(TableInfo("0", "m", "none"), code_lengths(texture_dim=2, shape_dim=2))
     write_batches(tmp_path / "t", [record_batch(rows, None, schema)], schema)
     return summarise(tmp_path / "t", inputs=len(rows), resumed_at=0)
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from tests.made_factors import Describing
 
+from made_factors import Describing
 from mien.errors import MienError
 from mien.evaluate.datasets.fer2013 import without_duplicates
 from mien.evaluate.datasets.sets import (
@@ -297,7 +297,7 @@ def test_tasks_that_cannot_be_learned_are_refused() -> None:
         Describing(lambda p, c: described(np.zeros((len(p), 6)), np.zeros(len(p), bool)))
     )
     with pytest.raises(MienError, match="no image has a face"):
-        describe(images(3), nobody)
+        describe(images(3), EvalContext(nobody))
 
 
 def test_valence_and_arousal_are_scored_by_concordance() -> None:

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from mien.columns import code_lengths
 from mien.errors import MienError
 from mien.evaluate.from_table import describe_from
 from mien.evaluate.protocol import Images
@@ -18,7 +19,7 @@ from mien.table.writer import write_batches
 from mien.types import Factors, Light, Pose
 
 INFO = TableInfo(version="0.1", model_id="0123456789ab", detector="none", options={}, job="j")
-SCHEMA = arrow_schema(INFO, texture_dim=1, shape_dim=1)
+SCHEMA = arrow_schema(INFO, code_lengths(texture_dim=1, shape_dim=1))
 
 
 def factors(values: list[float]) -> Factors:
@@ -100,6 +101,17 @@ def test_a_column_that_is_not_there(tmp_path: Path) -> None:
     describe = describe_from(write(tmp_path / "t.parquet", [face("a.jpg")]))
     with pytest.raises(MienError, match="has no column gaze_code"):
         describe(images("a.jpg"), ["gaze_code"])
+
+
+def test_old_columns_are_offered_by_their_present_names(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.parquet", [face("b.jpg"), face("a.jpg")])
+    codes = pa.array([[1.0, 2.0], [3.0, 4.0]], type=pa.list_(pa.float32(), 2))
+    pq.write_table(pq.read_table(path).append_column("likeness", codes), path)
+    describe = describe_from(path)
+    assert {"identity", "face_embedding"} <= describe.columns
+    assert "gaze_code" not in describe.columns
+    given = describe(images("a.jpg"), ["face_embedding"])
+    np.testing.assert_array_equal(given["face_embedding"], [[3, 4]])
 
 
 def test_what_is_no_table(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.made_factors import Describing
 
+from made_factors import Describing
 from mien.errors import MienError
 from mien.evaluate.datasets.synthetic import read_clips, read_config
 from mien.evaluate.datasets.synthetic_frontal import FrontalPair, FrontalStream

@@ -6,8 +6,8 @@ import struct
 import numpy as np
 import pytest
 from PIL import Image
-from tests.made_factors import Describing
 
+from made_factors import Describing
 from mien.errors import MienError
 from mien.evaluate.datasets.insightface_bin import SQUARE, read_bin
 from mien.evaluate.protocol import EvalContext, FactorColumns

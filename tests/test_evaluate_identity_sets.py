@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.made_factors import Describing
 
+from made_factors import Describing
 from mien.errors import MienError
 from mien.evaluate.datasets.cfp import read_cfp
 from mien.evaluate.datasets.drawn_pairs import PER_PERSON, draw_folds, read_agedb, read_people

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from made_factors import ALL
 from mien.errors import MienError
 from mien.evaluate.datasets.head_pose import (
     benchmark_angles,
@@ -21,7 +22,6 @@ from mien.evaluate.datasets.head_pose import (
 from mien.evaluate.protocol import EvalContext, FactorColumns
 from mien.evaluate.protocols import find_protocol
 from mien.evaluate.tasks.pose import (
-    COLUMNS,
     angle_errors_deg,
     benchmark_rotation,
     geodesic_deg,
@@ -42,7 +42,7 @@ OFFSET = "mean error, predicted angles, cross-subject offset"
 class Oracle:
     """Predicted angles as given, codes that hold the true ones; rows of `blind` show no face."""
 
-    columns, reads_pixels = frozenset(COLUMNS), True
+    columns, reads_pixels = ALL, True
 
     def __init__(self, data, said, *, blind=(), peer=False):
         self.truth = dict(zip(data.images.names, data.angles, strict=True))

@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.made_factors import Describing
 
+from made_factors import Describing
 from mien import evaluate
 from mien.errors import MienError
+from mien.evaluate.by_weights import factors_by_weights
 from mien.evaluate.protocol import EvalContext, FactorColumns, Images, Protocol, Result, Score
 from mien.evaluate.protocols import PROTOCOLS, every_protocol, find_protocol
 from mien.evaluate.runner import find_data_sets, run_all, run_protocol
 from mien.model import Model
-from mien.pipeline.crops import factors_by_weights
 
 SPEC = importlib.util.spec_from_file_location(
     "toy_protocol", Path(__file__).with_name("toy_protocol.py")

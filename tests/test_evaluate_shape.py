@@ -8,8 +8,8 @@ import zipfile
 import cv2
 import numpy as np
 import pytest
-from tests.made_factors import Describing
 
+from made_factors import Describing
 from mien.errors import MienError
 from mien.evaluate.datasets.sets import ShapeSet
 from mien.evaluate.datasets.true_depth import before_model, read_synface, read_true_shape, reduced
@@ -170,7 +170,7 @@ def test_the_mean_of_others_is_without_oneself():
     missed = RenderedDepth(
         twice.astype(np.float32), np.array([1, 1, 0], bool)[:, None, None] & masks, np.zeros(3)
     )
-    some = score_shape(perfect(twice, masks), missed, 10.0, EvalContext(nobody))
+    some = score_shape(perfect(twice, masks), missed, 10.0, EvalContext(Describing(nobody)))
     assert some.scores[0].count == 2
     assert any("in 1 of 3 images the rendered face does not overlap" in note for note in some.notes)
     none = RenderedDepth(twice.astype(np.float32), masks & False, np.zeros(3))
@@ -200,7 +200,7 @@ def test_rendered_people_are_read_and_rendered(clips, tiny_model, tmp_path):
     # The face is nearer than the middle of the head, by less than its width.
     assert 0.85 < inside.min() < inside.max() < 1.1
     assert np.median(inside) < 1
-    result = RENDERED_SHAPE.run(clips, EvalContext(nobody, tiny_model, gallery=1))
+    result = RENDERED_SHAPE.run(clips, EvalContext(Describing(nobody), tiny_model, gallery=1))
     assert result.scores[0].count == 9
     assert result.data == truth.data
     assert RENDERED_SHAPE.renders
@@ -264,7 +264,9 @@ def test_synface_is_read_as_its_authors_do(tmp_path, tiny_model):
     assert truth.depth[0][truth.mask[0]].min() == pytest.approx(0.9, abs=2e-3)
     assert truth.depth[0][truth.mask[0]].max() == pytest.approx(1.1 - 0.2 * 55 / 255, abs=0.025)
     assert not truth.mask[0, 0, 0]
-    result = SYNFACE.run(tmp_path / "synface", EvalContext(nobody, tiny_model, gallery=1))
+    result = SYNFACE.run(
+        tmp_path / "synface", EvalContext(Describing(nobody), tiny_model, gallery=1)
+    )
     assert result.scores[0].count == 4
     assert "as the weights predict it" in result.tables[0].title
     for place in (tmp_path, root, root / "test"):

@@ -10,18 +10,20 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from mien.data import reading
+from mien.data.eye_cache import build_eye_cache, find_eye_sources, open_eye_caches
 from mien.data.eye_canvas import EyeForm, eye_row, placeable
 from mien.data.eye_labels import lids_open
 from mien.data.eye_loader import EYE_CROP_CLIPS, EyeLoader, EyeMixture
-from mien.data.eye_pack import find_eye_sources, open_eye_packs, pack_eyes
 from mien.data.loader import Shard
 from mien.data.options import EyeDataOptions
-from mien.data.reading import Crop, Cutter
+from mien.data.reading import PieceCropper
 from mien.data.sources import Piece, find_sources
 from mien.errors import MienError
 from mien.faces.detect import WholeImage
 from mien.faces.face import Face
 from mien.media.image import write_png
+from mien.pipeline.read import Frame
 
 FORM = EyeForm(crop=64, eye_crop=(24, 50), canvas=(32, 64), face=16)
 NAMES = ["jawOpen", "eyeBlink_L", "eyeBlink_R"]
@@ -94,9 +96,13 @@ class Search:
 def packed(given, cache, search=None, say=lambda _: None, **changes):
     options = EyeDataOptions(**changes)
     found = find_eye_sources([str(one) for one in given], options)
-    pieces = [*found.told, *found.untold]
-    return open_eye_packs(
-        [pack_eyes(pieces, found.labels, cache, form=FORM, options=options, search=search, say=say)]
+    pieces = [*found.known, *found.unknown]
+    return open_eye_caches(
+        [
+            build_eye_cache(
+                pieces, found.labels, cache, form=FORM, options=options, search=search, report=say
+            )
+        ]
     )
 
 
@@ -140,7 +146,7 @@ def test_eye_crops_are_searched_and_what_is_not_seen_is_counted(eye_crops, tmp_p
 def test_the_crop_option_makes_every_image_a_eye_crop(eye_crops, tmp_path):
     assert not packed([eye_crops], tmp_path / "cache", Search(), crop="eyes").has_face.any()
     told = find_eye_sources([str(eye_crops)], EyeDataOptions())
-    assert not any(piece.eye_crop for piece in told.untold)
+    assert not any(piece.eye_crop for piece in told.unknown)
 
 
 def test_faces_and_eye_crops_share_a_pack_in_order(rendered, eye_crops, tmp_path):
@@ -154,13 +160,15 @@ def test_packs_are_joined_and_clips_stay_apart(rendered, eye_crops, tmp_path):
     options = EyeDataOptions(clip_pattern=r"(\d{4})_")
     found = find_eye_sources([str(rendered), f"eyes:{eye_crops}"], options)
     folders = [
-        pack_eyes(p, found.labels, tmp_path / "c", form=FORM, options=options, search=Search())
-        for p in (found.told, found.untold)
+        build_eye_cache(
+            p, found.labels, tmp_path / "c", form=FORM, options=options, search=Search()
+        )
+        for p in (found.known, found.unknown)
     ]
-    both = open_eye_packs(folders)
+    both = open_eye_caches(folders)
     assert sorted(set(both.clip.tolist())) == [0, 1, 2, 3, 4]
     canvas, _ = both.gather(np.array([14, 0, 6]))
-    alone = [open_eye_packs([folder]).gather(np.array([0]))[0][0] for folder in folders]
+    alone = [open_eye_caches([folder]).gather(np.array([0]))[0][0] for folder in folders]
     assert np.array_equal(canvas[1], alone[0])
     assert np.array_equal(canvas[2], alone[1])
 
@@ -173,14 +181,16 @@ def test_a_pack_is_found_again_unless_labels_or_search_differ(rendered, eye_crop
     pq.write_table(table.set_column(1, table.schema.field(1), moved), rendered / "labels.parquet")
     found = find_eye_sources([str(rendered)], EyeDataOptions())
     with pytest.raises(MienError, match="6 the eyes are not both in the image"):
-        pack_eyes(found.told, found.labels, tmp_path / "cache", form=FORM, options=EyeDataOptions())
+        build_eye_cache(
+            found.known, found.labels, tmp_path / "cache", form=FORM, options=EyeDataOptions()
+        )
     one, other = Search(), Search()
     other.name = "other"
     keys = {packed([f"eyes:{eye_crops}"], tmp_path / "cache", s).key for s in (one, other)}
     assert len(keys) == 2
 
 
-def test_a_detectors_eyes_are_placed_in_the_crop():
+def test_a_detectors_eyes_are_placed_in_the_crop(tmp_path, monkeypatch):
     class Detector:
         name = "yunet"
 
@@ -189,8 +199,8 @@ def test_a_detectors_eyes_are_placed_in_the_crop():
             return [Face((20, 20, 60, 60), 1.0, marks, "image")]
 
     image = np.zeros((80, 80, 3), np.uint8)
-    cutter = Cutter(64, 0, Detector())
-    crop: Crop = cutter._cut(image, Detector()(image)[0], "a", "", reduced=2)  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(reading, "read_still", lambda _: Frame(image, scale=2))
+    (crop,) = PieceCropper(64, 0, Detector()).crops(Piece("a", tmp_path / "a.png"))
     assert crop.landmarks is not None
     assert crop.corner == (40, 40)
     assert crop.place(crop.landmarks[:2]).tolist() == [[15.5, 31.5], [47.5, 31.5]]
@@ -198,13 +208,13 @@ def test_a_detectors_eyes_are_placed_in_the_crop():
 
 def test_a_eye_crop_keeps_its_places(tmp_path):
     write_png(tmp_path / "a.png", np.zeros((80, 100, 3), np.uint8))
-    cutter = Cutter(64, 0, WholeImage(), eye_crop_size=(24, 50))
-    crop = cutter.crops(Piece("a", tmp_path / "a.png", eye_crop=True))[0]
+    cropper = PieceCropper(64, 0, WholeImage(), eye_crop_size=(24, 50))
+    crop = cropper.crops(Piece("a", tmp_path / "a.png", eye_crop=True))[0]
     assert crop.pixels.shape == (24, 50, 3)
     assert crop.place(np.array([[50.0, 40.0]], np.float32)).tolist() == [[24.5, 11.5]]
     write_png(tmp_path / "b.png", np.zeros((100, 80, 3), np.uint8))
     with pytest.raises(MienError, match="higher than wide"):
-        cutter.crops(Piece("b", tmp_path / "b.png", eye_crop=True))
+        cropper.crops(Piece("b", tmp_path / "b.png", eye_crop=True))
 
 
 def test_lids_are_shut_together_or_not_known():

@@ -7,6 +7,7 @@ import torch
 from mien import weights
 from mien.cli.main import run
 from mien.errors import MienError
+from mien.evaluate.by_weights import factors_by_weights
 from mien.evaluate.protocol import EvalContext, Images
 from mien.evaluate.tasks.verification import face_codes
 from mien.latentface.config import ModelConfig
@@ -15,7 +16,6 @@ from mien.latentface.latentface import LatentFace
 from mien.linear.verification import verification_auc
 from mien.media.image import write_png
 from mien.model import Model, load
-from mien.pipeline.crops import factors_by_weights
 from mien.table.read import read_table
 
 CLIPS, FRAMES, SIZE = 200, 6, 12

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from mien.errors import MienError
 from mien.faces.crop import crop_face, crop_square
-from mien.faces.detect import DETECTORS, find_faces, open_detector
+from mien.faces.detect import DETECTORS, find_faces, open_detector, single_threaded_opencv
 from mien.faces.face import Detector, Face, overlap
 from mien.faces.yunet import YUNET_SHA256, find_yunet
 
@@ -60,11 +60,9 @@ def scene(*places: tuple[int, int, int], height: int = 480, width: int = 640) ->
 
 @pytest.fixture(scope="module", params=["haar", pytest.param("yunet", marks=needs_yunet)])
 def detector(request) -> Iterator[Detector]:
-    import cv2
-
-    before = cv2.getNumThreads()
-    yield open_detector(request.param, yunet=MODEL if request.param == "yunet" else None, threads=1)
-    cv2.setNumThreads(before)
+    found = open_detector(request.param, yunet=MODEL if request.param == "yunet" else None)
+    with single_threaded_opencv(found):
+        yield found
 
 
 def same(first: list[Face], second: list[Face]) -> bool:
@@ -278,17 +276,15 @@ def test_opencv_without_yunet(monkeypatch):
     assert "cannot load YuNet" in refused("yunet", yunet=MODEL)
 
 
-def test_threads_are_set_only_when_asked():
+def test_opencv_keeps_its_threads():
     import cv2
 
     before = cv2.getNumThreads()
-    open_detector("haar")
+    detector = open_detector("haar")
     assert cv2.getNumThreads() == before
-    try:
-        open_detector("haar", threads=1)
+    with single_threaded_opencv(detector):
         assert cv2.getNumThreads() == 1
-    finally:
-        cv2.setNumThreads(before)
+    assert cv2.getNumThreads() == before
 
 
 @needs_yunet

@@ -6,8 +6,9 @@ import torch
 
 import mien
 from mien.cli.main import run
-from mien.embedding.run import EmbedOptions
+from mien.embedding.options import EmbedOptions
 from mien.errors import MienError
+from mien.evaluate.by_weights import factors_by_weights
 from mien.evaluate.from_table import describe_from
 from mien.evaluate.protocol import Images
 from mien.evaluate.tasks.labelled import COLUMNS, FEATURES, SETS, known_sets
@@ -15,7 +16,6 @@ from mien.latentface.autoencoder import Autoencoder
 from mien.latentface.config import ModelConfig
 from mien.media.image import write_png
 from mien.model import load
-from mien.pipeline.crops import factors_by_weights
 from mien.table.read import read_table
 from mien.types import Factors
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mien.cli.forget import forget
+from mien.columns import code_lengths
 from mien.errors import MienError
 from mien.table.forget import forget_rows
 from mien.table.read import read_table
@@ -15,7 +16,9 @@ from mien.table.schema import TableInfo, arrow_schema
 from mien.table.writer import write_batches
 from mien.types import Factors, Light, Pose
 
-SCHEMA = arrow_schema(TableInfo("0", "m", "none", job="j"), texture_dim=2, shape_dim=1)
+SCHEMA = arrow_schema(
+    TableInfo("0", "m", "none", job="j"), code_lengths(texture_dim=2, shape_dim=1)
+)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from mien.geometry.gaze import gaze_angles, gaze_vector
 from mien.media.video import read_frames, write_mp4
 from mien.probes.fit import fit_calibration
 from mien.types import Factors, GazeCode, Light, Pose
-from mien.views.gaze_film import GazeReader, film_gaze, image_gaze, swap_eyes
+from mien.views.gaze_film import GazeReader, film_gaze, image_gaze, redirect_gaze
 
 EYES = torch.tensor([[0.3, 0.4], [0.7, 0.4]])
 
@@ -82,7 +82,7 @@ def faces_at(monkeypatch):
 
     def place(*boxes):
         found = [Face(box, 1.0, framing="image") for box in boxes]
-        monkeypatch.setattr("mien.views.gaze_film.open_detector", lambda _: lambda _: found)
+        monkeypatch.setattr("mien.pipeline.crops.open_detector", lambda _: lambda _: found)
 
     return place
 
@@ -164,13 +164,13 @@ def test_eyes_are_redrawn_only_where_there_are_any():
     crops = torch.from_numpy(np.stack([face(200, 32), face(200, 32) // 20])).permute(0, 3, 1, 2)
     gaze = model.encode(torch.full((1, 3, 32, 32), 192, dtype=torch.uint8)).gaze
     assert gaze is not None
-    drawn, found = swap_eyes(model, crops, gaze)
+    drawn, found = redirect_gaze(model, crops, gaze)
     assert found.tolist() == [True, False]
     torch.testing.assert_close(drawn[0, :, 10:16], torch.full((3, 6, 32), 0.5))
     torch.testing.assert_close(drawn[0, :, 20:], crops[0, :, 20:].float() / 255)
     torch.testing.assert_close(drawn[1], crops[1].float() / 255)
     with pytest.raises(MienError, match="no open eyes"):
-        swap_eyes(model, crops, replace(gaze, eyes_found=torch.tensor([False])))
+        redirect_gaze(model, crops, replace(gaze, eyes_found=torch.tensor([False])))
 
 
 def test_the_command_draws_on_a_image_and_on_a_film(tmp_path, fake_weights, capsys):

@@ -163,11 +163,11 @@ def test_reduced_by_averaging_and_turned(tmp_path, gradient):
     assert (image.scale, image.width, image.height) == (4, 36, 24)
 
 
-def test_reading_in_eye_crops_changes_nothing(tmp_path, monkeypatch):
+def test_reading_in_strips_changes_nothing(tmp_path, monkeypatch):
     image = np.random.default_rng(0).integers(0, 256, (101, 67, 4), np.uint8)
     Image.fromarray(image).save(tmp_path / "a.png")
     whole = read(tmp_path / "a.png", max_side=40)
-    monkeypatch.setattr("mien.media.image._EYE_CROP_PIXELS", 300)
+    monkeypatch.setattr("mien.media.image._STRIP_PIXELS", 300)
     assert np.array_equal(read(tmp_path / "a.png", max_side=40), whole)
     assert whole.shape == (34, 23, 3)
 

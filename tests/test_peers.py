@@ -20,7 +20,7 @@ from benchmarks.peers.simclr import SimClr, Views, contrast, random_view
 from benchmarks.peers.speed import milliseconds_a_face
 from benchmarks.peers.training import Training, train
 
-from mien.data.pack import Pack
+from mien.data.cache import CropCache
 from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
 
@@ -56,7 +56,7 @@ def toy_training(folder, seed=0):
     smooth = torch.nn.functional.interpolate(coarse, size=(40, 40), mode="bilinear")
     crops = (smooth * 255).byte().permute(0, 2, 3, 1).numpy()
     clip = np.concatenate([np.full(24, -1), np.repeat(np.arange(12), 2)])
-    return Training(Pack(crops, clip, "toy", {}), folder, seed=seed, image_size=SIDE)
+    return Training(CropCache(crops, clip, "toy", {}), folder, seed=seed, image_size=SIDE)
 
 
 # ---- without learning

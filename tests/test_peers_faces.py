@@ -13,11 +13,11 @@ from benchmarks.peers.lbp import Lbp
 from benchmarks.peers.training import open_training_pack
 
 from mien.errors import MienError
+from mien.evaluate.by_weights import factors_by_weights
 from mien.evaluate.protocol import Images
 from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
 from mien.model import Model
-from mien.pipeline.crops import factors_by_weights
 
 
 def noise(count, side=SIZE, seed=0):

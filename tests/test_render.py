@@ -8,7 +8,7 @@ import pytest
 from mien.cli.main import run
 from mien.media.image import read, write_png
 from mien.media.video import read_frames, write_mp4
-from mien.pipeline.portrait import read_clip, read_film
+from mien.pipeline.portrait import read_clip, read_faces
 
 
 def image(seed, side=48):
@@ -179,7 +179,7 @@ def test_frames_without_a_face_show_the_one_before(film, monkeypatch):
         return [] if len(calls) in (1, 3) else real(pixels, detector)
 
     monkeypatch.setattr(portrait, "find_faces", sometimes)
-    crops = list(read_film(film, detector="none", size=16))
+    crops = list(read_faces(film, detector="none", size=16))
     assert len(crops) == 3
     assert crops[0] is crops[1]
     assert crops[2] is not crops[1]

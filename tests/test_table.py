@@ -10,12 +10,19 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from mien.columns import CODES, code_lengths
 from mien.errors import MienError
 from mien.geometry.rotation import angles_to_rotation
-from mien.table.read import code_matrix, data_frame, read_table, table_info
+from mien.table.read import (
+    code_matrix,
+    column_names,
+    data_frame,
+    read_columns,
+    read_table,
+    table_info,
+)
 from mien.table.rows import FaceRow, record_batch
 from mien.table.schema import (
-    CODES,
     COLUMNS,
     EULER_ORDER,
     TableInfo,
@@ -29,7 +36,7 @@ from mien.types import Factors, Light, Pose
 INFO = TableInfo(
     version="0.1", model_id="0123456789ab", detector="haar", options={"every": 2}, job="j"
 )
-SCHEMA = arrow_schema(INFO, texture_dim=3, shape_dim=2)
+SCHEMA = arrow_schema(INFO, code_lengths(texture_dim=3, shape_dim=2))
 
 
 def some_factors(count: int, seed: int = 0) -> Factors:
@@ -71,12 +78,8 @@ def test_columns_stand_in_the_documented_order() -> None:
 def test_every_column_says_what_it_is(tmp_path: Path) -> None:
     whole = arrow_schema(
         INFO,
-        texture_dim=3,
-        shape_dim=2,
-        face_embedding_dim=7,
-        gaze_dim=4,
+        code_lengths(texture_dim=3, shape_dim=2, face_embedding_dim=7, gaze_dim=4, features_dim=6),
         calibrated=True,
-        features_dim=6,
     )
     assert whole.names == [column.name for column in COLUMNS]
     write_batches(tmp_path / "t.parquet", [], whole)
@@ -110,7 +113,8 @@ def test_codes_have_the_models_lengths() -> None:
     lengths = {name: SCHEMA.field(name).type.list_size for name in there}
     assert lengths == {"identity": 5, "expression": 5, "texture_code": 3, "shape_code": 2}
     more = arrow_schema(
-        INFO, texture_dim=3, shape_dim=2, face_embedding_dim=7, gaze_dim=4, features_dim=6
+        INFO,
+        code_lengths(texture_dim=3, shape_dim=2, face_embedding_dim=7, gaze_dim=4, features_dim=6),
     )
     assert [more.field(name).type.list_size for name in CODES[4:]] == [7, 4, 6]
     assert SCHEMA.field("identity").type.value_type == pa.float32()
@@ -266,3 +270,21 @@ def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
 def test_description_names_every_column() -> None:
     lines = describe_columns()
     assert [line.split()[0] for line in lines[1:]] == [column.name for column in COLUMNS]
+
+
+def test_columns_written_under_an_old_name_are_read_by_the_present_one(tmp_path: Path) -> None:
+    batch = record_batch([FaceRow("a", face_found=True)], some_factors(1), SCHEMA)
+    table = pa.Table.from_batches([batch])
+    codes = pa.array([[1.0, 2.0]], type=pa.list_(pa.float32(), 2))
+    field = pa.field("likeness", codes.type, metadata={"unit": "", "frame": "here"})
+    pq.write_table(table.append_column(field, codes), tmp_path / "t.parquet")
+    assert "face_embedding" in column_names(tmp_path / "t.parquet")
+    found = read_table(tmp_path / "t.parquet")
+    assert found.code_names == (*CODES[:4], "face_embedding")
+    np.testing.assert_array_equal(found.codes("face_embedding"), [[1, 2]])
+    frame = data_frame(pq.read_table(tmp_path / "t.parquet"))
+    assert "likeness" not in frame
+    assert frame["face_embedding"][0].tolist() == [1, 2]
+    assert frame.attrs["columns"]["face_embedding"]["frame"] == "here"
+    with pytest.raises(MienError, match="has no column gaze_code"):
+        read_columns(tmp_path / "t.parquet", ["path", "gaze_code"])

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from mien.columns import code_lengths
 from mien.errors import MienError
 from mien.geometry.rotation import angles_to_rotation
 from mien.table.forget import forget_rows
@@ -22,9 +23,9 @@ from mien.table.writer import write_batches
 from mien.types import Factors, GazeCode, Light, Pose
 
 INFO = TableInfo("0.1", "0123456789ab", "haar", job="j")
-OLD = arrow_schema(INFO, texture_dim=3, shape_dim=2)
-CODES_ONLY = arrow_schema(INFO, texture_dim=3, shape_dim=2, gaze_dim=4)
-WHOLE = arrow_schema(INFO, texture_dim=3, shape_dim=2, gaze_dim=4, calibrated=True)
+OLD = arrow_schema(INFO, code_lengths(texture_dim=3, shape_dim=2))
+CODES_ONLY = arrow_schema(INFO, code_lengths(texture_dim=3, shape_dim=2, gaze_dim=4))
+WHOLE = arrow_schema(INFO, code_lengths(texture_dim=3, shape_dim=2, gaze_dim=4), calibrated=True)
 ROWS = [
     FaceRow("seen", face_id=0, face_found=True),
     FaceRow("broken", reason="broken"),
@@ -71,7 +72,7 @@ def test_the_columns_of_gaze_are_there_where_they_can_be() -> None:
     assert WHOLE.field("eyes_found").type == pa.bool_()
     assert {WHOLE.field(name).type for name in GAZE} == {pa.float32()}
     with pytest.raises(ValueError, match="without a gaze code"):
-        arrow_schema(INFO, texture_dim=3, shape_dim=2, calibrated=True)
+        arrow_schema(INFO, code_lengths(texture_dim=3, shape_dim=2), calibrated=True)
 
 
 def test_the_file_describes_the_columns_that_it_has() -> None:

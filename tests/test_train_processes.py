@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from mien.data.pack import Pack
+from mien.data.cache import CropCache
 from mien.errors import MienError
 from mien.gaze.localizer import EyeLocalizer
 from mien.latentface.autoencoder import Autoencoder
@@ -93,7 +93,7 @@ def clips():
     crops = rng.integers(0, 256, (40, 36, 36, 3), dtype=np.uint8)
     clip = np.repeat([-1, 0, 1, 2, 3, 4, 5, 6], [4, 5, 6, 1, 6, 6, 6, 6]).astype(np.int64)
     return ClipImages.of(
-        Pack(crops, clip, "key", {}),
+        CropCache(crops, clip, "key", {}),
         None,
         frames=3,
         stream_clips=0,

@@ -12,9 +12,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from mien.data.batches import Sampler
+from mien.data.cache import CropCache
 from mien.data.loader import Loader, Shard
 from mien.data.options import DataOptions
-from mien.data.pack import Pack
 from mien.train.config import TrainConfig, override
 from mien.train.engine import launch
 from mien.train.loop import Fitted, fit
@@ -77,11 +77,11 @@ class ToyObjective:
         return ["it is dark"] if monitors["brightness"] < 10 else []
 
 
-def toy_pack() -> Pack:
+def toy_pack() -> CropCache:
     rng = np.random.default_rng(3)
     crops = rng.integers(0, 256, (40, SIZE + 4, SIZE + 4, 3), dtype=np.uint8)
     clip = np.repeat([-1, 0, 1, 2, 3, 4], [15, 5, 5, 5, 5, 5])
-    return Pack(crops, clip.astype(np.int64), "toy", {})
+    return CropCache(crops, clip.astype(np.int64), "toy", {})
 
 
 def toy_loader(config: TrainConfig, shard: Shard | None = None) -> Loader:

@@ -15,11 +15,11 @@ from benchmarks.peers.speed import milliseconds_a_face, shape_rows
 from benchmarks.peers.table import Comparison
 from benchmarks.peers.training import Training, open_training_pack
 
+from mien.evaluate.by_weights import factors_by_weights
 from mien.evaluate.protocol import EvalContext, Protocol
 from mien.evaluate.report.report import Run
 from mien.evaluate.runner import run_all
 from mien.model import load
-from mien.pipeline.crops import factors_by_weights
 
 __all__ = ["Plan", "compare", "run_methods"]
 

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mien.errors import MienError
+from mien.evaluate.by_weights import factors_by_weights
 from mien.evaluate.protocol import Images
 from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
 from mien.model import Model
-from mien.pipeline.crops import factors_by_weights
 from mien.types import Factors, Light, Pose
 
 __all__ = ["SIZE", "CropStore", "Cut"]

@@ -15,8 +15,8 @@ from benchmarks.peers.crops import CropStore
 from numpy.typing import NDArray
 
 from mien.errors import MienError
+from mien.evaluate.by_weights import FACE_COLUMNS, GAZE_COLUMNS
 from mien.evaluate.protocol import FactorColumns, GetFactors, Images
-from mien.pipeline.crops import FACE_COLUMNS, GAZE_COLUMNS
 
 __all__ = ["Features", "PeerDescribed", "describe_peer"]
 

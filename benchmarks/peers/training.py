@@ -20,9 +20,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mien.data.batches import Sampler
+from mien.data.cache import CropCache, build_cache, is_cache, open_cache
 from mien.data.loader import Loader
 from mien.data.options import DataOptions
-from mien.data.pack import Pack, open_pack, pack
 from mien.errors import MienError
 from mien.media.atomic import replacing
 from mien.train.config import load_config
@@ -42,7 +42,7 @@ WEIGHTS, RECORD = "peer.safetensors", "peer.json"
 class Training:
     """What all peers are trained with."""
 
-    pack: Pack
+    pack: CropCache
     """Their images, the crops of mien's stage 1."""
     cache: Path
     """Where trained networks are kept."""
@@ -72,7 +72,7 @@ def open_training_pack(
     exclude: Sequence[str] = (),
     detector: str = "none",
     say: Callable[[str], None] = lambda _: None,
-) -> Pack:
+) -> CropCache:
     """Return the packed crops of sources, as `mien pretrain` packs them; or of a pack itself.
 
     Args:
@@ -90,11 +90,11 @@ def open_training_pack(
         raise MienError(f"{streams[0]} has no end; write it out with `mien synth` and give that")
     options = _data_options(tuple(exclude), detector)
     room = round(SIZE * options.margin)
-    if len(given) == 1 and (Path(given[0]) / "pack.json").is_file():
-        found = open_pack(Path(given[0]))
+    if len(given) == 1 and is_cache(Path(given[0])):
+        found = open_cache(Path(given[0]))
     else:
-        folder = pack(given, cache / "packs", image_size=SIZE, options=options, say=say)
-        found = open_pack(folder)
+        folder = build_cache(given, cache / "packs", image_size=SIZE, options=options, report=say)
+        found = open_cache(folder)
     if found.crops.shape[1] != SIZE + 2 * room:
         side = found.crops.shape[1] - 2 * room
         raise MienError(f"{given[0]} is packed for crops of {side} pixels; give one of {SIZE}")

@@ -1,52 +1,32 @@
 """mien: what a face is made of, learned from unlabelled images and video.
 
-`load` gives a model, `embed` a table of the faces in images and video, `Factors` is what a model
-reads off faces, `MienError` is what goes wrong by the user's doing. Nothing heavy is imported
-before it is used.
+`load` gives a model, `analyze` the faces in some images with their factors, `embed` a table of the
+faces in many images and videos, `embed_to_parquet` the same as a file by a job that can be
+resumed. `Factors` is what a model reads off faces, `MienError` is what goes wrong by the user's
+doing. Nothing heavy is imported before it is used.
 """
 
 from __future__ import annotations
 
-import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from mien.version import VERSION
 
 if TYPE_CHECKING:
-    from mien.embed import embed
-    from mien.errors import MienError
-    from mien.model import load
-    from mien.types import Factors
+    from mien._public import Factors, MienError, analyze, embed, embed_to_parquet, load
 
-__all__ = ["Factors", "MienError", "__version__", "embed", "load"]
+__all__ = ["Factors", "MienError", "__version__", "analyze", "embed", "embed_to_parquet", "load"]
 
 __version__ = VERSION
 
-_HOMES = {
-    "Factors": "mien.types",
-    "MienError": "mien.errors",
-    "embed": "mien.embed",
-    "load": "mien.model",
-}
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from mien import _public
+
+    return getattr(_public, name)
 
 
-class _Face(ModuleType):
-    """This module: its public names are found when asked for and stay what they are."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        # Importing the module mien.embed would put it in the place of the function mien.embed.
-        if name not in _HOMES or not isinstance(value, ModuleType):
-            super().__setattr__(name, value)
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in _HOMES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(_HOMES[name]), name)
-
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *__all__})
-
-
-sys.modules[__name__].__class__ = _Face
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -85,8 +85,8 @@ STAGES: Mapping[str, str] = {"localizer": "finder"}
 """Stages of training: name => old name, under which checkpoints of old runs are found. Random
 numbers are still seeded by the old one, so that a run can be repeated."""
 
-FILES: Mapping[str, str] = {"images.b2": "pictures.b2"}
-"""Files of a folder of weights: name => old name."""
+FILES: Mapping[str, str] = {"images.b2": "pictures.b2", "cache.json": "pack.json"}
+"""Files of a folder of weights, or of cached crops: name => old name."""
 
 PROTOCOLS: Mapping[str, str] = {"columbia-strips": "columbia-eyes"}
 """Protocols of `mien eval`: old name => name."""

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mien.embed import embed_to_parquet
-from mien.embedding.run import EmbedOptions
+from mien.embedding.options import EmbedOptions
+from mien.embedding.run import embed_to_parquet
 from mien.errors import MienError
 from mien.media.image import to_uint8, write_png
 from mien.media.video import write_mp4
@@ -38,7 +38,7 @@ class DemoFiles:
     sheet: Path
     """Several faces and what their factors are: PNG."""
     film: Path
-    """The same faces turning: MP4."""
+    """The same faces rotating: MP4."""
     rows: int
     """Rows of the table."""
 
@@ -56,11 +56,11 @@ def run_demo(
     detector: str = "none",
     overwrite: bool = False,
 ) -> DemoFiles:
-    """Embed clips, then draw their faces in every way.
+    """Embed clips, then render their faces in every way.
 
     Args:
         out: folder to write to.
-        model: what embeds and draws.
+        model: what embeds and renders.
         clips: folder of videos, or of folders of PNG frames; the shipped ones where not given.
         detector: `none` where the clips are face crops, as the shipped ones are.
         overwrite: replace an earlier demonstration.
@@ -83,7 +83,7 @@ def run_demo(
     title = "mien: what these faces are made of"
     subtitle = (
         f"weights {model.weights_id}, learned without labels; each row is one image, "
-        "each column a way to draw its factors"
+        "each column a way to render its factors"
     )
     sheet = contact_sheet(factor_columns(model, crops), title=title, subtitle=subtitle)
     write_png(files.sheet, sheet, overwrite=overwrite)
@@ -115,7 +115,7 @@ def _choose(clips: list[Path], detector: str, size: int) -> Tensor:
 
 
 def _film(model: Model, factors: Factors) -> Iterator[NDArray[np.uint8]]:
-    """Draw the faces side by side on one turn, frame by frame."""
+    """Render the faces side by side over one rotation, frame by frame."""
     poses = turntable_poses(_FRAMES, device=model.device)
     for i in range(_FRAMES):
         drawn = render_edited(model, factors, Edit(pose=poses[i : i + 1]), size=_FILM_SIZE)

@@ -18,6 +18,7 @@ from mien.errors import MienError
 from mien.faces.detect import open_detector
 from mien.faces.yunet import find_yunet
 from mien.geometry.camera import place, project, unproject
+from mien.media.atomic import replacing
 from mien.model import Model, load
 from mien.render.interpolate import interpolate
 from mien.render.mesh import grid_triangles
@@ -60,7 +61,7 @@ class KernelError:
     """How far a rasteriser's results are from the reference's."""
 
     pixels: float
-    """Share of pixels that see another triangle."""
+    """Fraction of pixels that see another triangle."""
     values: float
     """Interpolated values, relative to the largest."""
     gradients: float
@@ -102,10 +103,8 @@ def record_golden(model: Model, images: Tensor, path: Path | None = None) -> Non
         raise MienError("save the model and load it again before its output is recorded")
     tensors = {"images": images.to("cpu", torch.uint8).contiguous()}
     tensors |= _factor_tensors(model.encode(images))
-    path = path or golden_file()
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(dump_safetensors(tensors, metadata={"weights_id": model.weights_id}))
-    part.replace(path)
+    with replacing(path or golden_file(), overwrite=True) as unfinished:
+        unfinished.write_bytes(dump_safetensors(tensors, metadata={"weights_id": model.weights_id}))
 
 
 def compare_golden(model: Model, path: Path | None = None) -> float:
@@ -133,7 +132,7 @@ def compare_golden(model: Model, path: Path | None = None) -> float:
 
 
 def kernel_error(backend: str, device: str = "cpu", *, seed: int = 0) -> KernelError:
-    """Draw and differentiate two bumpy surfaces with a backend and with the reference.
+    """Render and differentiate two bumpy surfaces with a backend and with the reference.
 
     Args:
         backend: of `mien.render.rasterize`.

@@ -29,7 +29,7 @@ def demo(
     ] = "cpu",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files.")] = False,
 ) -> None:
-    """Embed the shipped clips with the shipped weights, and draw what was found.
+    """Embed the shipped clips with the shipped weights, and render what was found.
 
     Writes faces.parquet (the table), faces.png (one row a face, one column a factor) and
     turntable.mp4.
@@ -44,5 +44,5 @@ def demo(
     files = run_demo(out, model=model, clips=clips, detector=detector, overwrite=overwrite)
     print(f"{files.table}  {files.rows} faces and their factors")
     print(f"{files.sheet}  what they are made of: look at this first")
-    print(f"{files.film}  the same faces, turning")
+    print(f"{files.film}  the same faces, rotating")
     print(f"done in {time.monotonic() - start:.0f} s")

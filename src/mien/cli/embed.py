@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli.progress import ProgressDisplay
+from mien.embedding.options import EmbedOptions, help_of
 from mien.errors import MienError
 
 if TYPE_CHECKING:
-    from mien.embedding.run import EmbedOptions
     from mien.embedding.summary import Summary
 
 __all__ = ["embed"]
@@ -33,49 +33,25 @@ def embed(
         Path | None, typer.Option("--out", "-o", help="The table to write, Parquet.")
     ] = None,
     detector: Annotated[
-        str | None,
-        typer.Option(
-            show_default="auto",
-            help="auto, haar, yunet; none: every image is a face cut out from hairline to chin.",
-        ),
+        str | None, typer.Option(show_default="auto", help=help_of("detector"))
     ] = None,
-    crop: Annotated[
-        str,
-        typer.Option(help="face; eyes: every image is a wide eye-region crop, for gaze alone."),
-    ] = "face",
-    calibration: Annotated[
-        Path | None,
-        typer.Option(help="File by mien calibrate: adds the gaze as a direction and angles."),
-    ] = None,
-    probe: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="File by mien probe: adds what it says and how sure it is; again for more."
-        ),
-    ] = None,
-    features: Annotated[
-        bool,
-        typer.Option(
-            "--features", help="Add what the encoder saw before it became codes, for mien probe."
-        ),
-    ] = False,
+    crop: Annotated[str, typer.Option(help=help_of("crop"))] = EmbedOptions.crop,
+    calibration: Annotated[Path | None, typer.Option(help=help_of("calibration"))] = None,
+    probe: Annotated[list[Path] | None, typer.Option(help=help_of("probes"))] = None,
+    features: Annotated[bool, typer.Option("--features", help=help_of("features"))] = False,
     device: Annotated[
         str, typer.Option(help="cpu, cuda, cuda:N or mps; it must be there.")
     ] = "cpu",
-    batch_size: Annotated[int, typer.Option(min=1, help="Faces encoded at a time.")] = 64,
-    every: Annotated[
-        int | None, typer.Option(min=1, help="Take every N-th frame of a video.")
-    ] = None,
-    fps: Annotated[
-        float | None, typer.Option(help="Take this many frames a second of a video.")
-    ] = None,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help=help_of("batch_size"))
+    ] = EmbedOptions.batch_size,
+    every: Annotated[int | None, typer.Option(min=1, help=help_of("every"))] = None,
+    fps: Annotated[float | None, typer.Option(help=help_of("fps"))] = None,
     weights: Annotated[
         str | None,
         typer.Option(help="Folder, file or hub id of weights; otherwise those of the package."),
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where an earlier run was broken off.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the table if it is there.")
     ] = False,
@@ -85,7 +61,7 @@ def embed(
 ) -> None:
     """Embed faces: one row per face per frame, with identity, expression, pose, light and gaze.
 
-    What cannot be read becomes a row with the reason. A broken-off run is continued with --resume.
+    What cannot be read becomes a row with the reason. --resume continues an interrupted run.
     """
     if schema:
         _print_schema()
@@ -95,8 +71,6 @@ def embed(
     if out is None:
         raise MienError("no table is named; give --out FILE.parquet")
     try:
-        from mien.embedding.run import EmbedOptions
-
         options = EmbedOptions(
             detector=detector,
             batch_size=batch_size,
@@ -147,7 +121,7 @@ def _where_it_stands(out: Path) -> str:
     from mien.embedding.job import JobFolder
 
     if JobFolder(out).path.is_dir():
-        return f"what is finished is kept: the same command with --resume goes on with {out}"
+        return f"what is finished is kept: the same command with --resume continues {out}"
     return "nothing was begun"
 
 

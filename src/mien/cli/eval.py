@@ -139,9 +139,9 @@ def _jobs(name: str, data: Path) -> tuple[tuple[Protocol, Path], ...]:
 
 
 def _by_weights(weights: str | None, detector: str, device: str) -> _Source:
+    from mien.evaluate.by_weights import factors_by_weights
     from mien.faces.detect import open_detector
     from mien.model import load
-    from mien.pipeline.crops import factors_by_weights
 
     # What auto becomes here belongs into the report.
     localizer = open_detector(detector).name

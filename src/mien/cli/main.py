@@ -25,12 +25,12 @@ __all__ = ["COMMANDS", "main", "run"]
 
 COMMANDS = {
     "embed": "Images and video to a table of factors, one row a face.",
-    "render": "Draw a face again: frontal, turned, relit, with another expression, as a mesh.",
+    "render": "Render a face again: frontal, rotated, relit, with another expression, as a mesh.",
     "calibrate": "Learn what gaze codes mean in degrees, from few samples.",
     "probe": "Learn what any column of labels is in the codes, from few rows.",
     "eval": "Measure weights or a table by published protocols, with a report.",
     "pretrain": "Learn a model from unlabelled images and clips.",
-    "distill": "Teach a small network to give the same codes.",
+    "distill": "Train a small network to give the same codes.",
     "synth": "Render labelled clips of made-up people.",
     "card": "What a model is, and whether it was trained on your images.",
     "forget": "Take people out of a table of faces.",
@@ -142,7 +142,7 @@ def _take_debug(words: list[str]) -> tuple[list[str], bool]:
 
 
 def _explain(error: BaseException) -> tuple[int, str]:
-    """Return the exit code and the one line that a person is told; no line where none is due."""
+    """Return the exit code and the one line that a person is shown; no line where none is due."""
     name, text = type(error).__name__, _one_line(error)
     match error:
         case typer.Exit():
@@ -171,7 +171,7 @@ def _misuse(error: Any) -> tuple[int, str]:
 
 
 def _fault(error: OSError) -> str:
-    """Say which file the system refused and what can be done."""
+    """Name the file that the system refused and what can be done."""
     what = (error.strerror or str(error)).lower()
     where = f": {error.filename}" if error.filename is not None else ""
     if error.errno == errno.ENOSPC:

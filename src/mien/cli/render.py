@@ -1,4 +1,4 @@
-"""`mien render`: draw a face again from its factors."""
+"""`mien render`: render a face again from its factors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.render_gaze import FPS, SIZE, GazeRequest, draw_arrows, draw_other_eyes
+from mien.cli.render_gaze import FPS, SIZE, GazeRequest, draw_arrows, render_redirected
 from mien.errors import MienError
 
 if TYPE_CHECKING:
@@ -41,20 +41,20 @@ class _Request:
     expression_from: Path | None
     neutral: bool
     maps: tuple[str, ...]
-    """`depth`, `normals`: drawn in place of the colours, side by side."""
+    """`depth`, `normals`: rendered in place of the colours, side by side."""
     size: int
     detector: str
     overwrite: bool
 
     def __post_init__(self) -> None:
-        turned = self.yaw_deg is not None or self.pitch_deg is not None
+        rotated = self.yaw_deg is not None or self.pitch_deg is not None
         if self.out is None and self.mesh is None:
             raise MienError("nothing to write: give --out or --mesh")
         if self.out is not None and self.out.suffix.lower() not in (".png", ".mp4"):
             raise MienError(f"cannot write {self.out.name}: --out is a .png or a .mp4")
         if self.turntable and not self.films:
             raise MienError("--turntable makes a film: name --out something.mp4")
-        if sum((self.frontal, turned, self.turntable)) > 1:
+        if sum((self.frontal, rotated, self.turntable)) > 1:
             raise MienError("give one of --frontal, --yaw/--pitch, --turntable")
         if self.neutral and self.expression_from is not None:
             raise MienError("give --neutral or --expression-from, not both")
@@ -68,7 +68,7 @@ class _Request:
         return self.out is not None and self.out.suffix.lower() == ".mp4"
 
     def edits(self) -> tuple[str, ...]:
-        """Return the options that draw one face anew from its factors."""
+        """Return the options that render one face again from its factors."""
         given = {
             "--mesh": self.mesh is not None,
             "--frontal": self.frontal,
@@ -93,13 +93,13 @@ def render(
         bool, typer.Option("--frontal", help="Face the camera; the hidden side by symmetry.")
     ] = False,
     yaw: Annotated[
-        float | None, typer.Option("--yaw", help="Turn to this angle, degrees, + to image-left.")
+        float | None, typer.Option("--yaw", help="Rotate to this yaw, degrees, + to image-left.")
     ] = None,
     pitch: Annotated[
-        float | None, typer.Option("--pitch", help="Nod to this angle, degrees, + up.")
+        float | None, typer.Option("--pitch", help="Rotate to this pitch, degrees, + up.")
     ] = None,
     turntable: Annotated[
-        bool, typer.Option("--turntable", help="Turn to both sides, as a film.")
+        bool, typer.Option("--turntable", help="Rotate to both sides, as a film.")
     ] = False,
     light: Annotated[
         str | None,
@@ -114,8 +114,8 @@ def render(
         Path | None, typer.Option("--expression-from", help="Put on this other face's expression.")
     ] = None,
     neutral: Annotated[bool, typer.Option("--neutral", help="The face at rest.")] = False,
-    depth: Annotated[bool, typer.Option("--depth", help="Draw depth; near is white.")] = False,
-    normals: Annotated[bool, typer.Option("--normals", help="Draw normals.")] = False,
+    depth: Annotated[bool, typer.Option("--depth", help="Render depth; near is white.")] = False,
+    normals: Annotated[bool, typer.Option("--normals", help="Render normals.")] = False,
     mesh: Annotated[
         Path | None, typer.Option("--mesh", help="Also write the frontal surface, .obj or .glb.")
     ] = None,
@@ -128,7 +128,8 @@ def render(
         typer.Option("--calibration", help="File by mien calibrate; --gaze needs it."),
     ] = None,
     eyes_from: Annotated[
-        Path | None, typer.Option("--eyes-from", help="Draw the eyes by this other face's gaze.")
+        Path | None,
+        typer.Option("--eyes-from", help="Redirect the gaze to this other face's."),
     ] = None,
     size: Annotated[
         int | None,
@@ -146,9 +147,9 @@ def render(
     ] = "cpu",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files.")] = False,
 ) -> None:
-    """Draw the largest face of INPUT again: turned, relit, with another expression, as a mesh.
+    """Render the largest face of INPUT again: rotated, relit, with another expression, as a mesh.
 
-    Without options the face is drawn as it was seen. The side that its own turn hides is restored
+    Without options it is rendered as it was seen. The side that its own pose hides is restored
     through symmetry. With --gaze the whole image, or video, is kept and all faces get an arrow.
     """
     maps = (*(["depth"] if depth else []), *(["normals"] if normals else []))
@@ -164,9 +165,9 @@ def render(
     if looks.gaze:
         draw_arrows(model, looks)
     elif looks:
-        draw_other_eyes(model, looks)
+        render_redirected(model, looks)
     else:
-        _draw_all(model, request)
+        _render_all(model, request)
 
 
 def _direction(text: str | None) -> tuple[float, float, float] | None:
@@ -182,12 +183,12 @@ def _direction(text: str | None) -> tuple[float, float, float] | None:
     return x, y, z
 
 
-def _draw_all(model: Model, request: _Request) -> None:
+def _render_all(model: Model, request: _Request) -> None:
     """Read the face and write everything that was asked for."""
     from mien.media.image import write_png
     from mien.media.kinds import kind_of
     from mien.media.video import info, write_mp4
-    from mien.pipeline.portrait import read_face, read_film
+    from mien.pipeline.portrait import read_face, read_faces
 
     size = model.config.image_size
     is_video = kind_of(request.input) == "video"
@@ -206,7 +207,7 @@ def _draw_all(model: Model, request: _Request) -> None:
     if request.turntable:
         frames, fps = _turntable(model, request, factors, edit), FPS
     else:
-        film = read_film(request.input, detector=request.detector, size=size)
+        film = read_faces(request.input, detector=request.detector, size=size)
         seen = (model.encode(crop) for crop in film)
         frames = (p for one in seen for p in _images(model, request, one, edit))
         fps = info(request.input).fps or FPS
@@ -214,7 +215,7 @@ def _draw_all(model: Model, request: _Request) -> None:
 
 
 def _edit(model: Model, request: _Request, factors: Factors) -> Edit:
-    """Turn the request into changes of the factors."""
+    """Convert the request into changes of the factors."""
     from mien.pipeline.portrait import read_face
     from mien.views.edit import Edit, light_from
     from mien.views.poses import rotated_pose
@@ -245,7 +246,7 @@ def _turntable(
 def _images(
     model: Model, request: _Request, factors: Factors, edit: Edit
 ) -> Iterator[NDArray[np.uint8]]:
-    """Draw each face as a uint8 image."""
+    """Render each face as a uint8 image."""
     import torch
 
     from mien.media.image import to_uint8
@@ -256,14 +257,14 @@ def _images(
     yield from to_uint8(torch.cat(panels, dim=3))
 
 
-def _panel(drawn: Rendering, name: str):  # noqa: ANN202 - a torch tensor, imported late
+def _panel(rendered: Rendering, name: str):  # noqa: ANN202 - a torch tensor, imported late
     from mien.views.colours import depth_grey, normal_colours, on_background
 
     if name == "depth":
-        return depth_grey(drawn.depth, drawn.mask)
+        return depth_grey(rendered.depth, rendered.mask)
     if name == "normals":
-        return normal_colours(drawn.normals, drawn.mask)
-    return on_background(drawn.image, drawn.mask)
+        return normal_colours(rendered.normals, rendered.mask)
+    return on_background(rendered.image, rendered.mask)
 
 
 def _write_mesh(model: Model, request: _Request, factors: Factors, edit: Edit) -> None:

@@ -1,4 +1,4 @@
-"""The part of `mien render` that shows gaze: arrows, and a face with the eyes of another."""
+"""The part of `mien render` that shows gaze: arrows, and gaze redirection."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mien.types import GazeCode
-    from mien.views.gaze_film import EyePainter, GazeEncoder
+    from mien.views.gaze_film import GazeEncoder, GazeRenderer
 
-__all__ = ["FPS", "SIZE", "GazeRequest", "draw_arrows", "draw_other_eyes"]
+__all__ = ["FPS", "SIZE", "GazeRequest", "draw_arrows", "render_redirected"]
 
 FPS = 24.0
-"""Frames a second where a video does not say."""
+"""Frames a second where a video has no rate."""
 SIZE = 256
-"""Side of a drawn face, pixels, where --size is not given."""
+"""Side of a rendered face, pixels, where --size is not given."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class GazeRequest:
     calibration: Path | None
     eyes_from: Path | None
     others: tuple[str, ...]
-    """Options given that draw the face anew in other ways."""
+    """Options given that render the face in other ways."""
     size: int | None
     """As given, if it was given."""
     detector: str
@@ -90,26 +90,26 @@ def draw_arrows(model: GazeEncoder, request: GazeRequest) -> None:
         write_png(request.out, image, overwrite=request.overwrite)
 
 
-def draw_other_eyes(model: EyePainter, request: GazeRequest) -> None:
-    """Write the face with the eyes that another face's gaze code stands for."""
+def render_redirected(model: GazeRenderer, request: GazeRequest) -> None:
+    """Write the face with its gaze redirected to that of another face."""
     from mien.media.image import write_png
-    from mien.pipeline.portrait import read_face, read_film
+    from mien.pipeline.portrait import read_face, read_faces
 
     assert request.out is not None
     is_film = request.is_film()
-    other = _other_eyes(model, request)
+    other = _other_gaze(model, request)
     size, detector = model.crop_size, request.detector
     if is_film:
-        film = read_film(request.input, detector=detector, size=size)
-        _write_film(request, _redrawn(model, film, other, request))
+        film = read_faces(request.input, detector=detector, size=size)
+        _write_film(request, _redirected(model, film, other, request))
     else:
         crop = read_face(request.input, detector=detector, size=size)
-        (image,) = _redrawn(model, [crop], other, request)
+        (image,) = _redirected(model, [crop], other, request)
         write_png(request.out, image, overwrite=request.overwrite)
 
 
-def _other_eyes(model: EyePainter, request: GazeRequest) -> GazeCode:
-    """Read the gaze code of the face that the eyes are taken from."""
+def _other_gaze(model: GazeRenderer, request: GazeRequest) -> GazeCode:
+    """Read the gaze code of the face that the gaze is taken from."""
     from mien.pipeline.portrait import read_face
 
     if model.config.gaze is None:
@@ -122,30 +122,30 @@ def _other_eyes(model: EyePainter, request: GazeRequest) -> GazeCode:
     other = model.encode(crop).gaze
     if other is None or not other.eyes_found.all():
         raise MienError(
-            f"no open eyes are seen in {request.eyes_from}; take them from another image"
+            f"no open eyes are seen in {request.eyes_from}; take the gaze of another image"
         )
     return other
 
 
-def _redrawn(
-    model: EyePainter, crops: Iterable[Tensor], other: GazeCode, request: GazeRequest
+def _redirected(
+    model: GazeRenderer, crops: Iterable[Tensor], other: GazeCode, request: GazeRequest
 ) -> Iterator[NDArray[np.uint8]]:
-    """Draw faces with other eyes; refuse at the end if none of them has eyes to be drawn anew."""
+    """Render faces with another gaze; refuse at the end if none of them has eyes."""
     from torch.nn.functional import interpolate
 
     from mien.media.image import to_uint8
-    from mien.views.gaze_film import swap_eyes
+    from mien.views.gaze_film import redirect_gaze
 
     size, any_found = request.size or SIZE, False
     for crop in crops:
-        drawn, found = swap_eyes(model, crop, other)
+        rendered, found = redirect_gaze(model, crop, other)
         any_found |= bool(found.any())
-        if drawn.shape[-2:] != (size, size):
-            drawn = interpolate(drawn, (size, size), mode="bicubic", antialias=True)
-        yield from to_uint8(drawn)
+        if rendered.shape[-2:] != (size, size):
+            rendered = interpolate(rendered, (size, size), mode="bicubic", antialias=True)
+        yield from to_uint8(rendered)
     if not any_found:
         raise MienError(
-            f"no open eyes are seen in {request.input}: there are none to draw anew; "
+            f"no open eyes are seen in {request.input}: there is no gaze to redirect; "
             "give an image that shows them"
         )
 

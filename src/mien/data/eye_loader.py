@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,13 +16,13 @@ import torch
 from torch import Tensor
 
 from mien.data.batches import STREAM_CLIPS, Sampler
+from mien.data.eye_cache import EyeCache
 from mien.data.eye_canvas import EyeForm, eye_row
 from mien.data.eye_labels import lids_open
-from mien.data.eye_pack import EyePack
 from mien.data.loader import Shard
 from mien.data.seeds import seed_of
 from mien.errors import MienError
-from mien.pipeline.ahead import ahead
+from mien.pipeline.prefetch import prefetch
 
 __all__ = ["EyeLoader", "EyeMixture", "LabelledStream"]
 
@@ -111,7 +112,7 @@ class EyeLoader:
 
     def __init__(
         self,
-        pack: EyePack | None,
+        pack: EyeCache | None,
         mixture: EyeMixture,
         *,
         form: EyeForm,
@@ -149,7 +150,9 @@ class EyeLoader:
 
     def iterate(self, start: int, stop: int) -> Generator[dict[str, Tensor], None, None]:
         """Yield the batches of steps start, ..., stop - 1 on the device."""
-        with contextlib.closing(ahead(self._gathered, start, stop, self._workers)) as made:
+        tasks = (partial(self._gathered, step) for step in range(start, stop))
+        workers = self._workers
+        with contextlib.closing(prefetch(tasks, workers=workers, in_flight=workers + 2)) as made:
             for batch in made:
                 yield {k: v.to(self._device, non_blocking=True) for k, v in batch.items()}
 
@@ -210,7 +213,7 @@ class EyeLoader:
 
 
 def _parts(
-    pack: EyePack | None, mixture: EyeMixture, stream: LabelledStream | None
+    pack: EyeCache | None, mixture: EyeMixture, stream: LabelledStream | None
 ) -> Generator[_Part, None, None]:
     """Yield the faces' sampler, then the eye-region crops', where there are such images."""
     usable = np.empty(0, dtype=bool)

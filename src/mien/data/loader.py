@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,10 +14,10 @@ from torch import Tensor
 
 from mien.data.augment import Variation, degrade, noise_tiles, sample_variation, vary
 from mien.data.batches import STREAM_CLIPS, Sampler
+from mien.data.cache import CropCache
 from mien.data.options import DataOptions
-from mien.data.pack import Pack
 from mien.data.seeds import seed_of
-from mien.pipeline.ahead import ahead
+from mien.pipeline.prefetch import prefetch
 
 __all__ = ["ClipStream", "Loader", "Shard"]
 
@@ -63,7 +64,7 @@ class Loader:
 
     def __init__(
         self,
-        pack: Pack | None,
+        pack: CropCache | None,
         sampler: Sampler,
         *,
         options: DataOptions,
@@ -95,7 +96,9 @@ class Loader:
 
     def iterate(self, start: int, stop: int) -> Generator[dict[str, Tensor], None, None]:
         """Yield the batches of steps start, ..., stop - 1."""
-        with contextlib.closing(ahead(self._work, start, stop, self._options.workers)) as made:
+        tasks = (partial(self._work, step) for step in range(start, stop))
+        workers = self._options.workers
+        with contextlib.closing(prefetch(tasks, workers=workers, in_flight=workers + 2)) as made:
             for ready in made:
                 yield ready if isinstance(ready, dict) else self._finish(ready)
 

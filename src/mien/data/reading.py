@@ -1,9 +1,8 @@
-"""Pieces to crops: read, find the face, cut it out with room around it."""
+"""Pieces to crops for training: every face of an image or of a video's frames, or eye regions."""
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
+import io
 import threading
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -15,24 +14,22 @@ import numpy as np
 
 from mien.data.sources import Piece
 from mien.errors import MienError
-from mien.faces.crop import crop_face, crop_square
 from mien.faces.detect import find_faces
-from mien.faces.eye_crop import fit_eye_crop
 from mien.faces.face import Detector, Face
 from mien.faces.track import Tracker
-from mien.media.image import LoadedImage, read_image
 from mien.media.names import to_text
-from mien.media.video import Frame, read_frames
+from mien.pipeline.crops import Crop, Cropper, largest_face
+from mien.pipeline.read import Frame, read_media, read_still
 
-__all__ = ["Crop", "Cutter", "Pixels"]
+__all__ = ["PieceCropper", "Pixels", "TrainingCrop"]
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Points = np.ndarray[Any, np.dtype[np.float32]]
 
 
 @dataclass(frozen=True)
-class Crop:
-    """One face or eye-region crop, cut out."""
+class TrainingCrop:
+    """One face or eye-region crop, and where in which file it is from."""
 
     pixels: Pixels
     """RGB. uint8 [P, P, 3], of an eye-region crop [H, W, 3]."""
@@ -60,13 +57,13 @@ class Crop:
 
 
 @dataclass(frozen=True)
-class Cutter:
+class PieceCropper:
     """Cuts pieces into crops; may be used from several threads at once."""
 
     side: int
     """S, side of the face crop. Pixels."""
-    room: int
-    """Pixels kept around the crop on each side, so P = S + 2 room."""
+    margin: int
+    """Pixels kept around the crop on each side, so P = S + 2 margin."""
     detector: Detector
     """Finds the faces where they are not known."""
     every: int = 1
@@ -75,104 +72,78 @@ class Cutter:
     """Height and width of eye-region crops, where there are some. Pixels."""
     _of_thread: threading.local = field(default_factory=threading.local, repr=False, compare=False)
 
-    def crops(self, piece: Piece) -> list[Crop]:
+    def crops(self, piece: Piece) -> list[TrainingCrop]:
         """Return the crops of a piece.
 
         Raises:
             MienError: it cannot be read, or there is no face; the message is the bare reason.
         """
-        cut = self._eye_crops if piece.eye_crop else self._video if piece.video else self._image
         try:
-            return list(cut(piece))
+            found = list(self._eye_crops(piece) if piece.eye_crop else self._faces(piece))
+            if not found and not piece.eye_crop:
+                raise MienError("no face is found")
         except MienError as error:
             # Reasons are counted: the file's name must not make each one different.
             reason = str(error)
             for name in (to_text(piece.file), piece.file.name):
                 reason = reason.replace(name, "").replace("  ", " ")
             raise MienError(reason.strip()) from error
+        return found
 
-    def _image(self, piece: Piece) -> Iterator[Crop]:
-        image = self._read(piece)
-        if piece.boxes:
-            # Boxes are in the file's pixels, and the image may have been reduced.
-            faces = [_known(piece, box.corners).scaled(1 / image.scale) for box in piece.boxes]
-        else:
-            faces = self._find(image.pixels)
-        if not faces:
-            raise MienError("no face is found")
-        if piece.clip:  # a clip is of one person: the one in front
-            faces = [max(faces, key=lambda face: crop_square(face)[2])]
-        for face in faces:
-            yield self._cut(image.pixels, face, piece.name, piece.clip, reduced=image.scale)
-
-    def _eye_crops(self, piece: Piece) -> Iterator[Crop]:
-        """Yield the whole image, or each sampled frame, as an eye crop; a video is one clip."""
-        if not piece.video:
-            image = self._read(piece)
-            yield self._eye_crop(image.pixels, piece.name, piece.clip, reduced=image.scale)
-            return
-        for frame in read_frames(piece.file, every=self.every):
-            if frame.pixels is not None:
-                yield self._eye_crop(frame.pixels, f"{piece.name}#{frame.index}", piece.name)
-
-    def _video(self, piece: Piece) -> Iterator[Crop]:
-        """Yield all faces of the sampled frames; each face that is followed is a clip."""
-        known: dict[int, list[tuple[Face, int]]] = {}
-        for box in piece.boxes:
-            known.setdefault(box.frame, []).append((_known(piece, box.corners), box.track))
-        tracker, found = Tracker(), False
-        for frame in read_frames(piece.file, every=1 if known else self.every):
-            if frame.pixels is None:
+    def _faces(self, piece: Piece) -> Iterator[TrainingCrop]:
+        """Yield an image's faces; or those of a video's frames, each tracked face a clip."""
+        cropper = Cropper(self.detector, self.side, self.margin)
+        tracker = Tracker()
+        for frame, pixels in self._frames(piece, every=1 if piece.boxes else self.every):
+            if piece.boxes:
+                known = [box for box in piece.boxes if box.frame == frame.index or not piece.video]
+                # Boxes are in the file's pixels, and the image may have been reduced.
+                faces = [_known(piece, box.corners).scaled(1 / frame.scale) for box in known]
+                tracks = [box.track for box in known]
+            else:
+                faces = find_faces(pixels, self.detector)
+                tracks = []
+                if piece.video:
+                    boxes = [face.box for face in faces]
+                    tracks = tracker.update(boxes, time_s=frame.time_s or 0.0)
+            if piece.video:
+                for face, track in zip(faces, tracks, strict=True):
+                    crop = cropper.cut(pixels, face)
+                    yield _kept(crop, frame, f"{piece.name}#{frame.index}", f"{piece.name}#{track}")
                 continue
-            faces = known.get(frame.index, []) if known else self._follow(frame, tracker)
-            for face, track in faces:
-                found = True
-                name = f"{piece.name}#{frame.index}"
-                yield self._cut(frame.pixels, face, name, f"{piece.name}#{track}")
-        if not found:
-            raise MienError("no face is found")
+            if piece.clip:  # a clip is of one person: the one in front
+                faces = [face for face in (largest_face(faces),) if face is not None]
+            for face in faces:
+                yield _kept(cropper.cut(pixels, face), frame, piece.name, piece.clip)
 
-    def _follow(self, frame: Frame, tracker: Tracker) -> list[tuple[Face, int]]:
-        if frame.pixels is None:
-            return []
-        faces = self._find(frame.pixels)
-        tracks = tracker.update([face.box for face in faces], time_s=frame.time_s)
-        return list(zip(faces, tracks, strict=True))
+    def _eye_crops(self, piece: Piece) -> Iterator[TrainingCrop]:
+        """Yield the whole image, or each sampled frame, as an eye crop; a video is one clip."""
+        cropper = Cropper(self.detector, self.eye_crop_size)
+        for frame, pixels in self._frames(piece, every=self.every):
+            name = f"{piece.name}#{frame.index}" if piece.video else piece.name
+            clip = piece.name if piece.video else piece.clip
+            for crop in cropper(pixels):
+                yield _kept(crop, frame, name, clip, eye_crop=True)
 
-    def _find(self, image: Pixels) -> list[Face]:
-        return find_faces(image, self.detector)
+    def _frames(self, piece: Piece, *, every: int) -> Iterator[tuple[Frame, Pixels]]:
+        """Yield the frames of a piece that can be decoded."""
+        if piece.member:
+            frames = iter([self._unpacked(piece)])
+        elif piece.video:
+            frames = read_media(piece.file, kind="video", every=every)
+        else:
+            frames = iter([read_still(piece.file)])
+        for frame in frames:
+            if frame.pixels is not None:
+                yield frame, frame.pixels
 
-    def _cut(self, image: Pixels, face: Face, name: str, clip: str, *, reduced: int = 1) -> Crop:
-        """Return the crop with room around it, out of an image reduced by a whole factor."""
-        x, y, side = crop_square(face)
-        whole = self.side + 2 * self.room
-        half = side * whole / self.side / 2
-        box = (x - half, y - half, x + half, y + half)
-        pixels = crop_face(image, Face(box, face.score, framing="image"), whole)
-        corner, scale = (box[0] * reduced, box[1] * reduced), whole / (2 * half * reduced)
-        landmarks = None if face.landmarks is None else face.landmarks * np.float32(reduced)
-        return Crop(pixels, name, clip, corner, scale, landmarks)
-
-    def _eye_crop(self, image: Pixels, name: str, clip: str, *, reduced: int = 1) -> Crop:
-        pixels = fit_eye_crop(image, self.eye_crop_size)
-        height, width = self.eye_crop_size
-        scale = width / image.shape[1]
-        top = (max(1, round(image.shape[0] * scale)) - height) // 2
-        corner = (0.0, top / scale * reduced)
-        return Crop(pixels, name, clip, corner, scale / reduced, eye_crop=True)
-
-    def _read(self, piece: Piece) -> LoadedImage:
-        if not piece.member:
-            return read_image(piece.file)
+    def _unpacked(self, piece: Piece) -> Frame:
         try:
             data = self._archive(piece.file).read(piece.member)
         except (OSError, zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError) as error:
             raise MienError("cannot be unpacked") from error
-        with _spilled(data) as path:
-            try:
-                return read_image(path)
-            except MienError as error:
-                raise MienError(str(error).replace(to_text(path), "")) from error
+        # Called by the zip's name, which `crops` takes out of the reason.
+        return read_still(io.BytesIO(data), name=to_text(piece.file))
 
     def _archive(self, path: Path) -> zipfile.ZipFile:
         """Return this thread's own handle of a zip."""
@@ -182,13 +153,15 @@ class Cutter:
         return archives[path]
 
 
-@contextlib.contextmanager
-def _spilled(data: bytes) -> Iterator[Path]:
-    """Give the bytes a name for as long as the block lasts."""
-    with tempfile.NamedTemporaryFile(prefix="mien-") as file:
-        file.write(data)
-        file.flush()
-        yield Path(file.name)
+def _kept(
+    crop: Crop, frame: Frame, name: str, clip: str, *, eye_crop: bool = False
+) -> TrainingCrop:
+    """Return a crop with its place in the file, whose image may have been reduced."""
+    corner = (crop.corner[0] * frame.scale, crop.corner[1] * frame.scale)
+    landmarks = crop.face.scaled(frame.scale).landmarks
+    return TrainingCrop(
+        crop.pixels, name, clip, corner, crop.scale / frame.scale, landmarks, eye_crop
+    )
 
 
 def _known(piece: Piece, corners: Sequence[float]) -> Face:

@@ -1,4 +1,4 @@
-"""What was given as --data: folders, zips, tables, videos, endless streams; as pieces to pack."""
+"""What was given as --data: folders, zips, tables, videos, endless streams; as pieces to crop."""
 
 from __future__ import annotations
 
@@ -193,9 +193,9 @@ def _table(path: Path) -> Iterator[Piece]:
         table = pq.read_table(path, columns=columns)
     except (OSError, KeyError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0]
-        raise MienError(f"{path} is no table of `mien embed` ({reason}); make it anew") from error
-    told = (table.schema.metadata or {}).get(b"mien.detector", b"haar").decode()
-    framing: Framing = "image" if told == "none" else "yunet" if told == "yunet" else "haar"
+        raise MienError(f"{path} is no table of `mien embed` ({reason}); make it again") from error
+    detector = (table.schema.metadata or {}).get(b"mien.detector", b"haar").decode()
+    framing: Framing = "image" if detector == "none" else "yunet" if detector == "yunet" else "haar"
     boxes: dict[str, list[Box]] = {}
     for row in table.to_pylist():
         if not row["face_found"] or row["x1"] is None:

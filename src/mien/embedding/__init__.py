@@ -1,1 +1,1 @@
-"""From images and video to the rows of a table: read ahead, find, cut, encode, write."""
+"""Images and video to the rows of a table, in memory or as a job that can be resumed."""

@@ -1,4 +1,4 @@
-"""A job that writes one table: where it stands on disk, and how it goes on after a crash.
+"""A job that writes one table: where it stands on disk, and how it is resumed after a crash.
 
 Beside `faces.parquet` stands the hidden folder `.faces.parquet.parts` with `journal.json`, which
 pins what decides the rows (inputs, options, weights, detector, version), and the finished parts.
@@ -12,20 +12,53 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from mien.errors import MienError
+from mien.media.inputs import expand
 from mien.table.read import table_info
 from mien.table.writer import Progress, join_parts, last_complete
 
-__all__ = ["JobFolder", "job_digest"]
+__all__ = ["JobFolder", "Listing", "job_digest", "list_inputs"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What the inputs are, in a few bytes."""
+
+    count: int
+    """Number of images and videos."""
+    digest: str
+    """The same for the same names, sizes and times of change, in the same order."""
+
+
+def list_inputs(paths: Sequence[str | Path]) -> Listing:
+    """Go through the inputs once without reading them.
+
+    Raises:
+        MienError: if an input does not exist or nothing is found.
+    """
+    hashed = hashlib.sha256()
+    count = 0
+    for source in expand(paths):
+        try:
+            status = Path(source.full_path).stat()
+            facts = f"{status.st_size} {status.st_mtime_ns}"
+        except OSError:  # it will have a row with the reason
+            facts = "unreadable"
+        hashed.update(f"{source.path_label}\0{facts}\0".encode())
+        count += 1
+    if not count:
+        raise MienError("no image or video is found in the inputs")
+    return Listing(count, hashed.hexdigest()[:16])
 
 
 def job_digest(pinned: dict[str, Any]) -> str:
@@ -64,14 +97,14 @@ class JobFolder:
             return
         if self.path.exists():
             raise MienError(
-                f"{self.out} was begun and broken off: go on with --resume, "
-                "or begin anew with --overwrite"
+                f"{self.out} was begun and interrupted: continue with --resume, "
+                "or start over with --overwrite"
             )
         if self.out.exists():
             raise MienError(f"{self.out} exists: name another file or give --overwrite")
 
     def refuse_another(self, *, overwrite: bool) -> None:
-        """Refuse to go on where the table is there but neither this job's nor unfinished.
+        """Refuse to resume where the table is there but neither this job's nor unfinished.
 
         Raises:
             MienError: if so, and without leave to overwrite.
@@ -100,6 +133,7 @@ class JobFolder:
                 self._compare(journal, pinned)
             else:
                 self._clear()
+                # A name of its own, known to `_clear`: a killed run may leave it.
                 unfinished = self.path / "unfinished"
                 unfinished.write_text(json.dumps({"format": _FORMAT, **pinned}, indent=1))
                 unfinished.replace(journal)
@@ -113,7 +147,7 @@ class JobFolder:
                 join_parts(self.path, joined, schema)
             except pa.ArrowInvalid as error:
                 raise MienError(
-                    f"a part in {self.path} is damaged: begin anew with --overwrite"
+                    f"a part in {self.path} is damaged: start over with --overwrite"
                 ) from error
             except OSError:
                 joined.unlink(missing_ok=True)
@@ -148,7 +182,7 @@ class JobFolder:
             if error.errno in _FULL:
                 raise MienError(
                     f"no space left on the disk of {self.out}: the finished rows are kept; "
-                    "make room, then go on with --resume"
+                    "make room, then continue with --resume"
                 ) from error
             reason = error.strerror or str(error).splitlines()[0]
             raise MienError(f"cannot write {self.out}: {reason}") from error
@@ -169,12 +203,12 @@ class JobFolder:
         try:
             before = json.loads(journal.read_text())
         except ValueError as error:
-            raise MienError(f"{journal} is damaged: begin anew with --overwrite") from error
+            raise MienError(f"{journal} is damaged: start over with --overwrite") from error
         for name, now in {"format": _FORMAT, **pinned}.items():
             if before.get(name) != now:
                 raise MienError(
-                    f"cannot go on with {self.out}: {name} was {before.get(name)} and is {now}; "
-                    "give what it was begun with, or begin anew with --overwrite"
+                    f"cannot resume {self.out}: {name} was {before.get(name)} and is {now}; "
+                    "give what it was begun with, or start over with --overwrite"
                 )
 
     def _clear(self) -> None:

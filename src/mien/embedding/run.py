@@ -1,103 +1,77 @@
-"""The whole way: inputs found, read ahead, searched for faces, encoded, written.
+"""Images and video in, a table of named factors out: one row per face per frame.
 
-`embed_to_frame` keeps the table in memory, `embed_to_parquet` writes it as it grows and can go on
-after a crash.
+`embed` keeps the table in memory, `embed_to_parquet` writes it as it grows and can be resumed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
-from mien.embedding.job import JobFolder, job_digest
+from mien.embedding.frames import Batch, read_batches
+from mien.embedding.job import JobFolder, job_digest, list_inputs
+from mien.embedding.options import EmbedOptions
+from mien.embedding.readouts import (
+    CalibrationFile,
+    ProbeFile,
+    gaze_columns,
+    open_calibration,
+    open_probes,
+    probe_columns,
+    probe_values,
+    sees_features,
+)
 from mien.embedding.summary import Status, Summary, summarise
 from mien.errors import MienError
-from mien.pipeline.batches import Batch, gather
-from mien.pipeline.encode import Encoder, encode
-from mien.pipeline.gaze import CalibrationFile, open_calibration
-from mien.pipeline.prefetch import prefetch
-from mien.pipeline.probes import ProbeFile, open_probes, probe_columns, sees_features
-from mien.pipeline.read import Reader, list_inputs
-from mien.probes.match import NUMBERS
+from mien.model import load
+from mien.pipeline.crops import Cropper
+from mien.pipeline.encode import Encoder, encode_crops, lengths_of
 from mien.table.read import data_frame
-from mien.table.schema import FACE_EMBEDDING, FEATURES, TableInfo, arrow_schema
+from mien.table.rows import record_batch
+from mien.table.schema import TableInfo, arrow_schema
 from mien.table.writer import PartWriter
+from mien.types import Factors, GazeCode
 from mien.version import VERSION
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CROPS", "EmbedOptions", "embed_to_frame", "embed_to_parquet"]
+__all__ = ["Paths", "embed", "embed_to_parquet"]
 
-CROPS = ("face", "eyes")
-"""What is cut out of the images: faces; nothing, every image is a wide eye-region crop."""
-
-# Each thread may hold a large image, and each waiting task a video's frame.
-_MOST_WORKERS = 16
-_WAITING = 4
+Paths = str | Path | Sequence[str | Path]
 
 
-@dataclass(frozen=True)
-class EmbedOptions:
-    """How inputs are read and encoded; each choice but the batch size and workers shows."""
-
-    detector: str | None = None
-    """auto, haar or yunet; none: every image is a face crop already. None: auto, or nothing where
-    eye-region crops are read."""
-    batch_size: int = 64
-    """Faces encoded at a time."""
-    every: int | None = None
-    """Take every N-th frame of a video."""
-    fps: float | None = None
-    """Take this many frames a second of a video."""
-    workers: int | None = None
-    """Threads that read images and find faces; None: one a processor, up to 16."""
-    crop: str = "face"
-    """face; eyes: every image is a wide eye-region crop, and gaze is all that is read."""
-    calibration: str | Path | None = None
-    """File by `mien calibrate`, which makes directions of the gaze codes."""
-    probes: Sequence[str | Path] = ()
-    """Files by `mien probe`, each of which adds two columns: what it says, and how sure it is."""
-    features: bool = False
-    """Add the encoder's features, for probes; they are no factor."""
-
-    def __post_init__(self) -> None:
-        """Refuse what makes no sense.
-
-        Raises:
-            MienError: if an option is out of its range or contradicts another.
-        """
-        if self.batch_size < 1:
-            raise MienError(f"--batch-size is at least 1, not {self.batch_size}")
-        if self.every is not None and self.every < 1:
-            raise MienError(f"--every is at least 1, not {self.every}")
-        if self.fps is not None and not 0 < self.fps < float("inf"):
-            raise MienError(f"--fps is above 0, not {self.fps}")
-        if self.every is not None and self.fps is not None:
-            raise MienError("--every and --fps both choose frames: give one of them")
-        if self.crop not in CROPS:
-            raise MienError(f"there is no crop {self.crop}; give one of {', '.join(CROPS)}")
-        if self.crop == "eyes" and self.detector is not None:
-            raise MienError("--crop eyes searches for no face: leave --detector out")
-        if self.crop == "eyes" and self.features:
-            raise MienError("eye-region crops have no features of a face: leave --features out")
-
-    def thread_count(self) -> int:
-        """Return how many threads read and search."""
-        return max(1, self.workers or min(os.cpu_count() or 1, _MOST_WORKERS))
-
-
-def embed_to_frame(
-    paths: Sequence[str | Path], *, model: Encoder, options: EmbedOptions
+def embed(
+    paths: Paths, *, model: Encoder | None = None, device: str = "cpu", **options: Any
 ) -> pd.DataFrame:
-    """Return the table of all faces; see `mien.embed.embed`."""
-    job = _Job.of(paths, model, options)
+    """Return the faces in images and videos as a DataFrame, one row per face per frame.
+
+    The columns are those of `mien embed --schema`; a code is one float32 array [D] a row. What
+    cannot be read, or shows no face, is a row with `face_found` False, the reason and no factors.
+    A face without eyes has `eyes_found` False and no gaze; `gaze_code` and `eyes_found` are left
+    out where the weights know no gaze, and of eye crops gaze is the only factor. `attrs` holds
+    what made the table, and under "columns" each column's unit, frame and range.
+
+    Args:
+        paths: images, videos, folders and globs.
+        model: from `mien.load`; None loads the shipped weights onto `device`.
+        device: where to load the shipped weights: cpu, cuda, cuda:N, mps. A given model stays
+            where it is.
+        options: the fields of `mien.embedding.options.EmbedOptions` by name. With a calibration
+            the table has the columns `gaze_x` to `gaze_std_rad`, with the probe of a label NAME
+            the columns `NAME` and `NAME_prob` (classes) or `NAME_std` (numbers).
+
+    Raises:
+        MienError: if an input does not exist, nothing is found, an option cannot be met, or the
+            calibration or a probe belongs to other weights.
+    """
+    job = _Job.of(paths, model or load(device=device), EmbedOptions(**options))
     schema = job.schema(digest="")
     with contextlib.closing(job.batches(start=0)) as batches:
         encoded = [job.encode(batch, schema) for batch in batches]
@@ -107,20 +81,38 @@ def embed_to_frame(
 
 
 def embed_to_parquet(
-    paths: Sequence[str | Path],
+    paths: Paths,
     out: str | Path,
     *,
-    model: Encoder,
-    options: EmbedOptions,
+    model: Encoder | None = None,
+    options: EmbedOptions | None = None,
     overwrite: bool = False,
     resume: bool = False,
     on_progress: Callable[[Status], None] | None = None,
 ) -> Summary:
-    """Write the table of all faces; see `mien.embed.embed_to_parquet`."""
+    """Write the same table as `embed` to a Parquet file, in memory that does not grow with it.
+
+    Finished rows are kept in the hidden folder `.NAME.parts` beside the table until it is complete;
+    a run that was killed at any moment is continued by `resume` and gives the same table.
+
+    Args:
+        paths: images, videos, folders and globs.
+        out: the table to be written.
+        model: from `mien.load`; None loads the shipped weights onto the CPU.
+        options: detector, batch size, choice of frames, eye-region crops, calibration, probes.
+        overwrite: whether a table that is there, or an unfinished one, may be replaced.
+        resume: continue an unfinished table; begin if there is none; do nothing if it is
+            complete.
+        on_progress: called after each batch.
+
+    Raises:
+        MienError: as `embed`; also if the table may not be replaced or cannot be written, or if
+            the unfinished one is from other inputs, options or weights.
+    """
     folder = JobFolder(Path(out))
     folder.refuse(overwrite=overwrite, resume=resume)
-    job = _Job.of(paths, model, options)
-    listing = list_inputs(paths)
+    job = _Job.of(paths, model or load(), options or EmbedOptions())
+    listing = list_inputs(job.paths)
     pinned = job.pinned() | {"inputs": listing.digest, "number of inputs": listing.count}
     digest = job_digest(pinned)
     if resume:
@@ -163,72 +155,87 @@ def _write_rows(
 class _Job:
     """What decides the rows: inputs, model, options."""
 
-    paths: Sequence[str | Path]
+    paths: list[str | Path]
     model: Encoder
     options: EmbedOptions
-    reader: Reader
+    cropper: Cropper
     gaze: CalibrationFile | None
     probes: tuple[ProbeFile, ...]
 
     @staticmethod
-    def of(paths: Sequence[str | Path], model: Encoder, options: EmbedOptions) -> _Job:
-        gaze = _calibration(model, options)
-        probes = _probes(model, options)
-        size = model.eye_crop_size if options.crop == "eyes" else model.crop_size
-        detector = options.detector or "auto"
-        reader = Reader(detector, size, every=options.every, fps=options.fps)
-        return _Job(paths, model, options, reader, gaze, probes)
+    def of(paths: Paths, model: Encoder, options: EmbedOptions) -> _Job:
+        listed: list[str | Path] = [paths] if isinstance(paths, (str, Path)) else list(paths)
+        gaze = open_calibration(model, options)
+        probes = open_probes(model, options)
+        size = model.eye_crop_size if options.eyes_only else model.crop_size
+        cropper = Cropper.open(options.detector or "auto", size)
+        return _Job(listed, model, options, cropper, gaze, probes)
 
     def pinned(self) -> dict[str, Any]:
-        """Return what must be the same for a broken-off run to go on, as JSON values."""
+        """Return what must be the same for an interrupted run to be resumed, as JSON values."""
         return {
             "version": VERSION,
             "weights": self.model.weights_id,
-            "detector": self.reader.detector,
+            "detector": self.cropper.detector.name,
             **self._choices(),
         }
 
     def schema(self, digest: str) -> pa.Schema:
-        config = self.model.config
+        """Return the table's schema; `digest` is that of a job on disk."""
         info = TableInfo(
             version=VERSION,
             model_id=self.model.weights_id,
-            detector=self.reader.detector,
+            detector=self.cropper.detector.name,
             options=self._choices(),
             job=digest,
         )
         return arrow_schema(
             info,
-            texture_dim=config.texture_dim,
-            shape_dim=config.shape_dim,
-            face_embedding_dim=config.face_embedding_dim or None,
-            gaze_dim=None if config.gaze is None else config.gaze.code_dim,
+            lengths_of(self.model, features=self.options.features),
             calibrated=self.gaze is not None,
-            features_dim=self.model.features_dim if self.options.features else None,
             more=probe_columns(self.probes),
         )
 
-    def encode(self, batch: Batch, schema: pa.Schema) -> pa.RecordBatch:
-        """Return the batch as rows of the table."""
-        calibration = None if self.gaze is None else self.gaze.calibration
-        eyes_only = self.options.crop == "eyes"
-        return encode(
-            batch,
-            self.model,
-            schema,
-            eyes_only=eyes_only,
-            features=self.options.features or sees_features(self.probes),
-            calibration=calibration,
-            probes=self.probes,
-        )
-
     def batches(self, start: int) -> Generator[Batch]:
-        """Yield the faces of all inputs from number `start` on, read and found on threads."""
-        workers = self.options.thread_count()
-        tasks = self.reader.tasks(self.paths, start)
-        with self.reader.one_thread_each():
-            found = prefetch(tasks, workers=workers, ahead=workers + _WAITING)
-            yield from gather(self.reader.follow(found), self.options.batch_size)
+        """Yield the faces of all inputs from number `start` on."""
+        return read_batches(self.paths, self.cropper, self.options, start=start)
+
+    def encode(self, batch: Batch, schema: pa.Schema) -> pa.RecordBatch:
+        """Return the batch as rows of the table, factors included.
+
+        Raises:
+            MienError: if the model, the calibration or a probe gives what is not a finite number.
+        """
+        if not batch.crops:
+            return record_batch(batch.rows, None, schema)
+        names = [row.path for row in batch.rows if row.face_found]
+        factors = encode_crops(
+            batch.crops,
+            self.model,
+            names=names,
+            eyes_only=self.options.eyes_only,
+            features=self.options.features or sees_features(self.probes),
+        )
+        gaze = self._directions(factors, names)
+        probed = probe_values(self.probes, factors) if self.probes else None
+        return record_batch(batch.rows, factors, schema, gaze, probed)
+
+    def _directions(
+        self, factors: Factors | GazeCode, names: Sequence[str]
+    ) -> dict[str, np.ndarray] | None:
+        """Return the columns of calibrated gaze, refusing what is not finite."""
+        code = factors.gaze if isinstance(factors, Factors) else factors
+        if self.gaze is None or code is None:
+            return None
+        gaze = gaze_columns(self.gaze.calibration, factors)
+        finite = np.isfinite(list(gaze.values())).all(axis=0) | ~code.eyes_found.cpu().numpy()
+        if not finite.all():
+            name = names[int(finite.argmin())]
+            raise MienError(
+                f"the calibration gives a gaze that is not finite for {name}: it is broken; "
+                "calibrate again"
+            )
+        return gaze
 
     def _choices(self) -> dict[str, Any]:
         return {
@@ -236,62 +243,28 @@ class _Job:
             "fps": self.options.fps,
             "crop": self.options.crop,
             "features": self.options.features,
-            "calibration": None if self.gaze is None else self.gaze.digest,
-            "probes": [f"{file.probe.label} {file.digest}" for file in self.probes] or None,
+            "calibration": None if self.gaze is None else self.gaze.checksum,
+            "probes": [f"{file.probe.label} {file.checksum}" for file in self.probes] or None,
         }
 
 
-def _calibration(model: Encoder, options: EmbedOptions) -> CalibrationFile | None:
-    """Open the calibration that is asked for, if these weights can do what is asked for."""
-    eyes_only = options.crop == "eyes"
-    if model.config.gaze is None and (eyes_only or options.calibration is not None):
-        asked = "--crop eyes" if eyes_only else "--calibration"
-        raise MienError(
-            f"the weights {model.weights_id} know no gaze, which {asked} asks for: "
-            "give others with --weights"
-        )
-    if model.config.gaze is None or options.calibration is None:
-        return None
-    return open_calibration(
-        options.calibration,
-        weights_id=model.weights_id,
-        code_dim=model.config.gaze.code_dim,
-        has_pose=not eyes_only,
-    )
-
-
-def _probes(model: Encoder, options: EmbedOptions) -> tuple[ProbeFile, ...]:
-    """Open the probes that are asked for, if these weights give what they see."""
-    if not options.probes:
-        return ()
-    config = model.config
-    lengths = {} if config.gaze is None else {"gaze_code": config.gaze.code_dim}
-    if options.crop != "eyes":
-        both = config.texture_dim + config.shape_dim
-        lengths |= {"identity": both, "expression": both}
-        lengths |= {"texture_code": config.texture_dim, "shape_code": config.shape_dim}
-        lengths |= dict.fromkeys(NUMBERS, 1) | {FEATURES: model.features_dim}
-        lengths |= {FACE_EMBEDDING: config.face_embedding_dim} if config.face_embedding_dim else {}
-    return open_probes(options.probes, weights_id=model.weights_id, lengths=lengths)
-
-
 class _Report:
-    """Tells whoever wants to know how far the job is."""
+    """Reports how far the job is to whoever wants to know."""
 
     def __init__(self, listener: Callable[[Status], None] | None, total: int, start: int) -> None:
         self._listener = listener
         self._total = total
         self._frames = self._faces = 0
         self._last: tuple[str, int] | None = None
-        self._tell(float(start))
+        self._send(float(start))
 
     def __call__(self, batch: Batch) -> None:
         for row in batch.rows:
             self._frames += (row.path, row.frame) != self._last
             self._last = (row.path, row.frame)
         self._faces += len(batch.crops)
-        self._tell(batch.done)
+        self._send(batch.done)
 
-    def _tell(self, done: float) -> None:
+    def _send(self, done: float) -> None:
         if self._listener is not None:
             self._listener(Status(self._total, done, self._frames, self._faces))

@@ -15,7 +15,7 @@ __all__ = ["NO_FACE", "Status", "Summary", "summarise"]
 NO_FACE = "no face found"
 """The reason of a frame that was read and searched and shows no face."""
 
-_MOST_REASONS = 10
+_MAX_REASONS = 10
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ class Summary:
             return [text]
         ordered = sorted(self.failures.items(), key=lambda item: (-item[1], item[0]))
         lines = [f"{text}; {failed:,} could not be read:"]
-        lines += [f"  {count:,} x {reason}" for reason, count in ordered[:_MOST_REASONS]]
-        if len(ordered) > _MOST_REASONS:
-            lines.append(f"  and {len(ordered) - _MOST_REASONS:,} other reasons")
+        lines += [f"  {count:,} x {reason}" for reason, count in ordered[:_MAX_REASONS]]
+        if len(ordered) > _MAX_REASONS:
+            lines.append(f"  and {len(ordered) - _MAX_REASONS:,} other reasons")
         return lines
 
 

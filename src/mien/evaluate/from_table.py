@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.columns import FEATURES
 from mien.errors import MienError
 from mien.evaluate.protocol import FactorColumns, GetFactors, Images
 from mien.media.names import to_text
@@ -59,6 +60,13 @@ class _FromTable:
     columns: frozenset[str]
     reads_pixels: bool = False
 
+    @property
+    def columns(self) -> frozenset[str]:
+        """Return the names of the columns that the table has."""
+        from mien.table.read import column_names
+
+        return frozenset(column_names(self.path))
+
     def __call__(self, images: Images, columns: Sequence[str], /) -> FactorColumns:
         """Return the named columns of all images."""
         places = self._places([_slashed(to_text(name)) for name in images.names])
@@ -107,18 +115,17 @@ class _FromTable:
         """Return a column of the file as it is, NaN where it is null. [N, D] or [N]."""
         import pyarrow as pa
 
-        from mien.table.read import code_matrix, open_table
-        from mien.table.schema import FEATURES
+        from mien.table.read import code_matrix, open_table, read_columns
 
-        with open_table(self.path) as file:
-            if name == FEATURES and name not in file.schema_arrow.names:
-                return np.full(file.metadata.num_rows, np.nan, dtype=np.float32)
-            if name not in file.schema_arrow.names:
-                raise MienError(
-                    f"{self.path} has no column {name}, which this protocol is about; embed again "
-                    "with weights that give it"
-                )
-            column = file.read(columns=[name]).column(0)
+        if name not in self.columns:
+            if name == FEATURES:
+                with open_table(self.path) as file:
+                    return np.full(file.metadata.num_rows, np.nan, dtype=np.float32)
+            raise MienError(
+                f"{self.path} has no column {name}, which this protocol is about; embed again "
+                "with weights that give it"
+            )
+        column = read_columns(self.path, [name]).column(0)
         if pa.types.is_fixed_size_list(column.type):
             return code_matrix(column)
         return _numbers(column)
@@ -133,14 +140,9 @@ def _column_names(path: Path) -> frozenset[str]:
 
 def _read_rows(path: Path) -> _Rows:
     """Read where the images of a table are."""
-    from mien.table.read import open_table
+    from mien.table.read import read_columns
 
-    needed = ("path", "face_found", *_BOX)
-    with open_table(path) as file:
-        missing = [name for name in needed if name not in file.schema_arrow.names]
-        if missing:
-            raise MienError(f"{path} has no column {missing[0]}: it is no table of faces")
-        table = file.read(columns=list(needed))
+    table = read_columns(path, ("path", "face_found", *_BOX))
     paths = [_slashed(str(name)) for name in table.column("path").to_pylist()]
     x1, y1, x2, y2 = (_numbers(table.column(name)).astype(np.float64) for name in _BOX)
     area = np.nan_to_num((x2 - x1) * (y2 - y1), nan=-1.0)

@@ -52,7 +52,7 @@ def crop_face(image: NDArray[np.uint8], face: Face, size: int) -> NDArray[np.uin
     """Cut a face out as a square of `size` pixels; RGB [size, size, 3].
 
     Sampled with a triangle filter as wide as the reduction asks for (antialiased, no ringing);
-    beyond the image its outermost pixels go on.
+    beyond the image its outermost pixels are repeated.
 
     Args:
         image: RGB [H, W, 3].

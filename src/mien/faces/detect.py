@@ -7,6 +7,8 @@ for face in find_faces(image, detector):
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,15 @@ from mien.faces.face import Detector, Face
 from mien.faces.haar import HaarDetector
 from mien.faces.yunet import YunetDetector, find_yunet
 
-__all__ = ["DETECTORS", "Detector", "Face", "WholeImage", "find_faces", "open_detector"]
+__all__ = [
+    "DETECTORS",
+    "Detector",
+    "Face",
+    "WholeImage",
+    "find_faces",
+    "open_detector",
+    "single_threaded_opencv",
+]
 
 DETECTORS = ("auto", "haar", "yunet", "none")
 """The names that `open_detector` takes."""
@@ -34,17 +44,13 @@ class WholeImage:
         return [Face((0.0, 0.0, float(width), float(height)), 1.0, framing="image")]
 
 
-def open_detector(
-    name: str = "auto", *, yunet: str | Path | None = None, threads: int | None = None
-) -> Detector:
+def open_detector(name: str = "auto", *, yunet: str | Path | None = None) -> Detector:
     """Return a detector.
 
     Args:
         name: `haar`; `yunet`; `none`; or `auto`: `yunet` where its file is found (as
             `mien.faces.yunet.find_yunet` says), else `haar`. The detector's own name says which.
         yunet: YuNet's file.
-        threads: how many threads OpenCV may use, from now on and in the whole process; None leaves
-            that as it is.
 
     Raises:
         MienError: if there is no such detector, or it cannot be had here.
@@ -53,13 +59,25 @@ def open_detector(
         raise MienError(f"there is no detector {name}; give one of {', '.join(DETECTORS)}")
     if name == "none":
         return WholeImage()
-    if threads is not None:
-        import cv2
-
-        cv2.setNumThreads(threads)
     if name == "haar" or (name == "auto" and find_yunet(yunet) is None):
         return HaarDetector()
     return YunetDetector(yunet)
+
+
+@contextlib.contextmanager
+def single_threaded_opencv(detector: Detector) -> Iterator[None]:
+    """Keep OpenCV from sharing one detection among threads where there are many detections."""
+    if detector.name == "none":
+        yield
+        return
+    import cv2
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def find_faces(image: NDArray[np.uint8], detector: Detector) -> list[Face]:

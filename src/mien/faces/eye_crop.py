@@ -8,14 +8,14 @@ from PIL import Image
 
 from mien.errors import MienError
 
-__all__ = ["LEAST_WIDTH", "fit_eye_crop"]
+__all__ = ["MIN_WIDTH", "fit_eye_crop"]
 
-LEAST_WIDTH = 32
+MIN_WIDTH = 32
 """Of a narrower image nothing of the irises is left, in pixels."""
 
 
 def fit_eye_crop(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Resize an eye crop to the width; cut its height about the middle, or let its edges go on.
+    """Resize an eye crop to the width; cut its height about the middle, or repeat its edge rows.
 
     Args:
         pixels: RGB [h, w, 3].
@@ -25,14 +25,14 @@ def fit_eye_crop(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np
         RGB [H, W, 3]; the same scale along both sides, but for rounding.
 
     Raises:
-        MienError: if the image is higher than wide, or less than `LEAST_WIDTH` wide.
+        MienError: if the image is higher than wide, or less than `MIN_WIDTH` wide.
     """
     height, width = size
     old_height, old_width = pixels.shape[:2]
     if old_height > old_width:
         raise MienError(f"no eye-region crop: {old_width} x {old_height} px, higher than wide")
-    if old_width < LEAST_WIDTH:
-        raise MienError(f"too small for eyes: {old_width} px wide, at least {LEAST_WIDTH} is read")
+    if old_width < MIN_WIDTH:
+        raise MienError(f"too small for eyes: {old_width} px wide, at least {MIN_WIDTH} is read")
     rows = max(1, round(old_height * width / old_width))
     if (rows, width) != (old_height, old_width):
         eye_crop = Image.fromarray(np.ascontiguousarray(pixels))

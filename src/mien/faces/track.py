@@ -19,16 +19,16 @@ class Tracker:
     """
 
     def __init__(
-        self, *, least_overlap: float = 0.3, patience_s: float = 1.0, patience_frames: int = 5
+        self, *, min_overlap: float = 0.3, patience_s: float = 1.0, patience_frames: int = 5
     ) -> None:
         """Begin a video.
 
         Args:
-            least_overlap: intersection over union of a face's last box and the next.
+            min_overlap: intersection over union of a face's last box and the next.
             patience_s: a face may stay away for so many seconds, and
             patience_frames: for so many frames, whichever is longer.
         """
-        self._least_overlap = least_overlap
+        self._min_overlap = min_overlap
         self._patience_s = patience_s
         self._patience_frames = patience_frames
         self._frame = -1
@@ -52,7 +52,7 @@ class Tracker:
             (-shared, number, place)
             for number, (box, _, _) in self._known.items()
             for place, candidate in enumerate(boxes)
-            if (shared := overlap(box, candidate)) >= self._least_overlap
+            if (shared := overlap(box, candidate)) >= self._min_overlap
         ]
         numbers: dict[int, int] = {}
         taken: set[int] = set()

@@ -47,12 +47,12 @@ def find_yunet(given: str | Path | None = None) -> Path | None:
     Raises:
         MienError: if a place was given, here or in `MIEN_YUNET`, and the file is not there.
     """
-    told = given or os.environ.get("MIEN_YUNET")
-    if told:
-        if not Path(told).is_file():
+    place = given or os.environ.get("MIEN_YUNET")
+    if place:
+        if not Path(place).is_file():
             by = "" if given else " (from MIEN_YUNET)"
-            raise MienError(f"no YuNet file at {told}{by}; {_advice()}")
-        return Path(told)
+            raise MienError(f"no YuNet file at {place}{by}; {_advice()}")
+        return Path(place)
     return next((path for name in _NAMES if (path := _cache() / name).is_file()), None)
 
 
@@ -131,9 +131,9 @@ def _face(row: NDArray[np.float32], to_image: NDArray[np.float64]) -> Face:
 
 
 def _cache() -> Path:
-    told = os.environ.get("MIEN_CACHE")
-    if told:
-        return Path(told)
+    place = os.environ.get("MIEN_CACHE")
+    if place:
+        return Path(place)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mien"
 
 

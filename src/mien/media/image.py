@@ -48,7 +48,7 @@ _FORMATS = (
     *("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PPM", "JPEG2000", "AVIF"),
     "MPO",
 )
-_EYE_CROP_PIXELS = 1 << 22
+_STRIP_PIXELS = 1 << 22
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -86,24 +86,38 @@ def read(path: str | Path, *, max_side: int = MAX_SIDE) -> NDArray[np.uint8]:
     return read_image(path, max_side=max_side).pixels
 
 
-def read_image(path: str | Path, *, max_side: int = MAX_SIDE) -> LoadedImage:
+def read_image(
+    source: str | Path | Image.Image | IO[bytes],
+    *,
+    max_side: int = MAX_SIDE,
+    name: str | None = None,
+) -> LoadedImage:
     """Read an image; one that is longer than `max_side` is reduced by a whole factor.
 
     The reduction happens while decoding where the format can (JPEG), and strip by strip otherwise,
     so that 20,000 x 20,000 pixels need little more memory than the decoder itself takes.
 
     Args:
-        path: an image file.
+        source: an image file, open or not, or a Pillow image.
         max_side: the longest side to return, in pixels.
+        name: what errors call it; None: its path, or "the image".
 
     Raises:
         MienError: if the file is missing, unreadable, empty, broken, not an image, or has more
             than `MAX_PIXELS` pixels.
     """
-    shown = to_text(path)
-    check_file(path)
+    shown = name or (to_text(source) if isinstance(source, (str, Path)) else "the image")
+    if isinstance(source, (str, Path)):
+        check_file(source)
     try:
-        with Path(path).open("rb") as file, _opened(file) as image:
+        with contextlib.ExitStack() as stack:
+            image = source
+            if not isinstance(image, Image.Image):
+                file = image
+                if isinstance(file, (str, Path)):
+                    file = stack.enter_context(Path(file).open("rb"))
+                _refuse_empty(file, shown)
+                image = stack.enter_context(_opened(file))
             if image.width * image.height > MAX_PIXELS:
                 raise MienError(
                     f"{shown} is too large: {image.width} x {image.height} pixels; "
@@ -139,7 +153,7 @@ def check_file(path: str | Path) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise MienError(f"{shown} is not an ordinary file")
     if status.st_size == 0:
-        raise MienError(f"{shown} is empty (0 bytes); copy it again or leave it out")
+        raise _empty(shown)
     if not os.access(path, os.R_OK):
         raise MienError(f"cannot read {shown}: permission denied")
 
@@ -181,6 +195,17 @@ def to_uint8(image: Tensor) -> NDArray[np.uint8]:
     return (values * 255).round().clip(0, 255).astype(np.uint8)
 
 
+def _empty(shown: str) -> MienError:
+    return MienError(f"{shown} is empty (0 bytes); copy it again or leave it out")
+
+
+def _refuse_empty(file: IO[bytes], shown: str) -> None:
+    start = file.tell()
+    if not file.read(1):
+        raise _empty(shown)
+    file.seek(start)
+
+
 @contextlib.contextmanager
 def _opened(file: IO[bytes]) -> Iterator[Image.Image]:
     """Open without Pillow's size limit (ours is checked next), and only as a known format."""
@@ -208,10 +233,10 @@ def _decode(image: Image.Image, max_side: int) -> LoadedImage:
     factor = -(-max(image.size) // max_side)
     image.load()
     reduced = _reduced(image, factor)
-    turn = _UPRIGHT.get(_orientation(image))
-    if turn is not None:
-        reduced = reduced.transpose(turn)
-        if turn not in (_UPRIGHT[2], _UPRIGHT[3], _UPRIGHT[4]):
+    rotation = _UPRIGHT.get(_orientation(image))
+    if rotation is not None:
+        reduced = reduced.transpose(rotation)
+        if rotation not in (_UPRIGHT[2], _UPRIGHT[3], _UPRIGHT[4]):
             width, height = height, width
     return LoadedImage(np.array(reduced), drafted * factor, width, height)
 
@@ -223,10 +248,10 @@ def _reduced(image: Image.Image, factor: int) -> Image.Image:
         return _rgb(image, white)
     width, height = image.size
     out = Image.new("RGB", (-(-width // factor), -(-height // factor)))
-    rows = factor * max(1, _EYE_CROP_PIXELS // (width * factor))
+    rows = factor * max(1, _STRIP_PIXELS // (width * factor))
     for top in range(0, height, rows):
-        eye_crop = image.crop((0, top, width, min(top + rows, height)))
-        out.paste(_rgb(eye_crop, white).reduce(factor), (0, top // factor))
+        strip = image.crop((0, top, width, min(top + rows, height)))
+        out.paste(_rgb(strip, white).reduce(factor), (0, top // factor))
     return out
 
 

@@ -142,7 +142,7 @@ def write_mp4(
             with av.open(str(unfinished), "w", format="mp4") as container:
                 return _encode(container, chain([first], waiting), fps, first.shape)
         except OSError:
-            raise  # told by `replacing`
+            raise  # reported by `replacing`
         except FFmpegError as error:
             raise MienError(f"cannot write {to_text(path)}: {error.strerror}") from error
 
@@ -211,9 +211,9 @@ def _shown(container: InputContainer, stream: VideoStream) -> Iterator[_Shown]:
             continue
         time = clock(stamp)
         while broken and broken[0] <= time:
-            lost = heapq.heappop(broken)
-            if lost < time:  # else it was decoded after all
-                yield _Shown(lost, None)
+            broken_time = heapq.heappop(broken)
+            if broken_time < time:  # else it was decoded after all
+                yield _Shown(broken_time, None)
         yield _Shown(time, None if frame.is_corrupt else frame)
     while broken:
         yield _Shown(heapq.heappop(broken), None)

@@ -1,4 +1,4 @@
-"""Batches of faces or eye-region crops to rows of the table, by a model."""
+"""Crops to factors by a model, checked to be finite."""
 
 from __future__ import annotations
 
@@ -6,19 +6,15 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
-import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from mien.columns import code_lengths
 from mien.errors import MienError
-from mien.pipeline.batches import Batch
-from mien.pipeline.gaze import gaze_columns
-from mien.pipeline.probes import ProbeFile, probe_values
-from mien.probes.gaze import Calibration
-from mien.table.rows import record_batch
 from mien.types import Factors, GazeCode
 
-__all__ = ["Config", "Encoder", "GazeConfig", "encode"]
+__all__ = ["Config", "Encoder", "GazeConfig", "encode_crops", "lengths_of", "to_batch"]
 
 
 class GazeConfig(Protocol):
@@ -58,67 +54,61 @@ class Encoder(Protocol):
     def encode_eyes(self, eye_crops: Tensor, /) -> GazeCode: ...
 
 
-def encode(
-    batch: Batch,
+def lengths_of(model: Encoder, *, features: bool) -> dict[str, int]:
+    """Return the lengths of the codes that a model gives, with or without the features."""
+    config = model.config
+    return code_lengths(
+        texture_dim=config.texture_dim,
+        shape_dim=config.shape_dim,
+        face_embedding_dim=config.face_embedding_dim,
+        gaze_dim=0 if config.gaze is None else config.gaze.code_dim,
+        features_dim=model.features_dim if features else 0,
+    )
+
+
+def to_batch(crops: Sequence[NDArray[np.uint8]]) -> Tensor:
+    """Return crops, RGB [H, W, 3] each, as the batch that a model takes. uint8 [B, 3, H, W]."""
+    return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous()
+
+
+def encode_crops(
+    crops: Sequence[NDArray[np.uint8]],
     model: Encoder,
-    schema: pa.Schema,
     *,
+    names: Sequence[str],
     eyes_only: bool = False,
     features: bool = False,
-    calibration: Calibration | None = None,
-    probes: Sequence[ProbeFile] = (),
-) -> pa.RecordBatch:
-    """Return the batch as rows of the table, factors included.
+) -> Factors | GazeCode:
+    """Return the factors of at least one crop; of eye-region crops the gaze code alone.
 
     Args:
-        batch: faces; or eye-region crops, of which the gaze alone is read.
+        crops: RGB uint8 [H, W, 3] each, as large as the model wants them. B of them.
         model: what encodes.
-        schema: of the table.
-        eyes_only: whether the crops are eye-region crops.
-        features: whether the encoder's features are read too, for a column or for probes.
-        calibration: makes directions of the gaze codes.
-        probes: say what they were taught of the codes.
+        names: what an error calls each crop. [B].
+        eyes_only: whether they are eye-region crops.
+        features: whether the encoder's features are read too.
 
     Raises:
-        MienError: if the model, the calibration or a probe gives what is not a finite number.
+        MienError: a factor is not finite; where no eyes are found a gaze code need not be.
     """
-    if not batch.crops:
-        return record_batch(batch.rows, None, schema)
-    # uint8 [B, H, W, 3] => [B, 3, H, W]; the model brings it to [0, 1]
-    images = torch.from_numpy(np.stack(batch.crops)).permute(0, 3, 1, 2).contiguous()
+    images = to_batch(crops)
     if eyes_only:
         factors = model.encode_eyes(images)
     else:
         factors = model.encode(images, features=True) if features else model.encode(images)
-    code = factors.gaze if isinstance(factors, Factors) else factors
-    _refuse_nonsense(
-        batch,
-        _finite_rows(factors, code),
-        f"the weights {model.weights_id} give factors that are not finite for {{}}: "
-        "they are broken; take others with --weights",
-    )
-    gaze = None
-    if calibration is not None and code is not None:
-        gaze = gaze_columns(calibration, factors)
-        finite = torch.from_numpy(np.isfinite(list(gaze.values())).all(axis=0))
-        _refuse_nonsense(
-            batch,
-            finite | ~code.eyes_found.cpu(),
-            "the calibration gives a gaze that is not finite for {}: it is broken; calibrate again",
-        )
-    probed = probe_values(probes, factors) if probes else None
-    return record_batch(batch.rows, factors, schema, gaze, probed)
-
-
-def _refuse_nonsense(batch: Batch, finite: Tensor, message: str) -> None:
+    finite = _finite_rows(factors)
     if not finite.all():
-        faces = [row.path for row in batch.rows if row.face_found]
-        raise MienError(message.replace("{}", faces[int(finite.int().argmin())]))
+        raise MienError(
+            f"the weights {model.weights_id} give factors that are not finite for "
+            f"{names[int(finite.int().argmin())]}: they are broken; take others with --weights"
+        )
+    return factors
 
 
-def _finite_rows(factors: Factors | GazeCode, code: GazeCode | None) -> Tensor:
+def _finite_rows(factors: Factors | GazeCode) -> Tensor:
     """Return for each row whether all its factors that mean something are finite. Bool [B]."""
     finite = torch.ones(len(factors), dtype=torch.bool)
+    code = factors.gaze if isinstance(factors, Factors) else factors
     if code is not None:
         # Where no eyes are found the code means nothing.
         finite = (code.code.isfinite().all(dim=1) | ~code.eyes_found).cpu()

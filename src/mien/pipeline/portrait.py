@@ -1,25 +1,21 @@
-"""The one face that is to be drawn: the largest in an image, or in each frame of a video."""
+"""The face that is to be rendered: the largest of an image, or of each frame of a video."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from mien.errors import MienError
-from mien.faces.crop import crop_face
-from mien.faces.detect import find_faces, open_detector
-from mien.faces.face import Detector
-from mien.media.image import read
-from mien.media.kinds import kind_of
+from mien.faces.detect import find_faces
 from mien.media.names import to_text
-from mien.media.video import read_frames
+from mien.pipeline.crops import Cropper, largest_face
+from mien.pipeline.encode import to_batch
+from mien.pipeline.read import read_media
 
-__all__ = ["read_clip", "read_face", "read_film", "read_images"]
+__all__ = ["no_face_in", "read_clip", "read_face", "read_faces"]
 
 
 def read_face(path: str | Path, *, detector: str, size: int) -> Tensor:
@@ -27,7 +23,7 @@ def read_face(path: str | Path, *, detector: str, size: int) -> Tensor:
 
     Args:
         path: image or video.
-        detector: as for `mien.embed`; `none` takes the whole image for the crop.
+        detector: auto, haar or yunet; `none` takes the whole image for the crop.
         size: side of the crop, pixels.
 
     Returns:
@@ -39,13 +35,10 @@ def read_face(path: str | Path, *, detector: str, size: int) -> Tensor:
     for crop in _crops(path, detector, size):
         if crop is not None:
             return crop
-    raise MienError(
-        f"no face found in {to_text(path)}; try --detector yunet, "
-        "or --detector none if it is cut from hairline to chin"
-    )
+    raise no_face_in(path)
 
 
-def read_film(path: str | Path, *, detector: str, size: int) -> Iterator[Tensor]:
+def read_faces(path: str | Path, *, detector: str, size: int) -> Iterator[Tensor]:
     """Yield the largest face of every frame of a video; where there is none, the one before.
 
     Frames before the first face are left out.
@@ -77,29 +70,21 @@ def read_clip(path: str | Path, *, detector: str, size: int) -> Tensor:
     return torch.cat(crops)
 
 
+def no_face_in(path: str | Path) -> MienError:
+    """Return the error for a file without a face."""
+    return MienError(
+        f"no face found in {to_text(path)}; try --detector yunet, "
+        "or --detector none if it is cut from hairline to chin"
+    )
+
+
 def _crops(path: str | Path, detector: str, size: int) -> Iterator[Tensor | None]:
-    opened = open_detector(detector)
-    for pixels in read_images(path):
-        yield None if pixels is None else _largest(pixels, opened, size)
-
-
-def read_images(path: str | Path) -> Iterator[NDArray[np.uint8] | None]:
-    """Yield the image, or every frame of the video; None for a broken frame. RGB [H, W, 3].
-
-    Raises:
-        MienError: the file cannot be read.
-    """
-    if kind_of(path) == "video":
-        for frame in read_frames(path):
-            yield frame.pixels
-    else:
-        yield read(path)
-
-
-def _largest(pixels: NDArray[np.uint8], detector: Detector, size: int) -> Tensor | None:
-    faces = find_faces(pixels, detector)
-    if not faces:
-        return None
-    face = max(faces, key=lambda f: (f.box[2] - f.box[0]) * (f.box[3] - f.box[1]))
-    crop = np.ascontiguousarray(crop_face(pixels, face, size).transpose(2, 0, 1))
-    return torch.from_numpy(crop)[None]
+    cropper = Cropper.open(detector, size)
+    for frame in read_media(path):
+        face = None
+        if frame.pixels is not None:
+            face = largest_face(find_faces(frame.pixels, cropper.detector))
+        if frame.pixels is None or face is None:
+            yield None
+        else:
+            yield to_batch([cropper.cut(frame.pixels, face).pixels])

@@ -1,10 +1,11 @@
-"""Do work ahead on threads, hand it over in order, never more than a few pieces at a time."""
+"""Run tasks on threads before their results are asked for; results in order, memory bounded."""
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -12,32 +13,42 @@ __all__ = ["prefetch"]
 
 Result = TypeVar("Result")
 
+# Each thread may hold a large image, and each waiting task a video's frame.
+_MAX_WORKERS = 16
+_WAITING = 4
+
 
 def prefetch(
-    tasks: Iterator[Callable[[], Result]], *, workers: int, ahead: int
-) -> Iterator[Result]:
+    tasks: Iterable[Callable[[], Result]],
+    *,
+    workers: int | None = None,
+    in_flight: int | None = None,
+) -> Generator[Result]:
     """Run tasks on threads and yield their results in the tasks' order.
 
-    Tasks are drawn from the iterator on one thread of its own (so that a video can be decoded there
-    while its frames are searched elsewhere), at most `ahead` beyond the one whose result was last
-    asked for: memory does not grow with their number.
+    Tasks are taken from the iterable on one thread of its own (so that a video can be decoded there
+    while faces are detected in its frames elsewhere), at most `in_flight` beyond the one whose
+    result was last asked for: memory does not grow with their number. Closing the generator ends
+    the threads.
 
     Args:
         tasks: work to do; each call is made on some thread.
-        workers: number of threads that work.
-        ahead: how many tasks may be under way or waiting to be yielded.
+        workers: number of threads that work; None: one a processor, at most 16.
+        in_flight: how many tasks may be running or waiting to be yielded; None: `workers` + 4.
 
     Raises:
-        BaseException: whatever the iterator or a task raises, in its place in the order.
+        BaseException: whatever the iterable or a task raises, in its place in the order.
     """
-    room = threading.Semaphore(ahead)
+    workers = max(1, workers or min(os.cpu_count() or 1, _MAX_WORKERS))
+    room = threading.Semaphore(workers + _WAITING if in_flight is None else in_flight)
     stopped = threading.Event()
     waiting: queue.SimpleQueue[Future[Result] | None] = queue.SimpleQueue()
+    remaining = iter(tasks)
 
     def feed(pool: ThreadPoolExecutor) -> None:
         try:
             while room.acquire() and not stopped.is_set():
-                task = next(tasks, None)
+                task = next(remaining, None)
                 waiting.put(None if task is None else pool.submit(task))
                 if task is None:
                     return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.columns import CODES, NUMBERS
 from mien.errors import MienError
 from mien.probes.face_rows import KEYS, rows_of_faces
 from mien.probes.labels import Label, Labels, Target
@@ -29,14 +30,6 @@ __all__ = [
     "match_targets",
 ]
 
-CODES = (
-    *("identity", "expression", "texture_code", "shape_code"),
-    *("face_embedding", "gaze_code", "features"),
-)
-NUMBERS = (
-    *("yaw_rad", "pitch_rad", "roll_rad", "light_ambient", "light_diffuse"),
-    *("light_x", "light_y", "light_z"),
-)
 DEFAULT = ("identity", "expression")
 """What a probe sees where nothing else is asked for: all that is known of texture and shape."""
 POSE = ("yaw_rad", "pitch_rad", "roll_rad")

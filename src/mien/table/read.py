@@ -11,13 +11,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mien.aliases import COLUMNS as OLD_NAMES
+from mien.columns import CODES
 from mien.errors import MienError
-from mien.table.schema import CODES, TableInfo, read_info
+from mien.table.schema import TableInfo, read_info
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FaceTable", "code_matrix", "data_frame", "open_table", "read_table", "table_info"]
+__all__ = [
+    "FaceTable",
+    "code_matrix",
+    "column_names",
+    "data_frame",
+    "open_table",
+    "read_columns",
+    "read_table",
+    "table_info",
+]
 
 
 @dataclass(frozen=True)
@@ -36,7 +47,7 @@ class FaceTable:
         """Return a code column, NaN where there is no face or, of gaze, no eyes. Float32 [N, D].
 
         Args:
-            name: identity, expression, texture_code, shape_code or gaze_code.
+            name: one of `mien.columns.CODES`.
 
         Raises:
             MienError: if the table has no such column of codes.
@@ -48,7 +59,7 @@ class FaceTable:
                 f"{self.path} has no column {name}: its weights, or the mien that made it, "
                 "had none; embed again"
             )
-        return code_matrix(_read(self.path, [name]).column(name))
+        return code_matrix(read_columns(self.path, [name]).column(name))
 
 
 def read_table(path: str | Path) -> FaceTable:
@@ -58,21 +69,52 @@ def read_table(path: str | Path) -> FaceTable:
         MienError: if the file is missing, or no table of faces.
     """
     path = Path(path)
-    table = _read(path, None)
-    with open_table(path) as file:
-        there = file.schema_arrow.names
+    there = column_names(path)
+    for name in ("path", "face_found"):
+        if name not in there:
+            raise MienError(f"{path} has no column {name}: it is no table of faces")
+    table = read_columns(path, [name for name in there if name not in CODES])
     names = tuple(name for name in CODES if name in there)
     return FaceTable(path, data_frame(table), read_info(table.schema), names)
 
 
+def column_names(path: str | Path) -> tuple[str, ...]:
+    """Return the names of a table's columns, old ones by their present names.
+
+    Raises:
+        MienError: if the file is missing, or no Parquet file.
+    """
+    with open_table(Path(path)) as file:
+        return tuple(_present(name) for name in file.schema_arrow.names)
+
+
+def read_columns(path: str | Path, names: Sequence[str]) -> pa.Table:
+    """Read some columns of a table by their present names, in this order.
+
+    Raises:
+        MienError: if the file is missing or no Parquet file, or has no such column.
+    """
+    path = Path(path)
+    with open_table(path) as file:
+        stored = {_present(name): name for name in file.schema_arrow.names}
+        missing = [name for name in names if name not in stored]
+        if missing:
+            raise MienError(f"{path} has no column {missing[0]}: it is no table of faces")
+        table = file.read(columns=[stored[name] for name in names])
+    return _renamed(table.select([stored[name] for name in names]))
+
+
 def data_frame(table: pa.Table) -> pd.DataFrame:
     """Return the table as a DataFrame; codes become one float32 array [D] a row, or None.
+
+    Columns that were written under an old name have their present one.
 
     `attrs` holds what made the table and, under "columns", each column's unit, frame, range and
     description.
     """
     import pandas as pd
 
+    table = _renamed(table)
     # Numbers of faces and tracks stay whole numbers, and yes and no what they are, where some are
     # missing.
     whole = {pa.int32(): pd.Int32Dtype()}
@@ -111,16 +153,6 @@ def code_matrix(column: pa.ChunkedArray) -> np.ndarray:
     return matrix
 
 
-def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
-    with open_table(path) as file:
-        there = file.schema_arrow.names
-        wanted = [name for name in there if name not in CODES] if columns is None else columns
-        missing = [name for name in (*wanted, "path", "face_found") if name not in there]
-        if missing:
-            raise MienError(f"{path} has no column {missing[0]}: it is no table of faces")
-        return file.read(columns=list(wanted))
-
-
 def open_table(path: Path) -> pq.ParquetFile:
     """Open a Parquet file for reading.
 
@@ -134,3 +166,13 @@ def open_table(path: Path) -> pq.ParquetFile:
     except (pa.ArrowInvalid, OSError) as error:
         reason = str(error).splitlines()[0]
         raise MienError(f"{path} is no Parquet file that can be read: {reason}") from error
+
+
+def _renamed(table: pa.Table) -> pa.Table:
+    """Return a table with its columns' present names; `rename_columns` would drop metadata."""
+    fields = [field.with_name(_present(field.name)) for field in table.schema]
+    return pa.Table.from_arrays(table.columns, schema=pa.schema(fields, table.schema.metadata))
+
+
+def _present(name: str) -> str:
+    return OLD_NAMES.get(name, name)

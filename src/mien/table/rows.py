@@ -8,13 +8,22 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from mien.columns import (
+    EYES_FOUND,
+    FACE_CODES,
+    FACE_EMBEDDING,
+    FEATURES,
+    GAZE_CODE,
+    LIGHT,
+    POSE,
+)
 from mien.geometry.rotation import rotation_to_angles
-from mien.table.schema import FACE_EMBEDDING, FEATURES, GAZE
+from mien.table.schema import GAZE
 from mien.types import Factors, GazeCode
 
 __all__ = ["FaceRow", "factor_columns", "record_batch"]
 
-_NEED_EYES = ("gaze_code", *GAZE)
+_NEED_EYES = (GAZE_CODE, *GAZE)
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,7 @@ def record_batch(
             alone; None if there are none.
         schema: of the table, by `arrow_schema`.
         gaze: the calibrated gaze of the rows with a face, column by column. Each [B].
-        probed: what probes say of the rows with a face, column by column: texts, None where
+        probed: what probes predict of the rows with a face, column by column: texts, None where
             there is nothing, or numbers, NaN there. Each [B].
 
     Raises:
@@ -72,15 +81,15 @@ def record_batch(
     code = factors.gaze if isinstance(factors, Factors) else factors
     values = {} if factors is None else factor_columns(factors)
     values |= gaze or {}
-    for name, said in (probed or {}).items():
-        columns[name] = _said(said, found, schema.field(name).type)
+    for name, predictions in (probed or {}).items():
+        columns[name] = _predicted(predictions, found, schema.field(name).type)
     seen = found.copy()
     if code is not None:
         seen[found] = code.eyes_found.cpu().numpy()
     for name in schema.names:
         if name not in columns:
             there = seen if name in _NEED_EYES else found
-            columns[name] = _spread(values.get(name), there, found, schema.field(name).type)
+            columns[name] = _with_nulls(values.get(name), there, found, schema.field(name).type)
     return pa.RecordBatch.from_arrays([columns[n] for n in schema.names], schema=schema)
 
 
@@ -122,15 +131,10 @@ def factor_columns(factors: Factors | GazeCode) -> dict[str, np.ndarray]:
 
 def _factor_values(factors: Factors) -> dict[str, np.ndarray]:
     """Return every factor column but gaze by name: codes [B, D], the rest [B]; float32."""
-    yaw, pitch, roll = rotation_to_angles(factors.pose.rotation.float())
-    light = factors.light
-    names = ("identity", "expression", "texture_code", "shape_code")
-    tensors = {name: getattr(factors, name) for name in names}
-    tensors |= {"yaw_rad": yaw, "pitch_rad": pitch, "roll_rad": roll}
-    tensors |= {"light_ambient": light.ambient, "light_diffuse": light.diffuse}
-    tensors |= dict(
-        zip(("light_x", "light_y", "light_z"), light.direction.unbind(dim=1), strict=True)
-    )
+    angles = rotation_to_angles(factors.pose.rotation.float())
+    light = (factors.light.ambient, factors.light.diffuse, *factors.light.direction.unbind(dim=1))
+    tensors = {name: getattr(factors, name) for name in FACE_CODES}
+    tensors |= dict(zip(POSE, angles, strict=True)) | dict(zip(LIGHT, light, strict=True))
     for name in (FACE_EMBEDDING, FEATURES):
         if getattr(factors, name) is not None:
             tensors[name] = getattr(factors, name)
@@ -140,19 +144,19 @@ def _factor_values(factors: Factors) -> dict[str, np.ndarray]:
 def _code_values(code: GazeCode) -> dict[str, np.ndarray]:
     """Return the columns of gaze by name: float32 [B, d], bool [B]."""
     return {
-        "gaze_code": code.code.detach().float().cpu().numpy(),
-        "eyes_found": code.eyes_found.cpu().numpy(),
+        GAZE_CODE: code.code.detach().float().cpu().numpy(),
+        EYES_FOUND: code.eyes_found.cpu().numpy(),
     }
 
 
-def _said(values: np.ndarray, found: np.ndarray, kind: pa.DataType) -> pa.Array:
+def _predicted(values: np.ndarray, found: np.ndarray, kind: pa.DataType) -> pa.Array:
     """Return a column with the values, given where a face is found; null where there is none."""
     full = np.full(len(found), None, dtype=object)
     full[found] = values
     return pa.array(full, type=kind, from_pandas=True)
 
 
-def _spread(
+def _with_nulls(
     values: np.ndarray | None, there: np.ndarray, found: np.ndarray, kind: pa.DataType
 ) -> pa.Array:
     """Return a column with the values, given where a face is found; null where not `there`."""

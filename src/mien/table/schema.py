@@ -9,12 +9,11 @@ from typing import Literal
 
 import pyarrow as pa
 
+from mien.columns import FACE_EMBEDDING, FEATURES, GAZE_CODE
+
 __all__ = [
-    "CODES",
     "COLUMNS",
     "EULER_ORDER",
-    "FACE_EMBEDDING",
-    "FEATURES",
     "GAZE",
     "Column",
     "TableInfo",
@@ -45,7 +44,7 @@ class Column:
     range: str
     """Values it can take."""
     description: str
-    """What it says, and when it is null."""
+    """What it means, and when it is null."""
     needs: Literal["", "face_embedding", "gaze", "calibration", "features"] = ""
     """Weights with a face embedding or a gaze branch, a calibration too, or `--features`; a table
     made without has no such column."""
@@ -85,9 +84,9 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("gaze_code", "codes", "", "", "", "Gaze, to be calibrated; null: no eyes.", "gaze"),
     Column("eyes_found", "bool", "", "", "", "Whether open eyes are seen; null: no face.", "gaze"),
-    Column("yaw_rad", "float32", "rad", _CAMERA, "[-pi, pi]", "Head turn, + to the image's left."),
-    Column("pitch_rad", "float32", "rad", _CAMERA, "[-pi/2, pi/2]", "Head nod, + upwards."),
-    Column("roll_rad", "float32", "rad", _CAMERA, "[-pi, pi]", "Head tilt, + clockwise as seen."),
+    Column("yaw_rad", "float32", "rad", _CAMERA, "[-pi, pi]", "Head yaw, + to the image's left."),
+    Column("pitch_rad", "float32", "rad", _CAMERA, "[-pi/2, pi/2]", "Head pitch, + upwards."),
+    Column("roll_rad", "float32", "rad", _CAMERA, "[-pi, pi]", "Head roll, + clockwise as seen."),
     Column("light_ambient", "float32", "albedo", "", ">= 0", "Light from everywhere."),
     Column("light_diffuse", "float32", "albedo", "", ">= 0", "Light from one direction."),
     Column("light_x", "float32", "", _CAMERA, "[-1, 1]", "Unit vector to the light, right."),
@@ -117,20 +116,13 @@ COLUMNS: tuple[Column, ...] = (
 
 Of eye-region crops the gaze alone is known: there the other factors are null."""
 
-CODES: tuple[str, ...] = tuple(column.name for column in COLUMNS if column.kind == "codes")
-"""Names of the code columns; not every table has the last three."""
-
-FACE_EMBEDDING = "face_embedding"
-FEATURES = "features"
-"""Name of the column that is not a factor: everything that the encoder saw, factors mixed."""
-
 GAZE: tuple[str, ...] = tuple(column.name for column in COLUMNS if column.needs == "calibration")
 """Names of the columns that a calibration adds."""
 
 
 @dataclass(frozen=True)
 class TableInfo:
-    """What made a table; stored with it, so that it can be told apart from another's."""
+    """What made a table; stored with it, so that it can be distinguished from another's."""
 
     version: str
     """Version of mien."""
@@ -155,38 +147,28 @@ class TableInfo:
 
 def arrow_schema(
     info: TableInfo,
+    lengths: Mapping[str, int],
     *,
-    texture_dim: int,
-    shape_dim: int,
-    face_embedding_dim: int | None = None,
-    gaze_dim: int | None = None,
     calibrated: bool = False,
-    features_dim: int | None = None,
     more: Sequence[Column] = (),
 ) -> pa.Schema:
-    """Return the schema of a table of codes of these lengths, metadata included.
+    """Return the schema of a table with codes of these lengths, metadata included.
 
     Args:
         info: what makes the table.
-        texture_dim: length of the texture code.
-        shape_dim: length of the shape code.
-        face_embedding_dim: length of the face embedding; None leaves it out.
-        gaze_dim: length of the gaze code; None leaves the columns of gaze out.
+        lengths: of the codes, by `mien.columns.code_lengths`; one that is not named leaves its
+            columns out: the face embedding, the gaze, the features.
         calibrated: whether the columns that a calibration adds are there.
-        features_dim: length of the features; None leaves them out.
         more: columns that stand behind the others.
 
     Raises:
         ValueError: if `calibrated` without a gaze code.
     """
-    if calibrated and gaze_dim is None:
+    if calibrated and GAZE_CODE not in lengths:
         raise ValueError("no calibration without a gaze code")
-    there = {"": True, "gaze": gaze_dim is not None, "calibration": calibrated}
-    there |= {FACE_EMBEDDING: face_embedding_dim is not None, FEATURES: features_dim is not None}
+    there = {"": True, "gaze": GAZE_CODE in lengths, "calibration": calibrated}
+    there |= {name: name in lengths for name in (FACE_EMBEDDING, FEATURES)}
     columns = [*(column for column in COLUMNS if there[column.needs]), *more]
-    both = texture_dim + shape_dim
-    dims = (both, both, texture_dim, shape_dim, face_embedding_dim, gaze_dim, features_dim)
-    lengths = dict(zip(CODES, (dim or 0 for dim in dims), strict=True))
     fields = [
         pa.field(
             column.name,

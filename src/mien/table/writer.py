@@ -3,7 +3,7 @@
 Finished rows go to numbered part files in a hidden folder beside the table, each written under
 another name and then renamed. A part is named after what it completes: `part-000004.done-37`
 ends with the last row of source 36, so that 37 sources are complete; `part-000005.open` ends in
-the middle of a source, and is dropped when the job goes on. `join_parts` makes one table of them.
+the middle of a source, and is dropped when the job is resumed. `join_parts` joins them.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class PartWriter:
 
 
 def last_complete(folder: Path) -> Progress:
-    """Drop the parts of a source that was broken off and return how far the rest goes."""
+    """Drop the parts of an interrupted source and return how far the rest goes."""
     parts = _parts(folder)
     kept = [number for number, done, _ in parts if done is not None]
     count = kept[-1] + 1 if kept else 0
@@ -122,8 +122,8 @@ def join_parts(folder: Path, unfinished: Path, schema: pa.Schema) -> None:
         for _, _, path in _parts(folder):
             with pq.ParquetFile(path) as part:
                 waiting.extend(part.iter_batches(batch_size=_ROWS_PER_GROUP))
-            waiting = _write_groups(writer, waiting, schema, least=_ROWS_PER_GROUP)
-        _write_groups(writer, waiting, schema, least=1)
+            waiting = _write_groups(writer, waiting, schema, min_rows=_ROWS_PER_GROUP)
+        _write_groups(writer, waiting, schema, min_rows=1)
 
 
 def write_batches(path: Path, batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> None:
@@ -139,11 +139,11 @@ def open_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
 
 
 def _write_groups(
-    writer: pq.ParquetWriter, batches: Sequence[pa.RecordBatch], schema: pa.Schema, *, least: int
+    writer: pq.ParquetWriter, batches: Sequence[pa.RecordBatch], schema: pa.Schema, *, min_rows: int
 ) -> list[pa.RecordBatch]:
-    """Write whole row groups while there are `least` rows and return the rows left over."""
+    """Write whole row groups while there are `min_rows` rows and return the rows left over."""
     table = pa.Table.from_batches(batches, schema=schema)
-    while table.num_rows >= least:
+    while table.num_rows >= min_rows:
         writer.write_table(table.slice(0, _ROWS_PER_GROUP), _ROWS_PER_GROUP)
         table = table.slice(_ROWS_PER_GROUP)
     return table.to_batches()

@@ -1,4 +1,4 @@
-"""Images and videos with the gaze of every face drawn in; a face with the eyes of another."""
+"""Images and videos with the gaze of every face drawn in; gaze redirection."""
 
 from __future__ import annotations
 
@@ -12,26 +12,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mien.errors import MienError
-from mien.faces.crop import crop_face, crop_square
-from mien.faces.detect import find_faces, open_detector
-from mien.faces.face import Face
 from mien.media.names import to_text
-from mien.pipeline.portrait import read_images
+from mien.pipeline.crops import Crop, Cropper
+from mien.pipeline.encode import GazeConfig, to_batch
+from mien.pipeline.portrait import no_face_in
+from mien.pipeline.read import read_media
 from mien.probes.gaze import Calibration, estimate
 from mien.types import Factors, GazeCode
 from mien.views.gaze_arrow import FaceGaze, draw_gazes
 
-__all__ = ["EyePainter", "GazeEncoder", "GazeReader", "film_gaze", "image_gaze", "swap_eyes"]
+__all__ = ["GazeEncoder", "GazeReader", "GazeRenderer", "film_gaze", "image_gaze", "redirect_gaze"]
 
 _ARROW = 1.0
 """Length of a gaze straight to the side, in sides of the face's square."""
-
-
-class GazeConfig(Protocol):
-    """What must be known of a gaze branch."""
-
-    @property
-    def code_dim(self) -> int: ...
 
 
 class Config(Protocol):
@@ -53,8 +46,8 @@ class GazeEncoder(Protocol):
     def encode(self, images: Tensor, /) -> Factors: ...
 
 
-class EyePainter(GazeEncoder, Protocol):
-    """What is asked of a model to draw eyes from a gaze code."""
+class GazeRenderer(GazeEncoder, Protocol):
+    """What is asked of a model to render eyes from a gaze code."""
 
     def redirect_gaze(self, images: Tensor, codes: Tensor, /) -> Tensor: ...
 
@@ -79,7 +72,7 @@ class GazeReader:
         calibration.check_model(model.weights_id, _code_dim(model))
         self._model = model
         self._calibration = calibration
-        self._detect = open_detector(detector)
+        self._cropper = Cropper.open(detector, model.crop_size)
 
     def __call__(self, pixels: NDArray[np.uint8]) -> list[FaceGaze | None]:
         """Return the gaze of every face, from left to right; None where no open eyes are seen.
@@ -87,21 +80,19 @@ class GazeReader:
         Args:
             pixels: RGB uint8. [H, W, 3].
         """
-        faces = find_faces(pixels, self._detect)
-        if not faces:
+        crops = self._cropper(pixels)
+        if not crops:
             return []
-        crops = np.stack([crop_face(pixels, face, self._model.crop_size) for face in faces])
-        images = torch.from_numpy(crops).permute(0, 3, 1, 2).contiguous()
-        factors = self._model.encode(images)
+        factors = self._model.encode(to_batch([crop.pixels for crop in crops]))
         seen = _gaze_of(factors)
         gaze = estimate(self._calibration, factors)
         known = np.isfinite(gaze.direction.sum(axis=1))
         eyes = seen.eyes.double().cpu().numpy()
         return [
-            _placed(face, eyes[row], gaze.direction[row], float(gaze.std_rad[row]))
+            _placed(crop, eyes[row], gaze.direction[row], float(gaze.std_rad[row]))
             if known[row]
             else None
-            for row, face in enumerate(faces)
+            for row, crop in enumerate(crops)
         ]
 
 
@@ -119,13 +110,13 @@ def image_gaze(path: str | Path, reader: GazeReader) -> NDArray[np.uint8]:
         MienError: if the file cannot be read, or shows no face with open eyes.
     """
     faces = 0
-    for pixels in read_images(path):
-        if pixels is None:
+    for frame in read_media(path):
+        if frame.pixels is None:
             continue
-        seen = reader(pixels)
+        seen = reader(frame.pixels)
         faces += len(seen)
         if any(seen):
-            return draw_gazes(pixels, [gaze for gaze in seen if gaze is not None])
+            return draw_gazes(frame.pixels, [gaze for gaze in seen if gaze is not None])
     raise _nothing_seen(path, faces)
 
 
@@ -143,12 +134,12 @@ def film_gaze(path: str | Path, reader: GazeReader) -> Iterator[NDArray[np.uint8
     """
     faces = drawn = 0
     last: NDArray[np.uint8] | None = None
-    for pixels in read_images(path):
-        if pixels is not None:
-            seen = reader(pixels)
+    for frame in read_media(path):
+        if frame.pixels is not None:
+            seen = reader(frame.pixels)
             gazes = [gaze for gaze in seen if gaze is not None]
             faces, drawn = faces + len(seen), drawn + len(gazes)
-            last = draw_gazes(pixels, gazes)
+            last = draw_gazes(frame.pixels, gazes)
         if last is not None:
             yield last
     if not drawn:
@@ -156,11 +147,11 @@ def film_gaze(path: str | Path, reader: GazeReader) -> Iterator[NDArray[np.uint8
 
 
 @torch.no_grad()
-def swap_eyes(model: EyePainter, crops: Tensor, other: GazeCode) -> tuple[Tensor, Tensor]:
-    """Draw faces with the eyes that another face's gaze code stands for.
+def redirect_gaze(model: GazeRenderer, crops: Tensor, other: GazeCode) -> tuple[Tensor, Tensor]:
+    """Redirect the gaze of faces: render their eyes anew from another face's gaze code.
 
     Args:
-        model: encodes and draws.
+        model: encodes and renders.
         crops: uint8 or float in [0, 1]. [B, 3, H, W].
         other: one row serves all.
 
@@ -172,7 +163,7 @@ def swap_eyes(model: EyePainter, crops: Tensor, other: GazeCode) -> tuple[Tensor
         MienError: if the weights know no gaze, or no eyes are found in a row of `other`.
     """
     if not other.eyes_found.all():
-        raise MienError("no open eyes are seen where they are to be taken from")
+        raise MienError("no open eyes are seen in the face that the gaze is taken from")
     own = _gaze_of(model.encode(crops))
     pixels = crops.float() / 255 if crops.dtype == torch.uint8 else crops
     pixels = pixels.to(own.code.device)
@@ -186,14 +177,14 @@ def swap_eyes(model: EyePainter, crops: Tensor, other: GazeCode) -> tuple[Tensor
 
 
 def _placed(
-    face: Face, eyes: NDArray[np.float64], direction: NDArray[np.float64], std_rad: float
+    crop: Crop, eyes: NDArray[np.float64], direction: NDArray[np.float64], std_rad: float
 ) -> FaceGaze:
-    """Bring the eyes from shares of the crop to the image's pixels.
+    """Bring the eyes from fractions of the crop to the image's pixels.
 
     One arrow from between the eyes: it is one direction, and the eyes stay in sight.
     """
-    x, y, side = crop_square(face)
-    middle = eyes.mean(axis=0) * side + (x - side / 2, y - side / 2)
+    side = len(crop.pixels) / crop.scale
+    middle = eyes.mean(axis=0) * side + crop.corner
     return FaceGaze(middle, direction, _ARROW * side, std_rad)
 
 
@@ -218,9 +209,6 @@ def _nothing_seen(path: str | Path, faces: int) -> MienError:
     if faces:
         return MienError(
             f"no open eyes are seen in {to_text(path)}, so there is no gaze to draw; "
-            "give an image that shows them, turned to the camera"
+            "give an image that shows them, facing the camera"
         )
-    return MienError(
-        f"no face found in {to_text(path)}; try --detector yunet, "
-        "or --detector none if it is cut from hairline to chin"
-    )
+    return no_face_in(path)

@@ -38,7 +38,7 @@ def turntable_poses(
     pitch: float = 0.2,
     device: torch.device | str = "cpu",
 ) -> Pose:
-    """Return one loop of a head that turns to both sides while it nods gently.
+    """Return one loop of a head that rotates to both sides while it nods gently.
 
     The last frame leads back to the first, so that the film can be repeated.
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.columns import FACE_CODES as CODES, NUMBERS as POSE_AND_LIGHT
 from mien.errors import MienError
 from mien.evaluate.datasets.sets import LabelledSet
 from mien.evaluate.protocol import EvalContext, FactorColumns, Images
@@ -35,17 +36,6 @@ __all__ = [
 Array = NDArray[np.floating]
 Rows = NDArray[np.int64]
 
-CODES = ("identity", "expression", "texture_code", "shape_code")
-POSE_AND_LIGHT = (
-    "yaw_rad",
-    "pitch_rad",
-    "roll_rad",
-    "light_ambient",
-    "light_diffuse",
-    "light_x",
-    "light_y",
-    "light_z",
-)
 SETS = {
     "expression": ("expression",),
     "both codes": ("texture_code", "shape_code"),

@@ -15,6 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.columns import LIGHT_DIRECTION as AXES
 from mien.errors import MienError
 from mien.evaluate.datasets.sets import LightSet
 from mien.evaluate.protocol import (
@@ -35,7 +36,6 @@ __all__ = ["angle_deg", "off_axis_deg", "score_light", "unit_rows"]
 
 Array = NDArray[np.floating]
 
-AXES = ("light_x", "light_y", "light_z")
 STRENGTHS = ("light_ambient", "light_diffuse")
 COLUMNS = ("texture_code", "shape_code", *AXES, *STRENGTHS, "yaw_rad")
 PREDICTED, LINEAR = "predicted direction", "linear map"

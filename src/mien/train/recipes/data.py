@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
+from mien.data.eye_cache import EyeSources, build_eye_cache
 from mien.data.eye_canvas import EyeForm
-from mien.data.eye_pack import EyeSources, pack_eyes
 from mien.data.options import EyeDataOptions
 from mien.data.seeds import seed_of
 from mien.data.sources import Piece
@@ -91,7 +91,7 @@ def cache_eyes(
         echo: given the progress and what was skipped.
 
     Raises:
-        MienError: as pack_eyes; or the nodes see different data.
+        MienError: as build_eye_cache; or the nodes see different data.
     """
     if not pieces:
         return None
@@ -99,7 +99,9 @@ def cache_eyes(
 
     def build() -> Path:
         labels = sources.labels
-        return pack_eyes(pieces, labels, cache, form=FORM, options=options, search=search, say=echo)
+        return build_eye_cache(
+            pieces, labels, cache, form=FORM, options=options, search=search, report=echo
+        )
 
     return once_per_node(fabric, build)
 

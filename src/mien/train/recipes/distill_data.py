@@ -13,8 +13,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from mien.data.eye_cache import EyeCache, find_eye_sources, open_eye_caches
 from mien.data.eye_loader import EyeLoader, EyeMixture, LabelledStream
-from mien.data.eye_pack import EyePack, find_eye_sources, open_eye_packs
 from mien.data.loader import Shard
 from mien.data.sources import Piece
 from mien.gaze.config import FACE_CROP
@@ -41,9 +41,9 @@ _COLUMNS = ("clip", "eyes", "face_eyes", "open", "labelled", "has_face")
 class DistillData:
     """Everything that was given, divided."""
 
-    pack: EyePack | None
+    pack: EyeCache | None
     """Training images."""
-    held: EyePack | None
+    held: EyeCache | None
     """Images held out."""
     stream: LabelledStream | None
     """Rendered clips without end; the late ones are held out."""
@@ -85,13 +85,13 @@ def open_data(
             echo=echo,
         )
 
-    parts = cached(sources.told, None), cached(sources.untold, search)
+    parts = cached(sources.known, None), cached(sources.unknown, search)
     folders = [folder for folder in parts if folder is not None]
     if not folders:
         return DistillData(None, None, stream)
     options = config.distill
     pack, held = hold_out(
-        open_eye_packs(folders),
+        open_eye_caches(folders),
         fraction=options.held_out_fraction,
         max_images=options.max_held_out,
     )
@@ -137,7 +137,7 @@ def training_loader(
     )
 
 
-def hold_out(pack: EyePack, *, fraction: float, max_images: int) -> tuple[EyePack, EyePack]:
+def hold_out(pack: EyeCache, *, fraction: float, max_images: int) -> tuple[EyeCache, EyeCache]:
     """Divide a cache into training images and held-out ones.
 
     A source's images come in the order of their names, so that its end is other people than its
@@ -171,7 +171,7 @@ def hold_out(pack: EyePack, *, fraction: float, max_images: int) -> tuple[EyePac
     )
 
 
-def in_order(pack: EyePack, device: torch.device, *, at_once: int) -> Iterator[dict[str, Tensor]]:
+def in_order(pack: EyeCache, device: torch.device, *, at_once: int) -> Iterator[dict[str, Tensor]]:
     """Yield all images of a cache once, as batches of mien.data.eye_loader."""
     for start in range(0, len(pack), at_once):
         rows = np.arange(start, min(start + at_once, len(pack)))
@@ -181,5 +181,5 @@ def in_order(pack: EyePack, device: torch.device, *, at_once: int) -> Iterator[d
         yield {name: torch.from_numpy(value).to(device) for name, value in batch.items()}
 
 
-def _rows(pack: EyePack, rows: np.ndarray[Any, Any]) -> dict[str, Any]:
+def _rows(pack: EyeCache, rows: np.ndarray[Any, Any]) -> dict[str, Any]:
     return {name: getattr(pack, name)[rows] for name in _COLUMNS}

@@ -11,8 +11,8 @@ from lightning_fabric import Fabric
 
 from mien import weights
 from mien.card import Card, card_text
+from mien.data.eye_cache import EyeCache, EyeSources, find_eye_sources, open_eye_caches
 from mien.data.eye_loader import EyeLoader, EyeMixture, LabelledStream
-from mien.data.eye_pack import EyePack, EyeSources, find_eye_sources, open_eye_packs
 from mien.data.loader import Shard
 from mien.data.provenance import image_digests
 from mien.data.sources import Piece
@@ -95,16 +95,16 @@ def pretrain(
     branch = _build(this, base)
     network = base.network.to(fabric.device)
 
-    labelled = _cached(this, sources.told, None)
+    labelled = _cached(this, sources.known, None)
     if this.learns_localizer:
         _learn_localizer(this, branch, network, labelled)
     else:
         origin = config.emib.init_from or config.init_from or "the package"
         this.echo(f"eye localizer: that of {origin}")
-    unlabelled = _cached(this, sources.untold, LocalizerSearch(network, branch))
+    unlabelled = _cached(this, sources.unknown, LocalizerSearch(network, branch))
     folders = [folder for folder in (labelled, unlabelled) if folder is not None]
     if config.emib.steps:
-        _learn_emib(this, branch, open_eye_packs(folders) if folders else None)
+        _learn_emib(this, branch, open_eye_caches(folders) if folders else None)
     if fabric.global_rank == 0:
         _export(this, base, branch, data)
         echo(f"weights are in {run.exported}")
@@ -180,7 +180,7 @@ def _cached(run: _Run, pieces: Sequence[Piece], search: LocalizerSearch | None) 
 
 def _loader(
     run: _Run,
-    pack: EyePack | None,
+    pack: EyeCache | None,
     stage: LocalizerOptions | EmibOptions,
     *,
     labelled: bool,
@@ -209,7 +209,7 @@ def _loader(
 
 def _learn_localizer(run: _Run, branch: EMIB, network: LatentFace, folder: Path | None) -> None:
     """Train the eye localizer on labelled images; it ends with its averaged weights."""
-    pack = open_eye_packs([folder]) if folder else None
+    pack = open_eye_caches([folder]) if folder else None
     stage = run.config.localizer
     # Every process fits the canonical eyes to all of the same batches.
     _fit_canonical(branch, network, _loader(run, pack, stage, labelled=True, shard=Shard()))
@@ -244,7 +244,7 @@ def _fit_canonical(branch: EMIB, network: LatentFace, loader: EyeLoader) -> None
     branch.canonical_eyes.copy_(found)
 
 
-def _learn_emib(run: _Run, branch: EMIB, pack: EyePack | None) -> None:
+def _learn_emib(run: _Run, branch: EMIB, pack: EyeCache | None) -> None:
     """Train bottleneck and auto-encoder; they end with their averaged weights."""
     stage = run.config.emib
     fitted = fit(
@@ -262,7 +262,7 @@ def _learn_emib(run: _Run, branch: EMIB, pack: EyePack | None) -> None:
 def _export(run: _Run, given: Model, branch: EMIB, data: list[str]) -> None:
     """Write LatentFace as it was given and the gaze branch into one file."""
     network, start = given.network, run.config.emib.init_from
-    images = given.images | image_digests([*run.sources.told, *run.sources.untold])
+    images = given.images | image_digests([*run.sources.known, *run.sources.unknown])
     images |= weights.trained_on(start) if start else frozenset()
     base = run.config.init_from or "the weights of the package"
     card = card_text(Card(data=[*data, f"LatentFace: that of {base}"], config=asdict(run.config)))

@@ -14,8 +14,8 @@ from torch import Tensor
 from mien import weights
 from mien.card import Card, card_text
 from mien.data.batches import Sampler
+from mien.data.cache import CropCache, build_cache, open_cache
 from mien.data.loader import ClipStream, Loader, Shard
-from mien.data.pack import Pack, open_pack, pack
 from mien.data.provenance import image_digests
 from mien.data.seeds import seed_of
 from mien.data.sources import find_sources
@@ -47,7 +47,7 @@ _STAGE1_ALONE = (
 
 @dataclass(frozen=True)
 class _Data:
-    pack: Pack | None
+    pack: CropCache | None
     stream: ClipStream | None
 
     @property
@@ -134,9 +134,9 @@ def _open_data(
         options, size = config.data, config.model.image_size
 
         def build() -> Path:
-            return pack(paths, cache, image_size=size, options=options, say=echo)
+            return build_cache(paths, cache, image_size=size, options=options, report=echo)
 
-        packed = open_pack(once_per_node(fabric, build))
+        packed = open_cache(once_per_node(fabric, build))
     size, frames = config.model.image_size, config.data.stream_frames
     stream = open_stream(sources.streams, seed=config.loop.seed, frames=frames, size=size)
     return _Data(packed, stream)

@@ -12,8 +12,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from mien.data.cache import CropCache
 from mien.data.loader import ClipStream, Shard
-from mien.data.pack import Pack
 from mien.data.seeds import seed_of
 from mien.latentface.autoencoder import Autoencoder
 from mien.latentface.neutral import NeutralDiffusion, NeutralRegressor
@@ -37,7 +37,7 @@ class ClipImages:
 
     rows: Sequence[Numbers]
     """Of each cached clip the rows of its frames. [frames] each."""
-    pack: Pack | None
+    pack: CropCache | None
     """The crop cache."""
     stream: ClipStream | None
     """Endless rendered clips; they follow the cached ones."""
@@ -51,7 +51,7 @@ class ClipImages:
     @classmethod
     def of(
         cls,
-        pack: Pack | None,
+        pack: CropCache | None,
         stream: ClipStream | None,
         *,
         frames: int,

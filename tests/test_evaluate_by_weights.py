@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from mien.embed import embed
+from mien.embedding.run import embed
 from mien.errors import MienError
+from mien.evaluate.by_weights import FACE_COLUMNS, factors_by_weights
 from mien.evaluate.protocol import Images
 from mien.faces.face import Face
 from mien.media.image import write_png
 from mien.model import Model
 from mien.pipeline import crops as module
-from mien.pipeline.crops import FACE_COLUMNS, factors_by_weights
 from mien.types import GazeCode
 
 
@@ -52,6 +52,13 @@ def test_a_face_crop_has_the_factors_that_embed_gives(tiny_model: Model, tmp_pat
         assert given[name].dtype == np.float32
         np.testing.assert_allclose(given[name], expected, atol=1e-5, err_msg=name)
     assert told == [(3, 7), (6, 7), (7, 7)]
+
+
+def test_the_columns_that_can_be_had_are_named(tiny_model: Model) -> None:
+    columns = factors_by_weights(tiny_model).columns
+    assert columns == {*FACE_COLUMNS} - {"face_embedding"}
+    eyes = factors_by_weights(EyeModel()).columns  # type: ignore[arg-type]
+    assert {"gaze_code", "eyes_found"} <= eyes
 
 
 def test_only_what_is_asked_for_is_kept(tiny_model: Model) -> None:

@@ -1,46 +1,53 @@
 """All crops of a run in one memory-mapped file, made once and found again by content.
 
-PACK/crops.u8 holds uint8 [N, P, P, 3]; items.parquet names each crop and its clip; pack.json tells
-sizes and what was skipped. The folder's name is a hash of every file's content and of every option
-that changes a crop, so a cache can be shared between runs and never be stale.
+CACHE/KEY/crops.u8 holds uint8 [N, P, P, 3]; items.parquet names each crop and its clip; cache.json
+has sizes and what was skipped. The key is a hash of every file's content and of every option that
+changes a crop, so a cache can be shared between runs and never be stale.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from mien.aliases import FILES
 from mien.data.options import DataOptions
-from mien.data.reading import Crop, Cutter
+from mien.data.reading import PieceCropper, TrainingCrop
 from mien.data.sources import Piece, find_sources
 from mien.errors import MienError
-from mien.faces.detect import open_detector
+from mien.faces.detect import open_detector, single_threaded_opencv
+from mien.pipeline.prefetch import prefetch
 
 __all__ = [
-    "Pack",
+    "CropCache",
     "Progress",
     "Skipped",
+    "build_cache",
+    "clip_numbers",
     "content_key",
     "fill_folder",
-    "open_pack",
-    "pack",
+    "is_cache",
+    "open_cache",
     "plain_text",
-    "read_crops",
+    "read_index",
     "wanted",
+    "write_index",
 ]
 
 FORMAT = 1
+_INDEX = "cache.json"
 _WHOLE = 64 << 20  # files up to this size are hashed whole, larger ones in 64 places
 _SPOT = 1 << 20
 _STALE_S = 3600
@@ -50,11 +57,11 @@ Numbers = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True)
-class Pack:
-    """Crops that are ready to be drawn from."""
+class CropCache:
+    """Crops that are ready to be sampled from."""
 
     crops: Crops
-    """Memory-mapped RGB. uint8 [N, P, P, 3], P = S + 2 room."""
+    """Memory-mapped RGB. uint8 [N, P, P, 3], P = S + 2 margin."""
     clip: Numbers
     """Clip of each crop from 0, -1 for stills. int64 [N]."""
     key: str
@@ -97,57 +104,55 @@ class _Written:
     skipped: Skipped = field(default_factory=Skipped)
 
 
-def pack(
+def build_cache(
     given: Sequence[str | Path],
     cache: Path,
     *,
     image_size: int,
     options: DataOptions,
-    say: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Return the folder of the packed crops of all sources, made if it is not there.
+    """Return the folder of the cached crops of all sources, made if it is not there.
 
     Args:
         given: sources as find_sources takes them; endless streams are left out.
-        cache: folder that packs are kept in.
+        cache: folder that all caches are kept in.
         image_size: S, side of the face crop. Pixels.
         options: detector, margin, frames of videos, what to exclude.
-        say: told how far it is and what was skipped.
+        report: called with lines on how far it is and on what was skipped.
 
     Raises:
         MienError: no usable image at all, or the cache cannot be written.
     """
     pieces = find_sources(given).pieces
     excluded = find_sources(options.exclude).pieces if options.exclude else []
-    room = round(image_size * options.margin)
-    # Files are read on several threads: OpenCV's own would only get in their way.
-    detector = open_detector(options.detector, threads=1)
-    cutter = Cutter(image_size, room, detector, options.every)
-    told = (FORMAT, cutter.side, cutter.room, cutter.detector.name, cutter.every)
-    target = Path(cache) / content_key(told, pieces, excluded)
+    margin = round(image_size * options.margin)
+    cropper = PieceCropper(image_size, margin, open_detector(options.detector), options.every)
+    shape = (FORMAT, cropper.side, cropper.margin, cropper.detector.name, cropper.every)
+    target = Path(cache) / content_key(shape, pieces, excluded)
 
     def fill(folder: Path) -> None:
-        if cutter.detector.name == "none":
-            say("every image is taken for a face crop (data.detector=none)")
+        if cropper.detector.name == "none":
+            report("every image is taken for a face crop (data.detector=none)")
         with (folder / "crops.u8").open("wb") as file:
-            written = _write(Progress(pieces, say), cutter, excluded, file)
-        _describe(folder, written, cutter)
-        _report(written, say)
+            written = _write(Progress(pieces, report), cropper, excluded, file)
+        _describe(folder, written, cropper)
+        _summarise(written, report)
 
     return fill_folder(target, fill)
 
 
 def fill_folder(target: Path, fill: Callable[[Path], None]) -> Path:
-    """Make the folder of a pack whole or not at all; one that is there is left as it is.
+    """Make the folder of a cache whole or not at all; one that is there is left as it is.
 
     Args:
         target: its folder, named by `content_key`.
-        fill: writes pack.json and *.u8 into the folder that it is given.
+        fill: writes *.u8 and, by `write_index`, the index into the folder that it is given.
 
     Raises:
         MienError: the cache cannot be written.
     """
-    if (target / "pack.json").is_file():
+    if is_cache(target):
         return target
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
@@ -156,7 +161,7 @@ def fill_folder(target: Path, fill: Callable[[Path], None]) -> Path:
         fill(temporary)
         temporary.replace(target)
     except OSError as error:
-        if (target / "pack.json").is_file():  # another run was faster
+        if is_cache(target):  # another run was faster
             return target
         raise MienError(
             f"cannot write the cache {target}: {error.strerror}; free the disk"
@@ -166,8 +171,36 @@ def fill_folder(target: Path, fill: Callable[[Path], None]) -> Path:
     return target
 
 
-def open_pack(folder: Path) -> Pack:
-    """Return a pack for reading.
+def is_cache(folder: Path) -> bool:
+    """Return whether a folder is a whole cache."""
+    return any((folder / name).is_file() for name in (_INDEX, FILES[_INDEX]))
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """Return what `write_index` wrote.
+
+    Raises:
+        OSError: there is none.
+        ValueError: it is damaged.
+    """
+    path = folder / _INDEX
+    path = path if path.is_file() else folder / FILES[_INDEX]
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_index(folder: Path, index: dict[str, Any]) -> None:
+    """Write the sizes of a cache and what was skipped; last of all, for it makes a cache whole."""
+    (folder / _INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
+
+
+def clip_numbers(clips: Sequence[str]) -> Numbers:
+    """Return the names of clips as numbers from 0 in the names' order, -1 for stills. [N]."""
+    numbers = {name: i for i, name in enumerate(sorted(set(clips) - {""}))}
+    return np.array([numbers.get(name, -1) for name in clips], dtype=np.int64)
+
+
+def open_cache(folder: Path) -> CropCache:
+    """Return a cache for reading.
 
     Raises:
         MienError: it is not whole.
@@ -176,38 +209,37 @@ def open_pack(folder: Path) -> Pack:
     import pyarrow.parquet as pq
 
     try:
-        told = json.loads((folder / "pack.json").read_text(encoding="utf-8"))
-        shape = (told["count"], told["side"], told["side"], 3)
+        index = read_index(folder)
+        shape = (index["count"], index["side"], index["side"], 3)
         crops = np.memmap(folder / "crops.u8", dtype=np.uint8, mode="r", shape=shape)
         names = pq.read_table(folder / "items.parquet", columns=["clip"])["clip"].to_pylist()
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise MienError(f"the cache {folder} is damaged ({error}); delete it") from error
-    numbers = {name: i for i, name in enumerate(sorted({name for name in names if name}))}
-    clip = np.array([numbers.get(name, -1) for name in names], dtype=np.int64)
-    return Pack(crops, clip, folder.name, dict(told["skipped"]))
+    return CropCache(crops, clip_numbers(names), folder.name, dict(index["skipped"]))
 
 
 class Progress:
-    """Pieces one after another, telling how far it is every few seconds."""
+    """Reports every few seconds how far the pieces are."""
 
-    def __init__(self, pieces: Sequence[Piece], say: Callable[[str], None]) -> None:
-        self.pieces, self._say = pieces, say
-        self._start = self._told = time.monotonic()
+    def __init__(self, pieces: Sequence[Piece], report: Callable[[str], None]) -> None:
+        self.pieces, self._report = pieces, report
+        self._start = self._last = time.monotonic()
 
-    def tell(self, done: int) -> None:
+    def update(self, done: int) -> None:
+        """Report that so many pieces are done, if it is time to."""
         now = time.monotonic()
-        if now - self._told > 15:
-            self._told = now
+        if now - self._last > 15:
+            self._last = now
             left = (now - self._start) / done * (len(self.pieces) - done)
-            self._say(f"packing: {done:,} of {len(self.pieces):,} files, {left:.0f} s left")
+            self._report(f"caching: {done:,} of {len(self.pieces):,} files, {left:.0f} s left")
 
 
 def wanted(
-    progress: Progress, cutter: Cutter, excluded: Sequence[Piece], skipped: Skipped
-) -> Iterator[Crop]:
+    progress: Progress, cropper: PieceCropper, excluded: Sequence[Piece], skipped: Skipped
+) -> Iterator[TrainingCrop]:
     """Yield the crops of pieces, but for those whose pixels are those of an excluded piece."""
-    unwanted = {_pixels_hash(crop) for crop in read_crops(excluded, cutter)}
-    for crop in read_crops(progress.pieces, cutter, skipped, progress):
+    unwanted = {_pixels_hash(crop) for crop in _read_crops(excluded, cropper)}
+    for crop in _read_crops(progress.pieces, cropper, skipped, progress):
         if unwanted and _pixels_hash(crop) in unwanted:
             skipped.add("excluded", crop.name)
         else:
@@ -215,10 +247,10 @@ def wanted(
 
 
 def _write(
-    progress: Progress, cutter: Cutter, excluded: Sequence[Piece], file: BinaryIO
+    progress: Progress, cropper: PieceCropper, excluded: Sequence[Piece], file: BinaryIO
 ) -> _Written:
     written = _Written()
-    for crop in wanted(progress, cutter, excluded, written.skipped):
+    for crop in wanted(progress, cropper, excluded, written.skipped):
         file.write(crop.pixels.tobytes())
         written.names.append(crop.name)
         written.clips.append(crop.clip)
@@ -228,64 +260,63 @@ def _write(
     return written
 
 
-def read_crops(
+def _read_crops(
     pieces: Sequence[Piece],
-    cutter: Cutter,
+    cropper: PieceCropper,
     skipped: Skipped | None = None,
     progress: Progress | None = None,
-) -> Iterator[Crop]:
+) -> Iterator[TrainingCrop]:
     """Yield the crops in the order of the pieces; a bad piece is counted and left out."""
-    workers = os.cpu_count() or 1
-    waiting: deque[tuple[Piece, Future[list[Crop]]]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
+
+    def attempt(piece: Piece) -> list[TrainingCrop] | MienError:
         try:
-            todo = iter(pieces)
-            for done in range(1, len(pieces) + 1):
-                while len(waiting) < 8 * workers and (piece := next(todo, None)) is not None:
-                    waiting.append((piece, pool.submit(cutter.crops, piece)))
-                piece, future = waiting.popleft()
-                try:
-                    yield from future.result()
-                except MienError as error:
-                    if skipped is not None:
-                        skipped.add(str(error), piece.name)
-                if progress is not None:
-                    progress.tell(done)
-        finally:
-            for _, future in waiting:
-                future.cancel()
+            return cropper.crops(piece)
+        except MienError as error:
+            return error
+
+    workers = os.cpu_count() or 1
+    tasks = (partial(attempt, piece) for piece in pieces)
+    found = prefetch(tasks, workers=workers, in_flight=8 * workers)
+    with single_threaded_opencv(cropper.detector), contextlib.closing(found):
+        for done, (piece, crops) in enumerate(zip(pieces, found, strict=True), start=1):
+            if not isinstance(crops, MienError):
+                yield from crops
+            elif skipped is not None:
+                skipped.add(str(crops), piece.name)
+            if progress is not None:
+                progress.update(done)
 
 
 def _sweep(target: Path) -> None:
-    """Remove what killed runs left of this pack; one that is being written is younger."""
+    """Remove what killed runs left of this cache; one that is being written is younger."""
     for folder in target.parent.glob(f".{target.name}.*"):
         written = max((file.stat().st_mtime for file in folder.glob("*.u8")), default=0.0)
         if time.time() - written > _STALE_S:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _describe(folder: Path, written: _Written, cutter: Cutter) -> None:
+def _describe(folder: Path, written: _Written, cropper: PieceCropper) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     names, clips = plain_text(written.names), plain_text(written.clips)
     pq.write_table(pa.table({"name": names, "clip": clips}), folder / "items.parquet")
-    told = {
+    index = {
         "format": FORMAT,
         "count": len(names),
-        "side": cutter.side + 2 * cutter.room,
+        "side": cropper.side + 2 * cropper.margin,
         "clips": len(set(clips) - {""}),
         "skipped": dict(written.skipped.reasons),
     }
-    (folder / "pack.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
+    write_index(folder, index)
 
 
-def _report(written: _Written, say: Callable[[str], None]) -> None:
+def _summarise(written: _Written, report: Callable[[str], None]) -> None:
     stills = sum(not clip for clip in written.clips)
     clips = len(set(written.clips) - {""})
-    say(f"packed {len(written.names):,} crops: {stills:,} stills, {clips:,} clips")
+    report(f"cached {len(written.names):,} crops: {stills:,} stills, {clips:,} clips")
     for line in written.skipped.lines():
-        say(line)
+        report(line)
 
 
 def plain_text(names: Sequence[str]) -> list[str]:
@@ -326,5 +357,5 @@ def _content(path: Path) -> str:
     return f"{size}-{hashed.hexdigest()}"
 
 
-def _pixels_hash(crop: Crop) -> bytes:
+def _pixels_hash(crop: TrainingCrop) -> bytes:
     return hashlib.blake2b(crop.pixels.tobytes(), digest_size=16).digest()

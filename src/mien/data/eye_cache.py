@@ -1,13 +1,12 @@
 """All images of a gaze run, cut around the eyes, in memory-mapped files; made once.
 
-PACK/canvas.u8 holds uint8 [N, H, W], face.u8 uint8 [N, F, F]; items.parquet names each image, its
-clip and its eyes; pack.json tells sizes and what was skipped. The folder's name is a hash of every
-file's content, of the labels and of every option that changes a row, as for LatentFace's crops.
+CACHE/KEY/canvas.u8 holds uint8 [N, H, W], face.u8 uint8 [N, F, F]; items.parquet names each image,
+its clip and its eyes; cache.json has sizes and what was skipped. The key is a hash of every file's
+content, of the labels and of every option that changes a row, as for LatentFace's crops.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -16,16 +15,33 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from mien.data.cache import (
+    Progress,
+    Skipped,
+    clip_numbers,
+    content_key,
+    fill_folder,
+    plain_text,
+    read_index,
+    wanted,
+    write_index,
+)
 from mien.data.eye_canvas import EyeForm, EyeRow, eye_row, placeable
 from mien.data.eye_labels import EyeLabel, read_eye_labels
 from mien.data.options import EyeDataOptions
-from mien.data.pack import Progress, Skipped, content_key, fill_folder, plain_text, wanted
-from mien.data.reading import Crop, Cutter, Pixels
+from mien.data.reading import PieceCropper, Pixels, TrainingCrop
 from mien.data.sources import Piece, find_sources, place_of
 from mien.errors import MienError
 from mien.faces.detect import open_detector
 
-__all__ = ["EyePack", "EyeSearch", "EyeSources", "find_eye_sources", "open_eye_packs", "pack_eyes"]
+__all__ = [
+    "EyeCache",
+    "EyeSearch",
+    "EyeSources",
+    "build_eye_cache",
+    "find_eye_sources",
+    "open_eye_caches",
+]
 
 FORMAT = 1
 _AT_ONCE = 64
@@ -36,7 +52,7 @@ Points = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class EyeSearch(Protocol):
-    """Finds eyes in crops whose eyes nobody has told."""
+    """Finds eyes in crops that have no labels of them."""
 
     @property
     def name(self) -> str:
@@ -46,7 +62,7 @@ class EyeSearch(Protocol):
     def __call__(
         self, images: Pixels, *, eye_crops: bool
     ) -> tuple[Points, np.ndarray[Any, np.dtype[np.bool_]]]:
-        """Return the eyes as shares of the sides [B, 2, 2], and whether they are seen [B].
+        """Return the eyes as fractions of the sides [B, 2, 2], and whether they are seen [B].
 
         Args:
             images: RGB crops, or eye-region crops. uint8 [B, H, W, 3].
@@ -59,9 +75,9 @@ class EyeSearch(Protocol):
 class EyeSources:
     """Everything that was given, by how its eyes are found."""
 
-    told: list[Piece]
+    known: list[Piece]
     """Pieces with labels, or whose faces' detector gives their eyes."""
-    untold: list[Piece]
+    unknown: list[Piece]
     """Pieces whose eyes must be searched for."""
     labels: dict[Path, EyeLabel]
     """By file."""
@@ -70,8 +86,8 @@ class EyeSources:
 
 
 @dataclass(frozen=True)
-class EyePack:
-    """Images that are ready to be drawn from; of several folders, one after the other."""
+class EyeCache:
+    """Images that are ready to be sampled from; of several folders, one after the other."""
 
     canvas: tuple[Pixels, ...]
     """Memory-mapped luminance of each folder. uint8 [n, H, W]."""
@@ -86,7 +102,7 @@ class EyePack:
     open: Points
     """1 = open, 0 = shut, NaN = not known. [N]."""
     labelled: np.ndarray[Any, np.dtype[np.bool_]]
-    """Whether labels told the eyes. [N]."""
+    """Whether the eyes are from labels. [N]."""
     has_face: np.ndarray[Any, np.dtype[np.bool_]]
     """False for eye-region crops. [N]."""
     key: str
@@ -117,15 +133,15 @@ def find_eye_sources(given: Sequence[str], options: EyeDataOptions) -> EyeSource
         given, eye_crops=options.crop == "eyes", clip_pattern=options.clip_pattern
     )
     labels = read_eye_labels(place_of(source) for source in given)
-    found = open_detector(options.detector, threads=1).name == "yunet"
-    told, untold = [], []
+    detects_eyes = open_detector(options.detector).name == "yunet"
+    known, unknown = [], []
     for piece in sources.pieces:
-        knows = piece.file in labels or (found and not piece.eye_crop and not piece.boxes)
-        (told if knows else untold).append(piece)
-    return EyeSources(told, untold, labels, sources.streams)
+        has_eyes = piece.file in labels or (detects_eyes and not piece.eye_crop and not piece.boxes)
+        (known if has_eyes else unknown).append(piece)
+    return EyeSources(known, unknown, labels, sources.streams)
 
 
-def pack_eyes(
+def build_eye_cache(
     pieces: Sequence[Piece],
     labels: Mapping[Path, EyeLabel],
     cache: Path,
@@ -133,47 +149,47 @@ def pack_eyes(
     form: EyeForm,
     options: EyeDataOptions,
     search: EyeSearch | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Return the folder of the packed pieces, made if it is not there.
+    """Return the folder of the cached pieces, made if it is not there.
 
     Args:
         pieces: from find_eye_sources.
         labels: of the pieces that have some.
-        cache: folder that packs are kept in.
+        cache: folder that all caches are kept in.
         form: sizes.
         options: detector, frames of videos, what to exclude.
-        search: finds the eyes that neither labels nor the detector tell.
-        say: told how far it is and what was skipped.
+        search: finds the eyes that neither labels nor the detector give.
+        report: called with lines on how far it is and on what was skipped.
 
     Raises:
         MienError: no usable image at all, or the cache cannot be written.
     """
-    detector = open_detector(options.detector, threads=1)
-    cutter = Cutter(form.crop, 0, detector, options.every, form.eye_crop)
+    detector = open_detector(options.detector)
+    cropper = PieceCropper(form.crop, 0, detector, options.every, form.eye_crop)
     eye_crops = options.crop == "eyes"
     excluded = find_sources(options.exclude, eye_crops=eye_crops).pieces if options.exclude else []
     kinds = [piece.eye_crop for piece in pieces]
     known = [labels[piece.file] for piece in pieces if piece.file in labels]
     marks = [(label.eyes.tolist(), label.open) for label in known]
     searched = search.name if search else ""
-    told = (FORMAT, form, detector.name, options.every, kinds, marks, searched)
-    target = Path(cache) / content_key(told, pieces, excluded)
+    shape = (FORMAT, form, detector.name, options.every, kinds, marks, searched)
+    target = Path(cache) / content_key(shape, pieces, excluded)
 
     def fill(folder: Path) -> None:
         if detector.name == "none" and not all(kinds):
-            say("every image is taken for a face crop (data.detector=none)")
+            report("every image is taken for a face crop (data.detector=none)")
         skipped = Skipped()
-        crops = wanted(Progress(pieces, say), cutter, excluded, skipped)
+        crops = wanted(Progress(pieces, report), cropper, excluded, skipped)
         _write(folder, _rows(crops, _by_name(pieces, labels), search, form, skipped), skipped, form)
-        for line in _report(folder, skipped):
-            say(line)
+        for line in _summary(folder, skipped):
+            report(line)
 
     return fill_folder(target, fill)
 
 
-def open_eye_packs(folders: Sequence[Path]) -> EyePack:
-    """Return packs for reading, as one.
+def open_eye_caches(folders: Sequence[Path]) -> EyeCache:
+    """Return caches for reading, as one.
 
     Raises:
         MienError: one is not whole.
@@ -199,7 +215,7 @@ def open_eye_packs(folders: Sequence[Path]) -> EyePack:
 
 @dataclass(frozen=True)
 class _Known:
-    crop: Crop
+    crop: TrainingCrop
     row: EyeRow
     open: float
     labelled: bool
@@ -210,7 +226,7 @@ def _by_name(pieces: Sequence[Piece], labels: Mapping[Path, EyeLabel]) -> dict[s
 
 
 def _rows(
-    crops: Iterator[Crop],
+    crops: Iterator[TrainingCrop],
     labels: Mapping[str, EyeLabel],
     search: EyeSearch | None,
     form: EyeForm,
@@ -218,20 +234,18 @@ def _rows(
 ) -> Iterator[_Known]:
     """Yield the crops whose eyes are known or found, in order; the others are counted."""
     while some := list(islice(crops, _AT_ONCE)):
-        told = [_told(crop, labels) for crop in some]
+        given = [_given_eyes(crop, labels) for crop in some]
         for eye_crops in (False, True):
-            open_rows = [
-                i for i, crop in enumerate(some) if told[i] is None and crop.eye_crop == eye_crops
+            rows = [
+                i for i, crop in enumerate(some) if given[i] is None and crop.eye_crop == eye_crops
             ]
-            if open_rows and search is not None:
-                eyes, seen = search(
-                    np.stack([some[i].pixels for i in open_rows]), eye_crops=eye_crops
-                )
-                for i, shares, there in zip(open_rows, eyes, seen, strict=True):
+            if rows and search is not None:
+                eyes, seen = search(np.stack([some[i].pixels for i in rows]), eye_crops=eye_crops)
+                for i, fractions, there in zip(rows, eyes, seen, strict=True):
                     height, width = some[i].pixels.shape[:2]
-                    found = (shares * np.array([width, height]) - 0.5).astype(np.float32)
-                    told[i] = found if there else None
-        for crop, eyes in zip(some, told, strict=True):
+                    found = (fractions * np.array([width, height]) - 0.5).astype(np.float32)
+                    given[i] = found if there else None
+        for crop, eyes in zip(some, given, strict=True):
             if eyes is None:
                 skipped.add("no eyes are found", crop.name)
             elif not placeable(eyes, *crop.pixels.shape[:2]):
@@ -242,8 +256,8 @@ def _rows(
                 yield _Known(crop, row, label.open if label else np.nan, label is not None)
 
 
-def _told(crop: Crop, labels: Mapping[str, EyeLabel]) -> Points | None:
-    """Return the eyes in pixels of the crop, where labels or the detector tell them."""
+def _given_eyes(crop: TrainingCrop, labels: Mapping[str, EyeLabel]) -> Points | None:
+    """Return the eyes in pixels of the crop, where labels or the detector give them."""
     label = labels.get(crop.name)
     if label is not None:
         return crop.place(label.eyes + 0.5)
@@ -270,7 +284,7 @@ def _write(folder: Path, rows: Iterator[_Known], skipped: Skipped, form: EyeForm
         raise MienError(f"no usable image in the data ({skipped.summary()}); give others")
     texts = {name: plain_text(columns[name]) for name in ("name", "clip")}
     pq.write_table(pa.table({**columns, **texts}), folder / "items.parquet")
-    told = {
+    index = {
         "format": FORMAT,
         "count": len(columns["name"]),
         "clips": len(set(columns["clip"]) - {""}),
@@ -280,27 +294,27 @@ def _write(folder: Path, rows: Iterator[_Known], skipped: Skipped, form: EyeForm
         "face": form.face,
         "skipped": dict(skipped.reasons),
     }
-    (folder / "pack.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
+    write_index(folder, index)
 
 
-def _report(folder: Path, skipped: Skipped) -> Iterator[str]:
-    told = json.loads((folder / "pack.json").read_text(encoding="utf-8"))
+def _summary(folder: Path, skipped: Skipped) -> Iterator[str]:
+    index = read_index(folder)
     yield (
-        f"packed {told['count']:,} images ({told['eye_crops']:,} of them eye-region crops): "
-        f"{told['stills']:,} stills, {told['clips']:,} clips"
+        f"cached {index['count']:,} images ({index['eye_crops']:,} of them eye-region crops): "
+        f"{index['stills']:,} stills, {index['clips']:,} clips"
     )
     yield from skipped.lines()
 
 
-def _open(folder: Path) -> EyePack:
+def _open(folder: Path) -> EyeCache:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        told = json.loads((folder / "pack.json").read_text(encoding="utf-8"))
-        count, side = told["count"], told["face"]
+        index = read_index(folder)
+        count, side = index["count"], index["face"]
         canvas = np.memmap(
-            folder / "canvas.u8", dtype=np.uint8, mode="r", shape=(count, *told["canvas"])
+            folder / "canvas.u8", dtype=np.uint8, mode="r", shape=(count, *index["canvas"])
         )
         face = np.memmap(folder / "face.u8", dtype=np.uint8, mode="r", shape=(count, side, side))
         table = pq.read_table(folder / "items.parquet")
@@ -309,8 +323,6 @@ def _open(folder: Path) -> EyePack:
         names = table["clip"].to_pylist()
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise MienError(f"the cache {folder} is damaged ({error}); delete it") from error
-    numbers = {name: i for i, name in enumerate(sorted({name for name in names if name}))}
-    clip = np.array([numbers.get(name, -1) for name in names], dtype=np.int64)
     for name in ("eyes", "face_eyes"):
         floats[name] = floats[name].reshape(-1, 2, 2)
-    return EyePack((canvas,), (face,), clip, key=folder.name, **floats, **flags)
+    return EyeCache((canvas,), (face,), clip_numbers(names), key=folder.name, **floats, **flags)

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mien.data import pack as packing
+from mien.data import cache as caching
+from mien.data.cache import build_cache, open_cache
 from mien.data.options import DataOptions
-from mien.data.pack import open_pack, pack
 from mien.data.sources import absolute, find_sources
 from mien.errors import MienError
 from mien.media.image import write_png
@@ -38,8 +38,8 @@ def folder(tmp_path):
 
 
 def packed(given, cache, *, size=32, say=lambda _: None, **options):
-    where = pack(given, cache, image_size=size, options=DataOptions(**options), say=say)
-    return open_pack(where)
+    where = build_cache(given, cache, image_size=size, options=DataOptions(**options), report=say)
+    return open_cache(where)
 
 
 def test_a_folder_holds_stills_whatever_its_folders_are_called(folder, tmp_path):
@@ -49,7 +49,7 @@ def test_a_folder_holds_stills_whatever_its_folders_are_called(folder, tmp_path)
     assert found.clip.tolist() == [-1] * 4
     assert sum(found.skipped.values()) == 2
     assert found.crops.shape == (4, 40, 40, 3)
-    assert any("packed 4 crops: 4 stills, 0 clips" in line for line in said)
+    assert any("cached 4 crops: 4 stills, 0 clips" in line for line in said)
     assert any("broken.jpg" in line for line in said)
 
 
@@ -64,7 +64,7 @@ def test_the_crop_stands_in_the_middle_and_its_edge_goes_on(folder, tmp_path):
 def test_a_pack_is_found_again_wherever_the_data_is(folder, tmp_path, monkeypatch):
     first = packed([folder], tmp_path / "cache")
     moved = shutil.copytree(folder, tmp_path / "elsewhere")
-    monkeypatch.setattr(packing, "_write", None)  # must not be needed again
+    monkeypatch.setattr(caching, "_write", None)  # must not be needed again
     assert packed([moved], tmp_path / "cache").key == first.key
 
 
@@ -78,13 +78,13 @@ def test_other_content_or_options_are_another_pack(folder, tmp_path):
 
 
 def test_a_large_file_is_hashed_in_places(tmp_path, monkeypatch):
-    monkeypatch.setattr(packing, "_WHOLE", 10)
-    monkeypatch.setattr(packing, "_SPOT", 4)
+    monkeypatch.setattr(caching, "_WHOLE", 10)
+    monkeypatch.setattr(caching, "_SPOT", 4)
     file = tmp_path / "large"
     file.write_bytes(bytes(range(200)))
-    first = packing._content(file)  # pyright: ignore[reportPrivateUsage]
+    first = caching._content(file)  # pyright: ignore[reportPrivateUsage]
     file.write_bytes(bytes(range(199)) + b"x")
-    assert packing._content(file) != first  # pyright: ignore[reportPrivateUsage]
+    assert caching._content(file) != first  # pyright: ignore[reportPrivateUsage]
 
 
 def test_a_zip_holds_stills(folder, tmp_path):
@@ -167,7 +167,7 @@ def test_nothing_half_made_is_left_and_stale_leavings_are_swept(folder, tmp_path
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(packing, "_describe", full)
+        patched.setattr(caching, "_describe", full)
         with pytest.raises(MienError, match="No space left"):
             packed([folder], cache)
     assert list(cache.iterdir()) == []

@@ -1,0 +1,87 @@
+"""What can be chosen when a table is made: the options of `embed`, in Python and on the CLI."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from mien.errors import MienError
+
+__all__ = ["CROPS", "EmbedOptions", "help_of"]
+
+CROPS = ("face", "eyes")
+"""What the images show: faces to be detected; or each is a wide eye-region crop."""
+
+
+@dataclass(frozen=True)
+class EmbedOptions:
+    """How inputs are read and encoded; all but the batch size and the workers decide the table.
+
+    Each field's help is its documentation.
+    """
+
+    detector: str | None = field(
+        default=None,
+        metadata={
+            "help": "auto, haar, yunet; none: every image is a face cut out from hairline to chin."
+        },
+    )
+    batch_size: int = field(default=64, metadata={"help": "Faces encoded at a time."})
+    every: int | None = field(default=None, metadata={"help": "Take every N-th frame of a video."})
+    fps: float | None = field(
+        default=None, metadata={"help": "Take this many frames a second of a video."}
+    )
+    workers: int | None = field(
+        default=None,
+        metadata={"help": "Threads that read images and find faces; one a processor, at most 16."},
+    )
+    crop: str = field(
+        default="face",
+        metadata={"help": "face; eyes: every image is a wide eye-region crop, for gaze alone."},
+    )
+    calibration: str | Path | None = field(
+        default=None,
+        metadata={"help": "File by mien calibrate: adds the gaze as a direction and angles."},
+    )
+    probes: Sequence[str | Path] = field(
+        default=(),
+        metadata={
+            "help": "File by mien probe: adds its prediction and how sure it is; again for more."
+        },
+    )
+    features: bool = field(
+        default=False,
+        metadata={"help": "Add what the encoder saw before it became codes, for mien probe."},
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            MienError: if an option is out of its range or contradicts another.
+        """
+        if self.batch_size < 1:
+            raise MienError(f"--batch-size is at least 1, not {self.batch_size}")
+        if self.every is not None and self.every < 1:
+            raise MienError(f"--every is at least 1, not {self.every}")
+        if self.fps is not None and not 0 < self.fps < float("inf"):
+            raise MienError(f"--fps is above 0, not {self.fps}")
+        if self.every is not None and self.fps is not None:
+            raise MienError("--every and --fps both choose frames: give one of them")
+        if self.crop not in CROPS:
+            raise MienError(f"there is no crop {self.crop}; give one of {', '.join(CROPS)}")
+        if self.eyes_only and self.detector is not None:
+            raise MienError("--crop eyes detects no faces: leave --detector out")
+        if self.eyes_only and self.features:
+            raise MienError("eye-region crops have no features of a face: leave --features out")
+
+    @property
+    def eyes_only(self) -> bool:
+        """Return whether every image is an eye-region crop."""
+        return self.crop == "eyes"
+
+
+def help_of(name: str) -> str:
+    """Return the help of an option."""
+    return next(f.metadata["help"] for f in fields(EmbedOptions) if f.name == name)
