@@ -31,6 +31,7 @@ from mien.linear.folds import (
     stratified_parts,
 )
 from mien.linear.knn import neighbour_votes
+from mien.linear.lasso import lasso_weights
 from mien.linear.logistic import fit_grouped, linear_probabilities
 from mien.linear.metrics import (
     accuracy,
@@ -206,6 +207,16 @@ def test_the_strength_is_the_best_on_the_held_out_rows() -> None:
     assert each.tolist() == np.argmin(losses, axis=0).tolist()
     both = best_on(features, targets, split, alphas, lambda p, t: float(((p - t) ** 2).mean()))
     assert int(both) == int(np.mean(losses, axis=1).argmin())
+
+
+def test_a_lasso_keeps_the_columns_that_matter() -> None:
+    features = rng().normal(size=(200, 6))
+    target = 2 * features[:, 1] + 0.1 * rng(1).normal(size=200)
+    split = (np.arange(150), np.arange(150, 200))
+    weights = lasso_weights(features, target, split)
+    assert weights[1] == pytest.approx(2, abs=0.15)
+    assert np.abs(np.delete(weights, 1)).max() < 0.02
+    assert not lasso_weights(np.zeros((200, 6)), target, split).any()
 
 
 # --- logistic regression and neighbours ---

@@ -57,9 +57,9 @@ _NUMBER_PARTS, _CLASS_PARTS = 10, 3
 def fit_probe(matched: MatchedLabels, *, rng: np.random.Generator, kind: str = "auto") -> Probe:
     """Return a probe: logistic regression to classes, ridge regression to numbers.
 
-    Codes are standardised. The strength of the regularisation is chosen on samples left
-    out, people apart where they are known; the score and the learning curve are measured around
-    all of that, on samples that took no part.
+    Codes are standardised. The strength of the regularisation is chosen on samples left out, people
+    apart where they are known; the score and the learning curve are measured around all of that, on
+    samples that took no part.
 
     Args:
         matched: by `mien.probes.match.match_labels`.
