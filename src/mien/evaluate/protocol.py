@@ -240,7 +240,7 @@ class Protocol:
     matches: Callable[[Path], bool]
     """Whether a folder is this data set; cheap, never raises."""
     run: Callable[[Path, EvalContext], Result]
-    """Raises MienError that says exactly what is missing."""
+    """Raises MienError that names exactly what is missing."""
     renders: bool = False
     """Whether it needs the model, to render with, and not only factors."""
 
