@@ -266,7 +266,7 @@ def test_synface_is_read_as_its_authors_do(tmp_path, tiny_model):
     assert not truth.mask[0, 0, 0]
     result = SYNFACE.run(tmp_path / "synface", EvalContext(nobody, tiny_model, gallery=1))
     assert result.scores[0].count == 4
-    assert "as the weights predict it" in result.tables[0].title
+    assert "by predicted head yaw" in result.tables[0].title
     for place in (tmp_path, root, root / "test"):
         assert SYNFACE.matches(place)
         assert len(read_synface(place, size=32)) == 4

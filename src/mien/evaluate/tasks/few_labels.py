@@ -127,6 +127,6 @@ def few_labels_report(
 
 
 def _scale(codes: Array) -> tuple[Array, Array]:
-    """Return mean and standard deviation in the codes' precision: ties keep falling the same way."""
+    """Return mean and standard deviation in the precision of the codes, as in earlier releases."""
     std = codes.std(axis=0)
     return codes.mean(axis=0), np.where(std > 0, std, 1)
