@@ -175,7 +175,7 @@ def test_biwi_is_read_with_its_people_and_signs(tmp_path):
     with zipfile.ZipFile(tmp_path / "biwi.zip", "w") as archive:
         for path in root.rglob("frame*"):
             archive.write(path, path.relative_to(root).as_posix())
-    assert read_biwi(tmp_path / "biwi.zip").digest == data.checksum
+    assert read_biwi(tmp_path / "biwi.zip").checksum == data.checksum
     for place_ in (tmp_path, root, tmp_path / "biwi.zip"):
         assert BIWI.matches(place_)
     assert not BIWI.matches(tmp_path / "none")
@@ -271,7 +271,7 @@ def test_aflw2000_leaves_out_angles_beyond_99_degrees(tmp_path):
     kept = [i for i in range(12) if i not in (3, 5)]
     assert data.images.names == tuple(f"image{i + 2:05}.jpg" for i in kept)
     assert data.angles == pytest.approx(angles[kept])
-    assert "2 of 12 images have an angle beyond 99" in data.notes[0]
+    assert "2 of 12 images have an angle over 99" in data.notes[0]
     assert data.images.crop == "box"
     said = benchmark_rotation(np.clip(data.angles, -1.5, 1.5))
     result = AFLW2000.run(tmp_path, Oracle(data, said).context())

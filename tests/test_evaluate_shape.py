@@ -268,7 +268,7 @@ def test_synface_is_read_as_its_authors_do(tmp_path, tiny_model):
         tmp_path / "synface", EvalContext(Describing(nobody), tiny_model, gallery=1)
     )
     assert result.scores[0].count == 4
-    assert "as the weights predict it" in result.tables[0].title
+    assert "by predicted head yaw" in result.tables[0].title
     for place in (tmp_path, root, root / "test"):
         assert SYNFACE.matches(place)
         assert len(read_synface(place, size=32)) == 4

@@ -6,7 +6,7 @@ the camera. In ours (x right, y down, z away) with the usual rotations that is
 
     R = Rx(-pitch) Ry(yaw) Rz(roll)
 
-with our signs, but in another order than ours; see mien.evaluate.tasks.pose_angles.
+with our signs, but in another order than ours; see mien.evaluate.tasks.pose.
 
 AFLW2000-3D: 2000 images from the web with a fitted head model. imageNNNNN.mat holds Pose_Para:
 pitch, yaw, roll in radians, then shift and scale; and pt3d_68, the 68 landmarks of the fitted head

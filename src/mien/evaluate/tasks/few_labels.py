@@ -17,7 +17,6 @@ from mien.evaluate.protocol import EvalContext, Plot, Score, Table
 from mien.evaluate.tasks.labelled import stream
 from mien.linear.folds import stratified_parts
 from mien.linear.logistic import STRENGTHS, fit_linear, probabilities, strength_by_parts
-from mien.linear.model import scaled, standards
 
 __all__ = ["COUNTS", "FewLabels", "few_labels", "few_labels_report"]
 
@@ -65,7 +64,7 @@ def few_labels(
         found: whether an image has a face. [N].
         context: number of trials, and seed.
     """
-    scales = [standards(codes[train[found[train]]]) for train, _ in task.folds]
+    scales = [_scale(codes[train[found[train]]]) for train, _ in task.folds]
     results = []
     for count in COUNTS:
         scores = []
@@ -75,13 +74,13 @@ def few_labels(
             rng = stream(context, 3, count, trial)
             rows = seen[sample_per_class(labels=task.labels[seen], count=count, rng=rng)]
             mean, std = scales[trial % len(task.folds)]
-            labels, few = task.labels[rows], scaled(codes[rows], mean, std)
+            labels, few = task.labels[rows], (codes[rows] - mean) / std
             strength, classes = ALONE, len(task.classes)
             if count > 1:
                 part = stratified_parts(labels=labels, count=FOLDS, rng=rng)
                 strength = strength_by_parts(codes=few, labels=labels, classes=classes, part=part)
             probe = fit_linear(codes=few, labels=labels, strength=strength)
-            chance = probabilities(probe, scaled(codes[asked], mean, std), classes)
+            chance = probabilities(probe, (codes[asked] - mean) / std, classes)
             right = chance.argmax(axis=1) == task.labels[asked]
             scores.append(float(right.sum() / len(test)))
         results.append(FewLabels(count, tuple(scores)))
@@ -125,3 +124,9 @@ def few_labels_report(
     }
     plot = Plot(f"Few labels{label}", "labels of each class", "accuracy, %", lines, log_x=True)
     return scores, table, plot
+
+
+def _scale(codes: Array) -> tuple[Array, Array]:
+    """Return mean and standard deviation in the precision of the codes, as in earlier releases."""
+    std = codes.std(axis=0)
+    return codes.mean(axis=0), np.where(std > 0, std, 1)
