@@ -13,7 +13,7 @@ def grid_triangles(height: int, width: int, *, overlap: bool = True) -> Tensor:
 
     Cells left of the middle are split along "\", those right of it along "/", so that a mirrored
     grid gives the mirrored surface. With an even `width` a column of cells stands on the mirror
-    line, where one diagonal cannot be symmetric: those cells are drawn with both, and the z-buffer
+    line, where one diagonal cannot be symmetric: those cells are split along both, and the z-buffer
     takes the nearer.
 
     Args:

@@ -56,7 +56,7 @@ def rasterize(
 ) -> Fragments:
     """Find the nearest triangle under every pixel centre; nothing here is differentiable.
 
-    Both windings are drawn. A centre on an edge counts as inside; of surfaces at the same depth
+    Both windings are rendered. A centre on an edge counts as inside; of surfaces at the same depth
     the lowest row of `triangles` wins. Triangles without area and those with a vertex that is not
     finite are skipped.
 

@@ -119,8 +119,8 @@ def _identities(neutral: np.ndarray, count: int) -> np.ndarray:
     """Return smooth shapes: wider, longer, deeper, then waves across the head."""
     shapes = np.zeros((count, *neutral.shape), dtype=np.float32)
     for index in range(count):
-        axis, turn = index % 3, 1 + index // 3
-        wave = np.cos(0.25 * (turn - 1) * neutral[:, (axis + 1) % 3])
+        axis, waves = index % 3, 1 + index // 3
+        wave = np.cos(0.25 * (waves - 1) * neutral[:, (axis + 1) % 3])
         shapes[index, :, axis] = 0.05 * neutral[:, axis] * wave
     return shapes
 
@@ -138,17 +138,17 @@ def _expressions(neutral: np.ndarray, part: np.ndarray) -> tuple[tuple[str, ...]
 
 def _landmarks(skin: np.ndarray) -> np.ndarray:
     """Return the vertices nearest to where the 68 landmarks of such a face would lie."""
-    jaw_turn = np.linspace(np.pi, 0.0, 17)
-    jaw = np.stack([7.0 * np.cos(jaw_turn), -1.5 + 10.0 * np.sin(jaw_turn)], axis=1)
+    jaw_angle = np.linspace(np.pi, 0.0, 17)
+    jaw = np.stack([7.0 * np.cos(jaw_angle), -1.5 + 10.0 * np.sin(jaw_angle)], axis=1)
     brow = np.stack([np.linspace(-5.2, -1.2, 5), [-3.1, -3.8, -4.0, -3.9, -3.6]], axis=1)
     bridge = np.stack([np.zeros(4), np.linspace(-1.8, 0.6, 4)], axis=1)
     nostrils = np.stack([np.linspace(-1.2, 1.2, 5), np.full(5, 1.8)], axis=1)
-    eye_turn = np.deg2rad([180.0, 240.0, 300.0, 0.0, 60.0, 120.0])
-    eye = np.stack([-3.1 + 1.4 * np.cos(eye_turn), -1.8 + 0.6 * np.sin(eye_turn)], axis=1)
-    outer_turn = np.deg2rad(180.0 + 30.0 * np.arange(12))
-    outer = np.stack([2.4 * np.cos(outer_turn), 4.2 + 0.9 * np.sin(outer_turn)], axis=1)
-    inner_turn = np.deg2rad(180.0 + 45.0 * np.arange(8))
-    inner = np.stack([1.9 * np.cos(inner_turn), 4.2 + 0.3 * np.sin(inner_turn)], axis=1)
+    eye_angle = np.deg2rad([180.0, 240.0, 300.0, 0.0, 60.0, 120.0])
+    eye = np.stack([-3.1 + 1.4 * np.cos(eye_angle), -1.8 + 0.6 * np.sin(eye_angle)], axis=1)
+    outer_angle = np.deg2rad(180.0 + 30.0 * np.arange(12))
+    outer = np.stack([2.4 * np.cos(outer_angle), 4.2 + 0.9 * np.sin(outer_angle)], axis=1)
+    inner_angle = np.deg2rad(180.0 + 45.0 * np.arange(8))
+    inner = np.stack([1.9 * np.cos(inner_angle), 4.2 + 0.3 * np.sin(inner_angle)], axis=1)
     flip = np.array([-1.0, 1.0])
     # The other eye starts at its corner by the nose, like this one at its outer corner.
     other_eye = (eye * flip)[[3, 2, 1, 0, 5, 4]]

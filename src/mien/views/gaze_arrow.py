@@ -18,10 +18,10 @@ from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["FaceGaze", "draw_gaze", "draw_gazes"]
 
-# Bright and of a hue that neither skin nor eyes have, rimmed in black: one of the two stands out.
-_FILL, _RIM, _CONE = (60, 255, 150), (0, 25, 15), (60, 255, 150)
+# Bright and of a hue that neither skin nor eyes have, with a black border: one of both stands out.
+_FILL, _BORDER, _CONE = (60, 255, 150), (0, 25, 15), (60, 255, 150)
 _CONE_OPACITY = 0.32
-_WIDEST_CONE = 1.2
+_MAX_CONE = 1.2
 _SHIFT = 6
 """Bits behind the point in the coordinates that OpenCV draws at."""
 
@@ -75,17 +75,19 @@ def draw_gazes(image: NDArray[np.uint8], gazes: Iterable[FaceGaze]) -> NDArray[n
         ValueError: as `draw_gaze`.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f"uint8 RGB [H, W, 3] is wanted, not {image.dtype} {list(image.shape)}")
+        raise ValueError(
+            f"image must be uint8 RGB [H, W, 3], not {image.dtype} {list(image.shape)}"
+        )
     drawn = image.copy()
     for gaze in gazes:
         starts, unit = _checked(gaze)
         stroke = _Stroke.of(gaze.length)
-        # All cones first, then all rims: nothing of one eye's arrow dims the other's.
+        # All cones first, then all borders: nothing of one eye's arrow dims the other's.
         if gaze.std_rad is not None:
             cone = _cone(unit, gaze.length, gaze.std_rad)
             _paint(drawn, [start + cone for start in starts], _CONE, opacity=_CONE_OPACITY)
         shapes = [start + shape for start in starts for shape in _arrow(unit, gaze.length, stroke)]
-        _paint(drawn, shapes, _RIM, swell=stroke.rim)
+        _paint(drawn, shapes, _BORDER, swell=stroke.border)
         _paint(drawn, shapes, _FILL)
     return drawn
 
@@ -98,7 +100,7 @@ class _Stroke:
     """Of the shaft at its head; half of that at its foot."""
     head: float
     """Length of the head, unless the arrow is shorter."""
-    rim: float
+    border: float
 
     @staticmethod
     def of(length: float) -> _Stroke:
@@ -112,24 +114,24 @@ def _checked(gaze: FaceGaze) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     starts = np.asarray(gaze.eyes, np.float64)
     direction = np.asarray(gaze.direction, np.float64)
     if starts.shape not in ((2,), (2, 2)) or direction.shape != (3,):
-        raise ValueError(f"eyes [2, 2] or [2] and a direction [3] are wanted, not {gaze}")
+        raise ValueError(f"eyes must be [2, 2] or [2] and direction [3], not {gaze}")
     norm = float(np.linalg.norm(direction))
     numbers = (norm, gaze.length, gaze.std_rad or 0.0, float(starts.sum()))
     if not all(map(math.isfinite, numbers)) or norm == 0 or gaze.length <= 0:
-        raise ValueError(f"a gaze that is drawn is finite and points somewhere, not {gaze}")
+        raise ValueError(f"a gaze must be finite and its direction not zero, not {gaze}")
     return starts.reshape(-1, 2) - 0.5, direction / norm
 
 
 def _arrow(unit: NDArray[np.float64], length: float, stroke: _Stroke) -> list[NDArray[np.float64]]:
     """Return the outlines of the dot at the eye and of the arrow, about the starting point."""
     reach = float(np.hypot(unit[0], unit[1])) * length
-    turn = np.linspace(0, 2 * math.pi, 24, endpoint=False)
-    dot = 0.8 * stroke.width * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    angle = np.linspace(0, 2 * math.pi, 24, endpoint=False)
+    dot = 0.8 * stroke.width * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     if reach < stroke.width:
         return [dot]
     along = unit[:2] * length / reach
     across = np.array([-along[1], along[0]])
-    # A short arrow keeps a head outside its dot: a small triangle says which way.
+    # A short arrow keeps a head outside its dot: a small triangle shows which way.
     neck = max(reach - min(stroke.head, 0.55 * reach), 0.6 * stroke.width)
     head = reach - neck
     wide = min(0.45 * stroke.head, 0.7 * head)
@@ -145,12 +147,12 @@ def _arrow(unit: NDArray[np.float64], length: float, stroke: _Stroke) -> list[ND
 
 def _cone(unit: NDArray[np.float64], length: float, std_rad: float) -> NDArray[np.float64]:
     """Return the outline of all directions within `std_rad`, about the starting point. [n, 2]."""
-    half = min(abs(std_rad), _WIDEST_CONE)
+    half = min(abs(std_rad), _MAX_CONE)
     aside = np.cross(unit, np.eye(3)[int(np.argmin(np.abs(unit)))])
     aside /= np.linalg.norm(aside)
-    turn = np.linspace(0, 2 * math.pi, 48, endpoint=False)[:, None]
-    rim = np.cos(turn) * aside + np.sin(turn) * np.cross(unit, aside)
-    circle = length * (math.cos(half) * unit + math.sin(half) * rim)[:, :2]
+    angle = np.linspace(0, 2 * math.pi, 48, endpoint=False)[:, None]
+    around = np.cos(angle) * aside + np.sin(angle) * np.cross(unit, aside)
+    circle = length * (math.cos(half) * unit + math.sin(half) * around)[:, :2]
     points = np.concatenate([circle, np.zeros((1, 2))]).astype(np.float32)
     return cv2.convexHull(points)[:, 0].astype(np.float64)
 
@@ -182,7 +184,7 @@ def _paint(
             thickness = max(1, round(8 * swell))
             cv2.polylines(mask, [corners], True, 255, thickness, shift=_SHIFT)
     cover = cv2.resize(mask, tuple(map(int, size)), interpolation=cv2.INTER_AREA)
-    share = cover[..., None].astype(np.float32) * (opacity / 255)
+    weight = cover[..., None].astype(np.float32) * (opacity / 255)
     window = image[low[1] : high[1], low[0] : high[0]]
     paint = np.array(colour, np.float32)
-    window[:] = np.round(window + share * (paint - window)).astype(np.uint8)
+    window[:] = np.round(window + weight * (paint - window)).astype(np.uint8)
