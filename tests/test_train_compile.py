@@ -28,6 +28,7 @@ def batch(seed):
 
 
 @pytest.mark.slow  # torch.compile traces the whole of stage 1
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # Dynamo's
 def test_the_whole_step_is_compiled_and_gives_the_same_loss(objective, monkeypatch):
     counter = CompileCounter()
     compile_ = torch.compile

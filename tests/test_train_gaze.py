@@ -109,7 +109,7 @@ def test_a_run_from_images_to_weights_of_both_methods(
     whole = rows(out)
     (out / "checkpoints" / "emib" / "last").write_text("step_000002")
     assert pretrain("--out", out, "--resume", "loop.keep_last=1") == 0
-    assert "emib: going on from step 2 of 4" in capsys.readouterr().out
+    assert "emib: resumed from step 2 of 4" in capsys.readouterr().out
     assert rows(out) == whole
     _, again = weights.read(out / "exported")
     assert all(torch.equal(again[name], value) for name, value in tensors.items())
