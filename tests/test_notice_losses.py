@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import torch
+from torch import nn
 
 from mien.gaze.bottleneck import Bottleneck
 from mien.gaze.config import CANVAS_HEIGHT, CANVAS_WIDTH, FACE_SIDE, GazeConfig
 from mien.gaze.emib import EMIB
+from mien.gaze.localizer import EyeLocalizer
 from mien.gaze.objective import GazeWeights, emib_loss
 from mien.geometry.rotation import angles_to_rotation
 from mien.latentface.autoencoder import Autoencoder, Canonical, Encoded
@@ -146,7 +148,13 @@ def looking(side: int) -> dict[str, torch.Tensor]:
 
 def test_eyes_that_are_to_be_reconstructed_are_not_seen() -> None:
     """Without a code the eyes are drawn from their surroundings alone, however they look."""
-    sizes = {"dim": 32, "heads": 2, "stem_width": 8, "bottleneck_depth": 1, "encoder_depth": 1}
+    sizes: dict[str, Any] = {
+        "dim": 32,
+        "heads": 2,
+        "stem_width": 8,
+        "bottleneck_depth": 1,
+        "encoder_depth": 1,
+    }
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         model = EMIB(GazeConfig(code_dim=4, injected=False, **sizes))
@@ -158,3 +166,20 @@ def test_eyes_that_are_to_be_reconstructed_are_not_seen() -> None:
     )
     assert left.shape[0] == 2
     assert (left - right).abs().max() < 0.005 * left.std()
+
+
+class Peaks(nn.Module):
+    """Heat maps of two eyes, each with all its weight in one cell of 8 x 8 pixels."""
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        maps = torch.zeros(len(features), 2, *features.shape[-2:])
+        maps[:, 0, 3, 5] = maps[:, 1, 2, 20] = 1e4
+        return maps
+
+
+def test_an_eye_is_found_in_the_middle_of_its_cell() -> None:
+    localizer = EyeLocalizer()
+    localizer.maps = Peaks()  # type: ignore[assignment]
+    with torch.no_grad():
+        found = localizer(torch.zeros(1, 1, CANVAS_HEIGHT, CANVAS_WIDTH)).eyes
+    assert found.tolist() == [[[5 * 8 + 3.5, 3 * 8 + 3.5], [20 * 8 + 3.5, 2 * 8 + 3.5]]]
