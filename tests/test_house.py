@@ -177,4 +177,4 @@ def test_the_version_is_said_once_and_the_same():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert project["project"]["dynamic"] == ["version"]
     assert project["tool"]["hatch"]["version"]["path"] == "src/mien/version.py"
-    assert f"## {mien.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    assert f"## [{mien.__version__}]" in (ROOT / "CHANGELOG.md").read_text()

@@ -1,11 +1,13 @@
-"""What the documents say is so."""
+"""The documents agree with the code."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from mien import aliases
 from mien.media.image import write_png
 from mien.table.schema import COLUMNS
 
@@ -22,6 +24,18 @@ def test_the_readmes_python_runs(tmp_path, monkeypatch):
     assert len(names["table"]) == 1
     assert len(names["image"]) == 2
     assert (tmp_path / "mine" / "model.safetensors").exists()
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) < 120
+
+
+def test_the_glossary_lists_every_alias():
+    text = (ROOT / "docs" / "glossary.md").read_text()
+    tables = [table for table in vars(aliases).values() if isinstance(table, Mapping)]
+    pairs = [pair for table in tables if table is not vars(aliases) for pair in table.items()]
+    assert pairs
+    assert not [pair for pair in pairs if not all(f"`{name}`" in text for name in pair)]
 
 
 def test_every_column_of_the_table_is_explained_in_its_order():
