@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,53 @@ def sub_command(words):
     """`mien pretrain latentface ...`: the help that lists the options is one level down."""
     module = importlib.import_module(f"mien.cli.{words[1]}")
     return words[2:3] if hasattr(module, "app") and len(words) > 2 else []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_documented_imports_exist(path):
+    for block in re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL):
+        imports = [node for node in ast.parse(block).body if isinstance(node, ast.ImportFrom)]
+        for node in imports:
+            module = importlib.import_module(node.module or "")
+            for alias in node.names:
+                assert hasattr(module, alias.name), f"{node.module} has no {alias.name}"
+
+
+def option_names(config, where=""):
+    """Dotted names of all options of a configuration, groups included."""
+    for entry in fields(config):
+        yield f"{where}{entry.name}"
+        value = getattr(config, entry.name)
+        if is_dataclass(value):
+            yield from option_names(value, f"{where}{entry.name}.")
+
+
+# The glossary lists old names, too.
+@pytest.mark.parametrize(
+    "path", [path for path in DOCUMENTS if path.stem != "glossary"], ids=name_of
+)
+def test_documented_training_options_exist(path):
+    from mien.train.options import TrainConfig
+    from mien.train.recipes.distill_options import DistillConfig
+    from mien.train.recipes.gaze_options import GazeTrainConfig
+
+    kinds = (TrainConfig, GazeTrainConfig, DistillConfig)
+    known = {name for kind in kinds for name in option_names(kind())}
+    groups = "model|data|loop|stage1|stage2|localizer|emib|distill"
+    text = path.read_text()
+    found = re.findall(rf"(?<![\w./])((?:{groups})\.[\w.]+)=", text)
+    found += re.findall(r"`((?:loop|stage1|stage2|localizer|emib|distill)\.[\w.]+)`", text)
+    assert not [name for name in found if name not in known]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_documented_benchmarks_and_their_options_exist(path):
+    text = path.read_text().replace("\\\n", " ")
+    for module, options in re.findall(r"python (?:-m )?(benchmarks[/.][\w/.]+)([^\n`]*)", text):
+        script = ROOT / (module.removesuffix(".py").replace(".", "/") + ".py")
+        source = script.read_text()
+        for option in re.findall(r"--[\w-]+", options):
+            assert f'"{option}"' in source, f"{script.name} has no {option}"
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
