@@ -118,12 +118,23 @@ def test_every_equation_has_its_function():
         assert re.search(r"`[\w.]+\.[\w.]+`", cells[1]), cells
 
 
+def test_the_architecture_names_what_exists():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    top = {path.stem for path in (ROOT / "src" / "mien").iterdir()}
+    for name in re.findall(r"`([a-z_]\w*(?:\.\w+)+)`", text):
+        if name.split(".")[0] in top and not name.endswith(".py"):
+            module, *attributes = split(name)
+            thing = importlib.import_module(module)
+            for attribute in attributes:
+                thing = getattr(thing, attribute)
+
+
 def split(name):
     """`render.shade.shade` -> (`mien.render.shade`, `shade`); `mien.` may be left out."""
     words = name.removeprefix("mien.").split(".")
     for end in range(len(words), 0, -1):
         module = ROOT.joinpath("src", "mien", *words[:end])
-        if module.with_suffix(".py").exists():
+        if module.with_suffix(".py").exists() or (module / "__init__.py").exists():
             return ["mien." + ".".join(words[:end]), *words[end:]]
     raise AssertionError(f"no module for {name}")
 
