@@ -5,7 +5,7 @@ Run: python tools/ship_weights.py RUN/exported results.json [gaze.json] --lfw LF
 
 The JSON files are what benchmarks/results.py, benchmarks/gaze.py and `mien eval lfw-people` wrote
 for these weights; their numbers go into the card. --real: images of real people that were
-trained on; their hashes are shipped. Rendered people are identified by their seeds instead.
+trained on; their checksums are shipped. Rendered people are identified by their seeds instead.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def group_rows(found: Mapping[str, Any]) -> list[list[str]]:
                 f"{error['yaw_deg']:.1f}",
                 *(
                     f"{100 * error[what]:.1f} %"
-                    for what in ("expression", "false_accepts", "false_rejects")
+                    for what in ("expression", "false_match_rate", "false_non_match_rate")
                 ),
             ]
             for name, error in found["rendered"]["groups"].items()
