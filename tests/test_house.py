@@ -175,16 +175,6 @@ def sub_command(words):
     return words[2:3] if hasattr(module, "app") and len(words) > 2 else []
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
-def test_documented_imports_exist(path):
-    for block in re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL):
-        imports = [node for node in ast.parse(block).body if isinstance(node, ast.ImportFrom)]
-        for node in imports:
-            module = importlib.import_module(node.module or "")
-            for alias in node.names:
-                assert hasattr(module, alias.name), f"{node.module} has no {alias.name}"
-
-
 def option_names(config, where=""):
     """Dotted names of all options of a configuration, groups included."""
     for entry in fields(config):
