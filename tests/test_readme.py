@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 def test_the_readmes_python_runs(tmp_path, monkeypatch):
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     (tmp_path / "photos").mkdir()
-    write_png(tmp_path / "photos" / "grey.png", np.full((64, 64, 3), 128, np.uint8))
+    write_png(tmp_path / "photos" / "anna.png", np.full((64, 64, 3), 128, np.uint8))
     monkeypatch.chdir(tmp_path)
     names = {"images": torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))}
     exec(compile(code, "README.md", "exec"), names)  # noqa: S102 - that is what is tested
