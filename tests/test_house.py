@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import pytest
@@ -117,12 +118,23 @@ def test_every_equation_has_its_function():
         assert re.search(r"`[\w.]+\.[\w.]+`", cells[1]), cells
 
 
+def test_the_architecture_names_what_exists():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    top = {path.stem for path in (ROOT / "src" / "mien").iterdir()}
+    for name in re.findall(r"`([a-z_]\w*(?:\.\w+)+)`", text):
+        if name.split(".")[0] in top and not name.endswith(".py"):
+            module, *attributes = split(name)
+            thing = importlib.import_module(module)
+            for attribute in attributes:
+                thing = getattr(thing, attribute)
+
+
 def split(name):
     """`render.shade.shade` -> (`mien.render.shade`, `shade`); `mien.` may be left out."""
     words = name.removeprefix("mien.").split(".")
     for end in range(len(words), 0, -1):
         module = ROOT.joinpath("src", "mien", *words[:end])
-        if module.with_suffix(".py").exists():
+        if module.with_suffix(".py").exists() or (module / "__init__.py").exists():
             return ["mien." + ".".join(words[:end]), *words[end:]]
     raise AssertionError(f"no module for {name}")
 
@@ -163,6 +175,43 @@ def sub_command(words):
     return words[2:3] if hasattr(module, "app") and len(words) > 2 else []
 
 
+def option_names(config, where=""):
+    """Dotted names of all options of a configuration, groups included."""
+    for entry in fields(config):
+        yield f"{where}{entry.name}"
+        value = getattr(config, entry.name)
+        if is_dataclass(value):
+            yield from option_names(value, f"{where}{entry.name}.")
+
+
+# The glossary lists old names, too.
+@pytest.mark.parametrize(
+    "path", [path for path in DOCUMENTS if path.stem != "glossary"], ids=name_of
+)
+def test_documented_training_options_exist(path):
+    from mien.train.options import TrainConfig
+    from mien.train.recipes.distill_options import DistillConfig
+    from mien.train.recipes.gaze_options import GazeTrainConfig
+
+    kinds = (TrainConfig, GazeTrainConfig, DistillConfig)
+    known = {name for kind in kinds for name in option_names(kind())}
+    groups = "model|data|loop|stage1|stage2|localizer|emib|distill"
+    text = path.read_text()
+    found = re.findall(rf"(?<![\w./])((?:{groups})\.[\w.]+)=", text)
+    found += re.findall(r"`((?:loop|stage1|stage2|localizer|emib|distill)\.[\w.]+)`", text)
+    assert not [name for name in found if name not in known]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_documented_benchmarks_and_their_options_exist(path):
+    text = path.read_text().replace("\\\n", " ")
+    for module, options in re.findall(r"python (?:-m )?(benchmarks[/.][\w/.]+)([^\n`]*)", text):
+        script = ROOT / (module.removesuffix(".py").replace(".", "/") + ".py")
+        source = script.read_text()
+        for option in re.findall(r"--[\w-]+", options):
+            assert f'"{option}"' in source, f"{script.name} has no {option}"
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
 def test_links_between_documents_lead_somewhere(path):
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text()):
@@ -177,4 +226,4 @@ def test_the_version_is_said_once_and_the_same():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert project["project"]["dynamic"] == ["version"]
     assert project["tool"]["hatch"]["version"]["path"] == "src/mien/version.py"
-    assert f"## {mien.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    assert f"## [{mien.__version__}]" in (ROOT / "CHANGELOG.md").read_text()

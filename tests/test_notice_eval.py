@@ -7,10 +7,11 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from mien.evaluate.by_yaw import yaw_table
+from made_factors import Describing
+from mien.evaluate.datasets.sets import LabelledSet
 from mien.evaluate.protocol import EvalContext, Images
+from mien.evaluate.scores import yaw_table
 from mien.evaluate.tasks import few_labels as few_module
-from mien.evaluate.tasks.labelled import Task
 
 
 def test_every_trial_of_few_labels_draws_labels_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,8 +19,8 @@ def test_every_trial_of_few_labels_draws_labels_of_its_own(monkeypatch: pytest.M
     rng = np.random.default_rng(0)
     codes, labels = rng.standard_normal((80, 4)), np.arange(80) % 2
     images = Images(tuple(map(str, range(80))), lambda i: np.zeros((1, 1, 3), np.uint8))
-    task = Task(images, labels, ("no", "yes"), ((np.arange(40), np.arange(40, 80)),))
-    context = EvalContext(lambda images, columns: NotImplemented)
+    task = LabelledSet(images, labels, ("no", "yes"), ((np.arange(40), np.arange(40, 80)),))
+    context = EvalContext(Describing(lambda images, columns: NotImplemented))
     (first,) = few_module.few_labels(task, codes, np.ones(80, bool), context)
     values = [getattr(first, field.name) for field in fields(first)]
     accuracies = next(value for value in values if isinstance(value, tuple))

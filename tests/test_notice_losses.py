@@ -17,10 +17,10 @@ from mien.gaze.objective import GazeWeights, emib_loss
 from mien.geometry.rotation import angles_to_rotation
 from mien.latentface.autoencoder import Autoencoder, Canonical, Encoded
 from mien.latentface.scene import render
-from mien.latentface.stage1 import Stage1Loss, Stage1Weights, stage1_loss
+from mien.latentface.stage1 import Stage1Weights, stage1_loss
 from mien.latentface.structure import gradient_error, oriented_gradients
 from mien.model import Model
-from mien.types import Light, Pose
+from mien.types import Light, Loss, Pose
 
 FOV, SIZE, DEPTH_RANGE = 10.0, 32, 0.1
 
@@ -55,7 +55,7 @@ class Known:
     def log_scales(self, features: torch.Tensor) -> torch.Tensor:
         return torch.full((len(features), 3, SIZE // 4, SIZE // 4), -2.0)
 
-    def loss(self) -> Stage1Loss:
+    def loss(self) -> Loss:
         images = torch.full((len(self.yaws), 3, SIZE, SIZE), 0.5)
         stills = torch.full((len(images),), -1)
         model = cast(Autoencoder, self)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from mien.linear.heldout_logistic import linear_probabilities
 from mien.linear.knn import knn_probabilities
+from mien.linear.logistic import linear_probabilities
 
 
 @pytest.mark.parametrize("probabilities", [knn_probabilities, linear_probabilities])

@@ -236,3 +236,4 @@ def test_the_card_says_what_is_known_and_what_is_not():
     assert "| identity AUC | 0.97 |" in text
     assert "## Known failures\nNot stated." in text
     assert "license: other" in card_text(Card())
+    assert "license: other" in card_text(Card(licence="research use: see the data"))

@@ -1,11 +1,11 @@
-r"""Put trained weights into the package, with their card and the output that they must give.
+r"""Put trained weights into the package, with their card and golden output.
 
 Run: python tools/ship_weights.py RUN/exported results.json [gaze.json] --lfw LFW/report.json \
          --real fer2013/train.zip lfw-unpaired.zip
 
 The JSON files are what benchmarks/results.py, benchmarks/gaze.py and `mien eval lfw-people` wrote
 for these weights; their numbers go into the card. --real: images of real people that were
-trained on; their checksums are shipped. Rendered people are named by their seeds instead.
+trained on; their checksums are shipped. Rendered people are identified by their seeds instead.
 """
 
 from __future__ import annotations
@@ -41,21 +41,26 @@ GAZE_DATA = (
     "gaze labels",
 )
 NOTES = {
-    GROUPS: "300 rendered people; no labels of real people's groups were at hand, and none of age. "
-    "One threshold for all, with a false match rate of 1 %; the false match rate of a group is "
-    "among its own people. One linear probe of expression (of 7) for all.",
+    GROUPS: "300 rendered people; no group labels of real people were available, and none of age. "
+    "One threshold for all, at a false match rate of 1 %; a group's false matches are among its "
+    "own people. One linear probe of expression (7 classes) for all.",
     THRESHOLDS: "`mien eval lfw-people` on LFW's people who are in none of View 2's pairs, 110 "
-    "pairs of one person and as many of two, seed 0; cosine of `face_embedding`, centred.",
+    "genuine pairs and as many impostor pairs, seed 0; cosine of `face_embedding`, centred. These "
+    "images were trained on, without labels.",
 }
 LIMITS = (
     "head rotations beyond about 30 degrees are underestimated",
-    "false matches are more frequent among people with beards, people with glasses and people with "
-    "dark skin, by the table above",
+    "false matches are more frequent among people with beards, people with glasses and people "
+    "with dark skin, see the table above",
     "eyes, teeth and glasses are blurred in reconstructions",
-    "the gaze branch was trained on rendered eyes alone; narrow eyes and glare on glasses often "
-    "count as hidden eyes",
+    "the gaze branch was trained on rendered eyes only; narrow eyes and glare on glasses are often "
+    "taken for occluded eyes",
     "not tested on children's faces, occluded faces, or images under 48 px",
     "the worst cases among 4,200 rendered images are shown in docs/failures.png of the project",
+)
+LICENCE = (
+    "research use: FER-2013 and LFW, which they were trained on, are distributed for research; "
+    "other uses are not cleared"
 )
 
 
@@ -71,7 +76,7 @@ def main() -> None:
     found = {key: value for path in given.results for key, value in read(path).items()}
     card = Card(
         name="mien small",
-        licence="mit",
+        licence=LICENCE,
         data=DATA + (GAZE_DATA if config.get("gaze") else ()),
         results=_flat(found),
         groups=group_rows(found),
@@ -97,17 +102,13 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def group_rows(found: Mapping[str, Any]) -> list[list[str]]:
-    """Return what benchmarks/results.py measured for each group, heads first."""
-    heads = [
-        "",
-        "people",
-        "yaw error, degrees",
-        "expression",
-        "false match rate",
-        "false non-match rate",
+    """Return what benchmarks/results.py measured for each group, column names first."""
+    columns = [
+        *("", "people", "yaw error, degrees", "expression"),
+        *("false match rate", "false non-match rate"),
     ]
     return [
-        heads,
+        columns,
         *(
             [
                 name,
@@ -124,7 +125,7 @@ def group_rows(found: Mapping[str, Any]) -> list[list[str]]:
 
 
 def threshold_rows(report: Mapping[str, Any]) -> list[list[str]]:
-    """Return the table of thresholds of a report of `mien eval lfw-people`, heads first."""
+    """Return the table of thresholds of a report of `mien eval lfw-people`, column names first."""
     (run,) = report["protocols"]
     (table,) = [table for table in run["tables"] if table["title"].startswith("Thresholds")]
     return [[str(cell) for cell in row] for row in (table["columns"], *table["rows"])]

@@ -1,4 +1,4 @@
-"""The model card: what a model was trained on, what it is worth, where it fails."""
+"""The model card: training data, results, limits."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 
 __all__ = ["GROUPS", "THRESHOLDS", "Card", "card_text"]
 
-GROUPS = "Error by group of people"
-THRESHOLDS = "Thresholds of identity and what they cost"
+GROUPS = "Error by group"
+THRESHOLDS = "Verification thresholds"
 
 _UNSTATED = "not stated"
 
 
 @dataclass(frozen=True)
 class Card:
-    """What a reader must know before using a model; what is left out is printed as unstated."""
+    """What to know before using a model; missing entries are printed as not stated."""
 
     name: str = "mien model"
     """Title."""
@@ -24,13 +24,13 @@ class Card:
     data: Sequence[str] = ()
     """One line per source: name, number of images, licence, consent basis."""
     results: Mapping[str, str] = field(default_factory=dict)
-    """Measure -> value, on data not trained on."""
+    """Measure -> value."""
     groups: Sequence[Sequence[str]] = ()
-    """Heads of columns, then a row a group of people: its errors."""
+    """Column names, then one row of errors per group of people."""
     thresholds: Sequence[Sequence[str]] = ()
-    """Heads of columns, then a row a threshold of identity: what it costs."""
+    """Column names, then one row per verification threshold."""
     notes: Mapping[str, str] = field(default_factory=dict)
-    """Title of one of the sections above -> how its numbers came about."""
+    """Title of one of the sections above -> how its numbers were measured."""
     limits: Sequence[str] = ()
     """Known failures."""
     config: Mapping[str, object] = field(default_factory=dict)
@@ -39,7 +39,8 @@ class Card:
 
 def card_text(card: Card) -> str:
     """Return the card as Markdown with the front matter that model hubs read."""
-    licence = "other" if card.licence == _UNSTATED else card.licence
+    # Hubs know identifiers such as `mit`; a sentence is `other` to them.
+    licence = "other" if " " in card.licence else card.licence
     parts = [
         "---",
         f"license: {licence.lower()}",
@@ -48,35 +49,35 @@ def card_text(card: Card) -> str:
         "---",
         f"# {card.name}",
         "",
-        "A model for `mien`: face crop to identity, expression, texture, shape, pose and light, "
-        "and back to an image (LatentFace); with a `gaze` entry in its configuration also to a "
-        "gaze code (EM-IB). No labels were used in training but where rendered eyes are.",
+        "A model for `mien`: it maps a face crop to identity, expression, texture, shape, pose and "
+        "light, and back to an image (LatentFace); with a `gaze` entry in its configuration also "
+        "to a gaze code (EM-IB). It was trained without labels, except for the eye positions of "
+        "rendered faces.",
         "",
-        "## Meant for",
+        "## Intended use",
         "Research and engineering on images of people who agreed: describing head pose, light, "
         "expression and gaze; sorting one's own images; few-label probes; editing one's own "
         "portraits. Measure it on images like yours before anything depends on it.",
         "",
         *_list("Training data and consent", card.data),
-        *_table("Results on data not trained on", card.results, card.notes),
+        *_table("Results", card.results, card.notes),
         *_columns(GROUPS, card.groups, card.notes),
         *_columns(THRESHOLDS, card.thresholds, card.notes),
         *_list("Known failures", card.limits),
         "## Conventions",
-        "Square RGB crops in [0, 1], at best 224 px where there is a gaze branch. Camera frame: "
+        "Square RGB crops in [0, 1], ideally 224 px where there is a gaze branch. Camera frame: "
         "x right, y down, z away. Pitch + looks up, "
-        "yaw + turns towards image-left, roll + is clockwise in the image; radians.",
+        "yaw + rotates towards image-left, roll + is clockwise in the image; radians.",
         "",
         "## Not for",
         "Identifying or judging people without their consent, surveillance, or decisions about "
-        "a person. Codes of faces are biometric data in many jurisdictions. Expression is what a "
-        "face does, not what its owner feels.",
+        "a person. Face codes are biometric data in many jurisdictions. `expression` describes the "
+        "face, not what the person feels.",
         "",
-        "## Whose images, and how to forget them",
-        "`images.b2`, where it is there, lists what was trained on as 64 bits of BLAKE2b of each "
-        "image's file; `mien card WEIGHTS --has IMAGES` looks files up. `mien forget` takes "
-        "people out of tables; from weights nobody can be taken out but by training again without "
-        "them.",
+        "## Training images and how to forget them",
+        "`images.b2`, if present, lists the training images as 64 bits of BLAKE2b of each file; "
+        "`mien card WEIGHTS --has IMAGES` looks files up. `mien forget` removes people from "
+        "tables; to remove a person from weights, train again without their images.",
         "",
         "## Licence of the weights",
         card.licence,
@@ -95,7 +96,7 @@ def _table(title: str, rows: Mapping[str, str], notes: Mapping[str, str]) -> lis
 
 
 def _columns(title: str, rows: Sequence[Sequence[str]], notes: Mapping[str, str]) -> list[str]:
-    """Return a section with a table whose first row are the heads of its columns."""
+    """Return a section with a table whose first row holds the column names."""
     if not rows:
         return _list(title, [])
     note = [notes[title], ""] if title in notes else []
