@@ -30,10 +30,10 @@ class World:
 def world(
     count: int, *, seed: int = 0, noise: float = 0.02, bend: float = 0.0, offset: float = 0.0
 ) -> World:
-    """Draw samples of ten people.
+    """Sample ten people.
 
-    `noise` is of the code, in radians of gaze; `bend` its share of a square; `offset` the spread
-    between people of where their code says that they look.
+    `noise` is of the code, in radians of gaze; `bend` its part of a square; `offset` the standard
+    deviation between people of where their code says that they look.
     """
     rng, fixed = np.random.default_rng(seed), np.random.default_rng(7)
     mixing = np.linalg.qr(fixed.normal(size=(DIM, DIM)))[0]
@@ -254,7 +254,7 @@ def test_chance_decides_the_error_alone() -> None:
     assert one.error == again.error
 
 
-def test_directions_beyond_the_pole_do_not_occur() -> None:
+def test_directions_past_the_pole_do_not_occur() -> None:
     data = world(50)
     gaze = calibrated(data).predict(1000 * data.codes, data.pose)
     assert np.abs(gaze.pitch).max() <= np.pi / 2
@@ -323,7 +323,7 @@ def looking(yaw_deg: np.ndarray | float, pitch_deg: np.ndarray | float) -> np.nd
     return gaze_vector(yaw + np.zeros(20), pitch + np.zeros(20))
 
 
-def test_samples_that_teach_nothing_are_refused() -> None:
+def test_samples_that_hold_nothing_to_learn_are_refused() -> None:
     data, line = world(20), np.linspace(-20, 20, 20)
     broken, twice, long = data.codes.copy(), data.codes.copy(), 1.02 * data.targets
     broken[4, 2] = np.nan

@@ -133,10 +133,10 @@ def test_the_command_writes_a_calibration(
     gaze = made.predict(codes, pose)
     assert np.abs(np.stack([gaze.yaw, gaze.pitch], axis=1) - angles).mean() < 0.04
     assert made.error.mean_deg < 4
-    said = capsys.readouterr().err
-    assert "60 samples, gaze code and head pose, linear features" in said
-    assert f"error on held-out samples: {made.error.mean_deg:.2f} degrees (95 % interval" in said
-    assert "regularisation" in said
+    printed = capsys.readouterr().err
+    assert "60 samples, gaze code and head pose, linear features" in printed
+    assert f"error on held-out samples: {made.error.mean_deg:.2f} degrees (95 % interval" in printed
+    assert "regularisation" in printed
 
 
 def test_the_options_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -149,10 +149,10 @@ def test_the_options_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixtur
     capsys.readouterr()
     calibrate(where, targets=given, out=out, per_person=True, overwrite=True)
     assert Calibration.load(out).people == ("p0", "p1", "p2", "p3")
-    said = capsys.readouterr().err
-    assert "60 samples of 4 people" in said
-    assert "error on held-out people" in said
-    assert "with the offsets, on held-out samples" in said
+    printed = capsys.readouterr().err
+    assert "60 samples of 4 people" in printed
+    assert "error on held-out people" in printed
+    assert "with the offsets, on held-out samples" in printed
 
 
 def test_faces_without_eyes_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -120,11 +120,11 @@ ANGLES = "path,gaze_yaw_deg,gaze_pitch_deg"
         (["name,gaze_yaw_deg,gaze_pitch_deg", "a,1,2"], "no column path"),
         (["path,yaw", "a,1"], "needs one of the columns: gaze_yaw_deg gaze_pitch_deg | gaze_yaw"),
         (["path,gaze_yaw_deg", "a,1"], "no column gaze_pitch_deg beside"),
-        ([ANGLES + ",gaze_yaw_rad,gaze_pitch_rad", "a,1,2,3,4"], "says twice where people looked"),
+        ([ANGLES + ",gaze_yaw_rad,gaze_pitch_rad", "a,1,2,3,4"], "has where people looked twice"),
         ([ANGLES], "holds no targets"),
         ([ANGLES, "a,1,2", "b,1"], "1 rows have not 3 cells as the first line has, first line 3"),
         ([ANGLES, "a,1,2", "", "b,1,nan", "c,,2"], "2 rows have no number .*, first line 4"),
-        ([ANGLES, "a,1,91"], "1 rows are beyond what yaw and pitch can be in degrees"),
+        ([ANGLES, "a,1,91"], "1 rows exceed what yaw and pitch can be in degrees"),
         (["path,gaze_yaw_rad,gaze_pitch_rad", "a,20,1"], "in radians; are they degrees"),
         (["path,gaze_x,gaze_y,gaze_z", "a,0,0,-1", "b,0,0,-1.02"], "no unit vectors .* line 3"),
         (

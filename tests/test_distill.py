@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import time
 from itertools import pairwise
 
 import numpy as np
@@ -173,17 +172,21 @@ def test_the_exam_compares_only_where_the_teacher_sees_eyes(tmp_path):
     assert found.score_agreed == pytest.approx(12 / 16)
 
 
-def test_speeds_are_those_of_a_face():
+def test_speeds_are_those_of_a_face(monkeypatch):
     student, teacher, sizes = torch.nn.Module(), torch.nn.Module(), []
+    now = [0.0]  # a clock of its own: a busy machine changes nothing
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+
+    def work(seconds):
+        now[0] += seconds
+
     student.code_mean = torch.zeros(4)
-    student.forward = lambda bands: time.sleep(0.004)
-    teacher.forward = lambda images, is_face: sizes.append(images.shape) or time.sleep(0.012)
+    student.forward = lambda bands: work(0.004)
+    teacher.forward = lambda images, is_face: sizes.append(images.shape) or work(0.012)
     one, many = speeds(student, teacher, is_face=False, batches=(1, 8))  # type: ignore[arg-type]
     assert (one.batch, many.batch) == (1, 8)
-    assert one.student_ms >= 4
-    assert one.teacher_ms >= 12
-    assert many.student_ms < one.student_ms
-    assert many.teacher_ms < one.teacher_ms
+    assert (one.student_ms, many.student_ms) == pytest.approx((4, 0.5))
+    assert (one.teacher_ms, many.teacher_ms) == pytest.approx((12, 1.5))
     assert set(sizes) == {(1, 1, 96, 200), (8, 1, 96, 200)}
 
 

@@ -16,7 +16,7 @@ from mien.embedding.job import JobFolder
 from mien.embedding.run import EmbedOptions
 from mien.errors import MienError
 from mien.geometry.rotation import angles_to_rotation
-from mien.linear.model import Linear, Spread
+from mien.linear.model import ErrorVariance, Linear
 from mien.media.image import write_png
 from mien.pipeline.probes import probe_values
 from mien.probes.probe import HeldOut, Probe
@@ -85,7 +85,7 @@ def made(
         weights=weights,
         intercept=np.zeros(1) if number else np.array([5.0, -5]),
         strength=1.0,
-        spread=Spread(4.0, np.zeros((size, 0)), np.zeros(0)) if number else None,
+        spread=ErrorVariance(4.0, np.zeros((size, 0)), np.zeros(0)) if number else None,
     )
     score = HeldOut(1, 0, 2, 1, "faces", () if number else (50.0, 50), None)
     classes = () if number else ("dark", "red")

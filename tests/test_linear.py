@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression, Ridge as SklearnRidge, RidgeCV
@@ -29,6 +31,7 @@ from mien.linear.folds import (
     stratified_parts,
 )
 from mien.linear.knn import neighbour_votes
+from mien.linear.lasso import lasso_weights
 from mien.linear.logistic import fit_grouped, linear_probabilities
 from mien.linear.metrics import (
     accuracy,
@@ -206,6 +209,16 @@ def test_the_strength_is_the_best_on_the_held_out_rows() -> None:
     assert int(both) == int(np.mean(losses, axis=1).argmin())
 
 
+def test_a_lasso_keeps_the_columns_that_matter() -> None:
+    features = rng().normal(size=(200, 6))
+    target = 2 * features[:, 1] + 0.1 * rng(1).normal(size=200)
+    split = (np.arange(150), np.arange(150, 200))
+    weights = lasso_weights(features, target, split)
+    assert weights[1] == pytest.approx(2, abs=0.15)
+    assert np.abs(np.delete(weights, 1)).max() < 0.02
+    assert not lasso_weights(np.zeros((200, 6)), target, split).any()
+
+
 # --- logistic regression and neighbours ---
 
 
@@ -267,7 +280,9 @@ def test_the_choice_by_people_differs_from_that_by_rows() -> None:
     # Every person has one label: by rows a weak penalty does best, as it learns who it is.
     codes, labels, person = faces_of_people()
     seen = {
-        name: fit_grouped(codes, labels, groups, strengths=(1e-6, 1.0))[-1].C
+        name: fit_grouped(codes, labels, groups, strengths=(1e-6, 1.0)).get_params()[
+            "logisticregression__C"
+        ]
         for name, groups in (("rows", np.arange(len(codes))), ("people", person % 12))
     }
     assert seen["rows"] == 1.0
@@ -294,7 +309,8 @@ def test_votes_are_those_of_scikit_learns_neighbours() -> None:
     def weight(distance: np.ndarray) -> np.ndarray:
         return 1 + (1 - distance) / 1000
 
-    known = KNeighborsClassifier(5, metric="cosine", weights=weight).fit(gallery, labels)
+    options: dict[str, Any] = {"metric": "cosine", "weights": weight}
+    known = KNeighborsClassifier(5, **options).fit(gallery, labels)
     np.testing.assert_allclose(votes[5], known.predict_proba(queries), atol=1e-6)
     fractions = np.bincount(labels) / 80
     np.testing.assert_allclose(votes[200], np.tile(fractions, (30, 1)), atol=1e-3)

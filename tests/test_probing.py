@@ -26,7 +26,7 @@ DIM, NAMES, ages, made, matched, moods, probe_of, right = (
 )
 
 
-def test_classes_of_new_faces_are_told() -> None:
+def test_classes_of_new_faces_are_predicted() -> None:
     probe = probe_of("moods", 120)
     assert (probe.classes, probe.numbers, probe.samples) == (NAMES, False, 120)
     fresh = moods(2000, seed=1)
@@ -38,12 +38,12 @@ def test_classes_of_new_faces_are_told() -> None:
     assert probe.held_out.baseline == pytest.approx(100 / 3, abs=8)
     assert probe.held_out.by == "faces"
     assert probe.balanced == pytest.approx(np.mean(probe.held_out.recall))
-    said = probe.predict_codes(fresh[0])
-    assert said.probabilities is not None
-    np.testing.assert_allclose(said.probabilities.sum(axis=1), 1)
-    best = np.array(NAMES, object)[said.probabilities.argmax(axis=1)]
-    assert (best == said.values).all()
-    np.testing.assert_array_equal(said.certainty, said.probabilities.max(axis=1))
+    found = probe.predict_codes(fresh[0])
+    assert found.probabilities is not None
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1)
+    best = np.array(NAMES, object)[found.probabilities.argmax(axis=1)]
+    assert (best == found.values).all()
+    np.testing.assert_array_equal(found.certainty, found.probabilities.max(axis=1))
 
 
 def test_two_classes_have_the_right_sign() -> None:
@@ -53,9 +53,9 @@ def test_two_classes_have_the_right_sign() -> None:
     assert probe.classes == ("no", "yes")
     far = np.zeros((2, DIM))
     far[:, 3] = 3, -3
-    said = probe.predict_codes(far)
-    assert said.values.tolist() == ["yes", "no"]
-    assert (said.certainty > 0.9).all()
+    found = probe.predict_codes(far)
+    assert found.values.tolist() == ["yes", "no"]
+    assert (found.certainty > 0.9).all()
 
 
 def test_probabilities_are_those_of_being_right() -> None:
@@ -66,24 +66,24 @@ def test_probabilities_are_those_of_being_right() -> None:
     assert 100 * probe.predict_codes(codes).certainty.mean() == pytest.approx(true, abs=6)
 
 
-def test_numbers_of_new_faces_are_told() -> None:
+def test_numbers_of_new_faces_are_predicted() -> None:
     probe = probe_of("ages", 150)
     assert probe.numbers
     codes, texts = ages(3000, seed=1)
     truth = np.array(texts, dtype=float)
-    said = probe.predict_codes(codes)
-    errors = said.values - truth
+    found = probe.predict_codes(codes)
+    errors = found.values - truth
     # Noise of 2 is a mean absolute error of 1.6.
     assert np.abs(errors).mean() == pytest.approx(2 * np.sqrt(2 / np.pi), rel=0.1)
     assert probe.held_out.low < np.abs(errors).mean() < probe.held_out.high
     assert probe.held_out.baseline == pytest.approx(
         np.abs(truth - np.median(truth)).mean(), rel=0.2
     )
-    correlation = np.corrcoef(np.asarray(said.values, float), truth)[0, 1]
+    correlation = np.corrcoef(np.asarray(found.values, float), truth)[0, 1]
     assert probe.held_out.correlation == pytest.approx(correlation, abs=0.02)
     wrong = np.sqrt(np.mean(np.square(errors, dtype=float)))
-    assert np.sqrt(np.square(said.certainty).mean()) == pytest.approx(wrong, rel=0.12)
-    assert probe.predict_codes(100 * codes[:1]).certainty[0] > 5 * said.certainty.max()
+    assert np.sqrt(np.square(found.certainty).mean()) == pytest.approx(wrong, rel=0.12)
+    assert probe.predict_codes(100 * codes[:1]).certainty[0] > 5 * found.certainty.max()
 
 
 def test_rows_without_codes_stay_without_an_answer() -> None:
@@ -91,16 +91,16 @@ def test_rows_without_codes_stay_without_an_answer() -> None:
     for probe, nothing in ((probe_of("moods", 120), None), (probe_of("ages", 150), np.nan)):
         broken = codes.copy()
         broken[3, 2] = np.nan
-        said, whole = probe.predict_codes(broken), probe.predict_codes(codes)
-        assert said.values[3] is None or np.isnan(said.values[3])
-        assert (said.values[3] is None) == (nothing is None)
-        assert np.isnan(said.certainty[3])
+        found, whole = probe.predict_codes(broken), probe.predict_codes(codes)
+        assert found.values[3] is None or np.isnan(found.values[3])
+        assert (found.values[3] is None) == (nothing is None)
+        assert np.isnan(found.certainty[3])
         rest = np.delete(np.arange(50), 3)
-        np.testing.assert_allclose(said.certainty[rest], whole.certainty[rest])
+        np.testing.assert_allclose(found.certainty[rest], whole.certainty[rest])
         if nothing is None:
-            assert (said.values[rest] == whole.values[rest]).all()
+            assert (found.values[rest] == whole.values[rest]).all()
         else:
-            np.testing.assert_allclose(said.values[rest].astype(float), whole.values[rest])
+            np.testing.assert_allclose(found.values[rest].astype(float), whole.values[rest])
         assert len(probe.predict_codes(codes[:0]).values) == 0
 
 
@@ -175,10 +175,10 @@ def test_a_probe_that_is_sure_of_every_face_suggests_some():
 
 def test_uncertainty_lies_between_nothing_and_one() -> None:
     probe = probe_of("moods", 120)
-    said = probe.predict_codes(moods(500, seed=1)[0])
-    assert said.probabilities is not None
-    doubt = uncertainty(said)
-    first, second = np.sort(said.probabilities, axis=1)[:, ::-1][:, :2].T
+    found = probe.predict_codes(moods(500, seed=1)[0])
+    assert found.probabilities is not None
+    doubt = uncertainty(found)
+    first, second = np.sort(found.probabilities, axis=1)[:, ::-1][:, :2].T
     np.testing.assert_allclose(doubt, 1 - first + second, atol=1e-12)
     numbers = uncertainty(probe_of("ages", 150).predict_codes(ages(100)[0]))
     assert 0 < numbers.min() < numbers.max() == 1

@@ -13,7 +13,7 @@ import pytest
 
 from mien.cli.probe import probe
 from mien.errors import MienError
-from mien.linear.model import Linear, Spread
+from mien.linear.model import ErrorVariance, Linear
 from mien.probes.labels import Label, read_labels
 from mien.probes.match import match_labels
 from mien.probes.probe import FILE, CurvePoint, HeldOut, Probe
@@ -112,8 +112,8 @@ def labelled(folder: Path, count: int, *, people: bool = False) -> Path:
 
 def test_labels_find_their_rows(tmp_path: Path) -> None:
     faces = data_frame(pq.read_table(table(tmp_path, missing=(2, 50))))
-    said = read_labels([labelled(tmp_path, 20, people=True)])
-    found = match_labels(faces, said, ("yaw_rad", "identity"))
+    given = read_labels([labelled(tmp_path, 20, people=True)])
+    found = match_labels(faces, given, ("yaw_rad", "identity"))
     kept = [i for i in range(20) if i != 2]
     np.testing.assert_array_equal(found.codes[:, 1:], CODES[kept])
     np.testing.assert_array_equal(found.codes[:, 0], CODES[kept, 0])
@@ -151,7 +151,7 @@ def example(kind: str) -> Probe:
     classes = ("glad", "café") if kind == "class" else ()
     rng = np.random.default_rng(0)
     width = len(classes) or 1
-    spread = Spread(0.5, rng.normal(size=(DIM, 3)), np.array([3.0, 2, 1]))
+    spread = ErrorVariance(0.5, rng.normal(size=(DIM, 3)), np.array([3.0, 2, 1]))
     function = Linear(
         *(rng.normal(size=DIM), rng.uniform(1, 2, DIM)),
         *(rng.normal(size=(DIM, width)), rng.normal(size=width), 0.1),
@@ -212,13 +212,13 @@ def test_the_command_writes_a_probe(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert (made.columns, made.samples) == ((("identity", DIM), ("yaw_rad", 1)), 39)
     columns = {"identity": CODES, "yaw_rad": CODES[:, 0]}
     assert (made.predict(columns).values == np.array(MOODS, object)).mean() > 0.85
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert "39 labels of 5 people: mood, 2 classes, from identity and yaw_rad" in said.err
-    assert f"accuracy on held-out people: {made.held_out.score:.1f} % (95 % interval" in said.err
-    assert f"recognised of each class, mean {made.balanced:.1f} %: glad" in said.err
-    assert f"with fewer labels: 7: {made.curve[0].score:.1f} %," in said.err
-    assert "left out: 1 labelled faces without codes, first 2.png" in said.err
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "39 labels of 5 people: mood, 2 classes, from identity and yaw_rad" in printed.err
+    assert f"accuracy on held-out people: {made.held_out.score:.1f} % (95 % interval" in printed.err
+    assert f"recognised of each class, mean {made.balanced:.1f} %: glad" in printed.err
+    assert f"with fewer labels: 7: {made.curve[0].score:.1f} %," in printed.err
+    assert "left out: 1 labelled faces without codes, first 2.png" in printed.err
 
 
 def test_what_is_suggested_is_a_file_of_labels(
@@ -232,9 +232,9 @@ def test_what_is_suggested_is_a_file_of_labels(
     numbers = [int(row["path"][:-4]) + int(row["face_id"]) for row in rows]
     assert len(set(numbers)) == 5
     assert min(numbers) >= 30
-    said = Probe.load(out).predict_codes(CODES[numbers])
-    assert [row["mood_guess"] for row in rows] == said.values.tolist()
-    assert [float(row["mood_prob"]) for row in rows] == pytest.approx(said.certainty, rel=0.01)
+    found = Probe.load(out).predict_codes(CODES[numbers])
+    assert [row["mood_guess"] for row in rows] == found.values.tolist()
+    assert [float(row["mood_prob"]) for row in rows] == pytest.approx(found.certainty, rel=0.01)
     assert {row["mood"] for row in rows} == {""}
     # Filled in, they are labels; not filled in, they are none.
     filled = [",".join([r["path"], r["frame"], r["face_id"], "glad", "x", "0"]) for r in rows[:3]]
@@ -252,11 +252,11 @@ def test_numbers_are_learned_too(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert made.numbers
     assert made.added == ("age", "age_std")
     assert made.predict_codes(CODES).values == pytest.approx(30 + 10 * CODES[:, 2], abs=1)
-    said = capsys.readouterr()
-    assert "50 labels: age, numbers, from identity" in said.err
-    assert f"mean error on held-out faces: {made.held_out.score:.3g} (95 % interval" in said.err
-    assert "correlation 1.00" in said.err
-    assert said.out.splitlines()[0] == "path,frame,face_id,age,age_guess,age_std"
+    printed = capsys.readouterr()
+    assert "50 labels: age, numbers, from identity" in printed.err
+    assert f"mean error on held-out faces: {made.held_out.score:.3g} (95 % interval" in printed.err
+    assert "correlation 1.00" in printed.err
+    assert printed.out.splitlines()[0] == "path,frame,face_id,age,age_guess,age_std"
 
 
 def test_mistakes_leave_nothing_behind(tmp_path: Path) -> None:

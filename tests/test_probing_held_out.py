@@ -83,8 +83,8 @@ def test_what_is_held_out_is_not_learned_from() -> None:
         seen.append({row.tobytes() for row in part.codes})
         return Linear(*standards(part.codes), np.zeros((DIM, 3)), np.array([0.0, 1, 0]), 1.0)
 
-    said = predicted(samples, learn, folds, np.random.default_rng(0), labels=12)
-    assert (said == 1).all()
+    found = predicted(samples, learn, folds, np.random.default_rng(0), labels=12)
+    assert (found == 1).all()
     for k, rows in enumerate(seen):
         assert len(rows) == 12
         assert not rows & {row.tobytes() for row in samples.codes[folds.part == k]}
@@ -169,7 +169,7 @@ def test_kinds_of_labels() -> None:
         samples_of(matched(codes, whole), "words")
 
 
-def test_labels_that_teach_nothing_are_refused() -> None:
+def test_labels_that_hold_nothing_to_learn_are_refused() -> None:
     codes, texts = moods(20)
     broken = codes.copy()
     broken[4, 2] = np.nan

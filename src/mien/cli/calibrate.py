@@ -49,8 +49,8 @@ def calibrate(
 ) -> None:
     """Learn from a few samples with known targets how a gaze code becomes a direction.
 
-    Nine samples are the least, a few hundred are enough. The error printed is that on samples held
-    out of everything. Apply the calibration with mien embed --calibration.
+    At least nine samples are needed, a few hundred are enough. The error printed is that on samples
+    held out of everything. Apply the calibration with mien embed --calibration.
     """
     if targets is None:
         raise MienError("no targets are given; give --targets FILE.csv")

@@ -61,8 +61,8 @@ def probe(
 ) -> None:
     """Learn from a few labelled faces to predict any label: classes, or numbers.
 
-    Eight labels are the least. The score printed is that on faces held out of everything, people
-    apart where they are named. Apply the probe with mien embed --probe.
+    At least eight labels are needed. The score printed is that on faces held out of everything,
+    people apart where they are named. Apply the probe with mien embed --probe.
     """
     if not labels:
         raise MienError("no labels are given; give --labels FILE.csv")
@@ -82,15 +82,15 @@ def probe(
         raise MienError(f"there is no kind {kind}; give one of {', '.join(KINDS)}")
     seen = [name.strip() for name in columns.split(",") if name.strip()]
     check_columns(seen)
-    said = read_labels(labels, label=label, person=person)
+    given = read_labels(labels, label=label, person=person)
     faces = _faces(table, seen)
-    matched = match_labels(faces, said, seen)
+    matched = match_labels(faces, given, seen)
     made = fit_probe(matched, rng=np.random.default_rng(seed), kind=kind)
     next_ones = choose(made, matched, suggest) if suggest else None
     made.save(out, overwrite=overwrite)
-    print("\n".join(_lines(made, matched, said)), file=sys.stderr)
+    print("\n".join(_lines(made, matched, given)), file=sys.stderr)
     if next_ones is not None:
-        _print_suggestions(faces.iloc[next_ones[0]], next_ones[1], made, said)
+        _print_suggestions(faces.iloc[next_ones[0]], next_ones[1], made, given)
 
 
 def _faces(table: Path, columns: list[str]) -> pd.DataFrame:
@@ -103,7 +103,7 @@ def _faces(table: Path, columns: list[str]) -> pd.DataFrame:
         return data_frame(file.read(columns=[n for n in (*KEYS, *columns) if n in there]))
 
 
-def _lines(made: Probe, matched: MatchedLabels, said: Labels) -> list[str]:
+def _lines(made: Probe, matched: MatchedLabels, given: Labels) -> list[str]:
     """Return what was made, for a person."""
     people = "" if matched.people is None else f" of {len(set(matched.people))} people"
     what = "numbers" if made.numbers else f"{len(made.classes)} classes"
@@ -114,8 +114,8 @@ def _lines(made: Probe, matched: MatchedLabels, said: Labels) -> list[str]:
         "with fewer labels: "
         + ", ".join(f"{point.labels}: {_show(made, point.score)}" for point in made.curve),
     ]
-    if said.empty:
-        lines.append(f"not filled in: {said.empty} rows of the labels")
+    if given.empty:
+        lines.append(f"not filled in: {given.empty} rows of the labels")
     if matched.without_codes:
         lines.append(
             f"left out: {len(matched.without_codes)} labelled faces without codes, "
@@ -149,10 +149,10 @@ def _show(made: Probe, score: float, *, unit: bool = True) -> str:
 
 
 def _print_suggestions(
-    rows: pd.DataFrame, prediction: Prediction, made: Probe, said: Labels
+    rows: pd.DataFrame, prediction: Prediction, made: Probe, given: Labels
 ) -> None:
     """Print the faces as a file of labels that are yet to be filled in."""
-    who = [] if said.person is None else [said.person]
+    who = [] if given.person is None else [given.person]
     second = made.added[1]
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["path", "frame", "face_id", made.label, *who, f"{made.label}_guess", second])

@@ -212,7 +212,7 @@ def mean_cross_subject(*, targets: Array, person: Whole, folds: int = FOLDS) -> 
 
 
 def person_space(train: Array, person: Whole) -> Callable[[Array], Array]:
-    """Return a linear map in which cosine tells people apart as well as the code allows.
+    """Return a linear map in which cosine separates people as well as the code allows.
 
     What varies within people is made white (WCCN: Hatch, Kajarekar and Stolcke 2006, with the
     covariance shrunk after Ledoit and Wolf), then each direction is weighted by how far people

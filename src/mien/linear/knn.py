@@ -1,4 +1,4 @@
-"""Nearest neighbours by cosine: what the codes tell with no fitting but the choice of k."""
+"""Nearest neighbours by cosine: what the codes hold with no fitting but the choice of k."""
 
 from __future__ import annotations
 

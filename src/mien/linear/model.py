@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Linear", "Spread", "leverage", "scaled", "standards", "without_unknown"]
+__all__ = ["ErrorVariance", "Linear", "leverage", "scaled", "standards", "without_unknown"]
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Spread:
+class ErrorVariance:
     """How wrong a ridge regression may be: noise, and more where no sample was near.
 
     The error's variance at features x is noise (1 + x' (X'X + strength I)^-1 x), X the centred
@@ -43,8 +43,8 @@ class Linear:
     strength: float
     """Of the regularisation: what is added to the sum of squared errors, or to the sum of
     log-losses, is strength |W|^2 (half of it for log-losses)."""
-    spread: Spread | None = None
-    """Of a regression; None of a classification."""
+    spread: ErrorVariance | None = None
+    """Of a regression, under the name it has in files; None of a classification."""
 
     def features(self, codes: NDArray[np.floating]) -> Array:
         """Return standardised codes. [N, F] => [N, F]."""

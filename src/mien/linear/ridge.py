@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.linear.model import Linear, Spread, scaled, standards
+from mien.linear.model import ErrorVariance, Linear, scaled, standards
 
 __all__ = ["STRENGTHS", "LeftOut", "Ridge", "best_on", "leave_one_out_predict", "regression"]
 
@@ -194,7 +194,7 @@ def regression(codes: Floats, targets: Array, part: NDArray[np.integer]) -> Line
     noise = float(np.mean(found.residual[best, :, 0] ** 2 / found.excess[best]))
     # An expected error needs no more than five decimals, and the file is a third as long.
     rounded: Array = np.round(ridge.right[:, free], 5).astype(np.float64)
-    spread = Spread(noise, rounded, ridge.values[free])
+    spread = ErrorVariance(noise, rounded, ridge.values[free])
     middle = np.array([float(targets.mean())])
     return Linear(mean, scale, ridge.weights(strength), middle, strength, spread)
 

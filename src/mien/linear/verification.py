@@ -6,7 +6,7 @@ A pair is accepted as one person where its similarity is above a threshold t:
     FAR(t) = fraction of two people's pairs that are accepted
     EER    = FAR(t) where FAR(t) = 1 - TAR(t)
 
-Between the thresholds that the data tell apart, FAR and TAR go in straight lines: that is the mean
+Between the thresholds that the data distinguish, FAR and TAR go in straight lines: that is the mean
 over a random choice between two neighbouring thresholds. A pair with an image in which no face is
 found has similarity -1 and is never accepted. scikit-learn has the curve and its area, not the
 interpolated rates.

@@ -116,7 +116,7 @@ def rows_of_faces(faces: pd.DataFrame, named: Sequence[NamedFace], what: str) ->
     face_ids = faces["face_id"].fillna(-1).to_numpy()
 
     def matches(row: int, face: NamedFace) -> bool:
-        # Where no face is found there is no face_id: the row says that there is nothing.
+        # Where no face is found there is no face_id: the row has nothing else.
         return face.frame in (None, frames[row]) and (
             ids[row] or face.face_id in (None, face_ids[row])
         )
@@ -133,6 +133,6 @@ def rows_of_faces(faces: pd.DataFrame, named: Sequence[NamedFace], what: str) ->
     if several:
         raise MienError(
             f"{len(several)} {what} have several rows in the table, first {several[0]}: "
-            "say which by the columns frame and face_id"
+            "name one by the columns frame and face_id"
         )
     return [rows[0] for rows in found]

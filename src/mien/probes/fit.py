@@ -1,6 +1,7 @@
 """Fit a probe to labels or a calibration to known gaze, and measure it on samples held out.
 
-The learning curve of a probe tells what fewer labels would have given, and so what more may give.
+The learning curve of a probe is the score that fewer labels would have given, and so a hint of what
+more may give.
 """
 
 from __future__ import annotations
@@ -56,9 +57,9 @@ _NUMBER_PARTS, _CLASS_PARTS = 10, 3
 def fit_probe(matched: MatchedLabels, *, rng: np.random.Generator, kind: str = "auto") -> Probe:
     """Return a probe: logistic regression to classes, ridge regression to numbers.
 
-    Codes are standardised. The strength of the regularisation is chosen on samples left
-    out, people apart where they are known; the score and the learning curve are measured around
-    all of that, on samples that took no part.
+    Codes are standardised. The strength of the regularisation is chosen on samples left out, people
+    apart where they are known; the score and the learning curve are measured around all of that, on
+    samples that took no part.
 
     Args:
         matched: by `mien.probes.match.match_labels`.
@@ -166,7 +167,7 @@ def fit_calibration(
         people: who each sample is; None: nothing is known of it. [N].
         per_person: give each person an offset of their own.
         model_id: of the weights that made the codes.
-        names: of the samples, for what is said of them; None: their numbers from 1. [N].
+        names: of the samples, for messages; None: their numbers from 1. [N].
 
     Raises:
         MienError: if the samples are fewer than 9, not finite, there twice, or their targets all

@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 Place = TypeVar("Place", int, str)
 
 PERSON = "person"
-"""The column that says who it is, if no other is named."""
+"""The column with the name of the person, if no other is given."""
 KINDS: tuple[tuple[str, ...], ...] = (
     ("gaze_yaw_deg", "gaze_pitch_deg"),
     ("gaze_yaw_rad", "gaze_pitch_rad"),
@@ -36,7 +36,7 @@ _UNIT = 0.01
 
 @dataclass(frozen=True)
 class Label(NamedFace):
-    """What somebody says of one face."""
+    """The label of one face."""
 
     text: str
     """As it stands in the file, never empty."""
@@ -52,7 +52,7 @@ class Labels:
     """Of the column."""
     labels: tuple[Label, ...]
     person: str | None
-    """Name of the column that says who it is."""
+    """Name of the column with the name of the person."""
     empty: int
     """Rows whose label is not filled in; they are left out."""
 
@@ -67,7 +67,7 @@ def read_labels(
             are not asked for are ignored, rows without a label are left out.
         label: the column with the label; None: the one that is left of the first file when those
             above are taken away.
-        person: the column that says who it is; None: "person", if the first file has it.
+        person: the column with the name of the person; None: "person", if the first file has it.
 
     Raises:
         MienError: if a file cannot be read or misses a column, it is not clear which column is
@@ -113,7 +113,7 @@ def _only_label(path: Path, columns: Sequence[str], person: str | None) -> str:
     left = [name for name in columns if name not in KEYS and name != person]
     if len(left) != 1:
         there = f"one of {', '.join(left)}" if left else "there is none beside the face's name"
-        raise MienError(f"{path}: say which column is the label with --label: {there}")
+        raise MienError(f"{path}: name the column of the label with --label: {there}")
     return left[0]
 
 
@@ -135,7 +135,7 @@ def read_targets(path: str | Path, screen: Screen | None = None) -> list[Target]
         screen: for `screen_x_px` and `screen_y_px`.
 
     Raises:
-        MienError: if the file cannot be read, columns are missing or say it twice, a value is
+        MienError: if the file cannot be read, columns are missing or given twice, a value is
             missing or impossible, a face is there twice, or a screen is missing or not needed.
     """
     path = Path(path)
@@ -168,12 +168,12 @@ def read_targets(path: str | Path, screen: Screen | None = None) -> list[Target]
 
 
 def _kind(path: Path, columns: Sequence[str]) -> tuple[str, ...]:
-    """Return the one set of columns that says where people looked."""
+    """Return the one set of columns with where people looked."""
     begun = [kind for kind in KINDS if any(name in columns for name in kind)]
     if len(begun) != 1:
         sets = " | ".join(" ".join(kind) for kind in begun or KINDS)
         fault = (
-            "says twice where people looked; keep one of" if begun else "needs one of the columns"
+            "has where people looked twice; keep one of" if begun else "needs one of the columns"
         )
         raise MienError(f"{path} {fault}: {sets}")
     missing = [name for name in begun[0] if name not in columns]
@@ -206,8 +206,8 @@ def _directions(
         refuse(np.abs(lengths[:, 0] - 1) > _UNIT, "are no unit vectors (more than 1 % off)")
         return values / lengths
     half, unit = (180.0, "degrees") if kind == KINDS[0] else (math.pi, "radians; are they degrees?")
-    beyond = (np.abs(values) > np.array([half, half / 2])).any(axis=1)
-    refuse(beyond, f"are beyond what yaw and pitch can be in {unit}")
+    impossible = (np.abs(values) > np.array([half, half / 2])).any(axis=1)
+    refuse(impossible, f"exceed what yaw and pitch can be in {unit}")
     return gaze_vector(*(values * (math.pi / half)).T)
 
 

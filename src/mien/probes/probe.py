@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.linear.model import Linear, Spread
+from mien.linear.model import ErrorVariance, Linear
 from mien.probes.file import SealedFile
 
 __all__ = ["FILE", "CurvePoint", "HeldOut", "Prediction", "Probe"]
@@ -75,7 +75,7 @@ class Probe:
     """Made by `mien.probes.fit.fit_probe`; belongs to the weights that made the codes."""
 
     label: str
-    """What it tells: the name of the column of labels."""
+    """What it predicts: the name of the column of labels."""
     columns: tuple[tuple[str, int], ...]
     """What it sees: names and lengths of columns of the table, in order."""
     classes: tuple[str, ...]
@@ -221,7 +221,7 @@ def _linear(stored: dict[str, Any], inputs: int, classes: int) -> Linear:
     spread = None
     if not classes:
         rank = len(stored["spread"]["values"])
-        spread = Spread(
+        spread = ErrorVariance(
             noise=float(_array(stored["spread"]["noise"])),
             right=_array(stored["spread"]["right"], inputs, rank),
             values=_array(stored["spread"]["values"], rank),

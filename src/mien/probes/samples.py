@@ -316,7 +316,7 @@ def check_angles(angles: Array) -> None:
         angles: yaw and pitch, rad. [N, 2].
 
     Raises:
-        MienError: if so; says which angle cannot be learned.
+        MienError: if so, naming the angle that cannot be learned.
     """
     centred = np.rad2deg(angles - angles.mean(axis=0))
     std = math.sqrt((centred**2).sum(axis=1).mean())

@@ -69,7 +69,7 @@ def read_screen(path: str | Path) -> Screen:
             f"{path} has the unknown key {unknown[0]}; there are {', '.join(sorted(_KEYS))}"
         )
     if ("eye_mm" in given) == ("eye_distance_mm" in given):
-        raise MienError(f"{path} must say either eye_mm or eye_distance_mm")
+        raise MienError(f"{path} must have either eye_mm or eye_distance_mm")
     pixel = given.get("pixel_mm")
     given = dict(given) | {"pixel_mm": pixel if isinstance(pixel, list) else [pixel, pixel]}
     width, height = _numbers(path, given, "pixel_mm", 2)

@@ -6,7 +6,6 @@ axes score low; blocks are what the model promises to keep apart.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LassoCV
 
 from mien.evaluate.datasets.synthetic import Clips, Label
 from mien.evaluate.protocol import Score, Table
 from mien.evaluate.tasks.leakage import Leakage
 from mien.linear.folds import balanced_folds
+from mien.linear.lasso import lasso_weights
 from mien.linear.model import scaled, standards
 
 __all__ = [
@@ -109,7 +107,7 @@ def lasso_importance(
     columns = []
     for label in labels:
         targets = _targets(label)
-        weights = sum(np.abs(_lasso(rows, target, split)) for target in targets.T)
+        weights = sum(np.abs(lasso_weights(rows, target, split)) for target in targets.T)
         columns.append(_normalised(np.asarray(weights)))
     return np.stack(columns, axis=1)
 
@@ -120,18 +118,6 @@ def _targets(label: Label) -> Array:
     else:
         values = (label.values[:, None] == np.unique(label.values)).astype(np.float64)
     return scaled(values, *standards(values))
-
-
-def _lasso(rows: Array, target: Array, split: tuple[NDArray[np.int64], ...]) -> Array:
-    strongest = np.abs(rows.T @ target).max() / len(rows)
-    if strongest <= 0:
-        return np.zeros(rows.shape[1])
-    alphas = strongest * np.logspace(-0.05, -1.5, 10)
-    options: dict[str, Any] = {"precompute": True, "fit_intercept": False, "tol": 1e-3}
-    model = LassoCV(alphas=alphas, cv=[split], **options)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return np.asarray(model.fit(rows, target).coef_)
 
 
 def forest_importance(*, codes: Array, labels: Sequence[Label], seed: int) -> Array:
