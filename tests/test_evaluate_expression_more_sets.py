@@ -268,7 +268,7 @@ def test_ckplus_that_is_not_whole_is_refused(tmp_path):
         run(CKPLUS, tmp_path, lambda _: 0)
     ckplus(tmp_path, people=2)
     put(tmp_path, "Emotion/S005/001/S005_001_00000006_emotion.txt", "8.0")
-    with pytest.raises(MienError, match=r"says '8\.0' and not 1 to 7"):
+    with pytest.raises(MienError, match=r"holds '8\.0' and not 1 to 7"):
         run(CKPLUS, tmp_path, lambda _: 0)
     put(tmp_path, "Emotion/S005/001/S005_001_00000006_emotion.txt", "3.0")
     for frame in (4, 5, 6):

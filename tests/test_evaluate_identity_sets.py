@@ -139,7 +139,7 @@ def test_what_lfw_lacks_is_named(lfw):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda text: text.rsplit("\n", 2)[0], "has 7 pairs where its first line says 2 x 4"),
+        (lambda text: text.rsplit("\n", 2)[0], "has 7 pairs where its first line has 2 x 4"),
         (lambda text: text.replace("Ann_A\t1\t2\n", "Ann_A\t1\tx\n"), "line 2 is neither"),
         (lambda text: text.replace("Ann_A\t1\t2\n", "Ann_A\t1\tAnn_C\t2\n"), "fold 1 has not 2"),
         (lambda text: "", "does not begin with"),

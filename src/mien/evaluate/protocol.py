@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mien.model import Model
 
 __all__ = [
+    "MIRRORED",
     "Crop",
     "EvalContext",
     "FactorColumns",
@@ -37,6 +38,8 @@ __all__ = [
 ]
 
 Array = NDArray[np.floating]
+MIRRORED = " (mirrored)"
+"""Ends the name of an image that a task asks for as in a mirror."""
 Crop = Literal["detect", "box", "face", "eyes"]
 """How faces stand in a data set's images. detect: anywhere, the one nearest to the middle is
 meant; box: where the data set says; face: the image is a face crop already; eyes: it is a wide
@@ -237,7 +240,7 @@ class Protocol:
     matches: Callable[[Path], bool]
     """Whether a folder is this data set; cheap, never raises."""
     run: Callable[[Path, EvalContext], Result]
-    """Raises MienError that says exactly what is missing."""
+    """Raises MienError that names exactly what is missing."""
     renders: bool = False
     """Whether it needs the model, to render with, and not only factors."""
 

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mien.errors import MienError
-from mien.evaluate.protocol import EvalContext, Protocol, Result
+from mien.evaluate.protocol import (
+    MIRRORED,
+    EvalContext,
+    FactorColumns,
+    GetFactors,
+    Images,
+    Protocol,
+    Result,
+)
 from mien.evaluate.report.html import report_html
 from mien.evaluate.report.report import Report, Run, report_json, scores_csv
 from mien.media.atomic import replacing
@@ -22,6 +34,7 @@ __all__ = [
     "write_report",
 ]
 
+_BLANK = (64, 128, 3)  # stands for an image that cannot be read; wide enough for an eye-region crop
 REPORT_FILES = ("report.json", "report.html", "scores.csv")
 
 
@@ -29,6 +42,8 @@ def run_protocol(
     protocol: Protocol, data: Path, context: EvalContext, *, root: Path | None = None
 ) -> Run:
     """Run one protocol.
+
+    An image that cannot be read counts as one without a face; the result's notes give the number.
 
     Args:
         protocol: what is to be run.
@@ -48,7 +63,14 @@ def run_protocol(
     if protocol.renders:
         context.rendering_model(protocol.name)
     start = time.perf_counter()
-    result = protocol.run(data, context)
+    describe = _Describe(context.describe)
+    result = protocol.run(data, replace(context, describe=describe))
+    if describe.damaged:
+        note = (
+            f"{len(describe.damaged)} images cannot be read and count as images without a face, "
+            f"first {min(describe.damaged)}"
+        )
+        result = replace(result, notes=(*result.notes, note))
     _check(protocol, result)
     return Run(protocol, _name(data, root), time.perf_counter() - start, result)
 
@@ -155,6 +177,38 @@ def write_report(report: Report, folder: Path, *, overwrite: bool = False) -> tu
         with replacing(path, overwrite=overwrite) as unfinished:
             unfinished.write_text(text, encoding="utf-8", newline="\n")
     return paths
+
+
+@dataclass(frozen=True)
+class _Describe:
+    """Gets factors although some images cannot be read; those have none."""
+
+    describe: GetFactors
+    damaged: set[str] = field(default_factory=set)
+    """Names of the images that could not be read."""
+
+    def __call__(self, images: Images, columns: Sequence[str], /) -> FactorColumns:
+        """Return the named columns of all images."""
+        unread: set[int] = set()
+
+        def read(row: int) -> NDArray[np.uint8]:
+            try:
+                return images.read(row)
+            except MienError:
+                unread.add(row)
+                return np.zeros(_BLANK, dtype=np.uint8)
+
+        described = self.describe(replace(images, read=read), columns)
+        if not unread:
+            return described
+        self.damaged.update(images.names[row].removesuffix(MIRRORED) for row in unread)
+        rows = sorted(unread)
+        found, detected = described.found.copy(), described.detected.copy()
+        found[rows] = detected[rows] = False
+        kept = {name: np.array(values) for name, values in described.columns.items()}
+        for values in kept.values():
+            values[rows] = np.nan
+        return FactorColumns(found, detected, kept)
 
 
 def _places(root: Path) -> Iterator[Path]:

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mien.evaluate.protocol import EvalContext, Score, Table
+from mien.errors import MienError
+from mien.evaluate.protocol import EvalContext, Images, Score, Table
 from mien.linear.bootstrap import mean_interval
 
-__all__ = ["BINS_DEG", "INTERVAL", "SIDE", "error_score", "small", "yaw_table"]
+__all__ = ["BINS_DEG", "INTERVAL", "SIDE", "error_score", "shown", "small", "yaw_table"]
 
 INTERVAL = 1
 """Stream of random numbers that intervals are sampled by."""
@@ -76,3 +77,11 @@ def small(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     reduced = Image.fromarray(np.ascontiguousarray(image))
     reduced.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
     return np.array(reduced)
+
+
+def shown(images: Images, row: int) -> NDArray[np.uint8]:
+    """Return an image of a set, small; grey where it cannot be read. RGB [H, W, 3]."""
+    try:
+        return small(images.read(row))
+    except MienError:
+        return np.full((SIDE, SIDE, 3), 128, dtype=np.uint8)

@@ -5,7 +5,7 @@ annotations, after the header, is frame i; `cropped_aligned/VIDEO/00001.jpg` is 
 the annotators gave up (-1; of valence and arousal, -5) are left out, and so are those that have no
 image, because no face was found by who made the images. Trained on every tenth frame of the
 training videos, tested on all frames of the validation videos: the challenges' test labels have
-never been given out. Videos are kept together wherever frames are drawn.
+never been given out. Videos are kept together wherever frames are sampled.
 """
 
 from __future__ import annotations

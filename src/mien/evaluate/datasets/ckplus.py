@@ -123,7 +123,7 @@ def _label(tree: Tree, name: str) -> int:
     except ValueError:
         label = 0.0
     if label not in range(1, 8):
-        raise MienError(f"{tree}/{name} says {text[:20]!r} and not 1 to 7; copy it again")
+        raise MienError(f"{tree}/{name} holds {text[:20]!r} and not 1 to 7; copy it again")
     return int(label)
 
 

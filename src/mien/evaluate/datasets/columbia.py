@@ -14,7 +14,7 @@ Signs, found by looking at mean images of 40 people:
   are lower at V = -10: V > 0 is up, gaze pitch = V.
 * At P = 30 the nose points to image-right and the background shows beyond the image-right cheek; at
   P = -30 it is the other way round: head yaw = -P.
-* At P = -30, H = 0 the head is turned to image-left and the irises stand in the image-right part of
+* At P = -30, H = 0 the head is rotated to image-left, the irises stand in the image-right part of
   the eyes, as those of one who looks into the camera: V and H are about the camera's axis and not
   the head's. So V and H alone give the gaze in the camera frame, whatever P is.
 
@@ -72,7 +72,7 @@ class Columbia:
     person: NDArray[np.int64]
     """Number of the person as in the name. [N]."""
     head_yaw_rad: NDArray[np.float64]
-    """How the head is turned, + towards image-left. [N]."""
+    """Head pose, + towards image-left. [N]."""
     gaze: NDArray[np.float64]
     """Unit vectors, camera frame (x right, y down, z away). [N, 3]."""
 

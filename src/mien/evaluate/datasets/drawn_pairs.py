@@ -72,7 +72,7 @@ def draw_folds(
 
     Args:
         person: of each image. [N].
-        allowed: whether pairs of images may be drawn; all may if not given.
+        allowed: whether pairs of images may be sampled; all may if not given.
         rng: samples them.
         protocol: named in errors.
 
@@ -140,7 +140,7 @@ def read_agedb30(path: Path) -> Pairs:
 
 
 def read_agedb(path: Path, rng: np.random.Generator) -> Pairs:
-    """Return pairs drawn from AgeDB's own images.
+    """Return pairs sampled from AgeDB's own images.
 
     Args:
         path: the folder or zip.
@@ -175,12 +175,12 @@ def read_agedb(path: Path, rng: np.random.Generator) -> Pairs:
         same=same,
         fold=fold,
         person=person[used].astype(np.int64),
-        notes=(f"Pairs drawn from {len(named)} images: not those of AgeDB-30",),
+        notes=(f"Pairs sampled from {len(named)} images: not those of AgeDB-30",),
     )
 
 
 def read_people(path: Path, rng: np.random.Generator) -> Pairs:
-    """Return drawn pairs of people and all images of those who have several.
+    """Return sampled pairs of people and all images of those who have several.
 
     Args:
         path: a folder or zip with a folder for each person, or a folder with one such zip.
@@ -235,15 +235,15 @@ def _two_people(
     rng: np.random.Generator,
 ) -> Rows:
     """Return pairs of two people's images, every one once, people equally often. [K, 2]."""
-    drawn: dict[tuple[int, int], None] = {}
+    sampled: dict[tuple[int, int], None] = {}
     for _ in range(_TRIES * wanted):
-        if len(drawn) == wanted:
+        if len(sampled) == wanted:
             break
         p, q = rng.choice(len(rows), 2, replace=False)
         a, b = sorted((int(rng.choice(rows[p])), int(rng.choice(rows[q]))))
         if allowed is None or allowed(np.array([a]), np.array([b]))[0]:
-            drawn[a, b] = None
-    return np.array(list(drawn), dtype=np.int64).reshape(-1, 2)
+            sampled[a, b] = None
+    return np.array(list(sampled), dtype=np.int64).reshape(-1, 2)
 
 
 def _is_agedb(path: Path) -> bool:

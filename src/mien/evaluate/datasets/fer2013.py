@@ -357,7 +357,10 @@ def _voted_images(tree: Tree, votes: list[_Vote]) -> Images:
 
 
 def _pixels(images: Images, row: int) -> bytes:
-    image = images.read(row)
+    try:
+        image = images.read(row)
+    except MienError:  # it has no factors either, and is the duplicate of none
+        return f"{row}".encode()
     return hashlib.sha256(f"{image.shape}".encode() + image.tobytes()).digest()
 
 

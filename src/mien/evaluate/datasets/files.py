@@ -285,7 +285,7 @@ def root_of(path: Path, *, marker: str, bases: tuple[str, ...], advice: str) -> 
 
     Args:
         path: a folder or a zip.
-        marker: a file or folder that tells the data set, as "p00/p00.txt".
+        marker: a file or folder that identifies the data set, as "p00/p00.txt".
         bases: folders that it may be in, without "".
         advice: what to do if there is none; ends the message.
 
@@ -378,5 +378,5 @@ def _is_content(name: str) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    told = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(told.split())
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(reason.split())

@@ -1,6 +1,6 @@
 """Gaze360 (Kellnhofer et al., ICCV 2019): people all around a camera, many of them from behind.
 
-metadata.mat names every image and says where it looks: `recordings` (names), and, one an image,
+metadata.mat names every image and where it looks: `recordings` (names), and, one an image,
 `recording`, `person_identity`, `frame`, `gaze_dir`, `split` (0 train, 1 val, 2 test, 3 unused).
 The head crop of a row is imgs/RECORDING/head/PPPPPP/FFFFFF.jpg. Samples are drawn from the
 training part, the test part is tested; the validation part is not used.

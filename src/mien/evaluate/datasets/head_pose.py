@@ -69,7 +69,7 @@ IMAGE = re.compile(r"(?:.*/)?image\d{5}\.jpg")
 LABEL = re.compile(r"image\d{5}\.mat")
 MAX_DEG = 99.0
 # As mien.synth.scene frames its faces: side in face widths, how far the middle lies above that of
-# eyes and mouth in sides, and how far it is drawn to the middle of the skull.
+# eyes and mouth in sides, and how far it is pulled to the middle of the skull.
 FACE_WIDTHS, RISE, SKULL_PULL = 1.2, 0.055, 0.2
 AFLW_SOURCE = (
     "X. Zhu and others, Institute of Automation, Chinese Academy of Sciences: AFLW2000-3D.zip of "

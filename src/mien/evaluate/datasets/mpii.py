@@ -21,7 +21,7 @@ the list names. Data/Normalized is not read: its patches show one eye each, by a
 either, and its gaze labels are bent by the scaling of the 2015 normalisation, as its authors say.
 So errors are not those of the single-eye protocol.
 
-Signs. MPIIFaceGaze's readme says that all 3D values are in the camera's frame, and that the gaze is
+Signs. By MPIIFaceGaze's readme all 3D values are in the camera's frame, and the gaze is
 target minus centre; OpenCV's calibration gives that frame x to image-right, y down, z away. The
 head model's x axis goes to image-right and its y axis down, so that the identity faces the camera:
 the authors' own normalisation takes its x axis for "right", and reads yaw and pitch off its z axis

@@ -194,7 +194,7 @@ def lfw_pairs(text: str, *, where: str) -> tuple[list[ListedPair], NDArray[np.in
     folds, each = map(int, lines[0])
     if len(lines) - 1 != folds * 2 * each or folds < 2 or not each:
         raise MienError(
-            f"{where} has {len(lines) - 1} pairs where its first line says {folds} x {2 * each}; "
+            f"{where} has {len(lines) - 1} pairs where its first line has {folds} x {2 * each}; "
             "copy it again"
         )
     listed = [_lfw_pair(words, number, where) for number, words in enumerate(lines[1:], 2)]

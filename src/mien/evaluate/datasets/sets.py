@@ -47,7 +47,7 @@ class DataSet(Generic[Set]):
     """Whether a folder or zip is this data set; cheap, never raises."""
     read: Callable[[Path, EvalContext], Set]
     """Folder or zip => labels, split, and images that are read when asked for. The context gives
-    the seed, and the size at which a model renders. Raises MienError that says exactly what is
+    the seed, and the size at which a model renders. Raises MienError that names exactly what is
     missing."""
 
 
@@ -62,7 +62,7 @@ class LabelledSet:
     folds: tuple[tuple[Rows, Rows], ...]
     """Training rows and test rows; one pair where the split is fixed. No row is tested twice."""
     groups: Rows | None = None
-    """Of whom or of which clip an image is; kept together wherever rows are drawn. [N]."""
+    """Of whom or of which clip an image is; kept together wherever rows are sampled. [N]."""
     balanced: bool = False
     """Whether every class weighs the same in training, whatever the number of its images."""
     variant: str = ""

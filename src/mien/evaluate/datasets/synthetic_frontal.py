@@ -1,7 +1,7 @@
-"""The true frontal view of a rendered person: the same clip drawn again with the head straight.
+"""The true frontal view of a rendered person: the same clip rendered again with the head straight.
 
-Person, expression, turn of the eyes in the head, light (camera frame), colours of the sensor and
-background stay; the head's turn, the crop's jitter, noise and blur are taken out.
+Person, expression, eye rotation in the head, light (camera frame), colours of the sensor and
+background stay; the head pose, the crop's jitter, noise and blur are taken out.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class FrontalPair:
     """The clip's index."""
     frame: int
     yaw: float
-    """Of the turned head, radians."""
+    """Of the rotated head, radians."""
     turned: NDArray[np.uint8]
     """RGB [S, S, 3]."""
     frontal: NDArray[np.uint8]
@@ -83,7 +83,7 @@ class FrontalPair:
     face: NDArray[np.bool_]
     """Where the frontal image shows the face: an ellipse inside the head. [S, S]."""
     hidden: NDArray[np.bool_]
-    """Which part of the face the turned image does not show. [S, S]."""
+    """Which part of the face the rotated one does not show. [S, S]."""
     turned_marks: NDArray[np.float32]
     """Eye left of the image, eye right of it, nose tip, mouth corners, pixels. [5, 2]."""
     frontal_marks: NDArray[np.float32]
@@ -107,7 +107,7 @@ class FrontalSet:
 
 
 class FrontalStream(Stream):
-    """A stream of clips that draws each face twice: as planned, and from the front."""
+    """A stream of clips that renders each face twice: as planned, and from the front."""
 
     def __init__(
         self, head: HeadModel, *, seed: int, frames: int, size: int, gaze: str, spread: bool
@@ -120,7 +120,7 @@ class FrontalStream(Stream):
             frames: of each person.
             size: side of the images, pixels.
             gaze: natural or wide, as that of a folder.
-            spread: turn heads evenly up to 60 degrees to either side, unlike those of a folder.
+            spread: rotate heads evenly up to 60 degrees to either side, unlike those of a folder.
         """
         super().__init__(
             head, seed=seed, frames_per_clip=frames, size=size, wide_gaze=gaze == "wide"
@@ -145,31 +145,31 @@ class FrontalStream(Stream):
         cover = hair_cover(self.head, self._regions, plan.person)
         before, after = self._place(plan, cover), self._place(straight, cover)
         turned = expose(self._draw(plan, before, cover).image, plan.sensor)
-        drawing = self._draw(straight, after, cover)
-        frontal = expose(drawing.image, straight.sensor)
-        face = drawing.mask & inner_face(self.size)
+        straightened = self._draw(straight, after, cover)
+        frontal = expose(straightened.image, straight.sensor)
+        face = straightened.mask & inner_face(self.size)
         hidden = face & self._hidden(plan, before, after)
-        told = label_clip(plan, before, self.head.landmarks)
+        labels = label_clip(plan, before, self.head.landmarks)
         marks = label_clip(straight, after, self.head.landmarks).landmarks
         for t in range(len(plan.frames)):
             yield FrontalPair(
                 person=index,
                 frame=t,
-                yaw=float(told.yaw[t]),
+                yaw=float(labels.yaw[t]),
                 turned=turned[t].transpose(1, 2, 0),
                 frontal=frontal[t].transpose(1, 2, 0),
                 face=face[t],
                 hidden=hidden[t],
-                turned_marks=told.landmarks[t],
+                turned_marks=labels.landmarks[t],
                 frontal_marks=marks[t],
             )
 
     def _hidden(self, plan: ClipPlan, before: Placement, after: Placement) -> NDArray[np.bool_]:
         """Return which pixels of the frontal images the turned ones do not show. [T, S, S].
 
-        Each vertex is painted by whether it is seen, and the frontal view is drawn with that paint
+        Each vertex is painted by whether it is seen; the frontal view is rendered with that paint
         under an even light. What the frontal view itself hardly shows (nostrils, the rims of the
-        lids) is not called hidden: red is seen turned, green is seen from the front.
+        lids) is not called hidden: red is seen rotated, green is seen from the front.
         """
         triangles = self.head.triangles[worn_triangles(self.head, plan.person)]
         two_sided = self._two_sided[worn_triangles(self.head, plan.person)]
@@ -182,8 +182,8 @@ class FrontalStream(Stream):
             paint = np.zeros((len(self.head.part), 5), dtype=np.float32)
             paint[:, 0] = _seen_vertices(one, triangles)
             paint[:, 1] = _seen_vertices(other, triangles)
-            drawn = draw(other, Surface(paint, triangles, two_sided), even, empty).image[0]
-            found[t] = (drawn[..., 0] < 0.5) & (drawn[..., 1] > 0.5)
+            seen = draw(other, Surface(paint, triangles, two_sided), even, empty).image[0]
+            found[t] = (seen[..., 0] < 0.5) & (seen[..., 1] > 0.5)
         return found
 
 
@@ -327,7 +327,7 @@ def _straight(plan: ClipPlan) -> ClipPlan:
 
 
 def _turned(frames: Frames, angles: NDArray[np.floating]) -> Frames:
-    """Return the frames with other head angles; the eyes keep their turn in the head."""
+    """Return the frames with other head angles; the eyes keep their rotation in the head."""
     rotation = rotation_matrix(angles[:, 0], angles[:, 1], angles[:, 2]).astype(np.float32)
     gaze = -(rotation @ frames.eye_rotation)[:, :, 2]
     return replace(frames, rotation=rotation, angles=angles.astype(np.float32), gaze=gaze)

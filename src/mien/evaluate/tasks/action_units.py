@@ -19,7 +19,7 @@ from mien.evaluate.protocol import (
     Table,
     checksum,
 )
-from mien.evaluate.scores import small, yaw_table
+from mien.evaluate.scores import shown, yaw_table
 from mien.evaluate.tasks.labelled import MAIN, codes_of, stream
 from mien.linear.bootstrap import bootstrap
 from mien.linear.folds import held_out
@@ -218,8 +218,8 @@ def _failures(
         ]
         words = [f"missed {' '.join(missed)}"] * bool(missed)
         words += [f"false {' '.join(added)}"] * bool(added)
-        image = task.images.read(int(task.test[row]))
-        failures.append(Failure((small(image),), "; ".join(words)))
+        image = shown(task.images, int(task.test[row]))
+        failures.append(Failure((image,), "; ".join(words)))
     return tuple(failures)
 
 

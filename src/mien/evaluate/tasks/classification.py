@@ -21,7 +21,7 @@ from mien.evaluate.protocol import (
     Table,
     checksum,
 )
-from mien.evaluate.scores import small, yaw_table
+from mien.evaluate.scores import shown, yaw_table
 from mien.evaluate.tasks.few_labels import few_labels, few_labels_report
 from mien.evaluate.tasks.labelled import (
     FEATURES,
@@ -259,8 +259,8 @@ def _failures(task: LabelledSet, predicted: Predicted, context: EvalContext) -> 
         name = task.classes[int(predicted.label[row])]
         probability = chance[row, predicted.label[row]]
         caption = f"{task.classes[int(truth[row])]}, predicted {name} ({probability:.2f})"
-        image = task.images.read(int(task.tested[row]))
-        failures.append(Failure((small(image),), caption))
+        image = shown(task.images, int(task.tested[row]))
+        failures.append(Failure((image,), caption))
     return tuple(failures)
 
 

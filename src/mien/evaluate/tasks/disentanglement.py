@@ -19,7 +19,7 @@ from mien.evaluate.protocol import (
     Score,
     Table,
 )
-from mien.evaluate.scores import small, yaw_table
+from mien.evaluate.scores import shown, yaw_table
 from mien.evaluate.tasks.dci_mig import part_scores
 from mien.evaluate.tasks.expression_transfer import transfer_result
 from mien.evaluate.tasks.leakage import Leakage, leakage
@@ -277,7 +277,7 @@ def _worst_yaw(clips: Clips, faces: FactorColumns, count: int) -> tuple[Failure,
     images = clips.images()
     return tuple(
         Failure(
-            (small(images.read(int(row))),),
+            (shown(images, int(row)),),
             f"yaw {np.degrees(truth[row]):+.0f} degrees, "
             + (
                 f"predicted {np.degrees(predicted[row]):+.0f}"

@@ -14,12 +14,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from mien.errors import MienError
 from mien.evaluate.datasets.sets import GazeSet
 from mien.evaluate.protocol import EvalContext, Failure, Plot, Result, Score, Table
-from mien.evaluate.scores import yaw_table
+from mien.evaluate.scores import shown, yaw_table
 from mien.evaluate.tasks.gaze_few_shot import (
     COUNTS,
     GazePrediction,
@@ -39,7 +38,6 @@ SHOWN = 100
 MAX_MISSING = 0.01
 """Above this fraction of images without eyes there is a score of the others, too."""
 SAMPLES, INTERVAL = 1, 2  # streams of random numbers
-THUMBNAIL = 160
 
 
 @dataclass(frozen=True)
@@ -125,12 +123,10 @@ def worst(data: GazeSet, rows: NDArray[np.int64], errors: Array, count: int) -> 
     failures = []
     for place in np.argsort(-errors, kind="stable")[:count]:
         row = int(rows[place])
-        image = Image.fromarray(np.ascontiguousarray(data.images.read(row)))
-        image.thumbnail((THUMBNAIL, THUMBNAIL))
         yaw, pitch = (float(np.degrees(angle)) for angle in gaze_angles(data.gaze[row]))
         failures.append(
             Failure(
-                (np.array(image.convert("RGB")),),
+                (shown(data.images, row),),
                 f"{data.images.names[row]}: off by {errors[place]:.0f} degrees; looks "
                 f"{abs(yaw):.0f} to the {'left' if yaw > 0 else 'right'} of the image and "
                 f"{abs(pitch):.0f} {'up' if pitch > 0 else 'down'}",

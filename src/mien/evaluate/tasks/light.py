@@ -25,7 +25,7 @@ from mien.evaluate.protocol import (
     Score,
     Table,
 )
-from mien.evaluate.scores import INTERVAL, error_score, small, yaw_table
+from mien.evaluate.scores import INTERVAL, error_score, shown, yaw_table
 from mien.geometry.gaze import angle_between
 from mien.linear.bootstrap import bootstrap
 from mien.linear.cross_subject import mean_cross_subject, predict_cross_subject
@@ -204,7 +204,7 @@ def _failures(
     for row in np.argsort(-errors, kind="stable")[: context.gallery]:
         failures.append(
             Failure(
-                (small(data.images.read(int(row))),),
+                (shown(data.images, int(row)),),
                 f"{data.images.names[row]}: off by {errors[row]:.0f} degrees; lit from "
                 f"{_where(data.direction[row])}, predicted {_where(predicted[row])}",
             )

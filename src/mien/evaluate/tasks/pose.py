@@ -46,7 +46,7 @@ from mien.evaluate.protocol import (
     Score,
     Table,
 )
-from mien.evaluate.scores import error_score, small, yaw_table
+from mien.evaluate.scores import error_score, shown, yaw_table
 from mien.geometry.rotation import angles_to_rotation, rotation_to_angles
 from mien.linear.cross_subject import mean_cross_subject, predict_cross_subject
 from mien.linear.metrics import correlation
@@ -239,7 +239,7 @@ def _failures(
         guess, true = (np.degrees(angles[row]) for angles in (predicted, data.angles))
         failures.append(
             Failure(
-                (small(data.images.read(int(row))),),
+                (shown(data.images, int(row)),),
                 f"{data.images.names[row]}: off by {errors.geodesic[row]:.0f} degrees; yaw, "
                 f"pitch, roll are {_three(true)}, predicted {_three(guess)}",
             )

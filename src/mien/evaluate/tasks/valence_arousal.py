@@ -19,7 +19,7 @@ from mien.evaluate.protocol import (
     Table,
     checksum,
 )
-from mien.evaluate.scores import small, yaw_table
+from mien.evaluate.scores import shown, yaw_table
 from mien.evaluate.tasks.labelled import MAIN, codes_of, known_sets, stream
 from mien.linear.bootstrap import bootstrap
 from mien.linear.folds import held_out
@@ -185,8 +185,8 @@ def _failures(
             f"{name} {truth[row, k]:+.2f}, predicted {predicted[row, k]:+.2f}"
             for k, name in enumerate(task.names)
         ]
-        image = task.images.read(int(task.test[row]))
-        failures.append(Failure((small(image),), "; ".join(words)))
+        image = shown(task.images, int(task.test[row]))
+        failures.append(Failure((image,), "; ".join(words)))
     return tuple(failures)
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mien.evaluate.datasets.pairs import Pairs
 from mien.evaluate.protocol import (
+    MIRRORED,
     EvalContext,
     FactorColumns,
     Failure,
@@ -24,7 +25,7 @@ from mien.evaluate.protocol import (
     Table,
     checksum,
 )
-from mien.evaluate.scores import small, yaw_table
+from mien.evaluate.scores import shown, yaw_table
 from mien.linear.bootstrap import bootstrap, mean_interval
 from mien.linear.verification import (
     Folded,
@@ -169,7 +170,7 @@ def mirrored(images: Images, *, width: float | None = None) -> Images:
         fallback = (1 - fallback[2], fallback[1], 1 - fallback[0], fallback[3])
     return replace(
         images,
-        names=tuple(f"{name} (mirrored)" for name in images.names),
+        names=tuple(name + MIRRORED for name in images.names),
         read=lambda i: np.ascontiguousarray(images.read(i)[:, ::-1]),
         boxes=boxes,
         fallback=fallback,
@@ -356,7 +357,7 @@ def _failures(pairs: Pairs, similarity: Array, folded: Folded, wanted: int) -> t
         truth = "one person" if pairs.same[row] else "two people"
         caption = f"{truth}: cosine {similarity[row]:.2f}, threshold {threshold[row]:.2f}"
         both = (int(pairs.first[row]), int(pairs.second[row]))
-        out.append(Failure(tuple(small(pairs.images.read(i)) for i in both), caption))
+        out.append(Failure(tuple(shown(pairs.images, i) for i in both), caption))
     return tuple(out)
 
 
