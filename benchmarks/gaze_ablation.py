@@ -46,6 +46,7 @@ from mien.geometry.gaze import gaze_angles
 from mien.latentface.neutral import CodeScale, NeutralDiffusion, NeutralRegressor
 from mien.latentface.stage2 import leave_one_out, neutral_error
 from mien.media.image import read
+from mien.model import Model
 
 Array = NDArray[Any]
 Loss = Callable[[EMIB, dict[str, Tensor], int, torch.Generator], Tensor]
@@ -171,7 +172,7 @@ def prepare(given: argparse.Namespace) -> Bench:
     )
 
 
-def see(model: mien.Model, folder: Path) -> Faces:
+def see(model: Model, folder: Path) -> Faces:
     """Read rendered people and what LatentFace says of their pose."""
     from mien.gaze.localizer import project_eyes
     from mien.geometry.rotation import rotation_to_angles

@@ -125,7 +125,7 @@ def test_many_blind_images_have_a_score_of_the_others(tmp_path):
         COLUMBIA.run(root, sets.Oracle(data, blind=data.images.names).context())
 
 
-def test_what_one_set_teaches_is_tested_on_another(tmp_path):
+def test_what_is_fitted_to_one_set_is_tested_on_another(tmp_path):
     columbia = sets.columbia_tree(tmp_path / "columbia", people=5)
     sets.face_tree(tmp_path / "faces")
     sets.eyediap_tree(tmp_path / "eyes")
@@ -151,7 +151,7 @@ def test_what_one_set_teaches_is_tested_on_another(tmp_path):
     assert sets.score(found, name).main
     assert sets.score(found, f"{name} and predicted head pose").value < 5
     plain, posed = found.tables
-    assert plain.columns == ("taught by", "columbia", "mpiifacegaze", "eyediap")
+    assert plain.columns == ("trained on", "columbia", "mpiifacegaze", "eyediap")
     assert plain.rows[0][:2] == ("columbia", None)
     assert plain.rows[0][2] == pytest.approx(sets.score(found, name).value, abs=1e-3)
     assert posed.rows[1][1] is not None

@@ -13,6 +13,7 @@ from benchmarks.peers.describe import describe_peer
 from benchmarks.peers.methods import Method
 from benchmarks.peers.run import main
 from benchmarks.peers.table import Comparison, as_json, as_markdown
+from tests.made_factors import Describing
 
 from mien.errors import MienError
 from mien.evaluate.protocol import Images, Protocol, Result, Score
@@ -33,7 +34,7 @@ def stripes(data, context):
     return Result((score, Score("other", float("nan"), "", 1)), "0" * 12, notes=("a note",))
 
 
-EYE_CROPES = Protocol(
+STRIPES = Protocol(
     "stripes",
     "expression",
     "t",
@@ -61,7 +62,7 @@ def write_stripes(folder):
 @pytest.fixture
 def root(tmp_path, monkeypatch):
     write_stripes(tmp_path / "root" / "set" / "stripes")
-    monkeypatch.setattr("mien.evaluate.protocols.find_protocol", lambda _: EYE_CROPES)
+    monkeypatch.setattr("mien.evaluate.protocols.find_protocol", lambda _: STRIPES)
     small = lambda: PlainAutoencoder(width=8, feature_dim=16, code_dim=8, decoder_width=8)  # noqa: E731
     monkeypatch.setitem(methods.LEARNERS, "autoencoder", small)
     monkeypatch.setattr(PlainAutoencoder, "recipe", replace(PlainAutoencoder.recipe, batch_size=4))
@@ -129,10 +130,10 @@ def test_a_method_that_fails_leaves_the_others(tmp_path):
 
     hog = describe_peer("hog", Hog(), crops)
     entries = [
-        Method("broken", lambda _: broken, lambda: None, 0),
+        Method("broken", lambda _: Describing(broken), lambda: None, 0),
         Method("hog", lambda _: hog, lambda: None, 0),
     ]
-    (runs,) = run_methods([(EYE_CROPES, tmp_path / "set")], entries, crops)
+    (runs,) = run_methods([(STRIPES, tmp_path / "set")], entries, crops)
     assert runs["broken"].error == "no such column"
     result = runs["hog"].result
     assert result is not None
@@ -143,7 +144,7 @@ def test_a_method_that_fails_leaves_the_others(tmp_path):
 def test_the_table_shows_what_is_missing():
     def run(*scores, error=""):
         result = None if error else Result(scores, "0" * 12)
-        return Run(EYE_CROPES, "set", 1.0, result, error)
+        return Run(STRIPES, "set", 1.0, result, error)
 
     angle = Score("error", 12.341, "degrees", 9, 11.0, 13.5, higher_is_better=False, main=True)
     share = Score("AUC", 0.91234, "AUC", 9, main=True)
@@ -174,7 +175,7 @@ def test_the_table_shows_what_is_missing():
 
 def test_where_peers_lack_the_main_score_one_that_all_have_follows():
     def run(*scores):
-        return Run(EYE_CROPES, "set", 1.0, Result(scores, "0" * 12))
+        return Run(STRIPES, "set", 1.0, Result(scores, "0" * 12))
 
     def score(name, value, *, main=False):
         return Score(name, value, "degrees", 9, main=main)

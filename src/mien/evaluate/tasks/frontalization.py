@@ -296,7 +296,7 @@ def ssim(*, made: Array, truth: Array, mask: NDArray[np.bool_]) -> float:
         from skimage.metrics import structural_similarity
     except ImportError as error:
         raise MienError("SSIM needs scikit-image: pip install 'mien[eval]'") from error
-    _, found = structural_similarity(
+    found = structural_similarity(
         made,
         truth,
         data_range=1.0,
@@ -306,7 +306,7 @@ def ssim(*, made: Array, truth: Array, mask: NDArray[np.bool_]) -> float:
         use_sample_covariance=False,
         full=True,
     )
-    return float(found[mask].mean())
+    return float(np.asarray(found[1])[mask].mean())
 
 
 def colour_error(*, made: Array, truth: Array, mask: NDArray[np.bool_]) -> float:
