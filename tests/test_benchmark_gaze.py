@@ -111,15 +111,16 @@ def test_rendered_people(benchmark, monkeypatch, people, tmp_path):
     assert (scores["people"], scores["images"]) == (PEOPLE, PEOPLE * FRAMES)
     assert set(scores["gaze code"]) == {"9", "50", "all"}
     # Red, green and blue together say all; where no eyes are found the mean code says nothing.
-    seen = scores["where eyes are found: gaze code, own pose"]
+    seen = scores["where eyes are found: gaze code, predicted pose"]
     assert seen["50"]["mean_deg"] < 0.5
-    assert seen["50"]["mean_deg"] < scores["gaze code, own pose"]["50"]["mean_deg"]
-    assert scores["gaze code, own pose"]["all"] == pytest.approx(
+    assert seen["50"]["mean_deg"] < scores["gaze code, predicted pose"]["50"]["mean_deg"]
+    assert scores["gaze code, predicted pose"]["all"] == pytest.approx(
         scores["gaze code, true pose"]["all"], abs=0.3
     )
-    for poorer in ("gaze code", "own pose alone", "true pose alone"):
+    for poorer in ("gaze code", "predicted pose alone", "true pose alone"):
         assert (
-            2 * scores["gaze code, own pose"]["50"]["mean_deg"] < scores[poorer]["50"]["mean_deg"]
+            2 * scores["gaze code, predicted pose"]["50"]["mean_deg"]
+            < scores[poorer]["50"]["mean_deg"]
         )
         assert scores[poorer]["50"]["mean_deg"] < 1.05 * scores["mean predictor"]
     # Plain colours have no edges.

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from made_factors import Describing
 from mien.aliases import PROTOCOLS as OLD_NAMES
 from mien.errors import MienError
 from mien.evaluate.datasets.fer2013 import without_duplicates
@@ -41,16 +42,19 @@ def find_angles(images: Images) -> list[tuple[float, float]]:
     ]
 
 
+READER = Describing(reads_all, ("gaze_code",))
+
+
 def test_a_damaged_image_counts_as_one_without_a_face(tmp_path):
     sets.columbia_tree(tmp_path, shape=(40, 90))
     protocol = find_protocol("columbia-eyes")
     files = sorted(tmp_path.rglob("*.jpg"))
-    whole = run_protocol(protocol, tmp_path, EvalContext(reads_all, trials=2, gallery=50)).result
+    whole = run_protocol(protocol, tmp_path, EvalContext(READER, trials=2, gallery=50)).result
     assert whole is not None
     assert not any("cannot be read" in note for note in whole.notes)
     for file in files[3:5]:
         file.write_bytes(b"no image")
-    result = run_protocol(protocol, tmp_path, EvalContext(reads_all, trials=2, gallery=50)).result
+    result = run_protocol(protocol, tmp_path, EvalContext(READER, trials=2, gallery=50)).result
     assert result is not None
     name = files[3].relative_to(tmp_path).as_posix()
     assert (
@@ -66,7 +70,7 @@ def test_where_no_image_can_be_read_the_protocol_ends(tmp_path):
     for file in tmp_path.rglob("*.jpg"):
         file.write_bytes(b"no image")
     with pytest.raises(MienError, match="eyes are found in no image"):
-        run_protocol(find_protocol("columbia-eyes"), tmp_path, EvalContext(reads_all))
+        run_protocol(find_protocol("columbia-eyes"), tmp_path, EvalContext(READER))
 
 
 def test_a_damaged_image_is_shown_grey_and_is_no_duplicate():

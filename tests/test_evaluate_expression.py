@@ -293,9 +293,7 @@ def test_tasks_that_cannot_be_learned_are_refused() -> None:
         task_of(np.array([0, 1]), 2)
     with pytest.raises(MienError, match="one class only"):
         task_of(np.array([1, 1, 0]), 2)
-    nobody = EvalContext(
-        Describing(lambda p, c: described(np.zeros((len(p), 6)), np.zeros(len(p), bool)))
-    )
+    nobody = Describing(lambda p, c: described(np.zeros((len(p), 6)), np.zeros(len(p), bool)))
     with pytest.raises(MienError, match="no image has a face"):
         describe(images(3), EvalContext(nobody))
 

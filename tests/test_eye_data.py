@@ -343,7 +343,7 @@ def test_processes_together_see_the_batch_of_one(pack):
         for name in ("canvas", "eyes", "clip", "has_face"):
             assert torch.equal(part[name], whole[name][part["index"]]), name
     assert sorted(seen) == list(range(8))
-    with pytest.raises(MienError, match="cannot be shared by 3"):
+    with pytest.raises(MienError, match="cannot be divided among 3"):
         loader(pack, Shard(0, 3))
 
 

@@ -147,7 +147,7 @@ def test_gaze360_turns_its_axes_and_keeps_its_split(tmp_path, zipped):
     assert data.images.read(4)[0, 0, 0] > 180 > 50 > data.images.read(3)[0, 0, 0]
     assert data.head is None
     found = GAZE360.run(root, sets.Oracle(data).context())
-    assert found.tables[1].title.startswith("Error in degrees by head yaw as the weights predict")
+    assert found.tables[1].title.startswith("Error in degrees by predicted head yaw")
     name = f"{CODE_ALL}, looking to the front half"
     assert sets.score(found, name).count == 2
 

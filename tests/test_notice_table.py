@@ -7,8 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mien.columns import code_lengths
+from mien.embedding.frames import read_batches
+from mien.embedding.options import EmbedOptions
 from mien.media.image import LoadedImage, write_png
 from mien.pipeline import read as reading
+from mien.pipeline.crops import Cropper
 from mien.table.forget import forget_rows
 from mien.table.read import read_table
 from mien.table.rows import FaceRow, record_batch
@@ -21,13 +25,16 @@ def test_boxes_are_in_pixels_of_the_file_where_it_was_read_reduced(
 ) -> None:
     pixels = np.zeros((30, 40, 3), np.uint8)
     write_png(tmp_path / "large.png", pixels)
-    monkeypatch.setattr(reading, "read_image", lambda _: LoadedImage(pixels, 8, 320, 240))
-    (task,) = reading.Reader("none", 16).tasks([tmp_path], 0)
-    assert [row.box for row in task().rows] == [(0, 0, 320, 240)]
+    monkeypatch.setattr(reading, "read_image", lambda *_, **__: LoadedImage(pixels, 8, 320, 240))
+    cropper, options = Cropper.open("none", 16), EmbedOptions(workers=1)
+    (batch,) = read_batches([tmp_path], cropper, options, start=0)
+    assert [row.box for row in batch.rows] == [(0, 0, 320, 240)]
 
 
 def test_the_rows_of_every_named_file_are_forgotten(tmp_path: Path) -> None:
-    schema = arrow_schema(TableInfo("0", "m", "none", job="j"), texture_dim=2, shape_dim=1)
+    schema = arrow_schema(
+        TableInfo("0", "m", "none", job="j"), code_lengths(texture_dim=2, shape_dim=1)
+    )
     rows = [FaceRow(name, reason="no face found") for name in ("ann.png", "bob.png", "eve.png")]
     write_batches(tmp_path / "t.parquet", [record_batch(rows, None, schema)], schema)
     done = forget_rows(tmp_path / "t.parquet", tmp_path / "rest", paths=["ann*", "eve.png"])

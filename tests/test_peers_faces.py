@@ -95,7 +95,7 @@ def test_a_peer_says_one_thing_under_all_names(tmp_path):
     assert found.joined("yaw_rad").shape == (5, 1)
     with pytest.raises(MienError, match="hog gives no column gaze_x"):
         describe(images, ("gaze_x",))
-    with pytest.raises(MienError, match="eye_crops"):
+    with pytest.raises(MienError, match="eye-region crops"):
         describe(replace(images, crop="eyes"), ("gaze_code",))
 
 

@@ -88,7 +88,7 @@ def test_a_run_from_images_to_weights_of_both_methods(
     words += [r"data.clip_pattern=^(\d+)_", "loop.checkpoint_every=2"]
     assert pretrain("--out", out, *words) == 0, capsys.readouterr().err
     said = capsys.readouterr()
-    assert "packed 6 images (6 of them eye-region crops): 0 stills, 2 clips" in said.out
+    assert "cached 6 images (6 of them eye-region crops): 0 stills, 2 clips" in said.out
     assert "weights are in" in said.out
     assert said.err == ""
     config = yaml.safe_load((out / "config.yaml").read_text())

@@ -39,8 +39,10 @@ def describe_from(path: str | Path) -> GetFactors:
         MienError: the file is missing or no table of faces; and, by what is returned: images are
             not in it, a name stands for several of them, or it has not got a column.
     """
+    from mien.table.read import column_names
+
     path = Path(path)
-    return _FromTable(path, _read_rows(path), _column_names(path))
+    return _FromTable(path, _read_rows(path), frozenset(column_names(path)))
 
 
 @dataclass(frozen=True)
@@ -58,14 +60,8 @@ class _FromTable:
     path: Path
     rows: _Rows
     columns: frozenset[str]
+    """Names of the columns that the table has."""
     reads_pixels: bool = False
-
-    @property
-    def columns(self) -> frozenset[str]:
-        """Return the names of the columns that the table has."""
-        from mien.table.read import column_names
-
-        return frozenset(column_names(self.path))
 
     def __call__(self, images: Images, columns: Sequence[str], /) -> FactorColumns:
         """Return the named columns of all images."""
@@ -129,13 +125,6 @@ class _FromTable:
         if pa.types.is_fixed_size_list(column.type):
             return code_matrix(column)
         return _numbers(column)
-
-
-def _column_names(path: Path) -> frozenset[str]:
-    from mien.table.read import open_table
-
-    with open_table(path) as file:
-        return frozenset(file.schema_arrow.names)
 
 
 def _read_rows(path: Path) -> _Rows:

@@ -187,6 +187,16 @@ class _Describe:
     damaged: set[str] = field(default_factory=set)
     """Names of the images that could not be read."""
 
+    @property
+    def columns(self) -> frozenset[str]:
+        """Names of the columns that can be had of whole images."""
+        return self.describe.columns
+
+    @property
+    def reads_pixels(self) -> bool:
+        """Whether any image will do."""
+        return self.describe.reads_pixels
+
     def __call__(self, images: Images, columns: Sequence[str], /) -> FactorColumns:
         """Return the named columns of all images."""
         unread: set[int] = set()

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mien.errors import MienError
+from mien.evaluate.datasets.sets import ShapeSet
 from mien.evaluate.protocol import EvalContext, Images, Score, Table
 from mien.linear.bootstrap import mean_interval
 
@@ -79,7 +80,7 @@ def small(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.array(reduced)
 
 
-def shown(images: Images, row: int) -> NDArray[np.uint8]:
+def shown(images: Images | ShapeSet, row: int) -> NDArray[np.uint8]:
     """Return an image of a set, small; grey where it cannot be read. RGB [H, W, 3]."""
     try:
         return small(images.read(row))

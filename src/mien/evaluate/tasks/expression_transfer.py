@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mien.evaluate.datasets.synthetic import Clips
 from mien.evaluate.protocol import EvalContext, FactorColumns, Failure, Score, Table
+from mien.evaluate.scores import shown
 from mien.geometry.gaze import angle_between
 from mien.geometry.rotation import rotation_to_angles
 from mien.linear.bootstrap import mean_interval
@@ -365,12 +366,12 @@ def _failures(
     worst = wrong[np.argsort(scores.margin[wrong], kind="stable")][: gallery // 2]
     names = sorted(set(clips.table["expression"]))
     images = clips.images()
-    shown = []
+    failures = []
     for row in worst:
         source = rows[sources[row]]
         wanted = clips.table["expression"].iloc[source]
         identity = "identity kept" if scores.identity_kept[row] else "identity lost"
-        shown.append(
+        failures.append(
             Failure(
                 (
                     shown(images, int(rows[row])),
@@ -381,4 +382,4 @@ def _failures(
                 f"{names[predicted[row]]}; {identity}",
             )
         )
-    return tuple(shown)
+    return tuple(failures)
