@@ -7,6 +7,7 @@ VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 TORCH ?= torch==2.13.0
 OUT ?= demo_out
+JOBS ?= auto
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
@@ -17,7 +18,8 @@ demo: $(READY)
 
 test: check
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest -n $(JOBS) --dist worksteal
+	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 check: $(READY)
