@@ -7,6 +7,9 @@ from pathlib import Path
 
 # Threads that wait for work spin by default: on busy cores they steal the time of those that work.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Tests run on all cores at once already.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
 import torch

@@ -239,9 +239,9 @@ def test_a_eye_crop_keeps_its_proportions() -> None:
 
 @pytest.mark.data
 def test_real_eye_crops_keep_every_pixel_of_their_width() -> None:
-    archive = SHARED / "data" / "columbia-gaze-eye_crops" / "images.zip"
+    archive = SHARED / "data" / "columbia-gaze-strips" / "images.zip"
     if not archive.exists():
-        pytest.skip("columbia-gaze-eye-region crops is not here")
+        pytest.skip("columbia-gaze-strips is not here")
     with zipfile.ZipFile(archive) as images:
         names = sorted(name for name in images.namelist() if name.endswith(".jpg"))[::500]
         opened = [Image.open(io.BytesIO(images.read(name))) for name in names]

@@ -17,11 +17,11 @@ from mien.types import Factors
 
 SHARED = Path(__file__).parents[2] / "shared"
 HEAD = SHARED / "data" / "ict-facekit" / "ict_facekit.npz"
-EYE_CROPS = SHARED / "data" / "columbia-gaze-eye_crops" / "images.zip"
+EYE_CROPS = SHARED / "data" / "columbia-gaze-strips" / "images.zip"
 
 needs_head = pytest.mark.skipif(not HEAD.exists(), reason="needs shared/data/ict-facekit")
 needs_eye_crops = pytest.mark.skipif(
-    not EYE_CROPS.exists(), reason="needs shared/data/columbia-gaze-eye_crops"
+    not EYE_CROPS.exists(), reason="needs shared/data/columbia-gaze-strips"
 )
 
 PEOPLE, FRAMES, KNOWN = 40, 4, 120

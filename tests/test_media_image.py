@@ -142,8 +142,8 @@ def test_one_pixel(tmp_path):
 
 @pytest.mark.parametrize("name", ["wide.png", "wide.jpg", "wide.bmp"])
 def test_twenty_thousand_pixels_wide(tmp_path, name):
-    eye_cropes = np.repeat(np.arange(20, dtype=np.uint8) * 12, 1000)
-    image = np.broadcast_to(eye_cropes[None, :, None], (40, 20_000, 3))
+    stripes = np.repeat(np.arange(20, dtype=np.uint8) * 12, 1000)
+    image = np.broadcast_to(stripes[None, :, None], (40, 20_000, 3))
     Image.fromarray(np.ascontiguousarray(image)).save(tmp_path / name)
     image = read_image(tmp_path / name)
     assert max(image.pixels.shape) <= 4096
