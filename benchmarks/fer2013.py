@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mien.columns import FACE_CODES, FEATURES, NUMBERS
 from mien.errors import MienError
-from mien.evaluate.tasks.labelled import CODES, FEATURES, POSE_AND_LIGHT
 from mien.linear.cross_subject import classify
 
-__all__ = ["CODES", "fer2013_scores", "labels_of"]
+__all__ = ["fer2013_scores", "labels_of"]
 
 
 def labels_of(table: pd.DataFrame) -> NDArray[np.str_]:
@@ -48,8 +48,8 @@ def fer2013_scores(train: pd.DataFrame, validation: pd.DataFrame) -> dict[str, f
             groups=None,
         )
 
-    scores = {name: accuracy(name) for name in CODES}
-    scores["all codes"] = accuracy(*CODES, *POSE_AND_LIGHT)
+    scores = {name: accuracy(name) for name in FACE_CODES}
+    scores["all codes"] = accuracy(*FACE_CODES, *NUMBERS)
     return scores | ({FEATURES: accuracy(FEATURES)} if FEATURES in train else {})
 
 

@@ -6,11 +6,11 @@ Run:
     python -m benchmarks.gaze --eye-crops images.zip --folds-to FOLDS
     python -m benchmarks.gaze --weights W1 W2 W3 W4 --eye-crops images.zip --out out.json
 
-Protocol: samples are drawn from other people than those tested; ridge regression to yaw and pitch;
+Protocol: samples come from other people than those tested; ridge regression to yaw and pitch;
 10 trials. Rendered: half of the people give samples, the others are tested. Eye-region crops: four
 folds of people, the mean over folds of each trial. Weights that were themselves pre-trained on
-eye crops must be given as four, the i-th trained without the people of fold i; `--folds-to` writes
-each fold's training eye-region crops into a folder for that.
+eye-region crops must be given as four, the i-th trained without the people of fold i; `--folds-to`
+writes each fold's training eye-region crops into a folder for that.
 
 Every image counts, whether the model finds eyes or not; "where eyes are found" is a line of its
 own. Labels are used here and nowhere in pre-training.

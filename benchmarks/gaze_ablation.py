@@ -2,14 +2,14 @@
 
 Run:
     mien pretrain gaze --data people --out run
-    python -m benchmarks.gaze_ablation --weights run/exported --pack run/cache/KEY --train people \
+    python -m benchmarks.gaze_ablation --weights run/exported --cache run/cache/KEY --train people \
         --rendered others --eye-crops images.zip --steps 300 --out ablation.json
 
-Every variant is trained from scratch on the images that a run has packed, with the same number
+Every variant is trained from scratch on the images that a run has cached, with the same number
 of images, seed and schedule; the eye localizer is that of the weights. The last step is judged
 from 100 labelled samples of other people (10 trials): on rendered people, and across domains on
-Columbia's eye crops, which nothing here was trained on. `--only` takes some of the variants; what
-OUT already holds is not measured again.
+Columbia's eye-region crops, which nothing here was trained on. `--only` takes some of the
+variants; what OUT already holds is not measured again.
 """
 
 from __future__ import annotations
@@ -104,9 +104,9 @@ class Faces:
 class Bench:
     """Everything that the variants share."""
 
-    pack: EyeCache
+    cache: EyeCache
     labels: Array
-    """Yaw and pitch of the packed images' gaze, for the ceiling alone. [N, 2]."""
+    """Yaw and pitch of the cached images' gaze, for the ceiling alone. [N, 2]."""
     base: EMIB
     faces: Faces
     eye_crops: Columbia
@@ -120,8 +120,8 @@ def main() -> None:
     """Train and judge the variants, writing after each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=Path, required=True, help="whose eye localizer is used")
-    parser.add_argument("--pack", type=Path, required=True, help="packed images of a run")
-    parser.add_argument("--train", type=Path, nargs="+", required=True, help="what was packed")
+    parser.add_argument("--cache", type=Path, required=True, help="cached images of a run")
+    parser.add_argument("--train", type=Path, nargs="+", required=True, help="what was cached")
     parser.add_argument("--rendered", type=Path, required=True, help="other people, 224 px")
     parser.add_argument("--eye-crops", type=Path, required=True, help="Columbia's eye-region crops")
     parser.add_argument("--steps", type=int, default=300)
@@ -151,16 +151,16 @@ def prepare(given: argparse.Namespace) -> Bench:
     model = mien.load(given.weights)
     if model.gaze is None:
         raise MienError(f"{given.weights} has no gaze branch")
-    pack = open_eye_caches([given.pack])
+    cache = open_eye_caches([given.cache])
     tables = [pq.read_table(folder / "labels.parquet").to_pandas() for folder in given.train]
     labels = pd.concat([table.sort_values("path") for table in tables])
-    if len(labels) != len(pack):
-        raise MienError(f"{given.pack} does not hold the images of --train, all of them")
+    if len(labels) != len(cache):
+        raise MienError(f"{given.cache} does not hold the images of --train, all of them")
     yaw, pitch = gaze_angles(labels[["gaze_x", "gaze_y", "gaze_z"]].to_numpy(np.float64))
     eye_crops = read_columbia(given.eye_crops)
     images = list(eye_crops.eye_crops(model.eye_crop_size))
     return Bench(
-        pack,
+        cache,
         np.stack([yaw, pitch], axis=1),
         model.gaze,
         see(model, given.rendered),
@@ -211,8 +211,8 @@ def train(bench: Bench, variant: Variant) -> EMIB:
         model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99)
     )
     rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
-    members = np.argsort(bench.pack.clip, kind="stable").reshape(
-        -1, int(np.sum(bench.pack.clip == 0))
+    members = np.argsort(bench.cache.clip, kind="stable").reshape(
+        -1, int(np.sum(bench.cache.clip == 0))
     )
     loss = losses(bench, variant)
     for step in range(bench.steps):
@@ -222,7 +222,7 @@ def train(bench: Bench, variant: Variant) -> EMIB:
             cosine = 0.5 + 0.5 * math.cos(math.pi * step / bench.steps)
             group["lr"] = RATE * min(1, (step + 1) / 50) * (0.02 + 0.98 * cosine)
         with torch.autocast("cpu", torch.bfloat16):
-            total = loss(model, gather(bench.pack, rows), step, generator)
+            total = loss(model, gather(bench.cache, rows), step, generator)
         optimizer.zero_grad()
         total.backward()
         torch.nn.utils.clip_grad_norm_(learned, 1.0)
@@ -232,16 +232,16 @@ def train(bench: Bench, variant: Variant) -> EMIB:
     return model.eval()
 
 
-def gather(pack: EyeCache, rows: Array) -> dict[str, Tensor]:
-    """Return rows of the pack as a batch."""
-    canvas, face = pack.gather(rows)
+def gather(cache: EyeCache, rows: Array) -> dict[str, Tensor]:
+    """Return rows of the cache as a batch."""
+    canvas, face = cache.gather(rows)
     named = {
         "canvas": canvas[:, None],
         "face": face[:, None],
-        "eyes": pack.eyes[rows].astype(np.float32),
-        "face_eyes": pack.face_eyes[rows].astype(np.float32),
-        "has_face": pack.has_face[rows],
-        "clip": pack.clip[rows],
+        "eyes": cache.eyes[rows].astype(np.float32),
+        "face_eyes": cache.face_eyes[rows].astype(np.float32),
+        "has_face": cache.has_face[rows],
+        "clip": cache.clip[rows],
         "row": rows,
     }
     return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in named.items()}
@@ -350,17 +350,17 @@ def split(bench: Bench, model: EMIB) -> dict[str, dict[str, float]]:
     """Split the code into a static and a dynamic part as LatentFace does; judge the dynamic one."""
     shipped = Variant("")
     with torch.no_grad():
-        rows = np.argsort(bench.pack.clip, kind="stable")[:8000]
+        rows = np.argsort(bench.cache.clip, kind="stable")[:8000]
         parts = [
             model.bottleneck(
-                normalised(cut_views(image_of(gather(bench.pack, part)), model.config))
+                normalised(cut_views(image_of(gather(bench.cache, part)), model.config))
             )
             for part in np.split(rows, 40)
         ]
     raw = torch.cat([part.mean for part in parts])
     scale = CodeScale(raw.shape[1])
     scale.fit(raw)
-    clips = scale(raw).unflatten(0, (-1, int(np.sum(bench.pack.clip == 0))))
+    clips = scale(raw).unflatten(0, (-1, int(np.sum(bench.cache.clip == 0))))
     code, target = clips.flatten(0, 1), leave_one_out(clips).flatten(0, 1)
     faces, eye_crops = (torch.from_numpy(each) for each in codes(bench, model, shipped))
     found = {}

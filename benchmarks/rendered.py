@@ -19,14 +19,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
-from mien.columns import FACE_CODES as FACTORS, POSE as ANGLES
+from mien.columns import FACE_CODES, POSE
 from mien.errors import MienError
 from mien.evaluate.datasets.synthetic import inner_face
 from mien.linear.cross_subject import cross_validate
 from mien.linear.metrics import correlation, masked_depth_correlation
 from mien.linear.verification import verification_auc
 
-__all__ = ["FACTORS", "Truth", "direct_scores", "factor_matrix", "frontal_depth", "read_truth"]
+__all__ = ["FACE_CODES", "Truth", "direct_scores", "factor_matrix", "frontal_depth", "read_truth"]
 
 LIGHTS = ("light_x", "light_y", "light_ambient", "light_diffuse")
 
@@ -71,9 +71,9 @@ def read_truth(folder: Path, table: pd.DataFrame) -> Truth:
         raise MienError(
             f"{missing} images of {folder} are not in the table; embed the whole folder"
         )
-    given = (*FACTORS, *(name for name in ("face_embedding", "features") if name in rows))
+    given = (*FACE_CODES, *(name for name in ("face_embedding", "features") if name in rows))
     codes = {name: np.asarray(list(rows[name]), dtype=np.float32) for name in given}
-    predicted = pd.DataFrame(rows.loc[:, [*ANGLES, *LIGHTS]]).reset_index(drop=True)
+    predicted = pd.DataFrame(rows.loc[:, [*POSE, *LIGHTS]]).reset_index(drop=True)
     return Truth(labels.reset_index(drop=True), codes, predicted)
 
 
@@ -86,7 +86,7 @@ def direct_scores(truth: Truth, rng: np.random.Generator) -> dict[str, float]:
         f"{name} correlation": correlation(
             prediction=truth.predicted[name].to_numpy(), target=truth.labels[name].to_numpy()
         )
-        for name in (*ANGLES, *LIGHTS)
+        for name in (*POSE, *LIGHTS)
     }
     raw = np.concatenate([truth.codes["texture_code"], truth.codes["shape_code"]], axis=1)
     half = truth.codes["identity"].shape[1] // 2
@@ -111,7 +111,7 @@ def factor_matrix(truth: Truth) -> pd.DataFrame:
     """
     classes = np.unique(truth.labels["expression"], return_inverse=True)[1].astype(np.int64)
     targets: dict[str, NDArray[Any]] = {"expression": classes}
-    for name in (*ANGLES, "light_x", "light_y"):
+    for name in (*POSE, "light_x", "light_y"):
         targets[name] = truth.labels[name].to_numpy(np.float64)
     raw = np.concatenate([truth.codes["texture_code"], truth.codes["shape_code"]], axis=1)
     table = {

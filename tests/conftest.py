@@ -39,8 +39,8 @@ def tiny_folder(tmp_path_factory) -> Path:
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if parameter.ndim > 1:
-                spread = parameter[0].numel() ** -0.5
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * spread)
+                std = parameter[0].numel() ** -0.5
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
             elif name.endswith("bias"):
                 parameter.zero_()
         # Gentle shapes: white noise for a depth map is no face.

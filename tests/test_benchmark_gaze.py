@@ -1,4 +1,4 @@
-"""Gaze benchmark on made-up faces and eye crops, by a model that reads gaze off their colour."""
+"""Gaze benchmark on made-up faces and eye-region crops, by a model that reads their colour."""
 
 import importlib.util
 import json

@@ -8,10 +8,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from benchmarks.fer2013 import CODES, fer2013_scores, labels_of
+from benchmarks.fer2013 import fer2013_scores, labels_of
 from benchmarks.rendered import direct_scores, factor_matrix, frontal_depth, read_truth
 from PIL import Image
 
+from mien.columns import FACE_CODES
 from mien.errors import MienError
 from mien.linear.cross_subject import cross_validate
 from mien.linear.metrics import correlation, masked_depth_correlation
@@ -157,10 +158,12 @@ def test_fer2013_reads_classes_from_folders() -> None:
         lights = ("ambient", "diffuse", "x", "y", "z")
         numbers |= {f"light_{name}": rng.standard_normal(rows) for name in lights}
         paths = [f"{'abc'[c]}/{i}.jpg" for i, c in enumerate(classes)]
-        return pd.DataFrame({"path": paths, **numbers, **{name: list(codes) for name in CODES}})
+        return pd.DataFrame(
+            {"path": paths, **numbers, **{name: list(codes) for name in FACE_CODES}}
+        )
 
     scores = fer2013_scores(table(300), table(200))
-    assert set(scores) == {*CODES, "all codes"}
+    assert set(scores) == {*FACE_CODES, "all codes"}
     assert min(scores.values()) > 0.85
     with pytest.raises(MienError, match="folders named"):
         labels_of(pd.DataFrame({"path": ["one.jpg"]}))

@@ -35,7 +35,7 @@ def sampler(**changes):
     return Sampler(CLIP, **{**options, **changes})
 
 
-def pack():
+def toy_crops():
     rng = np.random.default_rng(3)
     side = SIZE + 2 * ROOM
     return CropCache(
@@ -45,7 +45,7 @@ def pack():
 
 def loader(sampling, options=NONE, **more):
     device = torch.device("cpu")
-    return Loader(pack(), sampling, options=options, image_size=SIZE, device=device, **more)
+    return Loader(toy_crops(), sampling, options=options, image_size=SIZE, device=device, **more)
 
 
 def test_seeds_depend_on_every_part_and_its_kind():
@@ -94,7 +94,7 @@ def test_a_short_clip_repeats_its_frames():
     assert set(rows.row) == {0, 1}
 
 
-def test_what_is_not_there_takes_no_share():
+def test_what_is_not_there_takes_no_part():
     stills = np.full(4, -1)
     assert Sampler(stills, seed=0, batch_size=8, frames=2, stills_fraction=0.5).n_stills == 8
     clips = np.array([0, 0, 1, 1])
@@ -135,10 +135,12 @@ def test_processes_share_a_batch_without_splitting_a_clip():
         whole.shard(0, 4)
 
 
-def test_nothing_drawn_is_the_middle_of_the_crop():
+def test_no_variation_is_the_middle_of_the_crop():
     batch = next(iter(loader(sampler()).iterate(0, 1)))
     rows = sampler().sample(0).row
-    middle = torch.from_numpy(pack().crops[rows])[:, ROOM:-ROOM, ROOM:-ROOM].permute(0, 3, 1, 2)
+    middle = torch.from_numpy(toy_crops().crops[rows])[:, ROOM:-ROOM, ROOM:-ROOM].permute(
+        0, 3, 1, 2
+    )
     assert torch.allclose(batch["image"], middle / 255, atol=1e-5)
     assert torch.equal(batch["image"], batch["input"])
     assert batch["clip"].tolist() == sampler().sample(0).clip.tolist()
@@ -219,14 +221,14 @@ def variation(options, first=None, batch=64):
 
 
 def test_a_mirrored_crop_is_the_mirrored_image():
-    crops = torch.from_numpy(pack().crops[:4].copy())
+    crops = torch.from_numpy(toy_crops().crops[:4].copy())
     options = replace(NONE, hflip_prob=1)
     mirrored = vary(crops, variation(options, batch=4), SIZE)
     plain = vary(crops, variation(NONE, batch=4), SIZE)
     assert torch.allclose(mirrored, plain.flip(-1), atol=1e-5)
 
 
-def test_a_shift_moves_by_its_share_of_the_side():
+def test_a_shift_moves_by_its_fraction_of_the_side():
     sampled = variation(replace(NONE, max_shift=0.1))
     assert float(sampled.affine[:, :, 2].abs().max()) <= 0.1 * SIZE
     assert float(sampled.affine[:, :, 2].abs().max()) > 0.08 * SIZE
@@ -246,16 +248,16 @@ def test_frames_of_a_clip_share_mirror_and_colour_and_place_if_asked(per_clip):
 
 def test_grey_has_no_colour():
     sampled = variation(DataOptions(grayscale_prob=1.0, colour_jitter=0.0), batch=4)
-    images = vary(torch.from_numpy(pack().crops[:4].copy()), sampled, SIZE)
+    images = vary(torch.from_numpy(toy_crops().crops[:4].copy()), sampled, SIZE)
     assert float((images - images.mean(dim=1, keepdim=True)).abs().max()) < 1e-6
 
 
-def test_a_poorer_camera_blurs_and_adds_noise_of_the_drawn_strength():
+def test_a_poorer_camera_blurs_and_adds_noise_of_the_sampled_strength():
     tiles = noise_tiles(SIZE, 0)
     grey = torch.full((64, 3, SIZE, SIZE), 0.5)
     sampled = variation(DataOptions(max_noise_std=0.05, blur_prob=0.0))
-    spread = (degrade(grey, sampled, tiles) - grey).std(dim=(1, 2, 3))
-    assert torch.allclose(spread, sampled.noise.abs(), rtol=0.15, atol=1e-4)
+    std = (degrade(grey, sampled, tiles) - grey).std(dim=(1, 2, 3))
+    assert torch.allclose(std, sampled.noise.abs(), rtol=0.15, atol=1e-4)
     sharp = torch.rand(64, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
     sampled = variation(DataOptions(max_noise_std=0.0, blur_prob=0.5))
     soft = degrade(sharp, sampled, tiles)

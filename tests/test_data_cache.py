@@ -37,14 +37,14 @@ def folder(tmp_path):
     return root
 
 
-def packed(given, cache, *, size=32, say=lambda _: None, **options):
+def built(given, cache, *, size=32, say=lambda _: None, **options):
     where = build_cache(given, cache, image_size=size, options=DataOptions(**options), report=say)
     return open_cache(where)
 
 
 def test_a_folder_holds_stills_whatever_its_folders_are_called(folder, tmp_path):
     said = []
-    found = packed([folder], tmp_path / "cache", say=said.append)
+    found = built([folder], tmp_path / "cache", say=said.append)
     assert len(found) == 4
     assert found.clip.tolist() == [-1] * 4
     assert sum(found.skipped.values()) == 2
@@ -54,26 +54,26 @@ def test_a_folder_holds_stills_whatever_its_folders_are_called(folder, tmp_path)
 
 
 def test_the_crop_stands_in_the_middle_and_its_edge_goes_on(folder, tmp_path):
-    found = packed([folder / "top.png"], tmp_path / "cache", size=40, margin=0.1)
+    found = built([folder / "top.png"], tmp_path / "cache", size=40, margin=0.1)
     crop = found.crops[0]
     assert crop.shape == (48, 48, 3)
     assert np.array_equal(crop[4:44, 4:44], image(3))
     assert np.array_equal(crop[0, 4:44], image(3)[0])
 
 
-def test_a_pack_is_found_again_wherever_the_data_is(folder, tmp_path, monkeypatch):
-    first = packed([folder], tmp_path / "cache")
+def test_a_cache_is_found_again_wherever_the_data_is(folder, tmp_path, monkeypatch):
+    first = built([folder], tmp_path / "cache")
     moved = shutil.copytree(folder, tmp_path / "elsewhere")
     monkeypatch.setattr(caching, "_write", None)  # must not be needed again
-    assert packed([moved], tmp_path / "cache").key == first.key
+    assert built([moved], tmp_path / "cache").key == first.key
 
 
-def test_other_content_or_options_are_another_pack(folder, tmp_path):
-    keys = {packed([folder], tmp_path / "cache").key}
-    keys.add(packed([folder], tmp_path / "cache", margin=0.25).key)
-    keys.add(packed([folder], tmp_path / "cache", size=16).key)
+def test_other_content_or_options_are_another_cache(folder, tmp_path):
+    keys = {built([folder], tmp_path / "cache").key}
+    keys.add(built([folder], tmp_path / "cache", margin=0.25).key)
+    keys.add(built([folder], tmp_path / "cache", size=16).key)
     write_png(folder / "top.png", image(9), overwrite=True)
-    keys.add(packed([folder], tmp_path / "cache").key)
+    keys.add(built([folder], tmp_path / "cache").key)
     assert len(keys) == 4
 
 
@@ -92,8 +92,8 @@ def test_a_zip_holds_stills(folder, tmp_path):
     with zipfile.ZipFile(archive, "w") as file:
         for path in sorted(folder.rglob("*.*")):
             file.write(path, path.relative_to(folder))
-    found = packed([archive], tmp_path / "cache")
-    direct = packed([folder], tmp_path / "cache")
+    found = built([archive], tmp_path / "cache")
+    direct = built([folder], tmp_path / "cache")
     assert len(found) == 4
     assert sorted(map(bytes, found.crops)) == sorted(map(bytes, direct.crops))
 
@@ -105,17 +105,17 @@ def test_clips_are_folders_of_frames(tmp_path):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_png(path, image(frame))
     source = tmp_path / "clips"
-    told = packed([f"clips:{source}"], tmp_path / "cache")
-    assert told.clip.tolist() == [0, 0, 0, 1, 1, 1]
-    assert packed([source], tmp_path / "cache").clip.tolist() == [-1] * 6
+    found = built([f"clips:{source}"], tmp_path / "cache")
+    assert found.clip.tolist() == [0, 0, 0, 1, 1, 1]
+    assert built([source], tmp_path / "cache").clip.tolist() == [-1] * 6
     (source / "labels.parquet").write_bytes(b"")  # what `mien synth` leaves beside its clips
-    assert packed([source], tmp_path / "cache").clip.tolist() == [0, 0, 0, 1, 1, 1]
+    assert built([source], tmp_path / "cache").clip.tolist() == [0, 0, 0, 1, 1, 1]
 
 
 def test_a_video_is_a_clip_of_sampled_frames(tmp_path):
     video = tmp_path / "talk.mp4"
     write_mp4(video, [image(1, 32, 48)] * 7, fps=25)
-    found = packed([video], tmp_path / "cache", every=3)
+    found = built([video], tmp_path / "cache", every=3)
     assert found.clip.tolist() == [0, 0, 0]
 
 
@@ -136,7 +136,7 @@ def test_a_table_of_faces_is_cut_from_its_images(tmp_path):
     columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
     table = pa.table(columns).replace_schema_metadata({"mien.detector": "none"})
     pq.write_table(table, tmp_path / "faces.parquet")
-    found = packed([tmp_path / "faces.parquet"], tmp_path / "cache", size=16, margin=0.0)
+    found = built([tmp_path / "faces.parquet"], tmp_path / "cache", size=16, margin=0.0)
     means = sorted(float(crop[1:-1, 1:-1].mean()) for crop in found.crops[:2])
     assert means == [0.0, 255.0]
     assert found.clip.tolist() == [-1, -1, 0, 0, 1]
@@ -144,19 +144,19 @@ def test_a_table_of_faces_is_cut_from_its_images(tmp_path):
 
 def test_images_to_be_left_out_are_known_by_their_pixels(folder, tmp_path):
     write_png(tmp_path / "test.png", image(1))
-    found = packed([folder], tmp_path / "cache", exclude=(str(tmp_path / "test.png"),))
+    found = built([folder], tmp_path / "cache", exclude=(str(tmp_path / "test.png"),))
     assert len(found) == 3
     assert found.skipped["excluded"] == 1
 
 
 def test_a_detector_that_finds_nothing_is_said(folder, tmp_path):
     with pytest.raises(MienError, match="4 no face is found"):
-        packed([folder], tmp_path / "cache", detector="haar")
+        built([folder], tmp_path / "cache", detector="haar")
 
 
 def test_nothing_half_made_is_left_and_stale_leavings_are_swept(folder, tmp_path, monkeypatch):
     cache = tmp_path / "cache"
-    key = packed([folder], cache).key
+    key = built([folder], cache).key
     shutil.rmtree(cache / key)
     old = cache / f".{key}.1"
     old.mkdir()
@@ -169,19 +169,19 @@ def test_nothing_half_made_is_left_and_stale_leavings_are_swept(folder, tmp_path
     with monkeypatch.context() as patched:
         patched.setattr(caching, "_describe", full)
         with pytest.raises(MienError, match="No space left"):
-            packed([folder], cache)
+            built([folder], cache)
     assert list(cache.iterdir()) == []
 
 
-def test_a_damaged_pack_is_refused(folder, tmp_path):
-    found = packed([folder], tmp_path / "cache")
+def test_a_damaged_cache_is_refused(folder, tmp_path):
+    found = built([folder], tmp_path / "cache")
     (tmp_path / "cache" / found.key / "crops.u8").write_bytes(b"short")
     with pytest.raises(MienError, match="delete it"):
-        packed([folder], tmp_path / "cache")
+        built([folder], tmp_path / "cache")
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("missing", "does not exist"),
         ("nothing", "nothing"),
@@ -191,13 +191,13 @@ def test_a_damaged_pack_is_refused(folder, tmp_path):
         ("synth:missing", "does not exist"),
     ],
 )
-def test_sources_of_no_use_are_refused(tmp_path, name, told):
+def test_sources_of_no_use_are_refused(tmp_path, name, message):
     (tmp_path / "nothing").mkdir()
     for file in ("notes.txt", "bad.zip", "bad.parquet"):
         (tmp_path / file).write_text("text")
     prefix, _, rest = name.rpartition(":")
     given = f"{prefix}:{tmp_path / rest}" if prefix else tmp_path / name
-    with pytest.raises(MienError, match=told):
+    with pytest.raises(MienError, match=message):
         find_sources([given])
 
 

@@ -60,21 +60,21 @@ def test_sampling_agrees_with_diffusers() -> None:
     torch.testing.assert_close(ddim_sample(predict, noise, 5), x)
 
 
-def test_gaussian_data_is_sampled_with_its_spread() -> None:
+def test_gaussian_data_is_sampled_with_its_std() -> None:
     """For x_0 ~ N(m, s²), the exact denoiser is linear and many DDIM steps give the law back."""
-    mean, spread = 2.0, 0.5
+    mean, std = 2.0, 0.5
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(20000, 1, generator=generator)
     levels = alpha_bar()
 
     def predict(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         a = levels[t][:, None]
-        gain = a.sqrt() * spread**2 / (a * spread**2 + 1 - a)
+        gain = a.sqrt() * std**2 / (a * std**2 + 1 - a)
         return mean + gain * (x - a.sqrt() * mean)
 
     found = ddim_sample(predict, noise, 500)
     assert found.mean().item() == pytest.approx(mean, abs=0.02)
-    assert found.std().item() == pytest.approx(spread, abs=0.02)
+    assert found.std().item() == pytest.approx(std, abs=0.02)
 
 
 def test_weights() -> None:

@@ -78,7 +78,7 @@ def eye_crops(tmp_path):
     return tmp_path / "eye_crops"
 
 
-def pack_of(sizes=(20, 10), clip=None):
+def cache_of(sizes=(20, 10), clip=None):
     count = sum(sizes)
     rng = np.random.default_rng(0)
     canvas = rng.integers(0, 256, (count, 8, 16), dtype=np.uint8)
@@ -100,37 +100,37 @@ def pack_of(sizes=(20, 10), clip=None):
 
 
 def test_the_end_of_every_source_is_held_out():
-    pack = pack_of()
-    train, held = hold_out(pack, fraction=0.2, max_images=1000)
+    cache = cache_of()
+    train, held = hold_out(cache, fraction=0.2, max_images=1000)
     assert held.eyes[:, 0, 0].tolist() == [16, 17, 18, 19, 28, 29]
     assert train.eyes[:, 0, 0].tolist() == [*range(16), *range(20, 28)]
     assert held.has_face.tolist() == [False] * 4 + [True] * 2
-    whole, faces = pack.gather(np.arange(30))
+    whole, faces = cache.gather(np.arange(30))
     for part in (train, held):
         rows = part.eyes[:, 0, 0].astype(int)
         canvas, face = part.gather(np.arange(len(part)))
         assert (canvas == whole[rows]).all()
         assert (face == faces[rows]).all()
-    assert len({pack.key, train.key, held.key}) == 3
+    assert len({cache.key, train.key, held.key}) == 3
     assert all(
-        np.shares_memory(one, other) for one, other in zip(train.canvas, pack.canvas, strict=True)
+        np.shares_memory(one, other) for one, other in zip(train.canvas, cache.canvas, strict=True)
     )
-    few, _ = hold_out(pack, fraction=0.2, max_images=3)
+    few, _ = hold_out(cache, fraction=0.2, max_images=3)
     assert len(few) == 30 - 3
-    nothing, none = hold_out(pack, fraction=0.0, max_images=3)
+    nothing, none = hold_out(cache, fraction=0.0, max_images=3)
     assert (len(nothing), len(none)) == (30, 0)
 
 
 def test_a_clip_is_never_in_both_parts():
     clip = [0] * 5 + [1] * 7 + [2] * 4 + [-1] * 4
-    train, held = hold_out(pack_of((20,), clip), fraction=0.5, max_images=1000)
+    train, held = hold_out(cache_of((20,), clip), fraction=0.5, max_images=1000)
     assert held.eyes[:, 0, 0].tolist() == list(range(12, 20))
     assert set(train.clip) == {0, 1}
     assert train.eyes[:, 0, 0].tolist() == list(range(10))
 
 
 def test_images_come_in_order_once():
-    batches = list(in_order(pack_of(), torch.device("cpu"), at_once=8))
+    batches = list(in_order(cache_of(), torch.device("cpu"), at_once=8))
     assert [len(batch["canvas"]) for batch in batches] == [8, 8, 8, 6]
     assert torch.cat([batch["eyes"][:, 0, 0] for batch in batches]).tolist() == list(range(30))
     assert batches[0]["canvas"].shape == (8, 1, 8, 16)
@@ -245,7 +245,7 @@ def test_from_eye_crops_to_a_student(eye_crops, teacher_folder, tmp_path, capsys
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--data", "{missing}", "--weights", "{teacher}"], "does not exist"),
         (["--data", "{eye_crops}", "--weights", "{plain}"], "no gaze branch"),
@@ -270,7 +270,7 @@ def test_from_eye_crops_to_a_student(eye_crops, teacher_folder, tmp_path, capsys
     ],
 )
 def test_what_is_wrong_is_one_line_and_touches_nothing(
-    eye_crops, teacher_folder, tiny_folder, tmp_path, capsys, words, told
+    eye_crops, teacher_folder, tiny_folder, tmp_path, capsys, words, message
 ):
     places = {
         "missing": tmp_path / "missing",
@@ -283,7 +283,7 @@ def test_what_is_wrong_is_one_line_and_touches_nothing(
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert error.count("\n") == 1
-    assert told in error
+    assert message in error
     assert not out.exists()
 
 

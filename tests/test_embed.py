@@ -46,7 +46,7 @@ class FakeConfig:
 
 @dataclass
 class FakeModel:
-    """Codes are the crop's mean colour, so that every row can be told from its image."""
+    """Codes are the crop's mean colour, so that every row can be checked against its image."""
 
     weights_id: str = "fake00000000"
     crop_size: int = 8
@@ -336,9 +336,9 @@ def test_progress_is_told(tmp_path: Path, model: FakeModel) -> None:
         ({"batch_size": 0}, "at least 1"),
         ({"detector": "best"}, "no detector best"),
         ({"crop": "nose"}, "no crop nose"),
-        ({"crop": "eyes"}, "know no gaze"),
+        ({"crop": "eyes"}, "have no gaze branch"),
         ({"crop": "eyes", "detector": "none"}, "leave --detector out"),
-        ({"calibration": "c.json"}, "know no gaze"),
+        ({"calibration": "c.json"}, "have no gaze branch"),
     ],
 )
 def test_senseless_options_are_refused(

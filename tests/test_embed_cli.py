@@ -99,11 +99,11 @@ def mistakes(folder: Path, weights: Path) -> dict[str, tuple[list[str], str]]:
         ),
         "no gaze": (
             [*words(good, out, weights)[:-4], "--crop", "eyes"],
-            "know no gaze, which --crop eyes asks for",
+            "have no gaze branch, which --crop eyes asks for",
         ),
         "nothing to calibrate": (
             words(good, out, weights, "--calibration", str(good)),
-            "know no gaze, which --calibration asks for",
+            "have no gaze branch, which --calibration asks for",
         ),
         "batch size": (words(good, out, weights, "--batch-size", "0"), "batch-size"),
     }

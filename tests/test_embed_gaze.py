@@ -213,7 +213,7 @@ def test_what_is_no_eye_crop_is_a_row_with_the_reason(tmp_path: Path, model: Gaz
     assert sum(summary.failures.values()) == 3
 
 
-def test_a_eye_crop_of_the_right_width_is_cut_or_continued() -> None:
+def test_an_eye_crop_of_the_right_width_is_cut_or_continued() -> None:
     rows = np.arange(9, dtype=np.uint8)[:, None, None]
     eye_crop = np.broadcast_to(rows, (9, 40, 3))
     cut = fit_eye_crop(eye_crop, (6, 40))
@@ -225,7 +225,7 @@ def test_a_eye_crop_of_the_right_width_is_cut_or_continued() -> None:
     assert (fit_eye_crop(columns, (6, 40)) == np.arange(40)[:, None]).all()
 
 
-def test_a_eye_crop_keeps_its_proportions() -> None:
+def test_an_eye_crop_keeps_its_proportions() -> None:
     """A white spot at two thirds of the width stays round and where it is."""
     y, x = np.mgrid[:100, :400]
     spot = np.where((x - 267) ** 2 + (y - 50) ** 2 < 30**2, 255, 0).astype(np.uint8)

@@ -48,18 +48,18 @@ def test_work_is_done_at_the_same_time() -> None:
 
 
 def test_no_more_than_agreed_is_begun_ahead() -> None:
-    drawn = 0
+    yielded = 0
 
     def tasks() -> Iterator[Callable[[], int]]:
-        nonlocal drawn
+        nonlocal yielded
         for i in range(100):
-            drawn += 1
+            yielded += 1
             yield task(i)
 
     results = prefetch(tasks(), workers=2, in_flight=5)
     for taken, _ in enumerate(results, start=1):
         time.sleep(0.001)
-        assert drawn <= taken + 5
+        assert yielded <= taken + 5
 
 
 @pytest.mark.parametrize("where", ["task", "iterator"])

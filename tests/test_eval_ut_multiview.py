@@ -39,7 +39,7 @@ def array(rows):
     return "[" + "\n ".join(lines) + "]"
 
 
-def turned(x, y, z=0.0):
+def rotated(x, y, z=0.0):
     """Return a rotation. [3, 3]."""
     return np.asarray(cv2.Rodrigues(np.array([x, y, z], np.float64))[0], np.float64)
 
@@ -49,7 +49,7 @@ def rig(view):
 
     [3, 3] and [3].
     """
-    rotation = turned(0.1 * (view % 2), 0.15 * view)
+    rotation = rotated(0.1 * (view % 2), 0.15 * view)
     return rotation, np.array([0, 0, 600]) - rotation @ np.array([0, 0, 600])
 
 
@@ -79,7 +79,7 @@ def tree(root, *, people=3, nested=False):
     rng, looked = np.random.default_rng(0), []
     for person in range(people):
         targets = rng.uniform(0, 300, (2, 2)).round(3)
-        head = np.vstack([[0, 30, 600], turned(*(0.2 * rng.standard_normal(3)))])
+        head = np.vstack([[0, 30, 600], rotated(*(0.2 * rng.standard_normal(3)))])
         folder = root / "s00-09" if nested else root
         write_person(folder / f"s{person:02}", targets, head=head)
         looked.append(targets)
@@ -113,8 +113,8 @@ def test_signs_are_ours(tmp_path):
     # Targets in the world: ahead; 200 mm to image-right; 200 mm below.
     targets = [(200, 150), (0, 150), (200, 350)]
     write_person(tmp_path / "s00", targets)
-    # A head turned to image-left: the axis that points out of its back comes from image-right.
-    write_person(tmp_path / "s01", targets, head=np.vstack([[0, 0, 600], turned(0, 0.5)]))
+    # A head rotated to image-left: the axis that points out of its back comes from image-right.
+    write_person(tmp_path / "s01", targets, head=np.vstack([[0, 0, 600], rotated(0, 0.5)]))
     data = read_ut_multiview(tmp_path)
     turn = np.degrees(np.arctan2(200, 600))
     wanted = np.array([[0, 0], [-turn, 0], [0, -turn]])
@@ -130,7 +130,7 @@ def test_signs_are_ours(tmp_path):
 def test_a_published_label_holds_together_in_these_signs():
     # s00/test/000_left.csv: gaze, then the head's Rodrigues vector, of a normalised eye.
     gaze = degrees(np.array([[0.657246, 0.0937712, -0.74782]]))[0]
-    face = np.degrees(head_angles(turned(-0.0511348, -0.548227, -0.0143822)))
+    face = np.degrees(head_angles(rotated(-0.0511348, -0.548227, -0.0143822)))
     assert gaze == pytest.approx([-41.3, -5.4], abs=0.1)
     assert face == pytest.approx([-31.4, 3.0], abs=0.1)
 
@@ -230,6 +230,6 @@ def test_an_empty_folder_is_told_what_it_lacks(tmp_path):
 def test_damaged_files_are_named(tmp_path, name, text, message):
     tree(tmp_path, people=2)
     (tmp_path / "s00/raw" / name).write_text(text)
-    with pytest.raises(MienError, match=message) as told:
+    with pytest.raises(MienError, match=message) as raised:
         read_ut_multiview(tmp_path)
-    assert "s00/raw" in str(told.value)
+    assert "s00/raw" in str(raised.value)

@@ -37,9 +37,9 @@ def test_a_face_crop_has_the_factors_that_embed_gives(tiny_model: Model, tmp_pat
     for i, image in enumerate(images):
         write_png(tmp_path / f"{i}.png", image)
     wanted = embed([tmp_path], model=tiny_model, detector="none", features=True)
-    told: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
     describe = factors_by_weights(
-        tiny_model, batch_size=3, workers=2, on_progress=lambda *how_far: told.append(how_far)
+        tiny_model, batch_size=3, workers=2, on_progress=lambda *how_far: progress.append(how_far)
     )
     columns = [name for name in FACE_COLUMNS if name != "face_embedding"]
     given = describe(of(images, crop="face"), columns)
@@ -51,7 +51,7 @@ def test_a_face_crop_has_the_factors_that_embed_gives(tiny_model: Model, tmp_pat
         assert given[name].shape == expected.shape
         assert given[name].dtype == np.float32
         np.testing.assert_allclose(given[name], expected, atol=1e-5, err_msg=name)
-    assert told == [(3, 7), (6, 7), (7, 7)]
+    assert progress == [(3, 7), (6, 7), (7, 7)]
 
 
 def test_the_columns_that_can_be_had_are_named(tiny_model: Model) -> None:
@@ -122,7 +122,7 @@ class Config:
 
 @dataclass
 class EyeModel:
-    """The code of an eye crop is its mean colour; below 100 it has no eyes, above 250 it breaks."""
+    """The code of a crop is its mean colour; below 100 it has no eyes, above 250 it breaks."""
 
     weights_id: str = "fake00000000"
     crop_size: int = 8
@@ -155,7 +155,7 @@ def test_eye_crops_give_gaze_and_nothing_where_no_eyes_are_seen() -> None:
 
 def test_what_cannot_be_had_is_refused(tiny_model: Model) -> None:
     faces, eyes = of(noise(1), crop="face"), of(eye_crops(120), crop="eyes")
-    with pytest.raises(MienError, match="know no gaze"):
+    with pytest.raises(MienError, match="have no gaze branch"):
         factors_by_weights(tiny_model)(faces, ["gaze_code"])
     with pytest.raises(MienError, match="no column gaze_x without a calibration"):
         factors_by_weights(tiny_model)(faces, ["gaze_x"])
@@ -170,7 +170,7 @@ def test_what_cannot_be_had_is_refused(tiny_model: Model) -> None:
         describe(of(eye_crops(120, 255), crop="eyes"), ["gaze_code"])
 
 
-def test_a_image_that_cannot_be_read_is_an_error(tiny_model: Model) -> None:
+def test_an_image_that_cannot_be_read_is_an_error(tiny_model: Model) -> None:
     def read(row: int) -> np.ndarray:
         raise MienError(f"{row}.png is missing")
 

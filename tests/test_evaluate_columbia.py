@@ -95,7 +95,9 @@ def test_eye_crops_have_one_size_and_faces_are_refused(tmp_path):
         (96, 200)
     ] * 2
     folder_of(tmp_path, ["0003_2m_0P_0V_0H.jpg"], jpeg((100, 150)))
-    with pytest.raises(MienError, match=r"0003_2m_0P_0V_0H\.jpg is no eye crop \(150 x 100\)"):
+    with pytest.raises(
+        MienError, match=r"0003_2m_0P_0V_0H\.jpg is no eye-region crop \(150 x 100\)"
+    ):
         list(read_columbia(tmp_path).eye_crops((96, 200)))
 
 

@@ -27,7 +27,7 @@ def test_dci_by_hand() -> None:
     assert dci(np.eye(3)).completeness == pytest.approx(1)
     assert dci(np.ones((4, 2))).disentanglement == pytest.approx(0)
     assert dci(np.ones((4, 2))).completeness == pytest.approx(0)
-    # Two dimensions share factor 0, one tells factor 1: pure rows, column 0 in two halves.
+    # Two dimensions share factor 0, one encodes factor 1: pure rows, column 0 in two halves.
     split = dci(np.array([[1.0, 0], [1, 0], [0, 2]]))
     assert split.disentanglement == pytest.approx(1)
     assert split.completeness == pytest.approx(1 - 0.5 * np.log(2) / np.log(3))

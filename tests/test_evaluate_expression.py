@@ -151,7 +151,7 @@ def test_the_number_of_neighbours_is_chosen_where_labels_are_noisy() -> None:
     assert (chance.argmax(axis=1) == labels).mean() > 0.78
 
 
-def test_so_many_labels_of_each_class_are_drawn() -> None:
+def test_so_many_labels_of_each_class_are_sampled() -> None:
     labels = np.repeat([0, 1, 2], [10, 3, 10])
     rows = sample_per_class(labels=labels, count=4, rng=rng())
     assert np.bincount(labels[rows]).tolist() == [4, 3, 4]
@@ -257,9 +257,9 @@ def test_images_without_a_face_count_as_the_most_frequent_class(short) -> None:
     assert value_of(result, "accuracy, linear, all codes") == pytest.approx(100 * 28 / 30)
     assert value_of(result, "accuracy, linear, all codes, faces found") == 100
     assert value_of(result, "accuracy, k-NN, all codes") == pytest.approx(100 * 28 / 30)
-    told = " ".join(result.notes)
-    assert "1 training images without a face" in told
-    assert "3 test images without a face" in told
+    notes = " ".join(result.notes)
+    assert "1 training images without a face" in notes
+    assert "3 test images without a face" in notes
     assert result.failures == ()  # there is nothing to see in them
 
 

@@ -38,7 +38,7 @@ SMALL = ModelConfig(
 
 
 def made_up_labels(seed: int = 0) -> pd.DataFrame:
-    """Labels as `mien synth` writes them, all drawn for themselves."""
+    """Labels as `mien synth` writes them, all sampled independently."""
     rng = np.random.default_rng(seed)
     rows = PEOPLE * FRAMES
     person = np.repeat(np.arange(PEOPLE) + 1, FRAMES)
@@ -190,7 +190,7 @@ def test_leakage_counts_what_is_not_a_codes_own() -> None:
     assert excess[0, 1] > 0.99
     assert excess[1, 1] > 0.99
     assert excess[0, 2] < 0.15
-    # pose tells of identity and light next to nothing, light of pose all, of identity nothing.
+    # pose reveals of identity and light next to nothing, light of pose all, of identity nothing.
     assert found.mean_leakage() == pytest.approx(0.25, abs=0.08)
     assert above_chance(scores=np.array([0.75, -0.2]), chance=np.array([0.5, 0.0])).tolist() == [
         0.5,
@@ -237,7 +237,7 @@ def test_labels_of_a_folder(tmp_path) -> None:
     named = {label.name: label for label in clips.labels()}
     assert len(clips) == PEOPLE * FRAMES
     assert named["head yaw"].values == pytest.approx(labels["yaw_rad"].to_numpy())
-    # The eyes' own turn, drawn within 0.3 in the head's frame whatever the head does.
+    # The eyes' own rotation, sampled within 0.3 in the head's frame whatever the head does.
     assert np.abs(named["eye yaw"].values).max() < 0.3
     assert [clips.expression[0]] == [NAMES.index(labels["expression"][0])]
     assert named["head shape 5"].factor == "identity"

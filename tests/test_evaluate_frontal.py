@@ -49,7 +49,7 @@ def tiny() -> Model:
 
 @pytest.fixture(scope="module")
 def pairs() -> list[FrontalPair]:
-    stream = FrontalStream(toy_head(), seed=3, frames=4, size=SIZE, gaze="natural", spread=True)
+    stream = FrontalStream(toy_head(), seed=3, frames=4, size=SIZE, gaze="natural", wide_yaw=True)
     return list(stream.pairs(0))
 
 
@@ -113,25 +113,25 @@ def test_a_head_that_is_straight_already_hides_nothing() -> None:
             nothing = np.zeros_like(plan.frames.angles)
             return replace(plan, frames=replace(plan.frames, rotation=eye, angles=nothing))
 
-    stream = Straight(toy_head(), seed=3, frames=1, size=SIZE, gaze="wide", spread=False)
+    stream = Straight(toy_head(), seed=3, frames=1, size=SIZE, gaze="wide", wide_yaw=False)
     (pair,) = stream.pairs(0)
     assert pair.hidden.sum() < 0.01 * pair.face.sum()
     assert pair.yaw == 0
 
 
-def test_pairs_repeat_and_the_turned_image_is_the_clips(pairs: list[FrontalPair]) -> None:
-    stream = FrontalStream(toy_head(), seed=3, frames=4, size=SIZE, gaze="natural", spread=False)
+def test_pairs_repeat_and_the_rotated_image_is_the_clips(pairs: list[FrontalPair]) -> None:
+    stream = FrontalStream(toy_head(), seed=3, frames=4, size=SIZE, gaze="natural", wide_yaw=False)
     clip = stream.clip(0)
     again = list(stream.pairs(0))
     for t, pair in enumerate(again):
-        assert np.array_equal(pair.turned, clip.images[t].transpose(1, 2, 0))
+        assert np.array_equal(pair.rotated, clip.images[t].transpose(1, 2, 0))
         assert pair.yaw == pytest.approx(float(clip.labels.yaw[t]))
         # The turn alone differs from the stream with wide yaw: the frontal view is the same.
         assert np.array_equal(pair.frontal, pairs[t].frontal)
 
 
 def test_made_views_are_compared_with_the_truth(tiny: Model, pairs: list[FrontalPair]) -> None:
-    views = frontal_views(tiny, pairs, [pair.turned for pair in pairs])
+    views = frontal_views(tiny, pairs, [pair.rotated for pair in pairs])
     assert [view.pair for view in views] == pairs
     for view in views:
         assert view.made.shape == (32, 32, 3)
@@ -140,7 +140,7 @@ def test_made_views_are_compared_with_the_truth(tiny: Model, pairs: list[Frontal
         hidden = view.pair.hidden.sum() * (32 / SIZE) ** 2
         assert hidden < 30 or view.hidden_error > 0
         assert hidden > 0 or np.isnan(view.hidden_error)
-    # Given the truth for the turned image, made and ceiling are one and the copy is exact.
+    # Given the truth for the rotated image, made and ceiling are one and the copy is exact.
     exact = frontal_views(tiny, pairs, [pair.frontal for pair in pairs])
     for view in exact:
         assert view.psnr_db[0] == pytest.approx(view.psnr_db[2], abs=1e-3)
@@ -149,11 +149,11 @@ def test_made_views_are_compared_with_the_truth(tiny: Model, pairs: list[Frontal
 
 
 def test_the_result_sums_up(tiny: Model, pairs: list[FrontalPair]) -> None:
-    given = iter([(pairs, [pair.turned for pair in pairs])])
+    given = iter([(pairs, [pair.rotated for pair in pairs])])
     context = EvalContext(no_describe(), model=tiny, gallery=2)
     result = frontal_result(given, tiny, context, data="0" * 12)
     scores = {score.name: score for score in result.scores}
-    views = frontal_views(tiny, pairs, [pair.turned for pair in pairs])
+    views = frontal_views(tiny, pairs, [pair.rotated for pair in pairs])
     assert scores["PSNR"].value == pytest.approx(np.mean([v.psnr_db[0] for v in views]), abs=1e-3)
     assert scores["PSNR"].main
     assert not scores["colour error, hidden part"].higher_is_better

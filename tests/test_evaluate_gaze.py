@@ -18,7 +18,7 @@ from mien.evaluate.tasks.gaze_few_shot import (
 from mien.geometry.gaze import gaze_angles, gaze_vector
 
 
-def looks(rng, rows):
+def directions(rng, rows):
     """Gaze whose yaw and pitch are normal with s.d. 15 and 8 degrees. [N, 3]."""
     return gaze_vector(
         np.radians(15 * rng.standard_normal(rows)), np.radians(8 * rng.normal(size=rows))
@@ -52,7 +52,7 @@ def test_a_small_angle_is_not_lost_to_rounding():
 
 def test_ridge_finds_yaw_and_pitch_with_their_signs():
     rng = np.random.default_rng(0)
-    gaze = looks(rng, 300)
+    gaze = directions(rng, 300)
     codes = codes_of(gaze, rng, noise_deg=0.01)
     found = predict_gaze(
         train_features=codes[:200], train_gaze=gaze[:200], test_features=codes[200:]
@@ -79,7 +79,7 @@ def measured(train, test, **options):
 
 def test_more_samples_help_and_the_std_is_that_of_the_trials():
     rng = np.random.default_rng(0)
-    found = measured(looks(rng, 400), looks(rng, 300), counts=(9, 100, None), trials=5)
+    found = measured(directions(rng, 400), directions(rng, 300), counts=(9, 100, None), trials=5)
     assert [result.count for result in found] == [9, 100, None]
     assert [len(result.trials) for result in found] == [5, 5, 1]
     assert found[0].mean_deg > found[1].mean_deg
@@ -91,9 +91,9 @@ def test_more_samples_help_and_the_std_is_that_of_the_trials():
     assert found[2].std_deg == 0
 
 
-def test_the_same_generator_draws_the_same_samples():
+def test_the_same_generator_gives_the_same_samples():
     rng = np.random.default_rng(0)
-    train, test = looks(rng, 200), looks(rng, 100)
+    train, test = directions(rng, 200), directions(rng, 100)
     one = measured(train, test, counts=(20,), trials=3)
     assert one == measured(train, test, counts=(20,), trials=3)
     assert len(set(one[0].trials)) == 3
@@ -101,7 +101,7 @@ def test_the_same_generator_draws_the_same_samples():
 
 def test_codes_of_noise_are_as_good_as_the_mean():
     rng = np.random.default_rng(0)
-    train, test = looks(rng, 400), looks(rng, 300)
+    train, test = directions(rng, 400), directions(rng, 300)
     noise = rng.standard_normal((700, 6))
     (found,) = measured(
         train, test, train_codes=noise[:400], test_codes=noise[400:], counts=(None,)
@@ -136,8 +136,8 @@ def test_the_head_pose_adds_what_the_eyes_leave_out():
 
 def test_too_few_rows_and_broken_codes_are_refused():
     rng = np.random.default_rng(0)
-    train, test = looks(rng, 20), looks(rng, 10)
-    with pytest.raises(MienError, match="21 samples cannot be drawn from 20"):
+    train, test = directions(rng, 20), directions(rng, 10)
+    with pytest.raises(MienError, match="cannot choose 21 samples from 20"):
         measured(train, test, counts=(21,))
     with pytest.raises(MienError, match="NaN"):
         measured(train, test, counts=(9,), train_codes=np.full((20, 6), np.nan))

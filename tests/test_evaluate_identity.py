@@ -356,7 +356,7 @@ def test_the_same_data_and_seed_give_the_same_and_other_data_another_name():
     assert verify(flipped, EvalContext(Describing(codes))).data != one.data
 
 
-def test_a_image_and_its_mirror_image_are_averaged():
+def test_an_image_and_its_mirror_image_are_averaged():
     class Mirror(Describing):
         def __call__(self, images, columns, /):
             turned = "mirrored" in images.names[0]

@@ -44,10 +44,10 @@ def old_bin(files, labels):
     return b"\x80\x02]q\x01" + batches + b"]q\x02(" + flags + b"e\x86q\x03."
 
 
-@pytest.mark.parametrize("pack", [new_bin, old_bin])
-def test_bins_are_read_without_unpickling(pack):
+@pytest.mark.parametrize("write", [new_bin, old_bin])
+def test_bins_are_read_without_unpickling(write):
     files = [bytes([i]) * 300 + b"\xff\xd8" for i in range(4)]
-    found, same = read_bin(pack(files, [True, False]), where="x.bin")
+    found, same = read_bin(write(files, [True, False]), where="x.bin")
     assert found == files
     assert same.tolist() == [True, False]
 

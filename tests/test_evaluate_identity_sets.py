@@ -11,9 +11,9 @@ from PIL import Image
 from made_factors import Describing
 from mien.errors import MienError
 from mien.evaluate.datasets.cfp import read_cfp
-from mien.evaluate.datasets.drawn_pairs import PER_PERSON, draw_folds, read_agedb, read_people
 from mien.evaluate.datasets.lfw import MIDDLE, read_cross, read_lfw, read_sllfw
 from mien.evaluate.datasets.pairs import lfw_pairs, row_pairs, two_line_pairs
+from mien.evaluate.datasets.sampled_pairs import PER_PERSON, read_agedb, read_people, sample_folds
 from mien.evaluate.protocol import EvalContext, FactorColumns
 from mien.evaluate.protocols import find_protocol
 
@@ -311,9 +311,9 @@ def test_agedbs_pairs_are_thirty_years_apart(tmp_path):
         read_agedb(Path(__file__).parent, np.random.default_rng(0))
 
 
-def test_drawn_folds_share_nobody_and_repeat_no_pair():
+def test_sampled_folds_share_nobody_and_repeat_no_pair():
     person = np.repeat(np.arange(30), np.tile([1, 2, 7], 10))
-    first, second, same, fold = draw_folds(
+    first, second, same, fold = sample_folds(
         person=person, rng=np.random.default_rng(4), protocol="x"
     )
     assert (person[first] == person[second]).tolist() == same.tolist()
@@ -326,10 +326,10 @@ def test_drawn_folds_share_nobody_and_repeat_no_pair():
     for rows in (first, second):
         for row, part in zip(rows, fold, strict=True):
             assert where.setdefault(person[row], part) == part
-    again = draw_folds(person=person, rng=np.random.default_rng(4), protocol="x")
+    again = sample_folds(person=person, rng=np.random.default_rng(4), protocol="x")
     assert all((a == b).all() for a, b in zip(again, (first, second, same, fold), strict=True))
     with pytest.raises(MienError, match="x: 3 people have two images"):
-        draw_folds(person=np.repeat(range(3), 2), rng=np.random.default_rng(0), protocol="x")
+        sample_folds(person=np.repeat(range(3), 2), rng=np.random.default_rng(0), protocol="x")
 
 
 def test_people_in_folders_or_the_zip_in_a_folder(tmp_path):

@@ -112,22 +112,22 @@ def test_single_angles_have_our_signs():
 def test_angles_are_those_of_300w_lp_and_of_fsa_net():
     angles = random_angles(50)
     yaw, pitch, roll = angles.T
-    turned = benchmark_rotation(angles)
+    rotated = benchmark_rotation(angles)
     flip = np.diag([1.0, -1, -1])
     for i in range(50):
         # The factors of 300W-LP: x right, y up, z to the camera; each is transposed.
         x = cv2.Rodrigues(np.array([pitch[i], 0, 0]))[0].T
         y = cv2.Rodrigues(np.array([0, yaw[i], 0]))[0].T
         z = cv2.Rodrigues(np.array([0, 0, roll[i]]))[0].T
-        assert flip @ x @ y @ z @ flip == pytest.approx(turned[i], abs=1e-9)
+        assert flip @ x @ y @ z @ flip == pytest.approx(rotated[i], abs=1e-9)
     # FSA-Net reads BIWI's matrix transposed, as Rz Ry Rx, and changes the signs of two angles.
-    t = turned.transpose(0, 2, 1)
+    t = rotated.transpose(0, 2, 1)
     assert -np.arctan2(-t[:, 2, 0], np.hypot(t[:, 2, 1], t[:, 2, 2])) == pytest.approx(yaw)
     assert np.arctan2(t[:, 2, 1], t[:, 2, 2]) == pytest.approx(pitch)
     assert -np.arctan2(t[:, 1, 0], t[:, 0, 0]) == pytest.approx(roll)
-    assert benchmark_angles(turned) == pytest.approx(angles, abs=1e-9)
-    assert mien_rotation(mien_angles(turned)) == pytest.approx(turned, abs=1e-9)
-    assert np.degrees(np.abs(mien_angles(turned) - angles)).max() > 3
+    assert benchmark_angles(rotated) == pytest.approx(angles, abs=1e-9)
+    assert mien_rotation(mien_angles(rotated)) == pytest.approx(rotated, abs=1e-9)
+    assert np.degrees(np.abs(mien_angles(rotated) - angles)).max() > 3
 
 
 def test_errors_of_angles_and_rotations():
@@ -150,8 +150,8 @@ def test_a_head_that_looks_into_the_camera_looks_straight_along_its_line():
     # It stands at image-right and above, so it looks to image-left and down.
     centre = np.array([[300.0, -200, 900], [0, 0, 500]])
     yaw, pitch = np.arctan2(300, 900), -np.arcsin(200 / np.linalg.norm(centre[0]))
-    turned = mien_rotation(np.array([[yaw, pitch, 0], [0, 0, 0]]))
-    seen = mien_angles(seen_along(turned, centre))
+    rotated = mien_rotation(np.array([[yaw, pitch, 0], [0, 0, 0]]))
+    seen = mien_angles(seen_along(rotated, centre))
     assert np.degrees(seen[:, :2]) == pytest.approx(np.zeros((2, 2)), abs=1e-6)
     assert np.abs(np.degrees(seen[:, 2])).max() < 3
     rotation = seen_along(np.eye(3)[None], centre[:1])[0]
@@ -169,7 +169,7 @@ def test_biwi_is_read_with_its_people_and_signs(tmp_path):
     assert data.angles[[0, 1, 3]] == pytest.approx(angles[[0, 4, 1]], abs=1e-7)
     assert data.images.crop == "detect"
     assert data.sight is not None
-    # Who looks straight ahead from image-right is seen turned to image-right from the camera.
+    # Who looks straight ahead from image-right is seen rotated to image-right from the camera.
     straight = mien_angles(seen_along(np.eye(3)[None], np.array([[100.0, 0, 900]])))
     assert np.degrees(straight[0, 0]) == pytest.approx(-np.degrees(np.arctan2(100, 900)))
     with zipfile.ZipFile(tmp_path / "biwi.zip", "w") as archive:

@@ -71,12 +71,12 @@ def test_one_that_fails_does_not_stop_the_others(context: EvalContext, tmp_path:
     def burst(data: Path, _: EvalContext) -> Result:
         raise OSError(f"no access to {data}/x")
 
-    told = []
+    reported = []
     runs = run_all(
         [(toy.BRIGHTNESS, bad), (replace(toy.BRIGHTNESS, run=burst), good), (toy.BRIGHTNESS, good)],
         context,
         root=tmp_path.parent,
-        on_run=told.append,
+        on_run=reported.append,
     )
     name = tmp_path.name
     assert [run.folder for run in runs] == [f"{name}/bad", f"{name}/good", f"{name}/good"]
@@ -86,7 +86,7 @@ def test_one_that_fails_does_not_stop_the_others(context: EvalContext, tmp_path:
         "",
     ]
     assert [run.result is None for run in runs] == [True, True, False]
-    assert tuple(told) == runs
+    assert tuple(reported) == runs
 
 
 def test_data_sets_are_found_in_folders_and_zips(tmp_path: Path) -> None:
@@ -146,9 +146,9 @@ def test_every_protocol_says_what_is_missing(name: str, tmp_path: Path) -> None:
     def describe(images: Images, columns: object, /) -> FactorColumns:
         raise AssertionError("there is nothing to describe")
 
-    with pytest.raises(MienError) as told:
+    with pytest.raises(MienError) as raised:
         protocol.run(tmp_path, EvalContext(Describing(describe)))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_an_unknown_name_is_refused_with_a_hint() -> None:

@@ -85,9 +85,9 @@ def test_normals_of_a_plane_and_of_a_ball():
     points = np.stack([x * depth[0], y * depth[0], depth[0] - 1])
     true = (points / np.linalg.norm(points, axis=0))[None]
     assert normal_deviation_deg(prediction=normals, target=true, mask=core)[0] < 1
-    turned = np.radians(30)
+    rotated = np.radians(30)
     tilted = np.zeros((1, 3, 4, 4))
-    tilted[:, 0], tilted[:, 2] = np.sin(turned), -np.cos(turned)
+    tilted[:, 0], tilted[:, 2] = np.sin(rotated), -np.cos(rotated)
     straight = np.zeros((1, 3, 4, 4))
     straight[:, 2] = -1
     whole = np.ones((1, 4, 4), bool)

@@ -80,7 +80,7 @@ def eye_crops(tmp_path):
 
 
 class Search:
-    """Sees eyes at fixed shares of all images that are not dark."""
+    """Sees eyes at fixed fractions of all images that are not dark."""
 
     name = "fake"
 
@@ -93,7 +93,7 @@ class Search:
         return eyes, images.max(axis=(1, 2, 3)) > 0
 
 
-def packed(given, cache, search=None, say=lambda _: None, **changes):
+def built(given, cache, search=None, say=lambda _: None, **changes):
     options = EyeDataOptions(**changes)
     found = find_eye_sources([str(one) for one in given], options)
     pieces = [*found.known, *found.unknown]
@@ -107,7 +107,7 @@ def packed(given, cache, search=None, say=lambda _: None, **changes):
 
 
 def test_labels_place_the_eyes_in_canvas_and_face(rendered, tmp_path):
-    found = packed([rendered], tmp_path / "cache")
+    found = built([rendered], tmp_path / "cache")
     assert len(found) == 6
     assert found.clip.tolist() == [0, 0, 1, 1, 2, 2]
     assert found.labelled.all()
@@ -128,7 +128,7 @@ def test_labels_place_the_eyes_in_canvas_and_face(rendered, tmp_path):
 def test_eye_crops_are_searched_and_what_is_not_seen_is_counted(eye_crops, tmp_path):
     said, search = [], Search()
     pattern = r"^(\d+)_"
-    found = packed(
+    found = built(
         [f"eyes:{eye_crops}"], tmp_path / "cache", search, said.append, clip_pattern=pattern
     )
     assert search.asked == [(10, True)]
@@ -143,20 +143,20 @@ def test_eye_crops_are_searched_and_what_is_not_seen_is_counted(eye_crops, tmp_p
     assert any("skipped 1: no eyes are found (such as 0/0001_9.png)" in line for line in said)
 
 
-def test_the_crop_option_makes_every_image_a_eye_crop(eye_crops, tmp_path):
-    assert not packed([eye_crops], tmp_path / "cache", Search(), crop="eyes").has_face.any()
-    told = find_eye_sources([str(eye_crops)], EyeDataOptions())
-    assert not any(piece.eye_crop for piece in told.unknown)
+def test_the_crop_option_makes_every_image_an_eye_crop(eye_crops, tmp_path):
+    assert not built([eye_crops], tmp_path / "cache", Search(), crop="eyes").has_face.any()
+    found = find_eye_sources([str(eye_crops)], EyeDataOptions())
+    assert not any(piece.eye_crop for piece in found.unknown)
 
 
-def test_faces_and_eye_crops_share_a_pack_in_order(rendered, eye_crops, tmp_path):
+def test_faces_and_eye_crops_share_a_cache_in_order(rendered, eye_crops, tmp_path):
     search = Search()
-    found = packed([rendered, f"eyes:{eye_crops}"], tmp_path / "cache", search)
+    found = built([rendered, f"eyes:{eye_crops}"], tmp_path / "cache", search)
     assert found.has_face.tolist() == [True] * 6 + [False] * 9
     assert found.clip.tolist() == [0, 0, 1, 1, 2, 2, *[-1] * 9]
 
 
-def test_packs_are_joined_and_clips_stay_apart(rendered, eye_crops, tmp_path):
+def test_caches_are_joined_and_clips_stay_apart(rendered, eye_crops, tmp_path):
     options = EyeDataOptions(clip_pattern=r"(\d{4})_")
     found = find_eye_sources([str(rendered), f"eyes:{eye_crops}"], options)
     folders = [
@@ -173,9 +173,9 @@ def test_packs_are_joined_and_clips_stay_apart(rendered, eye_crops, tmp_path):
     assert np.array_equal(canvas[2], alone[1])
 
 
-def test_a_pack_is_found_again_unless_labels_or_search_differ(rendered, eye_crops, tmp_path):
-    first = packed([rendered], tmp_path / "cache")
-    assert packed([rendered], tmp_path / "cache").key == first.key
+def test_a_cache_is_found_again_unless_labels_or_search_differ(rendered, eye_crops, tmp_path):
+    first = built([rendered], tmp_path / "cache")
+    assert built([rendered], tmp_path / "cache").key == first.key
     table = pq.read_table(rendered / "labels.parquet")
     moved = pa.array([[21.0] * 10] * 6, table.schema.field("landmarks").type)
     pq.write_table(table.set_column(1, table.schema.field(1), moved), rendered / "labels.parquet")
@@ -186,7 +186,7 @@ def test_a_pack_is_found_again_unless_labels_or_search_differ(rendered, eye_crop
         )
     one, other = Search(), Search()
     other.name = "other"
-    keys = {packed([f"eyes:{eye_crops}"], tmp_path / "cache", s).key for s in (one, other)}
+    keys = {built([f"eyes:{eye_crops}"], tmp_path / "cache", s).key for s in (one, other)}
     assert len(keys) == 2
 
 
@@ -206,7 +206,7 @@ def test_a_detectors_eyes_are_placed_in_the_crop(tmp_path, monkeypatch):
     assert crop.place(crop.landmarks[:2]).tolist() == [[15.5, 31.5], [47.5, 31.5]]
 
 
-def test_a_eye_crop_keeps_its_places(tmp_path):
+def test_an_eye_crop_keeps_its_places(tmp_path):
     write_png(tmp_path / "a.png", np.zeros((80, 100, 3), np.uint8))
     cropper = PieceCropper(64, 0, WholeImage(), eye_crop_size=(24, 50))
     crop = cropper.crops(Piece("a", tmp_path / "a.png", eye_crop=True))[0]
@@ -237,11 +237,11 @@ def test_sources_of_eye_crops_are_not_for_latentface(eye_crops):
 
 
 @pytest.mark.parametrize(
-    ("pattern", "told"),
+    ("pattern", "message"),
     [("(", "no regular expression"), (r"\d+", "has no group"), ("(zebra)", "in no image's name")],
 )
-def test_patterns_of_no_use_are_refused(eye_crops, pattern, told):
-    with pytest.raises(MienError, match=told):
+def test_patterns_of_no_use_are_refused(eye_crops, pattern, message):
+    with pytest.raises(MienError, match=message):
         find_eye_sources([str(eye_crops)], EyeDataOptions(clip_pattern=pattern))
 
 
@@ -278,20 +278,20 @@ class Stream:
 
 
 @pytest.fixture
-def pack(rendered, eye_crops, tmp_path):
-    return packed(
+def images(rendered, eye_crops, tmp_path):
+    return built(
         [rendered, f"eyes:{eye_crops}"], tmp_path / "cache", Search(), clip_pattern=r"^(\d+)_"
     )
 
 
-def loader(pack, shard=None, stream=None, **changes):
+def loader(images, shard=None, stream=None, **changes):
     mixture = replace(EyeMixture(seed=1, batch_size=8, frames=2), **changes)
     device = torch.device("cpu")
-    return EyeLoader(pack, mixture, form=FORM, device=device, shard=shard, stream=stream)
+    return EyeLoader(images, mixture, form=FORM, device=device, shard=shard, stream=stream)
 
 
-def test_a_batch_has_what_the_losses_ask_for(pack):
-    batch = next(loader(pack).iterate(0, 1))
+def test_a_batch_has_what_the_losses_ask_for(images):
+    batch = next(loader(images).iterate(0, 1))
     shapes = {name: (tuple(v.shape), v.dtype) for name, v in batch.items()}
     assert shapes == {
         "canvas": ((8, 1, 32, 64), torch.uint8),
@@ -313,53 +313,54 @@ def test_a_batch_has_what_the_losses_ask_for(pack):
 
 
 @pytest.mark.parametrize(("fraction", "count"), [(0.0, 0), (0.25, 2), (0.75, 6), (1.0, 8)])
-def test_the_fraction_of_eye_crops_can_be_given(pack, fraction, count):
-    batch = next(loader(pack, eye_crop_fraction=fraction).iterate(0, 1))
+def test_the_fraction_of_eye_crops_can_be_given(images, fraction, count):
+    batch = next(loader(images, eye_crop_fraction=fraction).iterate(0, 1))
     assert int((~batch["has_face"]).sum()) == count
 
 
-def test_labelled_images_alone_may_be_asked_for(pack):
-    batches = list(loader(pack, labelled=True).iterate(0, 3))
+def test_labelled_images_alone_may_be_asked_for(images):
+    batches = list(loader(images, labelled=True).iterate(0, 3))
     assert all(batch["has_face"].all() for batch in batches)
     assert (
-        loader(pack, labelled=True).fingerprint != loader(pack, eye_crop_fraction=0.0).fingerprint
+        loader(images, labelled=True).fingerprint
+        != loader(images, eye_crop_fraction=0.0).fingerprint
     )
 
 
-def test_batches_do_not_depend_on_where_one_starts(pack):
-    whole, later = list(loader(pack).iterate(0, 5)), list(loader(pack).iterate(3, 5))
+def test_batches_do_not_depend_on_where_one_starts(images):
+    whole, later = list(loader(images).iterate(0, 5)), list(loader(images).iterate(3, 5))
     for one, other in zip(whole[3:], later, strict=True):
         for name in one:
             assert torch.equal(one[name].nan_to_num(9), other[name].nan_to_num(9)), name
     assert not torch.equal(whole[0]["clip"], whole[1]["clip"])
 
 
-def test_processes_together_see_the_batch_of_one(pack):
-    whole = next(loader(pack).iterate(2, 3))
+def test_processes_together_see_the_batch_of_one(images):
+    whole = next(loader(images).iterate(2, 3))
     seen = []
     for rank in range(2):
-        part = next(loader(pack, Shard(rank, 2)).iterate(2, 3))
+        part = next(loader(images, Shard(rank, 2)).iterate(2, 3))
         seen += part["index"].tolist()
         for name in ("canvas", "eyes", "clip", "has_face"):
             assert torch.equal(part[name], whole[name][part["index"]]), name
     assert sorted(seen) == list(range(8))
     with pytest.raises(MienError, match="cannot be divided among 3"):
-        loader(pack, Shard(0, 3))
+        loader(images, Shard(0, 3))
 
 
-def test_rendered_clips_bring_their_eyes(pack):
+def test_rendered_clips_bring_their_eyes(images):
     alone = next(loader(None, stream=Stream(), stream_fraction=0.5).iterate(1, 2))
     assert alone["canvas"][:, 0, 0, 0].tolist() == [4, 4, 5, 5, 6, 6, 7, 7]
     assert sorted(alone["open"][:2].tolist()) == [0.0, 1.0]
     frame = 0 if alone["open"][0] == 1 else 1
     row = eye_row(np.zeros((64, 64, 3), np.uint8), EYES[frame], FORM)
     assert alone["eyes"][0].tolist() == row.eyes.tolist()
-    mixed = next(loader(pack, stream=Stream(), stream_fraction=0.5).iterate(0, 1))
+    mixed = next(loader(images, stream=Stream(), stream_fraction=0.5).iterate(0, 1))
     assert mixed["has_face"].tolist() == [True] * 4 + [False] * 4  # half: faces have no end
 
 
-def test_batches_without_room_and_runs_without_images_are_refused(pack):
+def test_batches_without_room_and_runs_without_images_are_refused(images):
     with pytest.raises(MienError, match="no room"):
-        loader(pack, batch_size=2)
+        loader(images, batch_size=2)
     with pytest.raises(MienError, match="no images whose eyes are known"):
-        loader(replace(pack, labelled=np.zeros(len(pack), bool)), labelled=True)
+        loader(replace(images, labelled=np.zeros(len(images), bool)), labelled=True)

@@ -48,7 +48,7 @@ def test_it_sees_the_person_and_not_what_changes(maps):
     assert auc(face_embedding(maps)) > 0.9
 
 
-def test_directions_are_of_unit_spread_within_clips_and_uncorrelated(maps):
+def test_directions_are_of_unit_variance_within_clips_and_uncorrelated(maps):
     face_embedding = FaceEmbedding(SIZE, 3)
     face_embedding.fit([maps])
     codes = face_embedding(maps)
@@ -110,7 +110,7 @@ def test_tables_and_protocols_have_it_where_weights_do(folder, tiny_folder, tmp_
         found = face_codes(asked, EvalContext(factors_by_weights(load(place))))
         first = ["face_embedding"] if there else []
         assert list(found.codes) == [*first, "identity", "both codes"]
-    with pytest.raises(MienError, match="know no face embedding"):
+    with pytest.raises(MienError, match="have no face embedding"):
         factors_by_weights(load(tiny_folder))(asked, ("face_embedding",))
 
 

@@ -221,8 +221,8 @@ def test_yunet_that_is_missing_says_how_to_get_it(no_yunet, monkeypatch):
     for part in ("https://", YUNET_SHA256, str(no_yunet), "MIEN_YUNET", "--detector haar"):
         assert part in message
     assert "elsewhere.onnx" in refused("yunet", yunet=no_yunet / "elsewhere.onnx")
-    monkeypatch.setenv("MIEN_YUNET", str(no_yunet / "told.onnx"))
-    assert "told.onnx (from MIEN_YUNET)" in refused("auto")
+    monkeypatch.setenv("MIEN_YUNET", str(no_yunet / "given.onnx"))
+    assert "given.onnx (from MIEN_YUNET)" in refused("auto")
 
 
 def test_another_file_is_not_loaded(no_yunet, monkeypatch):

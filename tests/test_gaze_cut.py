@@ -47,12 +47,12 @@ def _centre(image: torch.Tensor) -> torch.Tensor:
     return torch.stack([(image.sum(0) * columns).sum(), (image.sum(1) * rows).sum()]) / total
 
 
-def _turned(angle: float, zoom: float) -> torch.Tensor:
+def _rotated(angle: float, zoom: float) -> torch.Tensor:
     cos, sin = zoom * math.cos(angle), zoom * math.sin(angle)
     return torch.tensor([[[cos, -sin], [sin, cos]]])
 
 
-@pytest.mark.parametrize("affine", [None, _turned(0.2, 1.0), _turned(-0.1, 1.1)])
+@pytest.mark.parametrize("affine", [None, _rotated(0.2, 1.0), _rotated(-0.1, 1.1)])
 def test_each_eye_stands_in_the_middle_of_its_cut(affine: torch.Tensor | None) -> None:
     views = cut_views(image_of(_batch()), CONFIG, affine=affine)
     middle = torch.tensor([(CONFIG.eye_width - 1) / 2, (CONFIG.eye_height - 1) / 2])
@@ -60,7 +60,7 @@ def test_each_eye_stands_in_the_middle_of_its_cut(affine: torch.Tensor | None) -
         assert torch.allclose(_centre(views.eyes[0, k, 0]), middle, atol=0.05)
 
 
-@pytest.mark.parametrize("affine", [None, _turned(0.2, 1.0), _turned(-0.1, 1.1)])
+@pytest.mark.parametrize("affine", [None, _rotated(0.2, 1.0), _rotated(-0.1, 1.1)])
 def test_band_and_face_say_where_the_eyes_stand_in_them(affine: torch.Tensor | None) -> None:
     shift = torch.tensor([[[0.0, 0.0], [0.0, 0.0], [6.0, -4.0]]])
     views = cut_views(image_of(_batch()), CONFIG, affine=affine, jitter=shift)
@@ -147,18 +147,18 @@ def test_localizer_points_at_pixels_of_the_canvas() -> None:
     assert (found.eyes - middle).abs().max() < 40
 
 
-def test_variation_is_drawn_from_the_generator() -> None:
+def test_variation_is_sampled_from_the_generator() -> None:
     image = image_of(_batch())
     views = cut_views(image, CONFIG)
 
-    def drawn(seed: int) -> torch.Tensor:
+    def sampled(seed: int) -> torch.Tensor:
         generator = torch.Generator().manual_seed(seed)
         affine = sample_affine(image, generator).flatten()
         shift = jitter(image, 1.0, generator).flatten()
         return torch.cat([affine, shift, relit(views, generator).eyes.flatten()])
 
-    assert torch.equal(drawn(3), drawn(3))
-    assert not torch.equal(drawn(3), drawn(4))
+    assert torch.equal(sampled(3), sampled(3))
+    assert not torch.equal(sampled(3), sampled(4))
 
 
 def test_image_knows_its_length() -> None:

@@ -51,9 +51,9 @@ class FakeModel:
         return Factors(*(torch.zeros(4, count, 1)), pose=pose, light=light, gaze=gaze)
 
     def redirect_gaze(self, images, codes):
-        drawn = images.clone()
-        drawn[:, :, 10:16] = codes[:, :1, None, None]
-        return drawn
+        rendered = images.clone()
+        rendered[:, :, 10:16] = codes[:, :1, None, None]
+        return rendered
 
 
 @cache
@@ -124,7 +124,7 @@ def test_the_head_pose_is_given_where_the_calibration_wants_it(faces_at):
     assert gaze_angles(gaze.direction)[0] == pytest.approx(0.25, abs=0.02)
 
 
-def test_a_image_without_a_face_or_without_eyes_has_no_arrow(tmp_path, faces_at):
+def test_an_image_without_a_face_or_without_eyes_has_no_arrow(tmp_path, faces_at):
     Image.fromarray(face() // 20).save(tmp_path / "dark.png")
     reader = GazeReader(FakeModel(), calibration(), detector="none")
     with pytest.raises(MienError, match=r"no open eyes are seen in .*dark\.png"):
@@ -140,7 +140,7 @@ def test_what_does_not_fit_the_weights_is_refused():
         with pytest.raises(MienError, match="the calibration"):
             GazeReader(FakeModel(), wrong, detector="none")
     blind = FakeModel(config=FakeConfig(None))
-    with pytest.raises(MienError, match="the weights feed know no gaze"):
+    with pytest.raises(MienError, match="the weights feed have no gaze branch"):
         GazeReader(blind, calibration(), detector="none")
 
 
@@ -159,21 +159,21 @@ def test_every_frame_of_a_film_is_shown_and_none_is_made_up(tmp_path):
         list(film_gaze(tmp_path / "dark.mp4", reader))
 
 
-def test_eyes_are_redrawn_only_where_there_are_any():
+def test_eyes_are_rendered_anew_only_where_there_are_any():
     model = FakeModel()
     crops = torch.from_numpy(np.stack([face(200, 32), face(200, 32) // 20])).permute(0, 3, 1, 2)
     gaze = model.encode(torch.full((1, 3, 32, 32), 192, dtype=torch.uint8)).gaze
     assert gaze is not None
-    drawn, found = redirect_gaze(model, crops, gaze)
+    rendered, found = redirect_gaze(model, crops, gaze)
     assert found.tolist() == [True, False]
-    torch.testing.assert_close(drawn[0, :, 10:16], torch.full((3, 6, 32), 0.5))
-    torch.testing.assert_close(drawn[0, :, 20:], crops[0, :, 20:].float() / 255)
-    torch.testing.assert_close(drawn[1], crops[1].float() / 255)
+    torch.testing.assert_close(rendered[0, :, 10:16], torch.full((3, 6, 32), 0.5))
+    torch.testing.assert_close(rendered[0, :, 20:], crops[0, :, 20:].float() / 255)
+    torch.testing.assert_close(rendered[1], crops[1].float() / 255)
     with pytest.raises(MienError, match="no open eyes"):
         redirect_gaze(model, crops, replace(gaze, eyes_found=torch.tensor([False])))
 
 
-def test_the_command_draws_on_a_image_and_on_a_film(tmp_path, fake_weights, capsys):
+def test_the_command_draws_on_an_image_and_on_a_film(tmp_path, fake_weights, capsys):
     Image.fromarray(face()).save(tmp_path / "in.png")
     write_mp4(tmp_path / "in.mp4", [face(60), face(250)], fps=5)
     calibration().save(tmp_path / "c.json")
@@ -200,10 +200,10 @@ def test_the_command_gives_a_face_other_eyes(tmp_path, fake_weights, capsys):
         return run([*words, "-o", str(tmp_path / out), "--detector", "none", *more])
 
     assert render("in.png", "other.png", "out.png", "--size", "64") == 0
-    drawn = np.asarray(Image.open(tmp_path / "out.png"))
-    assert drawn.shape == (64, 64, 3)
-    assert abs(int(drawn[26, 32, 1]) - 128) <= 1
-    assert abs(int(drawn[50, 32, 1]) - 100) <= 1
+    rendered = np.asarray(Image.open(tmp_path / "out.png"))
+    assert rendered.shape == (64, 64, 3)
+    assert abs(int(rendered[26, 32, 1]) - 128) <= 1
+    assert abs(int(rendered[50, 32, 1]) - 100) <= 1
     assert render("in.mp4", "other.png", "out.mp4") == 0
     assert len(list(read_frames(tmp_path / "out.mp4"))) == 2
     capsys.readouterr()
@@ -214,7 +214,7 @@ def test_the_command_gives_a_face_other_eyes(tmp_path, fake_weights, capsys):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (["--gaze"], "--gaze needs --calibration"),
         (["--calibration", "c.json"], "--calibration goes with --gaze"),
@@ -225,16 +225,16 @@ def test_the_command_gives_a_face_other_eyes(tmp_path, fake_weights, capsys):
         (["--gaze", "--calibration", "c.json", "--mesh", "m.glb"], "leave --mesh out"),
     ],
 )
-def test_options_that_contradict_each_other_are_refused(options, told, tmp_path, capsys):
+def test_options_that_contradict_each_other_are_refused(options, message, tmp_path, capsys):
     out = tmp_path / "out.png"
     assert run(["render", "a.png", "-o", str(out), *options]) == 2
     error = capsys.readouterr().err
-    assert told in error
+    assert message in error
     assert error.count("\n") == 1
     assert not out.exists()
 
 
-def test_a_image_makes_no_film_and_a_missing_calibration_is_named(tmp_path, fake_weights, capsys):
+def test_an_image_makes_no_film_and_a_missing_calibration_is_named(tmp_path, fake_weights, capsys):
     Image.fromarray(face()).save(tmp_path / "in.png")
     words = ["render", str(tmp_path / "in.png"), "--gaze", "--calibration", "nowhere.json"]
     assert run([*words, "-o", str(tmp_path / "out.mp4")]) == 2
@@ -254,5 +254,5 @@ def test_weights_without_a_gaze_branch_are_refused(tmp_path, tiny_folder, capsys
     )
     for options in asked:
         assert run([*words, *options]) == 2
-        assert "know no gaze" in capsys.readouterr().err
+        assert "have no gaze branch" in capsys.readouterr().err
     assert not (tmp_path / "out.png").exists()

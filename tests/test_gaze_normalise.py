@@ -97,7 +97,7 @@ def test_head_angles_are_ours():
     assert np.degrees(head_angles(turn(-12, -5, 25))) == pytest.approx([-12, -5])
 
 
-def test_a_image_is_warped_as_its_points_are():
+def test_an_image_is_warped_as_its_points_are():
     image = np.zeros((720, 1280), np.uint8)
     # The dot is where the camera sees the point 20 mm to the right of the face's centre.
     found = made()
@@ -111,10 +111,10 @@ def test_a_image_is_warped_as_its_points_are():
 
 
 def test_the_face_and_the_eye_crop_have_the_scale_of_the_models_images():
-    # Eyes 63 mm apart, in shares of the width: 0.388 of a face crop, 85 of 200 of an eye crop.
-    for camera, share in ((FACE, 0.388), (EYE_CROP, 0.425)):
+    # Eyes 63 mm apart, in fractions of the width: 0.388 of a face, 85 of 200 of an eye-region crop.
+    for camera, fraction in ((FACE, 0.388), (EYE_CROP, 0.425)):
         assert 63 * camera.focal / camera.distance_mm / camera.size[1] == pytest.approx(
-            share, abs=0.002
+            fraction, abs=0.002
         )
     assert EYE_CROP.size[1] / EYE_CROP.size[0] == pytest.approx(200 / 96, abs=0.01)
     assert VirtualCamera((100, 200), centre=(0.5, 0.25)).matrix[:2, 2] == pytest.approx(

@@ -77,14 +77,14 @@ def _gradient(module: torch.nn.Module) -> float:
 
 
 def test_eye_distance_is_l1_plus_gradients() -> None:
-    drawn = torch.zeros(1, 2, 1, 8, 8)
-    assert eye_distance(drawn, drawn) == 0
+    rendered = torch.zeros(1, 2, 1, 8, 8)
+    assert eye_distance(rendered, rendered) == 0
     # A constant error has no gradient: the L1 alone is left.
-    assert torch.isclose(eye_distance(drawn, drawn + 0.5), torch.tensor(0.5))
+    assert torch.isclose(eye_distance(rendered, rendered + 0.5), torch.tensor(0.5))
     # A step of 1 between columns 3 and 4: L1 1/2; gradients 8 of 56, then 4 of 12, then 2 of 2.
-    step = drawn.clone()
+    step = rendered.clone()
     step[..., 4:] = 1.0
-    assert torch.isclose(eye_distance(drawn, step), torch.tensor(0.5 + 1 / 7 + 1 / 3 + 1.0))
+    assert torch.isclose(eye_distance(rendered, step), torch.tensor(0.5 + 1 / 7 + 1 / 3 + 1.0))
 
 
 def test_contrast_is_the_cross_entropy_within_a_clip() -> None:

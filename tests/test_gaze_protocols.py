@@ -104,8 +104,8 @@ def test_the_tables_the_plot_and_the_worst_cases(tmp_path):
     assert [row[0] for row in errors.rows][:2] == ["gaze code", "gaze code and predicted head pose"]
     assert by_yaw.title == "Error in degrees by true head yaw, 100 samples"
     assert [row[1] for row in by_yaw.rows] == [54, 108, 0, 0]
-    near, turned = float(by_yaw.rows[0][2] or 0), float(by_yaw.rows[1][2] or 0)
-    assert near < 0.05 < turned
+    near, rotated = float(by_yaw.rows[0][2] or 0), float(by_yaw.rows[1][2] or 0)
+    assert near < 0.05 < rotated
     assert list(found.plots[0].lines["gaze code"][0]) == [9, 50, 100, 107]
 
 
@@ -116,7 +116,7 @@ def test_many_blind_images_have_a_score_of_the_others(tmp_path):
     others = sets.score(found, f"{CODE_100}, where eyes are found")
     assert (others.count, others.value < 0.2) == (162, True)
     assert sets.score(found, CODE_100).value > 2
-    note = "samples are not drawn from the 33.3 % of training images without eyes"
+    note = "no samples come from the 33.3 % of training images without eyes"
     assert note in found.notes
     blind = list(set(data.images.names) - set(data.images.names[:1]))
     with pytest.raises(MienError, match="fewer than two training images"):

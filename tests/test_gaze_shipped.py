@@ -1,4 +1,4 @@
-"""The shipped gaze branch on people it has not seen: errors, mirrors, hidden eyes, eye crops."""
+"""The shipped gaze branch on unseen people: errors, mirrors, hidden eyes, eye-region crops."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_eyes_are_found_where_they_are_and_not_behind_dark_glasses(
     assert dark.eyes_found.float().mean() < 0.1
 
 
-def test_a_image_without_a_face_has_no_eyes(model: Model) -> None:
+def test_an_image_without_a_face_has_no_eyes(model: Model) -> None:
     gaze = model.encode(torch.full((2, 3, 224, 224), 0.5)).gaze
     assert gaze is not None
     assert not gaze.eyes_found.any()

@@ -102,7 +102,7 @@ def test_identity_leaves_weak_directions_to_expression() -> None:
         assert not other.neutral_texture[:, 3:].any()
         assert not other.neutral_shape[:, 3:].any()
         assert one.neutral_texture[:, 3:].abs().sum() > 0
-        # Together they are the code as before: the same face is drawn.
+        # Together they are the code as before: the same face is rendered.
         torch.testing.assert_close(other.texture_code, one.texture_code)
         torch.testing.assert_close(other.shape_code, one.shape_code)
 

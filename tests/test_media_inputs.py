@@ -1,4 +1,4 @@
-"""INPUT... becomes sources: complete, in order, told apart, whatever lies on the disk."""
+"""INPUT... becomes sources: complete, in order, distinct, whatever lies on the disk."""
 
 from __future__ import annotations
 

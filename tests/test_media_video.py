@@ -287,7 +287,7 @@ def test_writing_that_fails_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_image_is_a_video_of_one_frame_or_refused(tmp_path):
+def test_an_image_is_a_video_of_one_frame_or_refused(tmp_path):
     write_png(tmp_path / "a.png", image(9))
     frames = list(read_frames(tmp_path / "a.png"))
     assert len(frames) == 1

@@ -65,13 +65,15 @@ def test_uint8_and_float_agree(model: Model) -> None:
 def test_render_takes_another_pose_and_light(model: Model, images: torch.Tensor) -> None:
     factors = model.encode(images)
     frontal = Pose(torch.eye(3)[None], torch.zeros(1, 3))
-    drawn = model.render(factors, pose=frontal, light=factors.light[:1])
-    assert drawn.image.shape == (5, 3, 32, 32)
-    assert drawn.mask[..., 8:24, 8:24].min() == 1
+    rendered = model.render(factors, pose=frontal, light=factors.light[:1])
+    assert rendered.image.shape == (5, 3, 32, 32)
+    assert rendered.mask[..., 8:24, 8:24].min() == 1
     inner = (..., slice(4, -4), slice(4, -4))
-    torch.testing.assert_close(drawn.depth[inner], drawn.canonical_depth[inner], atol=1e-3, rtol=0)
     torch.testing.assert_close(
-        drawn.normals[inner], drawn.canonical_normals[inner], atol=0.05, rtol=0
+        rendered.depth[inner], rendered.canonical_depth[inner], atol=1e-3, rtol=0
+    )
+    torch.testing.assert_close(
+        rendered.normals[inner], rendered.canonical_normals[inner], atol=0.05, rtol=0
     )
 
 

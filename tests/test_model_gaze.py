@@ -1,4 +1,4 @@
-"""The library with a gaze branch: all factors in one pass, eye crops, eyes of another code."""
+"""The library with a gaze branch: all factors in one pass, eye-region crops, gaze redirection."""
 
 from __future__ import annotations
 
@@ -88,11 +88,11 @@ def test_saved_weights_hold_both_methods(
 def test_redirected_gaze_changes_the_eyes_alone(model: Model, images: torch.Tensor) -> None:
     gaze = model.encode(images).gaze
     assert gaze is not None
-    drawn = model.redirect_gaze(
+    rendered = model.redirect_gaze(
         images, torch.randn(1, 4, generator=torch.Generator().manual_seed(2))
     )
-    assert drawn.shape == images.shape
-    changed = (drawn - images).abs().sum(dim=1) > 1e-6
+    assert rendered.shape == images.shape
+    changed = (rendered - images).abs().sum(dim=1) > 1e-6
     assert changed.any()
     rows, columns = torch.meshgrid(torch.arange(224), torch.arange(224), indexing="ij")
     for i in range(3):

@@ -14,7 +14,9 @@ from mien.evaluate.scores import yaw_table
 from mien.evaluate.tasks import few_labels as few_module
 
 
-def test_every_trial_of_few_labels_draws_labels_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_trial_of_few_labels_samples_labels_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(few_module, "COUNTS", (1,))
     rng = np.random.default_rng(0)
     codes, labels = rng.standard_normal((80, 4)), np.arange(80) % 2

@@ -77,9 +77,9 @@ def test_the_mirrored_branch_shows_the_mirrored_face_in_the_same_pose() -> None:
     albedo, depth = model.face.albedo, model.face.depth
     straight = render(albedo, depth, encoded.pose, encoded.light, FOV).image
     mirrored = render(albedo.flip(-1), depth.flip(-1), encoded.pose, encoded.light, FOV).image
-    drawn = model.loss().extras["renderings"]
-    torch.testing.assert_close(drawn[:2], straight)
-    torch.testing.assert_close(drawn[2:], mirrored)
+    rendered = model.loss().extras["renderings"]
+    torch.testing.assert_close(rendered[:2], straight)
+    torch.testing.assert_close(rendered[2:], mirrored)
     assert (straight - mirrored).abs().max() > 0.1
 
 
@@ -113,9 +113,9 @@ def test_a_code_is_sampled_with_its_own_standard_deviation() -> None:
     variance = torch.tensor([0.01, 1.0, 4.0])
     mean = torch.tensor([1.0, 2.0, 3.0])
     bottleneck = Bottleneck(mean.expand(20_000, 3), variance.log().expand(20_000, 3))
-    drawn = bottleneck.sample(torch.Generator().manual_seed(0))
-    torch.testing.assert_close(drawn.var(dim=0), variance, rtol=0.05, atol=0)
-    torch.testing.assert_close(drawn.mean(dim=0), mean, rtol=0, atol=0.05)
+    sampled = bottleneck.sample(torch.Generator().manual_seed(0))
+    torch.testing.assert_close(sampled.var(dim=0), variance, rtol=0.05, atol=0)
+    torch.testing.assert_close(sampled.mean(dim=0), mean, rtol=0, atol=0.05)
 
 
 def test_identity_and_expression_together_give_the_encoded_face(
@@ -151,7 +151,7 @@ def looking(side: int) -> dict[str, torch.Tensor]:
 
 
 def test_eyes_that_are_to_be_reconstructed_are_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a code the eyes are drawn from their surroundings alone, however they look."""
+    """Without a code the eyes are reconstructed from their surroundings alone."""
     sizes: dict[str, Any] = {
         "dim": 32,
         "heads": 2,

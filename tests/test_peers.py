@@ -101,7 +101,7 @@ def test_lbp_does_not_mind_the_light_and_has_58_uniform_bins():
     assert bins[0b11000001] != 58
 
 
-def test_lbp_histograms_are_shares_of_cells():
+def test_lbp_histograms_are_fractions_of_cells():
     features = Lbp(LbpSetting((1, 3), 7))(noise(2))
     assert features.shape == (2, 2 * 49 * 59)
     cells = (features.reshape(2, 2 * 49, 59) ** 2).sum(axis=2)
@@ -206,7 +206,9 @@ def test_training_learns_and_is_found_again(name, tmp_path, monkeypatch):
         monkeypatch.setattr(kind, "recipe", replace(kind.recipe, batch_size=12))
     training = toy_training(tmp_path)
     first = train(SMALL[name], name, 30, training)
-    batch = torch.from_numpy(training.pack.crops[:, 4:36, 4:36].copy()).permute(0, 3, 1, 2) / 255
+    batch = (
+        torch.from_numpy(training.crop_cache.crops[:, 4:36, 4:36].copy()).permute(0, 3, 1, 2) / 255
+    )
     images = {"image": batch, "input": batch}
 
     @torch.no_grad()

@@ -10,7 +10,7 @@ from benchmarks.peers.crops import SIZE, CropStore
 from benchmarks.peers.describe import describe_peer
 from benchmarks.peers.hog import Hog
 from benchmarks.peers.lbp import Lbp
-from benchmarks.peers.training import open_training_pack
+from benchmarks.peers.training import open_training_cache
 
 from mien.errors import MienError
 from mien.evaluate.by_weights import factors_by_weights
@@ -197,11 +197,11 @@ def test_trials_are_read_from_rendered_clips_and_from_classes(tmp_path):
     assert trial.classes.tolist() == [0, 0, 0, 1, 1, 1]
 
 
-def test_endless_and_foreign_packs_are_refused(tmp_path):
+def test_endless_and_foreign_caches_are_refused(tmp_path):
     with pytest.raises(MienError, match="no end"):
-        open_training_pack(["synth:head.npz"], tmp_path)
+        open_training_cache(["synth:head.npz"], tmp_path)
     write_images(tmp_path / "faces", noise(3, 20))
-    found = open_training_pack([str(tmp_path / "faces")], tmp_path / "cache")
+    found = open_training_cache([str(tmp_path / "faces")], tmp_path / "cache")
     assert found.crops.shape == (3, 80, 80, 3)
-    again = open_training_pack([str(tmp_path / "cache" / "packs" / found.key)], tmp_path)
+    again = open_training_cache([str(tmp_path / "cache" / "crops" / found.key)], tmp_path)
     assert np.array_equal(found.crops, again.crops)

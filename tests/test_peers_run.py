@@ -147,15 +147,15 @@ def test_the_table_shows_what_is_missing():
         return Run(STRIPES, "set", 1.0, result, error)
 
     angle = Score("error", 12.341, "degrees", 9, 11.0, 13.5, higher_is_better=False, main=True)
-    share = Score("AUC", 0.91234, "AUC", 9, main=True)
-    lost = replace(share, value=float("nan"))
+    auc = Score("AUC", 0.91234, "AUC", 9, main=True)
+    not_finite = replace(auc, value=float("nan"))
     tried = {"light": Choice("8 x 8 cells", {"8 x 8 cells": 0.5, "4 x 4 cells": float("nan")})}
     entries = [
         Method("one", lambda _: None, lambda: None, 2_600_000, images=5000, shown=180_000),  # type: ignore[arg-type,return-value]
         Method("two", lambda _: None, lambda: None, 0, settings=tried),  # type: ignore[arg-type,return-value]
         Method("three", lambda _: None, lambda: None, 0),  # type: ignore[arg-type,return-value]
     ]
-    runs = {"one": run(angle, share), "two": run(angle, lost), "three": run(error="no | light")}
+    runs = {"one": run(angle, auc), "two": run(angle, not_finite), "three": run(error="no | light")}
     shape = {"name": "ViT-B/16", "parameters": 85_798_656, "crop_px": 224, "ms_a_face": 101.234}
     comparison = Comparison(entries, {"one": 1.234, "two": 0.5}, [runs], [shape], {"seed": 3})
     lines = as_markdown(comparison).splitlines()

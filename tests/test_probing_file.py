@@ -151,11 +151,11 @@ def example(kind: str) -> Probe:
     classes = ("glad", "café") if kind == "class" else ()
     rng = np.random.default_rng(0)
     width = len(classes) or 1
-    spread = ErrorVariance(0.5, rng.normal(size=(DIM, 3)), np.array([3.0, 2, 1]))
+    error_variance = ErrorVariance(0.5, rng.normal(size=(DIM, 3)), np.array([3.0, 2, 1]))
     function = Linear(
         *(rng.normal(size=DIM), rng.uniform(1, 2, DIM)),
         *(rng.normal(size=(DIM, width)), rng.normal(size=width), 0.1),
-        spread=None if classes else spread,
+        spread=None if classes else error_variance,
     )
     score = HeldOut(80.0, 70, 90, 50, "people", (70.0, 90) if classes else (), 0.5)
     curve = (CurvePoint(5, 60, 50, 70), CurvePoint(10, 80, 70, 90))

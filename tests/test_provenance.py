@@ -6,7 +6,7 @@ import pytest
 
 from mien import weights
 from mien.cli.main import run
-from mien.data.provenance import digests, image_digests
+from mien.data.provenance import hashes, image_hashes
 from mien.data.sources import find_sources
 from mien.errors import MienError
 from mien.media.image import write_png
@@ -33,14 +33,14 @@ def test_a_file_has_the_same_digest_by_itself_and_in_a_zip(faces, tmp_path):
             archive.write(path, f"below/{path.name}")
     expected = [digest(path) for path in sorted(faces.iterdir())]
     for source in (faces, tmp_path / "faces.zip"):
-        assert [found for _, found in digests(find_sources([source]).pieces)] == expected
+        assert [found for _, found in hashes(find_sources([source]).pieces)] == expected
 
 
 def test_excluded_images_are_left_out_whatever_they_are_called(faces, tmp_path):
     (tmp_path / "kept_back").mkdir()
     (tmp_path / "kept_back/other.png").write_bytes((faces / "2.png").read_bytes())
     excluded = find_sources([tmp_path / "kept_back"]).pieces
-    found = image_digests(find_sources([faces]).pieces, excluded)
+    found = image_hashes(find_sources([faces]).pieces, excluded)
     assert found == {digest(faces / f"{number}.png") for number in (0, 1, 3)}
 
 
@@ -48,7 +48,7 @@ def test_what_cannot_be_read_is_named(faces):
     pieces = find_sources([faces]).pieces
     (faces / "1.png").unlink()
     with pytest.raises(MienError, match=r"1\.png cannot be read"):
-        image_digests(pieces)
+        image_hashes(pieces)
 
 
 def test_a_model_keeps_its_list_and_a_later_one_in_its_place_does_not_inherit_it(tmp_path):

@@ -63,7 +63,7 @@ def test_a_triangle_owns_the_centres_inside_it_and_on_its_edges(backend: str) ->
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_both_windings_are_drawn(backend: str) -> None:
+def test_both_windings_are_rendered(backend: str) -> None:
     points, triangles = one_triangle((0, 0, 1), (2, 0, 2), (0, 2, 3))
     front = rasterize(points, triangles, 3, 3, backend=backend)
     back = rasterize(points, triangles.flip(1), 3, 3, backend=backend)

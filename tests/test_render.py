@@ -31,7 +31,7 @@ def film(tmp_path):
 
 
 @pytest.fixture
-def draw(tiny_folder, capsys):
+def render(tiny_folder, capsys):
     """Run `mien render` with the tiny model on face crops; returns exit code and stderr."""
 
     def go(*words):
@@ -55,38 +55,38 @@ def draw(tiny_folder, capsys):
     ],
     ids=" ".join,
 )
-def test_a_image_is_drawn(options, photo, draw, tmp_path):
+def test_an_image_is_rendered(options, photo, render, tmp_path):
     out = tmp_path / "out.png"
-    assert draw(photo, "--out", str(out), *options) == (0, "")
-    drawn = read(out)
-    assert drawn.shape == (48, 48, 3)
-    assert drawn.std() > 1
+    assert render(photo, "--out", str(out), *options) == (0, "")
+    rendered = read(out)
+    assert rendered.shape == (48, 48, 3)
+    assert rendered.std() > 1
 
 
-def test_turning_to_the_left_and_right_differ(photo, draw, tmp_path):
+def test_turning_to_the_left_and_right_differ(photo, render, tmp_path):
     for name, yaw in (("left", "40"), ("right", "-40")):
-        assert draw(photo, "--out", str(tmp_path / f"{name}.png"), "--yaw", yaw)[0] == 0
+        assert render(photo, "--out", str(tmp_path / f"{name}.png"), "--yaw", yaw)[0] == 0
     assert not np.array_equal(read(tmp_path / "left.png"), read(tmp_path / "right.png"))
 
 
-def test_two_maps_stand_side_by_side(photo, draw, tmp_path):
+def test_two_maps_stand_side_by_side(photo, render, tmp_path):
     out = tmp_path / "out.png"
-    assert draw(photo, "--out", str(out), "--depth", "--normals")[0] == 0
+    assert render(photo, "--out", str(out), "--depth", "--normals")[0] == 0
     assert read(out).shape == (48, 96, 3)
 
 
-def test_anothers_expression_changes_the_image(photo, draw, tmp_path):
+def test_anothers_expression_changes_the_image(photo, render, tmp_path):
     write_png(tmp_path / "other.png", image(5))
-    plain, swapped = tmp_path / "plain.png", tmp_path / "swapped.png"
-    assert draw(photo, "--out", str(plain))[0] == 0
-    words = (photo, "--out", str(swapped), "--expression-from", str(tmp_path / "other.png"))
-    assert draw(*words)[0] == 0
-    assert not np.array_equal(read(plain), read(swapped))
+    plain, transferred = tmp_path / "plain.png", tmp_path / "transferred.png"
+    assert render(photo, "--out", str(plain))[0] == 0
+    words = (photo, "--out", str(transferred), "--expression-from", str(tmp_path / "other.png"))
+    assert render(*words)[0] == 0
+    assert not np.array_equal(read(plain), read(transferred))
 
 
 @pytest.mark.parametrize("name", ["head.glb", "head.obj"])
-def test_a_mesh_can_be_all_that_is_asked_for(name, photo, draw, tmp_path):
-    assert draw(photo, "--mesh", str(tmp_path / name)) == (0, "")
+def test_a_mesh_can_be_all_that_is_asked_for(name, photo, render, tmp_path):
+    assert render(photo, "--mesh", str(tmp_path / name)) == (0, "")
     data = (tmp_path / name).read_bytes()
     if name.endswith("glb"):
         (length,) = struct.unpack("<I", data[12:16])
@@ -99,20 +99,20 @@ def test_a_mesh_can_be_all_that_is_asked_for(name, photo, draw, tmp_path):
         assert (tmp_path / "head.png").exists()
 
 
-def test_a_turntable_is_a_film(photo, draw, tmp_path, monkeypatch):
+def test_a_turntable_is_a_film(photo, render, tmp_path, monkeypatch):
     monkeypatch.setattr("mien.cli.render._FRAMES", 6)
     out = tmp_path / "turn.mp4"
-    assert draw(photo, "--out", str(out), "--turntable") == (0, "")
+    assert render(photo, "--out", str(out), "--turntable") == (0, "")
     frames = [frame.pixels for frame in read_frames(out) if frame.pixels is not None]
     assert len(frames) == 6
     assert not np.array_equal(frames[1], frames[5])
 
 
-def test_a_film_is_drawn_frame_by_frame(film, draw, tmp_path):
+def test_a_film_is_rendered_frame_by_frame(film, render, tmp_path):
     out = tmp_path / "again.mp4"
-    assert draw(film, "--out", str(out), "--frontal") == (0, "")
+    assert render(film, "--out", str(out), "--frontal") == (0, "")
     assert len(list(read_frames(out))) == 4
-    assert draw(film, "--out", str(tmp_path / "first.png"))[0] == 0
+    assert render(film, "--out", str(tmp_path / "first.png"))[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -131,9 +131,9 @@ def test_a_film_is_drawn_frame_by_frame(film, draw, tmp_path):
         (("--out", "x.png", "--device", "cuda:99"), "cuda:99"),
     ],
 )
-def test_what_cannot_be_drawn_is_one_line(words, part, photo, draw, tmp_path, monkeypatch):
+def test_what_cannot_be_rendered_is_one_line(words, part, photo, render, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    code, err = draw(photo, *words)
+    code, err = render(photo, *words)
     assert code == 2
     assert err.startswith("error: ")
     assert err.count("\n") == 1
@@ -141,14 +141,14 @@ def test_what_cannot_be_drawn_is_one_line(words, part, photo, draw, tmp_path, mo
     assert sorted(p.name for p in tmp_path.iterdir()) == ["photo.png"]
 
 
-def test_files_are_replaced_only_when_told(photo, draw, tmp_path):
+def test_files_are_replaced_only_when_asked(photo, render, tmp_path):
     out = tmp_path / "out.png"
     out.write_bytes(b"mine")
-    code, err = draw(photo, "--out", str(out))
+    code, err = render(photo, "--out", str(out))
     assert code == 2
     assert "exists" in err
     assert out.read_bytes() == b"mine"
-    assert draw(photo, "--out", str(out), "--overwrite")[0] == 0
+    assert render(photo, "--out", str(out), "--overwrite")[0] == 0
     assert read(out).shape == (48, 48, 3)
 
 
@@ -163,10 +163,10 @@ def test_no_face_is_one_line(name, photo, film, tiny_folder, tmp_path, capsys):
     assert not out.exists()
 
 
-def test_files_that_cannot_be_read_are_one_line(draw, tmp_path):
+def test_files_that_cannot_be_read_are_one_line(render, tmp_path):
     (tmp_path / "text.jpg").write_text("not an image")
     for name in ("text.jpg", "absent.png"):
-        code, err = draw(str(tmp_path / name), "--out", str(tmp_path / "out.png"))
+        code, err = render(str(tmp_path / name), "--out", str(tmp_path / "out.png"))
         assert code == 2
         assert name in err
         assert err.count("\n") == 1

@@ -37,7 +37,7 @@ def smooth_face(size: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
     return albedo, depth[None, None]
 
 
-def turned(yaw: float) -> Pose:
+def rotated(yaw: float) -> Pose:
     rotation = angles_to_rotation(torch.tensor([yaw]), torch.tensor([0.0]), torch.tensor([0.0]))
     return Pose(rotation, torch.zeros(1, 3))
 
@@ -56,7 +56,7 @@ def test_a_mirrored_face_turned_the_other_way_is_the_mirrored_image() -> None:
 
     def image(flip: bool, yaw: float) -> torch.Tensor:
         a, d = (albedo.flip(-1), depth.flip(-1)) if flip else (albedo, depth)
-        pose = turned(yaw)
+        pose = rotated(yaw)
         return shade_view(a, d, view(d, pose, FOV), pose.rotation, even_light(), FOV)
 
     torch.testing.assert_close(image(True, -0.3), image(False, 0.3).flip(-1), atol=2e-3, rtol=0)
@@ -242,7 +242,7 @@ def test_eight_images_are_learned_by_heart() -> None:
     assert errors[-1] < 0.4 * errors[0]
 
 
-def turned_scene() -> tuple[Autoencoder, torch.Tensor, torch.Tensor]:
+def rotated_scene() -> tuple[Autoencoder, torch.Tensor, torch.Tensor]:
     """A network whose frames differ in pose, light and albedo, and a clip of two frames."""
     with torch.random.fork_rng():
         torch.default_generator.manual_seed(0)
@@ -272,7 +272,7 @@ def rendered(
 
 @torch.no_grad()
 def test_branches_render_what_they_are_named_for() -> None:
-    model, images, clip = turned_scene()
+    model, images, clip = rotated_scene()
     renderings = stage1_loss(model, images, images, clip, Stage1Weights()).extras["renderings"]
     assert len(renderings) == 3 + 3 + 2
     for row in range(3):
@@ -286,7 +286,7 @@ def test_branches_render_what_they_are_named_for() -> None:
 
 @torch.no_grad()
 def test_the_cross_frame_branch_is_compared_with_the_other_frame() -> None:
-    model, images, clip = turned_scene()
+    model, images, clip = rotated_scene()
     weights = Stage1Weights()
     loss = stage1_loss(model, images, images, clip, weights)
     encoded = model.encode(images)

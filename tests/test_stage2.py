@@ -12,7 +12,7 @@ def test_leave_one_out_leaves_the_frame_out() -> None:
     torch.testing.assert_close(leave_one_out(codes), torch.tensor([[[4.0], [3.5], [1.5]]]))
 
 
-def test_scale_gives_unit_spread_and_undoes_itself() -> None:
+def test_scale_gives_unit_std_and_undoes_itself() -> None:
     codes = torch.randn(500, 6, generator=torch.Generator().manual_seed(0)) * 3 + 1
     scale = CodeScale(6)
     scale.fit(codes)

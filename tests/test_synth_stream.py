@@ -52,8 +52,8 @@ class Staged(Stream):
 def staged(count: int, **changes) -> Stream:
     stream = Staged(toy_head(), seed=3, frames_per_clip=count, size=SIZE)
     still = {
-        "rotation": turned(np.zeros(count)),
-        "eye_rotation": turned(np.zeros(count)),
+        "rotation": rotated(np.zeros(count)),
+        "eye_rotation": rotated(np.zeros(count)),
         "ambient": np.full(count, 0.5, dtype=np.float32),
         "diffuse": np.full(count, 0.5, dtype=np.float32),
         "light": np.tile([0.0, 0.0, -1.0], (count, 1)).astype(np.float32),
@@ -62,7 +62,7 @@ def staged(count: int, **changes) -> Stream:
     return stream
 
 
-def turned(yaw, pitch: Any = 0.0, roll: Any = 0.0) -> np.ndarray:
+def rotated(yaw, pitch: Any = 0.0, roll: Any = 0.0) -> np.ndarray:
     return rotation_matrix(yaw, pitch, roll).astype(np.float32)
 
 
@@ -146,7 +146,7 @@ def test_clips_before_the_first_are_refused(stream):
 
 
 def test_yaw_towards_image_left_moves_the_nose_left():
-    clip = staged(3, rotation=turned([-0.5, 0.0, 0.5])).clip(0)
+    clip = staged(3, rotation=rotated([-0.5, 0.0, 0.5])).clip(0)
     nose = clip.labels.landmarks[:, 2, 0] - clip.labels.landmarks[:, [0, 1], 0].mean(axis=1)
     assert nose[0] > 3 > nose[1] > -3 > nose[2]
     # In depth too: the nearest point of the face stands where the nose is.
@@ -155,14 +155,14 @@ def test_yaw_towards_image_left_moves_the_nose_left():
 
 
 def test_pitch_up_moves_the_nose_up():
-    clip = staged(3, rotation=turned(np.zeros(3), [-0.3, 0.0, 0.3])).clip(0)
+    clip = staged(3, rotation=rotated(np.zeros(3), [-0.3, 0.0, 0.3])).clip(0)
     marks = clip.labels.landmarks
     nose = marks[:, 2, 1] - marks[:, [0, 1, 3, 4], 1].mean(axis=1)
     assert nose[0] > nose[1] > nose[2]
 
 
 def test_roll_is_clockwise_in_the_image():
-    clip = staged(2, rotation=turned(np.zeros(2), 0.0, [0.0, 0.3])).clip(0)
+    clip = staged(2, rotation=rotated(np.zeros(2), 0.0, [0.0, 0.3])).clip(0)
     eyes = clip.labels.landmarks[:, 1] - clip.labels.landmarks[:, 0]
     assert abs(eyes[0, 1]) < 1
     assert eyes[1, 1] > 3
@@ -181,7 +181,7 @@ def test_light_from_the_positive_side_makes_that_side_brighter(axis, dimension):
 
 
 def test_gaze_to_image_left_moves_the_iris_left():
-    clip = staged(2, eye_rotation=turned([0.4, -0.4])).clip(0)
+    clip = staged(2, eye_rotation=rotated([0.4, -0.4])).clip(0)
     moved = clip.images[0].astype(int).sum(0) - clip.images[1].astype(int).sum(0)
     for x1, y1, x2, y2 in clip.labels.eye_boxes[0].round().astype(int):
         eye = moved[y1:y2, x1:x2]
@@ -190,7 +190,7 @@ def test_gaze_to_image_left_moves_the_iris_left():
 
 
 def test_mirrored_angles_give_a_mirrored_silhouette():
-    clip = staged(2, rotation=turned([0.3, -0.3], [0.1, 0.1], [0.2, -0.2])).clip(0)
+    clip = staged(2, rotation=rotated([0.3, -0.3], [0.1, 0.1], [0.2, -0.2])).clip(0)
     differs = (clip.mask[0] != clip.mask[1][:, ::-1]).mean()
     assert differs < 0.02
     flipped = (SIZE - 1) - clip.labels.landmarks[1, [1, 0, 2, 4, 3], 0]
@@ -207,7 +207,7 @@ def test_gaze_labels_of_planned_frames_follow_head_and_eyes(stream):
 
 
 def test_the_face_fills_the_crop_like_a_detectors():
-    labels = staged(3, rotation=turned([0.0, 0.6, -0.6])).clip(0).labels
+    labels = staged(3, rotation=rotated([0.0, 0.6, -0.6])).clip(0).labels
     centre = labels.landmarks[:, [0, 1, 3, 4]].mean(axis=1)
     assert np.abs(centre - (SIZE - 1) / 2).max() < 0.14 * SIZE
     eyes = labels.landmarks[0, 1, 0] - labels.landmarks[0, 0, 0]

@@ -140,13 +140,13 @@ def test_rows_carry_their_factors_and_null_where_there_is_no_face() -> None:
 
 
 def test_angles_follow_the_signs_of_the_documentation() -> None:
-    turned = some_factors(1).with_pose(
+    rotated = some_factors(1).with_pose(
         Pose(
             angles_to_rotation(torch.tensor([0.3]), torch.tensor([-0.2]), torch.tensor([0.1])),
             torch.zeros(1, 3),
         )
     )
-    batch = record_batch([face("a")], turned, SCHEMA)
+    batch = record_batch([face("a")], rotated, SCHEMA)
     angles = [batch.column(name)[0].as_py() for name in ("yaw_rad", "pitch_rad", "roll_rad")]
     assert angles == pytest.approx([0.3, -0.2, 0.1], abs=1e-6)
 

@@ -56,7 +56,7 @@ def eye_crops(tmp_path):
 
 
 class Search:
-    """Stands for a eye localizer that has learned: two steps teach none."""
+    """Stands for a trained eye localizer: two steps train none."""
 
     name = "fake"
 

@@ -77,7 +77,7 @@ class ToyObjective:
         return ["it is dark"] if monitors["brightness"] < 10 else []
 
 
-def toy_pack() -> CropCache:
+def toy_cache() -> CropCache:
     rng = np.random.default_rng(3)
     crops = rng.integers(0, 256, (40, SIZE + 4, SIZE + 4, 3), dtype=np.uint8)
     clip = np.repeat([-1, 0, 1, 2, 3, 4], [15, 5, 5, 5, 5, 5])
@@ -85,16 +85,16 @@ def toy_pack() -> CropCache:
 
 
 def toy_loader(config: TrainConfig, shard: Shard | None = None) -> Loader:
-    pack = toy_pack()
+    cache = toy_cache()
     sampler = Sampler(
-        pack.clip,
+        cache.clip,
         seed=config.loop.seed,
         batch_size=config.stage1.batch_size,
         frames=2,
         stills_fraction=0.5,
     )
     return Loader(
-        pack,
+        cache,
         sampler,
         options=DataOptions(),
         image_size=SIZE,

@@ -21,7 +21,7 @@ import torch
 
 from mien import weights
 from mien.card import GROUPS, THRESHOLDS, Card, card_text
-from mien.data.provenance import image_digests
+from mien.data.provenance import image_hashes
 from mien.data.sources import find_sources
 from mien.demo import shipped_clips
 from mien.doctor import record_golden
@@ -85,7 +85,7 @@ def main() -> None:
         limits=LIMITS,
         config=config,
     )
-    images = image_digests(find_sources(given.real).pieces)
+    images = image_hashes(find_sources(given.real).pieces)
     target = weights.shipped_folder()
     shutil.rmtree(target, ignore_errors=True)
     weights.save(target, tensors, config, card_text(card), images=images, half=True)

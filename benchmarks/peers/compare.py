@@ -13,7 +13,7 @@ from benchmarks.peers.crops import CropStore
 from benchmarks.peers.methods import MIEN, SAME_COST, Method, mien_method, peers, trials_of
 from benchmarks.peers.speed import milliseconds_a_face, shape_rows
 from benchmarks.peers.table import Comparison
-from benchmarks.peers.training import Training, open_training_pack
+from benchmarks.peers.training import Training, open_training_cache
 
 from mien.evaluate.by_weights import factors_by_weights
 from mien.evaluate.protocol import EvalContext, Protocol
@@ -34,7 +34,7 @@ class Plan:
     train: Sequence[str]
     """Sources of the peers' training images: those that mien was trained on."""
     cache: Path
-    """Where packs, trained networks and what was chosen are kept."""
+    """Where cached crops, trained networks and what was chosen are kept."""
     shown: int
     """Images of mien's stage 1 that take as long as each peer is trained."""
     weights: str | None = None
@@ -92,7 +92,7 @@ def run_methods(
         methods: what is compared.
         crops: forgotten after each protocol.
         seed: of all random numbers.
-        trials: how often samples are drawn where a protocol draws some.
+        trials: repetitions where a protocol samples training rows.
         say: called with lines of progress.
     """
     results: list[Mapping[str, Run]] = []
@@ -119,17 +119,17 @@ def _methods(plan: Plan, crops: CropStore, say: Callable[[str], None]) -> list[M
     """Return what is compared, in the plan's order."""
     training = None
     if plan.train:
-        pack = open_training_pack(
+        crop_cache = open_training_cache(
             plan.train,
             plan.cache,
             exclude=plan.exclude,
             detector=plan.train_detector,
             say=say,
         )
-        training = Training(pack, plan.cache, seed=plan.seed, device=plan.device, say=say)
+        training = Training(crop_cache, plan.cache, seed=plan.seed, device=plan.device, say=say)
     made = {}
     if MIEN in plan.methods:
-        seen = len(training.pack) if training else 0
+        seen = len(training.crop_cache) if training else 0
         shown = plan.weights_shown or plan.shown
         made[MIEN] = _mien(plan, MIEN, plan.weights, plan.weights_seen or seen, shown)
         if plan.same_cost is not None:

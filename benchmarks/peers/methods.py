@@ -138,7 +138,7 @@ def trials_of(sources: Sequence[str], by_class: Path | None, *, seed: int) -> di
     Args:
         sources: of training images; the first folder of `mien synth` among them is taken.
         by_class: folder or zip of CLASS/image, training images; None: rendered ones only.
-        seed: says which images are looked at.
+        seed: decides which images are looked at.
     """
     places = [place_of(source) for source in sources]
     rendered = [place for place in places if (place / LABELS_FILE).is_file()]
@@ -192,7 +192,7 @@ def _learned(
         lambda _: describe,
         lambda: features(batch),
         features.parameters,
-        images=len(training.pack),
+        images=len(training.crop_cache),
         shown=trained.shown,
         minutes=trained.minutes,
     )

@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--shown", type=int, help="images that their stage 1 was shown; by default --images")
     add("--seen", type=int, help="different images among those; by default those of --train")
     add("--same-cost", metavar="WEIGHTS", help="mien's, shown --images: another row")
-    add("--train", nargs="+", default=[], metavar="SOURCE", help="as of mien pretrain, or a pack")
+    add("--train", nargs="+", default=[], metavar="SOURCE", help="as of mien pretrain, or a cache")
     add("--exclude", nargs="+", default=[], metavar="SOURCE", help="not to be trained on")
     add("--choose-by", type=Path, metavar="CLASSES", help="training images in folders by class")
     add("--images", type=int, help="of mien's stage 1 that cost what each peer's training costs")

@@ -32,7 +32,7 @@ from mien.train.options import LoopOptions, Stage1Options
 from mien.train.process import keep_freed_memory
 from mien.train.run_folder import RunFolder, write_text
 
-__all__ = ["Trained", "Training", "open_training_pack", "train"]
+__all__ = ["Trained", "Training", "open_training_cache", "train"]
 
 FORMAT = 1
 WEIGHTS, RECORD = "peer.safetensors", "peer.json"
@@ -42,7 +42,7 @@ WEIGHTS, RECORD = "peer.safetensors", "peer.json"
 class Training:
     """What all peers are trained with."""
 
-    pack: CropCache
+    crop_cache: CropCache
     """Their images, the crops of mien's stage 1."""
     cache: Path
     """Where trained networks are kept."""
@@ -65,7 +65,7 @@ class Trained:
     """Time that so many steps take, by those of the last sitting."""
 
 
-def open_training_pack(
+def open_training_cache(
     given: Sequence[str],
     cache: Path,
     *,
@@ -73,17 +73,17 @@ def open_training_pack(
     detector: str = "none",
     say: Callable[[str], None] = lambda _: None,
 ) -> CropCache:
-    """Return the packed crops of sources, as `mien pretrain` packs them; or of a pack itself.
+    """Return the crops of sources, cached as by `mien pretrain`; or an existing cache.
 
     Args:
-        given: sources as `mien pretrain --data` takes them, or one folder of a pack.
-        cache: where packs are kept.
+        given: sources as `mien pretrain --data` takes them, or one cache folder.
+        cache: where caches are kept.
         exclude: sources whose images are left out.
         detector: none where images are face crops already.
         say: called with lines of progress.
 
     Raises:
-        MienError: no usable image, an endless stream, or a pack of another crop size.
+        MienError: no usable image, an endless stream, or a cache of another crop size.
     """
     streams = [source for source in given if source.startswith("synth:")]
     if streams:
@@ -93,11 +93,11 @@ def open_training_pack(
     if len(given) == 1 and is_cache(Path(given[0])):
         found = open_cache(Path(given[0]))
     else:
-        folder = build_cache(given, cache / "packs", image_size=SIZE, options=options, report=say)
+        folder = build_cache(given, cache / "crops", image_size=SIZE, options=options, report=say)
         found = open_cache(folder)
     if found.crops.shape[1] != SIZE + 2 * room:
         side = found.crops.shape[1] - 2 * room
-        raise MienError(f"{given[0]} is packed for crops of {side} pixels; give one of {SIZE}")
+        raise MienError(f"{given[0]} is a cache of crops of {side} pixels; give one of {SIZE}")
     return found
 
 
@@ -178,14 +178,14 @@ def _loader(training: Training, batch_size: int, device: torch.device) -> Loader
     """
     stills = load_config("small").stage1.stills_fraction
     sampler = Sampler(
-        training.pack.clip,
+        training.crop_cache.clip,
         seed=training.seed,
         batch_size=batch_size,
         frames=1,
         stills_fraction=stills,
     )
     options, size = _data_options((), "none"), training.image_size
-    return Loader(training.pack, sampler, options=options, image_size=size, device=device)
+    return Loader(training.crop_cache, sampler, options=options, image_size=size, device=device)
 
 
 def _data_options(exclude: tuple[str, ...], detector: str) -> DataOptions:
@@ -228,6 +228,6 @@ def _key(name: str, network: Learner, steps: int, training: Training) -> str:
         shapes,
         steps,
         training.seed,
-        training.pack.key,
+        training.crop_cache.key,
     )
     return hashlib.blake2b(repr(decisive).encode(), digest_size=8).hexdigest()

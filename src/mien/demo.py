@@ -118,6 +118,6 @@ def _film(model: Model, factors: Factors) -> Iterator[NDArray[np.uint8]]:
     """Render the faces side by side over one rotation, frame by frame."""
     poses = turntable_poses(_FRAMES, device=model.device)
     for i in range(_FRAMES):
-        drawn = render_edited(model, factors, Edit(pose=poses[i : i + 1]), size=_FILM_SIZE)
-        row = on_background(drawn.image, drawn.mask)
+        rendered = render_edited(model, factors, Edit(pose=poses[i : i + 1]), size=_FILM_SIZE)
+        row = on_background(rendered.image, rendered.mask)
         yield np.concatenate(list(to_uint8(row)), axis=1)

@@ -166,7 +166,7 @@ class Model:
         return EYE_CROP_HEIGHT, EYE_CROP_WIDTH
 
     def _read_gaze(self, images: Tensor, guess: Tensor | None) -> GazeCode:
-        """Locate eyes in face crops or, without a guess, in eye crops, and read their code."""
+        """Locate eyes in face crops or, without a guess, in eye-region crops; read their code."""
         branch, grey = self._gaze_branch(), luminance(images)
         if not len(grey):  # not every operator of the branch takes an empty batch
             code = grey.new_zeros(0, branch.config.code_dim)

@@ -42,13 +42,13 @@ def card(
 
 def _look_for(given: list[str], known: frozenset[str]) -> None:
     """Print each file that is known."""
-    from mien.data.provenance import digests
+    from mien.data.provenance import hashes
     from mien.data.sources import find_sources
 
     count = found = 0
-    for piece, digest in digests(find_sources(given).pieces):
+    for piece, hashed in hashes(find_sources(given).pieces):
         count += 1
-        if digest in known:
+        if hashed in known:
             found += 1
             print(Path(piece.file, piece.member))
     print(f"{found:,} of {count:,} files were trained on", file=sys.stderr)

@@ -64,7 +64,9 @@ def evaluate(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides all sampling.")] = 0,
-    trials: Annotated[int, typer.Option(min=1, help="How often few samples are drawn.")] = 10,
+    trials: Annotated[
+        int, typer.Option(min=1, help="Repetitions where few samples are chosen.")
+    ] = 10,
     draws: Annotated[int | None, typer.Option(min=1, hidden=True, help="Old name.")] = None,
     device: Annotated[
         str, typer.Option(help="cpu, cuda, cuda:N or mps; it must be there.")

@@ -158,14 +158,16 @@ def render(
         *(_direction(light), expression_from, neutral, maps, size or SIZE, detector, overwrite),
     )
     edits = request.edits()
-    looks = GazeRequest(input, out, gaze, calibration, eyes_from, edits, size, detector, overwrite)
+    gaze_request = GazeRequest(
+        input, out, gaze, calibration, eyes_from, edits, size, detector, overwrite
+    )
     from mien.model import load
 
     model = load(weights, device=device)
-    if looks.gaze:
-        draw_arrows(model, looks)
-    elif looks:
-        render_redirected(model, looks)
+    if gaze_request.gaze:
+        draw_arrows(model, gaze_request)
+    elif gaze_request:
+        render_redirected(model, gaze_request)
     else:
         _render_all(model, request)
 
@@ -235,7 +237,7 @@ def _edit(model: Model, request: _Request, factors: Factors) -> Edit:
 def _turntable(
     model: Model, request: _Request, factors: Factors, edit: Edit
 ) -> Iterator[NDArray[np.uint8]]:
-    """Draw one turn to both sides, frame by frame."""
+    """Render a turntable, frame by frame."""
     from mien.views.poses import turntable_poses
 
     poses = turntable_poses(_FRAMES, device=model.device)
@@ -252,8 +254,8 @@ def _images(
     from mien.media.image import to_uint8
     from mien.views.edit import render_edited
 
-    drawn = render_edited(model, factors, edit, size=request.size)
-    panels = [_panel(drawn, name) for name in request.maps or ("colours",)]
+    rendered = render_edited(model, factors, edit, size=request.size)
+    panels = [_panel(rendered, name) for name in request.maps or ("colours",)]
     yield from to_uint8(torch.cat(panels, dim=3))
 
 
@@ -273,6 +275,6 @@ def _write_mesh(model: Model, request: _Request, factors: Factors, edit: Edit) -
     from mien.views.mesh_export import face_mesh, write_mesh
 
     assert request.mesh is not None
-    drawn = render_edited(model, factors, edit)
-    mesh = face_mesh(drawn.canonical_albedo, drawn.canonical_depth, model.config.fov_deg)
+    rendered = render_edited(model, factors, edit)
+    mesh = face_mesh(rendered.canonical_albedo, rendered.canonical_depth, model.config.fov_deg)
     write_mesh(request.mesh, mesh, overwrite=request.overwrite)

@@ -114,7 +114,7 @@ def _other_gaze(model: GazeRenderer, request: GazeRequest) -> GazeCode:
 
     if model.config.gaze is None:
         raise MienError(
-            f"the weights {model.weights_id} know no gaze, which --eyes-from asks for: "
+            f"the weights {model.weights_id} have no gaze branch, which --eyes-from asks for: "
             "give others with --weights"
         )
     assert request.eyes_from is not None

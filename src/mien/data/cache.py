@@ -320,7 +320,7 @@ def _summarise(written: _Written, report: Callable[[str], None]) -> None:
 
 
 def plain_text(names: Sequence[str]) -> list[str]:
-    """Return names as text that Parquet takes; what is not UTF-8 is lost."""
+    """Return names as text that Parquet takes; what is not UTF-8 is replaced."""
     return [name.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for name in names]
 
 

@@ -1,4 +1,4 @@
-"""Batches of canvases around the eyes, faces and eye crops in fixed fractions, prefetched.
+"""Batches of canvases around the eyes, faces and eye-region crops in fixed fractions, prefetched.
 
 The loader only gathers; all augmentation is the loss's own. Batch k is a pure function of k.
 """
@@ -82,7 +82,7 @@ class EyeMixture:
     stills_fraction: float = 0.5
     """Fraction of the images that are stills, where there are stills and clips."""
     eye_crop_fraction: float | None = None
-    """Fraction of eye crops in a batch, where there are eye crops and faces; None = that of the
+    """Fraction of eye-region crops in a batch, where there are faces as well; None = that of the
     images, or half where faces come from an endless source."""
     stream_fraction: float = 0.0
     """Fraction of the faces' clips that an endless source gives; 0 = there is none."""
@@ -92,7 +92,7 @@ class EyeMixture:
 
 @dataclass(frozen=True)
 class _Part:
-    """Faces or eye-region crops: a sampler of some rows of the pack."""
+    """Faces or eye-region crops: a sampler of some rows of the cache."""
 
     sampler: Sampler
     rows: Numbers
@@ -112,7 +112,7 @@ class EyeLoader:
 
     def __init__(
         self,
-        pack: EyeCache | None,
+        cache: EyeCache | None,
         mixture: EyeMixture,
         *,
         form: EyeForm,
@@ -124,7 +124,7 @@ class EyeLoader:
         """Prepare a loader.
 
         Args:
-            pack: images; None where everything comes from the stream.
+            cache: images; None where everything comes from the stream.
             mixture: what makes up a batch.
             form: sizes.
             device: where batches go.
@@ -135,18 +135,18 @@ class EyeLoader:
         Raises:
             MienError: there is nothing to sample, or the batch cannot be divided as asked.
         """
-        self._pack, self._form, self._device = pack, form, device
+        self._cache, self._form, self._device = cache, form, device
         self._workers, self._stream, self._seed = workers, stream, mixture.seed
         shard = shard or Shard()
-        self._parts = list(_parts(pack, mixture, stream))
-        mine = [p.start + p.sampler.shard(shard.rank, shard.world) for p in self._parts]
+        self._parts = list(_parts(cache, mixture, stream))
+        mine = [p.start + p.sampler.shard(shard.rank, shard.world_size) for p in self._parts]
         self._mine = np.concatenate(mine)
         shapes = [
             (p.sampler.n_clips, p.sampler.n_stream, p.sampler.n_stills, p.sampler.frames)
             for p in self._parts
         ]
         only = "-labelled" if mixture.labelled else ""
-        self.fingerprint = f"{pack.key if pack else 'stream'}{only}-{shapes}-{mixture.seed}"
+        self.fingerprint = f"{cache.key if cache else 'stream'}{only}-{shapes}-{mixture.seed}"
 
     def iterate(self, start: int, stop: int) -> Generator[dict[str, Tensor], None, None]:
         """Yield the batches of steps start, ..., stop - 1 on the device."""
@@ -165,10 +165,10 @@ class EyeLoader:
             clips.append(np.where(clip >= 0, clip + part.first_clip, -1))
         row, clip = np.concatenate(rows)[self._mine], np.concatenate(clips)[self._mine]
         batch = self._blank(len(row))
-        packed = row >= 0
-        if self._pack is not None and packed.any():
-            self._fill_packed(batch, packed, row[packed])
-        rendered = np.flatnonzero(~packed)
+        cached = row >= 0
+        if self._cache is not None and cached.any():
+            self._fill_cached(batch, cached, row[cached])
+        rendered = np.flatnonzero(~cached)
         for place in rendered.reshape(-1, self._parts[0].sampler.frames):
             self._fill_rendered(batch, place, int(clip[place[0]]))
         batch |= {"clip": clip, "index": self._mine}
@@ -188,13 +188,13 @@ class EyeLoader:
             "open": np.empty(count, dtype=np.float32),
         }
 
-    def _fill_packed(
+    def _fill_cached(
         self, batch: dict[str, np.ndarray[Any, Any]], where: np.ndarray[Any, Any], rows: Numbers
     ) -> None:
-        assert self._pack is not None
-        batch["canvas"][where, 0], batch["face"][where, 0] = self._pack.gather(rows)
+        assert self._cache is not None
+        batch["canvas"][where, 0], batch["face"][where, 0] = self._cache.gather(rows)
         for name in ("eyes", "face_eyes", "has_face", "open"):
-            batch[name][where] = getattr(self._pack, name)[rows]
+            batch[name][where] = getattr(self._cache, name)[rows]
 
     def _fill_rendered(
         self, batch: dict[str, np.ndarray[Any, Any]], place: Numbers, number: int
@@ -213,14 +213,14 @@ class EyeLoader:
 
 
 def _parts(
-    pack: EyeCache | None, mixture: EyeMixture, stream: LabelledStream | None
+    cache: EyeCache | None, mixture: EyeMixture, stream: LabelledStream | None
 ) -> Generator[_Part, None, None]:
     """Yield the faces' sampler, then the eye-region crops', where there are such images."""
     usable = np.empty(0, dtype=bool)
-    if pack is not None:
-        usable = pack.labelled if mixture.labelled else np.ones(len(pack), dtype=bool)
-    clip = np.empty(0, dtype=np.int64) if pack is None else pack.clip
-    has_face = np.empty(0, dtype=bool) if pack is None else pack.has_face
+    if cache is not None:
+        usable = cache.labelled if mixture.labelled else np.ones(len(cache), dtype=bool)
+    clip = np.empty(0, dtype=np.int64) if cache is None else cache.clip
+    has_face = np.empty(0, dtype=bool) if cache is None else cache.has_face
     faces, eye_crops = np.flatnonzero(usable & has_face), np.flatnonzero(usable & ~has_face)
     stream_fraction = mixture.stream_fraction if stream is not None else 0.0
     if stream is not None and not len(faces):

@@ -43,7 +43,7 @@ class Shard:
 
     rank: int = 0
     """This process, from 0."""
-    world: int = 1
+    world_size: int = 1
     """How many there are."""
 
 
@@ -64,7 +64,7 @@ class Loader:
 
     def __init__(
         self,
-        pack: CropCache | None,
+        cache: CropCache | None,
         sampler: Sampler,
         *,
         options: DataOptions,
@@ -76,7 +76,7 @@ class Loader:
         """Prepare a loader.
 
         Args:
-            pack: crops; None where everything comes from the stream.
+            cache: crops; None where everything comes from the stream.
             sampler: what makes up a batch.
             options: how crops are augmented, and threads.
             image_size: S. Pixels.
@@ -84,15 +84,15 @@ class Loader:
             shard: the part of every batch that this process takes; everything by default.
             stream: endless clips, where the sampler takes some.
         """
-        self._pack, self._sampler, self._stream = pack, sampler, stream
+        self._cache, self._sampler, self._stream = cache, sampler, stream
         self._options, self._size, self._device = options, image_size, device
         shard = shard or Shard()
-        self._mine = sampler.shard(shard.rank, shard.world)
+        self._mine = sampler.shard(shard.rank, shard.world_size)
         self._room = round(image_size * options.margin)
         seed = sampler.seed
         self._tiles = noise_tiles(image_size, seed_of(seed, "tiles")).to(device)
         shape = (sampler.n_clips, sampler.n_stream, sampler.n_stills, sampler.frames)
-        self.fingerprint = f"{pack.key if pack else 'stream'}-{shape}-{seed}"
+        self.fingerprint = f"{cache.key if cache else 'stream'}-{shape}-{seed}"
 
     def iterate(self, start: int, stop: int) -> Generator[dict[str, Tensor], None, None]:
         """Yield the batches of steps start, ..., stop - 1."""
@@ -125,11 +125,11 @@ class Loader:
     def _gather(self, rows: np.ndarray[Any, Any], clips: np.ndarray[Any, Any]) -> Tensor:
         side = self._size + 2 * self._room
         crops = np.empty((len(rows), side, side, 3), dtype=np.uint8)
-        packed = rows >= 0
-        if self._pack is not None:
-            crops[packed] = self._pack.crops[rows[packed]]
+        cached = rows >= 0
+        if self._cache is not None:
+            crops[cached] = self._cache.crops[rows[cached]]
         if self._stream is not None:
-            places = np.flatnonzero(~packed).reshape(-1, self._sampler.frames)
+            places = np.flatnonzero(~cached).reshape(-1, self._sampler.frames)
             for place in places:
                 crops[place] = self._rendered(int(clips[place[0]]))
         return torch.from_numpy(crops)

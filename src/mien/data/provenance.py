@@ -1,7 +1,7 @@
 """Which images a model was trained on: BLAKE2b of their files, 64 bits, as `b2sum -l 64` has it.
 
-From a digest nobody gets an image back; who has the image's file can find out whether it was
-trained on. A file that was cut or stored anew has another digest.
+Nobody gets an image back from a hash; who has the image's file can find out whether it was
+trained on. A file that was cut or stored anew has another hash.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from mien.data.sources import Piece
 from mien.errors import MienError
 from mien.media.names import to_text
 
-__all__ = ["digests", "image_digests"]
+__all__ = ["hashes", "image_hashes"]
 
 _BLOCK = 1 << 20
 
 
-def digests(pieces: Iterable[Piece]) -> Iterator[tuple[Piece, str]]:
+def hashes(pieces: Iterable[Piece]) -> Iterator[tuple[Piece, str]]:
     """Yield each piece with 16 hex digits of its file, or of its member in a zip.
 
     Raises:
@@ -33,23 +33,23 @@ def digests(pieces: Iterable[Piece]) -> Iterator[tuple[Piece, str]]:
             try:
                 if piece.member and piece.file not in archives:
                     archives[piece.file] = opened.enter_context(zipfile.ZipFile(piece.file))
-                found = _digest(piece, archives.get(piece.file))
+                found = _hash(piece, archives.get(piece.file))
             except (OSError, zipfile.BadZipFile) as error:
                 raise MienError(f"{to_text(piece.file)} cannot be read: {error}") from error
             yield piece, found
 
 
-def image_digests(pieces: Iterable[Piece], excluded: Iterable[Piece] = ()) -> frozenset[str]:
-    """Return the digests of pieces but for those that are excluded.
+def image_hashes(pieces: Iterable[Piece], excluded: Iterable[Piece] = ()) -> frozenset[str]:
+    """Return the hashes of pieces but for those that are excluded.
 
     Raises:
         MienError: a file cannot be read.
     """
-    unwanted = {digest for _, digest in digests(excluded)}
-    return frozenset(digest for _, digest in digests(pieces)) - unwanted
+    unwanted = {hashed for _, hashed in hashes(excluded)}
+    return frozenset(hashed for _, hashed in hashes(pieces)) - unwanted
 
 
-def _digest(piece: Piece, archive: zipfile.ZipFile | None) -> str:
+def _hash(piece: Piece, archive: zipfile.ZipFile | None) -> str:
     hashed = hashlib.blake2b(digest_size=8)
     opened = archive.open(piece.member) if piece.member and archive else piece.file.open("rb")
     with opened as file:

@@ -117,7 +117,7 @@ class PieceCropper:
                 yield _kept(cropper.cut(pixels, face), frame, piece.name, piece.clip)
 
     def _eye_crops(self, piece: Piece) -> Iterator[TrainingCrop]:
-        """Yield the whole image, or each sampled frame, as an eye crop; a video is one clip."""
+        """Yield the image, or each sampled frame, as an eye-region crop; a video is one clip."""
         cropper = Cropper(self.detector, self.eye_crop_size)
         for frame, pixels in self._frames(piece, every=self.every):
             name = f"{piece.name}#{frame.index}" if piece.video else piece.name

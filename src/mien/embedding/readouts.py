@@ -61,7 +61,7 @@ def open_calibration(model: Encoder, options: EmbedOptions) -> CalibrationFile |
     if gaze is None and (options.eyes_only or path is not None):
         asked = "--crop eyes" if options.eyes_only else "--calibration"
         raise MienError(
-            f"the weights {model.weights_id} know no gaze, which {asked} asks for: "
+            f"the weights {model.weights_id} have no gaze branch, which {asked} asks for: "
             "give others with --weights"
         )
     if gaze is None or path is None:
@@ -132,14 +132,14 @@ def probe_columns(probes: Sequence[ProbeFile]) -> tuple[Column, ...]:
     for probe in (file.probe for file in probes):
         name, second = probe.added
         sees = " and ".join(column for column, _ in probe.columns)
-        says = f"What a probe of {sees} predicts; null: it sees nothing."
+        meaning = f"What a probe of {sees} predicts; null: it sees nothing."
         if probe.numbers:
             unit = f"as {name}"
-            columns.append(Column(name, "float32", unit, "", "", says))
+            columns.append(Column(name, "float32", unit, "", "", meaning))
             error = "Standard deviation of the error to be expected; null as the number."
             columns.append(Column(second, "float32", unit, "", ">= 0", error))
         else:
-            columns.append(Column(name, "string", "", "", " | ".join(probe.classes), says))
+            columns.append(Column(name, "string", "", "", " | ".join(probe.classes), meaning))
             chance = "Probability of that class by the probe; null as the class."
             columns.append(Column(second, "float32", "", "", "[0, 1]", chance))
     return tuple(columns)

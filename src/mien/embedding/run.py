@@ -55,8 +55,8 @@ def embed(
     The columns are those of `mien embed --schema`; a code is one float32 array [D] a row. What
     cannot be read, or shows no face, is a row with `face_found` False, the reason and no factors.
     A face without eyes has `eyes_found` False and no gaze; `gaze_code` and `eyes_found` are left
-    out where the weights know no gaze, and of eye crops gaze is the only factor. `attrs` holds
-    what made the table, and under "columns" each column's unit, frame and range.
+    out where the weights have no gaze branch; of eye-region crops gaze is the only factor. `attrs`
+    holds what made the table, and under "columns" each column's unit, frame and range.
 
     Args:
         paths: images, videos, folders and globs.

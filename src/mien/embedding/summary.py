@@ -47,7 +47,7 @@ class Summary:
     without_face: int
     """Frames that were read and show no face."""
     without_eyes: int
-    """Rows with a face, or an eye crop, whose eyes are not found; 0 where not looked for."""
+    """Rows with a face, or an eye-region crop, whose eyes are not found; 0 where not looked for."""
     failures: Mapping[str, int]
     """How often a reading failed, by reason."""
     resumed_at: int

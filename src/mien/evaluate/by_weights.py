@@ -139,11 +139,11 @@ class _ByWeights:
                 raise MienError(f"weights give no column {name} without a calibration")
             if name in GAZE_COLUMNS and self.model.config.gaze is None:
                 raise MienError(
-                    f"the weights {self.model.weights_id} know no gaze, which this data set is "
-                    "about: give others with --weights"
+                    f"the weights {self.model.weights_id} have no gaze branch, which this data set "
+                    "needs: give others with --weights"
                 )
             if name == FACE_EMBEDDING and not self.model.config.face_embedding_dim:
-                raise MienError(f"the weights {self.model.weights_id} know no face embedding")
+                raise MienError(f"the weights {self.model.weights_id} have no face embedding")
             if name in FACE_COLUMNS and images.crop == "eyes":
                 raise MienError(f"eye-region crops show no {name}; give whole images")
 

@@ -136,7 +136,7 @@ class EvalContext:
     seed: int = 0
     """Decides all sampling; a protocol makes its own generators of it."""
     trials: int = 10
-    """How often training samples are drawn where a protocol samples some."""
+    """Repetitions where a protocol samples training rows."""
     gallery: int = 12
     """How many of the worst cases are shown."""
     say: Callable[[str], None] = lambda _: None

@@ -145,17 +145,17 @@ PROTOCOLS: dict[str, tuple[str, _Task, str]] = {
     ),
     "cfp-ff": ("cfp:CFP_FF", IDENTITY, "CFP-FF: 7000 pairs of frontal images, ten folds"),
     "agedb": (
-        "drawn_pairs:AGEDB",
+        "sampled_pairs:AGEDB",
         IDENTITY,
         "AgeDB: sampled pairs at ages 30 years apart or more, cross-subject folds",
     ),
     "agedb30": (
-        "drawn_pairs:AGEDB30",
+        "sampled_pairs:AGEDB30",
         IDENTITY,
         "AgeDB-30: 6000 pairs, ages 30 years apart, ten folds",
     ),
     "lfw-people": (
-        "drawn_pairs:LFW_PEOPLE",
+        "sampled_pairs:LFW_PEOPLE",
         IDENTITY,
         "People with a folder each: sampled pairs in cross-subject folds; rank-1",
     ),

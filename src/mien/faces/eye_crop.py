@@ -15,7 +15,7 @@ MIN_WIDTH = 32
 
 
 def fit_eye_crop(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Resize an eye crop to the width; cut its height about the middle, or repeat its edge rows.
+    """Resize an eye-region crop to the width; cut its height, or repeat its edge rows.
 
     Args:
         pixels: RGB [h, w, 3].

@@ -38,7 +38,7 @@ class EMIB(nn.Module):
         self.bottleneck = FullFaceBottleneck(config)
         self.autoencoder = EyeMaskedAutoencoder(config)
         # The contrast compares these projections: compared directly, codes forget all that the
-        # frames of a clip can be told apart without.
+        # frames of a clip can be distinguished without.
         self.projector = nn.Sequential(
             nn.Linear(config.code_dim, 64), nn.GELU(), nn.Linear(64, _PROJECTED)
         )
@@ -52,7 +52,8 @@ class EMIB(nn.Module):
         """Find the eyes and read their code.
 
         Args:
-            pixels: luminance in [0, 1] of face crops [B, 1, 224, 224] or eye crops [B, 1, 96, 200].
+            pixels: luminance in [0, 1] of face crops [B, 1, 224, 224] or
+                eye-region crops [B, 1, 96, 200].
             guess: about where the eyes stand, x, y as fractions of the image's sides; None looks
                 in the middle. [B, 2, 2].
             is_face: whether these are faces; eye-region crops have no surroundings.

@@ -156,8 +156,8 @@ def cut_band(images: Tensor, eyes: Tensor) -> Tensor:
     """Cut the band around the eyes; beyond the image its border goes on.
 
     Args:
-        images: luminance of 224 px face crops, of 200 px wide eye crops or of the canvases cut
-            from them. [B, 1, H, W], any type.
+        images: luminance of 224 px face crops, of 200 px wide eye-region crops or of the canvases
+            cut from them. [B, 1, H, W], any type.
         eyes: x, y of both eyes, pixels of the image. [B, 2, 2].
 
     Returns:

@@ -68,9 +68,9 @@ class Linear:
         """
         if self.spread is None:
             raise ValueError("a classification has no variance")
-        spread = self.spread
-        away = leverage(self.features(codes), spread.right, spread.values, self.strength)
-        return spread.noise * (1 + away)
+        error = self.spread
+        away = leverage(self.features(codes), error.right, error.values, self.strength)
+        return error.noise * (1 + away)
 
 
 def leverage(features: Array, right: Array, values: Array, strength: float) -> Array:

@@ -194,9 +194,9 @@ def regression(codes: Floats, targets: Array, part: NDArray[np.integer]) -> Line
     noise = float(np.mean(found.residual[best, :, 0] ** 2 / found.excess[best]))
     # An expected error needs no more than five decimals, and the file is a third as long.
     rounded: Array = np.round(ridge.right[:, free], 5).astype(np.float64)
-    spread = ErrorVariance(noise, rounded, ridge.values[free])
+    error_variance = ErrorVariance(noise, rounded, ridge.values[free])
     middle = np.array([float(targets.mean())])
-    return Linear(mean, scale, ridge.weights(strength), middle, strength, spread)
+    return Linear(mean, scale, ridge.weights(strength), middle, strength, error_variance)
 
 
 def _release(base: Array, kept: Array, residual: Array) -> tuple[Array, Array]:

@@ -177,7 +177,7 @@ def decide_over_folds(*, similarity: Array, same: Bools, fold: Rows) -> Folded:
 
 
 def roc(*, similarity: Array, same: Bools) -> Roc:
-    """Return the curve of true accepts over false accepts; ties are taken together.
+    """Return the ROC curve, true over false match rate; ties are taken together.
 
     Args:
         similarity: [P].
@@ -193,11 +193,11 @@ def auc(*, curve: Roc) -> float:
 
 
 def tar_at_far(*, curve: Roc, far: float) -> tuple[float, float]:
-    """Return the true accept rate and the threshold at a false accept rate.
+    """Return the true match rate and the threshold at a false match rate.
 
     Args:
         curve: of `roc`.
-        far: false accept rate, 0 to 1; below one over the number of two people's pairs the answer
+        far: false match rate, 0 to 1; below one over the number of two people's pairs the answer
             rests on less than one pair.
 
     Returns:

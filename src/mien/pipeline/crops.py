@@ -84,15 +84,15 @@ class Cropper:
         return Crop(cut, face, (x - half, y - half), wide / (2 * half))
 
 
-def square_face(pixels: NDArray[np.uint8], shares: Sequence[float]) -> Face:
+def square_face(pixels: NDArray[np.uint8], corners: Sequence[float]) -> Face:
     """Return a square of an image as a face that no detector found; its score is 0.
 
     Args:
         pixels: RGB [H, W, 3].
-        shares: x1, y1, x2, y2 as fractions of width and height.
+        corners: x1, y1, x2, y2 as fractions of width and height.
     """
     height, width = pixels.shape[:2]
-    x1, y1, x2, y2 = shares
+    x1, y1, x2, y2 = corners
     return Face((x1 * width, y1 * height, x2 * width, y2 * height), 0.0, framing="image")
 
 

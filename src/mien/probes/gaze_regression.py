@@ -112,7 +112,7 @@ class Persons:
 
     names: tuple[str, ...]
     shares: Array
-    """Fraction of the samples of each person; the file's name for it. [P]."""
+    """Fraction of the samples of each person; `shares` in the file. [P]."""
     scale: float
 
     def columns(self, people: Sequence[str]) -> Array:

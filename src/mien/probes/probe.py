@@ -218,10 +218,10 @@ def _probe(body: dict[str, Any]) -> Probe:
 
 
 def _linear(stored: dict[str, Any], inputs: int, classes: int) -> Linear:
-    spread = None
+    error_variance = None
     if not classes:
         rank = len(stored["spread"]["values"])
-        spread = ErrorVariance(
+        error_variance = ErrorVariance(
             noise=float(_array(stored["spread"]["noise"])),
             right=_array(stored["spread"]["right"], inputs, rank),
             values=_array(stored["spread"]["values"], rank),
@@ -232,7 +232,7 @@ def _linear(stored: dict[str, Any], inputs: int, classes: int) -> Linear:
         weights=_array(stored["weights"], inputs, classes or 1),
         intercept=_array(stored["intercept"], classes or 1),
         strength=float(stored["strength"]),
-        spread=spread,
+        spread=error_variance,
     )
 
 

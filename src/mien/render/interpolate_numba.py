@@ -122,7 +122,7 @@ def _blend_backward_batch(
         mesh = (pix_to_face[b], points[b], triangles, attributes[min(row, last)])
         _move_points(mesh, centres, grad[b], grad_points[b])
         if wanted:
-            _spread(mesh, centres, grad[b], grad_attributes[b])
+            _scatter(mesh, centres, grad[b], grad_attributes[b])
 
 
 @njit(cache=True, error_model="numpy")
@@ -156,7 +156,7 @@ def _move_points(
 
 
 @njit(cache=True, error_model="numpy")
-def _spread(
+def _scatter(
     mesh: tuple[np.ndarray, ...], centres: np.ndarray, grad: np.ndarray, gathered: np.ndarray
 ) -> None:
     """Add the gradient with respect to one mesh's attributes."""

@@ -41,7 +41,7 @@ def rasterize_numba(
     centres = torch.arange(max(height, width), dtype=points.dtype)
     follow_torch_threads()
     buffers = (pix_to_face.numpy(), barycentric.numpy(), depth.numpy())
-    _draw_batch(points.numpy(), triangles.numpy(), centres.numpy(), buffers)
+    _rasterize_batch(points.numpy(), triangles.numpy(), centres.numpy(), buffers)
     return pix_to_face, barycentric, depth
 
 
@@ -52,7 +52,7 @@ def follow_torch_threads() -> None:
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
-def _draw_batch(
+def _rasterize_batch(
     points: np.ndarray,
     triangles: np.ndarray,
     centres: np.ndarray,
@@ -60,11 +60,11 @@ def _draw_batch(
 ) -> None:
     pix_to_face, barycentric, depth = buffers
     for b in prange(points.shape[0]):
-        _draw_mesh(points[b], triangles, centres, (pix_to_face[b], barycentric[b], depth[b]))
+        _rasterize_mesh(points[b], triangles, centres, (pix_to_face[b], barycentric[b], depth[b]))
 
 
 @njit(cache=True, error_model="numpy")
-def _draw_mesh(
+def _rasterize_mesh(
     points: np.ndarray,
     triangles: np.ndarray,
     centres: np.ndarray,
@@ -102,7 +102,7 @@ def _fill(
     face: int,
     buffers: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
-    """Draw one triangle into the z-buffer of its mesh, within its box on the screen."""
+    """Rasterise one triangle into the z-buffer of its mesh, within its box on the screen."""
     pix_to_face, barycentric, depth = buffers
     (u0, u1, u2), (v0, v1, v2), (z0, z1, z2) = corners
     left, top, stop_column, stop_row = box

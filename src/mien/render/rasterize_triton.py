@@ -56,7 +56,7 @@ def rasterize_triton(
     slices = min(64, triton.next_power_of_2(1 + pixels // (4 * max(faces, 1))))
     with on_device(points):
         if faces and vertices:
-            _draw[(triton.cdiv(faces, _BLOCK), batch, slices)](
+            _rasterize[(triton.cdiv(faces, _BLOCK), batch, slices)](
                 *(points, triangles, keys, vertices, faces, height, width, slices),
                 BLOCK=_BLOCK,
                 enable_fp_fusion=False,
@@ -103,7 +103,9 @@ def _span(a, b, c, size):
 
 
 @triton.jit
-def _draw(points, triangles, keys, vertices, faces, height, width, slices, BLOCK: tl.constexpr):
+def _rasterize(
+    points, triangles, keys, vertices, faces, height, width, slices, BLOCK: tl.constexpr
+):
     face = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     mesh = tl.program_id(1).to(tl.int64)
     known = face < faces

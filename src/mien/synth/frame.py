@@ -168,8 +168,8 @@ def _eye_angles(rng: np.random.Generator, rotation: np.ndarray) -> np.ndarray:
     angles = rng.standard_normal((count, 2)) * np.deg2rad([GAZE_STD_DEG, 0.7 * GAZE_STD_DEG])
     to_camera = np.einsum("tji,j->ti", rotation, np.array([0.0, 0.0, -1.0]))
     at_camera = np.stack(angles_of(to_camera), axis=1)
-    looks = rng.random(count) < LOOKS_AT_CAMERA_CHANCE
-    angles = np.where(looks[:, None], at_camera + 0.2 * angles, angles)
+    at_lens = rng.random(count) < LOOKS_AT_CAMERA_CHANCE
+    angles = np.where(at_lens[:, None], at_camera + 0.2 * angles, angles)
     return np.clip(angles, -limit, limit)
 
 

@@ -42,7 +42,7 @@ def write_label_table(
     columns = [
         *_which(truth, images),
         *_face(truth, expression_names),
-        *_looks(truth),
+        *_appearance(truth),
         *_pose(truth),
         *_axes("gaze", truth, "gaze", "unit vector, camera frame"),
         _per_frame("light_ambient", truth, "ambient", "fraction of the albedo"),
@@ -78,7 +78,7 @@ def _face(truth: Sequence[Labels], expression_names: Sequence[str]) -> list[Colu
     ]
 
 
-def _looks(truth: Sequence[Labels]) -> list[Column]:
+def _appearance(truth: Sequence[Labels]) -> list[Column]:
     """Return what people may be grouped by: how light the skin is, glasses, beard."""
     skin = np.stack([t.skin for t in truth]).astype(np.float32)
     lightness = cv2.cvtColor(skin[None], cv2.COLOR_RGB2LAB)[0, :, 0]

@@ -141,12 +141,12 @@ def _eyes(
 ) -> None:
     """Paint sclera, limbus, iris and pupil on both eyeballs, in place."""
     for vertices in head.eye_vertices:
-        angle, turn = regions.iris_angle[vertices], regions.iris_roll[vertices]
+        angle, roll = regions.iris_angle[vertices], regions.iris_roll[vertices]
         radius = person.iris_radius
         colour = np.repeat(person.sclera[None], len(vertices), axis=0)
         # Towards its border the white turns pink and dark: lids and sockets shade it.
         colour *= 1.0 - smoothstep(radius, 1.5, angle)[:, None] * np.array([0.30, 0.42, 0.42])
-        rays = 1.0 + 0.15 * np.sin(9.0 * turn + person.noise_waves[0, 0, 3])
+        rays = 1.0 + 0.15 * np.sin(9.0 * roll + person.noise_waves[0, 0, 3])
         inner = smoothstep(person.pupil * radius, radius, angle)
         iris = person.iris * (rays * (1.25 - 0.55 * inner))[:, None]
         _mix(colour, iris, smoothstep(radius + 0.025, radius - 0.025, angle))

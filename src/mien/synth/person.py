@@ -1,4 +1,4 @@
-"""Who is in a clip: identity coefficients and looks, constant over its frames."""
+"""Who is in a clip: identity coefficients and appearance, constant over its frames."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ NOISE_WAVES = 6
 
 @dataclass(frozen=True)
 class Person:
-    """Identity coefficients and looks; colours are sRGB in [0, 1], lengths cm."""
+    """Identity coefficients and appearance; colours are sRGB in [0, 1], lengths cm."""
 
     identity: np.ndarray
     """Coefficients of the head model, standard normal, clipped at 2.5. float32 [K]."""
@@ -109,7 +109,7 @@ class Person:
 
 
 def sample_person(rng: np.random.Generator, identity_count: int) -> Person:
-    """Draw a person.
+    """Sample a person.
 
     Args:
         rng: Source of all choices; the same state gives the same person.
@@ -122,7 +122,7 @@ def sample_person(rng: np.random.Generator, identity_count: int) -> Person:
     tone = rng.beta(0.9, 1.1)
     skin = _blend(SKIN_TONES, tone * (len(SKIN_TONES) - 1))
     skin = np.clip(skin * (1.0 + 0.025 * rng.standard_normal(3)), 0.05, 0.97).astype(np.float32)
-    hair = _pick(rng, HAIR_COLOURS, _HAIR_ODDS, tone, spread=0.15)
+    hair = _pick(rng, HAIR_COLOURS, _HAIR_ODDS, tone, std=0.15)
     bearded = bool(rng.random() < 0.33)
     long_hair = rng.random() < (0.05 if bearded else 0.5)
     style = "bald" if rng.random() < 0.08 else "long" if long_hair else "short"
@@ -152,7 +152,7 @@ def sample_person(rng: np.random.Generator, identity_count: int) -> Person:
         brow_arch=float(rng.normal(0.1, 0.2)),
         beard=float(rng.choice([rng.uniform(0.1, 0.35), rng.uniform(0.5, 0.95)]) * bearded),
         moustache=float(rng.uniform(0.3, 0.95) if rng.random() < (0.6 if bearded else 0.03) else 0),
-        iris=_pick(rng, IRIS_COLOURS, _IRIS_ODDS, tone, spread=0.12),
+        iris=_pick(rng, IRIS_COLOURS, _IRIS_ODDS, tone, std=0.12),
         iris_radius=float(rng.uniform(0.43, 0.50)),
         pupil=float(rng.uniform(0.32, 0.55)),
         sclera=np.clip([0.90, 0.87, 0.85] + 0.03 * rng.standard_normal(3), 0, 1).astype(np.float32),
@@ -172,13 +172,13 @@ def _blend(table: np.ndarray, place: float) -> np.ndarray:
 
 
 def _pick(
-    rng: np.random.Generator, table: np.ndarray, odds: np.ndarray, tone: float, spread: float
+    rng: np.random.Generator, table: np.ndarray, odds: np.ndarray, tone: float, std: float
 ) -> np.ndarray:
     """Pick a colour, with odds between those of fair (tone 0) and dark (tone 1) skin."""
     mixed = odds[0] ** (1.0 - tone) * np.maximum(odds[1], 1e-3) ** tone
     row = table[rng.choice(len(table), p=mixed / mixed.sum())]
     # Lighter or darker, hardly another hue: nobody's hair is violet.
-    factor = (1.0 + spread * rng.standard_normal()) * (1.0 + 0.03 * rng.standard_normal(3))
+    factor = (1.0 + std * rng.standard_normal()) * (1.0 + 0.03 * rng.standard_normal(3))
     return np.clip(row * factor, 0.01, 0.95).astype(np.float32)
 
 

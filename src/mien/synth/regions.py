@@ -224,7 +224,7 @@ def _ears(points: np.ndarray, marks: np.ndarray) -> np.ndarray:
 
 def _iris(head: HeadModel) -> tuple[np.ndarray, np.ndarray]:
     angle = np.full(len(head.neutral), np.pi, dtype=np.float32)
-    turn = np.zeros(len(head.neutral), dtype=np.float32)
+    roll = np.zeros(len(head.neutral), dtype=np.float32)
     for vertices in head.eye_vertices:
         if len(vertices) == 0:
             continue
@@ -232,8 +232,8 @@ def _iris(head: HeadModel) -> tuple[np.ndarray, np.ndarray]:
         ray = eye - 0.5 * (eye.min(axis=0) + eye.max(axis=0))
         ray /= np.linalg.norm(ray, axis=1, keepdims=True) + 1e-9
         angle[vertices] = np.arccos(np.clip(-ray[:, 2], -1.0, 1.0))
-        turn[vertices] = np.arctan2(ray[:, 1], ray[:, 0])
-    return angle, turn
+        roll[vertices] = np.arctan2(ray[:, 1], ray[:, 0])
+    return angle, roll
 
 
 def _occlusion(head: HeadModel, normals: np.ndarray) -> np.ndarray:
@@ -241,9 +241,9 @@ def _occlusion(head: HeadModel, normals: np.ndarray) -> np.ndarray:
     # A Fibonacci sphere: even directions without chance.
     index = np.arange(_SKY_DIRECTIONS) + 0.5
     z = 1.0 - 2.0 * index / _SKY_DIRECTIONS
-    turn = np.pi * (1.0 + 5.0**0.5) * index
+    azimuth = np.pi * (1.0 + 5.0**0.5) * index
     ring = np.sqrt(1.0 - z * z)
-    sky = np.stack([ring * np.cos(turn), ring * np.sin(turn), z], axis=1).astype(np.float32)
+    sky = np.stack([ring * np.cos(azimuth), ring * np.sin(azimuth), z], axis=1).astype(np.float32)
     reach = float(np.linalg.norm(head.neutral - head.neutral.mean(axis=0), axis=1).max())
     # Sheets that not everybody wears shade nobody.
     thin = (Part.HAIR, Part.GLASSES)

@@ -63,8 +63,8 @@ def place(
 ) -> Placement:
     """Rotate the heads and put them before the camera as a face detector would crop them."""
     centre = head_centre(head)
-    turned = (deformed - centre) @ frames.rotation.transpose(0, 2, 1)
-    marks = turned[:, head.landmarks]
+    rotated = (deformed - centre) @ frames.rotation.transpose(0, 2, 1)
+    marks = rotated[:, head.landmarks]
     eyes, mouth = marks[:, 36:48].mean(axis=1), marks[:, [48, 54]].mean(axis=1)
     focus = (1.0 - SKULL_PULL) * 0.5 * (eyes + mouth)[:, :2]
     width = np.linalg.norm(resting[head.landmarks[16]] - resting[head.landmarks[0]])
@@ -74,7 +74,7 @@ def place(
     distance = 0.5 * side / np.tan(0.5 * frames.field_of_view)
     translation = np.concatenate([-focus, distance[:, None]], axis=1).astype(np.float32)
     focal = 0.5 * (size - 1) / np.tan(0.5 * frames.field_of_view)
-    camera = turned + translation[:, None]
+    camera = rotated + translation[:, None]
     return Placement(
         np.ascontiguousarray(camera, dtype=np.float32),
         translation,

@@ -63,8 +63,8 @@ def record_batch(
 
     Args:
         rows: faces and failures, in the table's order.
-        factors: those of the rows with a face, in the same order, or, of eye crops, the gaze code
-            alone; None if there are none.
+        factors: those of the rows with a face, in the same order, or, of eye-region crops, the gaze
+            code alone; None if there are none.
         schema: of the table, by `arrow_schema`.
         gaze: the calibrated gaze of the rows with a face, column by column. Each [B].
         probed: what probes predict of the rows with a face, column by column: texts, None where

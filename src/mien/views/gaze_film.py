@@ -66,7 +66,7 @@ class GazeReader:
             detector: auto, haar or yunet; none: every image is a face crop already.
 
         Raises:
-            MienError: if the weights know no gaze, the calibration belongs to others, or the
+            MienError: if the weights have no gaze branch, the calibration belongs to others, or the
                 detector cannot be had here.
         """
         calibration.check_model(model.weights_id, _code_dim(model))
@@ -132,17 +132,17 @@ def film_gaze(path: str | Path, reader: GazeReader) -> Iterator[NDArray[np.uint8
     Raises:
         MienError: at the end if no frame showed a face with open eyes; if the file cannot be read.
     """
-    faces = drawn = 0
+    faces = shown = 0
     last: NDArray[np.uint8] | None = None
     for frame in read_media(path):
         if frame.pixels is not None:
             seen = reader(frame.pixels)
             gazes = [gaze for gaze in seen if gaze is not None]
-            faces, drawn = faces + len(seen), drawn + len(gazes)
+            faces, shown = faces + len(seen), shown + len(gazes)
             last = draw_gazes(frame.pixels, gazes)
         if last is not None:
             yield last
-    if not drawn:
+    if not shown:
         raise _nothing_seen(path, faces)
 
 
@@ -160,20 +160,20 @@ def redirect_gaze(model: GazeRenderer, crops: Tensor, other: GazeCode) -> tuple[
         where not, a face comes as it was.
 
     Raises:
-        MienError: if the weights know no gaze, or no eyes are found in a row of `other`.
+        MienError: if the weights have no gaze branch, or no eyes are found in a row of `other`.
     """
     if not other.eyes_found.all():
         raise MienError("no open eyes are seen in the face that the gaze is taken from")
     own = _gaze_of(model.encode(crops))
     pixels = crops.float() / 255 if crops.dtype == torch.uint8 else crops
     pixels = pixels.to(own.code.device)
-    drawn = model.redirect_gaze(pixels, other.code.to(own.code.device).expand(len(crops), -1))
-    if drawn.shape[-2:] != pixels.shape[-2:]:
+    rendered = model.redirect_gaze(pixels, other.code.to(own.code.device).expand(len(crops), -1))
+    if rendered.shape[-2:] != pixels.shape[-2:]:
         pixels = torch.nn.functional.interpolate(
-            pixels, drawn.shape[-2:], mode="bilinear", antialias=True
+            pixels, rendered.shape[-2:], mode="bilinear", antialias=True
         )
     kept = own.eyes_found[:, None, None, None]
-    return torch.where(kept, drawn, pixels).clamp(0, 1), own.eyes_found
+    return torch.where(kept, rendered, pixels).clamp(0, 1), own.eyes_found
 
 
 def _placed(
@@ -202,7 +202,7 @@ def _gaze_of(factors: Factors) -> GazeCode:
 
 def _no_branch(weights_id: str) -> MienError:
     which = f"the weights {weights_id}" if weights_id else "these weights"
-    return MienError(f"{which} know no gaze; give others with --weights")
+    return MienError(f"{which} have no gaze branch; give others with --weights")
 
 
 def _nothing_seen(path: str | Path, faces: int) -> MienError:

@@ -53,7 +53,7 @@ __all__ = [
 
 NAME = re.compile(r"(\d+)_\d+m_(-?\d+)P_(-?\d+)V_(-?\d+)H\.jpg", re.IGNORECASE)
 MIN_ASPECT = 1.6
-"""An image less wide than this times its height is no eye crop; whole photographs are 1.5."""
+"""Width / height that an eye-region crop has at least; whole photographs have 1.5."""
 FACE_FOLDS, EYE_CROP_FOLDS = 5, 4
 SOURCE = (
     "Columbia University, Computer Vision Laboratory (CAVE), Columbia Gaze Data Set; "
@@ -126,7 +126,8 @@ class Columbia:
         for name, image in zip(self.names, self.images(), strict=True):
             if image.shape[1] < MIN_ASPECT * image.shape[0]:
                 raise MienError(
-                    f"{self.source}: {name} is no eye crop ({image.shape[1]} x {image.shape[0]}); "
+                    f"{self.source}: {name} is no eye-region crop "
+                    f"({image.shape[1]} x {image.shape[0]}); "
                     "cut out both eyes, about twice as wide as high"
                 )
             yield fit_eye_crop(image, size)

@@ -58,11 +58,11 @@ def read_eyediap(path: Path) -> GazeSet:
             person.append(int(match[1]))
     if not names:
         raise MienError(f"{tree}/Label names no image; copy the data set again")
-    who, looks = np.array(person, dtype=np.int64), np.stack(angles)
+    who, yaw_pitch = np.array(person, dtype=np.int64), np.stack(angles)
     return GazeSet(
         Images(tuple(names), lambda row: tree.image(names[row]), fallback=WHOLE),
         who,
-        gaze_vector(looks[:, 0], looks[:, 1]),
+        gaze_vector(yaw_pitch[:, 0], yaw_pitch[:, 1]),
         folds_of_people(who, FOLDS),
         notes=("the labelled head pose is not used",),
     )

@@ -2,7 +2,7 @@
 
 metadata.mat names every image and where it looks: `recordings` (names), and, one an image,
 `recording`, `person_identity`, `frame`, `gaze_dir`, `split` (0 train, 1 val, 2 test, 3 unused).
-The head crop of a row is imgs/RECORDING/head/PPPPPP/FFFFFF.jpg. Samples are drawn from the
+The head crop of a row is imgs/RECORDING/head/PPPPPP/FFFFFF.jpg. Samples come from the
 training part, the test part is tested; the validation part is not used.
 
 Signs. The data set's readme: gaze_dir is in a frame of its own for every subject, x to the left and
@@ -36,7 +36,7 @@ def read_gaze360(path: Path, *, max_training: int = MAX_TRAINING) -> GazeSet:
 
     Args:
         path: the folder or zip that holds metadata.mat and imgs.
-        max_training: training images that samples are drawn from, evenly spaced.
+        max_training: training images that samples come from, evenly spaced.
 
     Raises:
         MienError: metadata.mat is missing or damaged, or SciPy is not installed.
@@ -61,20 +61,20 @@ def read_gaze360(path: Path, *, max_training: int = MAX_TRAINING) -> GazeSet:
         f"imgs/{recordings[recording[row]]}/head/{identity[row]:06}/{frame[row]:06}.jpg"
         for row in rows
     )
-    looks = gaze[rows] * np.array([-1.0, -1.0, 1.0])
-    looks /= np.linalg.norm(looks, axis=1, keepdims=True)
-    off_axis = np.degrees(np.arccos(np.clip(-looks[:, 2], -1, 1)))
+    gaze_vectors = gaze[rows] * np.array([-1.0, -1.0, 1.0])
+    gaze_vectors /= np.linalg.norm(gaze_vectors, axis=1, keepdims=True)
+    off_axis = np.degrees(np.arccos(np.clip(-gaze_vectors[:, 2], -1, 1)))
     return GazeSet(
         Images(names, lambda row: tree.image(names[row])),
         recording[rows],
-        looks,
+        gaze_vectors,
         ((np.arange(len(train)), np.arange(len(train), len(rows))),),
         parts={
             "looking to the front half": off_axis <= FRONT_DEG,
             "looking within 20 degrees of the camera": off_axis <= FACING_DEG,
         },
         notes=(
-            f"samples are drawn from {len(train)} training images, evenly spaced",
+            f"samples come from {len(train)} training images, evenly spaced",
             "intervals are by recording: one person may have several numbers in it",
         ),
     )

@@ -51,7 +51,7 @@ class VirtualCamera:
 FACE = VirtualCamera((260, 260))
 """162 mm across, of which eyes 63 mm apart take 0.388: the face crop that the model sees."""
 EYE_CROP = VirtualCamera((114, 237))
-"""148 mm across: eyes 63 mm apart are 85 of 200 pixels apart, as in the model's eye crops."""
+"""148 mm across: eyes 63 mm apart are 85 of 200 pixels apart, as in eye-region crops."""
 
 
 @dataclass(frozen=True)

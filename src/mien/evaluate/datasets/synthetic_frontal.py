@@ -76,7 +76,7 @@ class FrontalPair:
     frame: int
     yaw: float
     """Of the rotated head, radians."""
-    turned: NDArray[np.uint8]
+    rotated: NDArray[np.uint8]
     """RGB [S, S, 3]."""
     frontal: NDArray[np.uint8]
     """The truth. RGB [S, S, 3]."""
@@ -84,7 +84,7 @@ class FrontalPair:
     """Where the frontal image shows the face: an ellipse inside the head. [S, S]."""
     hidden: NDArray[np.bool_]
     """Which part of the face the rotated one does not show. [S, S]."""
-    turned_marks: NDArray[np.float32]
+    rotated_marks: NDArray[np.float32]
     """Eye left of the image, eye right of it, nose tip, mouth corners, pixels. [5, 2]."""
     frontal_marks: NDArray[np.float32]
     """The same in the frontal image. [5, 2]."""
@@ -110,7 +110,7 @@ class FrontalStream(Stream):
     """A stream of clips that renders each face twice: as planned, and from the front."""
 
     def __init__(
-        self, head: HeadModel, *, seed: int, frames: int, size: int, gaze: str, spread: bool
+        self, head: HeadModel, *, seed: int, frames: int, size: int, gaze: str, wide_yaw: bool
     ) -> None:
         """Prepare a stream.
 
@@ -120,23 +120,23 @@ class FrontalStream(Stream):
             frames: of each person.
             size: side of the images, pixels.
             gaze: natural or wide, as that of a folder.
-            spread: rotate heads evenly up to 60 degrees to either side, unlike those of a folder.
+            wide_yaw: rotate heads evenly up to 60 degrees to either side, unlike those of a folder.
         """
         super().__init__(
             head, seed=seed, frames_per_clip=frames, size=size, wide_gaze=gaze == "wide"
         )
-        self.spread = spread
+        self.wide_yaw = wide_yaw
 
     def plan(self, index: int) -> ClipPlan:
-        """Draw all that chance decides about clip `index`."""
+        """Sample the plan of clip `index`."""
         plan = super().plan(index)
-        if not self.spread:
+        if not self.wide_yaw:
             return plan
         rng = np.random.default_rng([self.seed, index, 1])
         yaw = rng.uniform(-1.0, 1.0, len(plan.frames)) * np.deg2rad(WIDE_YAW_DEG)
         angles = plan.frames.angles.copy()
         angles[:, 0] = yaw
-        return replace(plan, frames=_turned(plan.frames, angles))
+        return replace(plan, frames=_rotated(plan.frames, angles))
 
     def pairs(self, index: int) -> Iterator[FrontalPair]:
         """Yield the pairs of clip `index`, one a frame."""
@@ -144,7 +144,7 @@ class FrontalStream(Stream):
         straight = _straight(plan)
         cover = hair_cover(self.head, self._regions, plan.person)
         before, after = self._place(plan, cover), self._place(straight, cover)
-        turned = expose(self._render(plan, before, cover).image, plan.sensor)
+        rotated = expose(self._render(plan, before, cover).image, plan.sensor)
         straightened = self._render(straight, after, cover)
         frontal = expose(straightened.image, straight.sensor)
         face = straightened.mask & inner_face(self.size)
@@ -156,16 +156,16 @@ class FrontalStream(Stream):
                 person=index,
                 frame=t,
                 yaw=float(labels.yaw[t]),
-                turned=turned[t].transpose(1, 2, 0),
+                rotated=rotated[t].transpose(1, 2, 0),
                 frontal=frontal[t].transpose(1, 2, 0),
                 face=face[t],
                 hidden=hidden[t],
-                turned_marks=labels.landmarks[t],
+                rotated_marks=labels.landmarks[t],
                 frontal_marks=marks[t],
             )
 
     def _hidden(self, plan: ClipPlan, before: Placement, after: Placement) -> NDArray[np.bool_]:
-        """Return which pixels of the frontal images the turned ones do not show. [T, S, S].
+        """Return which pixels of the frontal images the rotated ones do not show. [T, S, S].
 
         Each vertex is painted by whether it is seen; the frontal view is rendered with that paint
         under an even light. What the frontal view itself hardly shows (nostrils, the rims of the
@@ -221,11 +221,11 @@ def read_frontal(path: Path, context: EvalContext) -> FrontalSet:
             frames=int(config["frames"]),
             size=int(config["size"]),
             gaze=str(config.get("gaze", "natural")),
-            spread=False,
+            wide_yaw=False,
         )
         return FrontalSet(_of_clips(stream, clips, context.rng(0)), clips.checksum, arcface)
     seed = SEED + context.seed
-    stream = FrontalStream(head, seed=seed, frames=FRAMES, size=SIZE, gaze="natural", spread=True)
+    stream = FrontalStream(head, seed=seed, frames=FRAMES, size=SIZE, gaze="natural", wide_yaw=True)
     data = checksum([head.fingerprint, seed, PEOPLE, FRAMES, SIZE])
     return FrontalSet(_rendered_ones(stream, PEOPLE), data, arcface)
 
@@ -249,7 +249,7 @@ def _is_frontal(path: Path) -> bool:
 def _rendered_ones(stream: FrontalStream, people: int) -> Iterator[FrontalPerson]:
     for index in range(people):
         pairs = list(stream.pairs(index))
-        yield pairs, [pair.turned for pair in pairs]
+        yield pairs, [pair.rotated for pair in pairs]
 
 
 def _of_clips(
@@ -268,18 +268,18 @@ def _of_clips(
         frames = clips.table["frame"].to_numpy(np.int64)[rows]
         pairs = list(stream.pairs(person - 1))
         kept = [pairs[int(frame)] for frame in frames if frame < len(pairs)]
-        turned = [images.read(int(row)) for row in rows]
+        rotated = [images.read(int(row)) for row in rows]
         if not checked:
-            _check(kept, turned, clips)
+            _check(kept, rotated, clips)
             checked = True
-        yield kept, turned
+        yield kept, rotated
 
 
-def _check(pairs: list[FrontalPair], turned: list[NDArray[np.uint8]], clips: Clips) -> None:
-    same = len(pairs) == len(turned) and all(
-        pair.turned.shape == image.shape
-        and np.abs(pair.turned.astype(np.float32) - image).mean() < SAME_IMAGE
-        for pair, image in zip(pairs, turned, strict=True)
+def _check(pairs: list[FrontalPair], rotated: list[NDArray[np.uint8]], clips: Clips) -> None:
+    same = len(pairs) == len(rotated) and all(
+        pair.rotated.shape == image.shape
+        and np.abs(pair.rotated.astype(np.float32) - image).mean() < SAME_IMAGE
+        for pair, image in zip(pairs, rotated, strict=True)
     )
     if not same:
         raise MienError(
@@ -317,7 +317,7 @@ def _straight(plan: ClipPlan) -> ClipPlan:
     count = len(plan.frames)
     zero = np.zeros(count, dtype=np.float32)
     frames = replace(
-        _turned(plan.frames, np.zeros_like(plan.frames.angles)),
+        _rotated(plan.frames, np.zeros_like(plan.frames.angles)),
         scale=zero + 1,
         shift=np.zeros((count, 2), dtype=np.float32),
         field_of_view=zero + np.float32(np.deg2rad(FIELD_OF_VIEW_DEG)),
@@ -326,7 +326,7 @@ def _straight(plan: ClipPlan) -> ClipPlan:
     return replace(plan, frames=frames, sensor=sensor)
 
 
-def _turned(frames: Frames, angles: NDArray[np.floating]) -> Frames:
+def _rotated(frames: Frames, angles: NDArray[np.floating]) -> Frames:
     """Return the frames with other head angles; the eyes keep their rotation in the head."""
     rotation = rotation_matrix(angles[:, 0], angles[:, 1], angles[:, 2]).astype(np.float32)
     gaze = -(rotation @ frames.eye_rotation)[:, :, 2]

@@ -33,7 +33,7 @@ MAX_SIDE = 160
 _QUALITY = 88
 _SIGNS = {"%": " %", "degrees": "°", "AUC": "", "correlation": ""}
 COLOURS = ("#3b7dd8", "#d9822b", "#3aa06b", "#c2488f", "#8a6fd1", "#8c8c3c", "#2fa3b5", "#b5533c")
-"""Of the lines; told apart on white and on black, and from one another by most eyes."""
+"""Of the lines; distinct on white, on black, and from one another for most eyes."""
 _STYLES = ("-", "--", ":", "-.")
 # No line has this colour; the page's own text colour is put in its place.
 _INK = "#010203"

@@ -62,7 +62,7 @@ class Report:
     """Year-month-day, as the caller gives it."""
     seed: int
     trials: int
-    """How often training samples were drawn where a protocol samples some."""
+    """Repetitions where a protocol sampled training rows."""
     version: str = VERSION
 
     @property

@@ -225,10 +225,10 @@ def _failures(
 
 def _notes(task: ActionUnitSet, described: FactorColumns) -> tuple[str, ...]:
     notes = [f"{len(task.train)} images to train on, {len(task.test)} to test on"]
-    lost = int((~described.found[task.train]).sum())
+    undetected = int((~described.found[task.train]).sum())
     missing = int((~described.found[task.test]).sum())
-    if lost:
-        notes.append(f"{lost} training images without a face are left out")
+    if undetected:
+        notes.append(f"{undetected} training images without a face are left out")
     if missing:
         notes.append(
             f"for {missing} test images without a face the more frequent value is predicted"

@@ -116,7 +116,7 @@ def identity_scores(
         rng: of the intervals.
     """
     person = np.array([pair.person for pair in pairs])
-    rotated = arcface.codes([aligned(pair.turned, pair.turned_marks) for pair in pairs])
+    rotated = arcface.codes([aligned(pair.rotated, pair.rotated_marks) for pair in pairs])
     codes = {
         "made of the rotated image": arcface.codes(
             [_aligned_as_truth(view, pair) for view, pair in zip(made, pairs, strict=True)]

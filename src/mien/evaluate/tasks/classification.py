@@ -266,15 +266,15 @@ def _failures(task: LabelledSet, predicted: Predicted, context: EvalContext) -> 
 
 def _notes(task: LabelledSet, described: FactorColumns, label: str) -> list[str]:
     trained = np.unique(np.concatenate([train for train, _ in task.folds]))
-    lost = int((~described.found[trained]).sum())
+    undetected = int((~described.found[trained]).sum())
     missing = int((~described.found[task.tested]).sum())
     if len(task.folds) > 1:
         sizes = f"{len(task.tested)} images in {len(task.folds)} folds"
     else:
         sizes = f"{len(trained)} images to train on, {len(task.tested)} to test on"
     notes = [f"{sizes}{label}"]
-    if lost and len(task.folds) == 1:
-        notes.append(f"{lost} training images without a face are left out{label}")
+    if undetected and len(task.folds) == 1:
+        notes.append(f"{undetected} training images without a face are left out{label}")
     if missing:
         notes.append(
             f"{missing} test images without a face count as the most frequent class{label}"

@@ -187,7 +187,7 @@ def _failures(views: list[FrontalView], count: int) -> tuple[Failure, ...]:
     worst = sorted(views, key=lambda view: view.psnr_db[0])[:count]
     return tuple(
         Failure(
-            (small(view.pair.turned), view.made, small(view.pair.frontal)),
+            (small(view.pair.rotated), view.made, small(view.pair.frontal)),
             f"yaw {np.degrees(view.pair.yaw):+.0f} degrees: {view.psnr_db[0]:.1f} dB",
         )
         for view in worst

@@ -139,5 +139,7 @@ def _score_name(source: str, target: str, *, posed: bool) -> str:
 
 
 def _notes(data: Mapping[str, GazeSet], predicted: dict[str, GazePrediction]) -> list[str]:
-    lost = {name: int(np.count_nonzero(~predicted[name].found)) for name in data}
-    return [f"{name}: no eyes are found in {lost[name]} of {len(data[name])}" for name in data]
+    undetected = {name: int(np.count_nonzero(~predicted[name].found)) for name in data}
+    return [
+        f"{name}: no eyes are found in {undetected[name]} of {len(data[name])}" for name in data
+    ]

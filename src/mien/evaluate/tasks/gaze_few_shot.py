@@ -1,7 +1,7 @@
 """Gaze from few labels: a ridge regression on the codes of other people.
 
 The people of the samples and of the test must be different people; callers see to it.
-`k` labelled samples are drawn at random from the training rows, codes (and head pose,
+`k` labelled samples are chosen at random from the training rows, codes (and head pose,
 where given) are standardised on them, and yaw and pitch are each regressed with a strength chosen
 by leaving one sample out. Nothing of the test rows is used but their codes.
 """
@@ -57,8 +57,8 @@ class GazePrediction:
     code: Array
     """NaN where no eyes are found. [N, d]."""
     pose: Array | None
-    """The head pose that the weights predict, NaN without a face; None with eye crops. Radians
-    [N, 3]."""
+    """The head pose that the weights predict, NaN without a face; None with eye-region crops.
+    Radians [N, 3]."""
 
     @property
     def found(self) -> NDArray[np.bool_]:
@@ -152,14 +152,14 @@ def few_shot(
     codes can be compared trial by trial.
 
     Args:
-        train_codes: rows that samples are drawn from; D may be 0 where a pose is given. [N, D].
+        train_codes: rows that samples are chosen from; D may be 0 where a pose is given. [N, D].
         train_gaze: unit vectors, camera frame. [N, 3].
         test_codes: rows of other people. [M, D].
         test_gaze: unit vectors, camera frame. [M, 3].
         pose: head angles in radians of the training and the test rows, put beside the codes.
             [N, A] and [M, A].
         counts: numbers of samples; None takes all rows, in one trial.
-        trials: how often samples are drawn.
+        trials: repetitions, each with samples of its own.
         rng: samples them.
 
     Raises:
@@ -197,12 +197,12 @@ def sampled_errors(
     """Return the error of every test row in each trial of `count` labelled samples. Degrees.
 
     Args:
-        train_features: rows that samples are drawn from, with or without head pose. [N, D].
+        train_features: rows that samples are chosen from, with or without head pose. [N, D].
         train_gaze: unit vectors, camera frame. [N, 3].
         test_features: rows of other people. [M, D].
         test_gaze: unit vectors, camera frame. [M, 3].
         count: number of samples; None takes all rows, in one trial.
-        trials: how often samples are drawn.
+        trials: repetitions, each with samples of its own.
         rng: samples them.
 
     Returns:
@@ -215,7 +215,7 @@ def sampled_errors(
         raise MienError("codes or head poses hold NaN or infinity; leave those rows out")
     total = len(train_features)
     if count is not None and not 2 <= count <= total:
-        raise MienError(f"{count} samples cannot be drawn from {total} training rows")
+        raise MienError(f"cannot choose {count} samples from {total} training rows")
     errors = []
     for _ in range(1 if count is None else trials):
         rows = slice(None) if count is None else rng.choice(total, count, replace=False)

@@ -3,7 +3,7 @@
 A ridge regression on the frozen codes, with and without head pose; its strength is chosen among the
 samples.
 
-Samples are drawn from images in which eyes are found: nobody could calibrate with others. Every
+Samples come from images in which eyes are found: nobody could calibrate with others. Every
 tested image counts; where no eyes are found the code is the training rows' mean code, so that the
 prediction is near the mean gaze; likewise the predicted head pose where there is no face.
 """
@@ -99,7 +99,7 @@ def _with_eyes_found(data: GazeSet, predicted: GazePrediction) -> GazeSet:
     if not lost:
         return data
     percent = 100 * lost / sum(len(train) for train, _ in data.folds)
-    note = f"samples are not drawn from the {percent:.1f} % of training images without eyes"
+    note = f"no samples come from the {percent:.1f} % of training images without eyes"
     return replace(data, folds=folds, notes=(*data.notes, note))
 
 

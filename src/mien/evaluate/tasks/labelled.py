@@ -12,18 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.columns import FACE_CODES as CODES, NUMBERS as POSE_AND_LIGHT
+from mien.columns import FACE_CODES, NUMBERS
 from mien.errors import MienError
 from mien.evaluate.datasets.sets import LabelledSet
 from mien.evaluate.protocol import EvalContext, FactorColumns, Images
 from mien.linear.folds import over_folds
 
 __all__ = [
-    "CODES",
     "COLUMNS",
     "FEATURES",
     "MAIN",
-    "POSE_AND_LIGHT",
     "SETS",
     "Predicted",
     "codes_of",
@@ -39,7 +37,7 @@ Rows = NDArray[np.int64]
 SETS = {
     "expression": ("expression",),
     "both codes": ("texture_code", "shape_code"),
-    "all codes": (*CODES, *POSE_AND_LIGHT),
+    "all codes": (*FACE_CODES, *NUMBERS),
     "features": ("features",),
 }
 """Name of a set of factors => columns. The last are no factors: the encoder's features, of which

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.columns import LIGHT_DIRECTION as AXES
+from mien.columns import LIGHT_DIRECTION
 from mien.errors import MienError
 from mien.evaluate.datasets.sets import LightSet
 from mien.evaluate.protocol import (
@@ -37,7 +37,7 @@ __all__ = ["angle_deg", "off_axis_deg", "score_light", "unit_rows"]
 Array = NDArray[np.floating]
 
 STRENGTHS = ("light_ambient", "light_diffuse")
-COLUMNS = ("texture_code", "shape_code", *AXES, *STRENGTHS, "yaw_rad")
+COLUMNS = ("texture_code", "shape_code", *LIGHT_DIRECTION, *STRENGTHS, "yaw_rad")
 PREDICTED, LINEAR = "predicted direction", "linear map"
 RIDGE, MEAN = "all codes, ridge", "mean predictor"
 SUBSETS = ((0, 12), (12, 25), (25, 50), (50, 77), (77, 180))
@@ -78,7 +78,7 @@ def score_light(data: LightSet, context: EvalContext) -> Result:
 def _predictions(data: LightSet, described: FactorColumns) -> dict[str, Array]:
     """Return unit vectors to the lamp by kind of prediction. [N, 3]."""
     truth, person = data.direction, data.person
-    direction = np.stack([described[name] for name in AXES], axis=1).astype(np.float64)
+    direction = np.stack([described[name] for name in LIGHT_DIRECTION], axis=1).astype(np.float64)
     codes = described.joined("texture_code", "shape_code").astype(np.float64)
     kinds: dict[str, Array] = {}
     if np.isfinite(direction).any():

@@ -16,7 +16,7 @@ from torch import Tensor
 from mien.data.eye_cache import find_eye_sources
 from mien.data.eye_loader import EyeLoader
 from mien.data.loader import Shard
-from mien.data.provenance import image_digests
+from mien.data.provenance import image_hashes
 from mien.data.seeds import seed_of
 from mien.errors import MienError
 from mien.gaze.distillation import distill_loss, fit_scale, vary_bands
@@ -167,7 +167,7 @@ def distill(
         _train(student, teacher, loader, config, run.of_stage(STAGE), fabric, echo)
     if held is not None:
         sources = find_eye_sources(data, config.data)
-        images = model.images | image_digests([*sources.known, *sources.unknown])
+        images = model.images | image_hashes([*sources.known, *sources.unknown])
         _export(student, teacher, held, config, run, images, echo)
     fabric.barrier()
     return run.exported

@@ -41,7 +41,7 @@ _COLUMNS = ("clip", "eyes", "face_eyes", "open", "labelled", "has_face")
 class DistillData:
     """Everything that was given, divided."""
 
-    pack: EyeCache | None
+    cache: EyeCache | None
     """Training images."""
     held: EyeCache | None
     """Images held out."""
@@ -90,12 +90,12 @@ def open_data(
     if not folders:
         return DistillData(None, None, stream)
     options = config.distill
-    pack, held = hold_out(
+    cache, held = hold_out(
         open_eye_caches(folders),
         fraction=options.held_out_fraction,
         max_images=options.max_held_out,
     )
-    return DistillData(pack, held, stream)
+    return DistillData(cache, held, stream)
 
 
 def validation_batches(
@@ -127,7 +127,7 @@ def training_loader(
         stream_fraction=config.data.stream_fraction if data.stream else 0.0,
     )
     return EyeLoader(
-        data.pack,
+        data.cache,
         mixture,
         form=FORM,
         device=fabric.device,
@@ -137,49 +137,49 @@ def training_loader(
     )
 
 
-def hold_out(pack: EyeCache, *, fraction: float, max_images: int) -> tuple[EyeCache, EyeCache]:
+def hold_out(cache: EyeCache, *, fraction: float, max_images: int) -> tuple[EyeCache, EyeCache]:
     """Divide a cache into training images and held-out ones.
 
     A source's images come in the order of their names, so that its end is other people than its
     start where names go by person. A clip is never in both parts.
 
     Args:
-        pack: of one folder or several.
+        cache: of one folder or several.
         fraction: of each folder that is held out.
         max_images: held out of all folders together.
 
     Returns:
         The training part, which shares the cache's memory, and the held-out part, a copy.
     """
-    fraction = min(fraction, max_images / max(1, len(pack)))
-    sizes = [len(canvas) for canvas in pack.canvas]
+    fraction = min(fraction, max_images / max(1, len(cache)))
+    sizes = [len(canvas) for canvas in cache.canvas]
     starts = np.cumsum([0, *sizes])[:-1]
     cuts = [size - int(size * fraction) for size in sizes]
     trained = np.concatenate([s + np.arange(n) for s, n in zip(starts, cuts, strict=True)])
-    rest = np.setdiff1d(np.arange(len(pack)), trained)
-    kept = rest[~np.isin(pack.clip[rest], pack.clip[trained]) | (pack.clip[rest] < 0)]
-    canvas, face = pack.gather(kept)
+    rest = np.setdiff1d(np.arange(len(cache)), trained)
+    kept = rest[~np.isin(cache.clip[rest], cache.clip[trained]) | (cache.clip[rest] < 0)]
+    canvas, face = cache.gather(kept)
     train = replace(
-        pack,
-        canvas=tuple(one[:n] for one, n in zip(pack.canvas, cuts, strict=True)),
-        face=tuple(one[:n] for one, n in zip(pack.face, cuts, strict=True)),
-        key=f"{pack.key}-{len(trained)}",
-        **_rows(pack, trained),
+        cache,
+        canvas=tuple(one[:n] for one, n in zip(cache.canvas, cuts, strict=True)),
+        face=tuple(one[:n] for one, n in zip(cache.face, cuts, strict=True)),
+        key=f"{cache.key}-{len(trained)}",
+        **_rows(cache, trained),
     )
     return train, replace(
-        pack, canvas=(canvas,), face=(face,), key=f"{pack.key}-held", **_rows(pack, kept)
+        cache, canvas=(canvas,), face=(face,), key=f"{cache.key}-held", **_rows(cache, kept)
     )
 
 
-def in_order(pack: EyeCache, device: torch.device, *, at_once: int) -> Iterator[dict[str, Tensor]]:
+def in_order(cache: EyeCache, device: torch.device, *, at_once: int) -> Iterator[dict[str, Tensor]]:
     """Yield all images of a cache once, as batches of mien.data.eye_loader."""
-    for start in range(0, len(pack), at_once):
-        rows = np.arange(start, min(start + at_once, len(pack)))
-        canvas, face = pack.gather(rows)
+    for start in range(0, len(cache), at_once):
+        rows = np.arange(start, min(start + at_once, len(cache)))
+        canvas, face = cache.gather(rows)
         batch = {"canvas": canvas[:, None], "face": face[:, None], "index": rows}
-        batch |= {name: np.array(getattr(pack, name)[rows]) for name in _COLUMNS}
+        batch |= {name: np.array(getattr(cache, name)[rows]) for name in _COLUMNS}
         yield {name: torch.from_numpy(value).to(device) for name, value in batch.items()}
 
 
-def _rows(pack: EyeCache, rows: np.ndarray[Any, Any]) -> dict[str, Any]:
-    return {name: getattr(pack, name)[rows] for name in _COLUMNS}
+def _rows(cache: EyeCache, rows: np.ndarray[Any, Any]) -> dict[str, Any]:
+    return {name: getattr(cache, name)[rows] for name in _COLUMNS}

@@ -14,7 +14,7 @@ from mien.card import Card, card_text
 from mien.data.eye_cache import EyeCache, EyeSources, find_eye_sources, open_eye_caches
 from mien.data.eye_loader import EyeLoader, EyeMixture, LabelledStream
 from mien.data.loader import Shard
-from mien.data.provenance import image_digests
+from mien.data.provenance import image_hashes
 from mien.data.sources import Piece
 from mien.errors import MienError
 from mien.gaze.config import FACE_CROP, FACE_SIDE
@@ -180,7 +180,7 @@ def _cached(run: _Run, pieces: Sequence[Piece], search: LocalizerSearch | None) 
 
 def _loader(
     run: _Run,
-    pack: EyeCache | None,
+    cache: EyeCache | None,
     stage: LocalizerOptions | EmibOptions,
     *,
     labelled: bool,
@@ -197,7 +197,7 @@ def _loader(
         labelled=labelled,
     )
     return EyeLoader(
-        pack,
+        cache,
         mixture,
         form=FORM,
         device=fabric.device,
@@ -209,13 +209,13 @@ def _loader(
 
 def _learn_localizer(run: _Run, branch: EMIB, network: LatentFace, folder: Path | None) -> None:
     """Train the eye localizer on labelled images; it ends with its averaged weights."""
-    pack = open_eye_caches([folder]) if folder else None
+    cache = open_eye_caches([folder]) if folder else None
     stage = run.config.localizer
     # Every process fits the canonical eyes to all of the same batches.
-    _fit_canonical(branch, network, _loader(run, pack, stage, labelled=True, shard=Shard()))
+    _fit_canonical(branch, network, _loader(run, cache, stage, labelled=True, shard=Shard()))
     fitted = fit(
         LocalizerObjective(branch.localizer),
-        _loader(run, pack, stage, labelled=True),
+        _loader(run, cache, stage, labelled=True),
         run=run.folder.of_stage("localizer"),
         options=run.config.loop,
         pace=stage,
@@ -244,12 +244,12 @@ def _fit_canonical(branch: EMIB, network: LatentFace, loader: EyeLoader) -> None
     branch.canonical_eyes.copy_(found)
 
 
-def _learn_emib(run: _Run, branch: EMIB, pack: EyeCache | None) -> None:
+def _learn_emib(run: _Run, branch: EMIB, cache: EyeCache | None) -> None:
     """Train bottleneck and auto-encoder; they end with their averaged weights."""
     stage = run.config.emib
     fitted = fit(
         EmibObjective(branch, stage.loss_weights),
-        _loader(run, pack, stage, labelled=False),
+        _loader(run, cache, stage, labelled=False),
         run=run.folder.of_stage("emib"),
         options=run.config.loop,
         pace=stage,
@@ -262,7 +262,7 @@ def _learn_emib(run: _Run, branch: EMIB, pack: EyeCache | None) -> None:
 def _export(run: _Run, given: Model, branch: EMIB, data: list[str]) -> None:
     """Write LatentFace as it was given and the gaze branch into one file."""
     network, start = given.network, run.config.emib.init_from
-    images = given.images | image_digests([*run.sources.known, *run.sources.unknown])
+    images = given.images | image_hashes([*run.sources.known, *run.sources.unknown])
     images |= weights.trained_on(start) if start else frozenset()
     base = run.config.init_from or "the weights of the package"
     card = card_text(Card(data=[*data, f"LatentFace: that of {base}"], config=asdict(run.config)))

@@ -63,7 +63,7 @@ class EmibOptions:
     frames: int = 8
     """Frames sampled from each clip; they are one another's negatives."""
     eye_crop_fraction: float | None = None
-    """Fraction of eye crops in a batch, where there are eye crops and faces; none = their fraction
+    """Fraction of eye-region crops in a batch, where there are faces as well; none = their fraction
     of the images, half where faces come from an endless source."""
     loss_weights: GazeWeights = field(default_factory=GazeWeights)
     """How much each term of the loss counts, and how steps alternate."""

@@ -16,7 +16,7 @@ from mien.card import Card, card_text
 from mien.data.batches import Sampler
 from mien.data.cache import CropCache, build_cache, open_cache
 from mien.data.loader import ClipStream, Loader, Shard
-from mien.data.provenance import image_digests
+from mien.data.provenance import image_hashes
 from mien.data.seeds import seed_of
 from mien.data.sources import find_sources
 from mien.errors import MienError
@@ -47,7 +47,7 @@ _STAGE1_ALONE = (
 
 @dataclass(frozen=True)
 class _Data:
-    pack: CropCache | None
+    cache: CropCache | None
     stream: ClipStream | None
 
     @property
@@ -55,8 +55,8 @@ class _Data:
         """Return the number of clips of two frames or more; endless with a stream."""
         if self.stream is not None:
             return float("inf")
-        assert self.pack is not None
-        _, frames = np.unique(self.pack.clip[self.pack.clip >= 0], return_counts=True)
+        assert self.cache is not None
+        _, frames = np.unique(self.cache.clip[self.cache.clip >= 0], return_counts=True)
         return int((frames > 1).sum())
 
 
@@ -127,19 +127,19 @@ def _open_data(
 ) -> _Data:
     """Crop what is given, once per node, and open streams."""
     sources = find_sources(data)
-    packed = None
+    cache = None
     if sources.pieces:
-        cache = Path(config.data.cache) if config.data.cache else run.cache
+        folder = Path(config.data.cache) if config.data.cache else run.cache
         paths = [source for source in data if not source.startswith("synth:")]
         options, size = config.data, config.model.image_size
 
         def build() -> Path:
-            return build_cache(paths, cache, image_size=size, options=options, report=echo)
+            return build_cache(paths, folder, image_size=size, options=options, report=echo)
 
-        packed = open_cache(once_per_node(fabric, build))
+        cache = open_cache(once_per_node(fabric, build))
     size, frames = config.model.image_size, config.data.stream_frames
     stream = open_stream(sources.streams, seed=config.loop.seed, frames=frames, size=size)
-    return _Data(packed, stream)
+    return _Data(cache, stream)
 
 
 def _learns_stage2(config: TrainConfig, data: _Data, echo: Callable[[str], None]) -> bool:
@@ -165,7 +165,7 @@ def _images(config: TrainConfig, data: list[str]) -> frozenset[str]:
     """Return checksums of all images trained on, those of `init_from` included."""
     options = config.data
     excluded = find_sources(options.exclude).pieces if options.exclude else []
-    known = image_digests(find_sources(data).pieces, excluded)
+    known = image_hashes(find_sources(data).pieces, excluded)
     start = config.stage1.init_from
     return known | weights.trained_on(start) if start else known
 
@@ -188,7 +188,7 @@ def _stage1(
     echo: Callable[[str], None],
 ) -> None:
     """Train the autoencoder; it ends with its averaged weights."""
-    clip = data.pack.clip if data.pack else np.empty(0, dtype=np.int64)
+    clip = data.cache.clip if data.cache else np.empty(0, dtype=np.int64)
     sampler = Sampler(
         clip,
         seed=config.loop.seed,
@@ -198,7 +198,7 @@ def _stage1(
         stream_fraction=config.data.stream_fraction if data.stream else 0.0,
     )
     loader = Loader(
-        data.pack,
+        data.cache,
         sampler,
         options=config.data,
         image_size=config.model.image_size,
@@ -228,7 +228,7 @@ def _stage2(
 ) -> None:
     """Train the neutral networks on the frozen autoencoder's codes; fit basis and embedding."""
     images = ClipImages.of(
-        data.pack,
+        data.cache,
         data.stream,
         frames=config.stage2.frames,
         stream_clips=config.stage2.stream_clips,

@@ -37,7 +37,7 @@ class ClipImages:
 
     rows: Sequence[Numbers]
     """Of each cached clip the rows of its frames. [frames] each."""
-    pack: CropCache | None
+    cache: CropCache | None
     """The crop cache."""
     stream: ClipStream | None
     """Endless rendered clips; they follow the cached ones."""
@@ -51,7 +51,7 @@ class ClipImages:
     @classmethod
     def of(
         cls,
-        pack: CropCache | None,
+        cache: CropCache | None,
         stream: ClipStream | None,
         *,
         frames: int,
@@ -62,7 +62,7 @@ class ClipImages:
         """Choose the frames: all clips but those of one frame, which say nothing about time.
 
         Args:
-            pack: the crop cache; stills are passed over.
+            cache: the crop cache; stills are passed over.
             stream: endless rendered clips.
             frames: how many of each clip.
             stream_clips: how many clips of the stream.
@@ -70,13 +70,13 @@ class ClipImages:
             rng: samples the frames.
         """
         chosen = []
-        if pack is not None:
-            order = np.argsort(pack.clip, kind="stable")
-            borders = np.flatnonzero(np.diff(pack.clip[order])) + 1
+        if cache is not None:
+            order = np.argsort(cache.clip, kind="stable")
+            borders = np.flatnonzero(np.diff(cache.clip[order])) + 1
             for rows in np.split(order, borders):
-                if len(rows) > 1 and pack.clip[rows[0]] >= 0:
+                if len(rows) > 1 and cache.clip[rows[0]] >= 0:
                     chosen.append(np.sort(np.resize(rng.permutation(rows), frames)))
-        return cls(chosen, pack, stream, frames, stream_clips if stream else 0, image_size)
+        return cls(chosen, cache, stream, frames, stream_clips if stream else 0, image_size)
 
     def __len__(self) -> int:
         return len(self.rows) + self.stream_clips
@@ -91,10 +91,10 @@ class ClipImages:
 
     def _of(self, number: int) -> Crops:
         if number < len(self.rows):
-            assert self.pack is not None
-            room = (self.pack.crops.shape[1] - self.image_size) // 2
+            assert self.cache is not None
+            room = (self.cache.crops.shape[1] - self.image_size) // 2
             inner = slice(room, room + self.image_size)
-            return self.pack.crops[self.rows[number]][:, inner, inner]
+            return self.cache.crops[self.rows[number]][:, inner, inner]
         assert self.stream is not None
         images = self.stream.clip(number - len(self.rows)).images.transpose(0, 2, 3, 1)
         return images[np.resize(np.arange(len(images)), self.frames)]
@@ -132,12 +132,12 @@ def clip_codes(
         codes = torch.cat([encoded.texture.float(), encoded.shape.float()], dim=1)
         return codes.unflatten(0, (2 * len(part), -1))
 
-    found, said = [], 0
+    found, reported = [], 0
     for codes in in_turn(clips.parts(at_once), encode, fabric, rows=2 * at_once):
         found.append(codes)
         done = sum(map(len, found)) // 2
-        if done // 500 > said:
-            said = done // 500
+        if done // 500 > reported:
+            reported = done // 500
             say(f"stage2: {done:,} clips encoded")
     model.train(was_training)
     texture, shape = torch.cat(found).split(
@@ -202,7 +202,7 @@ class CodeBatches:
     def iterate(self, start: int, stop: int) -> Iterator[dict[str, Tensor]]:
         """Yield the batches of steps start, ..., stop - 1."""
         clips, frames = self.texture.shape[:2]
-        rank, world = self.shard.rank, self.shard.world
+        rank, world = self.shard.rank, self.shard.world_size
         mine = slice(rank * self.size // world, (rank + 1) * self.size // world)
         for step in range(start, stop):
             generator = torch.Generator().manual_seed(seed_of(self.seed, "codes", step))

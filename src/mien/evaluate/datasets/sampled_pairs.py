@@ -1,4 +1,4 @@
-"""People's images without a list of pairs: pairs sampled by the seed, in folds that share nobody.
+"""People's images without a list of pairs: pairs sampled by the seed, in cross-subject folds.
 
 Any folder of people, a folder each. What is sampled depends on the seed and on the names of the
 images alone.
@@ -35,10 +35,10 @@ __all__ = [
     "GAP",
     "LFW_PEOPLE",
     "PER_PERSON",
-    "draw_folds",
     "read_agedb",
     "read_agedb30",
     "read_people",
+    "sample_folds",
 ]
 
 Rows = NDArray[np.int64]
@@ -61,14 +61,14 @@ _LOOKED_AT = 8
 _PAIRS = 3  # stream of random numbers
 
 
-def draw_folds(
+def sample_folds(
     *,
     person: Rows,
     allowed: Callable[[Rows, Rows], NDArray[np.bool_]] | None = None,
     rng: np.random.Generator,
     protocol: str,
 ) -> tuple[Rows, Rows, NDArray[np.bool_], Rows]:
-    """Return pairs of one person and as many of two, in ten folds that share nobody.
+    """Return pairs of one person and as many of two, in ten cross-subject folds.
 
     Args:
         person: of each image. [N].
@@ -159,7 +159,7 @@ def read_agedb(path: Path, rng: np.random.Generator) -> Pairs:
         )
     age = np.array([years for _, _, years in named])
     person = np.unique([who for _, who, _ in named], return_inverse=True)[1].reshape(-1)
-    first, second, same, fold = draw_folds(
+    first, second, same, fold = sample_folds(
         person=person.astype(np.int64),
         allowed=lambda a, b: np.abs(age[a] - age[b]) >= GAP,
         rng=rng,
@@ -199,7 +199,7 @@ def read_people(path: Path, rng: np.random.Generator) -> Pairs:
     whose = [name.rpartition("/")[0] for name in names]
     _, person, count = np.unique(whose, return_inverse=True, return_counts=True)
     person = person.reshape(-1).astype(np.int64)
-    first, second, same, fold = draw_folds(person=person, rng=rng, protocol="lfw-people")
+    first, second, same, fold = sample_folds(person=person, rng=rng, protocol="lfw-people")
     wanted = np.union1d(np.flatnonzero(count[person] > 1), np.concatenate([first, second]))
     paths = tuple(names[int(row)] for row in wanted)
     several = int((count > 1).sum())
