@@ -23,10 +23,18 @@ from mien.columns import FACE_CODES, POSE
 from mien.errors import MienError
 from mien.evaluate.datasets.synthetic import inner_face
 from mien.linear.cross_subject import cross_validate
-from mien.linear.metrics import correlation, masked_depth_correlation
+from mien.linear.metrics import correlation
 from mien.linear.verification import verification_auc
 
-__all__ = ["FACE_CODES", "Truth", "direct_scores", "factor_matrix", "frontal_depth", "read_truth"]
+__all__ = [
+    "FACE_CODES",
+    "Truth",
+    "direct_scores",
+    "factor_matrix",
+    "frontal_depth",
+    "masked_depth_correlation",
+    "read_truth",
+]
 
 LIGHTS = ("light_x", "light_y", "light_ambient", "light_diffuse")
 
@@ -170,3 +178,19 @@ def _true_depths(
 
 def _read(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
     return np.asarray(Image.open(io.BytesIO(archive.read(name))))
+
+
+def masked_depth_correlation(*, prediction: Array, target: Array, mask: NDArray[np.bool_]) -> Array:
+    """Return the correlation of two depth maps inside each image's mask. [N].
+
+    Args:
+        prediction: canonical depth. [N, H, W].
+        target: true depth, any unit and offset. [N, H, W].
+        mask: pixels of the face. [N, H, W].
+    """
+    return np.array(
+        [
+            correlation(prediction=p[m], target=t[m])
+            for p, t, m in zip(prediction, target, mask, strict=True)
+        ]
+    )

@@ -9,13 +9,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from benchmarks.fer2013 import fer2013_scores, labels_of
-from benchmarks.rendered import direct_scores, factor_matrix, frontal_depth, read_truth
+from benchmarks.rendered import (
+    direct_scores,
+    factor_matrix,
+    frontal_depth,
+    masked_depth_correlation,
+    read_truth,
+)
 from PIL import Image
 
 from mien.columns import FACE_CODES
 from mien.errors import MienError
 from mien.linear.cross_subject import cross_validate
-from mien.linear.metrics import correlation, masked_depth_correlation
+from mien.linear.metrics import correlation
 from mien.linear.verification import sample_pairs, verification_auc
 
 PEOPLE, FRAMES, SIZE = 20, 6, 16

@@ -17,7 +17,6 @@ __all__ = [
     "confusion",
     "correlation",
     "macro_f1",
-    "masked_depth_correlation",
 ]
 
 Array = NDArray[np.floating]
@@ -80,19 +79,3 @@ def concordance(*, prediction: Array, target: Array) -> float:
     covariance = ((p - p.mean()) * (t - t.mean())).mean()
     total = p.var() + t.var() + (p.mean() - t.mean()) ** 2
     return float(2 * covariance / total) if total > 0 else float("nan")
-
-
-def masked_depth_correlation(*, prediction: Array, target: Array, mask: Flags) -> Array:
-    """Return the correlation of two depth maps inside each image's mask. [N].
-
-    Args:
-        prediction: canonical depth. [N, H, W].
-        target: true depth, any unit and offset. [N, H, W].
-        mask: pixels of the face. [N, H, W].
-    """
-    return np.array(
-        [
-            correlation(prediction=p[m], target=t[m])
-            for p, t, m in zip(prediction, target, mask, strict=True)
-        ]
-    )

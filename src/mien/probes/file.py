@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from mien.errors import MienError
 from mien.media.atomic import replacing
 
 __all__ = ["SealedFile"]
+
+Built = TypeVar("Built")
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,19 @@ class SealedFile:
         if not isinstance(body, dict) or whole.get("sha256") != _checksum(body):
             raise MienError(f"{path} was cut short or changed (its sha256 differs); {self.again}")
         return body
+
+    def read_as(self, path: str | Path, build: Callable[[dict[str, Any]], Built]) -> Built:
+        """Return the object that `build` makes of what `write` wrote.
+
+        Raises:
+            MienError: as `read`; or the content is not what `build` needs.
+        """
+        body = self.read(path)
+        try:
+            return build(body)
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            reason = f"{type(error).__name__} {error}"
+            raise MienError(f"{path} holds no {self.name} ({reason}); {self.again}") from error
 
     def _load(self, path: Path) -> Any:
         try:

@@ -157,12 +157,7 @@ class Calibration:
         Raises:
             MienError: if the file is missing, damaged, or of another version.
         """
-        body = FILE.read(path)
-        try:
-            return _calibration(body)
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            reason = f"{type(error).__name__} {error}"
-            raise MienError(f"{path} holds no calibration ({reason}); calibrate again") from error
+        return FILE.read_as(path, _calibration)
 
     def _inputs(self, codes: NDArray[np.floating], head_pose: NDArray[np.floating] | None) -> Array:
         codes = np.asarray(codes, dtype=np.float64)

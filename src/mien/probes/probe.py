@@ -188,12 +188,7 @@ class Probe:
         Raises:
             MienError: if the file is missing, damaged, or of another version.
         """
-        body = FILE.read(path)
-        try:
-            return _probe(body)
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            reason = f"{type(error).__name__} {error}"
-            raise MienError(f"{path} holds no probe ({reason}); probe again") from error
+        return FILE.read_as(path, _probe)
 
 
 def _other_length(label: str, name: str, length: int, found: int) -> str:
