@@ -23,13 +23,12 @@ from mien.train import checkpoint
 from mien.train.log import Meter, RunLog
 from mien.train.objective import Batches, Objective
 from mien.train.optim import (
-    Pace,
     WeightAverage,
     learning_rate,
     make_optimizer,
     set_learning_rate,
 )
-from mien.train.options import LoopOptions
+from mien.train.options import LoopOptions, Pace
 from mien.train.process import Interrupted, StopRequest, stop_on_signals
 from mien.train.run_folder import RunFolder
 from mien.types import Loss
@@ -48,7 +47,7 @@ class Fitted:
 
 
 def fit(
-    objective: Objective,
+    objective: Objective[Any],
     loader: Batches,
     *,
     run: RunFolder,
@@ -97,7 +96,7 @@ def fit(
 class _Step(nn.Module):
     """The loss as a forward pass, so that autocast and gradient averaging wrap around it."""
 
-    def __init__(self, objective: Objective, *, compiled: bool) -> None:
+    def __init__(self, objective: Objective[Any], *, compiled: bool) -> None:
         super().__init__()
         self.module = objective.module
         self.unused_parameters = objective.unused_parameters  # read by engine's strategy
@@ -116,7 +115,7 @@ class _Training:
 
     def __init__(
         self,
-        objective: Objective,
+        objective: Objective[Any],
         loader: Batches,
         run: RunFolder,
         options: LoopOptions,

@@ -4,55 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mien.train.options import LoopOptions
+from mien.train.options import LoopOptions, Pace
 
 __all__ = [
-    "Pace",
     "WeightAverage",
     "learning_rate",
     "make_optimizer",
     "set_learning_rate",
     "without_decay",
 ]
-
-
-class Pace(Protocol):
-    """Length and learning rate of a stage; Stage1Options is one."""
-
-    @property
-    def steps(self) -> int:
-        """Optimiser steps."""
-        ...
-
-    @property
-    def batch_size(self) -> int:
-        """Images in a step, over all processes."""
-        ...
-
-    @property
-    def learning_rate(self) -> float:
-        """Peak rate."""
-        ...
-
-    @property
-    def warmup_steps(self) -> int:
-        """Steps of linear warm-up."""
-        ...
-
-    @property
-    def min_lr_ratio(self) -> float:
-        """Rate at the end, as a fraction of the peak."""
-        ...
-
-    @property
-    def weight_decay(self) -> float:
-        """Decoupled weight decay; 0 = Adam."""
-        ...
 
 
 def learning_rate(step: int, pace: Pace) -> float:
