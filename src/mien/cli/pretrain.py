@@ -24,7 +24,7 @@ from mien.cli.training import (
     sort_words,
 )
 
-__all__ = ["app", "gaze", "latentface"]
+__all__ = ["app", "gaze", "latentface", "recognition"]
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -97,3 +97,40 @@ def gaze(
     changes += [f"init_from={absolute_weights(weights)}"] if weights is not None else []
     request = Request(out, config, sources, changes, resume, overwrite, device)
     run_method(Method(partial(read_config, GazeTrainConfig), check, pretrain), request)
+
+
+@app.command()
+def recognition(
+    words: Words = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Folder or .zip of photographs, one of each person, .parquet of `mien embed`, "
+            "video, clips:FOLDER, synth:HEAD."
+        ),
+    ] = None,
+    out: Out = None,
+    config: _Config = "",
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Weights that get the network; by default the package's."),
+    ] = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    device: Device = "auto",
+    devices: Devices = None,
+    num_nodes: Nodes = None,
+) -> None:
+    """Train a network for the face embedding, without labels; export the weights.
+
+    Every photograph is taken for another person; with synth:HEAD it is shown turned, relit and with
+    other expressions, where the detector gives landmarks. Every clip shows one person.
+    """
+    from mien.train.config import read_config
+    from mien.train.recipes.recognition import check, pretrain
+    from mien.train.recipes.recognition_options import RecognitionTrainConfig
+
+    sources, changes = sort_words(data, words, devices, num_nodes)
+    changes += [f"init_from={absolute_weights(weights)}"] if weights is not None else []
+    request = Request(out, config, sources, changes, resume, overwrite, device)
+    run_method(Method(partial(read_config, RecognitionTrainConfig), check, pretrain), request)

@@ -9,7 +9,7 @@ from typing import Literal
 from mien.errors import MienError
 from mien.fields import Amount, Count, Fraction, check_fields
 
-__all__ = ["DataOptions", "EyeDataOptions", "SourceOptions"]
+__all__ = ["DataOptions", "EyeDataOptions", "PeopleDataOptions", "SourceOptions"]
 
 
 @dataclass(frozen=True)
@@ -86,3 +86,15 @@ class EyeDataOptions(SourceOptions):
                 f"data.clip_pattern {self.clip_pattern!r} has no group; put what names the clip "
                 "in parentheses, as in '^(\\d+)_'"
             )
+
+
+@dataclass(frozen=True)
+class PeopleDataOptions(SourceOptions):
+    """Whom the face embedding learns to tell apart; see mien.data.people_cache."""
+
+    people: Count = 4000
+    """People rendered from a synth:HEAD_MODEL."""
+    views: Count = 3
+    """Further views of every photograph; rendered people have one more in each of two looks."""
+    rendered_fraction: Fraction = 0.4
+    """Fraction of rendered people in a batch, where there are photographs as well."""

@@ -51,7 +51,10 @@ class ModelConfig:
     """Directions of that basis that identity keeps of each code, those that separate clips best;
     the rest is expression. 0, or more than there are: all."""
     face_embedding_dim: Annotated[int, Range(0, 2**14)] = 0
-    """Length of the face embedding that is read off the encoder's maps; 0: none."""
+    """Length of the face embedding; 0: none."""
+    face_embedding_from: Literal["maps", "image"] = "maps"
+    """What reads the face embedding: `maps`, a linear map of the encoder's maps, fitted to clips;
+    `image`, a network of its own."""
 
     def __post_init__(self) -> None:
         """Raise ValueError on contradictions."""

@@ -10,6 +10,7 @@ from mien.latentface.autoencoder import Autoencoder, Canonical, Encoded
 from mien.latentface.config import ModelConfig
 from mien.latentface.discriminant import CodeBasis, FaceEmbedding
 from mien.latentface.neutral import CodeScale, NeutralDiffusion, NeutralRegressor
+from mien.latentface.recognition import RecognitionNetwork
 from mien.types import Factors
 
 __all__ = ["LatentFace", "build_neutral"]
@@ -38,8 +39,7 @@ class LatentFace(nn.Module):
         based = config.basis == "clips"
         self.texture_basis = CodeBasis(config.texture_dim) if based else None
         self.shape_basis = CodeBasis(config.shape_dim) if based else None
-        maps, length = 16 * self.autoencoder.map_channels, config.face_embedding_dim
-        self.face_embedding = FaceEmbedding(maps, length) if length else None
+        self.face_embedding = self._build_face_embedding()
 
     def forward(self, images: Tensor, *, features: bool = False) -> Factors:
         """Face crops in [0, 1], [B, 3, H, W] at the configured size -> factors.
@@ -47,7 +47,7 @@ class LatentFace(nn.Module):
         Features, if wanted, are the encoder's maps, averaged over image and mirror image.
         """
         encoded = self.autoencoder.encode(images)
-        factors = self._factors(encoded)
+        factors = replace(self._factors(encoded), face_embedding=self._embedded(images, encoded))
         if not features:
             return factors
         both = (encoded.maps + self.autoencoder.maps(images.flip(-1))) / 2
@@ -71,10 +71,23 @@ class LatentFace(nn.Module):
             expression_shape=shape - neutral_shape,
             pose=encoded.pose,
             light=encoded.light,
-            face_embedding=self.face_embedding(encoded.maps.flatten(1).float())
-            if self.face_embedding
-            else None,
         )
+
+    def _build_face_embedding(self) -> FaceEmbedding | RecognitionNetwork | None:
+        config = self.config
+        if not config.face_embedding_dim:
+            return None
+        if config.face_embedding_from == "image":
+            return RecognitionNetwork(config.image_size, config.face_embedding_dim)
+        return FaceEmbedding(16 * self.autoencoder.map_channels, config.face_embedding_dim)
+
+    def _embedded(self, images: Tensor, encoded: Encoded) -> Tensor | None:
+        """Return the face embeddings [B, K], or None where these weights have none."""
+        if self.face_embedding is None:
+            return None
+        if isinstance(self.face_embedding, RecognitionNetwork):
+            return self.face_embedding(images).float()
+        return self.face_embedding(encoded.maps.flatten(1).float())
 
     def canonical(self, factors: Factors) -> Canonical:
         """Return the frontal albedo and depth that the codes describe."""

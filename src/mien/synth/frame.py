@@ -9,7 +9,7 @@ import numpy as np
 from mien.synth.expression import EXPRESSIONS, sample_expression_weights
 from mien.synth.head_model import HeadModel
 
-__all__ = ["Frames", "angles_of", "direction_of", "rotation_matrix", "sample_frames"]
+__all__ = ["Frames", "Framing", "angles_of", "direction_of", "rotation_matrix", "sample_frames"]
 
 YAW_STD_DEG, YAW_LIMIT_DEG = 20.0, 45.0
 PITCH_STD_DEG, PITCH_LIMIT_DEG = 10.0, 25.0
@@ -20,6 +20,16 @@ GAZE_STD_DEG, GAZE_LIMIT_DEG = 11.0, 25.0
 LID_FULL_DEG = 30.0
 FIELD_OF_VIEW_DEG = (8.0, 14.0)
 STEADY_LIGHT_CHANCE, LOOKS_AT_CAMERA_CHANCE = 0.5, 0.3
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How far heads turn, and how much of their surroundings the crop shows."""
+
+    yaw_std_deg: float = YAW_STD_DEG
+    yaw_limit_deg: float = YAW_LIMIT_DEG
+    crop_scale: float = 1.0
+    """Side of the crop relative to the usual one: 1.5 leaves a margin of a quarter of that."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +110,7 @@ def sample_frames(
     *,
     wide_gaze: bool = False,
     light: str = "natural",
+    framing: Framing | None = None,
 ) -> Frames:
     """Sample the frames of one clip.
 
@@ -111,6 +122,7 @@ def sample_frames(
             of mostly ahead and often at the camera.
         light: `natural`: half of the clips keep their lamp; `changing`: every frame has its own;
             `hard`: likewise, and what the lamp does not reach may be nearly black.
+        framing: how far heads turn and how large the crop is; None: as usual.
 
     Returns:
         T frames, of which at least one looks nearly straight ahead.
@@ -122,7 +134,8 @@ def sample_frames(
         raise ValueError(f"expressions are 0 to {len(EXPRESSIONS) - 1}")
     names = head.expression_names
     weights = np.stack([sample_expression_weights(rng, int(e), names) for e in expressions])
-    angles = _head_angles(rng, count)
+    framing = framing or Framing()
+    angles = _head_angles(rng, count, framing)
     rotation = rotation_matrix(angles[:, 0], angles[:, 1], angles[:, 2])
     eye_angles = _wide_angles(rng, count) if wide_gaze else _eye_angles(rng, rotation)
     _move_lids(weights, names, eye_angles)
@@ -145,16 +158,16 @@ def sample_frames(
         diffuse=single(diffuse),
         light=single(direction),
         light_colour=single(colour),
-        scale=single(1.0 + rng.uniform(-0.08, 0.08, count)),
-        shift=single(rng.uniform(-0.04, 0.04, (count, 2))),
+        scale=single(framing.crop_scale * (1.0 + rng.uniform(-0.08, 0.08, count))),
+        shift=single(rng.uniform(-0.04, 0.04, (count, 2)) / framing.crop_scale),
         field_of_view=single(rng.uniform(low, high, count)),
     )
 
 
-def _head_angles(rng: np.random.Generator, count: int) -> np.ndarray:
+def _head_angles(rng: np.random.Generator, count: int, framing: Framing) -> np.ndarray:
     """Return yaw, pitch, roll in radians; one frame of the clip is nearly frontal. [T, 3]."""
-    std = np.array([YAW_STD_DEG, PITCH_STD_DEG, ROLL_STD_DEG])
-    limit = np.array([YAW_LIMIT_DEG, PITCH_LIMIT_DEG, ROLL_LIMIT_DEG])
+    std = np.array([framing.yaw_std_deg, PITCH_STD_DEG, ROLL_STD_DEG])
+    limit = np.array([framing.yaw_limit_deg, PITCH_LIMIT_DEG, ROLL_LIMIT_DEG])
     angles = np.clip(rng.standard_normal((count, 3)) * std, -limit, limit)
     frontal = int(rng.integers(count)) if count else 0
     bound = np.array([FRONTAL_YAW_DEG, FRONTAL_PITCH_DEG, ROLL_LIMIT_DEG])

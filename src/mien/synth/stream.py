@@ -11,7 +11,7 @@ from mien.synth.accessories import with_accessories, worn_triangles
 from mien.synth.background import expose, sample_backgrounds, sample_sensor
 from mien.synth.clip import Clip, ClipPlan, Labels, label_clip
 from mien.synth.expression import EXPRESSIONS
-from mien.synth.frame import sample_frames
+from mien.synth.frame import Framing, sample_frames
 from mien.synth.head_model import HeadModel
 from mien.synth.paint import hair_cover, paint, resting_head
 from mien.synth.person import sample_person
@@ -31,7 +31,7 @@ __all__ = ["Stream"]
 class Stream:
     """Clips numbered from 0; clip i depends on (seed, i) alone, so a run can resume anywhere."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that decides a stream's images
         self,
         head_model: HeadModel,
         *,
@@ -41,6 +41,7 @@ class Stream:
         balanced: bool = False,
         wide_gaze: bool = False,
         light: str = "natural",
+        framing: Framing | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         """Prepare a stream.
@@ -53,6 +54,7 @@ class Stream:
             balanced: Show the seven expressions in turn instead of sampling them.
             wide_gaze: Let the eyes look anywhere, not mostly ahead and at the camera.
             light: `natural`, `changing` or `hard`, as in `sample_frames`.
+            framing: How far heads turn and how large the crop is, if not as usual.
             device: Where to render; on the CPU a fused kernel does it. Images agree between
                 devices but for rounding; on one device they repeat exactly on the CPU only.
         """
@@ -65,6 +67,7 @@ class Stream:
         self.balanced = balanced
         self.wide_gaze = wide_gaze
         self.light = light
+        self.framing = framing or Framing()
         self.device = torch.device(device)
         self._regions = find_regions(self.head)
         self._two_sided = two_sided_triangles(self.head)
@@ -92,6 +95,7 @@ class Stream:
             expressions,
             wide_gaze=self.wide_gaze,
             light=self.light,
+            framing=self.framing,
         )
         steady = bool(rng.random() < 0.5)
         background = sample_backgrounds(rng, count, self.size, steady=steady)
@@ -99,7 +103,10 @@ class Stream:
 
     def clip(self, index: int) -> Clip:
         """Render clip `index`."""
-        plan = self.plan(index)
+        return self.render(self.plan(index))
+
+    def render(self, plan: ClipPlan) -> Clip:
+        """Render what was sampled, or what was made of it, such as another person in its place."""
         cover = hair_cover(self.head, self._regions, plan.person)
         placement = self._place(plan, cover)
         rendered = self._render(plan, placement, cover)

@@ -20,6 +20,7 @@ from mien.data.provenance import image_hashes
 from mien.data.seeds import seed_of
 from mien.data.sources import find_sources
 from mien.errors import MienError
+from mien.latentface.discriminant import FaceEmbedding
 from mien.latentface.latentface import LatentFace
 from mien.latentface.neutral import NeutralDiffusion, NeutralRegressor
 from mien.train.engine import once_per_node
@@ -222,7 +223,7 @@ def _stage2(run: Run[TrainConfig], model: LatentFace, data: _Data) -> None:
     if model.texture_basis is not None and model.shape_basis is not None:
         model.texture_basis.fit(_neutral_codes(model.neutral_texture, texture))
         model.shape_basis.fit(_neutral_codes(model.neutral_shape, shape))
-    if model.face_embedding is not None:
+    if isinstance(model.face_embedding, FaceEmbedding):
         run.echo("stage2: fitting the face embedding to the maps of all clips")
         model.face_embedding.fit(clip_maps(model.autoencoder, images, run.fabric))
 

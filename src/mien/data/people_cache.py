@@ -1,0 +1,250 @@
+"""Several views of each of many people, in memory-mapped files; made once, found again by content.
+
+People of an endless source are rendered with one look, then with another: hair, beard, glasses and
+make-up are not who somebody is. A photograph gives its person's further views by a head model; a
+clip gives its frames. CACHE/KEY/views.u8 holds uint8 [N, V, P, P, 3], the crops with their margin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mien.data.cache import (
+    Progress,
+    Skipped,
+    content_key,
+    fill_folder,
+    read_rows,
+    wanted,
+    write_rows,
+)
+from mien.data.options import PeopleDataOptions
+from mien.data.reading import PieceCropper, TrainingCrop
+from mien.data.seeds import seed_of
+from mien.data.sources import Sources, find_sources
+from mien.faces.detect import open_detector
+from mien.synth.frame import Framing
+from mien.synth.head_model import load_head_model
+from mien.synth.photo_views import PhotoViews
+from mien.synth.stream import Stream
+
+__all__ = [
+    "PeopleCache",
+    "PeopleForm",
+    "build_photograph_cache",
+    "build_rendered_cache",
+    "open_people",
+]
+
+FORMAT = 1
+_MARGIN = 0.25
+_FRAMING = Framing(yaw_std_deg=28.0, yaw_limit_deg=75.0, crop_scale=1 + 2 * _MARGIN)
+_BACKGROUNDS = 64
+_LOOKS = (
+    (
+        "hair",
+        "hair_style",
+        "hair_thickness",
+        "hair_length",
+        "hairline",
+        "hairline_part",
+        "receding",
+    ),
+    ("beard", "moustache"),
+    ("glasses", "glasses_shape", "glasses_colour"),
+    ("lips", "lashes", "brow_strength", "redness", "eye_rings", "shine"),
+    ("shirt",),
+)
+"""What another look of a person may change, together."""
+
+Views = np.ndarray[Any, np.dtype[np.uint8]]
+Row = tuple[dict[str, Views], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class PeopleForm:
+    """Sizes of the views."""
+
+    image_size: int
+    """S, side of the face crop. Pixels."""
+
+    @property
+    def side(self) -> int:
+        """Return P, side of a crop with its margin. Pixels."""
+        return self.image_size + 2 * round(self.image_size * _MARGIN)
+
+
+@dataclass(frozen=True)
+class PeopleCache:
+    """Views that are ready to be sampled from."""
+
+    views: Views
+    """Memory-mapped RGB. uint8 [N, V, P, P, 3]."""
+    key: str
+    """Hash of content and options."""
+
+    def __len__(self) -> int:
+        return len(self.views)
+
+
+def build_rendered_cache(
+    head_model: Path,
+    cache: Path,
+    *,
+    form: PeopleForm,
+    options: PeopleDataOptions,
+    seed: int,
+    report: Callable[[str], None] = lambda _: None,
+) -> Path:
+    """Return the folder with the views of rendered people, made if it is not there.
+
+    Args:
+        head_model: as of `synth:`.
+        cache: folder that all caches are kept in.
+        form: sizes.
+        options: how many people and views.
+        seed: decides them.
+        report: called with lines on how far it is.
+
+    Raises:
+        MienError: the head model cannot be read, or the cache cannot be written.
+    """
+    head = load_head_model(head_model)
+    shape = (FORMAT, "rendered", head.fingerprint, form, options.people, options.views, seed)
+    target = Path(cache) / content_key(shape, [])
+
+    def fill(folder: Path) -> None:
+        report(f"rendering {options.people:,} people, {2 * (1 + options.views)} views each")
+        half = 1 + options.views
+        streams = [
+            Stream(
+                head,
+                seed=seed_of(seed, light),
+                frames_per_clip=half,
+                size=form.side,
+                light=light,
+                framing=_FRAMING,
+            )
+            for light in ("changing", "hard")
+        ]
+        rows = (_rendered_person(streams, person, seed) for person in range(options.people))
+        write_rows(folder, rows, Skipped(), side=form.side, views=2 * half)
+
+    return fill_folder(target, fill)
+
+
+def _rendered_person(streams: Sequence[Stream], number: int, seed: int) -> Row:
+    """Return a person's views: half with one look and light, half with another."""
+    rng = np.random.default_rng(seed_of(seed, "looks", number))
+    first, second = (stream.plan(number) for stream in streams)
+    changed = {
+        name: getattr(second.person, name)
+        for group in _LOOKS
+        if rng.random() < 0.5
+        for name in group
+    }
+    if rng.random() < 0.3:
+        changed["glasses"] = not first.person.glasses
+    other = replace(second, person=replace(first.person, **changed))
+    clips = (streams[0].render(first), streams[1].render(other))
+    images = np.concatenate([clip.images for clip in clips]).transpose(0, 2, 3, 1)
+    return {"views": images}, {"name": f"rendered {number}", "clip": ""}
+
+
+def build_photograph_cache(
+    sources: Sources,
+    head_model: Path | None,
+    cache: Path,
+    *,
+    form: PeopleForm,
+    options: PeopleDataOptions,
+    seed: int,
+    report: Callable[[str], None] = lambda _: None,
+) -> Path:
+    """Return the folder with the views of people in photographs and clips, made if need be.
+
+    Args:
+        sources: files; the first view of a still is the photograph itself.
+        head_model: draws the others; None: they repeat the photograph.
+        cache: folder that all caches are kept in.
+        form: sizes.
+        options: detector, frames of videos, number of views.
+        seed: decides the views.
+        report: called with lines on how far it is and on what was skipped.
+
+    Raises:
+        MienError: no usable image at all, a head model that cannot be read, or the cache cannot be
+            written.
+    """
+    head = load_head_model(head_model) if head_model else None
+    excluded = find_sources(options.exclude).pieces if options.exclude else []
+    margin = (form.side - form.image_size) // 2
+    cropper = PieceCropper(form.image_size, margin, open_detector(options.detector), options.every)
+    made_by = head.fingerprint if head else ""
+    named = (cropper.detector.name, options.every, options.views, seed)
+    shape = (FORMAT, "photographs", made_by, form, *named)
+    target = Path(cache) / content_key(shape, sources.pieces, excluded)
+
+    def fill(folder: Path) -> None:
+        skipped = Skipped()
+        crops = wanted(Progress(sources.pieces, report), cropper, excluded, skipped)
+        people = _People(PhotoViews(head) if head else None, options.views, seed)
+        index, _ = write_rows(
+            folder, people.rows(crops), skipped, side=form.side, views=1 + options.views
+        )
+        report(f"cached {index['count']:,} people, {1 + options.views} views each")
+        if people.unturned:
+            report(
+                f"{people.unturned:,} photographs are not turned, for want of a head model "
+                "(synth:HEAD_MODEL) or of landmarks (data.detector=yunet)"
+            )
+        for line in skipped.lines():
+            report(line)
+
+    return fill_folder(target, fill)
+
+
+class _People:
+    """Makes rows of crops; counts the photographs that have no further views."""
+
+    def __init__(self, turned: PhotoViews | None, views: int, seed: int) -> None:
+        self._turned, self._views, self._seed = turned, views, seed
+        self._backgrounds: list[Views] = []
+        self.unturned = 0
+
+    def rows(self, crops: Iterator[TrainingCrop]) -> Iterator[Row]:
+        """Yield a row a person: a still, or all crops of a clip that follow one another."""
+        for number, (_, some) in enumerate(groupby(crops, key=lambda c: c.clip or c.name)):
+            views = self._of(list(islice(some, 64)), number)
+            yield {"views": views}, {"name": f"person {number}", "clip": ""}
+
+    def _of(self, crops: list[TrainingCrop], number: int) -> Views:
+        first = crops[0]
+        # A ring of earlier photographs, blurred, stands behind the turned heads.
+        self._backgrounds = [first.pixels, *self._backgrounds[: _BACKGROUNDS - 1]]
+        if len(crops) > 1:
+            chosen = np.linspace(0, len(crops) - 1, 1 + self._views).round().astype(int)
+            return np.stack([crops[i].pixels for i in chosen])
+        if self._turned is None or first.landmarks is None:
+            self.unturned += 1
+            return np.stack([first.pixels] * (1 + self._views))
+        rng = np.random.default_rng(seed_of(self._seed, "views", number))
+        behind, marks = np.stack(self._backgrounds), first.place(first.landmarks)
+        views = self._turned(first.pixels, marks, self._views, rng, behind)
+        return np.concatenate([first.pixels[None], views])
+
+
+def open_people(folder: Path) -> PeopleCache:
+    """Return a cache for reading.
+
+    Raises:
+        MienError: it is not whole.
+    """
+    _, rows = read_rows(folder, {"views": ("views", "side", "side", 3)}, {})
+    return PeopleCache(rows["views"], folder.name)

@@ -1,0 +1,191 @@
+"""Other views of the person in a photograph: the photograph carried on the mean head, and turned.
+
+Five landmarks place the mean head under weak perspective, x = s R X + t, and bend it until they fit
+(the displacement spreads by radial basis functions); the photograph is its texture. The head is
+then turned, relit and given another expression before another background. Hidden parts take the
+colours of the other side of the face. The idea is that of Masi et al. 2016 ("Do we really need to
+collect millions of faces for effective face recognition?").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.interpolate import RBFInterpolator
+from scipy.spatial import KDTree
+
+from mien.render.rasterize import rasterize
+from mien.synth.expression import EXPRESSIONS, sample_expression_weights
+from mien.synth.frame import rotation_matrix
+from mien.synth.head_model import HeadModel, Part
+from mien.synth.kernels import smooth_normals
+
+__all__ = ["PhotoViews"]
+
+Pixels = NDArray[np.uint8]
+Array = NDArray[Any]
+
+_OVERSAMPLING = 2
+_TURN_STD_DEG, _TURN_LIMIT_DEG = (25.0, 10.0, 6.0), (45.0, 20.0, 20.0)
+_RELIT_CHANCE = 0.75
+_REACH_CM = 30.0
+"""Vertices farther than this from the face are not bent."""
+_GRAZING = 0.25
+"""Cosine between normal and view below which the photograph shows too little of a surface."""
+# A photograph shows neither an open mouth's inside nor shut lids: these shapes are left out.
+_LEFT_OUT = ("jawOpen", "eyeBlink", "eyeLook")
+_FOCUS = (0.5, 0.53)
+"""Where the middle of eyes and mouth stands in a crop with a margin, as fractions of its side."""
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """The mean head as it stands in a photograph."""
+
+    shape: Array
+    """Vertices, head frame, cm. [V, 3]."""
+    rotation: Array
+    """Head -> camera frame. [3, 3]."""
+    scale: float
+    """Pixels a cm."""
+    texture: Array
+    """Where in the photograph each vertex has its colour, pixels. [V, 2]."""
+
+
+class PhotoViews:
+    """Renders further views of photographs; holds what does not depend on the photograph."""
+
+    def __init__(self, head: HeadModel) -> None:
+        """Prepare.
+
+        Args:
+            head: its mean shape and its expressions are used.
+        """
+        kept = np.isin(head.part, (Part.SKIN, Part.EYE_LEFT, Part.EYE_RIGHT))
+        row = np.cumsum(kept) - 1
+        triangles = head.triangles[kept[head.triangles].all(axis=1)]
+        self._triangles = np.ascontiguousarray(row[triangles].astype(np.int64))
+        marks = head.neutral[head.landmarks].astype(np.float64)
+        eyes = marks[36:42].mean(axis=0), marks[42:48].mean(axis=0)
+        controls = np.stack([*eyes, marks[30], marks[48], marks[54]])
+        middle = controls.mean(axis=0)
+        self._controls, self._shape = controls - middle, head.neutral[kept] - middle
+        # Linear in the displacements of the five controls: solved once, for unit displacements.
+        spread = RBFInterpolator(self._controls, np.eye(5), kernel="linear", degree=0)
+        self._spread = spread(self._shape)
+        self._spread[np.linalg.norm(self._shape, axis=1) > _REACH_CM] = 0
+        self._mirror = KDTree(self._shape).query(self._shape * [-1, 1, 1])[1]
+        names = head.expression_names
+        self._names = names
+        self._usable = np.array([not name.startswith(_LEFT_OUT) for name in names])
+        self._expression = head.expression[:, kept].reshape(len(names), -1)
+
+    def __call__(
+        self,
+        photograph: Pixels,
+        landmarks: Array,
+        count: int,
+        rng: np.random.Generator,
+        backgrounds: Array,
+    ) -> Pixels:
+        """Return other views of the person.
+
+        Args:
+            photograph: RGB crop with a margin. uint8 [P, P, 3].
+            landmarks: x, y of image-left eye, image-right eye, tip of the nose, image-left and
+                image-right corner of the mouth; pixels, centres at integers. [5, 2].
+            count: how many views, N.
+            rng: source of all choices.
+            backgrounds: other images of any size, to be blurred. uint8 [M, H, W, 3], M at least 1.
+
+        Returns:
+            RGB, framed as the photograph is. uint8 [N, P, P, 3].
+        """
+        fit = self._fit(np.asarray(landmarks, dtype=np.float64))
+        views = [self._view(photograph, fit, rng, backgrounds) for _ in range(count)]
+        return np.stack(views) if views else np.empty((0, *photograph.shape), np.uint8)
+
+    def _fit(self, landmarks: Array) -> _Fit:
+        """Place the mean head under the landmarks and bend it until they fit."""
+        points, centre = self._controls, landmarks.mean(axis=0)
+        # P = s R's first rows, by least squares, then the nearest scaled rotation.
+        gram = points.T @ points + 1e-3 * np.eye(3)
+        projection = np.linalg.solve(gram, points.T @ (landmarks - centre)).T
+        left, sizes, right = np.linalg.svd(projection, full_matrices=False)
+        first = left @ right
+        rotation = np.vstack([first, np.cross(first[0], first[1])])
+        scale = float(sizes.mean())
+        error = (landmarks - centre) / scale - points @ first.T
+        displacement = np.c_[error, np.zeros(5)] @ rotation
+        shape = self._shape + self._spread @ displacement
+        pixels = scale * (shape @ first.T) + centre
+        facing = -self._normals(shape @ rotation.T)[:, 2]
+        hidden = (facing < _GRAZING) & (facing[self._mirror] > facing)
+        source = np.where(hidden, self._mirror, np.arange(len(shape)))
+        return _Fit(shape, rotation, scale, pixels[source])
+
+    def _view(
+        self, photograph: Pixels, fit: _Fit, rng: np.random.Generator, backgrounds: Array
+    ) -> Pixels:
+        size, fine = len(photograph), len(photograph) * _OVERSAMPLING
+        posed, scale, offset = self._pose(fit, size, rng)
+        pixels = (scale * posed[:, :2] + offset + 0.5) * _OVERSAMPLING - 0.5
+        points = np.c_[pixels, posed[:, 2]].astype(np.float32)
+        found = rasterize(
+            torch.from_numpy(points)[None], torch.from_numpy(self._triangles), fine, fine
+        )
+        face, weights = found.pix_to_face[0].numpy(), found.barycentric[0].numpy()[..., None]
+        corners = self._triangles[np.maximum(face, 0)]
+        place = (fit.texture[corners] * weights).sum(axis=2).astype(np.float32)
+        colour = cv2.remap(
+            photograph,
+            place[..., 0],
+            place[..., 1],
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        ).astype(np.float32)
+        if rng.random() < _RELIT_CHANCE:
+            normals = (self._normals(posed)[corners] * weights).sum(axis=2)
+            colour *= _relight(normals, rng)
+        behind = backgrounds[rng.integers(len(backgrounds))]
+        behind = cv2.GaussianBlur(behind, (0, 0), rng.uniform(3, 12))
+        behind = cv2.resize(behind, (fine, fine)).astype(np.float32) * rng.uniform(0.5, 1.2)
+        image = np.where((face >= 0)[..., None], colour, behind).clip(0, 255)
+        return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA).astype(np.uint8)
+
+    def _pose(self, fit: _Fit, size: int, rng: np.random.Generator) -> tuple[Array, float, Array]:
+        """Return the head in another pose and expression, camera frame, and where it goes."""
+        turn = np.clip(
+            rng.normal(0, _TURN_STD_DEG), *(np.array([-1, 1])[:, None] * _TURN_LIMIT_DEG)
+        )
+        rotation = rotation_matrix(*np.deg2rad(turn)) @ fit.rotation
+        chosen = int(rng.integers(len(EXPRESSIONS)))
+        weights = sample_expression_weights(rng, chosen, self._names) * rng.uniform(-0.15, 0.6)
+        moved = (weights * self._usable).astype(np.float32) @ self._expression
+        posed = (fit.shape + moved.reshape(-1, 3)) @ rotation.T
+        scale = fit.scale * rng.uniform(0.92, 1.08)
+        middle = (self._controls @ rotation.T)[[0, 1, 3, 4], :2].mean(axis=0)
+        offset = np.array(_FOCUS) * size - scale * middle + rng.uniform(-0.02, 0.02, 2) * size
+        return posed, scale, offset
+
+    def _normals(self, points: Array) -> Array:
+        """Return unit outward normals of the vertices. [V, 3]."""
+        normals = np.empty(points.shape, dtype=np.float32)
+        smooth_normals(points.astype(np.float32), self._triangles.astype(np.int32), normals)
+        return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+
+
+def _relight(normals: Array, rng: np.random.Generator) -> Array:
+    """Return by what each pixel's colour is multiplied under a further lamp. [H, W, 3]."""
+    light = rng.normal(size=3)
+    light[2] = -abs(light[2]) - 0.2
+    light /= np.linalg.norm(light)
+    ambient, diffuse = rng.uniform(0.35, 0.8), rng.uniform(0.2, 0.8)
+    shade = (ambient + diffuse * np.maximum(normals @ light, 0)) / (ambient + 0.55 * diffuse)
+    tint = rng.uniform(0.8, 1.15) * (1 + 0.08 * rng.normal(size=3))
+    return (shade[..., None] * tint).astype(np.float32)

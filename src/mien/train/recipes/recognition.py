@@ -1,0 +1,240 @@
+"""Training of the face embedding's network: people and their views, CosFace, export; one page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mien import weights
+from mien.card import Card, card_text
+from mien.data.people_cache import (
+    PeopleCache,
+    PeopleForm,
+    build_photograph_cache,
+    build_rendered_cache,
+    open_people,
+)
+from mien.data.people_loader import PeopleLoader
+from mien.data.provenance import image_hashes
+from mien.data.seeds import seed_of
+from mien.data.sources import Sources, find_sources
+from mien.errors import MienError
+from mien.latentface.latentface import LatentFace
+from mien.latentface.recognition import RecognitionNetwork, cosface_loss
+from mien.model import Model, load, tensors_of
+from mien.train.engine import once_per_node
+from mien.train.objective import ImageArray, Objective
+from mien.train.optim import without_decay
+from mien.train.options import LoopOptions
+from mien.train.recipes.recognition_options import RecognitionOptions, RecognitionTrainConfig
+from mien.train.recipes.run import Run, start_run
+from mien.train.run_folder import RunFolder
+from mien.types import Loss
+
+__all__ = ["RecognitionObjective", "check", "pretrain"]
+
+_SHEET = 64
+_MEAN_OF = 4096
+"""Photographs whose mean embedding is taken off."""
+
+
+def check(config: RecognitionTrainConfig) -> None:
+    """Refuse data and weights that a run cannot be made of, before anything is written.
+
+    Raises:
+        MienError: as find_sources and load.
+    """
+    find_sources(config.data.sources)
+    load(config.init_from or None)
+
+
+def pretrain(
+    config: RecognitionTrainConfig,
+    *,
+    data: list[str],
+    run: RunFolder,
+    device: str = "auto",
+    echo: Callable[[str], None] = lambda _: None,
+) -> Path:
+    """Train the network and export the weights of `init_from` with it.
+
+    Arguments, result and errors as of `recipes.latentface.pretrain`. Every photograph is taken for
+    another person, every clip for one.
+    """
+    this = start_run(config, data, run, device, echo)
+    sources, base = find_sources(data), load(config.init_from or None)
+    form = PeopleForm(base.network.config.image_size)
+    caches = [open_people(folder) for folder in _cached(this, sources, form)]
+    people = sum(len(cache) for cache in caches)
+    if people < 2 or min(len(cache) for cache in caches) < 2:
+        raise MienError(
+            "at least two people are needed: photographs, one of each person, clips, or "
+            "synth:HEAD_MODEL"
+        )
+    stage = config.recognition
+    with this.initial_weights():
+        network = RecognitionNetwork(form.image_size, stage.dim)
+        module = _Centred(network, people)
+    loader = PeopleLoader(
+        caches,
+        image_size=form.image_size,
+        batch_size=stage.batch_size,
+        fraction=config.data.rendered_fraction,
+        seed=config.loop.seed,
+        device=this.fabric.device,
+        workers=config.data.workers,
+        shard=this.shard,
+    )
+    module = module.to(this.fabric.device)
+    objective = RecognitionObjective(module, stage, first=len(caches[0]))
+    found = this.train(objective, loader, "recognition")
+    module.load_state_dict(found, strict=False)
+    if this.is_first:
+        _take_mean(network, caches[-1], form)
+        _export(this, sources, base, network)
+        this.echo(f"weights are in {run.exported}")
+    this.fabric.barrier()
+    return run.exported
+
+
+class _Centred(nn.Module):
+    """The network and w, the centre of every person, which is not exported."""
+
+    def __init__(self, network: RecognitionNetwork, people: int) -> None:
+        super().__init__()
+        self.network = network
+        self.centres = nn.Parameter(0.05 * torch.randn(people, len(network.mean)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Crops [B, 3, S, S] -> embeddings [B, K]."""
+        return self.network(images)
+
+
+class RecognitionObjective(Objective[_Centred]):
+    """CosFace among rendered people and among those of photographs.
+
+    The two kinds do not compete: telling renderings from photographs earns nothing.
+    """
+
+    def __init__(self, module: _Centred, options: RecognitionOptions, *, first: int) -> None:
+        """Take the module; `first` is how many of its people are of the first kind."""
+        super().__init__(module)
+        self._options, self._first = options, first
+
+    def compute(self, batch: dict[str, Tensor], step: int, generator: torch.Generator) -> Loss:  # noqa: ARG002
+        """Return the loss of a batch of mien.data.people_loader."""
+        options, person = self._options, batch["person"]
+        embedding = self.module(batch["image"]).float()
+        margin = options.margin * min(1.0, step / options.margin_steps)
+        total = embedding.new_zeros(())
+        parts: dict[str, Tensor] = {}
+        for name, start, stop in (
+            ("first", 0, self._first),
+            ("second", self._first, len(self.module.centres)),
+        ):
+            rows = (person >= start) & (person < stop)
+            if stop > start:
+                loss = cosface_loss(
+                    embedding[rows],
+                    self.module.centres[start:stop],
+                    person[rows] - start,
+                    margin=margin,
+                    scale=options.scale,
+                )
+                parts[name] = loss / len(person)
+                total = total + parts[name]
+        spread = embedding.detach().std(dim=0).mean()
+        return Loss(total, parts, {"embedding_std": spread})
+
+    def parameter_groups(self, options: LoopOptions) -> list[dict[str, Any]]:  # noqa: ARG002
+        """Return the network's matrices, its gains, and the centres, which are not decayed."""
+        centres = {"params": [self.module.centres], "weight_decay": 0.0, "lr_scale": 2.0}
+        return [*without_decay(self.module.network.parameters()), centres]
+
+    def contact_sheet(self, batch: dict[str, Tensor], step: int) -> ImageArray:  # noqa: ARG002
+        """Return images as the network is given them. uint8 [8 S, 8 S, 3]."""
+        images = batch["image"][:_SHEET]
+        images = images[: len(images) // 8 * 8]
+        rows = images.unflatten(0, (-1, 8)).permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
+        return (rows * 255 + 0.5).to(torch.uint8).cpu().numpy()
+
+
+def _cached(run: Run[RecognitionTrainConfig], sources: Sources, form: PeopleForm) -> list[Path]:
+    """Return the folders of rendered people, then of photographs, where there are such."""
+    options, seed = run.config.data, seed_of(run.config.loop.seed, "people")
+    if len(sources.streams) > 1:
+        raise MienError("give one synth:HEAD_MODEL; several cannot be mixed")
+    head = sources.streams[0] if sources.streams else None
+    shared = {"form": form, "options": options, "seed": seed, "report": run.echo}
+    folders = []
+    if head is not None:
+        folders.append(
+            once_per_node(run.fabric, lambda: build_rendered_cache(head, run.cache, **shared))
+        )
+    if sources.pieces:
+        folders.append(
+            once_per_node(
+                run.fabric, lambda: build_photograph_cache(sources, head, run.cache, **shared)
+            )
+        )
+    return folders
+
+
+@torch.no_grad()
+def _take_mean(network: RecognitionNetwork, cache: PeopleCache, form: PeopleForm) -> None:
+    """Set the mean that is taken off to that of the first views of many people."""
+    network.eval()
+    edge = (form.side - form.image_size) // 2
+    rows = np.linspace(0, len(cache) - 1, min(len(cache), _MEAN_OF)).round().astype(int)
+    total = torch.zeros_like(network.mean)
+    for part in np.array_split(rows, max(1, len(rows) // 256)):
+        crops = cache.views[part, 0, edge:-edge, edge:-edge]
+        images = torch.from_numpy(crops).to(total.device).permute(0, 3, 1, 2).float() / 255
+        total += network(images).sum(dim=0)
+    network.mean += total / len(rows)
+
+
+def _export(
+    run: Run[RecognitionTrainConfig], sources: Sources, given: Model, network: RecognitionNetwork
+) -> None:
+    """Write the weights as they were given with the new network into one file."""
+    sizes = replace(
+        given.network.config,
+        face_embedding_dim=len(network.mean),
+        face_embedding_from="image",
+    )
+    whole = LatentFace(sizes)
+    kept = {
+        name: value
+        for name, value in given.network.state_dict().items()
+        if not name.startswith("face_embedding.")
+    }
+    kept |= {f"face_embedding.{name}": value for name, value in network.state_dict().items()}
+    whole.load_state_dict(kept)
+    options = run.config.data
+    excluded = find_sources(options.exclude).pieces if options.exclude else []
+    images = given.images | image_hashes(sources.pieces, excluded)
+    origin = run.config.init_from or "the weights of the package"
+    trained = [*run.data, f"all but the face embedding: that of {origin}"]
+    card = card_text(Card(data=trained, config=asdict(run.config)))
+    gaze = {"gaze": asdict(given.gaze.config)} if given.gaze else {}
+    half = all(
+        bool((v.half().float() == v).all())
+        for v in given.network.state_dict().values()
+        if v.is_floating_point()
+    )
+    weights.save(
+        run.folder.exported,
+        tensors_of(whole, given.gaze),
+        {**asdict(sizes), **gaze},
+        card,
+        images=images,
+        half=half,
+        overwrite=True,
+    )

@@ -1,0 +1,48 @@
+"""Frozen options of a recognition run: a network for the face embedding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar
+
+from mien.data.options import PeopleDataOptions
+from mien.fields import Amount, Count, Fraction, Positive, Range, Steps
+from mien.train.options import LoopOptions, Pace
+
+__all__ = ["RecognitionOptions", "RecognitionTrainConfig"]
+
+
+@dataclass(frozen=True)
+class RecognitionOptions(Pace):
+    """Stage `recognition`: embeddings that tell people apart, by CosFace."""
+
+    group: ClassVar[str] = "recognition"
+    steps: Steps = 7000
+    batch_size: Count = 128
+    learning_rate: Amount = 2e-3
+    warmup_steps: Steps = 200
+    min_lr_ratio: Fraction = 0.0
+    weight_decay: Amount = 0.05
+    margin: Fraction = 0.25
+    """m, in cosine; reached after `margin_steps`."""
+    margin_steps: Count = 1000
+    """Steps in which the margin grows from 0."""
+    scale: Positive = 24.0
+    """s, by which cosines are multiplied."""
+    dim: Annotated[int, Range(2, 4096)] = 128
+    """K, length of the face embedding."""
+
+
+@dataclass(frozen=True)
+class RecognitionTrainConfig:
+    """Everything that decides a recognition run."""
+
+    presets: ClassVar[str] = "recognition"
+    init_from: str = ""
+    """Weights that get the network, a folder or a hub id; empty = the shipped ones."""
+    data: PeopleDataOptions = field(default_factory=PeopleDataOptions)
+    """Who is told apart."""
+    loop: LoopOptions = field(default_factory=LoopOptions)
+    """How it is run."""
+    recognition: RecognitionOptions = field(default_factory=RecognitionOptions)
+    """The network."""
