@@ -19,10 +19,10 @@ from PIL import Image
 from torch import Tensor
 
 from mien.errors import MienError
-from mien.geometry.camera import place, surface_normals, unproject
+from mien.geometry.camera import surface_normals, unproject
 from mien.media.atomic import replacing
+from mien.media.image import to_uint8
 from mien.render.mesh import grid_triangles
-from mien.types import Pose
 
 __all__ = ["FaceMesh", "face_mesh", "glb_bytes", "obj_files", "write_mesh"]
 
@@ -43,35 +43,28 @@ class FaceMesh:
     """RGB. [H, W, 3]."""
 
 
-def face_mesh(albedo: Tensor, depth: Tensor, fov_deg: float, pose: Pose | None = None) -> FaceMesh:
+def face_mesh(albedo: Tensor, depth: Tensor, fov_deg: float) -> FaceMesh:
     """Build the surface that a canonical depth map describes.
 
     Args:
         albedo: canonical colour, RGB in [0, 1]. [1, 3, H, W].
         depth: canonical z in face units. [1, 1, H, W].
         fov_deg: field of view across the canonical image, degrees.
-        pose: rotates and shifts the surface; canonical where not given. [1].
     """
     height, width = depth.shape[-2:]
     grid = unproject(depth.detach().cpu().float(), fov_deg)
     normals = surface_normals(grid).movedim(1, -1).reshape(1, -1, 3)
-    points = grid.reshape(1, -1, 3)
-    if pose is not None:
-        pose = pose.to("cpu")
-        points = place(points, pose)
-        normals = normals @ pose.rotation.transpose(1, 2)
     # 180 degrees about x: from x right, y down, z away to y up, z towards the viewer.
     signs = np.array([1, -1, -1], dtype=np.float32)
-    centred = points[0].numpy() - np.array([0, 0, 1], dtype=np.float32)
+    centred = grid.reshape(-1, 3).numpy() - np.array([0, 0, 1], dtype=np.float32)
     rows, columns = np.mgrid[0:height, 0:width]
     uv = np.stack([(columns + 0.5) / width, (rows + 0.5) / height], axis=-1).reshape(-1, 2)
-    texture = albedo[0].detach().cpu().float().clamp(0, 1).movedim(0, -1).numpy()
     return FaceMesh(
         vertices=centred * signs,
         normals=normals[0].numpy() * signs,
         uv=uv.astype(np.float32),
         triangles=grid_triangles(height, width, overlap=False).numpy().astype(np.uint32),
-        texture=(texture * 255).round().astype(np.uint8),
+        texture=to_uint8(albedo)[0],
     )
 
 
