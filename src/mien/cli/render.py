@@ -131,13 +131,17 @@ def render(
 def _edited(model: Model, request: Request) -> Iterator[NDArray[np.uint8]]:
     """Write the mesh, then render the images that are asked for."""
     from mien.pipeline.portrait import read_face, read_faces
+    from mien.views.edit import render_edited
+    from mien.views.mesh_export import face_mesh, write_mesh
     from mien.views.poses import turntable_poses
 
     how = {"detector": request.detector, "size": model.config.image_size}
     factors = model.encode(read_face(request.input, **how))
     edit = _edit(model, request, factors)
     if request.mesh is not None:
-        _write_mesh(model, request.mesh, factors, edit, overwrite=request.overwrite)
+        plain = render_edited(model, factors, edit)
+        mesh = face_mesh(plain.canonical_albedo, plain.canonical_depth, model.config.fov_deg)
+        write_mesh(request.mesh, mesh, overwrite=request.overwrite)
     if request.turntable:
         for pose in turntable_poses(_FRAMES, device=model.device):
             yield _image(model, request, factors, replace(edit, pose=pose))
@@ -182,13 +186,3 @@ def _image(model: Model, request: Request, factors: Factors, edit: Edit) -> NDAr
     }
     chosen = [panels[name] for name in request.maps or ("colours",)]
     return to_uint8(torch.cat([show(what, rendered.mask) for show, what in chosen], dim=3))[0]
-
-
-def _write_mesh(model: Model, path: Path, factors: Factors, edit: Edit, *, overwrite: bool) -> None:
-    """Write the canonical surface with the restored albedo."""
-    from mien.views.edit import render_edited
-    from mien.views.mesh_export import face_mesh, write_mesh
-
-    rendered = render_edited(model, factors, edit)
-    mesh = face_mesh(rendered.canonical_albedo, rendered.canonical_depth, model.config.fov_deg)
-    write_mesh(path, mesh, overwrite=overwrite)

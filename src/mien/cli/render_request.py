@@ -14,8 +14,6 @@ __all__ = ["SIZE", "Request", "parse_light"]
 SIZE = 256
 """Side of a rendered face, pixels, where --size is not given."""
 
-Direction = tuple[float, float, float]
-
 
 @dataclass(frozen=True)
 class Request:
@@ -28,7 +26,7 @@ class Request:
     yaw: float | None
     pitch: float | None
     turntable: bool
-    light: Direction | None
+    light: tuple[float, float, float] | None
     expression_from: Path | None
     neutral: bool
     maps: tuple[str, ...]
@@ -95,7 +93,7 @@ class Request:
         return [f"--{name.replace('_', '-')}" for name in (*given, *self.maps)]
 
 
-def parse_light(text: str | None) -> Direction | None:
+def parse_light(text: str | None) -> tuple[float, float, float] | None:
     """Parse X,Y,Z.
 
     Raises:

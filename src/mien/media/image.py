@@ -34,7 +34,6 @@ __all__ = [
     "check_file",
     "read",
     "read_image",
-    "to_float",
     "to_uint8",
     "write_png",
 ]
@@ -151,16 +150,6 @@ def write_png(path: str | Path, image: NDArray[np.uint8], *, overwrite: bool = F
         raise ValueError(f"a uint8 image is wanted, not {image.dtype} {list(image.shape)}")
     with replacing(path, overwrite=overwrite) as unfinished:
         Image.fromarray(np.ascontiguousarray(image)).save(unfinished, format="PNG")
-
-
-def to_float(image: NDArray[np.uint8]) -> Tensor:
-    """Return uint8 RGB [..., H, W, 3] => float32 in [0, 1], [..., 3, H, W]."""
-    import torch
-
-    if image.dtype != np.uint8 or image.ndim < 3 or image.shape[-1] != 3:
-        raise ValueError(f"uint8 [..., H, W, 3] is wanted, not {image.dtype} {list(image.shape)}")
-    pixels = torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, -3)))
-    return pixels.to(torch.float32) / 255
 
 
 def to_uint8(image: Tensor) -> NDArray[np.uint8]:

@@ -153,26 +153,14 @@ def _refuse_same_names(roots: list[_Root]) -> None:
 
 
 def _refuse_if_same(label: str, path: str, earlier: list[_Root]) -> None:
-    for root in earlier:
-        other = _where(label, root)
-        if other is None:
-            continue
+    same = (at for root in earlier for name, at in _found(root) if name == label)
+    for other in same:
         if other == path:
             raise MienError(f"{to_text(path)} is given twice; give it once")
         raise MienError(
             f"{to_text(other)} and {to_text(path)} would both be called {to_text(label)} in the "
             "table; give the folder above both, or one input at a time"
         )
-
-
-def _where(label: str, root: _Root) -> str | None:
-    """Return the path that has this name under this root, if there is one."""
-    if not root.is_folder:
-        return root.path if label == root.label else None
-    if not label.startswith(root.label):
-        return None
-    path = os.path.join(root.path, label[len(root.label) :])  # noqa: PTH118
-    return path if os.path.lexists(path) else None
 
 
 def _found(root: _Root) -> Iterator[tuple[str, str]]:

@@ -96,7 +96,7 @@ def read_frames(
     if fps is not None and not (fps > 0 and math.isfinite(fps)):
         raise MienError(f"{fps} frames a second cannot be taken; give more than 0")
     step = Fraction(fps).limit_denominator(1_000_000) if fps is not None else None
-    return _selected(path, _Selection(every or 1, step))
+    return _selected(path, every or 1, step)
 
 
 def write_mp4(
@@ -131,29 +131,14 @@ def write_mp4(
             raise MienError(f"cannot write {to_text(path)}: {error.strerror}") from error
 
 
-class _Selection:
-    """Decides for one frame after another whether it is taken."""
-
-    def __init__(self, every: int, fps: Fraction | None) -> None:
-        self._every = every
-        self._fps = fps
-        self._last = -1
-
-    def takes(self, index: int, time: Fraction) -> bool:
-        if self._fps is None:
-            return index % self._every == 0
-        step = math.floor(time * self._fps + _EARLY)
-        taken = step > self._last
-        self._last = max(self._last, step)
-        return taken
-
-
-def _selected(path: str | Path, selection: _Selection) -> Generator[Frame]:
+def _selected(path: str | Path, every: int, fps: Fraction | None) -> Generator[Frame]:
     with _opened(path) as container:
         stream = _video_stream(container, path)
-        index = -1
+        index = last = -1
         for index, (time, frame) in enumerate(_shown(container, stream)):
-            if selection.takes(index, time):
+            step = math.floor(time * fps + _EARLY) if fps else index // every
+            if step > last:
+                last = step
                 yield Frame(None if frame is None else _pixels(frame), index, float(time))
         if index < 0:
             raise MienError(f"{to_text(path)} holds no frame that can be decoded; leave it out")

@@ -18,7 +18,7 @@ from mien.pipeline.encode import Encoder, to_batch
 from mien.pipeline.portrait import no_face_in
 from mien.pipeline.read import read_media
 from mien.probes.gaze import Calibration, estimate
-from mien.types import Factors, GazeCode
+from mien.types import GazeCode
 from mien.views.gaze_arrow import FaceGaze, draw_gazes
 
 __all__ = ["GazeReader", "GazeRenderer", "film_gaze", "gaze_of", "image_gaze", "redirect_gaze"]
@@ -67,7 +67,8 @@ class GazeReader:
         factors = self._model.encode(to_batch([crop.pixels for crop in crops]))
         gaze = estimate(self._calibration, factors)
         known = np.isfinite(gaze.direction.sum(axis=1))
-        eyes = _gaze_in(self._model, factors).eyes.double().cpu().numpy()
+        assert factors.gaze is not None
+        eyes = factors.gaze.eyes.double().cpu().numpy()
         return [
             _placed(crop, eyes[row], gaze.direction[row], float(gaze.std_rad[row]))
             if known[row]
@@ -89,15 +90,7 @@ def image_gaze(path: str | Path, reader: GazeReader) -> NDArray[np.uint8]:
     Raises:
         MienError: if the file cannot be read, or shows no face with open eyes.
     """
-    faces = 0
-    for frame in read_media(path):
-        if frame.pixels is None:
-            continue
-        seen = reader(frame.pixels)
-        faces += len(seen)
-        if any(seen):
-            return draw_gazes(frame.pixels, [gaze for gaze in seen if gaze is not None])
-    raise _nothing_seen(path, faces)
+    return next(image for image, arrows in _drawn(path, reader) if arrows)
 
 
 def film_gaze(path: str | Path, reader: GazeReader) -> Iterator[NDArray[np.uint8]]:
@@ -112,7 +105,14 @@ def film_gaze(path: str | Path, reader: GazeReader) -> Iterator[NDArray[np.uint8
     Raises:
         MienError: at the end if no frame showed a face with open eyes; if the file cannot be read.
     """
+    for image, _ in _drawn(path, reader):
+        yield image
+
+
+def _drawn(path: str | Path, reader: GazeReader) -> Iterator[tuple[NDArray[np.uint8], int]]:
+    """Yield each frame with its arrows and their number; raise at the end if there was none."""
     faces = shown = 0
+    gazes: list[FaceGaze] = []
     last: NDArray[np.uint8] | None = None
     for frame in read_media(path):
         if frame.pixels is not None:
@@ -121,9 +121,14 @@ def film_gaze(path: str | Path, reader: GazeReader) -> Iterator[NDArray[np.uint8
             faces, shown = faces + len(seen), shown + len(gazes)
             last = draw_gazes(frame.pixels, gazes)
         if last is not None:
-            yield last
+            yield last, len(gazes)
+    if not shown and not faces:
+        raise no_face_in(path)
     if not shown:
-        raise _nothing_seen(path, faces)
+        raise MienError(
+            f"no open eyes are seen in {to_text(path)}, so there is no gaze to draw; "
+            "give an image that shows them, facing the camera"
+        )
 
 
 @torch.no_grad()
@@ -174,25 +179,13 @@ def gaze_of(model: Encoder, crops: Tensor) -> GazeCode:
     Raises:
         MienError: the weights have no gaze branch.
     """
-    return _gaze_in(model, model.encode(crops))
-
-
-def _gaze_in(model: Encoder, factors: Factors) -> GazeCode:
-    if factors.gaze is None:
+    gaze = model.encode(crops).gaze
+    if gaze is None:
         raise _no_branch(model)
-    return factors.gaze
+    return gaze
 
 
 def _no_branch(model: Encoder) -> MienError:
     return MienError(
         f"the weights {model.weights_id} have no gaze branch; give others with --weights"
     )
-
-
-def _nothing_seen(path: str | Path, faces: int) -> MienError:
-    if faces:
-        return MienError(
-            f"no open eyes are seen in {to_text(path)}, so there is no gaze to draw; "
-            "give an image that shows them, facing the camera"
-        )
-    return no_face_in(path)

@@ -106,11 +106,10 @@ def obj_files(stem: str, mesh: FaceMesh) -> dict[str, bytes]:
     corners = np.repeat(mesh.triangles.astype(np.int64) + 1, 3, axis=1)
     np.savetxt(text, corners, fmt="f %d/%d/%d %d/%d/%d %d/%d/%d")
     material = f"newmtl face\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {stem}.png\n"
-    return {
-        f"{stem}.obj": text.getvalue().encode(),
-        f"{stem}.mtl": material.encode(),
-        f"{stem}.png": _png(mesh.texture),
-    }
+    texture = io.BytesIO()
+    Image.fromarray(mesh.texture).save(texture, format="PNG")
+    files = {"obj": text.getvalue().encode(), "mtl": material.encode(), "png": texture.getvalue()}
+    return {f"{stem}.{suffix}": data for suffix, data in files.items()}
 
 
 def glb_bytes(mesh: FaceMesh) -> bytes:
@@ -144,9 +143,3 @@ def _clamp_texture(tree: dict[str, Any]) -> None:
     clamp, linear = 33071, 9729
     tree["samplers"] = [{"wrapS": clamp, "wrapT": clamp, "magFilter": linear, "minFilter": linear}]
     tree["textures"][0]["sampler"] = 0
-
-
-def _png(image: NDArray[np.uint8]) -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(image).save(out, format="PNG")
-    return out.getvalue()
