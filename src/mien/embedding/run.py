@@ -227,7 +227,7 @@ class _Job:
         code = factors.gaze if isinstance(factors, Factors) else factors
         if self.gaze is None or code is None:
             return None
-        gaze = gaze_columns(self.gaze.calibration, factors)
+        gaze = gaze_columns(self.gaze.content, factors)
         finite = np.isfinite(list(gaze.values())).all(axis=0) | ~code.eyes_found.cpu().numpy()
         if not finite.all():
             name = names[int(finite.argmin())]
@@ -244,7 +244,7 @@ class _Job:
             "crop": self.options.crop,
             "features": self.options.features,
             "calibration": None if self.gaze is None else self.gaze.checksum,
-            "probes": [f"{file.probe.label} {file.checksum}" for file in self.probes] or None,
+            "probes": [f"{file.content.label} {file.checksum}" for file in self.probes] or None,
         }
 
 
