@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mien.embedding import frames
 from mien.embedding.job import JobFolder
 from mien.embedding.options import EmbedOptions
 from mien.embedding.run import embed_to_parquet
@@ -36,7 +35,6 @@ class Killed(BaseException):
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PartWriter.__init__.__kwdefaults__ or {}, "rows_per_part", 5)
-    monkeypatch.setattr(frames, "_IMAGES_TOGETHER", 3)
 
 
 @pytest.fixture(scope="module")

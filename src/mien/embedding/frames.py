@@ -26,9 +26,6 @@ from mien.table.rows import FaceRow
 __all__ = ["Batch", "FrameRows", "gather", "read_batches"]
 
 _ROWS_PER_CROP = 16
-_IMAGES_TOGETHER = 128
-"""A batch ends at each 128th input, and before and after a video. So a job that is resumed there
-has the batches, and to the last bit the numbers, of one that was never interrupted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +125,9 @@ def _tasks(
     after_video = False
     for number, source in islice(enumerate(sources), start, None):
         video = source.kind != "image"
-        apart = video or after_video or number % _IMAGES_TOGETHER == 0
+        # A job that is resumed at such an input has the batches, and to the last bit the numbers,
+        # of one that was never interrupted.
+        apart = video or after_video or number % options.batch_size == 0
         blank = FrameRows(number, (FaceRow(source.path_label),), apart=apart)
         after_video = video
         if video:

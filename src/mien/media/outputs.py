@@ -62,9 +62,7 @@ def check_outputs(
     if not overwrite:
         for output in outputs:
             if os.path.lexists(output):
-                raise MienError(
-                    f"{to_text(output)} exists: name another file or give --overwrite"
-                )
+                raise MienError(f"{to_text(output)} exists: name another file or give --overwrite")
     return tuple(found)
 
 

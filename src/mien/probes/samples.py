@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from mien.errors import MienError
@@ -197,10 +197,10 @@ def _groups(matched: MatchedLabels) -> tuple[Whole, str]:
 def _joined(groups: Whole, codes: Array) -> Whole:
     """Return groups of which those with one and the same sample are made one. [N]."""
     number = np.unique(codes, axis=0, return_inverse=True)[1].reshape(-1)
-    one_group = csr_array((np.ones(len(number)), (groups, groups.max() + 1 + number)))
-    size = max(one_group.shape)
-    one_group.resize((size, size))
-    return connected_components(one_group, directed=False)[1][groups].astype(np.int64)
+    sample = groups.max() + 1 + number  # groups and samples are the nodes of one graph
+    size = int(sample.max()) + 1
+    shared = coo_array((np.ones(len(groups)), (groups, sample)), shape=(size, size))
+    return connected_components(shared, directed=False)[1][groups].astype(np.int64)
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def read_screen(path: str | Path) -> Screen:
         MienError: if the file cannot be read, or a key is missing, unknown or impossible.
     """
     path = Path(path)
-    given = _AXES | _read(path)
+    given = {**_AXES, **_read(path)}
     unknown = sorted(str(key) for key in given if key not in _KEYS)
     if unknown:
         raise MienError(f"{path} has the unknown key {unknown[0]}; there are {', '.join(_KEYS)}")

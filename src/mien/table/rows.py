@@ -114,10 +114,10 @@ def factor_columns(factors: Factors | GazeCode) -> dict[str, np.ndarray]:
 
     Float32, but `eyes_found` is bool; a gaze code is there even where no eyes are found.
     """
-    code = factors
+    code = factors.gaze if isinstance(factors, Factors) else factors
     tensors: dict[str, Tensor] = {}
     if isinstance(factors, Factors):
-        code, light = factors.gaze, factors.light
+        light = factors.light
         names = (*FACE_CODES, FACE_EMBEDDING, FEATURES)
         tensors = {name: getattr(factors, name) for name in names}
         angles = rotation_to_angles(factors.pose.rotation.float())
