@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import mien
-from mien.embedding import frames, job
+from mien.embedding import job
 from mien.embedding.options import EmbedOptions
 from mien.embedding.run import embed, embed_to_parquet
 from mien.embedding.summary import NO_FACE
@@ -294,7 +294,6 @@ def test_memory_does_not_grow_with_the_input(
     def endless(_: object) -> Iterator[Source]:
         return (Source(f"{i}", str(tmp_path / f"{i}"), "image") for i in range(1500))
 
-    monkeypatch.setattr(frames, "expand", endless)
     monkeypatch.setattr(job, "expand", endless)
     monkeypatch.setattr(
         reading,

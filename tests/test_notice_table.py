@@ -12,6 +12,7 @@ from mien.embedding.frames import read_batches
 from mien.embedding.options import EmbedOptions
 from mien.media.frame import Frame
 from mien.media.image import write_png
+from mien.media.inputs import expand
 from mien.pipeline import read as reading
 from mien.pipeline.crops import Cropper
 from mien.table.forget import forget_rows
@@ -28,7 +29,7 @@ def test_boxes_are_in_pixels_of_the_file_where_it_was_read_reduced(
     write_png(tmp_path / "large.png", pixels)
     monkeypatch.setattr(reading, "read_image", lambda *_, **__: Frame(pixels, scale=8))
     cropper, options = Cropper.open("none", 16), EmbedOptions(workers=1)
-    (batch,) = read_batches([tmp_path], cropper, options, start=0)
+    (batch,) = read_batches(expand([tmp_path]), cropper, options, start=0)
     assert [row.box for row in batch.rows] == [(0, 0, 320, 240)]
 
 
