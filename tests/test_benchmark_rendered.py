@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from benchmarks.fer2013 import fer2013_scores, labels_of
 from benchmarks.rendered import (
+    cross_validate,
     direct_scores,
     factor_matrix,
     frontal_depth,
@@ -20,7 +21,6 @@ from PIL import Image
 
 from mien.columns import FACE_CODES
 from mien.errors import MienError
-from mien.linear.cross_subject import cross_validate
 from mien.linear.metrics import correlation
 from mien.linear.verification import sample_pairs, verification_auc
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -17,6 +18,7 @@ from mien.gaze.emib import EMIB
 from mien.gaze.student import load_student
 from mien.media.image import write_png
 from mien.model import Model, load
+from mien.train.recipes import distill_report
 from mien.train.recipes.distill_data import hold_out, in_order
 from mien.train.recipes.distill_report import (
     DistillReport,
@@ -175,7 +177,8 @@ def test_validation_compares_only_where_the_teacher_sees_eyes(tmp_path):
 def test_speeds_are_those_of_a_face(monkeypatch):
     student, teacher, sizes = torch.nn.Module(), torch.nn.Module(), []
     now = [0.0]  # a clock of its own: a busy machine changes nothing
-    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    timer = partial(distill_report.Timer, timer=lambda: now[0])
+    monkeypatch.setattr(distill_report, "Timer", timer)
 
     def work(seconds):
         now[0] += seconds

@@ -7,13 +7,14 @@ import pytest
 import torch
 import yaml
 
+from made_clips import write_clips
 from mien import weights
 from mien.cli.main import run
 from mien.errors import MienError
 from mien.media.image import write_png
 from mien.model import load
 from mien.synth.toy import toy_head
-from mien.synth.writer import SynthConfig, write_clips
+from mien.synth.writer import SynthConfig
 from mien.train.config import PRESETS, read_config, to_yaml
 from mien.train.recipes import gaze
 from mien.train.recipes.gaze_options import GazeTrainConfig

@@ -15,11 +15,12 @@ from mien.data.batches import Sampler
 from mien.data.cache import CropCache
 from mien.data.loader import Loader, Shard
 from mien.data.options import DataOptions
+from mien.media.atomic import write_text
 from mien.train.config import TrainConfig, override
 from mien.train.engine import launch
 from mien.train.loop import Fitted, fit
 from mien.train.objective import Objective
-from mien.train.run_folder import RunFolder, is_first_process, write_text
+from mien.train.run_folder import RunFolder, is_first_process
 from mien.types import Loss
 
 SIZE = 16

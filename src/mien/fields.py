@@ -82,7 +82,9 @@ def _check(name: str, hint: Any, value: Any) -> None:
         if value not in inner:
             raise OptionError(f"{name} takes {', '.join(map(str, inner))}, not {value!r}")
     elif origin is tuple:
-        for item in value if isinstance(value, (list, tuple)) else [None]:
+        if not isinstance(value, tuple):
+            raise OptionError(f"{name} takes a list, not {value!r}")
+        for item in value:
             _check(name, inner[0], item)
     elif not is_dataclass(hint):
         _check_type(name, hint, value)

@@ -96,15 +96,12 @@ def sample_variation(
 
 
 def vary(crops: Tensor, variation: Variation, size: int) -> Tensor:
-    """Return the crops shifted, scaled, rotated, flipped and recoloured.
+    """Return the crops shifted, scaled, rotated, flipped and recoloured, in [0, 1]. [B, 3, S, S].
 
     Args:
         crops: RGB with room around the crop. uint8 [B, P, P, 3].
         variation: of these rows.
         size: S, side of what is returned. Pixels.
-
-    Returns:
-        RGB in [0, 1]. [B, 3, S, S].
     """
     images = crops.permute(0, 3, 1, 2).float() / 255
     side = crops.shape[1]

@@ -25,7 +25,7 @@ from mien.data.cache import (
     wanted,
     write_rows,
 )
-from mien.data.eye_canvas import EyeForm, eye_row, placeable
+from mien.data.eye_canvas import FORM, EyeForm, eye_row, placeable
 from mien.data.eye_labels import EyeLabel, read_eye_labels
 from mien.data.options import EyeDataOptions
 from mien.data.reading import PieceCropper, Pixels, TrainingCrop
@@ -146,24 +146,15 @@ def build_eye_cache(
     labels: Mapping[Path, EyeLabel],
     cache: Path,
     *,
-    form: EyeForm,
+    form: EyeForm = FORM,
     options: EyeDataOptions,
     search: EyeSearch | None = None,
     report: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Return the folder of the cached pieces, made if it is not there.
+    """Return the folder of the cached pieces, made if it is not there; errors as of build_cache.
 
-    Args:
-        pieces: from find_eye_sources.
-        labels: of the pieces that have some.
-        cache: folder that all caches are kept in.
-        form: sizes.
-        options: detector, frames of videos, what to exclude.
-        search: finds the eyes that neither labels nor the detector give.
-        report: called with lines on how far it is and on what was skipped.
-
-    Raises:
-        MienError: no usable image at all, or the cache cannot be written.
+    `cache`, `options` and `report` are those of build_cache too; pieces and their labels are from
+    find_eye_sources; `search` finds the eyes that neither labels nor the detector give.
     """
     detector = open_detector(options.detector)
     cropper = PieceCropper(form.crop, 0, detector, options.every, form.eye_crop)

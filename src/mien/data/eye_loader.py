@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mien.data.batches import Sampler
 from mien.data.eye_cache import EyeCache
-from mien.data.eye_canvas import EyeForm, eye_row
+from mien.data.eye_canvas import FORM, EyeForm, eye_row
 from mien.data.eye_labels import lids_open
 from mien.data.loader import Shard, ahead, rendered_clip
 from mien.data.seeds import seed_of
@@ -77,22 +77,13 @@ class EyeLoader:
         cache: EyeCache | None,
         mixture: EyeMixture,
         *,
-        form: EyeForm,
+        form: EyeForm = FORM,
         device: torch.device,
         workers: int = 1,
         shard: Shard | None = None,
         stream: Stream | None = None,
     ) -> None:
-        """Prepare a loader.
-
-        Args:
-            cache: images; None where everything comes from the stream.
-            mixture: what makes up a batch.
-            form: sizes.
-            device: where batches go.
-            workers: threads.
-            shard: the part of every batch that this process takes; everything by default.
-            stream: endless clips, where the mixture has some.
+        """Prepare a loader as `Loader` is; `mixture` is what makes up a batch, `form` has sizes.
 
         Raises:
             MienError: there is nothing to sample, or the batch cannot be divided as asked.

@@ -96,5 +96,5 @@ class PeopleDataOptions(SourceOptions):
     """People rendered from a synth:HEAD_MODEL."""
     views: Count = 3
     """Further views of every photograph; rendered people have one more in each of two looks."""
-    rendered_fraction: Fraction = 0.4
+    rendered_fraction: Fraction = 0.35
     """Fraction of rendered people in a batch, where there are photographs as well."""

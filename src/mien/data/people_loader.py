@@ -13,6 +13,7 @@ from torch import Tensor
 from mien.data.loader import Shard, ahead
 from mien.data.people_cache import PeopleCache
 from mien.data.seeds import seed_of
+from mien.errors import MienError
 
 __all__ = ["PeopleLoader", "photographed"]
 
@@ -24,7 +25,8 @@ class PeopleLoader:
     """Yields batches for any range of steps; batch k is a pure function of k.
 
     image: RGB in [0, 1], float32 [B, 3, S, S]; person: number of the person, those of the second
-    cache after those of the first, int64 [B].
+    cache after those of the first, int64 [B]. Rows 2 i and 2 i + 1 are two views of a person, and
+    no person comes twice.
     """
 
     def __init__(
@@ -50,15 +52,26 @@ class PeopleLoader:
             device: where batches go.
             workers: threads.
             shard: the part of every batch that this process takes; everything by default.
+
+        Raises:
+            MienError: the batch is odd, has more pairs than there are people, or cannot be divided.
         """
         self._caches, self._size, self._seed = caches, image_size, seed
         self._device, self._workers = device, workers
-        first = batch_size if len(caches) == 1 else round(batch_size * fraction)
-        self._counts = [first, batch_size - first][: len(caches)]
+        pairs = batch_size // 2
+        first = pairs if len(caches) == 1 else round(pairs * fraction)
+        self._pairs = [first, pairs - first][: len(caches)]
+        self._check(batch_size)
         shard = shard or Shard()
-        self._mine = np.arange(batch_size)[shard.rank :: shard.world_size]
+        mine = np.arange(pairs)[shard.rank :: shard.world_size]
+        if pairs % shard.world_size:
+            raise MienError(
+                f"{pairs} pairs in a batch cannot be divided among {shard.world_size} processes; "
+                "give another batch_size"
+            )
+        self._mine = np.stack([2 * mine, 2 * mine + 1], axis=1).ravel()
         keys = "-".join(cache.key for cache in caches)
-        self.fingerprint = f"{keys}-{image_size}-{self._counts}-{seed}"
+        self.fingerprint = f"{keys}-{image_size}-{self._pairs}-{seed}"
 
     def iterate(self, start: int, stop: int) -> Generator[dict[str, Tensor], None, None]:
         """Yield the batches of steps start, ..., stop - 1 on the device."""
@@ -66,16 +79,25 @@ class PeopleLoader:
             for batch in made:
                 yield {k: v.to(self._device, non_blocking=True) for k, v in batch.items()}
 
+    def _check(self, batch_size: int) -> None:
+        few = min(len(cache) for cache in self._caches)
+        if batch_size % 2 or max(self._pairs) > few or min(self._pairs) < 1:
+            raise MienError(
+                f"a batch of {batch_size} views is to have {self._pairs} pairs of views, and there "
+                f"are {[len(cache) for cache in self._caches]} people; give another even batch_size"
+            )
+
     def _batch(self, step: int) -> dict[str, Tensor]:
         rng = np.random.default_rng(seed_of(self._seed, "people", step))
         rows: list[tuple[PeopleCache, int, int]] = []
         people: list[int] = []
         offset = 0
-        for cache, count in zip(self._caches, self._counts, strict=True):
-            chosen = rng.integers(len(cache), size=count)
-            views = rng.integers(cache.views.shape[1], size=count)
-            rows += [(cache, int(p), int(v)) for p, v in zip(chosen, views, strict=True)]
-            people += [offset + int(p) for p in chosen]
+        for cache, count in zip(self._caches, self._pairs, strict=True):
+            views = cache.views.shape[1]
+            for person in rng.choice(len(cache), count, replace=False):
+                two = rng.choice(views, 2, replace=False)
+                rows += [(cache, int(person), int(view)) for view in two]
+                people += [offset + int(person)] * 2
             offset += len(cache)
         images = []
         for row in self._mine:

@@ -9,6 +9,7 @@ from mien.fields import Range, Width, check_fields
 
 __all__ = [
     "CANVAS_HEIGHT",
+    "CANVAS_MIDDLE",
     "CANVAS_WIDTH",
     "EYE_CROP_HEIGHT",
     "EYE_CROP_WIDTH",
@@ -22,6 +23,7 @@ __all__ = [
 FACE_CROP = 224
 CANVAS_HEIGHT = 128
 CANVAS_WIDTH = 256
+CANVAS_MIDDLE = (CANVAS_WIDTH // 2, CANVAS_HEIGHT // 2)
 FACE_SIDE = 64
 EYE_CROP_HEIGHT = 96
 EYE_CROP_WIDTH = 200

@@ -152,15 +152,14 @@ class Student(nn.Module):
 
 
 def cut_band(images: Tensor, eyes: Tensor) -> Tensor:
-    """Cut the band around the eyes; beyond the image its border goes on.
+    """Cut bands around the eyes [B, 1, 80, 192]; beyond the image its border goes on.
+
+    The middle between the eyes falls on (96, 40), to the nearest whole pixel.
 
     Args:
         images: luminance of 224 px face crops, of 200 px wide eye-region crops or of the canvases
             cut from them. [B, 1, H, W], any type.
         eyes: x, y of both eyes, pixels of the image. [B, 2, 2].
-
-    Returns:
-        [B, 1, 80, 192], the middle between the eyes at (96, 40), to the nearest whole pixel.
     """
     height, width = images.shape[-2:]
     middle = eyes.float().mean(dim=1).round().long()

@@ -78,7 +78,8 @@ class LatentFace(nn.Module):
         if not config.face_embedding_dim:
             return None
         if config.face_embedding_from == "image":
-            return RecognitionNetwork(config.image_size, config.face_embedding_dim)
+            sizes = config.image_size, config.width, config.face_embedding_dim
+            return RecognitionNetwork(*sizes)
         return FaceEmbedding(16 * self.autoencoder.map_channels, config.face_embedding_dim)
 
     def _embedded(self, images: Tensor, encoded: Encoded) -> Tensor | None:

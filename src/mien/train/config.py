@@ -11,6 +11,7 @@ import difflib
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -131,7 +132,7 @@ def _made(kind: type[T], mapping: Mapping[str, Any], where: str, root: type) -> 
         if name not in hints:
             raise _unknown(dotted, root)
         if not is_dataclass(hints[name]):
-            values[name] = _typed(dotted, hints[name], value)
+            values[name] = _typed(hints[name], value)
         elif isinstance(value, Mapping):
             values[name] = _made(hints[name], value, f"{dotted}.", root)
         else:
@@ -163,43 +164,35 @@ def _unknown(dotted: str, kind: type) -> MienError:
     return MienError(f"unknown option {dotted!r}; {hint}")
 
 
-def _typed(dotted: str, hint: Any, value: Any) -> Any:
+def _typed(hint: Any, value: Any) -> Any:
+    """Return what a text says as its field's type; what fits no field is left to be refused."""
     origin, choices = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
-        return _typed(dotted, choices[0], value)
+        return _typed(choices[0], value)
     if origin in (types.UnionType, typing.Union):
-        if value is None or (isinstance(value, str) and value.lower() in _NOTHING):
-            return None
-        return _typed(dotted, choices[0], value)
+        nothing = value is None or (isinstance(value, str) and value.lower() in _NOTHING)
+        return None if nothing else _typed(choices[0], value)
     if origin is Literal:
-        # Another text is refused by the options themselves.
         return next((choice for choice in choices if str(value) == str(choice)), value)
     if origin is tuple:
         items = value.split(",") if isinstance(value, str) else value
-        if not isinstance(items, (list, tuple)):
-            raise MienError(f"{dotted} takes a list, not {value!r}")
-        return tuple(_typed(dotted, choices[0], item) for item in items if item != "")
-    return _scalar(dotted, hint, value)
+        return tuple(_typed(choices[0], i) for i in items if i != "") if _is_list(items) else value
+    return _scalar(hint, value)
 
 
-def _scalar(dotted: str, kind: type, value: Any) -> Any:
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple))
+
+
+def _scalar(kind: type, value: Any) -> Any:
     text = str(value).strip()
-    try:
-        if kind is bool:
-            return _WORDS[text.lower()]
-        if kind is int:
-            number = float(text.replace("_", ""))
-            if isinstance(value, bool) or not number.is_integer():
-                raise ValueError
-            return int(number)
-        if kind is float:
-            if isinstance(value, bool):
-                raise ValueError
-            return float(text.replace("_", ""))
-        if kind is str and isinstance(value, (str, int, float)):
-            return text
-    except (KeyError, ValueError, OverflowError):
-        pass
-    name = {"bool": "true or false", "int": "a whole number", "float": "a number"}
-    wanted = name.get(kind.__name__, "text")
-    raise MienError(f"{dotted} takes {wanted}, not {value!r}")
+    if kind is bool:
+        return _WORDS.get(text.lower(), value)
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return value
+    if kind is str:
+        return text
+    with suppress(ValueError, OverflowError):
+        number = float(text.replace("_", ""))
+        return int(number) if kind is int and number.is_integer() else number
+    return value

@@ -12,20 +12,11 @@ import numpy as np
 import torch
 
 from mien.data.eye_cache import EyeCache, EyeSources, build_eye_cache
-from mien.data.eye_canvas import EyeForm
 from mien.data.eye_loader import EyeLoader, EyeMixture
 from mien.data.loader import Shard
 from mien.data.seeds import seed_of
 from mien.data.sources import Piece
 from mien.errors import MienError
-from mien.gaze.config import (
-    CANVAS_HEIGHT,
-    CANVAS_WIDTH,
-    EYE_CROP_HEIGHT,
-    EYE_CROP_WIDTH,
-    FACE_CROP,
-    FACE_SIDE,
-)
 from mien.gaze.emib import EMIB
 from mien.latentface.latentface import LatentFace
 from mien.model import Model
@@ -36,15 +27,7 @@ from mien.train.recipes.run import Run
 if TYPE_CHECKING:
     from mien.synth.stream import Stream
 
-__all__ = ["FORM", "LocalizerSearch", "cache_eyes", "eye_loader", "open_stream"]
-
-FORM = EyeForm(
-    crop=FACE_CROP,
-    eye_crop=(EYE_CROP_HEIGHT, EYE_CROP_WIDTH),
-    canvas=(CANVAS_HEIGHT, CANVAS_WIDTH),
-    face=FACE_SIDE,
-)
-"""The gaze branch's sizes, as its data has them."""
+__all__ = ["LocalizerSearch", "cache_eyes", "eye_loader", "open_stream"]
 
 
 def open_stream(run: Run[Any], models: Sequence[Path], size: int) -> Stream | None:
@@ -91,7 +74,6 @@ def cache_eyes(
             pieces,
             sources.labels,
             run.cache,
-            form=FORM,
             options=run.options.data,
             search=search,
             report=run.echo,
@@ -132,7 +114,6 @@ def eye_loader(
     return EyeLoader(
         cache,
         mixture,
-        form=FORM,
         device=run.fabric.device,
         workers=data.workers,
         shard=shard or run.shard,

@@ -23,6 +23,7 @@ from mien.gaze.distillation import distill_loss, fit_scale, vary_bands
 from mien.gaze.emib import EMIB
 from mien.gaze.student import Student, cut_band, load_student, save_student
 from mien.gaze.variation import image_of
+from mien.media.atomic import write_text
 from mien.model import Model, load
 from mien.train.objective import ImageArray, Objective, Sign
 from mien.train.optim import without_decay
@@ -38,7 +39,7 @@ from mien.train.recipes.distill_report import (
     validation_set,
 )
 from mien.train.recipes.run import Run, start_run
-from mien.train.run_folder import RunFolder, write_text
+from mien.train.run_folder import RunFolder
 from mien.types import Loss
 
 __all__ = ["STAGE", "DistillObjective", "check", "distill", "load_teacher"]
@@ -125,22 +126,16 @@ def distill(
     device: str = "auto",
     echo: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Train a student, resuming from the run folder's checkpoint, export it and measure it.
+    """Train a student, export it and measure it; the length of the code is the teacher's.
 
-    Args:
-        config: everything that decides the run; the length of the code is the teacher's.
-        data: folders, zips, tables, videos, `eyes:SOURCE`, `synth:HEAD_MODEL`.
-        run: opened run folder.
-        device: `cpu`, `cuda`, `mps` or `auto`.
-        echo: given every line that a person should see.
+    Arguments and errors as of `recipes.latentface.pretrain`; data may be `eyes:SOURCE` too.
 
     Returns:
         The folder of the student, for `load_student`; report.json in it holds what was measured.
 
     Raises:
-        MienError: bad data, a teacher without a gaze branch or with another length of code, too
-            few images with eyes, a device that is not there, a loss that is not finite.
-        Interrupted: stopped by a signal; a checkpoint was written.
+        MienError: also a teacher without a gaze branch or with another length of code, too few
+            images with eyes.
     """
     this = start_run(config, data, run, device, echo)
     device_of = this.fabric.device

@@ -78,7 +78,7 @@ def validation_batches(data: DistillData, run: Run[DistillConfig]) -> Iterator[d
 
 
 def hold_out(cache: EyeCache, *, fraction: float, max_images: int) -> tuple[EyeCache, EyeCache]:
-    """Divide a cache into training images and held-out ones.
+    """Divide a cache into training images, which share its memory, and held-out ones, a copy.
 
     A source's images come in the order of their names, so that its end is other people than its
     start where names go by person. A clip is never in both parts.
@@ -87,9 +87,6 @@ def hold_out(cache: EyeCache, *, fraction: float, max_images: int) -> tuple[EyeC
         cache: of one folder or several.
         fraction: of each folder that is held out.
         max_images: held out of all folders together.
-
-    Returns:
-        The training part, which shares the cache's memory, and the held-out part, a copy.
     """
     fraction = min(fraction, max_images / max(1, len(cache)))
     sizes = [len(canvas) for canvas in cache.canvas]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from sklearn.metrics import r2_score
 from torch import Tensor
 from torch.utils.benchmark import Timer
 
@@ -105,11 +107,10 @@ def explained_variance(target: Tensor, predicted: Tensor) -> tuple[float, tuple[
         target: the teacher's. [N, d].
         predicted: the student's. [N, d].
     """
-    target, predicted = target.double(), predicted.double()
-    error = (predicted - target).square().sum(dim=0)
-    variance = (target - target.mean(dim=0)).square().sum(dim=0)
-    each = 1 - error / variance.clamp_min(1e-12)
-    return float(1 - error.sum() / variance.sum().clamp_min(1e-12)), tuple(each.tolist())
+    pair = target.double().numpy(), predicted.double().numpy()
+    each = r2_score(*pair, multioutput="raw_values")
+    total = r2_score(*pair, multioutput="variance_weighted")
+    return float(total), tuple(np.asarray(each).tolist())
 
 
 @torch.no_grad()

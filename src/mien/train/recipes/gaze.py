@@ -49,21 +49,9 @@ def pretrain(
     device: str = "auto",
     echo: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Run both stages, resuming from the run folder's checkpoints, and export the weights.
+    """Run both stages and export LatentFace of `init_from` with the gaze branch.
 
-    Args:
-        config: everything that decides the run.
-        data: folders, zips, tables, videos, `eyes:SOURCE`, `synth:HEAD_MODEL`.
-        run: opened run folder.
-        device: `cpu`, `cuda`, `mps` or `auto`.
-        echo: given every line that a person should see.
-
-    Returns:
-        The folder of the exported weights: LatentFace of `init_from`, and the gaze branch.
-
-    Raises:
-        MienError: bad data, a device that is not there, a loss that is not finite.
-        Interrupted: stopped by a signal; a checkpoint was written.
+    Arguments, result and errors as of `recipes.latentface.pretrain`; data may be `eyes:SOURCE` too.
     """
     this = start_run(config, data, run, device, echo)
     sources = find_eye_sources(data, config.data)

@@ -1,4 +1,4 @@
-"""Training of the face embedding's network: people and their views, CosFace, export; one page."""
+"""Training of the face embedding's network: people, their views, export; the run on one page."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mien import weights
 from mien.card import Card, card_text
@@ -26,7 +27,7 @@ from mien.data.seeds import seed_of
 from mien.data.sources import Sources, find_sources
 from mien.errors import MienError
 from mien.latentface.latentface import LatentFace
-from mien.latentface.recognition import RecognitionNetwork, cosface_loss
+from mien.latentface.recognition import RecognitionNetwork, nt_xent
 from mien.model import Model, load, tensors_of
 from mien.train.engine import once_per_node
 from mien.train.objective import ImageArray, Objective
@@ -71,16 +72,11 @@ def pretrain(
     sources, base = find_sources(data), load(config.init_from or None)
     form = PeopleForm(base.network.config.image_size)
     caches = [open_people(folder) for folder in _cached(this, sources, form)]
-    people = sum(len(cache) for cache in caches)
-    if people < 2 or min(len(cache) for cache in caches) < 2:
-        raise MienError(
-            "at least two people are needed: photographs, one of each person, clips, or "
-            "synth:HEAD_MODEL"
-        )
     stage = config.recognition
     with this.initial_weights():
-        network = RecognitionNetwork(form.image_size, stage.dim)
-        module = _Centred(network, people)
+        network = RecognitionNetwork(form.image_size, base.network.config.width, stage.dim)
+        module = Remembering(network, len(caches), stage.memory)
+    _start_from(network, base.network)
     loader = PeopleLoader(
         caches,
         image_size=form.image_size,
@@ -103,59 +99,69 @@ def pretrain(
     return run.exported
 
 
-class _Centred(nn.Module):
-    """The network and w, the centre of every person, which is not exported."""
+class Remembering(nn.Module):
+    """The network, and the memory of each kind of people, which is not exported."""
 
-    def __init__(self, network: RecognitionNetwork, people: int) -> None:
+    memory: Tensor
+    remembered: Tensor
+
+    def __init__(self, network: RecognitionNetwork, kinds: int, size: int) -> None:
+        """Take the network, the number of kinds of people, and how many embeddings each keeps."""
         super().__init__()
         self.network = network
-        self.centres = nn.Parameter(0.05 * torch.randn(people, len(network.mean)))
+        self.register_buffer("memory", torch.zeros(kinds, size, len(network.mean)))
+        self.register_buffer("remembered", torch.full((kinds, size), -1))
 
     def forward(self, images: Tensor) -> Tensor:
         """Crops [B, 3, S, S] -> embeddings [B, K]."""
         return self.network(images)
 
+    @torch.no_grad()
+    def remember(self, kind: int, embedding: Tensor, person: Tensor) -> None:
+        """Keep these embeddings [B, K] in the place of the oldest."""
+        size = self.memory.shape[1]
+        fresh = F.normalize(embedding.float(), dim=1)
+        self.memory[kind] = torch.cat([fresh, self.memory[kind]])[:size]
+        self.remembered[kind] = torch.cat([person, self.remembered[kind]])[:size]
 
-class RecognitionObjective(Objective[_Centred]):
-    """CosFace among rendered people and among those of photographs.
+
+class RecognitionObjective(Objective[Remembering]):
+    """NT-Xent among rendered people and among those of photographs.
 
     The two kinds do not compete: telling renderings from photographs earns nothing.
     """
 
-    def __init__(self, module: _Centred, options: RecognitionOptions, *, first: int) -> None:
-        """Take the module; `first` is how many of its people are of the first kind."""
+    def __init__(self, module: Remembering, options: RecognitionOptions, *, first: int) -> None:
+        """Take the module; `first` is how many of the people are of the first kind."""
         super().__init__(module)
         self._options, self._first = options, first
 
     def compute(self, batch: dict[str, Tensor], step: int, generator: torch.Generator) -> Loss:  # noqa: ARG002
         """Return the loss of a batch of mien.data.people_loader."""
-        options, person = self._options, batch["person"]
-        embedding = self.module(batch["image"]).float()
-        margin = options.margin * min(1.0, step / options.margin_steps)
-        total = embedding.new_zeros(())
+        person, module = batch["person"], self.module
+        embedding = module(batch["image"]).float()
+        kinds = (person >= self._first).long()
         parts: dict[str, Tensor] = {}
-        for name, start, stop in (
-            ("first", 0, self._first),
-            ("second", self._first, len(self.module.centres)),
-        ):
-            rows = (person >= start) & (person < stop)
-            if stop > start:
-                loss = cosface_loss(
-                    embedding[rows],
-                    self.module.centres[start:stop],
-                    person[rows] - start,
-                    margin=margin,
-                    scale=options.scale,
-                )
-                parts[name] = loss / len(person)
-                total = total + parts[name]
-        spread = embedding.detach().std(dim=0).mean()
-        return Loss(total, parts, {"embedding_std": spread})
+        for kind in range(len(module.memory)):
+            rows = kinds == kind
+            known = module.remembered[kind]
+            if step < self._options.memory_after:
+                known = torch.full_like(known, -1)
+            loss = nt_xent(
+                embedding[rows],
+                person[rows],
+                module.memory[kind].clone(),
+                known.clone(),
+                temperature=self._options.temperature,
+            )
+            parts["first" if kind == 0 else "second"] = loss / len(person)
+            module.remember(kind, embedding[rows], person[rows])
+        total = torch.stack(list(parts.values())).sum()
+        return Loss(total, parts, {"embedding_std": embedding.detach().std(dim=0).mean()})
 
     def parameter_groups(self, options: LoopOptions) -> list[dict[str, Any]]:  # noqa: ARG002
-        """Return the network's matrices, its gains, and the centres, which are not decayed."""
-        centres = {"params": [self.module.centres], "weight_decay": 0.0, "lr_scale": 2.0}
-        return [*without_decay(self.module.network.parameters()), centres]
+        """Return matrices and kernels, then biases and gains, which are not decayed."""
+        return without_decay(self.module.parameters())
 
     def contact_sheet(self, batch: dict[str, Tensor], step: int) -> ImageArray:  # noqa: ARG002
         """Return images as the network is given them. uint8 [8 S, 8 S, 3]."""
@@ -184,6 +190,26 @@ def _cached(run: Run[RecognitionTrainConfig], sources: Sources, form: PeopleForm
             )
         )
     return folders
+
+
+@torch.no_grad()
+def _start_from(network: RecognitionNetwork, base: LatentFace) -> None:
+    """Take over the encoder, and what reads face embeddings off its maps, where they are alike."""
+    if isinstance(base.face_embedding, RecognitionNetwork):
+        found = base.face_embedding.state_dict()
+        if {k: v.shape for k, v in found.items()} == {
+            k: v.shape for k, v in network.state_dict().items()
+        }:
+            network.load_state_dict(found)
+            network.mean.zero_()
+    elif base.config.networks == "small":
+        kept = base.autoencoder.trunk.state_dict()
+        own = {k: v for k, v in kept.items() if not k.startswith("linear.")}
+        network.encoder.load_state_dict(own, strict=False)
+        linear = base.face_embedding
+        if linear is not None and linear.weight.T.shape == network.encoder.linear.weight.shape:
+            network.encoder.linear.weight.copy_(linear.weight.T)
+            network.encoder.linear.bias.copy_(-(linear.mean @ linear.weight))
 
 
 @torch.no_grad()

@@ -112,7 +112,9 @@ def clip_codes(
     *,
     at_once: int = _CLIPS_AT_ONCE,
 ) -> tuple[Tensor, Tensor]:
-    """Return raw texture and shape codes of every clip, as it is and mirrored.
+    """Return raw texture and shape codes of clips, as they are and mirrored. Each [2 C, T, D].
+
+    Each clip stands before its mirror image; float32 on the device.
 
     Args:
         model: trained; used as it is, in evaluation mode.
@@ -120,10 +122,6 @@ def clip_codes(
         fabric: the processes take the clips by turns.
         say: given the progress.
         at_once: clips in a forward pass.
-
-    Returns:
-        Texture codes and shape codes, float32 on the device. Each [2 C, T, D], each clip before
-        its mirror image.
     """
     was_training = model.training
     model.eval()
