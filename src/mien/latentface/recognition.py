@@ -5,10 +5,8 @@ are drawn together, and apart from other people's (NT-Xent; Chen et al. 2020, Si
 
     l_ij = -log( exp(sim(z_i, z_j) / tau) / sum_{k != i} exp(sim(z_i, z_k) / tau) ),
 
-sim being the cosine. The sum runs over the batch and over a memory of the embeddings of earlier
-batches (Wang et al. 2020, Cross-Batch Memory), the same person's left out. Persons are no labels of
-real people: rendered people are known, a clip shows one person, and so do all views that a head
-model draws of a photograph.
+sim being the cosine. Persons are no labels of real people: rendered people are known, a clip shows
+one person, and so do all views that a head model draws of a photograph.
 """
 
 from __future__ import annotations
@@ -49,22 +47,15 @@ class RecognitionNetwork(nn.Module):
         return self.encoder.linear(torch.cat(maps, dim=1).flatten(1)) - self.mean
 
 
-def nt_xent(
-    embedding: Tensor, person: Tensor, memory: Tensor, remembered: Tensor, *, temperature: float
-) -> Tensor:
+def nt_xent(embedding: Tensor, *, temperature: float) -> Tensor:
     """Return the sum of l over the batch. [].
 
     Args:
-        embedding: z; rows 2 i and 2 i + 1 are two views of a person. [B, K].
-        person: number of each row's person; different in different pairs. int64 [B].
-        memory: embeddings of earlier batches, of length 1. [M, K].
-        remembered: their persons, -1 where there is none yet. int64 [M].
+        embedding: z; rows 2 i and 2 i + 1 are the two views of a person. [B, K].
         temperature: tau.
     """
     z = F.normalize(embedding.float(), dim=1)
     own = torch.eye(len(z), dtype=torch.bool, device=z.device)
-    inside = (z @ z.T / temperature).masked_fill(own, _NEVER)
-    apart = (person[:, None] != remembered) & (remembered >= 0)
-    outside = (z @ memory.T / temperature).masked_fill(~apart, _NEVER)
+    similarity = (z @ z.T / temperature).masked_fill(own, _NEVER)
     partner = torch.arange(len(z), device=z.device) ^ 1
-    return F.cross_entropy(torch.cat([inside, outside], dim=1), partner, reduction="sum")
+    return F.cross_entropy(similarity, partner, reduction="sum")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
 import torch
@@ -48,7 +48,7 @@ class Stream:
     """Let the eyes look anywhere, not mostly ahead and at the camera."""
     light: str = "natural"
     """`natural`, `changing` or `hard`, as in `sample_frames`."""
-    framing: Framing = Framing()
+    framing: Framing = field(default_factory=Framing)
     """How far heads turn and how large the crop is."""
     device: torch.device | str = "cpu"
     """Where to render; on the CPU a fused kernel does it. Images agree between devices but for

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from mien import weights
@@ -30,7 +31,7 @@ from mien.latentface.latentface import LatentFace
 from mien.latentface.recognition import RecognitionNetwork, nt_xent
 from mien.model import Model, load, tensors_of
 from mien.train.engine import once_per_node
-from mien.train.objective import ImageArray, Objective
+from mien.train.objective import ImageArray, Objective, Sign
 from mien.train.optim import without_decay
 from mien.train.options import LoopOptions
 from mien.train.recipes.recognition_options import RecognitionOptions, RecognitionTrainConfig
@@ -41,6 +42,8 @@ from mien.types import Loss
 __all__ = ["RecognitionObjective", "check", "pretrain"]
 
 _SHEET = 64
+CONSTANT_EMBEDDING = 0.01
+"""Standard deviation over a batch below which everybody has the same embedding."""
 _MEAN_OF = 4096
 """Photographs whose mean embedding is taken off."""
 
@@ -75,7 +78,6 @@ def pretrain(
     stage = config.recognition
     with this.initial_weights():
         network = RecognitionNetwork(form.image_size, base.network.config.width, stage.dim)
-        module = Remembering(network, len(caches), stage.memory)
     _start_from(network, base.network)
     loader = PeopleLoader(
         caches,
@@ -87,10 +89,10 @@ def pretrain(
         workers=config.data.workers,
         shard=this.shard,
     )
-    module = module.to(this.fabric.device)
-    objective = RecognitionObjective(module, stage, first=len(caches[0]))
+    network = network.to(this.fabric.device)
+    objective = RecognitionObjective(network, stage, first=len(caches[0]))
     found = this.train(objective, loader, "recognition")
-    module.load_state_dict(found, strict=False)
+    network.load_state_dict(found, strict=False)
     if this.is_first:
         _take_mean(network, caches[-1], form)
         _export(this, sources, base, network)
@@ -99,75 +101,49 @@ def pretrain(
     return run.exported
 
 
-class Remembering(nn.Module):
-    """The network, and the memory of each kind of people, which is not exported."""
-
-    memory: Tensor
-    remembered: Tensor
-
-    def __init__(self, network: RecognitionNetwork, kinds: int, size: int) -> None:
-        """Take the network, the number of kinds of people, and how many embeddings each keeps."""
-        super().__init__()
-        self.network = network
-        self.register_buffer("memory", torch.zeros(kinds, size, len(network.mean)))
-        self.register_buffer("remembered", torch.full((kinds, size), -1))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Crops [B, 3, S, S] -> embeddings [B, K]."""
-        return self.network(images)
-
-    @torch.no_grad()
-    def remember(self, kind: int, embedding: Tensor, person: Tensor) -> None:
-        """Keep these embeddings [B, K] in the place of the oldest."""
-        size = self.memory.shape[1]
-        fresh = F.normalize(embedding.float(), dim=1)
-        self.memory[kind] = torch.cat([fresh, self.memory[kind]])[:size]
-        self.remembered[kind] = torch.cat([person, self.remembered[kind]])[:size]
-
-
-class RecognitionObjective(Objective[Remembering]):
+class RecognitionObjective(Objective[RecognitionNetwork]):
     """NT-Xent among rendered people and among those of photographs.
 
     The two kinds do not compete: telling renderings from photographs earns nothing.
     """
 
-    def __init__(self, module: Remembering, options: RecognitionOptions, *, first: int) -> None:
-        """Take the module; `first` is how many of the people are of the first kind."""
+    signs = (
+        Sign(
+            *("embedding_std", CONSTANT_EMBEDDING, math.inf),
+            "collapse: everybody has the same embedding; lower the learning rate",
+        ),
+    )
+
+    def __init__(
+        self, module: RecognitionNetwork, options: RecognitionOptions, *, first: int
+    ) -> None:
+        """Take the network; `first` is how many of the people are of the first kind."""
         super().__init__(module)
         self._options, self._first = options, first
 
     def compute(self, batch: dict[str, Tensor], step: int, generator: torch.Generator) -> Loss:  # noqa: ARG002
         """Return the loss of a batch of mien.data.people_loader."""
-        person, module = batch["person"], self.module
-        embedding = module(batch["image"]).float()
-        kinds = (person >= self._first).long()
-        parts: dict[str, Tensor] = {}
-        for kind in range(len(module.memory)):
-            rows = kinds == kind
-            known = module.remembered[kind]
-            if step < self._options.memory_after:
-                known = torch.full_like(known, -1)
-            loss = nt_xent(
-                embedding[rows],
-                person[rows],
-                module.memory[kind].clone(),
-                known.clone(),
-                temperature=self._options.temperature,
-            )
-            parts["first" if kind == 0 else "second"] = loss / len(person)
-            module.remember(kind, embedding[rows], person[rows])
-        total = torch.stack(list(parts.values())).sum()
-        return Loss(total, parts, {"embedding_std": embedding.detach().std(dim=0).mean()})
+        person, temperature = batch["person"], self._options.temperature
+        embedding = self.module(batch["image"]).float()
+        second = person >= self._first
+        parts = {
+            name: nt_xent(embedding[rows], temperature=temperature) / len(person)
+            for name, rows in (("first", ~second), ("second", second))
+            if rows.any()
+        }
+        spread = F.normalize(embedding.detach(), dim=1).std(dim=0).mean()
+        return Loss(torch.stack(list(parts.values())).sum(), parts, {"embedding_std": spread})
 
     def parameter_groups(self, options: LoopOptions) -> list[dict[str, Any]]:  # noqa: ARG002
         """Return matrices and kernels, then biases and gains, which are not decayed."""
         return without_decay(self.module.parameters())
 
     def contact_sheet(self, batch: dict[str, Tensor], step: int) -> ImageArray:  # noqa: ARG002
-        """Return images as the network is given them. uint8 [8 S, 8 S, 3]."""
+        """Return images as the network is given them. uint8 [H, W, 3]."""
         images = batch["image"][:_SHEET]
-        images = images[: len(images) // 8 * 8]
-        rows = images.unflatten(0, (-1, 8)).permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
+        columns = min(8, len(images))
+        images = images[: len(images) // columns * columns]
+        rows = images.unflatten(0, (-1, columns)).permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
         return (rows * 255 + 0.5).to(torch.uint8).cpu().numpy()
 
 

@@ -14,22 +14,19 @@ __all__ = ["RecognitionOptions", "RecognitionTrainConfig"]
 
 @dataclass(frozen=True)
 class RecognitionOptions(Pace):
-    """Stage `recognition`: embeddings that tell people apart, by NT-Xent with a memory."""
+    """Stage `recognition`: embeddings that tell people apart, by NT-Xent."""
 
     group: ClassVar[str] = "recognition"
-    steps: Steps = 4500
+    steps: Steps = 4000
     batch_size: Count = 128
     """Views in a step, two of each person."""
-    learning_rate: Amount = 7e-4
+    learning_rate: Amount = 5e-4
     warmup_steps: Steps = 200
     min_lr_ratio: Fraction = 0.0
     weight_decay: Amount = 0.05
+    frames: Count = 2
     temperature: Positive = 0.1
     """tau."""
-    memory: Count = 2048
-    """Embeddings of earlier batches that are kept of rendered people, and as many of others."""
-    memory_after: Steps = 200
-    """Steps before which the memory does not count: embeddings move too fast."""
     dim: Annotated[int, Range(2, 4096)] = 128
     """K, length of the face embedding."""
 

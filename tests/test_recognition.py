@@ -1,0 +1,228 @@
+"""The face embedding's own network: views of people, batches, loss, a whole run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from mien import weights
+from mien.cli.main import run
+from mien.data import people_cache
+from mien.data.loader import Shard
+from mien.data.people_cache import PeopleCache
+from mien.data.people_loader import PeopleLoader, photographed
+from mien.errors import MienError
+from mien.faces.face import Face
+from mien.latentface.recognition import RecognitionNetwork, nt_xent
+from mien.media.image import write_png
+from mien.model import load
+from mien.synth.frame import rotation_matrix
+from mien.synth.photo_views import PhotoViews
+from mien.synth.toy import toy_head
+
+# Where the toy head's landmarks stand in a photograph of 96 px that it is framed for.
+MARKS = np.array([[36, 40], [60, 40], [48, 54], [40, 66], [56, 66]], np.float32)
+
+
+@pytest.fixture(scope="module")
+def turned():
+    return PhotoViews(toy_head())
+
+
+def photograph(size: int = 96) -> np.ndarray:
+    """A photograph whose left half is red and whose right half is blue."""
+    image = np.zeros((size, size, 3), np.uint8)
+    image[:, : size // 2, 0], image[:, size // 2 :, 2] = 200, 200
+    return image
+
+
+def reds_share(image: np.ndarray) -> float:
+    red, blue = image[..., 0].astype(int), image[..., 2].astype(int)
+    return float((red > blue).sum() / ((red > blue).sum() + (blue > red).sum()))
+
+
+def test_views_show_the_photograph_turned(turned, monkeypatch):
+    # Turned by the yaw alone, towards the left of the image and towards its right.
+    shares = []
+    for yaw in (-40.0, 40.0):
+        monkeypatch.setattr("mien.synth.photo_views._TURN_STD_DEG", (0, 0, 0))
+        rng = np.random.default_rng(0)
+        fit = turned._fit(MARKS.astype(float))
+        turn = rotation_matrix(np.deg2rad(yaw), 0.0, 0.0)
+        posed = replace(fit, rotation=turn @ fit.rotation)
+        grey = np.full((1, 96, 96, 3), 90, np.uint8)
+        shares.append(reds_share(turned._view(photograph(), posed, rng, grey)))
+    # yaw + rotates towards the image's left: its red left half goes out of sight.
+    assert shares[1] + 0.1 < shares[0], shares
+
+
+def test_a_view_without_turn_has_the_landmarks_where_they_were(turned):
+    fit = turned._fit(MARKS.astype(float))
+    placed = fit.scale * (turned._controls @ fit.rotation.T)[:, :2] + MARKS.mean(axis=0)
+    bent = turned._spread @ np.zeros((5, 3))
+    assert np.abs(bent).max() == 0
+    # The mean head alone is near; bent, it is there.
+    assert np.abs(placed - MARKS).max() < 12
+    pixels = fit.texture
+    nearest = [np.linalg.norm(pixels - mark, axis=1).min() for mark in MARKS]
+    assert max(nearest) < 1.5
+
+
+def test_views_are_a_function_of_the_generator(turned):
+    backgrounds = np.random.default_rng(1).integers(0, 256, (3, 96, 96, 3), dtype=np.uint8)
+    made = [
+        turned(photograph(), MARKS, 2, np.random.default_rng(seed), backgrounds)
+        for seed in (5, 5, 6)
+    ]
+    assert made[0].shape == (2, 96, 96, 3)
+    assert np.array_equal(made[0], made[1])
+    assert not np.array_equal(made[0], made[2])
+    assert turned(photograph(), MARKS, 0, np.random.default_rng(0), backgrounds).shape[0] == 0
+
+
+def test_the_loss_is_that_of_its_formula():
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(6, 5, generator=generator)
+    unit = torch.nn.functional.normalize(z, dim=1)
+    expected = 0.0
+    for i in range(6):
+        j = i ^ 1
+        others = sum(float((unit[i] @ unit[k] / 0.2).exp()) for k in range(6) if k != i)
+        expected -= np.log(float((unit[i] @ unit[j] / 0.2).exp()) / others)
+    assert float(nt_xent(z, temperature=0.2)) == pytest.approx(expected, rel=1e-5)
+    # Pairs that agree cost less than pairs that do not.
+    paired = z.clone()
+    paired[1::2] = z[::2]
+    assert nt_xent(paired, temperature=0.2) < nt_xent(z, temperature=0.2)
+
+
+def caches() -> list[PeopleCache]:
+    rng = np.random.default_rng(0)
+    shapes = (5, 6, 24, 24, 3), (8, 4, 24, 24, 3)
+    return [
+        PeopleCache(rng.integers(0, 256, shape, dtype=np.uint8), str(number))
+        for number, shape in enumerate(shapes)
+    ]
+
+
+def loader(shard: Shard | None = None, batch_size: int = 16, **options) -> PeopleLoader:
+    return PeopleLoader(
+        caches(),
+        image_size=16,
+        batch_size=batch_size,
+        fraction=0.5,
+        seed=3,
+        device=torch.device("cpu"),
+        shard=shard,
+        **options,
+    )
+
+
+def test_batches_are_pairs_of_views_of_different_people():
+    (batch,) = loader().iterate(4, 5)
+    person = batch["person"]
+    assert batch["image"].shape == (16, 3, 16, 16)
+    assert torch.equal(person[::2], person[1::2])
+    assert len(person[::2].unique()) == 8
+    assert (person[:8] < 5).all()
+    assert ((person[8:] >= 5) & (person[8:] < 13)).all()
+    assert not torch.equal(batch["image"][0], batch["image"][1])
+    (again,) = loader(workers=2).iterate(4, 5)
+    assert torch.equal(batch["image"], again["image"])
+
+
+def test_processes_share_a_batch_by_pairs():
+    (whole,) = loader().iterate(0, 1)
+    parts = [next(loader(Shard(rank, 2)).iterate(0, 1)) for rank in range(2)]
+    for part in parts:
+        assert torch.equal(part["person"][::2], part["person"][1::2])
+    together = sorted(int(p) for part in parts for p in part["person"])
+    assert together == sorted(whole["person"].tolist())
+
+
+def test_a_batch_that_people_are_too_few_for_is_refused():
+    with pytest.raises(MienError, match="another even batch_size"):
+        loader(batch_size=40)
+    with pytest.raises(MienError, match="another even batch_size"):
+        loader(batch_size=15)
+
+
+def test_a_camera_changes_the_crop_but_not_its_size():
+    crop = np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8)
+    seen = [photographed(crop, 16, np.random.default_rng(seed)) for seed in range(40)]
+    assert all(image.shape == (16, 16, 3) and image.dtype == np.uint8 for image in seen)
+    grey = [bool((np.ptp(image.astype(int), axis=2) <= 12).all()) for image in seen]
+    assert 0 < sum(grey) < 30
+
+
+def test_the_embedding_is_less_its_mean():
+    network = RecognitionNetwork(32, 8, 6).eval()
+    images = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    before = network(images)
+    network.mean.copy_(before.mean(dim=0))
+    assert network(images).mean(dim=0).abs().max() < 1e-5
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for number in range(6):
+        write_png(folder / f"{number}.png", rng.integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    return folder
+
+
+class Finder:
+    """Stands for a detector with landmarks: the whole image is a face."""
+
+    name = "yunet"
+
+    def __call__(self, image):
+        size = float(len(image))
+        box = (0.2 * size, 0.2 * size, 0.8 * size, 0.8 * size)
+        return [Face(box, 0.9, MARKS * np.float32(size / 96), "yunet")]
+
+
+def test_a_run_from_images_to_weights(photographs, tiny_folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(people_cache, "load_head_model", lambda _: toy_head())
+    monkeypatch.setattr(people_cache, "open_detector", lambda _: Finder())
+    (tmp_path / "head.npz").write_bytes(b"")
+    out = tmp_path / "run"
+    words = ["pretrain", "recognition", "--device", "cpu", "--out", str(out)]
+    words += ["--weights", str(tiny_folder), "--data", str(photographs)]
+    words += [f"synth:{tmp_path / 'head.npz'}", "data.people=4", "data.views=1"]
+    words += ["recognition.steps=3", "recognition.batch_size=8", "recognition.dim=6"]
+    words += ["loop.log_every=1", "loop.tensorboard=false", "loop.log_images_every=2"]
+    assert run(words) == 0, capsys.readouterr().err
+    said = capsys.readouterr().out
+    assert "rendering 4 people, 4 views each" in said
+    assert "cached 6 people, 2 views each" in said
+
+    options, tensors = weights.read(out / "exported")
+    base_options, base = weights.read(tiny_folder)
+    assert options["face_embedding_from"] == "image"
+    assert options["face_embedding_dim"] == 6
+    changed = {"face_embedding_from", "face_embedding_dim", "gaze"}
+    assert {k: v for k, v in options.items() if k not in changed} == {
+        k: v for k, v in base_options.items() if k not in changed
+    }
+    kept = [name for name in base if not name.startswith("face_embedding.")]
+    assert all(torch.equal(tensors[name], base[name]) for name in kept)
+    model = load(out / "exported")
+    found = model.encode(torch.rand(2, 3, 32, 32)).face_embedding
+    assert found is not None
+    assert found.shape == (2, 6)
+
+
+def test_without_landmarks_photographs_are_not_turned(photographs, tiny_folder, tmp_path, capsys):
+    out = tmp_path / "run"
+    words = ["pretrain", "recognition", "--device", "cpu", "--out", str(out)]
+    words += ["--weights", str(tiny_folder), "--data", str(photographs), "data.views=1"]
+    words += ["recognition.steps=1", "recognition.batch_size=4", "recognition.dim=6"]
+    words += ["data.detector=none", "loop.tensorboard=false"]
+    assert run(words) == 0, capsys.readouterr().err
+    assert "6 photographs are not turned" in capsys.readouterr().out
