@@ -16,13 +16,14 @@ from benchmarks.rendered import (
     masked_depth_correlation,
     read_truth,
 )
+from benchmarks.same_person import verification_auc
 from PIL import Image
 
 from mien.columns import FACE_CODES
 from mien.errors import MienError
 from mien.linear.cross_subject import cross_validate
 from mien.linear.metrics import correlation
-from mien.linear.verification import sample_pairs, verification_auc
+from mien.linear.verification import sample_pairs
 
 PEOPLE, FRAMES, SIZE = 20, 6, 16
 EXPRESSIONS = ("happy", "neutral")
