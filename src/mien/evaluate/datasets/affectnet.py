@@ -252,6 +252,7 @@ def _matches(path: Path) -> bool:
 
 
 AFFECTNET = DataSet(
+    title="Seven and eight expressions, valence and arousal on AffectNet by frozen probes",
     layout=LAYOUT,
     source=SOURCE,
     matches=_matches,

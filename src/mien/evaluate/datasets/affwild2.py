@@ -101,8 +101,9 @@ def read_valence_arousal(path: Path) -> ExpressionSet:
 def read_units(path: Path) -> ExpressionSet:
     """Read the action units; raises as `read_expressions`."""
     data = _read(path, "AU", "affwild2-units")
+    seen = (data.values > 0).astype(np.int64)
     labelled = ActionUnitSet(
-        data.images, data.header, data.values > 0, data.train, data.test, groups=data.clip
+        data.images, data.header, seen, data.train, data.test, groups=data.clip
     )
     return ExpressionSet(data.images, (labelled,), data.notes)
 
@@ -227,18 +228,21 @@ cropped_aligned/VIDEO/00001.jpg, ..."""
 
 
 AFFWILD2_EXPRESSION = DataSet(
+    title="Expressions in the videos of Aff-Wild2 by frozen probes",
     layout=_layout("EXPR", "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise,Other"),
     source=SOURCE,
     matches=lambda path: _matches("EXPR", path),
     read=lambda path, _: read_expressions(path),
 )
 AFFWILD2_VA = DataSet(
+    title="Valence and arousal in the videos of Aff-Wild2 by a frozen linear probe",
     layout=_layout("VA", "valence,arousal"),
     source=SOURCE,
     matches=lambda path: _matches("VA", path),
     read=lambda path, _: read_valence_arousal(path),
 )
 AFFWILD2_UNITS = DataSet(
+    title="Twelve action units in the videos of Aff-Wild2 by frozen linear probes",
     layout=_layout("AU", "AU1,AU2,AU4,AU6,AU7,AU10,AU12,AU15,AU23,AU24,AU25,AU26"),
     source=SOURCE,
     matches=lambda path: _matches("AU", path),

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import posixpath
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import Tree, holds, open_tree
-from mien.evaluate.datasets.insightface_bin import bin_or, holds_bin
+from mien.evaluate.datasets.files import Tree, open_tree
+from mien.evaluate.datasets.insightface_bin import pair_set
 from mien.evaluate.datasets.pairs import ListedPair, Pairs, assemble
 from mien.evaluate.datasets.sets import DataSet
 
@@ -108,31 +109,25 @@ def _split_rows(
     return out
 
 
-def _cfp(kind: str) -> DataSet[Pairs]:
-    name, bins = f"cfp-{kind.lower()}", (f"cfp_{kind.lower()}.bin",)
-    return DataSet(
+def _cfp(kind: str, title: str) -> DataSet[Pairs]:
+    name = f"cfp-{kind.lower()}"
+    return pair_set(
+        name,
+        title=f"CFP-{kind}: 7000 pairs of {title}, ten folds",
         layout=(
             "DATA/Protocol/Pair_list_F.txt, Pair_list_P.txt\n"
             f"DATA/Protocol/Split/{kind}/01/same.txt, diff.txt, ... 10/\n"
-            "DATA/Data/Images/001/frontal/01.jpg, profile/01.jpg (DATA or DATA/cfp-dataset)\n"
-            f"or DATA/{bins[0]} (InsightFace's aligned 112 px images)"
+            "DATA/Data/Images/001/frontal/01.jpg, profile/01.jpg (DATA or DATA/cfp-dataset)"
         ),
         source=(
             "Celebrities in Frontal-Profile in the Wild (cfpw.io), University of Maryland and "
             "others (Sengupta et al. 2016); research use"
         ),
-        matches=lambda path: any(holds(path, place) for place in PLACES) or holds_bin(path, bins),
-        read=lambda path, _: bin_or(
-            path,
-            bins,
-            instead_of=PLACES,
-            protocol=name,
-            read=lambda: read_cfp(path, kind=kind, protocol=name),
-        ),
+        packed=f"cfp_{kind.lower()}.bin",
+        lists=PLACES,
+        read=partial(read_cfp, kind=kind, protocol=name),
     )
 
 
-CFP_FP = _cfp("FP")
-"""Frontal with profile."""
-CFP_FF = _cfp("FF")
-"""Frontal with frontal."""
+CFP_FP = _cfp("FP", "a frontal image and one in profile")
+CFP_FF = _cfp("FF", "frontal images")

@@ -134,5 +134,9 @@ def _matches(path: Path) -> bool:
 
 
 CKPLUS = DataSet(
-    layout=LAYOUT, source=SOURCE, matches=_matches, read=lambda path, _: read_ckplus(path)
+    title="Seven and eight acted expressions on CK+ by frozen probes, ten folds of people",
+    layout=LAYOUT,
+    source=SOURCE,
+    matches=_matches,
+    read=lambda path, _: read_ckplus(path),
 )

@@ -83,9 +83,11 @@ def read_columbia(path: str | Path, *, eye_crops: bool) -> GazeSet:
     names, labels = tuple(parsed.values()), np.array(list(parsed), dtype=np.int64)
     head, pitch, right = np.radians(labels[:, 1:].T.astype(np.float64))
     return GazeSet(
-        Images(names, lambda row: tree.image(names[row]), crop="eyes" if eye_crops else "detect"),
-        labels[:, 0],
-        gaze_vector(0.0 - right, pitch),
+        images=Images(
+            names, lambda row: tree.image(names[row]), crop="eyes" if eye_crops else "detect"
+        ),
+        person=labels[:, 0],
+        gaze=gaze_vector(0.0 - right, pitch),
         folds=(),
         head=(0.0 - head)[:, None],
         notes=("of the head only its yaw is labelled",),
@@ -132,12 +134,14 @@ def _is_columbia(path: Path, *, eye_crops: bool) -> bool:
 
 
 COLUMBIA = DataSet(
+    title="Columbia Gaze, photographs: angular error by number of samples, 5 folds of people",
     layout="0001/0001_2m_-15P_10V_5H.jpg and so on for every person, in folders or one zip",
     source=SOURCE,
     matches=partial(_is_columbia, eye_crops=False),
     read=lambda path, _: columbia_faces(path),
 )
 COLUMBIA_EYE_CROPS = DataSet(
+    title="Columbia Gaze, eye-region crops: angular error by number of samples, 4 folds",
     layout="eye-region crops, wider than high, called like 0001_2m_-15P_10V_5H.jpg",
     source=f"{SOURCE}; eye-region crops are cut out of its photographs",
     matches=partial(_is_columbia, eye_crops=True),

@@ -60,10 +60,10 @@ def read_eyediap(path: Path) -> GazeSet:
         raise MienError(f"{tree}/Label names no image; copy the data set again")
     who, yaw_pitch = np.array(person, dtype=np.int64), np.stack(angles)
     return GazeSet(
-        Images(tuple(names), lambda row: tree.image(names[row]), fallback=WHOLE),
-        who,
-        gaze_vector(yaw_pitch[:, 0], yaw_pitch[:, 1]),
-        folds_of_people(who, FOLDS),
+        images=Images(tuple(names), lambda row: tree.image(names[row]), fallback=WHOLE),
+        person=who,
+        gaze=gaze_vector(yaw_pitch[:, 0], yaw_pitch[:, 1]),
+        folds=folds_of_people(who, FOLDS),
         notes=("the labelled head pose is not used",),
     )
 
@@ -89,6 +89,7 @@ def _rows(tree: Tree, label: str) -> list[tuple[str, np.ndarray]]:
 
 
 EYEDIAP = DataSet(
+    title="EYEDIAP as GazeHub normalises it: angular error by number of samples, 4 folds of people",
     layout="Image/p1/face/1.jpg and Label/p1.label, and so on, as GazeHub's script writes them",
     source="Idiap Research Institute, EYEDIAP, on request; the script by GazeHub, Beihang Univ.",
     matches=lambda path: found_below(path, MARKER, BASES),

@@ -374,12 +374,14 @@ def _is_fer2013(path: Path) -> bool:
 
 
 FER2013 = DataSet(
+    title="Seven expressions on FER-2013 by frozen probes",
     layout=FER_LAYOUT,
     source=FER_SOURCE,
     matches=_is_fer2013,
     read=lambda path, _: read_fer2013(path),
 )
 FERPLUS = DataSet(
+    title="Eight expressions on FER+ (majority votes) by frozen probes",
     layout=PLUS_LAYOUT,
     source=PLUS_SOURCE,
     matches=lambda path: holds(path, "fer2013new.csv"),

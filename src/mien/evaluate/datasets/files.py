@@ -13,7 +13,7 @@ import os
 import re
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 
@@ -26,6 +26,7 @@ from mien.media.names import to_text
 
 __all__ = [
     "Tree",
+    "data_places",
     "ending_in",
     "first_name",
     "found_below",
@@ -193,6 +194,26 @@ def holds(path: str | Path, *names: str) -> bool:
         return all(tree.has(name) or bool(tree.under(name).names) for name in names)
     except (MienError, OSError, ValueError):
         return False
+
+
+def data_places(root: Path) -> Iterator[Path]:
+    """Yield where data sets may be: sub-folders, their zips, and zips; never raises.
+
+    Args:
+        root: holds data sets.
+    """
+    for place in _folders_and_zips(root):
+        yield place
+        if place.is_dir():
+            yield from (inner for inner in _folders_and_zips(place) if not inner.is_dir())
+
+
+def _folders_and_zips(folder: Path) -> list[Path]:
+    try:
+        inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError:  # a folder that may not be read is no data set
+        return []
+    return [path for path in inside if path.is_dir() or path.suffix.lower() == ".zip"]
 
 
 def image_of(data: bytes, name: str) -> NDArray[np.uint8]:

@@ -65,10 +65,10 @@ def read_gaze360(path: Path, *, max_training: int = MAX_TRAINING) -> GazeSet:
     gaze_vectors /= np.linalg.norm(gaze_vectors, axis=1, keepdims=True)
     off_axis = np.degrees(np.arccos(np.clip(-gaze_vectors[:, 2], -1, 1)))
     return GazeSet(
-        Images(names, lambda row: tree.image(names[row])),
-        recording[rows],
-        gaze_vectors,
-        ((np.arange(len(train)), np.arange(len(train), len(rows))),),
+        images=Images(names, lambda row: tree.image(names[row])),
+        person=recording[rows],
+        gaze=gaze_vectors,
+        folds=((np.arange(len(train)), np.arange(len(train), len(rows))),),
         parts={
             "looking to the front half": off_axis <= FRONT_DEG,
             "looking within 20 degrees of the camera": off_axis <= FACING_DEG,
@@ -104,6 +104,7 @@ def _check(
 
 
 GAZE360 = DataSet(
+    title="Gaze360, official split: angular error by number of samples",
     layout="metadata.mat and imgs/rec_000/head/000000/000131.jpg and so on",
     source="MIT CSAIL, Gaze360 (Kellnhofer, Recasens et al.); for non-commercial research",
     matches=lambda path: found_below(path, MARKER, BASES) and found_below(path, "imgs", BASES),

@@ -242,12 +242,14 @@ def _biwi_pose(tree: Tree, name: str) -> tuple[NDArray[np.float64], NDArray[np.f
 
 
 AFLW2000 = DataSet(
+    title="Head pose on AFLW2000-3D, predicted angles and maps fitted on other images",
     layout=AFLW_LAYOUT,
     source=AFLW_SOURCE,
     matches=lambda path: first_name(path, LABEL, depth=1) is not None,
     read=lambda path, _: read_aflw2000(path),
 )
 BIWI = DataSet(
+    title="Head pose on BIWI, predicted angles and maps fitted cross-subject",
     layout=BIWI_LAYOUT,
     source=BIWI_SOURCE,
     matches=lambda path: (

@@ -162,10 +162,10 @@ def to_gaze_set(
 
     person = np.array([sample.person for sample in samples], dtype=np.int64)
     return GazeSet(
-        Images(tuple(sample.name for sample in samples), read, crop=crop),
-        person,
-        np.stack(gaze),
-        folds_of_people(person, len(np.unique(person))),
+        images=Images(tuple(sample.name for sample in samples), read, crop=crop),
+        person=person,
+        gaze=np.stack(gaze),
+        folds=folds_of_people(person, len(np.unique(person))),
         head=np.array(heads),
         notes=notes,
     )
@@ -285,12 +285,14 @@ def _eye_sample(
 
 
 MPIIFACEGAZE = DataSet(
+    title="MPIIFaceGaze: angular error by number of samples, one person by the others",
     layout="p00/p00.txt, p00/day01/0005.jpg, p00/Calibration/Camera.mat, and so on to p14",
     source=SOURCE,
     matches=lambda path: found_below(path, FACE_MARKER, FACE_BASES),
     read=lambda path, _: read_mpiifacegaze(path),
 )
 MPIIGAZE = DataSet(
+    title="MPIIGaze, eye-region crops: angular error by number of samples, one by the others",
     layout=(
         "Data/Original/p00/day01/annotation.txt and 0001.jpg, Data/Original/p00/Calibration/"
         'Camera.mat, "Evaluation Subset/sample list for eye image/p00.txt", and so on to p14'

@@ -66,5 +66,9 @@ def _matches(path: Path) -> bool:
 
 
 RAFDB = DataSet(
-    layout=LAYOUT, source=SOURCE, matches=_matches, read=lambda path, _: read_rafdb(path)
+    title="Seven basic expressions on RAF-DB by frozen probes",
+    layout=LAYOUT,
+    source=SOURCE,
+    matches=_matches,
+    read=lambda path, _: read_rafdb(path),
 )

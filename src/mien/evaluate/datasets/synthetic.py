@@ -200,6 +200,7 @@ def inner_face(size: int) -> NDArray[np.bool_]:
 
 
 FACTORS = DataSet(
+    title="leakage between factors, disentanglement and expression transfer, rendered people",
     layout=(
         "labels.parquet, config.json and person_NNNNNN/frame_NNN.png (or .jpg): a folder that "
         "`mien synth` has written, of people never seen in training; or a zip of it"

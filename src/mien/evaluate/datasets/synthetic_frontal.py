@@ -334,6 +334,7 @@ def _rotated(frames: Frames, angles: NDArray[np.floating]) -> Frames:
 
 
 FRONTAL = DataSet(
+    title="the frontal view made of a rotated face against the true one, rendered people",
     layout=LAYOUT,
     source="ICT-FaceKit: USC Institute for Creative Technologies (MIT); clips: yourself, with "
     "mien synth; an ArcFace network in ONNX: insightface's model zoo (non-commercial research)",

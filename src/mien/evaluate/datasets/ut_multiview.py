@@ -212,6 +212,7 @@ def _require(tree: Tree, name: str) -> None:
 
 
 UT_MULTIVIEW = DataSet(
+    title="UT Multiview, eye-region crops: angular error by number of samples, 3 folds",
     layout=(
         "s00/raw/monitor.txt and gazedata.csv, s00/raw/img000/headpose.txt, cparams/00000000.txt "
         "and images/00000000.jpg, and so on to s49, or the same in s00-09 to s40-49"

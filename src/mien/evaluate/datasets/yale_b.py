@@ -127,5 +127,9 @@ def _matches(path: Path) -> bool:
 
 
 YALE_B = DataSet(
-    layout=LAYOUT, source=SOURCE, matches=_matches, read=lambda path, _: read_yale_b(path)
+    title="Direction of light on Extended Yale B, predicted and by maps fitted cross-subject",
+    layout=LAYOUT,
+    source=SOURCE,
+    matches=_matches,
+    read=lambda path, _: read_yale_b(path),
 )

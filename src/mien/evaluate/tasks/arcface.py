@@ -7,6 +7,7 @@ The file is run by OpenCV. It takes RGB faces of 112 x 112 pixels, aligned by fi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from mien.errors import MienError
 from mien.evaluate.datasets.synthetic_frontal import FrontalPair
 from mien.evaluate.protocol import Score, Table
-from mien.linear.bootstrap import mean_interval
+from mien.evaluate.scores import mean_score
 from mien.media.names import to_text
 
 __all__ = ["SIDE", "ArcFace", "aligned", "identity_scores"]
@@ -131,21 +132,13 @@ def identity_scores(
         own, other = _distances(code, rotated, person)
         rows.append((name, _mean(own), _mean(other)))
         if name.startswith("made"):
+            score = partial(mean_score, groups=person, rng=rng, unit="")
             scores = [
-                _score("ArcFace distance to the person's other images", own, person, rng),
-                _score("ArcFace distance to another person", other, person, rng),
+                score("ArcFace distance to the person's other images", own, main=True),
+                score("ArcFace distance to another person", other, higher_is_better=True),
             ]
     title = "ArcFace distance, 1 - cos, to rotated images"
     return scores, Table(title, ("view", "the person's others", "another person's"), tuple(rows))
-
-
-def _score(name: str, values: Array, person: NDArray[np.int64], rng: np.random.Generator) -> Score:
-    known, lower = np.isfinite(values), "person's" in name
-    if not known.any():
-        return Score(name, float("nan"), "", 0, higher_is_better=not lower)
-    ends = mean_interval(values=values[known], groups=person[known], rng=rng)
-    mean = float(values[known].mean())
-    return Score(name, mean, "", int(known.sum()), *ends, higher_is_better=not lower, main=lower)
 
 
 def _mean(values: Array) -> float | None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mien.evaluate.datasets.sets import LabelledSet, sample_per_class
 from mien.evaluate.protocol import EvalContext, Plot, Score, Table
+from mien.evaluate.scores import rounded
 from mien.evaluate.tasks.labelled import stream
 from mien.linear.folds import stratified_parts
 from mien.linear.logistic import STRENGTHS, fit_linear, probabilities, strength_by_parts
@@ -97,21 +98,12 @@ def few_labels_report(
         tested: number of test rows.
         label: added to the names, as ", 7 classes".
     """
+    each = [(name, result) for name, results in found.items() for result in results]
     scores = [
-        Score(
-            f"accuracy, {result.count} labels a class, {name}{label}",
-            100 * result.mean,
-            "%",
-            tested,
-        )
-        for name, results in found.items()
-        for result in results
+        Score(f"accuracy, {r.count} labels a class, {name}{label}", 100 * r.mean, "%", tested)
+        for name, r in each
     ]
-    rows = tuple(
-        (name, result.count, round(100 * result.mean, 2), round(100 * result.std, 2))
-        for name, results in found.items()
-        for result in results
-    )
+    rows = tuple((name, r.count, *rounded((100 * r.mean, 100 * r.std), 2)) for name, r in each)
     trials = len(next(iter(found.values()))[0].trials)
     table = Table(
         f"Few labels: accuracy of a linear probe, {trials} trials{label}",

@@ -34,19 +34,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mien.errors import MienError
 from mien.evaluate.datasets.head_pose import benchmark_angles
 from mien.evaluate.datasets.sets import PoseSet
-from mien.evaluate.protocol import (
-    EvalContext,
-    FactorColumns,
-    Failure,
-    Plot,
-    Result,
-    Score,
-    Table,
+from mien.evaluate.protocol import EvalContext, FactorColumns, Failure, Plot, Result, Score, Table
+from mien.evaluate.scores import (
+    INTERVAL,
+    MAX_MISSING,
+    mean_score,
+    rounded,
+    shown,
+    worst,
+    yaw_table,
 )
-from mien.evaluate.scores import error_score, shown, yaw_table
 from mien.geometry.rotation import angles_to_rotation, rotation_to_angles
 from mien.linear.cross_subject import mean_cross_subject, predict_cross_subject
 from mien.linear.metrics import correlation
@@ -69,8 +68,6 @@ COLUMNS = ("texture_code", "shape_code", "yaw_rad", "pitch_rad", "roll_rad")
 PREDICTED = "predicted angles"
 OFFSET, LINEAR = f"{PREDICTED}, cross-subject offset", f"{PREDICTED}, linear map"
 RIDGE, MEAN = "all codes, ridge", "mean predictor"
-MAX_MISSING = 0.01
-"""Above this fraction of images without a face there are scores of the others, too."""
 PLOT_STEP_DEG = 10
 
 
@@ -99,20 +96,23 @@ def score_pose(data: PoseSet, context: EvalContext) -> Result:
     Raises:
         MienError: faces are found in no image; or factors cannot be had.
     """
-    context.say(f"{len(data)} images")
-    described = context.describe(data.images, COLUMNS)
-    if not described.found.any():
-        raise MienError("faces are found in no image; are these the right images?")
+    described = context.describe_faces(data.images, COLUMNS)
     predicted = _predictions(data, described)
     errors = {name: _Errors.of(angles, data.angles) for name, angles in predicted.items()}
-    shown = LINEAR if LINEAR in errors else RIDGE
+    known = LINEAR if LINEAR in errors else RIDGE
     return Result(
         scores=tuple(_scores(data, described, predicted, errors, context)),
         data=data.checksum,
         tables=(_table(errors), _by_yaw(data, errors)),
         plots=(_plot(data, predicted),),
-        failures=_failures(data, predicted[shown], errors[shown], context),
-        notes=(*data.notes, *_notes(described)),
+        failures=_failures(data, predicted[known], errors[known], context),
+        notes=(
+            *data.notes,
+            f"no face is found in {(~described.found).sum()} of {len(described)} images; they "
+            "count as frontal for the predicted angles and as the mean of other people for the "
+            "rest",
+            "single angles are taken in the benchmarks' order, Rx(-pitch) Ry(yaw) Rz(roll)",
+        ),
     )
 
 
@@ -143,50 +143,44 @@ def _scores(
     context: EvalContext,
 ) -> list[Score]:
     mains = (PREDICTED, LINEAR) if PREDICTED in errors else (RIDGE,)
+
+    def score(title: str, values: Array, *, main: bool = False) -> Score:
+        return mean_score(title, values, data.person, context.rng(INTERVAL), main=main)
+
     scores = []
     for name, error in errors.items():
         mean = error.angles.mean(axis=1)
-        scores.append(
-            error_score(f"mean error, {name}", mean, data.person, context, main=name in mains)
-        )
-        scores.append(error_score(f"geodesic error, {name}", error.geodesic, data.person, context))
+        scores.append(score(f"mean error, {name}", mean, main=name in mains))
+        scores.append(score(f"geodesic error, {name}", error.geodesic))
         if name in mains:
-            for place, angle in enumerate(ANGLES):
-                scores.append(
-                    error_score(
-                        f"{angle} error, {name}", error.angles[:, place], data.person, context
-                    )
-                )
+            scores += [
+                score(f"{angle} error, {name}", error.angles[:, k])
+                for k, angle in enumerate(ANGLES)
+            ]
     if PREDICTED in errors:
-        scores += _of_predicted(data, described, predicted[PREDICTED], context)
+        scores += _correlations(data, described.found, predicted[PREDICTED])
+        if data.sight is not None:
+            error = _Errors.of(predicted[PREDICTED], benchmark_angles(data.sight))
+            title = f"{PREDICTED}, seen along the line to the head"
+            scores.append(score(f"mean error, {title}", error.angles.mean(axis=1)))
+            scores.append(score(f"geodesic error, {title}", error.geodesic))
     if (~described.found).mean() > MAX_MISSING:
-        rows = np.flatnonzero(described.found)
         for name in mains:
-            mean = errors[name].angles.mean(axis=1)
-            title = f"mean error, {name}, where a face is found"
-            scores.append(error_score(title, mean[rows], data.person[rows], context))
+            mean = np.where(described.found, errors[name].angles.mean(axis=1), np.nan)
+            scores.append(score(f"mean error, {name}, where a face is found", mean))
     return scores
 
 
-def _of_predicted(
-    data: PoseSet, described: FactorColumns, angles: Array, context: EvalContext
-) -> list[Score]:
-    """Return the correlation of each predicted angle, and the error along the line to the head."""
+def _correlations(data: PoseSet, found: NDArray[np.bool_], angles: Array) -> list[Score]:
+    """Return the correlation of each predicted angle with the true one."""
     scores = []
-    found = described.found
     for place, angle in enumerate(ANGLES):
-        value = float("nan")
-        if min(np.ptp(angles[found, place]), np.ptp(data.angles[found, place])) > 0:
-            value = correlation(prediction=angles[found, place], target=data.angles[found, place])
+        value, one, other = float("nan"), angles[found, place], data.angles[found, place]
+        if min(np.ptp(one), np.ptp(other)) > 0:
+            value = correlation(prediction=one, target=other)
         scores.append(
             Score(f"{angle} correlation, {PREDICTED}", value, "correlation", int(found.sum()))
         )
-    if data.sight is not None:
-        error = _Errors.of(angles, benchmark_angles(data.sight))
-        title = f"{PREDICTED}, seen along the line to the head"
-        mean = error.angles.mean(axis=1)
-        scores.append(error_score(f"mean error, {title}", mean, data.person, context))
-        scores.append(error_score(f"geodesic error, {title}", error.geodesic, data.person, context))
     return scores
 
 
@@ -195,7 +189,7 @@ def _table(errors: dict[str, _Errors]) -> Table:
     for name, error in errors.items():
         each = error.angles.mean(axis=0)
         cells = (*each, each.mean(), error.geodesic.mean())
-        rows.append((name, *(round(float(cell), 3) for cell in cells)))
+        rows.append((name, *rounded(cells)))
     return Table(
         "Mean absolute error in degrees",
         ("predicted by", *ANGLES, "mean of the three", "geodesic"),
@@ -235,11 +229,11 @@ def _failures(
     data: PoseSet, predicted: Array, errors: _Errors, context: EvalContext
 ) -> tuple[Failure, ...]:
     failures = []
-    for row in np.argsort(-errors.geodesic, kind="stable")[: context.gallery]:
+    for row in worst(errors.geodesic, context.gallery):
         guess, true = (np.degrees(angles[row]) for angles in (predicted, data.angles))
         failures.append(
             Failure(
-                (shown(data.images, int(row)),),
+                (shown(data.images, row),),
                 f"{data.images.names[row]}: off by {errors.geodesic[row]:.0f} degrees; yaw, "
                 f"pitch, roll are {_three(true)}, predicted {_three(guess)}",
             )
@@ -249,15 +243,6 @@ def _failures(
 
 def _three(angles: Array) -> str:
     return ", ".join(f"{angle:.0f}" for angle in angles)
-
-
-def _notes(described: FactorColumns) -> list[str]:
-    lost = int((~described.found).sum())
-    return [
-        f"no face is found in {lost} of {len(described)} images; they count as frontal for the "
-        "predicted angles and as the mean of other people for the rest",
-        "single angles are taken in the benchmarks' order, Rx(-pitch) Ry(yaw) Rz(roll)",
-    ]
 
 
 def mien_rotation(angles: Array) -> NDArray[np.float64]:
