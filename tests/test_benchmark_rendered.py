@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from benchmarks.cross_validate import cross_validate
 from benchmarks.fer2013 import fer2013_scores, labels_of
 from benchmarks.rendered import (
     direct_scores,
@@ -21,7 +22,6 @@ from PIL import Image
 
 from mien.columns import FACE_CODES
 from mien.errors import MienError
-from mien.linear.cross_subject import cross_validate
 from mien.linear.metrics import correlation
 from mien.linear.verification import sample_pairs
 

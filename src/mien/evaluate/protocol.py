@@ -159,11 +159,7 @@ class EvalContext:
         return np.random.default_rng([self.seed, *stream])
 
     def rendering_model(self, protocol: str) -> Model:
-        """Return the model.
-
-        Raises:
-            MienError: there is none, because the factors come from a table.
-        """
+        """Return the model. MienError: there is none, because the factors come from a table."""
         if self.model is None:
             raise MienError(f"{protocol} renders faces, which a table cannot: leave --table out")
         return self.model

@@ -18,7 +18,7 @@ from mien.evaluate.datasets.files import data_places
 from mien.evaluate.datasets.sets import DataSet, GazeSet
 from mien.evaluate.protocol import EvalContext, Protocol, Result
 
-__all__ = ["PROTOCOLS", "every_protocol", "find_gaze_sets", "find_protocol"]
+__all__ = ["PROTOCOLS", "every_protocol", "find_protocol"]
 
 
 @dataclass(frozen=True)

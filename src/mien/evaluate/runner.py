@@ -26,14 +26,7 @@ from mien.evaluate.report.report import Report, Run, report_json, scores_csv
 from mien.media.atomic import replacing
 from mien.media.names import to_text
 
-__all__ = [
-    "REPORT_FILES",
-    "find_data_sets",
-    "refuse_report",
-    "run_all",
-    "run_protocol",
-    "write_report",
-]
+__all__ = ["find_data_sets", "refuse_report", "run_all", "run_protocol", "write_report"]
 
 _BLANK = (64, 128, 3)  # stands for an image that cannot be read; wide enough for an eye-region crop
 REPORT_FILES = ("report.json", "report.html", "scores.csv")

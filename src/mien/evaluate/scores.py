@@ -16,7 +16,6 @@ from mien.evaluate.protocol import Images, Score, Table
 from mien.linear.bootstrap import mean_interval
 
 __all__ = [
-    "BINS_DEG",
     "INTERVAL",
     "MAX_MISSING",
     "SIDE",

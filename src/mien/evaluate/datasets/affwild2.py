@@ -28,14 +28,7 @@ from mien.evaluate.datasets.sets import (
 )
 from mien.evaluate.protocol import Images
 
-__all__ = [
-    "AFFWILD2_EXPRESSION",
-    "AFFWILD2_UNITS",
-    "AFFWILD2_VA",
-    "read_expressions",
-    "read_units",
-    "read_valence_arousal",
-]
+__all__ = ["AFFWILD2_EXPRESSION", "AFFWILD2_UNITS", "AFFWILD2_VA"]
 
 STEP = 10
 """One training frame out of so many: its neighbours, a thirtieth of a second away, look alike."""
@@ -137,7 +130,7 @@ def _read(path: Path, kind: str, protocol: str) -> _Frames:
     if not files:
         raise MienError(f"{protocol}: no annotated frame has an image in {tree}/cropped_aligned")
     part = np.array(training)
-    images = Images(tuple(files), lambda i: tree.image(files[i]), fallback=FALLBACK)
+    images = tree.images(files, fallback=FALLBACK)
     notes = (
         f"{len(annotated)} videos; one training frame out of {STEP}, all test frames",
         f"{given_up} frames without a label and {unseen} labelled ones without an image left out",
@@ -195,7 +188,7 @@ def _images_by_video(tree: Tree, videos: set[str], protocol: str) -> dict[str, d
 
 def _read_table(tree: Tree, name: str) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     """Return the names in the first line, and a row a frame."""
-    lines = [line.strip() for line in tree.read_text(name).splitlines() if line.strip()]
+    lines = [line for _, line in tree.lines(name)]
     header = tuple(word.strip() for word in lines[0].split(",")) if lines else ()
     try:
         values = [[float(word) for word in line.split(",")] for line in lines[1:]]
@@ -203,7 +196,7 @@ def _read_table(tree: Tree, name: str) -> tuple[tuple[str, ...], NDArray[np.floa
     except ValueError as error:
         raise MienError(f"{tree}/{name} is not as Aff-Wild2's annotations: {error}") from error
     if not values or table.ndim != 2:
-        raise MienError(f"{tree}/{name} has no labels; copy it again")
+        raise tree.error(name, " has no labels")
     return header, table
 
 

@@ -21,7 +21,7 @@ from mien.evaluate.datasets.insightface_bin import pair_set
 from mien.evaluate.datasets.pairs import ListedPair, Pairs, assemble
 from mien.evaluate.datasets.sets import DataSet
 
-__all__ = ["CFP_FF", "CFP_FP", "read_cfp"]
+__all__ = ["CFP_FF", "CFP_FP"]
 
 FRONTAL = "Protocol/Pair_list_F.txt"
 PROFILE = "Protocol/Pair_list_P.txt"
@@ -71,10 +71,8 @@ def read_cfp(path: Path, *, kind: str, protocol: str) -> Pairs:
 def _numbered(root: Tree, place: str) -> dict[int, str]:
     """Return number => path of an image below the root."""
     out = {}
-    for number, line in enumerate(root.read_text(place).splitlines(), 1):
+    for number, line in root.lines(place):
         words = line.split(maxsplit=1)
-        if not words:
-            continue
         if len(words) != 2 or not words[0].isdigit():
             raise MienError(f"{root}/{place}: line {number} is not `1 ../Data/Images/...jpg`")
         out[int(words[0])] = posixpath.normpath(f"Protocol/{words[1].strip()}")
@@ -96,9 +94,7 @@ def _split_rows(
     root: Tree, place: str, first: dict[int, str], second: dict[int, str], *, same: bool
 ) -> list[ListedPair]:
     out = []
-    for number, line in enumerate(root.read_text(place).splitlines(), 1):
-        if not line.strip():
-            continue
+    for number, line in root.lines(place):
         words = [word.strip() for word in line.split(",")]
         if len(words) != 2 or not all(word.isdigit() for word in words):
             raise MienError(f"{root}/{place}: line {number} is not two numbers, `1,3`")

@@ -35,18 +35,10 @@ import numpy as np
 from mien.errors import MienError
 from mien.evaluate.datasets.files import first_name, open_tree
 from mien.evaluate.datasets.sets import DataSet, GazeSet
-from mien.evaluate.protocol import Images
 from mien.geometry.gaze import gaze_vector
 from mien.linear.folds import folds_of_people
 
-__all__ = [
-    "COLUMBIA",
-    "COLUMBIA_EYE_CROPS",
-    "MIN_ASPECT",
-    "columbia_eye_crops",
-    "columbia_faces",
-    "read_columbia",
-]
+__all__ = ["COLUMBIA", "COLUMBIA_EYE_CROPS", "MIN_ASPECT", "read_columbia"]
 
 NAME = re.compile(r"(\d+)_\d+m_(-?\d+)P_(-?\d+)V_(-?\d+)H\.jpg", re.IGNORECASE)
 MIN_ASPECT = 1.6
@@ -70,22 +62,17 @@ def read_columbia(path: str | Path, *, eye_crops: bool) -> GazeSet:
     """
     tree = open_tree(path)
     parsed: dict[tuple[int, ...], str] = {}
-    for name in tree.names:
-        match = NAME.fullmatch(name.rsplit("/", 1)[-1])
-        if match is None:
-            continue
+    for name, match in tree.named(NAME):
         label = tuple(map(int, match.groups()))
         if label in parsed:
             raise MienError(f"{tree}: {parsed[label]} and {name} are one image; keep one")
         parsed[label] = name
     if not parsed:
         raise MienError(f"{tree} holds no image called like 0005_2m_-15P_10V_5H.jpg")
-    names, labels = tuple(parsed.values()), np.array(list(parsed), dtype=np.int64)
+    labels = np.array(list(parsed), dtype=np.int64)
     head, pitch, right = np.radians(labels[:, 1:].T.astype(np.float64))
     return GazeSet(
-        images=Images(
-            names, lambda row: tree.image(names[row]), crop="eyes" if eye_crops else "detect"
-        ),
+        images=tree.images(parsed.values(), crop="eyes" if eye_crops else "detect"),
         person=labels[:, 0],
         gaze=gaze_vector(0.0 - right, pitch),
         folds=(),

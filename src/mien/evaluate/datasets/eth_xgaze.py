@@ -33,7 +33,7 @@ from mien.linear.folds import folds_of_people
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["ETH_XGAZE", "read_eth_xgaze"]
+__all__ = ["ETH_XGAZE"]
 
 FILE = re.compile(r"subject(\d+)\.h5")
 FOLDS, MAX_PER_PERSON = 5, 500

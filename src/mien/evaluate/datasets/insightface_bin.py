@@ -28,7 +28,7 @@ from mien.evaluate.datasets.sets import DataSet
 from mien.evaluate.protocol import EvalContext, Images
 from mien.media.names import to_text
 
-__all__ = ["SIDE", "SQUARE", "aligned", "pair_set", "read_bin", "read_pairs"]
+__all__ = ["SIDE", "aligned", "pair_set"]
 
 SIDE = 112
 """Width and height of the images, pixels."""
@@ -201,10 +201,6 @@ def _bin_in(path: Path, name: str) -> Path | None:
 
 def read_pairs(path: Path, *, protocol: str) -> Pairs:
     """Return the pairs of a .bin file in ten folds; a repeated image is there once.
-
-    Args:
-        path: the file.
-        protocol: named in errors.
 
     Raises:
         MienError: the file cannot be read, or holds too few pairs.

@@ -39,18 +39,7 @@ from mien.evaluate.datasets.pairs import (
 )
 from mien.evaluate.datasets.sets import DataSet
 
-__all__ = [
-    "CALFW",
-    "CPLFW",
-    "LFW",
-    "MIDDLE",
-    "SLLFW",
-    "lfw_images",
-    "person_of",
-    "read_cross",
-    "read_lfw",
-    "read_sllfw",
-]
+__all__ = ["CALFW", "CPLFW", "LFW", "SLLFW", "person_of"]
 
 _HALF = 1.05 / 2.2 / 2  # half a side of `faces.crop`'s square on a Haar box, fraction of the image
 _RIGHT, _DOWN = -0.003 / 2.2, 0.006 / 2.2
@@ -163,10 +152,6 @@ def _list(tree: Tree, name: str, missing: str) -> tuple[str, str]:
 
 def lfw_images(tree: Tree, *, protocol: str) -> tuple[dict[str, str], str]:
     """Find images called `PERSON/PERSON_0001.jpg` at any depth of a data set.
-
-    Args:
-        tree: the data set.
-        protocol: named in errors.
 
     Returns:
         `PERSON/PERSON_0001` => the path in the tree, and the folder that they are in ("" for the

@@ -154,11 +154,11 @@ def assemble(
         )
     names = sorted({*named, *more})
     place = {name: i for i, name in enumerate(names)}
-    paths = tuple(file_of[name] for name in names)
+    paths = [file_of[name] for name in names]
     same = np.array([pair.same for pair in listed], dtype=bool)
     people = np.unique([person_of(name) for name in names], return_inverse=True)[1]
     return Pairs(
-        images=Images(paths, lambda i: tree.image(paths[i]), fallback=fallback),
+        images=tree.images(paths, fallback=fallback),
         first=np.array([place[pair.first] for pair in listed], dtype=np.int64),
         second=np.array([place[pair.second] for pair in listed], dtype=np.int64),
         same=same,
@@ -239,10 +239,6 @@ def two_line_pairs(text: str, *, where: str, labelled: bool) -> list[ListedPair]
 
 def row_pairs(text: str, *, where: str) -> list[ListedPair]:
     """Return the pairs of a list of `IMAGE IMAGE LABEL`, label 1 for one person, else 0 or -1.
-
-    Args:
-        text: of the list.
-        where: the file, for errors.
 
     Raises:
         MienError: it is not such a list.

@@ -26,20 +26,8 @@ from mien.evaluate.datasets.files import open_one_zip, open_tree
 from mien.evaluate.datasets.insightface_bin import SIDE, aligned, pair_set
 from mien.evaluate.datasets.pairs import FOLDS, Pairs, assemble, row_pairs
 from mien.evaluate.datasets.sets import DataSet
-from mien.evaluate.protocol import Images
 
-__all__ = [
-    "AGEDB",
-    "AGEDB30",
-    "EACH",
-    "GAP",
-    "LFW_PEOPLE",
-    "PER_PERSON",
-    "read_agedb",
-    "read_agedb30",
-    "read_people",
-    "sample_folds",
-]
+__all__ = ["AGEDB", "AGEDB30", "LFW_PEOPLE"]
 
 Rows = NDArray[np.int64]
 
@@ -111,9 +99,6 @@ def sample_folds(
 def read_agedb30(path: Path) -> Pairs:
     """Return the pairs of an unpacked agedb_30.bin.
 
-    Args:
-        path: the folder or zip with the list and the images.
-
     Raises:
         MienError: the list or images are missing or broken.
     """
@@ -140,16 +125,11 @@ def read_agedb30(path: Path) -> Pairs:
 def read_agedb(path: Path, rng: np.random.Generator) -> Pairs:
     """Return pairs sampled from AgeDB's own images.
 
-    Args:
-        path: the folder or zip.
-        rng: samples them.
-
     Raises:
         MienError: there are no such images, or too few pairs.
     """
     tree = open_tree(path)
-    found = [(name, NAME.fullmatch(name.rpartition("/")[2])) for name in tree.names]
-    named = [(name, match[1], int(match[2])) for name, match in found if match]
+    named = [(name, match[1], int(match[2])) for name, match in tree.named(NAME)]
     if not named:
         raise MienError(
             f"agedb: {tree} holds no image called like 0_MariaCallas_35_f.jpg; AgeDB's authors "
@@ -164,10 +144,10 @@ def read_agedb(path: Path, rng: np.random.Generator) -> Pairs:
         protocol="agedb",
     )
     used, index = np.unique(np.concatenate([first, second]), return_inverse=True)
-    paths = tuple(named[int(row)][0] for row in used)
+    paths = [named[int(row)][0] for row in used]
     index = index.reshape(2, -1).astype(np.int64)
     return Pairs(
-        images=Images(paths, lambda i: tree.image(paths[i])),
+        images=tree.images(paths),
         first=index[0],
         second=index[1],
         same=same,
@@ -199,10 +179,10 @@ def read_people(path: Path, rng: np.random.Generator) -> Pairs:
     person = person.reshape(-1).astype(np.int64)
     first, second, same, fold = sample_folds(person=person, rng=rng, protocol="lfw-people")
     wanted = np.union1d(np.flatnonzero(count[person] > 1), np.concatenate([first, second]))
-    paths = tuple(names[int(row)] for row in wanted)
+    paths = [names[int(row)] for row in wanted]
     several = int((count > 1).sum())
     return Pairs(
-        images=Images(paths, lambda i: tree.image(paths[i]), fallback=WHOLE),
+        images=tree.images(paths, fallback=WHOLE),
         first=np.searchsorted(wanted, first),
         second=np.searchsorted(wanted, second),
         same=same,
@@ -247,7 +227,7 @@ def _two_people(
 def _is_agedb(path: Path) -> bool:
     try:
         if not path.is_dir():
-            return any(NAME.fullmatch(name.rpartition("/")[2]) for name in open_tree(path).names)
+            return bool(open_tree(path).named(NAME))
         places = (path, path / "AgeDB")
         return any(next(place.glob("0_*_*_[mf].jpg"), None) is not None for place in places)
     except (MienError, OSError, ValueError):

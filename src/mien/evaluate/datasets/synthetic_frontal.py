@@ -35,14 +35,7 @@ from mien.synth.render import Surface, render_frames
 from mien.synth.scene import Placement
 from mien.synth.stream import Stream
 
-__all__ = [
-    "FRONTAL",
-    "FrontalPair",
-    "FrontalPerson",
-    "FrontalSet",
-    "FrontalStream",
-    "read_frontal",
-]
+__all__ = ["FRONTAL", "FrontalPair", "FrontalPerson", "FrontalSet"]
 
 FIELD_OF_VIEW_DEG = 10.0
 TOLERANCE_CM = 0.3

@@ -41,14 +41,7 @@ from mien.evaluate.datasets.sets import DataSet, ShapeSet
 from mien.evaluate.datasets.synthetic import LABELS_FILE, Clips, inner_face, read_clips
 from mien.evaluate.protocol import EvalContext, checksum
 
-__all__ = [
-    "RENDERED_SHAPE",
-    "SYNFACE",
-    "before_model",
-    "read_synface",
-    "read_true_shape",
-    "reduced",
-]
+__all__ = ["RENDERED_SHAPE", "SYNFACE"]
 
 BASES = ("test", "synface/test", "synface", "")
 IMAGE = re.compile(r".*\.(?:png|jpg|jpeg)", re.I)

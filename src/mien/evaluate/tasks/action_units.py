@@ -18,7 +18,7 @@ from mien.linear.folds import held_out
 from mien.linear.logistic import STRENGTHS, fit_linear, probabilities
 from mien.linear.metrics import binary_f1
 
-__all__ = ["best_threshold", "measure_action_units", "predict_action_unit"]
+__all__ = ["measure_action_units"]
 
 Array = NDArray[np.floating]
 Rows = NDArray[np.int64]

@@ -20,7 +20,7 @@ from mien.evaluate.protocol import Score, Table
 from mien.evaluate.scores import mean_score
 from mien.media.names import to_text
 
-__all__ = ["SIDE", "ArcFace", "aligned", "identity_scores"]
+__all__ = ["ArcFace", "identity_scores"]
 
 Array = NDArray[np.floating]
 
@@ -42,11 +42,7 @@ class ArcFace:
     """A network that gives codes of aligned faces."""
 
     def __init__(self, path: Path) -> None:
-        """Open an ONNX file.
-
-        Raises:
-            MienError: OpenCV cannot read it.
-        """
+        """Open an ONNX file. MienError: OpenCV cannot read it."""
         self._path = path
         try:
             self._net = cv2.dnn.readNetFromONNX(str(path))
@@ -151,14 +147,15 @@ def _distances(codes: Array, rotated: Array, person: NDArray[np.int64]) -> tuple
     away = 1 - codes @ rotated.T
     people = np.unique(person)
     following = people[(np.searchsorted(people, person) + 1) % len(people)]
-    own, other = np.full(len(person), np.nan), np.full(len(person), np.nan)
-    for row in range(len(person)):
-        mine = person == person[row]
-        mine[row] = False
-        theirs = (person == following[row]) & (person != person[row])
-        own[row] = away[row, mine].mean() if mine.any() else np.nan
-        other[row] = away[row, theirs].mean() if theirs.any() else np.nan
-    return own, other
+    mine = (person[:, None] == person) & ~np.eye(len(person), dtype=bool)
+    theirs = (person == following[:, None]) & (person != person[:, None])
+    return _mean_of(away, mine), _mean_of(away, theirs)
+
+
+def _mean_of(values: Array, mask: NDArray[np.bool_]) -> Array:
+    """Return the mean of each row inside the mask; NaN where that is empty. [N]."""
+    count = mask.sum(axis=1)
+    return np.where(count > 0, (values * mask).sum(axis=1) / count.clip(1), np.nan)
 
 
 def _aligned_as_truth(made: NDArray[np.uint8], pair: FrontalPair) -> NDArray[np.uint8]:

@@ -42,7 +42,7 @@ from mien.linear.knn import knn_probabilities
 from mien.linear.logistic import linear_probabilities
 from mien.linear.metrics import accuracy, balanced_accuracy, confusion, macro_f1
 
-__all__ = ["measure", "merged", "score_expressions"]
+__all__ = ["measure", "score_expressions"]
 
 Rows = NDArray[np.int64]
 Method = Callable[..., NDArray[np.float64]]

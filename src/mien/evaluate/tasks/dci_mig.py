@@ -23,19 +23,7 @@ from mien.linear.folds import balanced_folds
 from mien.linear.lasso import lasso_weights
 from mien.linear.model import scaled, standards
 
-__all__ = [
-    "DCI",
-    "binned",
-    "dci",
-    "forest_importance",
-    "information_of",
-    "label_entropy",
-    "lasso_importance",
-    "mutual_information",
-    "mutual_information_gap",
-    "part_scores",
-    "summed_over",
-]
+__all__ = ["part_scores"]
 
 Array = NDArray[np.floating]
 

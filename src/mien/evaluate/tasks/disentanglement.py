@@ -23,7 +23,7 @@ from mien.linear.folds import FOLDS, balanced_folds
 from mien.linear.metrics import correlation
 from mien.linear.verification import sample_pairs
 
-__all__ = ["Similarity", "person_similarity", "score_factors"]
+__all__ = ["score_factors"]
 
 Array = NDArray[np.floating]
 

@@ -25,16 +25,7 @@ from mien.model import Model, prepare
 from mien.types import Factors
 from mien.views.edit import Edit, render_edited
 
-__all__ = [
-    "Read",
-    "TransferResult",
-    "TransferScores",
-    "Transfers",
-    "choose_pairs",
-    "render_transfers",
-    "transfer_result",
-    "transfer_scores",
-]
+__all__ = ["transfer_result"]
 
 Array = NDArray[np.floating]
 

@@ -21,15 +21,7 @@ from mien.model import Model, prepare
 from mien.types import Factors, Pose
 from mien.views.edit import Edit, render_edited
 
-__all__ = [
-    "FrontalView",
-    "colour_error",
-    "frontal_result",
-    "frontal_views",
-    "psnr",
-    "score_frontal",
-    "ssim",
-]
+__all__ = ["score_frontal"]
 
 Array = NDArray[np.floating]
 

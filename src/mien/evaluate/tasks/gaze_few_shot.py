@@ -20,7 +20,6 @@ from mien.geometry.gaze import angle_between, gaze_angles, gaze_vector
 from mien.linear.ridge import leave_one_out_predict
 
 __all__ = [
-    "ANGLES",
     "COUNTS",
     "GazePrediction",
     "angular_error_deg",

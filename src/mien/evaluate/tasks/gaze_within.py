@@ -28,7 +28,7 @@ from mien.evaluate.tasks.gaze_few_shot import (
 )
 from mien.geometry.gaze import gaze_angles, gaze_vector
 
-__all__ = ["SHOWN", "filled", "score_within", "worst_gaze"]
+__all__ = ["filled", "score_within", "worst_gaze"]
 
 Array = NDArray[np.floating]
 

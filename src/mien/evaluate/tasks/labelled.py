@@ -23,7 +23,6 @@ __all__ = [
     "COLUMNS",
     "FEATURES",
     "MAIN",
-    "SETS",
     "Predicted",
     "codes_of",
     "known_sets",

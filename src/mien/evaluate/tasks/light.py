@@ -27,12 +27,13 @@ from mien.evaluate.scores import (
     worst,
     yaw_table,
 )
+from mien.evaluate.tasks.gaze_few_shot import angular_error_deg
 from mien.geometry.gaze import angle_between
 from mien.linear.bootstrap import bootstrap
 from mien.linear.cross_subject import mean_cross_subject, predict_cross_subject
 from mien.linear.metrics import correlation
 
-__all__ = ["angle_deg", "off_axis_deg", "score_light", "unit_rows"]
+__all__ = ["score_light"]
 
 Array = NDArray[np.floating]
 
@@ -57,7 +58,7 @@ def score_light(data: LightSet, context: EvalContext) -> Result:
     described = context.describe_faces(data.images, COLUMNS)
     predicted = _predictions(data, described)
     errors: dict[str, Array] = {
-        name: angle_deg(predicted=vectors, truth=data.direction)
+        name: angular_error_deg(predicted=vectors, truth=data.direction)
         for name, vectors in predicted.items()
     }
     known = LINEAR if LINEAR in errors else RIDGE
@@ -223,13 +224,6 @@ def off_axis_deg(direction: Array) -> NDArray[np.float64]:
     """Return the angle between a lamp and the camera, as seen from the face. [N, 3] -> [N]."""
     ahead = np.array([0.0, 0.0, -1.0])
     return np.degrees(angle_between(np.asarray(direction, np.float64), ahead))
-
-
-def angle_deg(*, predicted: Array, truth: Array) -> NDArray[np.float64]:
-    """Return the angle between directions of any length but 0. [N, 3], [N, 3] -> [N]."""
-    return np.degrees(
-        angle_between(np.asarray(predicted, np.float64), np.asarray(truth, np.float64))
-    )
 
 
 def unit_rows(vectors: Array) -> NDArray[np.float64]:

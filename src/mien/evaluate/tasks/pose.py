@@ -13,17 +13,10 @@ Five predictions, each of every image:
 
 An image without a face is frontal for the first, and the mean of other people for the rest.
 
-300W-LP and AFLW2000-3D (Zhu et al., 2016) rotate a head by R' = Rx'(pitch) Ry'(yaw) Rz'(roll), each
-factor the transpose of the usual right-handed rotation, in a frame with x to image-right, y up and
-z towards the camera. In ours (x right, y down, z away) with the usual rotations that is
-
-    R = Rx(-pitch) Ry(yaw) Rz(roll)
-
-so that each angle has our sign (yaw + towards image-left, pitch + up, roll + clockwise in the
-image), but they are applied in another order than in our Ry(yaw) Rx(-pitch) Rz(roll): angles of
-a head with both yaw and pitch differ by some degrees. FSA-Net (Yang et al., 2019) and those after
-it write BIWI's labels in the same order. Errors of single angles are therefore taken in it, and are
-comparable with theirs; the geodesic error knows no order.
+Errors of single angles are taken in the benchmarks' order of rotations (see
+mien.evaluate.datasets.head_pose), and are comparable with published ones: angles of a head with
+both yaw and pitch differ by some degrees from ours. FSA-Net (Yang et al., 2019) and those after it
+write BIWI's labels in the same order. The geodesic error knows no order.
 """
 
 from __future__ import annotations
@@ -33,6 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from mien.evaluate.datasets.head_pose import benchmark_angles
 from mien.evaluate.datasets.sets import PoseSet
@@ -50,15 +44,7 @@ from mien.geometry.rotation import angles_to_rotation, rotation_to_angles
 from mien.linear.cross_subject import mean_cross_subject, predict_cross_subject
 from mien.linear.metrics import correlation
 
-__all__ = [
-    "ANGLES",
-    "angle_errors_deg",
-    "benchmark_rotation",
-    "geodesic_deg",
-    "mien_angles",
-    "mien_rotation",
-    "score_pose",
-]
+__all__ = ["ANGLES", "score_pose"]
 
 Array = NDArray[np.floating]
 
@@ -264,14 +250,8 @@ def benchmark_rotation(angles: Array) -> NDArray[np.float64]:
         angles: yaw, pitch, roll as the benchmarks have them.
     """
     yaw, pitch, roll = np.moveaxis(np.asarray(angles, dtype=np.float64), -1, 0)
-    cy, sy, cp, sp, cr, sr = (f(a) for a in (yaw, pitch, roll) for f in (np.cos, np.sin))
-    # Ry(yaw) Rz(roll), then Rx(-pitch), which has +sin above the diagonal, multiplied out.
-    rows = [
-        np.stack([cy * cr, -cy * sr, sy], axis=-1),
-        np.stack([cp * sr - sp * sy * cr, cp * cr + sp * sy * sr, sp * cy], axis=-1),
-        np.stack([-sp * sr - cp * sy * cr, -sp * cr + cp * sy * sr, cp * cy], axis=-1),
-    ]
-    return np.stack(rows, axis=-2)
+    turns = np.stack([-pitch, yaw, roll], axis=-1)
+    return np.asarray(Rotation.from_euler("XYZ", turns).as_matrix(), dtype=np.float64)
 
 
 def geodesic_deg(*, predicted: Array, truth: Array) -> NDArray[np.float64]:

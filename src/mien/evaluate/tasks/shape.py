@@ -36,16 +36,7 @@ from mien.geometry.rotation import rotation_to_angles
 from mien.linear.metrics import correlation
 from mien.model import Model
 
-__all__ = [
-    "RenderedDepth",
-    "normal_deviation_deg",
-    "normals_of",
-    "render_and_score",
-    "render_depth",
-    "scale_invariant_error",
-    "score_shape",
-    "shrunk",
-]
+__all__ = ["render_and_score", "shrunk"]
 
 Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]

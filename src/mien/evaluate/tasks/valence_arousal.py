@@ -20,7 +20,7 @@ from mien.linear.folds import held_out
 from mien.linear.metrics import concordance
 from mien.linear.ridge import Ridge, best_on
 
-__all__ = ["measure_valence_arousal", "predict_valence_arousal"]
+__all__ = ["measure_valence_arousal"]
 
 Array = NDArray[np.floating]
 Rows = NDArray[np.int64]

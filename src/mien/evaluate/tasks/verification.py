@@ -39,7 +39,7 @@ from mien.linear.verification import (
 )
 from mien.linear.verifier import trained_decisions
 
-__all__ = ["FALSE_MATCH_RATES", "FaceCodes", "face_codes", "mirrored", "verify"]
+__all__ = ["mirrored", "verify"]
 
 Array = NDArray[np.floating]
 
