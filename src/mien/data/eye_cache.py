@@ -135,6 +135,8 @@ def find_eye_sources(given: Sequence[str], options: EyeDataOptions) -> EyeSource
     sources = find_sources(
         given, eye_crops=options.crop == "eyes", clip_pattern=options.clip_pattern
     )
+    if options.exclude:  # a fault in these is told before anything is cropped
+        find_sources(options.exclude)
     labels = read_eye_labels(place_of(source) for source in given)
     detects_eyes = _detector(options).name == "yunet"
     known, unknown = [], []

@@ -72,16 +72,10 @@ ICT_LANDMARKS: tuple[int, ...] = (
 ICT_TO_CAMERA = np.array([1.0, -1.0, -1.0], dtype=np.float32)
 _KEYS = ("neutral", "identity", "expression", "expression_names", "faces")
 _SHAPES_FOLDER = "FaceXModel"
-_MAX_BYTES, _MAX_COORDINATE = 1 << 30, 1e6
+_MAX_BYTES, _MAX_COORDINATE, _MAX_INDEX = 1 << 30, 1e6, 10**9
 _DAMAGED = (
-    OSError,
-    ValueError,
-    KeyError,
-    EOFError,
-    RuntimeError,
-    TypeError,
-    OverflowError,
-    MemoryError,
+    *(OSError, ValueError, KeyError, EOFError, RuntimeError, TypeError, OverflowError),
+    *(MemoryError, NotImplementedError, zipfile.BadZipFile, zlib.error),
 )
 _NEUTRAL_OBJ = "generic_neutral_mesh.obj"
 
@@ -183,7 +177,7 @@ def _read_npz(path: Path) -> _Raw:
             if missing:
                 raise MienError(f"{path} lacks {', '.join(missing)}; convert the model again")
             neutral, identity, expression, names, faces = (_array(archive, key) for key in _KEYS)
-    except (*_DAMAGED, zipfile.BadZipFile, zlib.error) as error:
+    except _DAMAGED as error:
         raise MienError(f"cannot read the head model {path}; download it again") from error
     return _Raw(neutral, identity, expression, tuple(map(str, np.ravel(names))), faces)
 
@@ -304,14 +298,8 @@ def read_obj(path: Path) -> tuple[np.ndarray, np.ndarray]:
             raise MienError(f"{path} is no file of at most {_MAX_BYTES >> 20} MiB; give a mesh")
         with path.open(encoding="ascii", errors="replace") as lines:
             for number, line in enumerate(lines, start=1):
-                words = line.split()
-                if not words:
-                    continue
                 try:
-                    if words[0] == "v":
-                        vertices.append((float(words[1]), float(words[2]), float(words[3])))
-                    elif words[0] == "f":
-                        triangles.extend(_fan(words[1:], len(vertices)))
+                    _read_line(line.split(), vertices, triangles)
                 except (ValueError, IndexError) as error:
                     raise MienError(
                         f"{path}, line {number}: not a valid vertex or face; "
@@ -324,10 +312,22 @@ def read_obj(path: Path) -> tuple[np.ndarray, np.ndarray]:
     points = np.asarray(vertices, dtype=np.float32)
     if not (np.abs(points) < _MAX_COORDINATE).all():
         raise MienError(f"{path}: a coordinate is no number, or beyond all bounds; mend the mesh")
-    numbers = np.asarray(triangles, dtype=object).reshape(-1, 3)
-    if numbers.size and (numbers.min() < 0 or numbers.max() >= len(points)):
+    faces = np.asarray(triangles, dtype=np.int32).reshape(-1, 3)
+    if faces.size and (faces.min() < 0 or faces.max() >= len(points)):
         raise MienError(f"{path}: a face names a vertex that is not there; download it again")
-    return points, numbers.astype(np.int32)
+    return points, faces
+
+
+def _read_line(
+    words: list[str],
+    vertices: list[tuple[float, float, float]],
+    triangles: list[tuple[int, int, int]],
+) -> None:
+    """Add what a line of an OBJ file says."""
+    if words[:1] == ["v"]:
+        vertices.append((float(words[1]), float(words[2]), float(words[3])))
+    elif words[:1] == ["f"]:
+        triangles.extend(_fan(words[1:], len(vertices)))
 
 
 def _fan(words: list[str], vertex_count: int) -> list[tuple[int, int, int]]:
@@ -335,7 +335,7 @@ def _fan(words: list[str], vertex_count: int) -> list[tuple[int, int, int]]:
     if len(words) < 3:
         raise ValueError("a face needs three corners")
     raw = [int(word.split("/", 1)[0]) for word in words]
-    if 0 in raw:
+    if 0 in raw or max(map(abs, raw)) > _MAX_INDEX:
         raise ValueError("OBJ indices count from 1")
     corners = [index - 1 if index > 0 else vertex_count + index for index in raw]
     return [(corners[0], corners[k], corners[k + 1]) for k in range(1, len(corners) - 1)]

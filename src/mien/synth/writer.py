@@ -83,8 +83,8 @@ def clip_writer(
         overwrite: Remove an earlier run's people, table and config first.
         device: Where to render.
 
-    Yields:
-        Each person's number once the images are there.
+    Returns:
+        Yields each person's number once the images are there; the folder is looked at before.
 
     Raises:
         MienError: The folder holds other things, another run, or a finished one; the device is
@@ -93,6 +93,12 @@ def clip_writer(
     resolved = _resolve(head, config)
     _check_device(device)
     _prepare(folder, resolved, overwrite=overwrite)
+    return _write(head, config, folder, resolved, device)
+
+
+def _write(
+    head: HeadModel, config: SynthConfig, folder: Path, resolved: dict[str, Any], device: str
+) -> Iterator[int]:
     stream = Stream(
         head,
         seed=config.seed,
@@ -118,6 +124,8 @@ def clip_writer(
 
 def _check_device(device: str) -> None:
     try:
+        if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device):
+            raise RuntimeError("of another kind")
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise MienError(f"cannot render on device {device!r}; choose cpu") from error

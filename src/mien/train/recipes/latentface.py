@@ -69,6 +69,8 @@ def check(config: TrainConfig) -> None:
         MienError: as find_sources.
     """
     find_sources(config.data.sources)
+    if config.data.exclude:
+        find_sources(config.data.exclude)
 
 
 def pretrain(
