@@ -105,7 +105,8 @@ def main() -> None:
         for stage in resumed:
             resumed[stage] += text.count(f"{stage}: resumed from step")
         alike += outcome(out) == whole
-    print(json.dumps({"runs": given.kills, "killed": killed, "resumed": resumed, "alike": alike}))
+    found = {"runs": given.kills, "killed": killed, "resumed": resumed, "alike": alike}
+    sys.stdout.write(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":

@@ -152,6 +152,9 @@ def test_stills_alone_train_stage_1_and_export_it_with_a_note(clips, tmp_path, c
     assert warning < next(n for n, line in enumerate(lines) if line.startswith("stage1 step"))
     assert not (out / "checkpoints" / "stage2").exists()
     assert "Stage 2 was not trained" in weights.read_card(out / "exported")
+    assert pretrain("--out", out, "--resume") == 0
+    assert "Stage 2 was not trained" in weights.read_card(out / "exported")
+    capsys.readouterr()
     assert (
         pretrain("--data", clips / "person_0", "--out", tmp_path / "b", *TINY, "stage1.steps=0")
         == 2

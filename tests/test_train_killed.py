@@ -22,7 +22,7 @@ def test_killed_runs_end_like_an_undisturbed_one(tmp_path, kills):
         words, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}
     )
     assert done.returncode == 0, done.stderr
-    print(done.stdout)
+    sys.stdout.write(done.stdout)
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["alike"] == found["runs"] == kills
     assert found["killed"] > kills / 2  # a run may be done before its moment comes
