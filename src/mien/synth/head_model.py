@@ -196,6 +196,11 @@ def _array(archive: zipfile.ZipFile, key: str) -> np.ndarray:
         return np.lib.format.read_array(file, allow_pickle=False)
 
 
+def _bounded(points: np.ndarray) -> bool:
+    """Return whether all coordinates are numbers of a size that a head may have."""
+    return float(np.abs(points).max(initial=0)) < _MAX_COORDINATE
+
+
 def _check(raw: _Raw, path: Path) -> None:
     """Refuse a model whose arrays do not fit each other, or whose numbers make no head."""
     count, names = len(raw.neutral), raw.expression_names
@@ -210,7 +215,7 @@ def _check(raw: _Raw, path: Path) -> None:
         if not (len(raw.identity) and len(raw.expression))
         else "",
         "a coordinate is no number, or beyond all bounds"
-        if any(a.dtype.kind != "f" or not (np.abs(a) < _MAX_COORDINATE).all() for a in points)
+        if any(a.dtype.kind != "f" or not _bounded(a) for a in points)
         else "",
         "its faces are no triangles of its vertices"
         if raw.faces.ndim != 2
@@ -310,7 +315,7 @@ def read_obj(path: Path) -> tuple[np.ndarray, np.ndarray]:
     if not vertices:
         raise MienError(f"{path} holds no vertices; give a Wavefront OBJ mesh")
     points = np.asarray(vertices, dtype=np.float32)
-    if not (np.abs(points) < _MAX_COORDINATE).all():
+    if not _bounded(points):
         raise MienError(f"{path}: a coordinate is no number, or beyond all bounds; mend the mesh")
     faces = np.asarray(triangles, dtype=np.int32).reshape(-1, 3)
     if faces.size and (faces.min() < 0 or faces.max() >= len(points)):
