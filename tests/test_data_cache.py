@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from made_clips import write_clips
 from mien.data import cache as caching
 from mien.data.cache import build_cache, open_cache
 from mien.data.options import DataOptions
@@ -17,6 +18,8 @@ from mien.data.sources import absolute, find_sources
 from mien.errors import MienError
 from mien.media.image import write_png
 from mien.media.video import write_mp4
+from mien.synth.toy import toy_head
+from mien.synth.writer import SynthConfig
 
 
 def image(value, height=40, width=40):
@@ -38,7 +41,13 @@ def folder(tmp_path):
 
 
 def built(given, cache, *, size=32, say=lambda _: None, **options):
-    where = build_cache(given, cache, image_size=size, options=DataOptions(**options), report=say)
+    where = build_cache(
+        given,
+        cache,
+        image_size=size,
+        options=DataOptions(**({"detector": "none"} | options)),
+        report=say,
+    )
     return open_cache(where)
 
 
@@ -214,3 +223,17 @@ def test_sources_mean_the_same_in_another_folder(tmp_path, monkeypatch):
     (here / "head.npz").write_bytes(b"")
     assert absolute("synth:head.npz") == f"synth:{here / 'head.npz'}"
     assert find_sources(["synth:head.npz"]).streams == [Path("head.npz")]
+
+
+def test_photographs_are_detected_and_rendered_crops_are_known(folder, tmp_path):
+    assert DataOptions().detector == "auto"
+    said: list[str] = []
+    with pytest.raises(MienError, match=r"no face is found.*data\.detector=none"):
+        built([folder], tmp_path / "cache", say=said.append, detector="haar")
+    assert any("faces are detected by haar" in line for line in said)
+    write_clips(toy_head(), SynthConfig(identities=2, frames=2, size=40), tmp_path / "clips")
+    plain = built([tmp_path / "clips"], tmp_path / "cache")
+    known = built([tmp_path / "clips"], tmp_path / "cache", say=said.append, detector="haar")
+    assert len(known) == 4
+    assert np.array_equal(known.crops, plain.crops)
+    assert known.key != plain.key

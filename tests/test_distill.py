@@ -4,6 +4,8 @@ import json
 from dataclasses import asdict
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,11 +17,12 @@ from mien.data.eye_cache import EyeCache
 from mien.errors import MienError
 from mien.gaze.config import GazeConfig
 from mien.gaze.emib import EMIB
-from mien.gaze.student import load_student
+from mien.gaze.student import Student, StudentConfig, load_student
 from mien.media.image import write_png
 from mien.model import Model, load
-from mien.train.recipes import distill_report
+from mien.train.recipes import distill as recipe, distill_report
 from mien.train.recipes.distill_data import hold_out, in_order
+from mien.train.recipes.distill_options import DistillConfig
 from mien.train.recipes.distill_report import (
     DistillReport,
     Fidelity,
@@ -30,8 +33,10 @@ from mien.train.recipes.distill_report import (
     speeds,
     validation_set,
 )
+from mien.train.run_folder import RunFolder
 
 TINY = [
+    "data.detector=none",
     "student.width=8",
     "student.blocks=1",
     "student.features=16",
@@ -308,3 +313,23 @@ def test_too_few_held_out_images_are_reported_before_training(
 def test_validation_needs_images():
     with pytest.raises(MienError, match="0 of 0"):
         validation_set(branch_of(), [])
+
+
+def test_a_student_worse_than_its_mean_is_not_exported_in_silence(monkeypatch):
+    said: list[str] = []
+    cards: list[str] = []
+    monkeypatch.setattr(recipe, "save_student", lambda *a, **_: cards.append(a[2]) or 10)
+    monkeypatch.setattr(recipe, "load_student", lambda _: Student(StudentConfig(code_dim=2)))
+    monkeypatch.setattr(recipe, "speeds", lambda *_, **__: ())
+    monkeypatch.setattr(recipe, "write_text", lambda *_: None)
+    for r2 in (-0.2, 0.2):
+        fidelity = Fidelity(20, 20, r2, (r2, r2), 1.0)
+        monkeypatch.setattr(recipe, "fidelity_of", lambda *_, found=fidelity: found)
+        run = SimpleNamespace(
+            config=DistillConfig(), folder=RunFolder(Path("nowhere")), say=said.append
+        )
+        student = Student(StudentConfig(code_dim=2))
+        recipe._export(run, student, None, None, frozenset())  # type: ignore[arg-type]
+        assert any(line.startswith("warning: ") for line in said) == (r2 < 0)
+        assert ("do not use it" in cards[-1]) == (r2 < 0)
+        said.clear()

@@ -94,7 +94,7 @@ class Search:
 
 
 def built(given, cache, search=None, say=lambda _: None, **changes):
-    options = EyeDataOptions(**changes)
+    options = EyeDataOptions(**({"detector": "none"} | changes))
     found = find_eye_sources([str(one) for one in given], options)
     pieces = [*found.known, *found.unknown]
     return open_eye_caches(

@@ -199,3 +199,16 @@ def test_a_clip_is_a_video_or_a_folder_of_frames(film, tmp_path):
     folder.mkdir()
     with pytest.raises(Exception, match="no face found in the clip"):
         read_clip(folder, detector="none", size=16)
+
+
+def test_kernels_are_compiled_without_a_cache_where_none_can_be_kept(monkeypatch):
+    import numba.core.caching as caching
+
+    from mien.render.compiled import compiled
+
+    def no_place(*_):
+        raise RuntimeError("cannot cache function: no locator available")
+
+    monkeypatch.setattr(caching.CompileResultCacheImpl, "__init__", no_place)
+    twice = compiled(nogil=True)(lambda x: 2 * x)
+    assert twice(21) == 42

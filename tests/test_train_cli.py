@@ -3,17 +3,23 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from mien import weights
 from mien.cli.main import run
 from mien.media.image import write_png
+from mien.train import engine
+from mien.train.engine import choose_precision
 from mien.train.process import Interrupted
 
 TINY = [
+    "data.detector=none",
     "model.image_size=32",
     "model.texture_dim=8",
     "model.shape_dim=8",
@@ -146,8 +152,52 @@ def test_stills_alone_train_stage_1_and_export_it_with_a_note(clips, tmp_path, c
     assert warning < next(n for n, line in enumerate(lines) if line.startswith("stage1 step"))
     assert not (out / "checkpoints" / "stage2").exists()
     assert "Stage 2 was not trained" in weights.read_card(out / "exported")
+    assert pretrain("--out", out, "--resume") == 0
+    assert "Stage 2 was not trained" in weights.read_card(out / "exported")
+    capsys.readouterr()
     assert (
         pretrain("--data", clips / "person_0", "--out", tmp_path / "b", *TINY, "stage1.steps=0")
         == 2
     )
     assert "nothing to train" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["pretrain latentface", "pretrain gaze", "distill gaze"])
+def test_without_the_training_extra_it_is_named_in_one_line(command, clips, tmp_path):
+    code = (
+        "import sys; sys.modules['lightning_fabric'] = None; from mien.cli.main import run; "
+        "sys.exit(run(sys.argv[1:]))"
+    )
+    words = [*command.split(), "--data", str(clips), "--out", str(tmp_path / "run")]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "pip install 'mien[train]'" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_precision_is_chosen_once_and_kept(clips, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "run"
+    for native, chosen in ((False, "32-true"), (True, "bf16-mixed")):
+        monkeypatch.setattr("mien.train.engine._cpu_has_bfloat16", lambda native=native: native)
+        assert choose_precision("auto", "cpu") == chosen
+        assert choose_precision("16-mixed", "cpu") == "16-mixed"
+    words = ["--data", clips / "person_0", "--out", out, *TINY, "stage1.steps=1"]
+    monkeypatch.setattr("mien.train.engine._cpu_has_bfloat16", lambda: False)
+    assert pretrain(*words) == 0
+    assert "with precision 32-true" in capsys.readouterr().out
+    assert "with precision 32-true" in (out / "train.log").read_text()
+    assert yaml.safe_load((out / "config.yaml").read_text())["loop"]["precision"] == "32-true"
+    monkeypatch.setattr("mien.train.engine._cpu_has_bfloat16", lambda: True)
+    assert pretrain("--out", out, "--resume", "--config", "small", *TINY, "stage1.steps=1") == 0
+    assert "with precision 32-true" in capsys.readouterr().out
+
+
+def test_bfloat16_is_what_torch_says_of_the_processor(monkeypatch):
+    for found, native in (({"avx512_bf16": True}, True), ({"avx2": True}, False)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=found: found, raising=False)
+        assert engine._cpu_has_bfloat16() is native
+    monkeypatch.delattr(torch.cpu, "get_capabilities")  # as in older torch
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
+    assert engine._cpu_has_bfloat16()

@@ -61,7 +61,8 @@ def gaze(
     """Train a convolutional network of about a megabyte to give the gaze code, without labels.
 
     It sees a grey band around the eyes and gives the teacher's code, so that a calibration fits
-    both. At the end: R2 of its code, its size, and the speed of both.
+    both. At the end: R2 of its code, its size, and the speed of both. Faces are detected; where
+    the images are face crops already, add data.detector=none.
     """
     if student not in _STUDENTS:
         raise MienError(f"--student takes {', '.join(_STUDENTS)}, not {student!r}")

@@ -20,6 +20,7 @@ from typer.core import TyperGroup
 
 import mien
 from mien.errors import MienError
+from mien.extras import missing_line
 
 __all__ = ["COMMANDS", "main", "run"]
 
@@ -157,6 +158,8 @@ def _explain(error: BaseException) -> tuple[int, str]:
             answer = 1, ""
         case OSError(errno=int()):
             answer = _USAGE_ERROR, f"error: {_fault(error)}"
+        case ModuleNotFoundError() if missing := missing_line(error):
+            answer = _USAGE_ERROR, f"error: {missing}"
         case _ if hasattr(error, "format_message"):
             answer = _misuse(error)
         case _:

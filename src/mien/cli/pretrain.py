@@ -56,7 +56,8 @@ def latentface(
     """Train the 3D-aware autoencoder, then the neutral codes of clips; export the weights.
 
     Several sources may follow one --data. Stills are used in the first stage alone, clips and
-    videos in both.
+    videos in both. Faces are detected; where the images are face crops already, add
+    data.detector=none.
     """
     from mien.train.config import load_config
     from mien.train.recipes.latentface import check, pretrain
@@ -86,7 +87,8 @@ def gaze(
     """Train the eye localizer, then EM-IB, without gaze labels; export the weights.
 
     Several sources may follow one --data. The eye localizer is trained on folders of `mien synth`
-    and synth:HEAD alone; without them that of WEIGHTS is kept.
+    and synth:HEAD alone; without them that of WEIGHTS is kept. Faces are detected; where the
+    images are face crops already, add data.detector=none.
     """
     from mien.train.config import read_config
     from mien.train.recipes.gaze import check, pretrain

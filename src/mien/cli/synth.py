@@ -58,6 +58,7 @@ def synth(
     head = toy_head() if head_model == "toy" else load_head_model(head_model)
     writer = clip_writer(head, config, out, overwrite=overwrite, device=device)
     console = Console(stderr=True)
-    for _ in track(writer, "rendering", total=identities, console=console, transient=True):
+    shown = {"console": console, "transient": True, "disable": not console.is_terminal}
+    for _ in track(writer, "rendering", total=identities, **shown):
         pass
     print(f"{identities * frames} images of {identities} people in {out}")

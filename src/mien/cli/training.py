@@ -128,7 +128,7 @@ def _prepare(method: Method, request: Request, out: Path) -> tuple[Any, RunFolde
     from mien.data.sources import absolute
     from mien.media.atomic import write_text
     from mien.train.config import to_yaml
-    from mien.train.engine import check_device
+    from mien.train.engine import check_device, choose_precision
     from mien.train.run_folder import RunFolder, is_first_process
 
     saved = out / "config.yaml"
@@ -141,8 +141,13 @@ def _prepare(method: Method, request: Request, out: Path) -> tuple[Any, RunFolde
     elif request.config and resuming:
         kept = method.load(str(saved), ()).data.sources
         resolved = replace(resolved, data=replace(resolved.data, sources=kept))
-    if resuming:
-        _refuse_changes(method.load(str(saved), ()), resolved, out)
+    before = method.load(str(saved), ()) if resuming else None
+    if resolved.loop.precision == "auto":
+        kept = before.loop.precision if before else "auto"
+        precision = choose_precision(kept, request.device)
+        resolved = replace(resolved, loop=replace(resolved.loop, precision=precision))
+    if before is not None:
+        _refuse_changes(before, resolved, out)
     method.check(resolved)
     check_device(request.device)
     run = RunFolder.open(out, resume=request.resume, overwrite=request.overwrite)

@@ -24,8 +24,9 @@ import numpy as np
 
 from mien.aliases import FILES
 from mien.data.options import DataOptions
-from mien.data.reading import PieceCropper, TrainingCrop
+from mien.data.reading import NO_FACE, PieceCropper, TrainingCrop
 from mien.data.sources import Piece, find_sources
+from mien.documents import parse_json, read_text
 from mien.errors import MienError
 from mien.faces.detect import open_detector, single_threaded_opencv
 from mien.pipeline.prefetch import prefetch
@@ -38,8 +39,10 @@ __all__ = [
     "content_key",
     "fill_folder",
     "is_cache",
+    "known_crops",
     "open_cache",
     "read_rows",
+    "say_detector",
     "summary",
     "wanted",
     "write_rows",
@@ -50,6 +53,7 @@ _INDEX = "cache.json"
 _WHOLE = 64 << 20  # files up to this size are hashed whole, larger ones in 64 places
 _SPOT = 1 << 20
 _STALE_S = 3600
+_DAMAGED = (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError)
 
 Crops = np.ndarray[Any, np.dtype[np.uint8]]
 Numbers = np.ndarray[Any, np.dtype[np.int64]]
@@ -86,6 +90,11 @@ class Skipped:
         self.reasons[reason] += 1
         self.examples.setdefault(reason, name)
 
+    @property
+    def no_face(self) -> bool:
+        """Whether faces were looked for in vain."""
+        return NO_FACE in self.reasons
+
     def lines(self) -> Iterator[str]:
         """Yield a line for a person for each reason, the commonest first."""
         for reason, count in self.reasons.most_common():
@@ -120,12 +129,13 @@ def build_cache(
     excluded = find_sources(options.exclude).pieces if options.exclude else []
     margin = round(image_size * options.margin)
     cropper = PieceCropper(image_size, margin, open_detector(options.detector), options.every)
-    shape = (FORMAT, cropper.side, cropper.margin, cropper.detector.name, cropper.every)
+    detector = cropper.detector.name
+    sizes = (FORMAT, cropper.side, cropper.margin, detector, cropper.every)
+    shape = (*sizes, *known_crops(pieces, detector))
     target = Path(cache) / content_key(shape, pieces, excluded)
 
     def fill(folder: Path) -> None:
-        if cropper.detector.name == "none":
-            report("every image is taken for a face crop (data.detector=none)")
+        say_detector(pieces, detector, report)
         skipped = Skipped()
         crops = wanted(Progress(pieces, report), cropper, excluded, skipped)
         rows = (({"crops": crop.pixels}, {"name": crop.name, "clip": crop.clip}) for crop in crops)
@@ -137,6 +147,20 @@ def build_cache(
             report(line)
 
     return fill_folder(target, fill)
+
+
+def known_crops(pieces: Sequence[Piece], detector: str) -> tuple[list[bool], ...]:
+    """Return which pieces need no detector, where there is one, for the name of a cache."""
+    return () if detector == "none" else ([piece.face_crop for piece in pieces],)
+
+
+def say_detector(pieces: Sequence[Piece], detector: str, report: Callable[[str], None]) -> None:
+    """Report how faces are found in the pieces where they must be."""
+    unknown = [p for p in pieces if not (p.face_crop or p.eye_crop or p.boxes)]
+    if unknown and detector == "none":
+        report("every image is taken for a face crop (data.detector=none)")
+    elif unknown:
+        report(f"faces are detected by {detector}; for face crops give data.detector=none")
 
 
 def summary(index: Mapping[str, Any], what: str, skipped: Skipped) -> Iterator[str]:
@@ -215,7 +239,8 @@ def write_rows(
             for name, value in values.items():
                 columns[name].append(value)
     if not columns:
-        raise MienError(f"no usable image in the data ({skipped.summary()}); give others")
+        hint = " (data.detector=none where they are face crops)" if skipped.no_face else ""
+        raise MienError(f"no usable image in the data: {skipped.summary()}; give others{hint}")
     texts = {name: _plain_text(columns[name]) for name in ("name", "clip")}
     pq.write_table(pa.table({**columns, **texts}), folder / "items.parquet")
     index = {
@@ -249,9 +274,10 @@ def read_rows(
     try:
         path = folder / _INDEX
         path = path if path.is_file() else folder / FILES[_INDEX]
-        index = json.loads(path.read_text(encoding="utf-8"))
+        index = parse_json(read_text(path))
         table = pq.read_table(folder / "items.parquet", columns=["clip", *columns])
         found: dict[str, Any] = {"clip": _clip_numbers(table["clip"].to_pylist())}
+        index["skipped"] = dict(index["skipped"])
         for name, parts in shapes.items():
             shape = np.hstack([index[part] if isinstance(part, str) else part for part in parts])
             found[name] = np.memmap(
@@ -259,7 +285,7 @@ def read_rows(
             )
         for name, kind in columns.items():
             found[name] = np.array(table[name].to_pylist(), dtype=kind)
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+    except (*_DAMAGED, pa.ArrowException) as error:
         raise MienError(f"the cache {folder} is damaged ({error}); delete it") from error
     return index, found
 
@@ -271,7 +297,7 @@ def open_cache(folder: Path) -> CropCache:
         MienError: it is not whole.
     """
     index, rows = read_rows(folder, {"crops": ("side", "side", 3)}, {})
-    return CropCache(rows["crops"], rows["clip"], folder.name, dict(index["skipped"]))
+    return CropCache(rows["crops"], rows["clip"], folder.name, index["skipped"])
 
 
 class Progress:

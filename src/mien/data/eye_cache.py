@@ -20,7 +20,9 @@ from mien.data.cache import (
     Skipped,
     content_key,
     fill_folder,
+    known_crops,
     read_rows,
+    say_detector,
     summary,
     wanted,
     write_rows,
@@ -31,6 +33,7 @@ from mien.data.options import EyeDataOptions
 from mien.data.reading import PieceCropper, Pixels, TrainingCrop
 from mien.data.sources import Piece, find_sources, place_of
 from mien.faces.detect import open_detector
+from mien.faces.face import Detector
 
 __all__ = [
     "EyeCache",
@@ -132,11 +135,14 @@ def find_eye_sources(given: Sequence[str], options: EyeDataOptions) -> EyeSource
     sources = find_sources(
         given, eye_crops=options.crop == "eyes", clip_pattern=options.clip_pattern
     )
+    if options.exclude:  # a fault in these is told before anything is cropped
+        find_sources(options.exclude)
     labels = read_eye_labels(place_of(source) for source in given)
-    detects_eyes = open_detector(options.detector).name == "yunet"
+    detects_eyes = _detector(options).name == "yunet"
     known, unknown = [], []
     for piece in sources.pieces:
-        has_eyes = piece.file in labels or (detects_eyes and not piece.eye_crop and not piece.boxes)
+        detected = detects_eyes and not (piece.eye_crop or piece.face_crop or piece.boxes)
+        has_eyes = piece.file in labels or detected
         (known if has_eyes else unknown).append(piece)
     return EyeSources(known, unknown, labels, sources.streams)
 
@@ -156,7 +162,7 @@ def build_eye_cache(
     `cache`, `options` and `report` are those of build_cache too; pieces and their labels are from
     find_eye_sources; `search` finds the eyes that neither labels nor the detector give.
     """
-    detector = open_detector(options.detector)
+    detector = _detector(options)
     cropper = PieceCropper(form.crop, 0, detector, options.every, form.eye_crop)
     eye_crops = options.crop == "eyes"
     excluded = find_sources(options.exclude, eye_crops=eye_crops).pieces if options.exclude else []
@@ -165,11 +171,11 @@ def build_eye_cache(
     marks = [(label.eyes.tolist(), label.open) for label in known]
     searched = search.name if search else ""
     shape = (FORMAT, form, detector.name, options.every, kinds, marks, searched)
+    shape = (*shape, *known_crops(pieces, detector.name))
     target = Path(cache) / content_key(shape, pieces, excluded)
 
     def fill(folder: Path) -> None:
-        if detector.name == "none" and not all(kinds):
-            report("every image is taken for a face crop (data.detector=none)")
+        say_detector(pieces, detector.name, report)
         skipped = Skipped()
         crops = wanted(Progress(pieces, report), cropper, excluded, skipped)
         rows = _rows(crops, _by_name(pieces, labels), search, form, skipped)
@@ -179,6 +185,10 @@ def build_eye_cache(
             report(line)
 
     return fill_folder(target, fill)
+
+
+def _detector(options: EyeDataOptions) -> Detector:
+    return open_detector("none" if options.crop == "eyes" else options.detector)
 
 
 def open_eye_caches(folders: Sequence[Path]) -> EyeCache:

@@ -22,8 +22,9 @@ class SourceOptions:
     """Sources whose images must not be trained on; compared by the pixels of the crop."""
     cache: str = ""
     """Folder of the crop cache; empty = the run folder's own."""
-    detector: str = "none"
-    """none (the images are face crops already), haar, yunet or auto."""
+    detector: Literal["auto", "haar", "yunet", "none"] = "auto"
+    """What finds the faces in photographs and videos; none = all images are face crops already, as
+    those of `mien synth` are known to be."""
     every: Count = 5
     """Take every n-th frame of a video."""
     workers: Count = 1

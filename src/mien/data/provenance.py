@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from mien.data.sources import Piece
+from mien.data.sources import ZIP_FAULTS, Piece, open_member
 from mien.errors import MienError
 from mien.media.names import to_text
 
@@ -34,7 +34,7 @@ def hashes(pieces: Iterable[Piece]) -> Iterator[tuple[Piece, str]]:
                 if piece.member and piece.file not in archives:
                     archives[piece.file] = opened.enter_context(zipfile.ZipFile(piece.file))
                 found = _hash(piece, archives.get(piece.file))
-            except (OSError, zipfile.BadZipFile) as error:
+            except (*ZIP_FAULTS, MienError) as error:
                 raise MienError(f"{to_text(piece.file)} cannot be read: {error}") from error
             yield piece, found
 
@@ -51,7 +51,10 @@ def image_hashes(pieces: Iterable[Piece], excluded: Iterable[Piece] = ()) -> fro
 
 def _hash(piece: Piece, archive: zipfile.ZipFile | None) -> str:
     hashed = hashlib.blake2b(digest_size=8)
-    opened = archive.open(piece.member) if piece.member and archive else piece.file.open("rb")
+    if archive is not None and piece.member:
+        opened = open_member(archive, piece.member)
+    else:
+        opened = piece.file.open("rb")
     with opened as file:
         while block := file.read(_BLOCK):
             hashed.update(block)

@@ -12,18 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from mien.data.sources import Piece
+from mien.data.sources import ZIP_FAULTS, Piece, open_member
 from mien.errors import MienError
-from mien.faces.detect import find_faces
+from mien.faces.detect import WholeImage, find_faces
 from mien.faces.face import Detector, Face
 from mien.faces.track import Tracker
 from mien.media.names import to_text
 from mien.pipeline.crops import Crop, Cropper, largest_face
 from mien.pipeline.read import Frame, read_media, read_still
 
-__all__ = ["PieceCropper", "Pixels", "TrainingCrop"]
+__all__ = ["NO_FACE", "PieceCropper", "Pixels", "TrainingCrop"]
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+NO_FACE = "no face is found"
+
 Points = np.ndarray[Any, np.dtype[np.float32]]
 
 
@@ -81,7 +83,7 @@ class PieceCropper:
         try:
             found = list(self._eye_crops(piece) if piece.eye_crop else self._faces(piece))
             if not found and not piece.eye_crop:
-                raise MienError("no face is found")
+                raise MienError(NO_FACE)
         except MienError as error:
             # Reasons are counted: the file's name must not make each one different.
             reason = str(error)
@@ -92,7 +94,8 @@ class PieceCropper:
 
     def _faces(self, piece: Piece) -> Iterator[TrainingCrop]:
         """Yield an image's faces; or those of a video's frames, each tracked face a clip."""
-        cropper = Cropper(self.detector, self.side, self.margin)
+        detector = WholeImage() if piece.face_crop else self.detector
+        cropper = Cropper(detector, self.side, self.margin)
         tracker = Tracker()
         for frame, pixels in self._frames(piece, every=1 if piece.boxes else self.every):
             if piece.boxes:
@@ -101,7 +104,7 @@ class PieceCropper:
                 faces = [_known(piece, box.corners).scaled(1 / frame.scale) for box in known]
                 tracks = [box.track for box in known]
             else:
-                faces = find_faces(pixels, self.detector)
+                faces = find_faces(pixels, detector)
                 tracks = []
                 if piece.video:
                     boxes = [face.box for face in faces]
@@ -139,8 +142,9 @@ class PieceCropper:
 
     def _unpacked(self, piece: Piece) -> Frame:
         try:
-            data = self._archive(piece.file).read(piece.member)
-        except (OSError, zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError) as error:
+            with open_member(self._archive(piece.file), piece.member) as file:
+                data = file.read()
+        except ZIP_FAULTS as error:
             raise MienError("cannot be unpacked") from error
         # Called by the zip's name, which `crops` takes out of the reason.
         return read_still(io.BytesIO(data), name=to_text(piece.file))

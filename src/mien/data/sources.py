@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import lzma
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import IO, Any
 
 from mien.errors import MienError
 from mien.faces.face import Framing
@@ -14,11 +17,30 @@ from mien.media.inputs import expand
 from mien.media.kinds import kind_of, may_be_media
 from mien.media.names import from_text
 
-__all__ = ["LABELS_FILE", "Box", "Piece", "Sources", "absolute", "find_sources", "place_of"]
+__all__ = [
+    "LABELS_FILE",
+    "ZIP_FAULTS",
+    "Box",
+    "Piece",
+    "Sources",
+    "absolute",
+    "find_sources",
+    "open_member",
+    "place_of",
+]
 
 LABELS_FILE = "labels.parquet"
 """What `mien synth` leaves beside its clips."""
+ZIP_FAULTS = (
+    *(OSError, zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError, EOFError),
+    *(zlib.error, lzma.LZMAError, ValueError),
+)
+"""What damaged, encrypted or unknown members of a zip raise."""
+MAX_MEMBER = 512 << 20
+"""Bytes of an unpacked file."""
 _STREAM, _CLIPS, _EYES = "synth:", "clips:", "eyes:"
+_TABLE_COLUMNS = ["path", "frame", "track_id", "face_found", "x1", "y1", "x2", "y2"]
+_FAR = 1e6  # pixels
 
 
 @dataclass(frozen=True)
@@ -53,6 +75,8 @@ class Piece:
     """Whose idea of a box `boxes` are."""
     eye_crop: bool = False
     """Whether it shows only a wide eye-region crop."""
+    face_crop: bool = False
+    """Whether it is known to be a face crop, as what `mien synth` renders."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +162,9 @@ def _one_source(path: Path, *, as_clips: bool) -> Iterator[Piece]:
     elif path.suffix.lower() == ".parquet" and path.is_file():
         yield from _table(path)
     else:
-        yield from _found(path, as_clips=as_clips or (path / LABELS_FILE).is_file())
+        rendered = (path / LABELS_FILE).is_file()
+        for piece in _found(path, as_clips=as_clips or rendered):
+            yield replace(piece, face_crop=rendered and not piece.video)
 
 
 def _head_model(text: str) -> Path:
@@ -171,11 +197,23 @@ def _found(path: Path, *, as_clips: bool) -> Iterator[Piece]:
             yield Piece(source.path_label, file, clip=clip)
 
 
+def open_member(archive: zipfile.ZipFile, member: str) -> IO[bytes]:
+    """Open a file in a zip for reading.
+
+    Raises:
+        MienError: it is larger than any image that is read, as its header says.
+        ZIP_FAULTS: it cannot be read; reading it may raise these, too.
+    """
+    if archive.getinfo(member).file_size > MAX_MEMBER:
+        raise MienError(f"unpacks to more than {MAX_MEMBER >> 20} MiB")
+    return archive.open(member)
+
+
 def _zipped(path: Path) -> Iterator[Piece]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = sorted(archive.namelist())
-    except (OSError, zipfile.BadZipFile) as error:
+    except ZIP_FAULTS as error:
         raise MienError(f"cannot read {path}: {error}; it is no whole zip file") from error
     for name in names:
         base = name.rsplit("/", 1)[-1]
@@ -188,26 +226,39 @@ def _table(path: Path) -> Iterator[Piece]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = ["path", "frame", "track_id", "face_found", "x1", "y1", "x2", "y2"]
-    try:
-        table = pq.read_table(path, columns=columns)
-    except (OSError, KeyError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0]
-        raise MienError(f"{path} is no table of `mien embed` ({reason}); make it again") from error
-    detector = (table.schema.metadata or {}).get(b"mien.detector", b"haar").decode()
-    framing: Framing = "image" if detector == "none" else "yunet" if detector == "yunet" else "haar"
     boxes: dict[str, list[Box]] = {}
-    for row in table.to_pylist():
-        if not row["face_found"] or row["x1"] is None:
-            continue
-        track = -1 if row["track_id"] is None else int(row["track_id"])
-        corners = (row["x1"], row["y1"], row["x2"], row["y2"])
-        boxes.setdefault(row["path"], []).append(Box(int(row["frame"]), track, corners))
+    try:
+        table = pq.read_table(path, columns=_TABLE_COLUMNS).select(_TABLE_COLUMNS)
+        detector = (table.schema.metadata or {}).get(b"mien.detector", b"").decode()
+        for row in table.to_pylist():
+            if row["face_found"] and row["x1"] is not None:
+                boxes.setdefault(row["path"], []).append(_box(row))
+    except (OSError, KeyError, ValueError, TypeError, OverflowError, pa.ArrowException) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise MienError(f"{path} is no table of `mien embed` ({reason}); make it again") from error
+    if not detector:
+        raise MienError(
+            f"{path} does not say how its faces were detected: another program dropped that; "
+            "make it again with `mien embed`"
+        )
+    framing: Framing = "image" if detector == "none" else "yunet" if detector == "yunet" else "haar"
     for name in sorted(boxes):
         file = _beside(path, name)
         video = kind_of(file) == "video"
         known = sorted(boxes[name], key=lambda box: (box.frame, box.track, box.corners))
         yield Piece(name, file, video=video, boxes=tuple(known), framing=framing)
+
+
+def _box(row: dict[str, Any]) -> Box:
+    """Return the face of a row; raise ValueError or TypeError where it is none."""
+    corners = row["x1"], row["y1"], row["x2"], row["y2"]
+    x1, y1, x2, y2 = (float(corner) for corner in corners)
+    if not (-_FAR < x1 < x2 < _FAR and -_FAR < y1 < y2 < _FAR):
+        raise ValueError(f"a box of {corners}")
+    if not isinstance(row["path"], str):
+        raise ValueError(f"a path that is {row['path']!r}")
+    track = -1 if row["track_id"] is None else int(row["track_id"])
+    return Box(int(row["frame"]), track, (x1, y1, x2, y2))
 
 
 def _beside(table: Path, name: str) -> Path:

@@ -210,8 +210,10 @@ def load_student(folder: str | Path) -> Student:
         raise MienError(f"{folder} holds a whole model, not a student; load it with mien.load")
     try:
         student = Student(StudentConfig(**config["student"]), str(config.get("teacher", "")))
-    except (KeyError, TypeError) as error:
-        raise MienError(f"{folder}: the student's options are not known to this mien") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise MienError(
+            f"{folder}: the student's options are not known to this mien ({error})"
+        ) from error
     own = {k: v for k, v in student.state_dict().items() if not k.endswith("_batches_tracked")}
     weights.check_keys(own, tensors, folder)
     student.load_state_dict(tensors, strict=False)  # but for counters, which nobody reads

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import prange
 from torch import Tensor
 
+from mien.render.compiled import compiled
 from mien.render.rasterize_numba import follow_torch_threads
 
 __all__ = ["blend", "blend_backward"]
@@ -72,7 +73,7 @@ def _centres(pix_to_face: Tensor, points: Tensor) -> np.ndarray:
     return torch.arange(max(pix_to_face.shape[1:]), dtype=points.dtype).numpy()
 
 
-@njit(cache=True, error_model="numpy")
+@compiled()
 def _weights(
     points: np.ndarray, corners: tuple[int, int, int], column: Any, row: Any
 ) -> tuple[Any, Any, Any, Any]:
@@ -86,7 +87,7 @@ def _weights(
     return w0 * scale, w1 * scale, w2 * scale, scale
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@compiled(parallel=True)
 def _blend_batch(arrays: tuple[np.ndarray, ...], centres: np.ndarray, out: np.ndarray) -> None:
     pix_to_face, points, triangles, attributes = arrays
     last = attributes.shape[0] - 1
@@ -95,7 +96,7 @@ def _blend_batch(arrays: tuple[np.ndarray, ...], centres: np.ndarray, out: np.nd
         _blend_mesh(mesh, centres, out[b])
 
 
-@njit(cache=True, error_model="numpy")
+@compiled()
 def _blend_mesh(mesh: tuple[np.ndarray, ...], centres: np.ndarray, out: np.ndarray) -> None:
     pix_to_face, points, triangles, values = mesh
     for y in range(pix_to_face.shape[0]):
@@ -109,7 +110,7 @@ def _blend_mesh(mesh: tuple[np.ndarray, ...], centres: np.ndarray, out: np.ndarr
                 out[c, y, x] = w0 * values[i, c] + w1 * values[j, c] + w2 * values[k, c]
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@compiled(parallel=True)
 def _blend_backward_batch(
     arrays: tuple[np.ndarray, ...], centres: np.ndarray, grads: tuple[np.ndarray, ...]
 ) -> None:
@@ -122,7 +123,7 @@ def _blend_backward_batch(
         _blend_mesh_backward(mesh, centres, grad[b], (grad_points[b], grad_attributes[b]))
 
 
-@njit(cache=True, error_model="numpy")
+@compiled()
 def _blend_mesh_backward(
     mesh: tuple[np.ndarray, ...],
     centres: np.ndarray,

@@ -1,8 +1,8 @@
 """The z-buffer on the CPU: compiled, one mesh of the batch per thread at a time.
 
 Runs on as many threads as torch does (`torch.get_num_threads()`), never on more. The first call of
-a fresh installation compiles for some seconds; the result is kept beside the module (or in numba's
-cache folder where that is read-only).
+a fresh installation compiles for some seconds; the result is kept where `mien.render.compiled`
+says.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from typing import Any
 import numba
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import prange
 from torch import Tensor
+
+from mien.render.compiled import compiled
 
 __all__ = ["follow_torch_threads", "rasterize_numba"]
 
@@ -51,7 +53,7 @@ def follow_torch_threads() -> None:
     numba.set_num_threads(min(torch.get_num_threads(), most))
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@compiled(parallel=True)
 def _rasterize_batch(
     points: np.ndarray,
     triangles: np.ndarray,
@@ -63,7 +65,7 @@ def _rasterize_batch(
         _rasterize_mesh(points[b], triangles, centres, (pix_to_face[b], barycentric[b], depth[b]))
 
 
-@njit(cache=True, error_model="numpy")
+@compiled()
 def _rasterize_mesh(
     points: np.ndarray,
     triangles: np.ndarray,
@@ -89,12 +91,12 @@ def _rasterize_mesh(
         _fill((u, v, z), (left, top, stop_column, stop_row), centres, face, buffers)
 
 
-@njit(cache=True, error_model="numpy")
+@compiled()
 def _finite(values: tuple[Any, Any, Any]) -> bool:
     return math.isfinite(values[0]) and math.isfinite(values[1]) and math.isfinite(values[2])
 
 
-@njit(cache=True, error_model="numpy")
+@compiled()
 def _fill(
     corners: tuple[Any, Any, Any],
     box: tuple[int, int, int, int],

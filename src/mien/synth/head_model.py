@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import zipfile
+import zlib
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -69,6 +72,11 @@ ICT_LANDMARKS: tuple[int, ...] = (
 ICT_TO_CAMERA = np.array([1.0, -1.0, -1.0], dtype=np.float32)
 _KEYS = ("neutral", "identity", "expression", "expression_names", "faces")
 _SHAPES_FOLDER = "FaceXModel"
+_MAX_BYTES, _MAX_COORDINATE, _MAX_INDEX = 1 << 30, 1e6, 10**9
+_DAMAGED = (
+    *(OSError, ValueError, KeyError, EOFError, RuntimeError, TypeError, OverflowError),
+    *(MemoryError, NotImplementedError, zipfile.BadZipFile, zlib.error),
+)
 _NEUTRAL_OBJ = "generic_neutral_mesh.obj"
 
 
@@ -143,35 +151,87 @@ def load_head_model(path: Path | str) -> HeadModel:
         raise MienError(
             f"no head model at {path}; clone ICT-FaceKit and give its FaceXModel folder"
         )
-    neutral, identity, expression, names, faces = raw
-    if len(neutral) != ICT_VERTICES:
+    if len(raw.neutral) != ICT_VERTICES:
         raise MienError(
-            f"{path}: {len(neutral)} vertices, ICT-FaceKit has {ICT_VERTICES}; "
+            f"{path}: {len(raw.neutral)} vertices, ICT-FaceKit has {ICT_VERTICES}; "
             "give ICT-FaceKit's FaceXModel folder or its npz"
         )
-    return _rendered_parts(neutral, identity, expression, names, faces)
+    _check(raw, path)
+    return _rendered_parts(raw)
 
 
-def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[str, ...], np.ndarray]:
+class _Raw(NamedTuple):
+    """A model as its files have it: arrays of [V, 3], [K, V, 3], [E, V, 3] and [F, 3]."""
+
+    neutral: np.ndarray
+    identity: np.ndarray
+    expression: np.ndarray
+    expression_names: tuple[str, ...]
+    faces: np.ndarray
+
+
+def _read_npz(path: Path) -> _Raw:
     try:
-        with np.load(path, allow_pickle=False) as data:
-            missing = [key for key in _KEYS if key not in data.files]
+        with zipfile.ZipFile(path) as archive:
+            missing = [key for key in _KEYS if f"{key}.npy" not in archive.namelist()]
             if missing:
                 raise MienError(f"{path} lacks {', '.join(missing)}; convert the model again")
-            names = tuple(str(name) for name in data["expression_names"])
-            neutral, identity, expression, faces = (
-                data[key] for key in ("neutral", "identity", "expression", "faces")
-            )
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+            neutral, identity, expression, names, faces = (_array(archive, key) for key in _KEYS)
+    except _DAMAGED as error:
         raise MienError(f"cannot read the head model {path}; download it again") from error
-    if expression.shape != (len(names), *neutral.shape) or identity.shape[1:] != neutral.shape:
-        raise MienError(f"{path}: its shapes do not fit its neutral head; convert it again")
-    return neutral, identity, expression, names, faces
+    return _Raw(neutral, identity, expression, tuple(map(str, np.ravel(names))), faces)
 
 
-def _read_folder(
-    folder: Path,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[str, ...], np.ndarray]:
+def _array(archive: zipfile.ZipFile, key: str) -> np.ndarray:
+    """Return an array of an npz, never more than its header and its member's size promise."""
+    size = archive.getinfo(f"{key}.npy").file_size
+    with archive.open(f"{key}.npy") as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0
+        read = np.lib.format.read_array_header_2_0 if version == (2, 0) else read
+        shape, _, dtype = read(file)
+        if size > _MAX_BYTES or math.prod(shape) * dtype.itemsize > size:
+            raise ValueError(f"{key} claims {shape}")
+    with archive.open(f"{key}.npy") as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _bounded(points: np.ndarray) -> bool:
+    """Return whether all coordinates are numbers of a size that a head may have."""
+    return float(np.abs(points).max(initial=0)) < _MAX_COORDINATE
+
+
+def _check(raw: _Raw, path: Path) -> None:
+    """Refuse a model whose arrays do not fit each other, or whose numbers make no head."""
+    count, names = len(raw.neutral), raw.expression_names
+    points = (raw.neutral, raw.identity, raw.expression)
+    wrong = [
+        "its shapes do not fit its neutral head"
+        if any(array.shape[-2:] != (count, 3) for array in points)
+        or (raw.neutral.ndim, raw.identity.ndim, raw.expression.ndim) != (2, 3, 3)
+        or len(raw.expression) != len(names)
+        else "",
+        "it has no identity or no expression shapes"
+        if not (len(raw.identity) and len(raw.expression))
+        else "",
+        "a coordinate is no number, or beyond all bounds"
+        if any(a.dtype.kind != "f" or not _bounded(a) for a in points)
+        else "",
+        "its faces are no triangles of its vertices"
+        if raw.faces.ndim != 2
+        or raw.faces.shape[1] != 3
+        or raw.faces.dtype.kind not in "iu"
+        or (raw.faces.size and not 0 <= raw.faces.min() <= raw.faces.max() < count)
+        else "",
+        "names of its expressions are empty, repeated or unprintable"
+        if len(set(names)) != len(names) or not all(n.isprintable() and n.strip() for n in names)
+        else "",
+    ]
+    if reason := next(filter(None, wrong), ""):
+        raise MienError(f"{path}: {reason}; convert or download it again")
+
+
+def _read_folder(folder: Path) -> _Raw:
     if not (folder / _NEUTRAL_OBJ).is_file():
         raise MienError(f"{folder} holds no {_NEUTRAL_OBJ}; give ICT-FaceKit's FaceXModel folder")
     neutral, faces = read_obj(folder / _NEUTRAL_OBJ)
@@ -193,16 +253,10 @@ def _read_folder(
         return shapes
 
     names = tuple(file.stem for file in expression_files)
-    return neutral, offsets(identity_files), offsets(expression_files), names, faces
+    return _Raw(neutral, offsets(identity_files), offsets(expression_files), names, faces)
 
 
-def _rendered_parts(
-    neutral: np.ndarray,
-    identity: np.ndarray,
-    expression: np.ndarray,
-    names: tuple[str, ...],
-    faces: np.ndarray,
-) -> HeadModel:
+def _rendered_parts(raw: _Raw) -> HeadModel:
     """Keep the vertex groups that are rendered, in the camera's axes."""
     kept = np.concatenate([np.arange(start, end) for start, end, _ in ICT_GROUPS])
     part = np.concatenate(
@@ -210,17 +264,17 @@ def _rendered_parts(
     )
     place = np.full(ICT_VERTICES, -1, dtype=np.int32)
     place[kept] = np.arange(len(kept), dtype=np.int32)
-    triangles = place[faces]
+    triangles = place[raw.faces]
     triangles = triangles[(triangles >= 0).all(axis=1)]
 
     def kept_part(points: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(points[..., kept, :].astype(np.float32) * ICT_TO_CAMERA)
 
     return HeadModel(
-        neutral=kept_part(neutral),
-        identity=kept_part(identity),
-        expression=kept_part(expression),
-        expression_names=names,
+        neutral=kept_part(raw.neutral),
+        identity=kept_part(raw.identity),
+        expression=kept_part(raw.expression),
+        expression_names=raw.expression_names,
         triangles=np.ascontiguousarray(triangles),
         part=part,
         landmarks=place[np.asarray(ICT_LANDMARKS)].astype(np.int64),
@@ -245,16 +299,12 @@ def read_obj(path: Path) -> tuple[np.ndarray, np.ndarray]:
     vertices: list[tuple[float, float, float]] = []
     triangles: list[tuple[int, int, int]] = []
     try:
+        if not path.is_file() or path.stat().st_size > _MAX_BYTES:
+            raise MienError(f"{path} is no file of at most {_MAX_BYTES >> 20} MiB; give a mesh")
         with path.open(encoding="ascii", errors="replace") as lines:
             for number, line in enumerate(lines, start=1):
-                words = line.split()
-                if not words:
-                    continue
                 try:
-                    if words[0] == "v":
-                        vertices.append((float(words[1]), float(words[2]), float(words[3])))
-                    elif words[0] == "f":
-                        triangles.extend(_fan(words[1:], len(vertices)))
+                    _read_line(line.split(), vertices, triangles)
                 except (ValueError, IndexError) as error:
                     raise MienError(
                         f"{path}, line {number}: not a valid vertex or face; "
@@ -265,10 +315,24 @@ def read_obj(path: Path) -> tuple[np.ndarray, np.ndarray]:
     if not vertices:
         raise MienError(f"{path} holds no vertices; give a Wavefront OBJ mesh")
     points = np.asarray(vertices, dtype=np.float32)
+    if not _bounded(points):
+        raise MienError(f"{path}: a coordinate is no number, or beyond all bounds; mend the mesh")
     faces = np.asarray(triangles, dtype=np.int32).reshape(-1, 3)
     if faces.size and (faces.min() < 0 or faces.max() >= len(points)):
         raise MienError(f"{path}: a face names a vertex that is not there; download it again")
     return points, faces
+
+
+def _read_line(
+    words: list[str],
+    vertices: list[tuple[float, float, float]],
+    triangles: list[tuple[int, int, int]],
+) -> None:
+    """Add what a line of an OBJ file says."""
+    if words[:1] == ["v"]:
+        vertices.append((float(words[1]), float(words[2]), float(words[3])))
+    elif words[:1] == ["f"]:
+        triangles.extend(_fan(words[1:], len(vertices)))
 
 
 def _fan(words: list[str], vertex_count: int) -> list[tuple[int, int, int]]:
@@ -276,7 +340,7 @@ def _fan(words: list[str], vertex_count: int) -> list[tuple[int, int, int]]:
     if len(words) < 3:
         raise ValueError("a face needs three corners")
     raw = [int(word.split("/", 1)[0]) for word in words]
-    if 0 in raw:
+    if 0 in raw or max(map(abs, raw)) > _MAX_INDEX:
         raise ValueError("OBJ indices count from 1")
     corners = [index - 1 if index > 0 else vertex_count + index for index in raw]
     return [(corners[0], corners[k], corners[k + 1]) for k in range(1, len(corners) - 1)]

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
+
+from mien.render.compiled import compiled
 
 __all__ = [
     "FLIP_ABOVE",
@@ -37,7 +38,7 @@ _FAR = 1e30
 _FAST = {"contract", "arcp", "nsz", "reassoc", "afn"}
 
 
-@njit(fastmath=_FAST, nogil=True, cache=True, error_model="numpy")
+@compiled(fastmath=_FAST, nogil=True)
 def smooth_normals(points: np.ndarray, triangles: np.ndarray, normals: np.ndarray) -> None:
     """Write the unit outward vertex normals, weighted by area.
 
@@ -64,7 +65,7 @@ def smooth_normals(points: np.ndarray, triangles: np.ndarray, normals: np.ndarra
             normals[v, k] *= inverse
 
 
-@njit(fastmath=_FAST, nogil=True, cache=True, error_model="numpy")
+@compiled(fastmath=_FAST, nogil=True)
 def _fill(
     points: np.ndarray,
     triangles: np.ndarray,
@@ -104,7 +105,7 @@ def _fill(
                     owner[y, x] = t
 
 
-@njit(fastmath=_FAST, nogil=True, cache=True, error_model="numpy")
+@compiled(fastmath=_FAST, nogil=True)
 def _shade_sample(
     place: tuple[Any, Any],
     corners: np.ndarray,
@@ -142,7 +143,7 @@ def _shade_sample(
         out[k] += albedo * (light[6 + k] + light[9 + k] * lambert) + light[9 + k] * highlight
 
 
-@njit(fastmath=_FAST, nogil=True, cache=True, error_model="numpy")
+@compiled(fastmath=_FAST, nogil=True)
 def _to_samples(camera: np.ndarray, focal: float, size: int) -> np.ndarray:
     """Project vertices to u, v (in samples) and z; the principal point is the image's middle."""
     points = np.empty_like(camera)
@@ -156,7 +157,7 @@ def _to_samples(camera: np.ndarray, focal: float, size: int) -> np.ndarray:
     return points
 
 
-@njit(fastmath=_FAST, nogil=True, cache=True, error_model="numpy")
+@compiled(fastmath=_FAST, nogil=True)
 def shade_frame(
     view: tuple[np.ndarray, float],
     surface: tuple[np.ndarray, np.ndarray, np.ndarray],
@@ -209,7 +210,7 @@ def shade_frame(
         depth_map[y, x] = z / np.float32(max(covered, 1))
 
 
-@njit(fastmath=_FAST, nogil=True, cache=True, error_model="numpy")
+@compiled(fastmath=_FAST, nogil=True)
 def visible_vertices(
     points: np.ndarray, triangles: np.ndarray, size: int, tolerance: float, seen: np.ndarray
 ) -> None:
@@ -243,7 +244,7 @@ def for_each_frame(work: Callable[[int], None], frames: int) -> None:
             pass
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(nogil=True)
 def add_stretched(image: np.ndarray, field: np.ndarray) -> None:
     """Stretch a coarse field [C, C, 3], C >= 2, bilinearly over an image [S, S, 3] and add it."""
     size, cells = image.shape[0], field.shape[0]
@@ -261,7 +262,7 @@ def add_stretched(image: np.ndarray, field: np.ndarray) -> None:
                 image[y, x, k] += at_left + right * (at_right - at_left)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(nogil=True)
 def blur(image: np.ndarray, sigma: float) -> None:
     """Blur an image [S, S, 3] in place with a Gaussian of `sigma` > 0 pixels; borders repeat."""
     size = image.shape[0]

@@ -16,7 +16,7 @@ from mien.media.atomic import replacing
 from mien.synth.clip import Labels
 from mien.synth.expression import EXPRESSIONS
 
-__all__ = ["write_label_table"]
+__all__ = ["is_label_table", "write_label_table"]
 
 _LANDMARK_ORDER = "x y of: eye left of the image, eye right of it, nose tip, mouth left, right"
 _EYE_BOX_ORDER = "x1 y1 x2 y2 of the eye left of the image, then of the eye right of it"
@@ -45,6 +45,14 @@ def write_label_table(
     schema = pa.schema(fields, metadata={"mien.synth": json.dumps(config)})
     with replacing(path, overwrite=True) as unfinished:
         pq.write_table(pa.Table.from_arrays(arrays, schema=schema), unfinished)
+
+
+def is_label_table(path: Path) -> bool:
+    """Return whether a file is one that `write_label_table` wrote."""
+    try:
+        return b"mien.synth" in (pq.read_schema(path).metadata or {})
+    except (OSError, pa.ArrowException):
+        return False
 
 
 def _columns(

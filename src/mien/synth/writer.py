@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,17 +17,19 @@ import cv2
 import numpy as np
 import torch
 
+from mien.documents import read_json
 from mien.errors import MienError
 from mien.fields import Range, check_fields
 from mien.media.atomic import write_text
 from mien.synth.clip import Clip, Labels
 from mien.synth.head_model import HeadModel
-from mien.synth.label_table import write_label_table
+from mien.synth.label_table import is_label_table, write_label_table
 from mien.synth.stream import Stream
 
 __all__ = ["DEPTH_UNITS_PER_CM", "SynthConfig", "clip_writer"]
 
 CONFIG_FILE, LABELS_FILE, TRUTH_FILE = "config.json", "labels.parquet", "truth.zip"
+PROGRAM = "mien synth"
 # Depth images hold z as whole numbers of this size; 0 is no surface, 65535 is 655 cm.
 DEPTH_UNITS_PER_CM = 100
 JPEG_QUALITY = 95
@@ -78,8 +83,8 @@ def clip_writer(
         overwrite: Remove an earlier run's people, table and config first.
         device: Where to render.
 
-    Yields:
-        Each person's number once the images are there.
+    Returns:
+        Yields each person's number once the images are there; the folder is looked at before.
 
     Raises:
         MienError: The folder holds other things, another run, or a finished one; the device is
@@ -88,6 +93,12 @@ def clip_writer(
     resolved = _resolve(head, config)
     _check_device(device)
     _prepare(folder, resolved, overwrite=overwrite)
+    return _write(head, config, folder, resolved, device)
+
+
+def _write(
+    head: HeadModel, config: SynthConfig, folder: Path, resolved: dict[str, Any], device: str
+) -> Iterator[int]:
     stream = Stream(
         head,
         seed=config.seed,
@@ -113,6 +124,8 @@ def clip_writer(
 
 def _check_device(device: str) -> None:
     try:
+        if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device):
+            raise RuntimeError("of another kind")
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise MienError(f"cannot render on device {device!r}; choose cpu") from error
@@ -121,7 +134,7 @@ def _check_device(device: str) -> None:
 def _resolve(head: HeadModel, config: SynthConfig) -> dict[str, Any]:
     """Return all that decides the images."""
     return {
-        "program": "mien synth",
+        "program": PROGRAM,
         "images": IMAGES_VERSION,
         # Its random streams may change between releases.
         "numpy": np.__version__,
@@ -135,20 +148,18 @@ def _prepare(folder: Path, resolved: dict[str, Any], *, overwrite: bool) -> None
     """Make the folder ready to be filled, or refuse it."""
     if folder.exists() and not folder.is_dir():
         raise MienError(f"{folder} is a file; give a folder")
-    replaced = overwrite and (folder / CONFIG_FILE).is_file()
+    config_path = folder / CONFIG_FILE
+    found = _read_config(config_path)
+    replaced = overwrite and found is not None
     if replaced:
         _remove_run(folder)
+        found = None
     folder.mkdir(parents=True, exist_ok=True)
-    config_path = folder / CONFIG_FILE
-    if not config_path.is_file():
+    if found is None:
         if not replaced and any(folder.iterdir()):
             raise MienError(f"{folder} is not empty and holds no {CONFIG_FILE}; give a new folder")
         write_text(config_path, json.dumps(resolved, indent=2) + "\n")
         return
-    try:
-        found = json.loads(config_path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise MienError(f"{config_path} is damaged; give a new folder or --overwrite") from error
     if found != resolved:
         changed = ", ".join(
             sorted(key for key in {*found, *resolved} if found.get(key) != resolved.get(key))
@@ -161,12 +172,34 @@ def _prepare(folder: Path, resolved: dict[str, Any], *, overwrite: bool) -> None
         raise MienError(f"{folder} is complete already; give a new folder or --overwrite")
 
 
+def _read_config(path: Path) -> dict[str, Any] | None:
+    """Return what an earlier run of `mien synth` was asked for, or None where nothing is.
+
+    Raises:
+        MienError: it is damaged, or somebody else's.
+    """
+    if not os.path.lexists(path):
+        return None
+    found = read_json(path, advice="give a new folder")
+    if not isinstance(found, dict) or found.get("program") != PROGRAM:
+        raise MienError(f"{path} is not of `mien synth`; give a new folder")
+    return found
+
+
 def _remove_run(folder: Path) -> None:
     """Remove what an earlier run wrote, and nothing else; the table goes first."""
-    (folder / LABELS_FILE).unlink(missing_ok=True)
+    labels = folder / LABELS_FILE
+    if labels.is_file() and not is_label_table(labels):
+        raise MienError(f"{labels} is not of `mien synth`; give a new folder")
+    labels.unlink(missing_ok=True)
+    names = re.compile(r"frame_\d{3}\.(png|jpg)|" + re.escape(TRUTH_FILE))
     for path in folder.glob("person_[0-9][0-9][0-9][0-9][0-9][0-9]*"):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+        if re.fullmatch(r"person_\d{6}(\.tmp)?", path.name) and not path.is_symlink():
+            for file in path.iterdir() if path.is_dir() else ():
+                if names.fullmatch(file.name):
+                    file.unlink()
+            with suppress(OSError):  # somebody keeps something of their own in it
+                path.rmdir()
     (folder / CONFIG_FILE).unlink()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from mien.documents import read_json, read_text
 from mien.errors import MienError
 from mien.media.atomic import write_text
 
@@ -96,17 +98,18 @@ def load_last(folder: Path) -> Checkpoint | None:
     if name is None:
         return None
     path = folder / name
+    advice = f"write the name of another one into {folder / 'last'} or start anew"
+    state = read_json(path / "state.json", advice=advice)
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        found = state.get("format") if isinstance(state, dict) else None
+        raise MienError(f"checkpoint {path} has format {found}, not {FORMAT}; start anew")
+    if not isinstance(state.get("step"), int):
+        raise MienError(f"checkpoint {path} has no step; {advice}")
     try:
-        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
         tensors = load_file(path / "tensors.safetensors")
     except (OSError, ValueError, SafetensorError) as error:
-        advice = f"write the name of another one into {folder / 'last'} or start anew"
         raise MienError(f"checkpoint {path} cannot be read ({error}); {advice}") from error
-    if state.get("format") != FORMAT:
-        raise MienError(
-            f"checkpoint {path} has format {state.get('format')}, not {FORMAT}; start anew"
-        )
-    return Checkpoint(int(state["step"]), tensors, state)
+    return Checkpoint(state["step"], tensors, state)
 
 
 def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -159,13 +162,15 @@ def restore_module(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 def _last_name(folder: Path) -> str | None:
     pointer = folder / "last"
     try:
-        return pointer.read_text(encoding="utf-8").strip() or None
+        name = read_text(pointer, max_bytes=100).strip()
     except FileNotFoundError:
         return None
-    except OSError as error:
-        raise MienError(
-            f"cannot read {pointer}: {error.strerror}; check its permissions"
-        ) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise MienError(f"cannot read {pointer}: {reason}; check its permissions") from error
+    if name and not re.fullmatch(r"step_\d+", name):
+        raise MienError(f"{pointer} names no checkpoint; write one's name into it, or start anew")
+    return name or None
 
 
 def _prune(folder: Path, keep_last: int, newest: str) -> None:

@@ -8,6 +8,7 @@ an equal object.
 from __future__ import annotations
 
 import difflib
+import os
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 
 from mien.aliases import current_option, current_options
+from mien.documents import read_yaml
 from mien.errors import MienError
 from mien.fields import OptionError, hints_of
 from mien.train.options import TrainConfig
@@ -58,16 +60,11 @@ def read_config(kind: type[T], name: str, overrides: Sequence[str] = ()) -> T:
     """Return a configuration of any kind, whose `presets` names their folder; as load_config."""
     presets = PRESETS / getattr(kind, "presets", "")
     path = presets / f"{name}.yaml"
-    if not path.is_file():
-        path = Path(name)
-    try:
-        mapping = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except FileNotFoundError:
+    path = path if path.is_file() else Path(name)
+    if not os.path.lexists(path):
         known = ", ".join(sorted(preset.stem for preset in presets.glob("*.yaml")))
-        raise MienError(f"no configuration {name!r}; give {known} or a YAML file") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        line = str(error).splitlines()[0]
-        raise MienError(f"cannot read configuration {path}: {line}; mend the file") from error
+        raise MienError(f"no configuration {name!r}; give {known} or a YAML file")
+    mapping = read_yaml(path) or {}
     if not isinstance(mapping, dict):
         raise MienError(f"configuration {path} holds no keys; write lines such as 'loop: ...'")
     return override(from_mapping(kind, mapping), overrides)

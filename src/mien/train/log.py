@@ -12,13 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mien.documents import parse_json
 from mien.errors import MienError
 from mien.media.atomic import write_text
 from mien.media.image import write_png
 from mien.train.objective import ImageArray
 from mien.train.run_folder import RunFolder
 
-__all__ = ["Meter", "RunLog", "duration"]
+__all__ = ["Meter", "RunLog", "duration", "note"]
 
 
 class Meter:
@@ -90,8 +91,7 @@ class RunLog:
             return
         if self._echo is not None:
             self._echo(line)
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-        _append(self._run, "train.log", f"{stamp} {line}\n")
+        note(self._run, line)
 
     def metrics(
         self, step: int, values: Mapping[str, float], *, batch_size: int, steps: int
@@ -139,6 +139,11 @@ class RunLog:
         return SummaryWriter(str(self._run.events), purge_step=step + 1 if step else None)
 
 
+def note(run: RunFolder, line: str) -> None:
+    """Keep a line in train.log, with the time."""
+    _append(run, "train.log", f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
+
+
 def duration(seconds: float) -> str:
     """Return a length of time for a person, such as 3.5 h."""
     if seconds < 90:
@@ -153,12 +158,14 @@ def _truncate(run: RunFolder, step: int) -> None:
     if not run.metrics.is_file():
         return
     kept: list[str] = []
-    for line in run.metrics.read_text(encoding="utf-8").splitlines():
+    text = run.metrics.read_text(encoding="utf-8", errors="replace")
+    for line in text.splitlines():
         try:
-            row = json.loads(line)
-        except ValueError:
+            row = parse_json(line)
+            after = row.get("stage") == run.stage and row.get("step", 0) > step
+        except (ValueError, AttributeError, TypeError, RecursionError):
             continue
-        if row.get("stage") != run.stage or row.get("step", 0) <= step:
+        if not after:
             kept.append(line)
     write_text(run.metrics, "".join(f"{line}\n" for line in kept))
 

@@ -140,6 +140,9 @@ class _Training:
         last = checkpoint.load_last(self.run.checkpoints)
         if last is None:
             return 0
+        kinds = {"fingerprint": str, "groups": list, "counts": dict}
+        if not all(isinstance(last.state.get(key), kind) for key, kind in kinds.items()):
+            raise MienError(f"the checkpoint in {self.run.path} is damaged; start anew")
         if last.state["fingerprint"] != self.loader.fingerprint:
             raise MienError(
                 f"the data differs from that of the run in {self.run.path}; "

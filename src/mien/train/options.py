@@ -26,8 +26,9 @@ class LoopOptions:
 
     seed: Steps = 0
     """Decides batches, augmentation and every random number of the objectives."""
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "bf16-mixed"
-    """Precision of the forward pass, on CPU and GPU; weights stay float32."""
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
+    """Precision of the forward pass, on CPU and GPU; weights stay float32. auto = bf16-mixed where
+    the processor or GPU has bfloat16 instructions, else 32-true; the choice is kept in the run."""
     devices: Count = 1
     """Processes on each node."""
     num_nodes: Count = 1

@@ -76,7 +76,7 @@ def cache_eyes(
             run.cache,
             options=run.options.data,
             search=search,
-            report=run.echo,
+            report=run.say,
         )
 
     return [once_per_node(run.fabric, build)]

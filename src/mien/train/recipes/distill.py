@@ -48,6 +48,10 @@ STAGE = "distill"
 _SCALE_BATCHES = 8
 """Batches that mean and standard deviation of the teacher's code are measured on."""
 _SHEET_COLUMNS = 6
+_WORSE = (
+    "the student's code is worse than the mean of its teacher's (R2 below 0): do not use it; train "
+    "longer (--steps) or on more images"
+)
 _MIN_SEEN = 0.5  # fraction of images with eyes below which there is little to learn from
 
 
@@ -204,12 +208,16 @@ def _export(
         torch.get_num_threads(),
         device.type,
     )
-    results = report.as_results()
+    results, worse = dict(report.as_results()), report.fidelity.r2 < 0
+    if worse:
+        results["Warning"] = _WORSE
     save_student(student, folder, _card(config, results), images=images, overwrite=True)
     write_text(folder / "report.json", json.dumps(asdict(report), indent=1) + "\n")
     for name, value in results.items():
-        run.echo(f"{name}: {value}")
-    run.echo(f"the student is in {folder}")
+        run.say(f"{name}: {value}")
+    if worse:
+        run.say(f"warning: {_WORSE}")
+    run.say(f"the student is in {folder}")
 
 
 def _card(config: DistillConfig, results: Mapping[str, str]) -> str:

@@ -71,7 +71,7 @@ def pretrain(
         branch.localizer.load_state_dict(found, strict=False)
     else:
         origin = config.emib.init_from or config.init_from or "the package"
-        this.echo(f"eye localizer: that of {origin}")
+        this.say(f"eye localizer: that of {origin}")
     folders += cache_eyes(this, sources, sources.unknown, LocalizerSearch(network, branch))
     if config.emib.steps:
         cache = open_eye_caches(folders) if folders else None
@@ -80,7 +80,7 @@ def pretrain(
         branch.load_state_dict(found, strict=False)
     if this.is_first:
         _export(this, sources, base, branch)
-        this.echo(f"weights are in {run.exported}")
+        this.say(f"weights are in {run.exported}")
     this.fabric.barrier()
     return run.exported
 

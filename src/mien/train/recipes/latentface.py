@@ -70,6 +70,8 @@ def check(config: TrainConfig) -> None:
         MienError: as find_sources.
     """
     find_sources(config.data.sources)
+    if config.data.exclude:
+        find_sources(config.data.exclude)
 
 
 def pretrain(
@@ -116,7 +118,7 @@ def pretrain(
         images, sizes = _images(config, data), asdict(config.model)
         state, folder = model.state_dict(), run.exported
         weights.save(folder, state, sizes, card, images=images, half=True, overwrite=True)
-        this.echo(f"weights are in {run.exported}")
+        this.say(f"weights are in {run.exported}")
     this.fabric.barrier()
     return run.exported
 
@@ -129,7 +131,7 @@ def _open_data(run: Run[TrainConfig]) -> _Data:
 
         def build() -> Path:
             options = run.config.data
-            return build_cache(paths, run.cache, image_size=size, options=options, report=run.echo)
+            return build_cache(paths, run.cache, image_size=size, options=options, report=run.say)
 
         cache = open_cache(once_per_node(run.fabric, build))
     return _Data(cache, open_stream(run, sources.streams, size))
@@ -151,7 +153,7 @@ def _learns_stage2(run: Run[TrainConfig], data: _Data) -> bool:
     )
     if not config.stage1.steps:
         raise MienError(f"{needs}, and stage1.steps is 0: nothing to train; add clips to --data")
-    run.echo(f"warning: {needs}; without them stage 1 alone is trained and exported")
+    run.say(f"warning: {needs}; without them stage 1 alone is trained and exported")
     return False
 
 
@@ -210,7 +212,7 @@ def _stage2(run: Run[TrainConfig], model: LatentFace, data: _Data) -> None:
         image_size=config.model.image_size,
         rng=np.random.default_rng(seed_of(config.loop.seed, "codes")),
     )
-    raw_texture, raw_shape = clip_codes(model.autoencoder, images, run.fabric, run.echo)
+    raw_texture, raw_shape = clip_codes(model.autoencoder, images, run.fabric, run.say)
     model.texture_scale.fit(raw_texture.flatten(0, 1))
     model.shape_scale.fit(raw_shape.flatten(0, 1))
     texture, shape = model.texture_scale(raw_texture), model.shape_scale(raw_shape)
@@ -224,7 +226,7 @@ def _stage2(run: Run[TrainConfig], model: LatentFace, data: _Data) -> None:
         model.texture_basis.fit(_neutral_codes(model.neutral_texture, texture))
         model.shape_basis.fit(_neutral_codes(model.neutral_shape, shape))
     if isinstance(model.face_embedding, FaceEmbedding):
-        run.echo("stage2: fitting the face embedding to the maps of all clips")
+        run.say("stage2: fitting the face embedding to the maps of all clips")
         model.face_embedding.fit(clip_maps(model.autoencoder, images, run.fabric))
 
 

@@ -13,7 +13,8 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from mien.data.loader import Shard
-from mien.train.engine import launch
+from mien.train.engine import choose_precision, launch
+from mien.train.log import note
 from mien.train.loop import fit
 from mien.train.objective import Batches, Objective
 from mien.train.process import keep_freed_memory
@@ -37,6 +38,12 @@ class Run(Generic[Config]):
     """Launched."""
     echo: Callable[[str], None]
     """Given every line that a person should see, in the first process alone."""
+
+    def say(self, line: str) -> None:
+        """Show a line to the person and keep it in train.log; in the first process alone."""
+        if self.is_first:
+            self.echo(line)
+            note(self.folder, line)
 
     @property
     def options(self) -> Any:
@@ -83,8 +90,12 @@ def start_run(
 ) -> Run[Config]:
     """Launch the processes of a run; arguments and errors as of the recipes."""
     keep_freed_memory()
-    fabric = launch(device, getattr(config, "loop"))  # noqa: B009 - of any recipe's configuration
-    return Run(config, data, folder, fabric, echo if fabric.global_rank == 0 else _nothing)
+    options: Any = getattr(config, "loop")  # noqa: B009 - of any recipe's configuration
+    fabric = launch(device, options)
+    run = Run(config, data, folder, fabric, echo if fabric.global_rank == 0 else _nothing)
+    precision = choose_precision(options.precision, fabric.device.type)
+    run.say(f"training on {fabric.device} with precision {precision} (loop.precision)")
+    return run
 
 
 def _nothing(line: str) -> None:

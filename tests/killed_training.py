@@ -1,0 +1,113 @@
+"""Kill `mien pretrain latentface` at random moments, resume it, and compare with a whole run.
+
+    python tests/killed_training.py FOLDER --kills 20
+
+Prints one line of JSON: kills, how often each stage was resumed, and whether all ended alike. The
+runs are forked from one process that has imported everything and computed nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import mien.train.recipes.latentface  # noqa: F401 - imported once, before the forks
+from mien.cli.main import run
+from mien.synth.toy import toy_head
+from mien.synth.writer import SynthConfig
+
+CHANGES = [
+    *("model.image_size=32", "model.texture_dim=8", "model.shape_dim=8", "model.width=8"),
+    *("model.feature_dim=16", "model.neutral_width=16", "model.neutral_blocks=1"),
+    *("stage1.steps=12", "stage1.batch_size=6", "stage2.steps=12", "stage2.batch_size=6"),
+    *("stage2.frames=2", "loop.checkpoint_every=2", "loop.log_every=2"),
+    *("loop.log_images_every=0", "loop.tensorboard=false"),
+]
+
+
+def make_clips(folder: Path) -> None:
+    from made_clips import write_clips
+
+    write_clips(toy_head(), SynthConfig(identities=3, frames=3, size=32), folder)
+
+
+def started(work) -> int:
+    """Start a piece of work in a process of its own and return its number."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        quiet = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(quiet, 1)
+        import torch
+
+        torch.set_num_threads(1)
+        code = work()
+    finally:
+        os._exit(code or 0)
+
+
+def train(clips: Path, out: Path) -> int:
+    words = ["pretrain", "latentface", "--device", "cpu", "--resume", "--config", "small"]
+    return run([*words, "--data", str(clips), "--out", str(out), *CHANGES])
+
+
+def outcome(out: Path) -> str:
+    """Return a hash of the exported weights and of the log, the speed left out."""
+    found = hashlib.sha256()
+    for path in sorted((out / "exported").iterdir()):
+        found.update(path.name.encode() + path.read_bytes().replace(str(out).encode(), b"OUT"))
+    for line in (out / "metrics.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        row.pop("images_per_s")
+        found.update(json.dumps(row).encode())
+    return found.hexdigest()
+
+
+def finish(work) -> None:
+    _, status = os.waitpid(started(work), 0)
+    if status:
+        raise SystemExit(f"a run failed with status {status}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    rng, clips = random.Random(given.seed), given.folder / "clips"
+    finish(lambda: make_clips(clips))
+    finish(lambda: train(clips, given.folder / "warm"))  # what is compiled is kept
+    begun = time.monotonic()
+    finish(lambda: train(clips, given.folder / "whole"))
+    took = time.monotonic() - begun
+    whole, alike, killed = outcome(given.folder / "whole"), 0, 0
+    resumed = {"stage1": 0, "stage2": 0}
+    for number in range(given.kills):
+        out = given.folder / f"killed_{number}"
+        for _ in range(2):  # the resumed run is killed, too
+            child = started(lambda out=out: train(clips, out))
+            time.sleep(rng.uniform(0, took))
+            os.kill(child, signal.SIGKILL)
+            _, status = os.waitpid(child, 0)
+            killed += os.WIFSIGNALED(status)
+        finish(lambda out=out: train(clips, out))
+        text = (out / "train.log").read_text()
+        for stage in resumed:
+            resumed[stage] += text.count(f"{stage}: resumed from step")
+        alike += outcome(out) == whole
+    found = {"runs": given.kills, "killed": killed, "resumed": resumed, "alike": alike}
+    sys.stdout.write(json.dumps(found) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
