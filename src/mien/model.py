@@ -7,6 +7,7 @@ the distance of the canonical face from the camera being 1.
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -30,6 +31,9 @@ from mien.types import Factors, GazeCode, Light, Pose, Rendering
 __all__ = ["Model", "WholeConfig", "load", "resolve_device", "tensors_of"]
 
 _GAZE = "gaze."
+_WIDTHS = ("texture_dim", "shape_dim", "width", "neutral_width", "face_embedding_dim")
+_GAZE_WIDTHS = ("code_dim", "dim", "stem_width", "eye_tokens", "band_tokens", "face_tokens")
+_GAZE_DEPTHS = ("bottleneck_depth", "encoder_depth", "decoder_depth")
 # Eyes are located in at most this many faces at a time: images at full size take memory.
 _MAX_EYES = 64
 
@@ -328,7 +332,8 @@ def load(where: str | Path | None = None, *, device: str = "cpu") -> Model:
     """Load weights for encoding and rendering.
 
     Args:
-        where: a folder or file of weights, or a hub id `owner/name`; None loads the shipped ones.
+        where: a folder or file of weights, or `hub:owner/name[@revision]`; None loads the shipped
+            ones.
         device: `cpu`, `cuda`, `cuda:0`, `mps`.
 
     Raises:
@@ -346,19 +351,36 @@ def load(where: str | Path | None = None, *, device: str = "cpu") -> Model:
     own = {name: value for name, value in tensors.items() if not name.startswith(_GAZE)}
     branch = {k.removeprefix(_GAZE): v for k, v in tensors.items() if k.startswith(_GAZE)}
     try:
-        network = LatentFace(ModelConfig(**config))
+        sizes = ModelConfig(**config)
+        gaze_sizes = GazeConfig(**gaze_options) if gaze_options or branch else None
+        weights.check_sizes(own, str(source), sizes, _WIDTHS, ("neutral_blocks",))
+        network = LatentFace(sizes)
+        weights.check_keys(network.state_dict(), own, str(source))
         network.load_state_dict(own)
-        gaze = EMIB(GazeConfig(**gaze_options)) if gaze_options or branch else None
-        if gaze:
-            gaze.load_state_dict(branch)
+        gaze = _gaze_of(gaze_sizes, branch, str(source)) if gaze_sizes else None
     except (TypeError, ValueError, RuntimeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise MienError(
-            f"{source}: the weights do not fit their configuration: {str(error).splitlines()[0]}"
+            f"{source}: the weights do not fit their configuration: {reason}"
         ) from error
+    # What the factors do not depend on must not keep anybody from reading them.
+    card, images = "", frozenset()
+    with suppress(MienError):
+        card = weights.read_card(source)
+    with suppress(MienError):
+        images = weights.trained_on(source)
     return Model(
         network.to(target),
         gaze=gaze.to(target) if gaze else None,
         weights_id=weights.weights_id(source),
-        card=weights.read_card(source),
-        images=weights.trained_on(source),
+        card=card,
+        images=images,
     )
+
+
+def _gaze_of(sizes: GazeConfig, tensors: dict[str, Tensor], source: str) -> EMIB:
+    weights.check_sizes(tensors, source, sizes, _GAZE_WIDTHS, _GAZE_DEPTHS)
+    gaze = EMIB(sizes)
+    weights.check_keys(gaze.state_dict(), tensors, source)
+    gaze.load_state_dict(tensors)
+    return gaze

@@ -26,13 +26,14 @@ def read_bytes(path: str | os.PathLike[str], *, limit: int = 64 * MIB) -> bytes:
     """
     shown = to_text(os.fspath(path))
     try:
-        kind = os.stat(path).st_mode  # noqa: PTH116 - any kind of path
+        status = os.stat(path)  # noqa: PTH116 - any kind of path
+        kind = status.st_mode
         if stat.S_ISDIR(kind):
             raise MienError(f"{shown} is a folder; give the name of a file")
         if not stat.S_ISREG(kind):
             raise MienError(f"{shown} is a pipe or a device; give an ordinary file")
         with Path(path).open("rb") as file:
-            content = file.read(limit + 1)
+            content = file.read(min(status.st_size, limit) + 1)  # memory for no more is asked for
     except FileNotFoundError as error:
         raise MienError(f"no file {shown}; see to its name") from error
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
