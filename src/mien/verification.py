@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ class Reference:
     weights_id: str
     code: str
     """One of `CODES`."""
-    mean: NDArray[np.floating[Any]]
+    mean: NDArray[np.floating[Any]] = field(repr=False)
     """Of the code over many people, within 1e6. [D]."""
     thresholds: tuple[Threshold, ...]
     """The false match rate falls from one to the next."""

@@ -77,13 +77,18 @@ class LoadedImage:
     """Height in the file after its rotation is applied, in pixels."""
 
 
-def read(path: str | Path, *, max_side: int = MAX_SIDE) -> NDArray[np.uint8]:
+def read(
+    source: str | Path | Image.Image | IO[bytes],
+    *,
+    max_side: int = MAX_SIDE,
+    name: str | None = None,
+) -> NDArray[np.uint8]:
     """Return the pixels of an image, as `read_image` reads them. RGB [H, W, 3].
 
     Raises:
         MienError: as `read_image`.
     """
-    return read_image(path, max_side=max_side).pixels
+    return read_image(source, max_side=max_side, name=name).pixels
 
 
 def read_image(
