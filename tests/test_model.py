@@ -3,8 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from mien.errors import MienError
 from mien.latentface.config import ModelConfig
@@ -164,3 +166,68 @@ def test_a_number_chooses_a_row_and_keeps_the_batch(model: Model, images: torch.
     assert len(list(iter(factors))) == 5
     with pytest.raises(IndexError):
         factors[5]
+
+
+def test_images_in_memory_and_on_disk_are_encoded_alike(model: Model, tmp_path: Path) -> None:
+    pixels = torch.randint(
+        0, 256, (2, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(3)
+    ).numpy()
+    expected = model.encode(torch.from_numpy(pixels).permute(0, 3, 1, 2)).identity
+    paths = [tmp_path / "0.png", str(tmp_path / "1.png")]
+    for path, image in zip(paths, pixels, strict=True):
+        Image.fromarray(image).save(path)
+    for given in (pixels, list(pixels), [Image.fromarray(image) for image in pixels], paths):
+        torch.testing.assert_close(model.encode(given).identity, expected)
+    with (tmp_path / "0.png").open("rb") as file:
+        torch.testing.assert_close(model.encode(file).identity, expected[:1])
+    for one in (pixels[0], Image.fromarray(pixels[0]), paths[0]):
+        torch.testing.assert_close(model.encode(one).identity, expected[:1])
+    assert model.encode([]).identity.shape == (0, 32)
+    larger = model.encode([pixels[0], np.zeros((50, 40, 3), np.uint8)])
+    torch.testing.assert_close(larger.identity[:1], expected[:1])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([np.zeros((8, 8), np.uint8)], r"image 0 is uint8 \[8, 8\]: give uint8 RGB"),
+        (np.zeros((8, 8, 3), np.float32), r"image 0 is float32 \[8, 8, 3\]"),
+        (np.zeros((1, 3, 8, 8), np.uint8), r"image 0 is uint8 \[3, 8, 8\]"),
+        (["none.png"], "none.png"),
+        ([3], "image 0 is int; give a path"),
+        (None, "image 0 is NoneType; give a path"),
+    ],
+)
+def test_what_is_no_image_is_named(model: Model, given, message: str) -> None:
+    with pytest.raises(MienError, match=message):
+        model.encode(given)
+
+
+@pytest.mark.parametrize(
+    "name", ["meta", "xla", "vulkan", "hpu", "cpu:7", "cuda:-1", "CPU", "", "cuda:x", "mps:1"]
+)
+def test_devices_that_nothing_here_runs_on_are_refused(name: str) -> None:
+    with pytest.raises(MienError, match="no such device; use cpu, cuda, cuda:0 or mps"):
+        resolve_device(name)
+
+
+def test_expressions_that_do_not_fit_are_refused(model: Model, images: torch.Tensor) -> None:
+    factors = model.encode(images)
+    with pytest.raises(MienError, match=r"expression_texture must be \[5, 16\] or one row"):
+        factors.with_expression(factors[:2])
+    other = replace(factors, expression_shape=torch.zeros(5, 8))
+    with pytest.raises(MienError, match=r"not \[5, 8\]; take the expression"):
+        factors.with_expression(other)
+
+
+def test_an_empty_batch_reaches_no_network(model: Model, monkeypatch) -> None:
+    seen = []
+    real = model.network.forward
+    monkeypatch.setattr(
+        model.network, "forward", lambda x, **more: seen.append(len(x)) or real(x, **more)
+    )
+    factors = model.encode(torch.zeros(0, 3, 40, 40))
+    assert model.canonical(factors).albedo.shape == (0, 3, 32, 32)
+    assert model.render(factors).image.shape == (0, 3, 32, 32)
+    assert 0 not in seen
+    assert repr(model.canonical(factors)).startswith("Canonical(albedo=[0, 3, 32, 32]")

@@ -127,7 +127,7 @@ def test_another_version_is_refused(folder):
     ("text", "message"),
     [
         ('{"format": "mien"', "not JSON"),
-        ("\x00\xff", "not JSON"),
+        ("\x00\xff", "not UTF-8"),
         ("[1]", "does not describe a mien model"),
         ('{"model_type": "bert"}', "does not describe a mien model"),
         ('{"format": "mien", "format_version": 1}', "lacks the sha256"),
@@ -168,7 +168,7 @@ def test_a_missing_tensor_file_is_named(folder):
 def test_an_unreadable_file_is_named(folder):
     (folder / WEIGHTS_FILE).unlink()
     (folder / WEIGHTS_FILE).mkdir()
-    with pytest.raises(MienError, match="cannot read"):
+    with pytest.raises(MienError, match="is a folder"):
         weights.read(folder)
 
 
@@ -196,7 +196,7 @@ def test_the_hub_is_asked_for_an_owner_and_a_name(folder, monkeypatch):
         return str(folder)
 
     monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
-    assert weights.read("someone/faces@v2")[0] == CONFIG
+    assert weights.read("hub:someone/faces@v2")[0] == CONFIG
     assert asked["name"] == "someone/faces"
     assert asked["revision"] == "v2"
     assert WEIGHTS_FILE in asked["files"]
@@ -209,8 +209,8 @@ def test_a_hub_that_cannot_be_asked_is_one_line(monkeypatch):
         raise ConnectionError("Cannot reach it: offline mode is enabled.\nmore")
 
     monkeypatch.setattr(hub, "snapshot_download", offline)
-    with pytest.raises(MienError, match="the hub cannot provide it: Cannot reach") as caught:
-        weights.read("someone/faces")
+    with pytest.raises(MienError, match="hub cannot provide someone/faces: Cannot") as caught:
+        weights.read("hub:someone/faces")
     assert "\n" not in str(caught.value)
 
 
@@ -219,7 +219,15 @@ def test_without_the_hub_client_its_extra_is_named(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(MienError, match=r"pip install 'mien\[hub\]'"):
-        weights.read("someone/faces")
+        weights.read("hub:someone/faces")
+
+
+@pytest.mark.parametrize("where", ["runs/exported", "someone/faces", "someone/faces@v2"])
+def test_a_mistyped_path_is_never_asked_for(where, monkeypatch):
+    hub = pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr(hub, "snapshot_download", None)
+    with pytest.raises(MienError, match=r"no weights at .* or hub:owner/name for one of a hub"):
+        weights.read(where)
 
 
 def test_the_card_says_what_is_known_and_what_is_not():

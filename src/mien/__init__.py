@@ -2,8 +2,8 @@
 
 `load` gives a model, `analyze` the faces in some images with their factors, `embed` a table of the
 faces in many images and videos, `embed_to_parquet` the same as a file by a job that can be
-resumed. `Factors` is what a model reads off faces, `MienError` is what goes wrong by the user's
-doing. Nothing heavy is imported before it is used.
+resumed, `verify` whether two images show one person. `Factors` is what a model reads off faces,
+`MienError` is what goes wrong by the user's doing. Nothing heavy is imported before it is used.
 """
 
 from __future__ import annotations
@@ -19,8 +19,18 @@ if TYPE_CHECKING:
     from mien.model import load
     from mien.pipeline.analyze import analyze
     from mien.types import Factors
+    from mien.verification import verify
 
-__all__ = ["Factors", "MienError", "__version__", "analyze", "embed", "embed_to_parquet", "load"]
+__all__ = [
+    "Factors",
+    "MienError",
+    "__version__",
+    "analyze",
+    "embed",
+    "embed_to_parquet",
+    "load",
+    "verify",
+]
 
 __version__ = VERSION
 _HOMES = {
@@ -29,6 +39,7 @@ _HOMES = {
     "embed": "mien.embedding.run",
     "embed_to_parquet": "mien.embedding.run",
     "load": "mien.model",
+    "verify": "mien.verification",
 }
 
 

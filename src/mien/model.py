@@ -6,15 +6,17 @@ the distance of the canonical face from the camera being 1.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from mien import weights
+from mien.batch import checked, prepare, read_crops, resized
 from mien.errors import MienError
 from mien.gaze.config import EYE_CROP_HEIGHT, EYE_CROP_WIDTH, FACE_CROP, GazeConfig
 from mien.gaze.cut import luminance
@@ -25,11 +27,15 @@ from mien.latentface.autoencoder import Canonical
 from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
 from mien.latentface.scene import render
+from mien.media.still import ImageLike
 from mien.types import Factors, GazeCode, Light, Pose, Rendering
 
 __all__ = ["Model", "WholeConfig", "load", "resolve_device", "tensors_of"]
 
 _GAZE = "gaze."
+_WIDTHS = ("texture_dim", "shape_dim", "width", "neutral_width", "face_embedding_dim")
+_GAZE_WIDTHS = ("code_dim", "dim", "stem_width", "eye_tokens", "band_tokens", "face_tokens")
+_GAZE_DEPTHS = ("bottleneck_depth", "encoder_depth", "decoder_depth")
 # Eyes are located in at most this many faces at a time: images at full size take memory.
 _MAX_EYES = 64
 
@@ -76,13 +82,16 @@ class Model:
         return next(self.network.parameters()).device
 
     @torch.no_grad()
-    def encode(self, images: Tensor, *, features: bool = False) -> Factors:
+    def encode(
+        self, images: Tensor | ImageLike | Sequence[ImageLike], *, features: bool = False
+    ) -> Factors:
         """Read the factors off face crops.
 
         Args:
             images: RGB face crops framed from hairline to chin; float in [0, 1] or uint8, any
                 size, best `crop_size`: gaze is read from pixels that smaller ones lack; B may
-                be 0. [B, 3, H, W].
+                be 0. [B, 3, H, W]. Or one or several of: pixels uint8 [H, W, 3], a Pillow
+                image, a path, an open binary file; each is brought to `crop_size`.
             features: give `Factors.features` too, which takes about as long again.
 
         Returns:
@@ -90,10 +99,14 @@ class Model:
             gaze branch.
 
         Raises:
-            MienError: when the tensor is not such a batch.
+            MienError: when the tensor is not such a batch, or an image cannot be read.
         """
-        given = _checked(images)
-        small = _resized(given, self._face_size).to(self.device)
+        given = checked(
+            images if isinstance(images, Tensor) else read_crops(images, self.crop_size)
+        )
+        if not len(given):  # not every operator takes an empty batch
+            return self.encode(given.new_zeros(1, 3, *self._face_size), features=features)[:0]
+        small = resized(given, self._face_size).to(self.device)
         factors = self.network(small, features=features)
         if self.gaze is None:
             return factors
@@ -138,11 +151,11 @@ class Model:
                 not finite.
         """
         branch = self._gaze_branch()
-        given = _checked(images)
+        given = checked(images)
         _check_rows("gaze codes", codes, (len(given), branch.config.code_dim))
         if not len(given):
-            return _resized(given, (FACE_CROP, FACE_CROP)).to(self.device)
-        pose = self.network(_resized(given, self._face_size).to(self.device)).pose
+            return resized(given, (FACE_CROP, FACE_CROP)).to(self.device)
+        pose = self.network(resized(given, self._face_size).to(self.device)).pose
         codes = codes.to(self.device).expand(len(given), -1)
         return redirect(branch, *self._near_eyes(given, pose), codes)
 
@@ -164,7 +177,7 @@ class Model:
     def _near_eyes(self, given: Tensor, pose: Pose) -> tuple[Tensor, Tensor]:
         """Return crops as large as the gaze branch takes, and about where the eyes are there."""
         eyes = self._gaze_branch().canonical_eyes
-        large = _resized(given, (FACE_CROP, FACE_CROP)).to(self.device)
+        large = resized(given, (FACE_CROP, FACE_CROP)).to(self.device)
         return large, project_eyes(eyes, pose, self.config.fov_deg)
 
     def _read_gaze(self, images: Tensor, guess: Tensor | None) -> GazeCode:
@@ -207,6 +220,8 @@ class Model:
             MienError: shapes that do not fit these weights or each other; NaN or infinity.
         """
         factors = self._placed(factors, pose, light)
+        if not len(factors):
+            return self.render(self._blank())[:0]
         canonical = self.network.canonical(factors)
         rows = factors.pose, factors.light
         return render(canonical.albedo, canonical.depth, *rows, self.config.fov_deg)
@@ -219,7 +234,15 @@ class Model:
             Albedo, RGB in [0, 1], [B, 3, image_size, image_size] and depth in face units
             [B, 1, image_size, image_size], of factors as `render` takes them; same errors.
         """
-        return self.network.canonical(self._placed(factors, None, None))
+        placed = self._placed(factors, None, None)
+        if not len(placed):
+            blank = self.network.canonical(self._blank())
+            return Canonical(blank.albedo[:0], blank.depth[:0])
+        return self.network.canonical(placed)
+
+    def _blank(self) -> Factors:
+        """Return the factors of one black crop, for the shapes of what is made of it."""
+        return self.network(torch.zeros(1, 3, *self._face_size, device=self.device))
 
     def _placed(self, factors: Factors, pose: Pose | None, light: Light | None) -> Factors:
         """Return checked factors on the model's device, in this pose and light, a row a face."""
@@ -252,49 +275,6 @@ def tensors_of(network: LatentFace, gaze: EMIB | None) -> dict[str, Tensor]:
     return {**network.state_dict(), **{_GAZE + name: value for name, value in branch.items()}}
 
 
-def prepare(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Check a batch of crops and bring it to [0, 1] float32 at `size`, (height, width), pixels.
-
-    Images [B, 3, H, W] are RGB, float in [0, 1] or uint8; returns [B, 3, *size].
-
-    Raises:
-        MienError: as `Model.encode`.
-    """
-    return _resized(_checked(images), size)
-
-
-def _checked(images: Tensor) -> Tensor:
-    """Return a batch of crops as float32; raise MienError where it is none. [B, 3, H, W]."""
-    if not isinstance(images, Tensor):
-        raise MienError(f"images must be a torch tensor, not {type(images).__name__}")
-    if images.ndim != 4 or images.shape[1] != 3:
-        raise MienError(
-            f"images must be [B, 3, H, W], not {list(images.shape)}; stack RGB crops channel first"
-        )
-    if len(images) and not images.numel():
-        raise MienError(f"images of {images.shape[2]} x {images.shape[3]} pixels show nothing")
-    if images.dtype == torch.uint8:
-        images = images.float() / 255
-    elif not images.is_floating_point():
-        raise MienError(f"images must be uint8 or float in [0, 1], not {images.dtype}")
-    elif images.numel() and (
-        not images.isfinite().all() or images.min() < -1e-3 or images.max() > 1 + 1e-3
-    ):
-        raise MienError("float images must lie in [0, 1] and be finite; divide 8-bit values by 255")
-    return images.float()
-
-
-def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bring crops to `size`, in [0, 1]. [B, 3, *size]."""
-    if not len(images):  # the resampling kernel is not made for it
-        return images.new_zeros(0, 3, *size)
-    if images.shape[-2:] != size:
-        images = F.interpolate(
-            images, size=size, mode="bilinear", antialias=True, align_corners=False
-        )
-    return images.clamp(0, 1)
-
-
 def _check_rows(name: str, value: Tensor, shape: tuple[int, ...]) -> None:
     """Raise MienError unless a tensor has this shape, or one row for all, and is finite."""
     if value.shape not in (shape, (1, *shape[1:])):
@@ -311,8 +291,13 @@ def resolve_device(name: str) -> torch.device:
     """
     try:
         device = torch.device(name)
-    except RuntimeError as error:
-        raise MienError(f"--device {name}: no such device; use cpu, cuda, cuda:0 or mps") from error
+        if not re.fullmatch(r"cpu|cuda(:\d+)?|mps", name):
+            raise ValueError(name)  # torch knows more kinds than these networks run on
+    except (RuntimeError, TypeError, ValueError) as error:
+        shown = str(name)[:40]
+        raise MienError(
+            f"--device {shown}: no such device; use cpu, cuda, cuda:0 or mps"
+        ) from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise MienError(
             f"--device {name}: torch {torch.__version__} finds no CUDA device; use --device cpu"
@@ -328,7 +313,8 @@ def load(where: str | Path | None = None, *, device: str = "cpu") -> Model:
     """Load weights for encoding and rendering.
 
     Args:
-        where: a folder or file of weights, or a hub id `owner/name`; None loads the shipped ones.
+        where: a folder or file of weights, or `hub:owner/name[@revision]`; None loads the shipped
+            ones.
         device: `cpu`, `cuda`, `cuda:0`, `mps`.
 
     Raises:
@@ -346,19 +332,36 @@ def load(where: str | Path | None = None, *, device: str = "cpu") -> Model:
     own = {name: value for name, value in tensors.items() if not name.startswith(_GAZE)}
     branch = {k.removeprefix(_GAZE): v for k, v in tensors.items() if k.startswith(_GAZE)}
     try:
-        network = LatentFace(ModelConfig(**config))
+        sizes = ModelConfig(**config)
+        gaze_sizes = GazeConfig(**gaze_options) if gaze_options or branch else None
+        weights.check_sizes(own, str(source), sizes, _WIDTHS, ("neutral_blocks",))
+        network = LatentFace(sizes)
+        weights.check_keys(network.state_dict(), own, str(source))
         network.load_state_dict(own)
-        gaze = EMIB(GazeConfig(**gaze_options)) if gaze_options or branch else None
-        if gaze:
-            gaze.load_state_dict(branch)
+        gaze = _gaze_of(gaze_sizes, branch, str(source)) if gaze_sizes else None
     except (TypeError, ValueError, RuntimeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise MienError(
-            f"{source}: the weights do not fit their configuration: {str(error).splitlines()[0]}"
+            f"{source}: the weights do not fit their configuration: {reason}"
         ) from error
+    # What the factors do not depend on must not keep anybody from reading them.
+    card, images = "", frozenset()
+    with suppress(MienError):
+        card = weights.read_card(source)
+    with suppress(MienError):
+        images = weights.trained_on(source)
     return Model(
         network.to(target),
         gaze=gaze.to(target) if gaze else None,
         weights_id=weights.weights_id(source),
-        card=weights.read_card(source),
-        images=weights.trained_on(source),
+        card=card,
+        images=images,
     )
+
+
+def _gaze_of(sizes: GazeConfig, tensors: dict[str, Tensor], source: str) -> EMIB:
+    weights.check_sizes(tensors, source, sizes, _GAZE_WIDTHS, _GAZE_DEPTHS)
+    gaze = EMIB(sizes)
+    weights.check_keys(gaze.state_dict(), tensors, source)
+    gaze.load_state_dict(tensors)
+    return gaze

@@ -13,6 +13,8 @@ from typing import Any, Self, cast
 import torch
 from torch import Tensor
 
+from mien.errors import MienError
+
 __all__ = ["Factors", "GazeCode", "Light", "Loss", "Pose", "Rendering"]
 
 
@@ -156,7 +158,18 @@ class Factors(_Batch):
 
         Args:
             other: the source of the expressions; [B, D] codes as these, or one row for all.
+
+        Raises:
+            MienError: its codes have another length, as those of other weights may, or it has
+                other than one row or as many as these.
         """
+        for name in ("expression_texture", "expression_shape"):
+            given, wanted = getattr(other, name).shape, getattr(self, name).shape
+            if given not in (wanted, (1, *wanted[1:])):
+                raise MienError(
+                    f"{name} must be {list(wanted)} or one row for all, not {list(given)}; "
+                    "take the expression of as many faces, read by the same weights"
+                )
         texture = other.expression_texture.expand_as(self.neutral_texture)
         shape = other.expression_shape.expand_as(self.neutral_shape)
         return replace(self, expression_texture=texture, expression_shape=shape)

@@ -2,7 +2,8 @@
 
 A model folder holds `config.json` (format, version, hash, the model's options),
 `model.safetensors`, `README.md` (the model card) and, where it is known, `images.b2`: a checksum
-of every image that the model was trained on, one a line. This is the only reader of weights.
+of every image that the model was trained on, one a line; where they were measured,
+`verification.json`: thresholds of similarity. This is the only reader of weights.
 """
 
 from __future__ import annotations
@@ -24,18 +25,23 @@ from torch import Tensor
 from mien.aliases import FILES, current_options, current_tensors
 from mien.errors import MienError
 from mien.media.atomic import replacing
+from mien.media.bounded import MIB, read_bytes, read_json
 
 __all__ = [
     "CARD_FILE",
     "CONFIG_FILE",
+    "HUB",
     "IMAGES_FILE",
+    "VERIFICATION_FILE",
     "WEIGHTS_FILE",
     "check_keys",
+    "check_sizes",
     "read",
     "read_card",
     "save",
     "shipped_folder",
     "trained_on",
+    "verification_file",
     "weights_id",
 ]
 
@@ -44,7 +50,14 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "README.md"
 IMAGES_FILE = "images.b2"
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?")
+VERIFICATION_FILE = "verification.json"
+HUB = "hub:"
+"""Before owner/name[@revision]: only then is a hub asked."""
+_HUB_ID = re.compile(rf"{HUB}[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?")
+_MAX_BYTES = {WEIGHTS_FILE: 4096 * MIB, CONFIG_FILE: MIB, CARD_FILE: MIB, IMAGES_FILE: 1024 * MIB}
+# No weight of a trained network comes near the one, no standard deviation near the other.
+_LARGEST, _SMALLEST_STD = 1e6, 1e-12
+_DIGEST = re.compile(rb"[0-9a-f]{16}")
 
 
 def shipped_folder() -> Path:
@@ -111,19 +124,21 @@ def read(where: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tenso
     """Read a model: its options and its tensors, on the CPU.
 
     Args:
-        where: a model folder, the safetensors file in it, or a hub id "owner/name[@revision]".
+        where: a model folder, the safetensors file in it, or "hub:owner/name[@revision]".
 
     Returns:
         The options and the tensors under their present names; tensors, of any shape, are
         finite, and floating-point ones are float32.
 
     Raises:
-        MienError: nothing there, another format or version, changed or cut short, not finite.
+        MienError: nothing there, another format or version, changed or cut short, not finite or
+            beyond what a trained network holds.
     """
     folder = _locate(where)
     header = _read_header(folder)
     path = folder / WEIGHTS_FILE
-    content = _read_bytes(path)
+    _check_there(path)
+    content = read_bytes(path, limit=_MAX_BYTES[WEIGHTS_FILE])
     if hashlib.sha256(content).hexdigest() != header["sha256"]:
         raise MienError(
             f"{path} is not the file that {CONFIG_FILE} was written for (its sha256 differs): "
@@ -131,7 +146,7 @@ def read(where: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tenso
         )
     try:
         tensors = parse_safetensors(content)
-    except (SafetensorError, ValueError, KeyError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise MienError(f"{path} is not a safetensors file: {error}") from error
     options = current_options(header["model"], folder / CONFIG_FILE)
     return options, current_tensors({k: _as_read(k, x, path) for k, x in tensors.items()})
@@ -147,25 +162,45 @@ def weights_id(where: str | os.PathLike[str]) -> str:
 
 
 def read_card(where: str | os.PathLike[str]) -> str:
-    """Return a model's card as Markdown; empty where it has none.
+    """Return a model's card as Markdown, wrong bytes replaced; empty where it has none.
 
     Raises:
-        MienError: there is no such model.
+        MienError: there is no such model, or the card cannot be read or is too large.
     """
-    path = _locate(where) / CARD_FILE
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
+    path = _located(where) / CARD_FILE
+    if not path.exists():
+        return ""
+    return read_bytes(path, limit=_MAX_BYTES[CARD_FILE]).decode("utf-8", "replace")
 
 
 def trained_on(where: str | os.PathLike[str]) -> frozenset[str]:
     """Return checksums of the images that a model was trained on; none where they are not known.
 
     Raises:
+        MienError: there is no such model, or its list is damaged.
+    """
+    path = _located(where) / IMAGES_FILE
+    if not path.exists():
+        path = path.with_name(FILES[IMAGES_FILE])
+    if not path.exists():
+        return frozenset()
+    digests = read_bytes(path, limit=_MAX_BYTES[IMAGES_FILE]).split()
+    damaged = next((i for i, x in enumerate(digests) if not _DIGEST.fullmatch(x)), None)
+    if damaged is not None:
+        raise MienError(
+            f"{path} is damaged: its entry {damaged + 1} is no checksum of 16 hexadecimal digits"
+        )
+    return frozenset(digest.decode() for digest in digests)
+
+
+def verification_file(where: str | os.PathLike[str]) -> Path | None:
+    """Return the file of verification thresholds beside the weights; None where there is none.
+
+    Raises:
         MienError: there is no such model.
     """
-    path = _locate(where) / IMAGES_FILE
-    if not path.is_file():
-        path = path.with_name(FILES[IMAGES_FILE])
-    return frozenset(path.read_text(encoding="ascii").split()) if path.is_file() else frozenset()
+    path = _located(where) / VERIFICATION_FILE
+    return path if path.exists() else None
 
 
 def check_keys(
@@ -188,18 +223,58 @@ def check_keys(
         raise MienError(f"weights in {where} do not fit the model: {faults[0]}{more}")
 
 
+def check_sizes(
+    tensors: Mapping[str, Tensor],
+    where: str,
+    config: object,
+    widths: Collection[str],
+    depths: Collection[str] = (),
+) -> None:
+    """Compare a configuration with the tensors before memory is taken for a network of it.
+
+    Args:
+        tensors: as read, of any shape.
+        where: named in the error.
+        config: has the fields named next.
+        widths: fields that are the length of some side of some tensor, or 0.
+        depths: fields that count layers, each of at least one tensor.
+
+    Raises:
+        MienError: no tensor is as wide as a field says, or there are fewer tensors than layers.
+    """
+    sides = {side for tensor in tensors.values() for side in tensor.shape}
+    wrong = [name for name in widths if getattr(config, name) not in {0, *sides}]
+    wrong += [name for name in depths if getattr(config, name) > len(tensors)]
+    if wrong:
+        raise MienError(
+            f"{where}: the weights do not fit their configuration: no tensors belong to "
+            f"{wrong[0]} {getattr(config, wrong[0])}"
+        )
+
+
 def _locate(where: str | os.PathLike[str]) -> Path:
     """Return the model folder: given, around the given file, or downloaded from the hub."""
-    path = Path(where)
-    if path.is_dir():
-        return path
-    if path.is_file():
-        if path.name != WEIGHTS_FILE:
-            raise MienError(f"{path} is no {WEIGHTS_FILE}; give a model folder")
-        return path.parent
     if isinstance(where, str) and _HUB_ID.fullmatch(where):
-        return _fetch(where)
-    raise MienError(f"no weights at {path}; give a model folder or a hub id owner/name")
+        return _fetch(where.removeprefix(HUB))
+    path = Path(where)
+    try:
+        if path.is_dir():
+            return path
+        if path.exists():
+            if path.name != WEIGHTS_FILE:
+                raise MienError(f"{path} is no {WEIGHTS_FILE}; give a model folder")
+            return path.parent
+    except (OSError, ValueError) as error:  # a name too long, or with a null character
+        raise MienError(f"no weights at {path}: {getattr(error, 'strerror', error)}") from error
+    hint = ", or hub:owner/name for one of a hub"
+    raise MienError(f"no weights at {path}; give a model folder{hint}")
+
+
+def _located(where: str | os.PathLike[str]) -> Path:
+    """Return the folder of a model whose header is sound."""
+    folder = _locate(where)
+    _read_header(folder)
+    return folder
 
 
 def _fetch(hub_id: str) -> Path:
@@ -207,28 +282,24 @@ def _fetch(hub_id: str) -> Path:
     try:
         import huggingface_hub
     except ImportError as error:
-        raise MienError(
-            f"no folder {hub_id}; to fetch it from the hub: pip install 'mien[hub]'"
-        ) from error
+        raise MienError(f"to fetch {hub_id} from the hub: pip install 'mien[hub]'") from error
     name, _, revision = hub_id.partition("@")
-    wanted = [CONFIG_FILE, WEIGHTS_FILE, CARD_FILE, IMAGES_FILE, FILES[IMAGES_FILE]]
+    wanted = [*_MAX_BYTES, VERIFICATION_FILE, FILES[IMAGES_FILE]]
     try:
         folder = huggingface_hub.snapshot_download(
             name, revision=revision or None, allow_patterns=wanted
         )
     except Exception as error:  # the client's errors share no base class
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise MienError(f"no folder {hub_id}, and the hub cannot provide it: {reason}") from error
+        raise MienError(f"the hub cannot provide {hub_id}: {reason}") from error
     return Path(folder)
 
 
 def _read_header(folder: Path) -> dict[str, Any]:
     """Read and check config.json."""
     path = folder / CONFIG_FILE
-    try:
-        header = json.loads(_read_bytes(path))
-    except ValueError as error:
-        raise MienError(f"{path} is not JSON: cut short or changed; fetch it again") from error
+    _check_there(path)
+    header = read_json(path, limit=_MAX_BYTES[CONFIG_FILE])
     if not isinstance(header, dict) or header.get("format") != "mien":
         raise MienError(f"{path} does not describe a mien model")
     version = header.get("format_version")
@@ -242,13 +313,9 @@ def _read_header(folder: Path) -> dict[str, Any]:
     return header
 
 
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise MienError(f"no {path.name} in {path.parent}: not a model folder") from error
-    except OSError as error:
-        raise MienError(f"cannot read {path}: {error.strerror}") from error
+def _check_there(path: Path) -> None:
+    if not path.exists():
+        raise MienError(f"no {path.name} in {path.parent}: not a model folder")
 
 
 def _as_stored(name: str, tensor: Tensor, half: bool) -> Tensor:  # noqa: FBT001
@@ -262,8 +329,15 @@ def _as_stored(name: str, tensor: Tensor, half: bool) -> Tensor:  # noqa: FBT001
 
 
 def _as_read(name: str, tensor: Tensor, path: Path) -> Tensor:
+    if tensor.is_complex():
+        raise MienError(f"{path} holds complex numbers in {name}; use other weights")
     if not tensor.is_floating_point():
         return tensor
+    tensor = tensor.to(torch.float32)
     if not bool(tensor.isfinite().all()):
         raise MienError(f"{path} holds NaN or infinity in {name}; use other weights")
-    return tensor.to(torch.float32)
+    if tensor.numel() and float(tensor.abs().max()) > _LARGEST:
+        raise MienError(f"{path} holds numbers beyond {_LARGEST:g} in {name}; use other weights")
+    if name.endswith((".std", ".spread", "code_scale")) and bool((tensor < _SMALLEST_STD).any()):
+        raise MienError(f"{path} holds no standard deviation in {name}; use other weights")
+    return tensor

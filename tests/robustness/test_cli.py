@@ -1,13 +1,155 @@
-"""Bad and hard inputs of `card`, `demo`, `doctor` and of weights in every command."""
+"""Bad and hard inputs of `card`, `demo`, `doctor`, and weights as every command loads them."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save
 
-from robustness.cases import case, check
+from robustness.cases import PNG, case, check
+
+
+def header(**changes):
+    """A change to the header of the weights in a folder."""
+
+    def change(path: Path) -> None:
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return change
+
+
+def options(**changes):
+    """A change to the options of the weights in a folder."""
+
+    def change(path: Path) -> None:
+        content = json.loads(path.read_text())
+        content["model"] |= changes
+        path.write_text(json.dumps(content))
+
+    return change
+
+
+def tensors(edit):
+    """A change to the tensors of a folder, under the right checksum."""
+
+    def change(path: Path) -> None:
+        found = load_file(path)
+        edit(found)
+        path.write_bytes(save(found))
+        checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+        header(sha256=checksum)(path.with_name("config.json"))
+
+    return change
+
+
+def fill(name, value):
+    return tensors(lambda found: found[name].fill_(value))
+
+
+def link_to(target):
+    return lambda path: path.unlink(missing_ok=True) or path.symlink_to(target)
+
+
+def pipe(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+
+
+RENDER = "render a.png --out b.png --detector none --weights tiny"
+CONFIG, WEIGHTS, CARD = "tiny/config.json", "tiny/model.safetensors", "tiny/README.md"
+SCALE = "texture_scale.std"
+TRUNK = "autoencoder.to_codes.weight"
+
+
+def rendering(name, content, message, code=2):
+    made = ["b.png"] if code == 0 else []
+    return case(RENDER, {"a.png": PNG, name: content}, code, message, makes=made)
+
 
 CASES = [
-    case("card w", message="no weights at w"),
-    case("card w --has tiny", {"w/config.json": "{"}, 2, "has no list of the images"),
     case("card tiny", exit=0, message="# tiny"),
+    case("card w", message="no weights at w; give a model folder, or hub:owner/name"),
+    case("card runs/exported", message="no weights at runs/exported"),
+    case("card owner/name@main", message="no weights at owner/name@main"),
+    case("card hub:", message="no weights at hub:"),
+    case("card hub:owner", message="no weights at hub:owner"),
+    case("card hub:../../etc", message="no weights at hub:../../etc"),
+    case(f"card {'w' * 5000}", message="File name too long"),
+    case("card ''", message="no config.json"),
+    case("card .", message="no config.json in"),
+    case("card w", {"w": ""}, 2, "is no model.safetensors"),
+    case("card w", {"w": pipe}, 2, "is no model.safetensors"),
+    case("card w", {"w": link_to("w")}, 2, "no weights at w"),
+    case("card tiny", {CARD: b"\xff\xfe card"}, 0, "\ufffd\ufffd card"),
+    case("card tiny", {CARD: "a\x1b[31m\x07\u202eb"}, 0, "a\\x1b[31m\\x07\\u202eb"),
+    case("card tiny", {CARD: pipe}, 2, "README.md is a pipe or a device"),
+    case("card tiny", {CARD: lambda p: p.unlink()}, 0, "no card was written"),
+    case("card tiny --has tiny", message="has no list of the images"),
+    case("card tiny --has x", {"tiny/images.b2": "0123456789abcdef\n"}, 2, "x"),
+    case("card tiny --has a.png", {"tiny/images.b2": "0123\n", "a.png": PNG}, 2, "entry 1 is no"),
+    case("card tiny --has a.png", {"tiny/images.b2": b"\xff", "a.png": PNG}, 2, "entry 1 is no"),
+    case("card tiny --has a.png", {"tiny/images.b2": "0" * 16, "a.png": PNG}, 0, "0 of 1 files"),
+    rendering(CARD, b"\xff\xfe", "", 0),
+    rendering("tiny/images.b2", b"\xff\xfe", "", 0),
+    rendering(CARD, pipe, "", 0),
+    rendering(CONFIG, "{", "config.json is not JSON"),
+    rendering(CONFIG, "[" * 100_000, "nested too deep"),
+    rendering(CONFIG, b"\xff\xfe", "not UTF-8"),
+    rendering(CONFIG, "[]", "does not describe a mien model"),
+    rendering(CONFIG, "null", "does not describe a mien model"),
+    rendering(CONFIG, '{"format": "mien", "format_version": 1e999}', "beyond what a double"),
+    rendering(CONFIG, '{"format": "mien", "format_version": NaN}', "NaN is no number"),
+    rendering(CONFIG, header(format_version=2), "weights format 2, this mien reads 1"),
+    rendering(CONFIG, header(format_version=[1]), "weights format [1]"),
+    rendering(CONFIG, header(sha256=1), "lacks the sha256"),
+    rendering(CONFIG, header(sha256="0" * 64), "its sha256 differs"),
+    rendering(CONFIG, header(model=[]), "lacks the sha256 or the model's options"),
+    rendering(CONFIG, header(model={"kind": "student"}), "holds a student"),
+    rendering(CONFIG, pipe, "pipe or a device"),
+    rendering(CONFIG, link_to("/dev/zero"), "pipe or a device"),
+    rendering(CONFIG, lambda p: p.unlink(), "no config.json in tiny"),
+    rendering(CONFIG, lambda p: p.write_bytes(bytes(2 << 20)), "larger than 1 MiB"),
+    rendering(WEIGHTS, b"", "its sha256 differs"),
+    rendering(WEIGHTS, pipe, "pipe or a device"),
+    rendering(WEIGHTS, link_to("/dev/zero"), "pipe or a device"),
+    rendering(WEIGHTS, lambda p: p.unlink(), "no model.safetensors in tiny"),
+    rendering(WEIGHTS, lambda p: os.truncate(p, 5 << 30), "larger than 4,096 MiB"),
+    rendering(WEIGHTS, fill(SCALE, float("nan")), f"NaN or infinity in {SCALE}"),
+    rendering(WEIGHTS, fill(TRUNK, float("-inf")), f"NaN or infinity in {TRUNK}"),
+    rendering(WEIGHTS, fill(TRUNK, 1e20), f"numbers beyond 1e+06 in {TRUNK}"),
+    rendering(WEIGHTS, fill(SCALE, 0.0), f"no standard deviation in {SCALE}"),
+    rendering(WEIGHTS, fill(SCALE, 1e-40), f"no standard deviation in {SCALE}"),
+    rendering(WEIGHTS, tensors(lambda t: t.pop(TRUNK)), TRUNK),
+    rendering(WEIGHTS, tensors(lambda t: t.update(x=torch.ones(1))), "x"),
+    rendering(WEIGHTS, tensors(lambda t: t.update({TRUNK: torch.ones(2, 2)})), TRUNK),
+    rendering(
+        WEIGHTS, tensors(lambda t: t.update({TRUNK: t[TRUNK].to(torch.complex64)})), "complex"
+    ),
+    *(
+        rendering(CONFIG, options(**{name: value}), name)
+        for name, values in {
+            "image_size": [0, -1, 48, 2**30, 64.5, "64", None, True],
+            "width": [0, -1, 31, 4096, 10**9, "wide"],
+            "texture_dim": [0, 17, 10**6, []],
+            "neutral_blocks": [-1, 256, 10**6],
+            "sampling_steps": [0, -1, "text", 10**6],
+            "fov_deg": [0, -10, 400, "wide", 1e300],
+            "depth_range": [0, -1, 2],
+            "networks": ["huge", 1, None],
+            "neutral": ["x", {}],
+            "basis": ["x", 5],
+            "unknown": [1],
+        }.items()
+        for value in values
+    ),
+    rendering(CONFIG, options(image_size=2**70), "beyond 64 bits"),
+    rendering(CONFIG, options(gaze=[1]), "do not fit their configuration"),
+    rendering(CONFIG, options(gaze={"code_dim": 0}), "code_dim"),
+    rendering(CONFIG, options(gaze={"eye_height": 16384, "eye_patch": 4}), "belong to"),
+    rendering(CONFIG, options(gaze={}), "", 0),
 ]
 
 

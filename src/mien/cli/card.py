@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mien.cli.terminal import printable
 from mien.errors import MienError
 
 __all__ = ["card"]
@@ -16,7 +17,7 @@ __all__ = ["card"]
 def card(
     weights: Annotated[
         str | None,
-        typer.Argument(help="A folder of weights or a hub id; the shipped ones if not given."),
+        typer.Argument(help="A folder of weights or hub:owner/name; else the shipped ones."),
     ] = None,
     has: Annotated[
         list[str] | None,
@@ -32,7 +33,8 @@ def card(
 
     where = weights_folder.shipped_folder() if weights is None else weights
     if not has:
-        print(weights_folder.read_card(where) or "no card was written with these weights")
+        text = weights_folder.read_card(where) or "no card was written with these weights"
+        print(printable(text))
         return
     known = weights_folder.trained_on(where)
     if not known:
@@ -50,5 +52,5 @@ def _look_for(given: list[str], known: frozenset[str]) -> None:
         count += 1
         if hashed in known:
             found += 1
-            print(Path(piece.file, piece.member))
+            print(printable(str(Path(piece.file, piece.member))))
     print(f"{found:,} of {count:,} files were trained on", file=sys.stderr)

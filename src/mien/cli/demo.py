@@ -22,7 +22,8 @@ def demo(
         str, typer.Option("--detector", help="auto, haar or yunet; none: clips are face crops.")
     ] = "none",
     weights: Annotated[
-        str | None, typer.Option("--weights", help="Folder, file or hub id; else the shipped ones.")
+        str | None,
+        typer.Option("--weights", help="Folder, file or hub:owner/name; else the shipped ones."),
     ] = None,
     device: Annotated[
         str, typer.Option("--device", help="cpu, cuda, cuda:N or mps; it must be there.")

@@ -49,7 +49,9 @@ def embed(
     fps: Annotated[float | None, typer.Option(help=help_of("fps"))] = None,
     weights: Annotated[
         str | None,
-        typer.Option(help="Folder, file or hub id of weights; otherwise those of the package."),
+        typer.Option(
+            help="Folder, file or hub:owner/name of weights; otherwise those of the package."
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
     overwrite: Annotated[

@@ -51,7 +51,9 @@ def evaluate(
     ] = None,
     weights: Annotated[
         str | None,
-        typer.Option(help="Folder, file or hub id of weights; otherwise those of the package."),
+        typer.Option(
+            help="Folder, file or hub:owner/name of weights; otherwise those of the package."
+        ),
     ] = None,
     table: Annotated[
         Path | None,

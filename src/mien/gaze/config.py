@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -92,6 +93,11 @@ class GazeConfig:
     def eye_grid(self) -> tuple[int, int]:
         """Return rows and columns of an eye's tokens."""
         return self.eye_height // self.eye_patch, self.eye_width // self.eye_patch
+
+    @property
+    def eye_tokens(self) -> int:
+        """Return the number of tokens of both eyes."""
+        return 2 * math.prod(self.eye_grid)
 
     @property
     def band_tokens(self) -> int:

@@ -209,7 +209,9 @@ def load_student(folder: str | Path) -> Student:
     if config.get("kind") != "student":
         raise MienError(f"{folder} holds a whole model, not a student; load it with mien.load")
     try:
-        student = Student(StudentConfig(**config["student"]), str(config.get("teacher", "")))
+        sizes = StudentConfig(**config["student"])
+        weights.check_sizes(tensors, str(folder), sizes, ("code_dim", "width", "features"))
+        student = Student(sizes, str(config.get("teacher", "")))
     except (KeyError, TypeError, ValueError) as error:
         raise MienError(
             f"{folder}: the student's options are not known to this mien ({error})"

@@ -51,6 +51,9 @@ class Canonical:
     depth: Tensor
     """z in face units, 1 +- depth_range. [B, 1, H, W]."""
 
+    def __repr__(self) -> str:
+        return f"Canonical(albedo={list(self.albedo.shape)}, depth={list(self.depth.shape)})"
+
 
 class Autoencoder(nn.Module):
     """Encoders and decoders of the 3D-aware autoencoder (LatentFace, section 3)."""

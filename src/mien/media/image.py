@@ -52,13 +52,18 @@ _STRIP_PIXELS = 1 << 22
 _LIMIT = threading.Lock()
 
 
-def read(path: str | Path, *, max_side: int = MAX_SIDE) -> NDArray[np.uint8]:
+def read(
+    source: str | Path | Image.Image | IO[bytes],
+    *,
+    max_side: int = MAX_SIDE,
+    name: str | None = None,
+) -> NDArray[np.uint8]:
     """Return the pixels of an image, as `read_image` reads them. RGB [H, W, 3].
 
     Raises:
         MienError: as `read_image`.
     """
-    pixels = read_image(path, max_side=max_side).pixels
+    pixels = read_image(source, max_side=max_side, name=name).pixels
     assert pixels is not None
     return pixels
 

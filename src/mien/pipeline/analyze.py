@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -37,10 +37,10 @@ class AnalyzedFace:
     """x1, y1, x2, y2 in the image's pixels; 0 = the outer edge of the first column or row."""
     score: float
     """How sure the detector is, 0 to 1; 1 where the whole image is taken."""
-    landmarks: NDArray[np.float32] | None
+    landmarks: NDArray[np.float32] | None = field(repr=False)
     """x, y in the image's pixels of the image-left eye, the image-right eye, the nose's tip, the
     image-left and the image-right corner of the mouth. [5, 2]; None: the detector gives none."""
-    crop: NDArray[np.uint8]
+    crop: NDArray[np.uint8] = field(repr=False)
     """What the model saw. RGB [S, S, 3]."""
     factors: Factors
     """Of this face alone: one row each."""

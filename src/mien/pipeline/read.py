@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL.Image import Image
 
-from mien.errors import MienError
 from mien.media.frame import Frame
 from mien.media.image import read_image
 from mien.media.kinds import Kind, kind_of
+from mien.media.still import ImageLike, check_pixels
 from mien.media.video import read_frames
 
 __all__ = ["Frame", "ImageLike", "read_media", "read_still"]
-
-ImageLike: TypeAlias = str | Path | NDArray[np.uint8] | Image | IO[bytes]
-"""An image: its path, its RGB pixels uint8 [H, W, 3], a Pillow image, or an open binary file."""
 
 
 def read_still(image: ImageLike, *, name: str | None = None) -> Frame:
@@ -33,12 +28,7 @@ def read_still(image: ImageLike, *, name: str | None = None) -> Frame:
         MienError: it cannot be read, or is an array but not uint8 RGB.
     """
     if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-            raise MienError(
-                f"{name or 'the image'} is {image.dtype} {list(image.shape)}: "
-                "give uint8 RGB [H, W, 3]"
-            )
-        return Frame(image)
+        return Frame(check_pixels(image, name))
     return read_image(image, name=name)
 
 

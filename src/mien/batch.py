@@ -1,0 +1,78 @@
+"""Images to the batch of crops that a model takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from PIL.Image import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from mien.errors import MienError
+from mien.media.still import ImageLike, pixels_of
+
+__all__ = ["checked", "prepare", "read_crops", "resized"]
+
+
+def read_crops(images: ImageLike | Sequence[ImageLike], size: int) -> Tensor:
+    """Read one or several images in memory or on disk. In [0, 1], [B, 3, size, size].
+
+    Raises:
+        MienError: one cannot be read.
+    """
+    is_one = isinstance(images, (str, Path, Image)) or getattr(images, "ndim", 4) != 4
+    if is_one or not isinstance(images, (Sequence, np.ndarray)):
+        images = [cast("ImageLike", images)]
+    crops = [torch.zeros(0, 3, size, size)]
+    for number, image in enumerate(cast("Sequence[ImageLike]", images)):
+        name = None if isinstance(image, (str, Path)) else f"image {number}"
+        pixels = torch.from_numpy(np.ascontiguousarray(pixels_of(image, name)))
+        crops.append(resized(pixels.permute(2, 0, 1)[None].float() / 255, (size, size)))
+    return torch.cat(crops)
+
+
+def prepare(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Check a batch of crops and bring it to [0, 1] float32 at `size`, (height, width), pixels.
+
+    Images [B, 3, H, W] are RGB, float in [0, 1] or uint8; returns [B, 3, *size].
+
+    Raises:
+        MienError: as `Model.encode`.
+    """
+    return resized(checked(images), size)
+
+
+def checked(images: Tensor) -> Tensor:
+    """Return a batch of crops as float32; raise MienError where it is none. [B, 3, H, W]."""
+    if not isinstance(images, Tensor):
+        raise MienError(f"images must be a torch tensor, not {type(images).__name__}")
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise MienError(
+            f"images must be [B, 3, H, W], not {list(images.shape)}; stack RGB crops channel first"
+        )
+    if len(images) and not images.numel():
+        raise MienError(f"images of {images.shape[2]} x {images.shape[3]} pixels show nothing")
+    if images.dtype == torch.uint8:
+        images = images.float() / 255
+    elif not images.is_floating_point():
+        raise MienError(f"images must be uint8 or float in [0, 1], not {images.dtype}")
+    elif images.numel() and (
+        not images.isfinite().all() or images.min() < -1e-3 or images.max() > 1 + 1e-3
+    ):
+        raise MienError("float images must lie in [0, 1] and be finite; divide 8-bit values by 255")
+    return images.float()
+
+
+def resized(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bring crops to `size`, in [0, 1]. [B, 3, *size]."""
+    if not len(images):  # the resampling kernel is not made for it
+        return images.new_zeros(0, 3, *size)
+    if images.shape[-2:] != size:
+        images = F.interpolate(
+            images, size=size, mode="bilinear", antialias=True, align_corners=False
+        )
+    return images.clamp(0, 1)

@@ -1,0 +1,58 @@
+"""`mien verify`: do two images show one person?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mien.cli.terminal import printable
+
+__all__ = ["verify"]
+
+
+def verify(
+    one: Annotated[Path, typer.Argument(metavar="A", help="Image; its largest face counts.")],
+    other: Annotated[Path, typer.Argument(metavar="B", help="Another image.")],
+    false_match_rate: Annotated[
+        float,
+        typer.Option(
+            "--false-match-rate",
+            help="How many of different people may be taken for one: a rate that was measured.",
+        ),
+    ] = 0.01,
+    detector: Annotated[
+        str, typer.Option("--detector", help="auto, haar or yunet; none: images are face crops.")
+    ] = "auto",
+    weights: Annotated[
+        str | None,
+        typer.Option("--weights", help="Folder, file or hub:owner/name; else the shipped ones."),
+    ] = None,
+    device: Annotated[
+        str, typer.Option("--device", help="cpu, cuda, cuda:N or mps; it must be there.")
+    ] = "cpu",
+) -> None:
+    """Compare the largest faces of two images: similarity, threshold, and its error rates.
+
+    The similarity is the centred cosine of the two face codes. The rates were measured on the
+    people that are printed with them; on other people and images they differ.
+    """
+    from mien.verification import verify as compare
+
+    found = compare(
+        one,
+        other,
+        weights=weights,
+        false_match_rate=false_match_rate,
+        device=device,
+        detector=detector,
+    )
+    threshold = found.threshold
+    print(f"similarity {found.similarity:.4f}")
+    print(
+        f"threshold  {threshold.similarity:.4f}  false match rate "
+        f"{threshold.false_match_rate:.4%}, true match rate {threshold.true_match_rate:.1%}"
+    )
+    print(f"measured   {printable(found.measured_on)}")
+    print("taken for one person" if found.same else "taken for different people")
