@@ -131,10 +131,13 @@ def test_rows_carry_their_factors_and_null_where_there_is_no_face() -> None:
     assert table.column("face_found").to_pylist() == [True, False, True]
     assert table.column("reason").to_pylist() == [None, "broken", None]
     assert table.column("x2").to_pylist() == [3.0, None, 3.0]
+    codes = ("identity", "expression", "texture_code", "shape_code")
     for name in SCHEMA.names[12:]:
-        assert table.column(name)[1].as_py() is None
-    for name in ("identity", "expression", "texture_code", "shape_code"):
-        matrix = code_matrix(table.column(name))
+        length = SCHEMA.field(name).type.list_size if name in codes else 0
+        assert table.column(name)[1].as_py() == (length * [0.0] or None)
+        assert not length or table.column(name).null_count == 0
+    for name in codes:
+        matrix = code_matrix(table.column(name), np.array([True, False, True]))
         np.testing.assert_array_equal(matrix[[0, 2]], getattr(factors, name).numpy())
         assert np.isnan(matrix[1]).all()
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from mien.columns import GAZE_CODE
 from mien.embedding.frames import Batch, read_batches
 from mien.embedding.job import JobFolder, Listing, job_digest, list_inputs
 from mien.embedding.options import EmbedOptions
@@ -203,9 +204,12 @@ class _Job:
             options=self._choices(),
             job=digest,
         )
+        lengths = lengths_of(self.model, features=self.options.features)
+        if self.options.eyes_only:
+            lengths = {name: dim for name, dim in lengths.items() if name == GAZE_CODE}
         return arrow_schema(
             info,
-            lengths_of(self.model, features=self.options.features),
+            lengths,
             calibrated=self.gaze is not None,
             more=probe_columns(self.probes),
         )

@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from mien.columns import EYES_FOUND, FACE_FOUND
 
 __all__ = ["NO_FACE", "Status", "Summary", "summarise"]
 
@@ -78,12 +81,13 @@ def summarise(out: Path, *, inputs: int, resumed_at: int) -> Summary:
     reasons: Counter[str] = Counter()
     rows = faces = without_eyes = 0
     with pq.ParquetFile(out) as file:
-        looked_for = [name for name in file.schema_arrow.names if name == "eyes_found"]
-        for batch in file.iter_batches(columns=["face_found", "reason", *looked_for]):
+        looked_for = [name for name in file.schema_arrow.names if name == EYES_FOUND]
+        for batch in file.iter_batches(columns=[FACE_FOUND, "reason", *looked_for]):
             rows += batch.num_rows
-            faces += batch.column("face_found").true_count
+            found = batch.column(FACE_FOUND)
+            faces += found.true_count
             for name in looked_for:
-                without_eyes += batch.column(name).false_count
+                without_eyes += pc.and_not(found, batch.column(name)).true_count
             for item in batch.column("reason").value_counts().to_pylist():
                 reasons[item["values"]] += item["counts"]
     without_face = reasons.pop(NO_FACE, 0)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
+
 from mien.errors import MienError
 
 if TYPE_CHECKING:
@@ -168,7 +170,7 @@ def rows_of_faces(faces: pd.DataFrame, named: Sequence[NamedFace], what: str) ->
     for number, path in enumerate(faces["path"]):
         rows_of.setdefault(path, []).append(number)
     frames, ids = faces["frame"].to_numpy(), faces["face_id"].isna().to_numpy()
-    face_ids = faces["face_id"].fillna(-1).to_numpy()
+    face_ids = faces["face_id"].to_numpy(dtype=np.float64, na_value=-1)
 
     def matches(row: int, face: NamedFace) -> bool:
         # Where no face is found there is no face_id: the row has nothing else.
