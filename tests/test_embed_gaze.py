@@ -173,7 +173,7 @@ def test_of_eye_crops_there_is_gaze_alone(eye_crops: Path, model: GazeModel) -> 
     assert frame["face_id"].tolist() == [0] * 5
     assert frame["det_score"].isna().all()
     assert frame[["x1", "y1", "x2", "y2"]].to_numpy().tolist() == [[0, 0, 60, 12]] * 5
-    others = [c.name for c in COLUMNS[12:] if not c.needs and c.kind != "codes"]
+    others = [c.name for c in COLUMNS[15:] if not c.needs and c.kind != "codes"]
     assert "identity" not in frame
     assert frame[others].isna().all(axis=None)
     assert frame["eyes_found"].tolist() == SEEN

@@ -47,6 +47,8 @@ def embed(
     ] = EmbedOptions.batch_size,
     every: Annotated[int | None, typer.Option(min=1, help=help_of("every"))] = None,
     fps: Annotated[float | None, typer.Option(help=help_of("fps"))] = None,
+    min_score: Annotated[float | None, typer.Option(help=help_of("min_score"))] = None,
+    min_size: Annotated[float | None, typer.Option(help=help_of("min_size"))] = None,
     weights: Annotated[
         str | None,
         typer.Option(help="Folder, file or hub id of weights; otherwise those of the package."),
@@ -76,6 +78,8 @@ def embed(
             batch_size=batch_size,
             every=every,
             fps=fps,
+            min_score=min_score,
+            min_size=min_size,
             crop=crop,
             calibration=calibration,
             probes=tuple(probe or ()),

@@ -185,24 +185,12 @@ def _zipped(path: Path) -> Iterator[Piece]:
 
 
 def _table(path: Path) -> Iterator[Piece]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    from mien.table.boxes import read_boxes
 
-    columns = ["path", "frame", "track_id", "face_found", "x1", "y1", "x2", "y2"]
-    try:
-        table = pq.read_table(path, columns=columns)
-    except (OSError, KeyError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0]
-        raise MienError(f"{path} is no table of `mien embed` ({reason}); make it again") from error
-    detector = (table.schema.metadata or {}).get(b"mien.detector", b"haar").decode()
-    framing: Framing = "image" if detector == "none" else "yunet" if detector == "yunet" else "haar"
+    rows, framing = read_boxes(path)
     boxes: dict[str, list[Box]] = {}
-    for row in table.to_pylist():
-        if not row["face_found"] or row["x1"] is None:
-            continue
-        track = -1 if row["track_id"] is None else int(row["track_id"])
-        corners = (row["x1"], row["y1"], row["x2"], row["y2"])
-        boxes.setdefault(row["path"], []).append(Box(int(row["frame"]), track, corners))
+    for row in rows:
+        boxes.setdefault(row.path, []).append(Box(row.frame, row.track, row.corners))
     for name in sorted(boxes):
         file = _beside(path, name)
         video = kind_of(file) == "video"

@@ -259,6 +259,8 @@ class _Job:
         return {
             "every": self.options.every,
             "fps": self.options.fps,
+            "min_score": self.options.min_score,
+            "min_size": self.options.min_size,
             "crop": self.options.crop,
             "features": self.options.features,
             "calibration": None if self.gaze is None else self.gaze.checksum,

@@ -13,10 +13,12 @@ import pyarrow.parquet as pq
 
 from mien.columns import EYES_FOUND, FACE_FOUND
 
-__all__ = ["NO_FACE", "Status", "Summary", "summarise"]
+__all__ = ["LEFT_OUT", "NO_FACE", "Status", "Summary", "summarise"]
 
 NO_FACE = "no face found"
 """The reason of a frame that was read and searched and shows no face."""
+LEFT_OUT = "no face is as large and as certain as asked for"
+"""The reason of a frame whose faces are all left out."""
 
 _MAX_REASONS = 10
 
@@ -48,7 +50,7 @@ class Summary:
     faces: int
     """Rows with a face."""
     without_face: int
-    """Frames that were read and show no face."""
+    """Frames that were read and show no face, or none that is as large and certain as asked."""
     without_eyes: int
     """Rows with a face, or an eye-region crop, whose eyes are not found; 0 where not looked for."""
     failures: Mapping[str, int]
@@ -90,7 +92,7 @@ def summarise(out: Path, *, inputs: int, resumed_at: int) -> Summary:
                 without_eyes += pc.and_not(found, batch.column(name)).true_count
             for item in batch.column("reason").value_counts().to_pylist():
                 reasons[item["values"]] += item["counts"]
-    without_face = reasons.pop(NO_FACE, 0)
+    without_face = reasons.pop(NO_FACE, 0) + reasons.pop(LEFT_OUT, 0)
     failures = _grouped({reason: n for reason, n in reasons.items() if reason is not None})
     counts = (inputs, rows, faces, without_face, without_eyes)
     return Summary(out, *counts, failures, resumed_at)

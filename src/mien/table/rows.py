@@ -48,6 +48,12 @@ class FaceRow:
     """The detector's certainty."""
     box: tuple[float, float, float, float] | None = None
     """x1, y1, x2, y2 in pixels of the image."""
+    framing: str | None = None
+    """Whose idea of a face the box is: haar, yunet, or image for the whole of a crop."""
+    side_px: float | None = None
+    """Side of the square that is cut out, in pixels of the image."""
+    sharpness: float | None = None
+    """By `mien.embedding.quality.sharpness`."""
     reason: str | None = None
     """Why there is no face; None where all is well."""
 

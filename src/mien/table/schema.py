@@ -85,6 +85,12 @@ COLUMNS: tuple[Column, ...] = (
     Column("y1", "float32", "px", _IMAGE, "", "Top of the face's box; null: no face."),
     Column("x2", "float32", "px", _IMAGE, "> x1", "Right side of the box; null: no face."),
     Column("y2", "float32", "px", _IMAGE, "> y1", "Bottom of the face's box; null: no face."),
+    Column("framing", "string", "", "", "haar | yunet | image", "Whose idea of a face the box is."),
+    Column("side_px", "float32", "px", _IMAGE, "> 0", "Side of the square cut out; null: no face."),
+    Column(
+        *("sharpness", "float32", "", "", ">= 0"),
+        "Standard deviation of the crop's Laplacian, grey values 0 to 1; null: no face.",
+    ),
     Column("reason", "string", "", "", "", "Why there is no face; null where all is well."),
     Column(
         "identity", "codes", "", _CANONICAL, "", "Who: neutral texture, neutral shape; 0: no face."
