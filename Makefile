@@ -1,5 +1,6 @@
 # make demo   set up, then look at the factors of the shipped faces (demo_out/)
 # make test   set up, then check the code and run the tests
+# make robustness  set up, then try bad files and inputs by the thousand
 # make check  format, lint, types and import floors only
 
 PYTHON ?= python3
@@ -11,16 +12,23 @@ JOBS ?= auto
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check setup clean
+.PHONY: demo test tests robustness check setup clean
 
 demo: $(READY)
 	$(BIN)/mien demo --out $(OUT) --overwrite
 
-test: check
+# The type checker mostly waits for one core: the tests run beside it.
+test: $(READY)
+	$(MAKE) --no-print-directory --jobs 2 check tests
+
+tests: $(READY)
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n $(JOBS) --dist worksteal
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+robustness: $(READY)
+	MIEN_HYPOTHESIS=long $(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/robustness
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -30,13 +38,14 @@ check: $(READY)
 
 setup: $(READY)
 
-# torch comes first and pinned: the other packages then find it there and never choose another build.
+# torch is pinned: the other packages never choose another build. Python compiles what it imports
+# when it first does: compiling all that was installed takes longer than the rest of the set-up.
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: $(PYTHON) is older than 3.11; run: make PYTHON=python3.11" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) "$(TORCH)"
-	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) "$(TORCH)" --editable ".[train,hub,eval,dev]"
+	$(BIN)/python -m pip install --quiet --no-compile --constraint $(CONSTRAINTS) \
+	  "$(TORCH)" --editable ".[train,hub,eval,dev]"
 	touch $@
 
 clean:

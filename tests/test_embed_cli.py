@@ -23,7 +23,7 @@ SLOW_EMBED = """
 import signal, sys, time
 from mien.embedding import run
 from mien.table.writer import PartWriter
-from mien.cli.main import main
+from mien.__main__ import main
 PartWriter.__init__.__kwdefaults__["rows_per_part"] = 8
 encode = run.encode_crops
 # A shell that starts the tests in the background has its children ignore Ctrl-C.

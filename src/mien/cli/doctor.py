@@ -6,7 +6,7 @@ import typer
 
 __all__ = ["doctor"]
 
-_MARKS = {"ok": "[green]ok[/]", "note": "[dim]–[/]", "broken": "[bold red]broken[/]"}
+_MARKS = {"ok": "[green]ok[/]", "note": "[dim]-[/]", "broken": "[bold red]broken[/]"}
 
 
 def doctor() -> None:

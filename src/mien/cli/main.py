@@ -7,21 +7,25 @@ one line on stderr.
 
 from __future__ import annotations
 
+import ast
 import errno
 import importlib
-import os
+import inspect
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
+from types import ModuleType
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 import mien
+from mien.cli.terminal import one_line, stop_output
 from mien.errors import MienError
 
-__all__ = ["COMMANDS", "main", "run"]
+__all__ = ["COMMANDS", "run"]
 
 COMMANDS = {
     "embed": "Images and video to a table of factors, one row a face.",
@@ -42,8 +46,18 @@ _USAGE_ERROR = 2
 _INTERRUPTED = 130
 
 
+class _Interrupted(Exception):
+    """Ctrl-C, which typer would turn into an exit code without a word."""
+
+
 class _LazyCommands(TyperGroup):
     """Lists commands from the table; imports one only to run it or to show its own help."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise _Interrupted from error
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the base class's signature
         return list(COMMANDS)
@@ -66,6 +80,8 @@ def _stub(name: str) -> Any:
 def _load(name: str) -> Any:
     """Import the module of a command and build it."""
     module = importlib.import_module(f"mien.cli.{name}")
+    if sys.flags.optimize > 1:
+        _restore_docstrings(module)
     app = getattr(module, "app", None)
     if not isinstance(app, typer.Typer):
         app = typer.Typer(add_completion=False)
@@ -73,6 +89,14 @@ def _load(name: str) -> Any:
     command = typer.main.get_command(app)
     command.name = name
     return command
+
+
+def _restore_docstrings(module: ModuleType) -> None:
+    """Give functions the help texts that `python -OO` has dropped."""
+    tree = ast.parse(inspect.getsource(module))
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            getattr(module, node.name).__doc__ = ast.get_docstring(node)
 
 
 _app = typer.Typer(
@@ -105,11 +129,6 @@ def _mien(
     """What a face is made of: identity, expression, shape, texture, pose, light."""
 
 
-def main() -> None:
-    """Run the command line of this process and leave with its exit code."""
-    sys.exit(run(sys.argv[1:]))
-
-
 def run(arguments: Sequence[str]) -> int:
     """Run one command line.
 
@@ -124,14 +143,25 @@ def run(arguments: Sequence[str]) -> int:
     words = words or ["--help"]
     try:
         code = typer.main.get_command(_app).main(words, prog_name="mien", standalone_mode=False)
+        sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last line of defence
         if debug:
             traceback.print_exception(error)
         code, line = _explain(error)
-        if line:
-            print(line, file=sys.stderr)
+        _leave(line)
         return code
     return code if isinstance(code, int) else 0
+
+
+def _leave(line: str) -> None:
+    """Print the last line, if there is one, and see that nothing is left to fail at the end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        stop_output()
+    if line:
+        with suppress(OSError):
+            print(line, file=sys.stderr, flush=True)
 
 
 def _take_debug(words: list[str]) -> tuple[list[str], bool]:
@@ -143,18 +173,18 @@ def _take_debug(words: list[str]) -> tuple[list[str], bool]:
 
 def _explain(error: BaseException) -> tuple[int, str]:
     """Return the exit code and the one line that a person is shown; no line where none is due."""
-    name, text = type(error).__name__, _one_line(error)
+    name, text = type(error).__name__, one_line(error) or type(error).__name__
     match error:
         case typer.Exit():
             answer = error.exit_code, ""
-        case KeyboardInterrupt() | typer.Abort():
+        case _Interrupted() | KeyboardInterrupt() | typer.Abort():
             answer = _INTERRUPTED, "interrupted"
         case MienError():
             answer = _USAGE_ERROR, f"error: {text}"
-        case BrokenPipeError():
-            # Whoever read our output has left; the interpreter must not write to it when it ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        case BrokenPipeError():  # whoever read our output has left
             answer = 1, ""
+        case _ if _is_memory(error):
+            answer = _USAGE_ERROR, f"error: not enough memory; give less at a time ({text})"
         case OSError(errno=int()):
             answer = _USAGE_ERROR, f"error: {_fault(error)}"
         case _ if hasattr(error, "format_message"):
@@ -164,24 +194,21 @@ def _explain(error: BaseException) -> tuple[int, str]:
     return answer
 
 
+def _is_memory(error: BaseException) -> bool:
+    """Return whether memory ran out; torch says so in words on the CPU."""
+    named = type(error).__name__ == "OutOfMemoryError"
+    return named or isinstance(error, MemoryError) or "can't allocate memory" in str(error)
+
+
 def _misuse(error: Any) -> tuple[int, str]:
     """Explain a command line that could not be read."""
     path = getattr(getattr(error, "ctx", None), "command_path", None) or "mien"
-    return _USAGE_ERROR, f"error: {_one_line(error.format_message())} (see {path} --help)"
+    return _USAGE_ERROR, f"error: {one_line(error.format_message())} (see {path} --help)"
 
 
 def _fault(error: OSError) -> str:
     """Name the file that the system refused and what can be done."""
-    what = (error.strerror or str(error)).lower()
-    where = f": {error.filename}" if error.filename is not None else ""
+    where = f": {one_line(error.filename)}" if error.filename is not None else ""
     if error.errno == errno.ENOSPC:
         return f"no space left on the disk{where}; free some and run again"
-    return f"{what}{where}"
-
-
-def _one_line(error: object) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-if __name__ == "__main__":
-    main()
+    return f"{(error.strerror or str(error)).lower()}{where}"

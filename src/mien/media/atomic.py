@@ -11,7 +11,7 @@ from mien.errors import MienError
 from mien.media.names import to_text
 from mien.media.outputs import check_outputs
 
-__all__ = ["replacing"]
+__all__ = ["replacing", "write_text"]
 
 
 @contextlib.contextmanager
@@ -39,3 +39,9 @@ def replacing(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
         raise MienError(f"cannot write {to_text(path)}: {reason}") from error
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all, over one that is there; errors as of `replacing`."""
+    with replacing(path, overwrite=True) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
