@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from benchmarks.rendered import FEW_STRENGTHS
+from benchmarks.cross_validate import classify
 from numpy.typing import NDArray
 
 from mien.columns import FACE_CODES, FEATURES, NUMBERS
 from mien.errors import MienError
-from mien.linear.logistic import fit_grouped
 
 __all__ = ["fer2013_scores", "labels_of"]
 
@@ -41,11 +40,13 @@ def fer2013_scores(train: pd.DataFrame, validation: pd.DataFrame) -> dict[str, f
     labels = np.array([classes[name] for name in labels_of(validation)])
 
     def accuracy(*names: str) -> float:
-        rows = np.arange(len(train))
-        model = fit_grouped(
-            _columns(train, names), train_labels, rows, strengths=FEW_STRENGTHS, steps=300
+        return classify(
+            train=_columns(train, names),
+            train_labels=train_labels,
+            test=_columns(validation, names),
+            test_labels=labels,
+            groups=None,
         )
-        return float(np.mean(model.predict(_columns(validation, names)) == labels))
 
     scores = {name: accuracy(name) for name in FACE_CODES}
     scores["all codes"] = accuracy(*FACE_CODES, *NUMBERS)

@@ -16,23 +16,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
+from benchmarks.cross_validate import cross_validate
+from benchmarks.same_person import verification_auc
 from numpy.typing import NDArray
 from PIL import Image
 
 from mien.columns import FACE_CODES, POSE
 from mien.errors import MienError
 from mien.evaluate.datasets.synthetic import inner_face
-from mien.linear.folds import balanced_folds
-from mien.linear.logistic import fit_grouped
 from mien.linear.metrics import correlation
-from mien.linear.ridge import Ridge
-from mien.linear.verification import verification_auc
 
 __all__ = [
     "FACE_CODES",
-    "FEW_STRENGTHS",
     "Truth",
-    "cross_validate",
     "direct_scores",
     "factor_matrix",
     "frontal_depth",
@@ -41,9 +37,6 @@ __all__ = [
 ]
 
 LIGHTS = ("light_x", "light_y", "light_ambient", "light_diffuse")
-
-FEW_STRENGTHS, RIDGE = (1e-3, 1e-2), 100.0
-"""Inverse regularisation of the classes; regularisation, fixed, of the numbers."""
 
 Array = NDArray[np.floating]
 
@@ -137,30 +130,6 @@ def factor_matrix(truth: Truth) -> pd.DataFrame:
         for name, codes in {**truth.codes, "both codes": raw}.items()
     }
     return pd.DataFrame(table).T
-
-
-def cross_validate(
-    *, codes: Array, labels: NDArray[Any], person: NDArray[np.integer]
-) -> NDArray[np.float64]:
-    """Return the score of each fold: accuracy for integer labels, correlation for real ones. [F].
-
-    Args:
-        codes: [N, D].
-        labels: [N].
-        person: nobody stands on both sides of a fold. [N].
-    """
-    scores = []
-    for fit, held in balanced_folds(person):
-        if np.issubdtype(labels.dtype, np.integer):
-            model = fit_grouped(
-                codes[fit], labels[fit], person[fit], strengths=FEW_STRENGTHS, steps=300
-            )
-            score = float(np.mean(model.predict(codes[held]) == labels[held]))
-        else:
-            predicted = Ridge.fit(codes[fit], labels[fit][:, None]).predict(codes[held], RIDGE)
-            score = correlation(prediction=predicted[:, 0], target=labels[held])
-        scores.append(score)
-    return np.array(scores)
 
 
 def frontal_depth(

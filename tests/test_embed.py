@@ -22,7 +22,8 @@ from mien.embedding.run import embed, embed_to_parquet
 from mien.embedding.summary import NO_FACE
 from mien.errors import MienError
 from mien.geometry.rotation import angles_to_rotation
-from mien.media.image import LoadedImage, write_png
+from mien.media.frame import Frame
+from mien.media.image import write_png
 from mien.media.inputs import Source
 from mien.media.video import write_mp4
 from mien.model import Model
@@ -297,7 +298,7 @@ def test_memory_does_not_grow_with_the_input(
     monkeypatch.setattr(
         reading,
         "read_image",
-        lambda *_, **__: LoadedImage(counted(np.zeros((8, 8, 3), np.uint8)), 1, 8, 8),
+        lambda *_, **__: Frame(counted(np.zeros((8, 8, 3), np.uint8))),
     )
     monkeypatch.setattr(cropping, "crop_face", lambda *_: counted(np.zeros((8, 8, 3), np.uint8)))
     summary = embed_to_parquet(["x"], tmp_path / "t.parquet", model=model, options=CROPS)
