@@ -319,7 +319,7 @@ def test_progress_is_told(tmp_path: Path, model: FakeModel) -> None:
     write_images(tmp_path / "in", 9)
     seen = []
     embed_to_parquet(
-        tmp_path / "in", tmp_path / "t", model=model, options=CROPS, on_progress=seen.append
+        tmp_path / "in", tmp_path / "t.parquet", model=model, options=CROPS, on_progress=seen.append
     )
     assert [status.faces for status in seen] == [0, 4, 8, 9]
     assert [status.total for status in seen] == [9] * 4
@@ -354,7 +354,7 @@ def test_no_input_is_refused(tmp_path: Path, model: FakeModel) -> None:
         with pytest.raises(MienError):
             frame_of(paths, model=model, detector="none")
         with pytest.raises(MienError):
-            embed_to_parquet(paths, tmp_path / "t", model=model, options=CROPS)
+            embed_to_parquet(paths, tmp_path / "t.parquet", model=model, options=CROPS)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -30,7 +30,8 @@ def embed(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The table to write, Parquet.")
+        Path | None,
+        typer.Option("--out", "-o", help="The table to write: .parquet, .feather, .csv or .jsonl."),
     ] = None,
     detector: Annotated[
         str | None, typer.Option(show_default="auto", help=help_of("detector"))

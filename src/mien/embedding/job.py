@@ -25,6 +25,7 @@ from mien.errors import MienError
 from mien.media.inputs import Inputs, Source, expand
 from mien.media.names import to_text
 from mien.media.outputs import check_outputs
+from mien.table.formats import check_format, convert
 from mien.table.read import table_info
 from mien.table.writer import PART, Progress, join_parts, last_complete
 
@@ -32,8 +33,8 @@ __all__ = ["JobFolder", "Listing", "job_digest", "list_inputs"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORMAT = 2
-_JOURNAL, _LOCK, _UNFINISHED = "journal.json", "lock", "unfinished"
-_OURS = re.compile(rf"{re.escape(_JOURNAL)}|{_LOCK}|{_UNFINISHED}|{PART.pattern}")
+_JOURNAL, _LOCK, _UNFINISHED, _CONVERTED = "journal.json", "lock", "unfinished", "converted"
+_OURS = re.compile(rf"{re.escape(_JOURNAL)}|{_LOCK}|{_UNFINISHED}|{_CONVERTED}|{PART.pattern}")
 """Names of the files that mien writes into the folder."""
 _IN_MEMORY = 2**24
 """Bytes of a listing; what is longer lies in a temporary file."""
@@ -137,6 +138,7 @@ class JobFolder:
             MienError: if the table or an unfinished job is there and neither option was given, or
                 what must not be touched is in their place.
         """
+        check_format(self.out)
         check_outputs([self.out], overwrite=True)
         begun = self.is_begun()
         if overwrite or resume:
@@ -182,19 +184,29 @@ class JobFolder:
                 unfinished.replace(self.path / _JOURNAL)
             return last_complete(self.path)
 
-    def finish(self, schema: pa.Schema) -> None:
-        """Join the parts, put the table in its place and remove the folder."""
+    def finish(self, schema: pa.Schema) -> Path:
+        """Join the parts and return the table, still in the folder, as Parquet."""
         with self.writing():
             joined = self.path / _UNFINISHED
             try:
                 join_parts(self.path, joined, schema)
-            except pa.ArrowInvalid as error:
+            except pa.ArrowException as error:
                 raise MienError(
                     f"a part in {self.path} is damaged: start over with --overwrite"
                 ) from error
             except OSError:
                 joined.unlink(missing_ok=True)
                 raise
+            return joined
+
+    def place(self, joined: Path) -> None:
+        """Put the table in its place, in the form that its name asks for; remove the folder."""
+        suffix = self.out.suffix.lower()
+        with self.writing():
+            if suffix != ".parquet":
+                converted = self.path / _CONVERTED
+                convert(joined, converted, suffix)
+                joined = converted
             joined.replace(self.out)
             self.remove()
 

@@ -93,14 +93,14 @@ def embed_to_parquet(
     resume: bool = False,
     on_progress: Callable[[Status], None] | None = None,
 ) -> Summary:
-    """Write the same table as `embed` to a Parquet file, in memory that does not grow with it.
+    """Write the same table as `embed` to a file, in memory that does not grow with it.
 
     Finished rows are kept in the hidden folder `.NAME.parts` beside the table until it is complete;
     a run that was killed at any moment is continued by `resume` and gives the same table.
 
     Args:
         paths: images, videos, folders and globs.
-        out: the table to be written.
+        out: the table to be written: .parquet, .feather, .csv or .jsonl.
         model: from `mien.load`; None loads the shipped weights onto the CPU.
         options: detector, batch size, choice of frames, eye-region crops, calibration, probes.
         overwrite: whether a table that is there, or an unfinished one, may be replaced.
@@ -130,8 +130,10 @@ def embed_to_parquet(
             writer = PartWriter(folder.path, job.schema(digest), progress)
             report = _Report(on_progress, listing.count, progress.sources)
             _write_rows(job, listing, progress.sources, writer, folder, report)
-            folder.finish(writer.schema)
-        return summarise(folder.out, inputs=listing.count, resumed_at=progress.sources)
+            joined = folder.finish(writer.schema)
+            counted = summarise(joined, inputs=listing.count, resumed_at=progress.sources)
+            folder.place(joined)
+        return replace(counted, out=folder.out)
 
 
 def _write_rows(

@@ -35,6 +35,7 @@ __all__ = [
     "reading",
     "some_columns",
     "table_info",
+    "valid_rows",
 ]
 
 _TYPES = {c.name: ARROW_TYPES[c.kind] for c in COLUMNS if c.kind in ARROW_TYPES}
@@ -127,7 +128,7 @@ def read_codes(path: str | Path, name: str) -> NDArray[np.float32]:
     """
     checks = [check for check in _validity(name) if check in column_names(path)]
     table = read_columns(path, [name, *checks])
-    return code_matrix(table.column(name), _valid(table, name))
+    return code_matrix(table.column(name), valid_rows(table, name))
 
 
 def some_columns(path: str | Path, names: Sequence[str]) -> pd.DataFrame:
@@ -161,7 +162,7 @@ def data_frame(table: pa.Table) -> pd.DataFrame:
     if EYES_FOUND in frame:
         frame[EYES_FOUND] = frame[EYES_FOUND].astype(pd.BooleanDtype())
     for name in codes:
-        matrix, valid = code_matrix(table.column(name)), _valid(table, name)
+        matrix, valid = code_matrix(table.column(name)), valid_rows(table, name)
         if valid is None:
             valid = np.ones(len(matrix), dtype=bool)
         valid &= np.asarray(table.column(name).is_valid())
@@ -267,7 +268,7 @@ def _validity(name: str) -> tuple[str, ...]:
     return (FACE_FOUND, EYES_FOUND) if name in NEED_EYES else (FACE_FOUND,)
 
 
-def _valid(table: pa.Table, name: str) -> NDArray[np.bool_] | None:
+def valid_rows(table: pa.Table, name: str) -> NDArray[np.bool_] | None:
     """Return where a column of codes means something; None if the table does not say. [N]."""
     checks = [check for check in _validity(name) if check in table.column_names]
     if not checks:
