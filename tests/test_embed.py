@@ -258,9 +258,9 @@ def test_the_table_does_not_depend_on_batches_or_runs(
     options = [
         EmbedOptions("none", size, workers=workers) for size, workers in ((64, 1), (batch_size, 2))
     ]
-    for name, option in zip("ab", options, strict=True):
+    for name, option in zip(("a.parquet", "b.parquet"), options, strict=True):
         embed_to_parquet(tmp_path, tmp_path / name, model=tiny_model, options=option)
-    assert_same_table(tmp_path / "a", tmp_path / "b", tolerance=1e-5)
+    assert_same_table(tmp_path / "a.parquet", tmp_path / "b.parquet", tolerance=1e-5)
 
 
 @pytest.mark.data
@@ -272,11 +272,11 @@ def test_detected_faces_are_the_same_on_every_run(tmp_path: Path, model: FakeMod
     members = [f"{name}/{name}_0001.jpg" for name in names]
     with zipfile.ZipFile(archive) as images:
         images.extractall(tmp_path / "in", members)
-    for out, workers in (("a", 1), ("b", 3)):
+    for out, workers in (("a.parquet", 1), ("b.parquet", 3)):
         options = EmbedOptions("haar", workers=workers)
         embed_to_parquet(tmp_path / "in", tmp_path / out, model=model, options=options)
-    assert_same_table(tmp_path / "a", tmp_path / "b")
-    frame = read_table(tmp_path / "a").frame
+    assert_same_table(tmp_path / "a.parquet", tmp_path / "b.parquet")
+    frame = read_table(tmp_path / "a.parquet").frame
     assert set(frame.loc[frame["face_found"], "path"]) == set(members)
 
 

@@ -93,6 +93,7 @@ class JobFolder:
     """The hidden folder of one table in the making."""
 
     def __init__(self, out: Path) -> None:
+        self._given = out
         self.out = Path(os.path.realpath(out))
         """The table that is to be written; of a link the file that it leads to."""
         self.path = self.out.parent / f".{self.out.name}.parts"
@@ -138,8 +139,8 @@ class JobFolder:
             MienError: if the table or an unfinished job is there and neither option was given, or
                 what must not be touched is in their place.
         """
-        check_format(self.out)
-        check_outputs([self.out], overwrite=True)
+        check_outputs([self._given], overwrite=True)
+        check_format(self._given)
         begun = self.is_begun()
         if overwrite or resume:
             return
@@ -148,7 +149,7 @@ class JobFolder:
                 f"{self.out} was begun and interrupted: continue with --resume, "
                 "or start over with --overwrite"
             )
-        check_outputs([self.out])
+        check_outputs([self._given])
 
     def refuse_another(self, *, overwrite: bool) -> None:
         """Refuse to resume where the table is there but neither this job's nor unfinished.
@@ -169,15 +170,15 @@ class JobFolder:
             MienError: if another run is writing, if the journal pins another job, or if nothing
                 can be written there.
         """
+        if resume and (self.path / _JOURNAL).exists():
+            self._compare(pinned)
         with self.writing():
             self.out.parent.mkdir(parents=True, exist_ok=True)
             self.path.mkdir(exist_ok=True)
             self._take_lock()
             if not resume:
                 self._clear()
-            if (self.path / _JOURNAL).exists():
-                self._compare(pinned)
-            else:
+            if not (self.path / _JOURNAL).exists():
                 # A name of its own, known to `_clear`: a killed run may leave it.
                 unfinished = self.path / _UNFINISHED
                 unfinished.write_text(json.dumps({"format": _FORMAT, **pinned}, indent=1))
@@ -201,7 +202,7 @@ class JobFolder:
 
     def place(self, joined: Path) -> None:
         """Put the table in its place, in the form that its name asks for; remove the folder."""
-        suffix = self.out.suffix.lower()
+        suffix = self._given.suffix.lower()  # not that of a link's target
         with self.writing():
             if suffix != ".parquet":
                 converted = self.path / _CONVERTED

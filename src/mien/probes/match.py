@@ -217,7 +217,7 @@ def _values(
         lengths = {len(cell) for cell in cells if cell is not None}
         if len(lengths) > 1:
             raise MienError(f"the column {name} holds lists of {len(lengths)} lengths")
-        nothing = np.full(next(iter(lengths), 0), np.nan, np.float32)
+        nothing = np.full(next(iter(lengths), 1), np.nan, np.float32)
         stacked = [nothing if cell is None else cell for cell in cells]
         parts.append(np.array(stacked, np.float32).reshape(len(cells), len(nothing)))
     return np.concatenate(parts, axis=1), tuple(part.shape[1] for part in parts)

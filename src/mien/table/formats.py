@@ -56,7 +56,7 @@ def convert(parquet: Path, out: Path, suffix: str) -> None:
     Raises:
         OSError: if it cannot be written.
     """
-    change, opened = FORMATS[suffix]
+    change, opened = _OTHERS[suffix]
     with contextlib.ExitStack() as stack:
         table = stack.enter_context(pq.ParquetFile(parquet))
         first = change(pa.Table.from_batches([], schema=table.schema_arrow))
@@ -76,11 +76,9 @@ def _with_empty_cells(table: pa.Table) -> pa.Table:
     for place, name in enumerate(table.column_names):
         if name in CODES:
             column = table.column(name)
-            rows = np.asarray(valid_rows(table, name))
-            values = code_matrix(column)
-            kind = pa.list_(pa.float32())
-            lists = [row if there else None for row, there in zip(values, rows, strict=True)]
-            table = table.set_column(place, name, pa.array(lists, type=kind))
+            matrix = code_matrix(column, valid_rows(table, name))
+            lists = [None if np.isnan(row).any() else row for row in matrix]
+            table = table.set_column(place, name, pa.array(lists, type=pa.list_(pa.float32())))
     return table
 
 
@@ -155,10 +153,12 @@ def _json_values(column: pa.Array) -> list[Any]:
 _Change = Callable[[pa.Table], pa.Table]
 _Open = Callable[[Path, pa.Schema], "contextlib.AbstractContextManager[_Writer]"]
 
-FORMATS: dict[str, tuple[_Change, _Open]] = {
-    ".parquet": (_as_it_is, _feather),
+_OTHERS: dict[str, tuple[_Change, _Open]] = {
     ".feather": (_as_it_is, _feather),
     ".csv": (_with_a_column_a_number, _csv),
     ".jsonl": (_with_empty_cells, _json_lines),
 }
-"""End of a table's name => what is changed, and how it is written. (Parquet needs neither.)"""
+"""End of a table's name => what is changed, and how it is written."""
+
+FORMATS = (".parquet", *_OTHERS)
+"""Ends of the names of tables."""

@@ -216,7 +216,8 @@ def code_matrix(
         stop = start + len(chunk)
         # flatten() leaves out what belongs to null rows.
         values = np.asarray(chunk.flatten().to_numpy(zero_copy_only=False), dtype=np.float32)
-        matrix[start:stop][np.asarray(chunk.is_valid())] = values.reshape(-1, length)
+        there = np.asarray(chunk.is_valid())
+        matrix[start:stop][there] = values.reshape(int(there.sum()), length)
         start = stop
     if valid is not None:
         matrix[~valid] = np.nan
@@ -308,7 +309,9 @@ def of_its_type(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArr
 def _renamed(table: pa.Table) -> pa.Table:
     """Return a table with its columns' present names; `rename_columns` would drop metadata."""
     fields = [field.with_name(_present(field.name)) for field in table.schema]
-    return pa.Table.from_arrays(table.columns, schema=pa.schema(fields, table.schema.metadata))
+    # What pandas has written of its own may be out of date, or damaged.
+    metadata = {k: v for k, v in (table.schema.metadata or {}).items() if k != b"pandas"}
+    return pa.Table.from_arrays(table.columns, schema=pa.schema(fields, metadata))
 
 
 def _present(name: str) -> str:
