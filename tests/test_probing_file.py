@@ -76,12 +76,12 @@ def test_files_of_labels_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     for message, lines in refused.items():
         with pytest.raises(MienError, match=message):
             read_labels([write(tmp_path / "l.csv", *lines)], label="mood")
-    with pytest.raises(MienError, match="no such file"):
+    with pytest.raises(MienError, match=r"no file .*none\.csv"):
         read_labels([tmp_path / "none.csv"])
     with pytest.raises(MienError, match="path names the face"):
         read_labels([tmp_path / "l.csv"], label="path")
     (tmp_path / "l.csv").write_bytes(b"path,mood\n\xff,1\n")
-    with pytest.raises(MienError, match="no CSV file in UTF-8"):
+    with pytest.raises(MienError, match="not UTF-8 text"):
         read_labels([tmp_path / "l.csv"])
 
 

@@ -16,7 +16,7 @@ from mien.columns import code_lengths
 from mien.errors import MienError
 from mien.geometry.rotation import angles_to_rotation
 from mien.table.forget import forget_rows
-from mien.table.read import code_matrix, data_frame, read_table
+from mien.table.read import data_frame, read_table
 from mien.table.rows import FaceRow, record_batch
 from mien.table.schema import COLUMNS, GAZE, TableInfo, arrow_schema
 from mien.table.writer import write_batches
@@ -85,13 +85,18 @@ def test_the_file_describes_the_columns_that_it_has() -> None:
 def test_gaze_is_null_without_eyes_and_the_other_factors_stay() -> None:
     batch = record_batch(ROWS, factors([True, False, True]), WHOLE, directions(3))
     table = pa.Table.from_batches([batch])
-    assert table.column("eyes_found").to_pylist() == [True, None, False, True]
-    assert table.column("gaze_code").to_pylist() == [[1, 2, 3, 4], None, None, [9, 10, 11, 12]]
+    assert table.column("eyes_found").to_pylist() == [True, False, False, True]
+    nothing = [0, 0, 0, 0]
+    assert table.column("gaze_code").to_pylist() == [
+        [1, 2, 3, 4],
+        nothing,
+        nothing,
+        [9, 10, 11, 12],
+    ]
     assert table.column("gaze_x").to_pylist() == [10, None, None, 12]
     assert table.column("gaze_std_rad").to_pylist() == [60, None, None, 62]
-    assert table.column("identity").to_pylist() == [[1] * 5, None, [2] * 5, [3] * 5]
+    assert table.column("identity").to_pylist() == [[1] * 5, [0] * 5, [2] * 5, [3] * 5]
     assert table.column("yaw_rad").to_pylist() == pytest.approx([0.1, None, 0.2, 0.3])
-    assert np.isnan(code_matrix(table.column("gaze_code"))[1:3]).all()
 
 
 def test_the_code_of_eyes_that_are_not_found_is_not_in_the_file() -> None:
@@ -101,15 +106,19 @@ def test_the_code_of_eyes_that_are_not_found_is_not_in_the_file() -> None:
 
 
 def test_of_eye_crops_the_gaze_alone_is_known() -> None:
-    batch = record_batch(ROWS, gaze_code([True, False, True]), CODES_ONLY)
+    with pytest.raises(ValueError, match="no identity for 3 faces"):
+        record_batch(ROWS, gaze_code([True, False, True]), CODES_ONLY)
+    eyes = arrow_schema(INFO, {"gaze_code": 4})
+    batch = record_batch(ROWS, gaze_code([True, False, True]), eyes)
     frame: Any = data_frame(pa.Table.from_batches([batch]))
     assert frame["gaze_code"][3].tolist() == [9, 10, 11, 12]
     assert frame["gaze_code"][2] is None
-    others = [c.name for c in COLUMNS[12:] if not c.needs]
-    assert len(others) == 12
+    others = [c.name for c in COLUMNS[15:] if not c.needs and c.kind != "codes"]
+    assert len(others) == 8
+    assert not {"identity", "expression", "texture_code", "shape_code"} & set(frame)
     assert frame[others].isna().all(axis=None)
     with pytest.raises(ValueError, match="2 factors for 3 faces"):
-        record_batch(ROWS, gaze_code([True, False]), CODES_ONLY)
+        record_batch(ROWS, gaze_code([True, False]), eyes)
 
 
 def test_a_frame_tells_no_eyes_from_no_face(tmp_path: Path) -> None:
@@ -117,7 +126,8 @@ def test_a_frame_tells_no_eyes_from_no_face(tmp_path: Path) -> None:
     write_batches(tmp_path / "t.parquet", [batch], WHOLE)
     table = read_table(tmp_path / "t.parquet")
     assert str(table.frame["eyes_found"].dtype) == "boolean"
-    assert table.frame["eyes_found"].isna().tolist() == [False, True, False, False]
+    assert table.frame["eyes_found"].tolist() == [True, False, False, True]
+    assert table.frame["face_found"].tolist() == [True, False, True, True]
     assert table.frame.loc[table.frame["eyes_found"], "path"].tolist() == ["seen", "seen too"]
     assert table.code_names[-1] == "gaze_code"
     assert "gaze_code" not in table.frame

@@ -10,10 +10,12 @@ __all__ = [
     "EYES_FOUND",
     "FACE_CODES",
     "FACE_EMBEDDING",
+    "FACE_FOUND",
     "FEATURES",
     "GAZE_CODE",
     "LIGHT",
     "LIGHT_DIRECTION",
+    "NEED_EYES",
     "NUMBERS",
     "POSE",
     "code_lengths",
@@ -28,7 +30,10 @@ NUMBERS = (*POSE, *LIGHT)
 FACE_CODES = ("identity", "expression", "texture_code", "shape_code")
 FACE_EMBEDDING = "face_embedding"
 GAZE_CODE = "gaze_code"
+FACE_FOUND = "face_found"
 EYES_FOUND = "eyes_found"
+NEED_EYES = (GAZE_CODE,)
+"""Vectors that mean nothing where no eyes are found; no vector does where no face is found."""
 FEATURES = "features"
 """No factor: everything that the encoder saw, factors mixed."""
 CODES = (*FACE_CODES, FACE_EMBEDDING, GAZE_CODE, FEATURES)

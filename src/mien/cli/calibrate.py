@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.errors import MienError
+from mien.media.outputs import check_outputs
 
 if TYPE_CHECKING:
     from mien.probes.gaze import Calibration, HeldOutGaze
@@ -54,8 +55,8 @@ def calibrate(
         raise MienError("no targets are given; give --targets FILE.csv")
     if out is None:
         raise MienError("no calibration is named; give --out FILE.json")
-    if out.exists() and not overwrite:
-        raise MienError(f"{out} exists: name another file or give --overwrite")
+    inputs = [table, targets, *([] if screen is None else [screen])]
+    check_outputs([out], inputs=inputs, overwrite=overwrite)
     import numpy as np
 
     from mien.probes.fit import fit_calibration

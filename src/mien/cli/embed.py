@@ -30,7 +30,8 @@ def embed(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The table to write, Parquet.")
+        Path | None,
+        typer.Option("--out", "-o", help="The table to write: .parquet, .feather, .csv or .jsonl."),
     ] = None,
     detector: Annotated[
         str | None, typer.Option(show_default="auto", help=help_of("detector"))
@@ -47,6 +48,8 @@ def embed(
     ] = EmbedOptions.batch_size,
     every: Annotated[int | None, typer.Option(min=1, help=help_of("every"))] = None,
     fps: Annotated[float | None, typer.Option(help=help_of("fps"))] = None,
+    min_score: Annotated[float | None, typer.Option(help=help_of("min_score"))] = None,
+    min_size: Annotated[float | None, typer.Option(help=help_of("min_size"))] = None,
     weights: Annotated[
         str | None,
         typer.Option(
@@ -78,6 +81,8 @@ def embed(
             batch_size=batch_size,
             every=every,
             fps=fps,
+            min_score=min_score,
+            min_size=min_size,
             crop=crop,
             calibration=calibration,
             probes=tuple(probe or ()),

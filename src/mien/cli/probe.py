@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.errors import MienError
+from mien.media.outputs import check_outputs
+from mien.media.spreadsheet import safe_cell
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["probe"]
 
 _MOST_CLASSES = 10
+_ADDED = ("", "_prob", "_std")
 
 
 def probe(
@@ -68,8 +71,7 @@ def probe(
         raise MienError("no labels are given; give --labels FILE.csv")
     if out is None:
         raise MienError("no probe is named; give --out FILE.json")
-    if out.exists() and not overwrite:
-        raise MienError(f"{out} exists: name another file or give --overwrite")
+    check_outputs([out], inputs=[table, *labels], overwrite=overwrite)
     import numpy as np
 
     from mien.probes.face_rows import KEYS
@@ -79,12 +81,18 @@ def probe(
     from mien.probes.samples import KINDS
     from mien.probes.suggest import suggest as choose
     from mien.table.read import some_columns
+    from mien.table.schema import COLUMNS
 
     if kind not in KINDS:
         raise MienError(f"there is no kind {kind}; give one of {', '.join(KINDS)}")
     seen = [name.strip() for name in columns.split(",") if name.strip()]
     check_columns(seen)
     given = read_labels(labels, label=label, person=person)
+    taken = {column.name for column in COLUMNS} & {f"{given.name}{end}" for end in _ADDED}
+    if taken:
+        raise MienError(
+            f"{taken.pop()} is a column of every table: give the label {given.name} another name"
+        )
     faces = some_columns(table, (*KEYS, *seen))  # `match_labels` names those that are missing
     matched = match_labels(faces, given, seen)
     made = fit_probe(matched, rng=np.random.default_rng(seed), kind=kind)
@@ -152,6 +160,7 @@ def _print_suggestions(
     for i, (path, frame, face_id) in enumerate(
         zip(rows["path"], rows["frame"], rows["face_id"], strict=True)
     ):
-        guess = f"{values[i]:.4g}" if made.numbers else values[i]
+        guess = f"{values[i]:.4g}" if made.numbers else safe_cell(values[i])
         empty = [""] * (1 + len(who))
-        writer.writerow([path, frame, face_id, *empty, guess, f"{prediction.certainty[i]:.3g}"])
+        certainty = f"{prediction.certainty[i]:.3g}"
+        writer.writerow([safe_cell(path), frame, face_id, *empty, guess, certainty])

@@ -223,25 +223,12 @@ def _zipped(path: Path) -> Iterator[Piece]:
 
 
 def _table(path: Path) -> Iterator[Piece]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    from mien.table.boxes import read_boxes
 
+    rows, framing = read_boxes(path)
     boxes: dict[str, list[Box]] = {}
-    try:
-        table = pq.read_table(path, columns=_TABLE_COLUMNS).select(_TABLE_COLUMNS)
-        detector = (table.schema.metadata or {}).get(b"mien.detector", b"").decode()
-        for row in table.to_pylist():
-            if row["face_found"] and row["x1"] is not None:
-                boxes.setdefault(row["path"], []).append(_box(row))
-    except (OSError, KeyError, ValueError, TypeError, OverflowError, pa.ArrowException) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise MienError(f"{path} is no table of `mien embed` ({reason}); make it again") from error
-    if not detector:
-        raise MienError(
-            f"{path} does not say how its faces were detected: another program dropped that; "
-            "make it again with `mien embed`"
-        )
-    framing: Framing = "image" if detector == "none" else "yunet" if detector == "yunet" else "haar"
+    for row in rows:
+        boxes.setdefault(row.path, []).append(Box(row.frame, row.track, row.corners))
     for name in sorted(boxes):
         file = _beside(path, name)
         video = kind_of(file) == "video"

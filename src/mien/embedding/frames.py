@@ -11,14 +11,15 @@ from itertools import islice
 from numpy.typing import NDArray
 
 from mien.embedding.options import EmbedOptions
-from mien.embedding.summary import NO_FACE
+from mien.embedding.quality import sharpness
+from mien.embedding.summary import LEFT_OUT, NO_FACE
 from mien.errors import MienError
 from mien.faces.detect import single_threaded_opencv
 from mien.faces.track import Tracker
 from mien.media.inputs import Source
 from mien.media.names import to_text
 from mien.media.video import info
-from mien.pipeline.crops import Cropper
+from mien.pipeline.crops import Crop, Cropper
 from mien.pipeline.prefetch import prefetch
 from mien.pipeline.read import Frame, read_media, read_still
 from mien.table.rows import FaceRow
@@ -133,7 +134,8 @@ def _tasks(
         if video:
             yield from _video_tasks(blank, source, cropper, options)
         else:
-            yield partial(_read, blank, source, partial(read_still, source.full_path), cropper)
+            read = partial(read_still, source.full_path)
+            yield partial(_read, blank, source, read, cropper, options)
 
 
 def _video_tasks(
@@ -147,8 +149,8 @@ def _video_tasks(
             taken = True
             row = replace(blank.rows[0], frame=frame.index, time_s=frame.time_s)
             done = min(1.0, (frame.index + 1) / length) if length else 0.0
-            read = partial(_same, frame)
-            yield partial(_read, replace(blank, rows=(row,), done=done), source, read, cropper)
+            shown, read = replace(blank, rows=(row,), done=done), partial(_same, frame)
+            yield partial(_read, shown, source, read, cropper, options)
         if not taken:
             raise MienError("no frame of the video is taken")
     except MienError as error:
@@ -160,7 +162,11 @@ def _same(frame: Frame) -> Frame:
 
 
 def _read(
-    blank: FrameRows, source: Source, read: Callable[[], Frame], cropper: Cropper
+    blank: FrameRows,
+    source: Source,
+    read: Callable[[], Frame],
+    cropper: Cropper,
+    options: EmbedOptions,
 ) -> FrameRows:
     """Read a frame and cut out what it shows; a fault becomes its one row."""
     row = blank.rows[0]
@@ -171,8 +177,10 @@ def _read(
         crops = cropper(frame.pixels)
     except Exception as error:  # noqa: BLE001 - one bad file or frame must not end the job
         return _failed(blank, source, error)
-    if not crops:
-        return replace(blank, rows=(replace(row, reason=NO_FACE),))
+    kept = [crop for crop in crops if _wanted(crop, frame, options)]
+    if not kept:
+        reason = LEFT_OUT if crops else NO_FACE
+        return replace(blank, rows=(replace(row, reason=reason),))
     no_detection = isinstance(cropper.size, tuple)
     rows = tuple(
         replace(
@@ -181,10 +189,22 @@ def _read(
             face_found=True,
             det_score=None if no_detection else crop.face.score,
             box=crop.face.scaled(frame.scale).box,
+            framing=crop.face.framing,
+            side_px=_side_px(crop, frame),
+            sharpness=sharpness(crop.pixels),
         )
-        for face_id, crop in enumerate(crops)
+        for face_id, crop in enumerate(kept)
     )
-    return replace(blank, rows=rows, crops=tuple(crop.pixels for crop in crops))
+    return replace(blank, rows=rows, crops=tuple(crop.pixels for crop in kept))
+
+
+def _wanted(crop: Crop, frame: Frame, options: EmbedOptions) -> bool:
+    small = options.min_size is not None and _side_px(crop, frame) < options.min_size
+    return not small and (options.min_score is None or crop.face.score >= options.min_score)
+
+
+def _side_px(crop: Crop, frame: Frame) -> float:
+    return crop.pixels.shape[1] / crop.scale * frame.scale
 
 
 def _failed(blank: FrameRows, source: Source, error: Exception) -> FrameRows:

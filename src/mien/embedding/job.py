@@ -25,6 +25,7 @@ from mien.errors import MienError
 from mien.media.inputs import Inputs, Source, expand
 from mien.media.names import to_text
 from mien.media.outputs import check_outputs
+from mien.table.formats import check_format, convert
 from mien.table.read import table_info
 from mien.table.writer import PART, Progress, join_parts, last_complete
 
@@ -32,8 +33,8 @@ __all__ = ["JobFolder", "Listing", "job_digest", "list_inputs"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORMAT = 2
-_JOURNAL, _LOCK, _UNFINISHED = "journal.json", "lock", "unfinished"
-_OURS = re.compile(rf"{re.escape(_JOURNAL)}|{_LOCK}|{_UNFINISHED}|{PART.pattern}")
+_JOURNAL, _LOCK, _UNFINISHED, _CONVERTED = "journal.json", "lock", "unfinished", "converted"
+_OURS = re.compile(rf"{re.escape(_JOURNAL)}|{_LOCK}|{_UNFINISHED}|{_CONVERTED}|{PART.pattern}")
 """Names of the files that mien writes into the folder."""
 _IN_MEMORY = 2**24
 """Bytes of a listing; what is longer lies in a temporary file."""
@@ -92,6 +93,7 @@ class JobFolder:
     """The hidden folder of one table in the making."""
 
     def __init__(self, out: Path) -> None:
+        self._given = out
         self.out = Path(os.path.realpath(out))
         """The table that is to be written; of a link the file that it leads to."""
         self.path = self.out.parent / f".{self.out.name}.parts"
@@ -137,7 +139,8 @@ class JobFolder:
             MienError: if the table or an unfinished job is there and neither option was given, or
                 what must not be touched is in their place.
         """
-        check_outputs([self.out], overwrite=True)
+        check_outputs([self._given], overwrite=True)
+        check_format(self._given)
         begun = self.is_begun()
         if overwrite or resume:
             return
@@ -146,7 +149,7 @@ class JobFolder:
                 f"{self.out} was begun and interrupted: continue with --resume, "
                 "or start over with --overwrite"
             )
-        check_outputs([self.out])
+        check_outputs([self._given])
 
     def refuse_another(self, *, overwrite: bool) -> None:
         """Refuse to resume where the table is there but neither this job's nor unfinished.
@@ -167,34 +170,44 @@ class JobFolder:
             MienError: if another run is writing, if the journal pins another job, or if nothing
                 can be written there.
         """
+        if resume and (self.path / _JOURNAL).exists():
+            self._compare(pinned)
         with self.writing():
             self.out.parent.mkdir(parents=True, exist_ok=True)
             self.path.mkdir(exist_ok=True)
             self._take_lock()
             if not resume:
                 self._clear()
-            if (self.path / _JOURNAL).exists():
-                self._compare(pinned)
-            else:
+            if not (self.path / _JOURNAL).exists():
                 # A name of its own, known to `_clear`: a killed run may leave it.
                 unfinished = self.path / _UNFINISHED
                 unfinished.write_text(json.dumps({"format": _FORMAT, **pinned}, indent=1))
                 unfinished.replace(self.path / _JOURNAL)
             return last_complete(self.path)
 
-    def finish(self, schema: pa.Schema) -> None:
-        """Join the parts, put the table in its place and remove the folder."""
+    def finish(self, schema: pa.Schema) -> Path:
+        """Join the parts and return the table, still in the folder, as Parquet."""
         with self.writing():
             joined = self.path / _UNFINISHED
             try:
                 join_parts(self.path, joined, schema)
-            except pa.ArrowInvalid as error:
+            except pa.ArrowException as error:
                 raise MienError(
                     f"a part in {self.path} is damaged: start over with --overwrite"
                 ) from error
             except OSError:
                 joined.unlink(missing_ok=True)
                 raise
+            return joined
+
+    def place(self, joined: Path) -> None:
+        """Put the table in its place, in the form that its name asks for; remove the folder."""
+        suffix = self._given.suffix.lower()  # not that of a link's target
+        with self.writing():
+            if suffix != ".parquet":
+                converted = self.path / _CONVERTED
+                convert(joined, converted, suffix)
+                joined = converted
             joined.replace(self.out)
             self.remove()
 

@@ -32,6 +32,12 @@ class EmbedOptions:
     fps: float | None = field(
         default=None, metadata={"help": "Take this many frames a second of a video."}
     )
+    min_score: float | None = field(
+        default=None, metadata={"help": "Leave out faces with a lower det_score, 0 to 1."}
+    )
+    min_size: float | None = field(
+        default=None, metadata={"help": "Leave out faces whose square is smaller, in pixels."}
+    )
     workers: int | None = field(
         default=None,
         metadata={"help": "Threads that read images and find faces; one a processor, at most 16."},
@@ -61,20 +67,37 @@ class EmbedOptions:
         Raises:
             MienError: if an option is out of its range or contradicts another.
         """
-        if self.batch_size < 1:
-            raise MienError(f"--batch-size is at least 1, not {self.batch_size}")
-        if self.every is not None and self.every < 1:
-            raise MienError(f"--every is at least 1, not {self.every}")
-        if self.fps is not None and not 0 < self.fps < float("inf"):
-            raise MienError(f"--fps is above 0, not {self.fps}")
-        if self.every is not None and self.fps is not None:
-            raise MienError("--every and --fps both choose frames: give one of them")
-        if self.crop not in CROPS:
-            raise MienError(f"there is no crop {self.crop}; give one of {', '.join(CROPS)}")
-        if self.eyes_only and self.detector is not None:
-            raise MienError("--crop eyes detects no faces: leave --detector out")
-        if self.eyes_only and self.features:
-            raise MienError("eye-region crops have no features of a face: leave --features out")
+        every, fps, score, size = self.every, self.fps, self.min_score, self.min_size
+        infinite, eyes = float("inf"), self.eyes_only
+        for wrong, what in (
+            (self.batch_size < 1, f"--batch-size is at least 1, not {self.batch_size}"),
+            (every is not None and every < 1, f"--every is at least 1, not {every}"),
+            (fps is not None and not 0 < fps < infinite, f"--fps is above 0, not {fps}"),
+            (None not in (every, fps), "--every and --fps both choose frames: give one of them"),
+            (
+                score is not None and not 0 <= score <= 1,
+                f"--min-score is from 0 to 1, not {score}",
+            ),
+            (
+                size is not None and not 0 <= size < infinite,
+                f"--min-size is a number of pixels, not {size}",
+            ),
+            (
+                self.crop not in CROPS,
+                f"there is no crop {self.crop}; give one of {', '.join(CROPS)}",
+            ),
+            (
+                eyes and self.detector is not None,
+                "--crop eyes detects no faces: leave --detector out",
+            ),
+            (eyes and score is not None, "--crop eyes detects no faces: leave --min-score out"),
+            (
+                eyes and self.features,
+                "eye-region crops have no features of a face: leave --features out",
+            ),
+        ):
+            if wrong:
+                raise MienError(what)
 
     @property
     def eyes_only(self) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from mien.columns import GAZE_CODE
 from mien.embedding.frames import Batch, read_batches
 from mien.embedding.job import JobFolder, Listing, job_digest, list_inputs
 from mien.embedding.options import EmbedOptions
@@ -92,14 +93,14 @@ def embed_to_parquet(
     resume: bool = False,
     on_progress: Callable[[Status], None] | None = None,
 ) -> Summary:
-    """Write the same table as `embed` to a Parquet file, in memory that does not grow with it.
+    """Write the same table as `embed` to a file, in memory that does not grow with it.
 
     Finished rows are kept in the hidden folder `.NAME.parts` beside the table until it is complete;
     a run that was killed at any moment is continued by `resume` and gives the same table.
 
     Args:
         paths: images, videos, folders and globs.
-        out: the table to be written.
+        out: the table to be written: .parquet, .feather, .csv or .jsonl.
         model: from `mien.load`; None loads the shipped weights onto the CPU.
         options: detector, batch size, choice of frames, eye-region crops, calibration, probes.
         overwrite: whether a table that is there, or an unfinished one, may be replaced.
@@ -129,8 +130,10 @@ def embed_to_parquet(
             writer = PartWriter(folder.path, job.schema(digest), progress)
             report = _Report(on_progress, listing.count, progress.sources)
             _write_rows(job, listing, progress.sources, writer, folder, report)
-            folder.finish(writer.schema)
-        return summarise(folder.out, inputs=listing.count, resumed_at=progress.sources)
+            joined = folder.finish(writer.schema)
+            counted = summarise(joined, inputs=listing.count, resumed_at=progress.sources)
+            folder.place(joined)
+        return replace(counted, out=folder.out)
 
 
 def _write_rows(
@@ -203,9 +206,12 @@ class _Job:
             options=self._choices(),
             job=digest,
         )
+        lengths = lengths_of(self.model, features=self.options.features)
+        if self.options.eyes_only:
+            lengths = {name: dim for name, dim in lengths.items() if name == GAZE_CODE}
         return arrow_schema(
             info,
-            lengths_of(self.model, features=self.options.features),
+            lengths,
             calibrated=self.gaze is not None,
             more=probe_columns(self.probes),
         )
@@ -255,6 +261,8 @@ class _Job:
         return {
             "every": self.options.every,
             "fps": self.options.fps,
+            "min_score": self.options.min_score,
+            "min_size": self.options.min_size,
             "crop": self.options.crop,
             "features": self.options.features,
             "calibration": None if self.gaze is None else self.gaze.checksum,

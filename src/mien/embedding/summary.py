@@ -8,12 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-__all__ = ["NO_FACE", "Status", "Summary", "summarise"]
+from mien.columns import EYES_FOUND, FACE_FOUND
+
+__all__ = ["LEFT_OUT", "NO_FACE", "Status", "Summary", "summarise"]
 
 NO_FACE = "no face found"
 """The reason of a frame that was read and searched and shows no face."""
+LEFT_OUT = "no face is as large and as certain as asked for"
+"""The reason of a frame whose faces are all left out."""
 
 _MAX_REASONS = 10
 
@@ -45,7 +50,7 @@ class Summary:
     faces: int
     """Rows with a face."""
     without_face: int
-    """Frames that were read and show no face."""
+    """Frames that were read and show no face, or none that is as large and certain as asked."""
     without_eyes: int
     """Rows with a face, or an eye-region crop, whose eyes are not found; 0 where not looked for."""
     failures: Mapping[str, int]
@@ -78,15 +83,16 @@ def summarise(out: Path, *, inputs: int, resumed_at: int) -> Summary:
     reasons: Counter[str] = Counter()
     rows = faces = without_eyes = 0
     with pq.ParquetFile(out) as file:
-        looked_for = [name for name in file.schema_arrow.names if name == "eyes_found"]
-        for batch in file.iter_batches(columns=["face_found", "reason", *looked_for]):
+        looked_for = [name for name in file.schema_arrow.names if name == EYES_FOUND]
+        for batch in file.iter_batches(columns=[FACE_FOUND, "reason", *looked_for]):
             rows += batch.num_rows
-            faces += batch.column("face_found").true_count
+            found = batch.column(FACE_FOUND)
+            faces += found.true_count
             for name in looked_for:
-                without_eyes += batch.column(name).false_count
+                without_eyes += pc.and_not(found, batch.column(name)).true_count
             for item in batch.column("reason").value_counts().to_pylist():
                 reasons[item["values"]] += item["counts"]
-    without_face = reasons.pop(NO_FACE, 0)
+    without_face = reasons.pop(NO_FACE, 0) + reasons.pop(LEFT_OUT, 0)
     failures = _grouped({reason: n for reason, n in reasons.items() if reason is not None})
     counts = (inputs, rows, faces, without_face, without_eyes)
     return Summary(out, *counts, failures, resumed_at)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.columns import FEATURES
+from mien.columns import CODES, FEATURES
 from mien.errors import MienError
 from mien.evaluate.protocol import FactorColumns, GetFactors, Images
 from mien.media.names import to_text
@@ -109,9 +109,7 @@ class _FromTable:
 
     def _column(self, name: str) -> NDArray[np.float32]:
         """Return a column of the file as it is, NaN where it is null. [N, D] or [N]."""
-        import pyarrow as pa
-
-        from mien.table.read import code_matrix, open_table, read_columns
+        from mien.table.read import open_table, read_codes, read_columns
 
         if name not in self.columns:
             if name == FEATURES:
@@ -121,10 +119,9 @@ class _FromTable:
                 f"{self.path} has no column {name}, which this protocol is about; embed again "
                 "with weights that give it"
             )
-        column = read_columns(self.path, [name]).column(0)
-        if pa.types.is_fixed_size_list(column.type):
-            return code_matrix(column)
-        return _numbers(column)
+        if name in CODES:
+            return read_codes(self.path, name)
+        return _numbers(read_columns(self.path, [name]).column(0))
 
 
 def _read_rows(path: Path) -> _Rows:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+import io
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
+
 from mien.errors import MienError
+from mien.media.bounded import MIB, read_text
+from mien.media.spreadsheet import plain_cell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +26,8 @@ Row: TypeAlias = tuple[int, dict[str, str]]
 
 KEYS = ("path", "frame", "face_id")
 """What names a face, as in the table of faces; only the first is needed."""
+_LARGEST = 1024 * MIB
+_DIGITS = 18
 
 
 @dataclass(frozen=True)
@@ -49,35 +57,47 @@ class FaceFile:
 
     path: Path
     columns: tuple[str, ...]
+    """All that there are."""
     rows: tuple[Row, ...]
-    """Those that are not empty."""
+    """Those that are not empty, with the columns that were chosen."""
 
     @staticmethod
-    def read(path: str | Path) -> FaceFile:
-        """Read a file.
+    def read(
+        path: str | Path, choose: Callable[[Path, tuple[str, ...]], Collection[str]]
+    ) -> FaceFile:
+        """Read some columns of a file.
+
+        Args:
+            path: the file.
+            choose: path and names of all columns => names of those that are kept: a file may have
+                a hundred thousand.
 
         Raises:
             MienError: if it cannot be read, is no CSV in UTF-8, has a column twice or uneven rows.
         """
         path = Path(path)
+        rows: list[Row] = []
+        uneven: list[bool] = []
         try:
-            with path.open(newline="", encoding="utf-8-sig") as file:
-                reader = csv.reader(file, strict=True)
-                columns = [name.strip() for name in next(reader, [])]
-                rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
-        except OSError as error:
-            raise MienError(
-                f"cannot read {path}: {(error.strerror or 'unreadable').lower()}"
-            ) from error
-        except (UnicodeDecodeError, csv.Error) as error:
+            reader = csv.reader(
+                io.StringIO(read_text(path, limit=_LARGEST), newline=""), strict=True
+            )
+            columns = tuple(name.strip() for name in next(reader, []))
+            name, count = Counter(columns).most_common(1)[0] if columns else ("", 0)
+            if count > 1:
+                raise MienError(f"{path} has the column {name[:100]!r} twice")
+            chosen = set(choose(path, columns))
+            places = [(place, name) for place, name in enumerate(columns) if name in chosen]
+            for cells in reader:
+                if any(not cell.isspace() for cell in cells if cell):
+                    uneven.append(len(cells) != len(columns))
+                    there = [(p, name) for p, name in places if p < len(cells)]
+                    rows.append(
+                        (reader.line_num, {n: plain_cell(cells[p].strip()) for p, n in there})
+                    )
+        except csv.Error as error:
             raise MienError(f"{path} is no CSV file in UTF-8: {error}") from error
-        twice = [name for name in columns if columns.count(name) > 1]
-        if twice:
-            raise MienError(f"{path} has the column {twice[0]!r} twice")
-        rows = [(line, cells) for line, cells in rows if any(cells)]
-        named = [(line, dict(zip(columns, cells, strict=False))) for line, cells in rows]
-        found = FaceFile(path, tuple(columns), tuple(named))
-        uneven = [len(cells) != len(columns) for _, cells in rows]
+        found = FaceFile(path, columns, tuple(rows))
         found.refuse(uneven, f"have not {len(columns)} cells as the first line has")
         return found
 
@@ -113,9 +133,10 @@ class FaceFile:
         numbers = []
         for name in KEYS[1:]:
             text = cells.get(name)
-            if text is not None and not text.isdecimal():
+            if text is not None and not (text.isdecimal() and len(text) <= _DIGITS):
                 raise MienError(
-                    f"{self.path}, line {line}: {name} is {text!r}, not a whole number from 0 on"
+                    f"{self.path}, line {line}: {name} is {text[:100]!r}, not a whole number from "
+                    "0 on"
                 )
             numbers.append(None if text is None else int(text))
         return NamedFace(cells["path"], *numbers, None if person is None else cells[person])
@@ -168,7 +189,7 @@ def rows_of_faces(faces: pd.DataFrame, named: Sequence[NamedFace], what: str) ->
     for number, path in enumerate(faces["path"]):
         rows_of.setdefault(path, []).append(number)
     frames, ids = faces["frame"].to_numpy(), faces["face_id"].isna().to_numpy()
-    face_ids = faces["face_id"].fillna(-1).to_numpy()
+    face_ids = faces["face_id"].to_numpy(dtype=np.float64, na_value=-1)
 
     def matches(row: int, face: NamedFace) -> bool:
         # Where no face is found there is no face_id: the row has nothing else.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
@@ -16,10 +17,14 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.media.atomic import replacing
+from mien.media.bounded import MIB, read_json
 
-__all__ = ["SealedFile", "check_shapes"]
+__all__ = ["SealedFile", "check_scales", "check_shapes"]
 
 Built = TypeVar("Built")
+
+_LARGEST = 1024 * MIB
+_SMALLEST_SCALE = 1e-30
 
 
 @dataclass(frozen=True)
@@ -111,16 +116,12 @@ class SealedFile:
             )
 
     def _load(self, path: Path) -> Any:
+        if not os.path.lexists(path):
+            raise MienError(f"there is no {self.name} {path}; make one with {self.command}")
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise MienError(
-                f"there is no {self.name} {path}; make one with {self.command}"
-            ) from error
-        except ValueError as error:  # neither UTF-8 nor JSON
-            raise MienError(f"{path} is not JSON: cut short or changed; {self.again}") from error
-        except OSError as error:
-            raise MienError(f"cannot read {path}: {error.strerror}") from error
+            return read_json(path, limit=_LARGEST)
+        except MienError as error:
+            raise MienError(f"{error}; {self.again}") from error
 
 
 def _checksum(body: dict[str, Any]) -> str:
@@ -145,6 +146,16 @@ def check_shapes(*expected: tuple[NDArray[Any], tuple[int, ...]]) -> None:
     for array, shape in expected:
         if array.shape != shape:
             raise ValueError(f"{shape} numbers were expected, not {array.shape}")
+
+
+def check_scales(*scales: NDArray[Any]) -> None:
+    """Refuse what would be divided by, but is as good as nought.
+
+    Raises:
+        ValueError: a scale is below 1e-30.
+    """
+    if any((scale < _SMALLEST_SCALE).any() for scale in scales):
+        raise ValueError("a scale is 0 or less")
 
 
 def _built(kind: Any, value: Any) -> Any:

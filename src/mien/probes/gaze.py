@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.geometry.gaze import gaze_vector
-from mien.probes.file import SealedFile, check_shapes
+from mien.probes.file import SealedFile, check_scales, check_shapes
 from mien.probes.gaze_regression import Regression
 
 if TYPE_CHECKING:
@@ -225,5 +225,6 @@ def _check(calibration: Calibration) -> None:
             (found.right, (features, rank)),
             (found.values, (rank,)),
         )
+        check_scales(basis.scale, basis.product_scale, found.strengths, np.array(found.samples))
         if found.persons is not None:
             check_shapes((found.persons.shares, (people,)))

@@ -30,6 +30,8 @@ KINDS: tuple[tuple[str, ...], ...] = (
 """Columns that hold where somebody looked; a file has one of these sets."""
 
 _UNIT = 0.01
+_SHOWN = 20
+"""Names of columns in a message."""
 
 
 @dataclass(frozen=True)
@@ -71,39 +73,51 @@ def read_labels(
     """
     if not paths:
         raise MienError("no labels are given; give --labels FILE.csv")
-    files = [FaceFile.read(path) for path in paths]
-    first = files[0]
-    if person is None and label != PERSON and PERSON in first.columns:
-        person = PERSON
-    if label is None:
-        label = _only_label(first, person)
-    if label in KEYS or label == person:
-        raise MienError(f"{label} names the face or the person: it cannot be the label")
+    name = label
+
+    def choose(path: Path, columns: tuple[str, ...]) -> tuple[str, ...]:
+        nonlocal name, person
+        if person is None and name != PERSON and PERSON in columns and path == Path(paths[0]):
+            person = PERSON
+        name = _only_label(path, columns, person) if name is None else name
+        if not name:
+            raise MienError(f"{path}: the column of the label has no name; give it one")
+        if name in KEYS or name == person:
+            raise MienError(f"{name} names the face or the person: it cannot be the label")
+        return (*KEYS, name, *([person] if person else []))
+
+    files = [FaceFile.read(path, choose) for path in paths]
+    assert name is not None
     found: list[Label] = []
     places: list[str] = []
     for file in files:
-        missing = [name for name in ("path", label, person) if name and name not in file.columns]
+        missing = [
+            column for column in ("path", name, person) if column not in (*file.columns, None)
+        ]
         if missing:
-            raise MienError(
-                f"{file.path} has no column {missing[0]}: it has {', '.join(file.columns)}"
-            )
-        filled = replace(file, rows=tuple(row for row in file.rows if row[1][label]))
+            raise MienError(f"{file.path} has no column {missing[0]}: it has {_some(file.columns)}")
+        filled = replace(file, rows=tuple(row for row in file.rows if row[1][name]))
         for (line, cells), face in zip(filled.rows, filled.faces(person), strict=True):
-            found.append(Label(**asdict(face), text=cells[label]))
+            found.append(Label(**asdict(face), text=cells[name]))
             places.append(f"{file.path}, line {line}")
     if not found:
-        raise MienError(f"{first.path} has no label in the column {label}")
+        raise MienError(f"{files[0].path} has no label in the column {name}")
     refuse_repeated(found, places)
     empty = sum(len(file.rows) for file in files) - len(found)
-    return Labels(label, tuple(found), person, empty)
+    return Labels(name, tuple(found), person, empty)
 
 
-def _only_label(file: FaceFile, person: str | None) -> str:
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    return ", ".join(name[:40] for name in names[:_SHOWN]) + more
+
+
+def _only_label(path: Path, columns: Sequence[str], person: str | None) -> str:
     """Return the one column that can be the label."""
-    left = [name for name in file.columns if name not in KEYS and name != person]
+    left = [name for name in columns if name not in KEYS and name != person]
     if len(left) != 1:
-        there = f"one of {', '.join(left)}" if left else "there is none beside the face's name"
-        raise MienError(f"{file.path}: name the column of the label with --label: {there}")
+        there = f"one of {_some(left)}" if left else "there is none beside the face's name"
+        raise MienError(f"{path}: name the column of the label with --label: {there}")
     return left[0]
 
 
@@ -126,7 +140,8 @@ def read_targets(path: str | Path, screen: Screen | None = None) -> list[Target]
         MienError: if the file cannot be read, columns are missing or given twice, a value is
             missing or impossible, a face is there twice, or a screen is missing or not needed.
     """
-    file = FaceFile.read(path)
+    wanted = {*KEYS, PERSON, *(name for kind in KINDS for name in kind)}
+    file = FaceFile.read(path, lambda _, columns: wanted.intersection(columns))
     if "path" not in file.columns:
         raise MienError(
             f"{path} has no column path: its first line must name the columns, with commas"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.columns import CODES, NUMBERS, POSE
+from mien.columns import CODES, EYES_FOUND, FACE_FOUND, GAZE_CODE, NEED_EYES, NUMBERS, POSE
 from mien.errors import MienError
 from mien.probes.face_rows import KEYS, NamedFace, rows_of_faces
 from mien.probes.labels import Label, Labels, Target
@@ -32,7 +32,7 @@ __all__ = [
 
 DEFAULT = ("identity", "expression")
 """What a probe sees where nothing else is asked for: all that is known of texture and shape."""
-GAZE_COLUMNS = (*KEYS, "gaze_code", "eyes_found", *POSE)
+GAZE_COLUMNS = (*KEYS, GAZE_CODE, EYES_FOUND, *POSE)
 """Columns of the table that are read."""
 FEWEST_GAZE = 9
 """Samples without which no calibration is fitted: a grid of three by three targets."""
@@ -123,7 +123,7 @@ def match_labels(
         )
     rows = _rows(faces, labels.labels)
     values, lengths = _values(faces, columns)
-    seen = np.isfinite(values.sum(axis=1))
+    seen = np.isfinite(values).all(axis=1)
     kept = [i for i, row in enumerate(rows) if seen[row]]
     codeless = tuple(labels.labels[i].name for i, row in enumerate(rows) if not seen[row])
     if not kept:
@@ -166,9 +166,9 @@ def match_targets(faces: pd.DataFrame, targets: Sequence[Target]) -> MatchedTarg
             "branch"
         )
     rows = rows_of_faces(faces, targets, "targets")
-    codes = faces["gaze_code"].tolist()
-    seen = faces["eyes_found"].isin([True]).to_numpy()  # null, too, is no
-    kept = [i for i, row in enumerate(rows) if seen[row] and codes[row] is not None]
+    codes, _ = _values(faces, [GAZE_CODE])
+    seen = np.isfinite(codes).all(axis=1) & bool(codes.shape[1])
+    kept = [i for i, row in enumerate(rows) if seen[row]]
     left_out = sorted(set(range(len(rows))) - set(kept))
     eyeless = tuple(targets[i].name for i in left_out)
     if len(kept) < FEWEST_GAZE:
@@ -177,11 +177,11 @@ def match_targets(faces: pd.DataFrame, targets: Sequence[Target]) -> MatchedTarg
             f"{len(kept)} samples are too few to calibrate with{without}: give "
             f"{FEWEST_GAZE} or more"
         )
-    taken = faces.iloc[[rows[i] for i in kept]]
+    taken = [rows[i] for i in kept]
     chosen = [targets[i] for i in kept]
-    pose = taken[list(POSE)].to_numpy(dtype=np.float64)
+    pose = faces.iloc[taken][list(POSE)].to_numpy(dtype=np.float64, na_value=np.nan)
     return MatchedTargets(
-        codes=np.stack(taken["gaze_code"].tolist()).astype(np.float64),
+        codes=codes[taken].astype(np.float64),
         targets=np.array([target.direction for target in chosen]),
         head_pose=None if np.isnan(pose).all() else pose,
         without_eyes=eyeless,
@@ -209,11 +209,17 @@ def _values(
         if name in NUMBERS:
             parts.append(faces[name].to_numpy(dtype=np.float32, na_value=np.nan)[:, None])
             continue
-        cells = faces[name].tolist()
-        length = next((len(cell) for cell in cells if cell is not None), 0)
-        nothing = np.full(length, np.nan, np.float32)
+        checks = [FACE_FOUND, *([EYES_FOUND] if name in NEED_EYES else [])]
+        there = [faces[check].isin([True]) for check in checks if check in faces]  # null is no
+        valid = np.all([np.ones(len(faces), dtype=bool), *there], axis=0)
+        # Other programs leave NaN or another nothing in place of a list.
+        cells = [c if v and np.ndim(c) else None for c, v in zip(faces[name], valid, strict=True)]
+        lengths = {len(cell) for cell in cells if cell is not None}
+        if len(lengths) > 1:
+            raise MienError(f"the column {name} holds lists of {len(lengths)} lengths")
+        nothing = np.full(next(iter(lengths), 1), np.nan, np.float32)
         stacked = [nothing if cell is None else cell for cell in cells]
-        parts.append(np.array(stacked, np.float32).reshape(len(cells), length))
+        parts.append(np.array(stacked, np.float32).reshape(len(cells), len(nothing)))
     return np.concatenate(parts, axis=1), tuple(part.shape[1] for part in parts)
 
 

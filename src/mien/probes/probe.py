@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.linear.model import Linear
-from mien.probes.file import SealedFile, check_shapes
+from mien.probes.file import SealedFile, check_scales, check_shapes
 
 __all__ = ["FILE", "CurvePoint", "HeldOut", "Prediction", "Probe"]
 
@@ -200,6 +200,7 @@ def _check(probe: Probe) -> None:
         (function.weights, (inputs, outputs)),
         (function.intercept, (outputs,)),
     )
+    check_scales(function.scale, np.array(function.strength))
     if (spread is None) == probe.numbers:
         raise ValueError("numbers have an error's variance, classes have none")
     if spread is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import yaml
 from numpy.typing import NDArray
 
 from mien.errors import MienError
+from mien.media.bounded import MIB, read_json, read_text
 
 __all__ = ["Screen", "read_screen"]
 
@@ -23,6 +23,7 @@ _KEYS = {"eye_distance_mm": 1, "eye_mm": 3, "origin_mm": 3, "pixel_mm": 2, "x_ax
 """How many numbers each key has."""
 _AXES = {"x_axis": [-1, 0, 0], "y_axis": [0, 1, 0]}
 _TOLERANCE = 0.01
+_FARTHEST = 1e9
 
 
 @dataclass(frozen=True)
@@ -94,15 +95,13 @@ def read_screen(path: str | Path) -> Screen:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        given = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-    except OSError as error:
-        raise MienError(
-            f"cannot read {path}: {(error.strerror or 'unreadable').lower()}"
-        ) from error
-    except (ValueError, yaml.YAMLError) as error:
-        raise MienError(f"{path} is neither JSON nor YAML that can be read") from error
+    if path.suffix.lower() == ".json":
+        given = read_json(path, limit=MIB)
+    else:
+        try:
+            given = yaml.safe_load(read_text(path, limit=MIB))
+        except (ValueError, RecursionError, yaml.YAMLError) as error:
+            raise MienError(f"{path} is no YAML that can be read") from error
     if not isinstance(given, dict):
         raise MienError(f"{path} does not hold the keys of a screen: {', '.join(_KEYS)}")
     return given
@@ -112,7 +111,7 @@ def _numbers(path: Path, key: str, value: Any) -> tuple[Any, ...]:
     values = value if isinstance(value, list) else [value]
     count = _KEYS[key]
     if len(values) != count or not all(
-        type(x) in (int, float) and math.isfinite(x) for x in values
+        type(x) in (int, float) and abs(x) <= _FARTHEST for x in values
     ):
         raise MienError(f"{path}: {key} must be {count} numbers")
     return tuple(float(x) for x in values)

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from mien.errors import MienError
 from mien.media.atomic import replacing
-from mien.table.read import open_table
+from mien.table.read import of_its_type, open_table, reading
 from mien.table.writer import open_writer
 
 __all__ = ["Forgotten", "forget_rows"]
@@ -54,8 +54,9 @@ def forget_rows(
         metadata = (file.schema_arrow.metadata or {}) | {b"mien.job": b""}
         with open_writer(unfinished, file.schema_arrow.with_metadata(metadata)) as writer:
             for index in range(file.num_row_groups):
-                group = file.read_row_group(index).replace_schema_metadata(metadata)
-                wanted = _matches(group, paths, track)
+                with reading(table):  # what is damaged is not what is written
+                    group = file.read_row_group(index).replace_schema_metadata(metadata)
+                wanted = _matches(Path(table), group, paths, track)
                 removed += int(wanted.sum())
                 left = group.filter(pa.array(~wanted))
                 kept += len(left)
@@ -66,12 +67,15 @@ def forget_rows(
     return Forgotten(removed=removed, kept=kept)
 
 
-def _matches(group: pa.Table, paths: Sequence[str], track: int | None) -> np.ndarray:
+def _matches(table: Path, group: pa.Table, paths: Sequence[str], track: int | None) -> np.ndarray:
     """Return which rows are to be taken out. Bool [N]."""
-    names = group.column("path").to_pylist()
+    for name in ("path", "track_id")[: 1 if track is None else 2]:
+        if name not in group.column_names:
+            raise MienError(f"{table} has no column {name}: it is no table of faces")
+    names = of_its_type(table, "path", group.column("path")).to_pylist()
     verdicts = {name: any(fnmatchcase(name, path) for path in paths) for name in set(names)}
     wanted = np.array([verdicts[name] for name in names], dtype=bool)
     if track is not None:
-        numbers = group.column("track_id").to_numpy()
+        numbers = of_its_type(table, "track_id", group.column("track_id")).to_numpy()
         wanted &= numbers == track
     return wanted

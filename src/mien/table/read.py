@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from mien.aliases import COLUMNS as OLD_NAMES
-from mien.columns import CODES
+from mien.columns import CODES, EYES_FOUND, FACE_FOUND, NEED_EYES
 from mien.errors import MienError
-from mien.table.schema import TableInfo, read_info
+from mien.table.schema import ARROW_TYPES, COLUMNS, TableInfo, read_info
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,12 +27,20 @@ __all__ = [
     "code_matrix",
     "column_names",
     "data_frame",
+    "of_its_type",
     "open_table",
+    "read_codes",
     "read_columns",
     "read_table",
+    "reading",
     "some_columns",
     "table_info",
+    "valid_rows",
 ]
+
+_TYPES = {c.name: ARROW_TYPES[c.kind] for c in COLUMNS if c.kind in ARROW_TYPES}
+_NEVER_NULL = ("path", "frame", FACE_FOUND)
+_OLD_NULLS = "Expected all lists to be of size"
 
 
 @dataclass(frozen=True)
@@ -60,7 +71,7 @@ class FaceTable:
                 f"{self.path} has no column {name}: its weights, or the mien that made it, "
                 "had none; embed again"
             )
-        return code_matrix(read_columns(self.path, [name]).column(name))
+        return read_codes(self.path, name)
 
 
 def read_table(path: str | Path) -> FaceTable:
@@ -71,7 +82,7 @@ def read_table(path: str | Path) -> FaceTable:
     """
     path = Path(path)
     there = column_names(path)
-    for name in ("path", "face_found"):
+    for name in ("path", FACE_FOUND):
         if name not in there:
             raise MienError(f"{path} has no column {name}: it is no table of faces")
     table = read_columns(path, [name for name in there if name not in CODES])
@@ -102,23 +113,40 @@ def read_columns(path: str | Path, names: Sequence[str]) -> pa.Table:
         if missing:
             raise MienError(f"{path} has no column {missing[0]}: it is no table of faces")
         table = file.read(columns=[stored[name] for name in names])
-    return _renamed(table.select([stored[name] for name in names]))
+    table = _renamed(table.select([stored[name] for name in names]))
+    fields = [table.schema.field(name) for name in names]
+    columns = [of_its_type(path, name, table.column(name)) for name in names]
+    fields = [f.with_type(c.type) for f, c in zip(fields, columns, strict=True)]
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields, table.schema.metadata))
+
+
+def read_codes(path: str | Path, name: str) -> NDArray[np.float32]:
+    """Return a column of codes, NaN where there is no face or, of gaze, no eyes. [N, D].
+
+    Raises:
+        MienError: if the file is missing or no Parquet file, or has no such column of codes.
+    """
+    checks = [check for check in _validity(name) if check in column_names(path)]
+    table = read_columns(path, [name, *checks])
+    return code_matrix(table.column(name), valid_rows(table, name))
 
 
 def some_columns(path: str | Path, names: Sequence[str]) -> pd.DataFrame:
-    """Return those of some columns that a table has, as `data_frame` does.
+    """Return those of some columns that a table has, as `data_frame` does, and their validity.
 
     Raises:
         MienError: if the file is missing, or no Parquet file.
     """
+    wanted = dict.fromkeys([*names, *(check for name in names for check in _validity(name))])
     there = column_names(path)
-    return data_frame(read_columns(path, [name for name in names if name in there]))
+    return data_frame(read_columns(path, [name for name in wanted if name in there]))
 
 
 def data_frame(table: pa.Table) -> pd.DataFrame:
-    """Return the table as a DataFrame; codes become one float32 array [D] a row, or None.
+    """Return the table as a DataFrame; codes become one float32 array [D] a row.
 
-    Columns that were written under an old name have their present one.
+    They are None where no face is found, of gaze where no eyes are found. Columns that were
+    written under an old name have their present one.
 
     `attrs` holds what made the table and, under "columns", each column's unit, frame, range and
     description.
@@ -129,16 +157,25 @@ def data_frame(table: pa.Table) -> pd.DataFrame:
     # Numbers of faces and tracks stay whole numbers, and yes and no what they are, where some are
     # missing.
     whole = {pa.int32(): pd.Int32Dtype()}
-    frame = table.to_pandas(types_mapper=whole.get)
-    if "eyes_found" in frame:
-        frame["eyes_found"] = frame["eyes_found"].astype(pd.BooleanDtype())
+    codes = [name for name in table.column_names if name in CODES]
+    frame = table.drop_columns(codes).to_pandas(types_mapper=whole.get, ignore_metadata=True)
+    if EYES_FOUND in frame:
+        frame[EYES_FOUND] = frame[EYES_FOUND].astype(pd.BooleanDtype())
+    for name in codes:
+        matrix, valid = code_matrix(table.column(name)), valid_rows(table, name)
+        if valid is None:
+            valid = np.ones(len(matrix), dtype=bool)
+        valid &= np.asarray(table.column(name).is_valid())
+        cells = [row if there else None for row, there in zip(matrix, valid, strict=True)]
+        place = table.column_names.index(name)
+        frame.insert(min(place, frame.shape[1]), name, pd.Series(cells, dtype=object))
     info = read_info(table.schema)
     if info is not None:
         names = ("version", "model_id", "detector", "euler_order", "camera_frame")
         frame.attrs.update({name: getattr(info, name) for name in names})
         frame.attrs["options"] = dict(info.options)
     frame.attrs["columns"] = {
-        field.name: {k.decode(): v.decode() for k, v in (field.metadata or {}).items()}
+        field.name: {_text(k): _text(v) for k, v in (field.metadata or {}).items()}
         for field in table.schema
     }
     return frame
@@ -150,40 +187,136 @@ def table_info(path: str | Path) -> TableInfo | None:
         return read_info(file.schema_arrow)
 
 
-def code_matrix(column: pa.ChunkedArray) -> np.ndarray:
-    """Return a column of codes as one matrix, NaN in the rows that are null. Float32 [N, D]."""
-    length = column.type.list_size
+def code_matrix(
+    column: pa.ChunkedArray, valid: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:
+    """Return a column of codes as one matrix, NaN where a row is null or not valid. [N, D].
+
+    Args:
+        column: lists of one length: of a fixed size, as mien writes them, or others, as tables
+            have that another program has written anew.
+        valid: rows whose codes mean something. [N].
+
+    Raises:
+        MienError: if it holds no lists of numbers, or lists of different lengths.
+    """
+    kind = column.type
+    lists = pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind)
+    if not (lists or pa.types.is_large_list(kind)) or not pa.types.is_floating(kind.value_type):
+        raise MienError(f"a column of codes holds {str(kind)[:100]}, not lists of numbers")
+    lengths = pc.unique(pc.list_value_length(column)).drop_null().to_pylist()
+    if pa.types.is_fixed_size_list(kind):
+        lengths = [kind.list_size]
+    if len(lengths) > 1 or 0 in lengths:
+        raise MienError(f"a column of codes holds lists of {len(lengths)} lengths: {lengths[:5]}")
+    length = lengths[0] if lengths else 0
     matrix = np.full((len(column), length), np.nan, dtype=np.float32)
     start = 0
     for chunk in column.chunks:
         stop = start + len(chunk)
         # flatten() leaves out what belongs to null rows.
-        values = np.asarray(chunk.flatten(), dtype=np.float32).reshape(-1, length)
-        matrix[start:stop][np.asarray(chunk.is_valid())] = values
+        values = np.asarray(chunk.flatten().to_numpy(zero_copy_only=False), dtype=np.float32)
+        there = np.asarray(chunk.is_valid())
+        matrix[start:stop][there] = values.reshape(int(there.sum()), length)
         start = stop
+    if valid is not None:
+        matrix[~valid] = np.nan
     return matrix
 
 
-def open_table(path: Path) -> pq.ParquetFile:
+@contextlib.contextmanager
+def open_table(path: Path) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file for reading.
 
     Raises:
-        MienError: if it is missing or no Parquet file.
+        MienError: if it is missing or no Parquet file, has two columns of one name, or what is
+            read of it is damaged.
     """
     if not path.is_file():
-        raise MienError(f"there is no table {path}; write one with mien embed")
+        what = "is no file" if path.exists() else "is not there"
+        raise MienError(f"there is no table {path} ({what}); write one with mien embed")
+    with reading(path), pq.ParquetFile(path) as file:
+        names = [_present(name) for name in file.schema_arrow.names]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise MienError(f"{path} has two columns {twice}: it is no table of faces")
+        yield file
+
+
+@contextlib.contextmanager
+def reading(path: str | Path) -> Iterator[None]:
+    """Turn what goes wrong with a Parquet file into one line for the user.
+
+    Raises:
+        MienError: in place of pyarrow's and the system's errors.
+    """
     try:
-        return pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        reason = str(error).splitlines()[0]
+        yield
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        if _OLD_NULLS in reason:
+            raise MienError(
+                f"{path} was written by mien 0.1, with nulls in its columns of codes, which "
+                f"pyarrow {pa.__version__} cannot read: install pyarrow 26 or embed again"
+            ) from error
         raise MienError(f"{path} is no Parquet file that can be read: {reason}") from error
+
+
+def _validity(name: str) -> tuple[str, ...]:
+    """Return the columns that say where another means something."""
+    if name not in CODES:
+        return ()
+    return (FACE_FOUND, EYES_FOUND) if name in NEED_EYES else (FACE_FOUND,)
+
+
+def valid_rows(table: pa.Table, name: str) -> NDArray[np.bool_] | None:
+    """Return where a column of codes means something; None if the table does not say. [N]."""
+    checks = [check for check in _validity(name) if check in table.column_names]
+    if not checks:
+        return None
+    return np.all([pc.fill_null(table.column(check), False) for check in checks], axis=0)
+
+
+def of_its_type(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column in the type that mien writes, which other programs widen.
+
+    Raises:
+        MienError: if it holds something else, or nothing where something must be.
+    """
+    kind = _TYPES.get(name)
+    if kind is None:
+        return column
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    given, wanted = column.type, f"{path}: the column {name} holds"
+    text = pa.types.is_string(given) or pa.types.is_large_string(given)
+    number = pa.types.is_integer(given) or pa.types.is_floating(given)
+    fits = {pa.string(): text, pa.bool_(): pa.types.is_boolean(given)}.get(kind, number)
+    if not fits and not pa.types.is_null(given) and str(given) != "string_view":
+        raise MienError(f"{wanted} {str(given)[:100]}, not {kind}")
+    if pa.types.is_floating(given) and pa.types.is_integer(kind):
+        column = pc.if_else(pc.is_nan(column), None, column)  # pandas' null
+    try:
+        column = column.cast(kind)
+    except pa.ArrowInvalid as error:
+        raise MienError(f"{wanted} what is no {kind}: {str(error)[:100]}") from error
+    if name in _NEVER_NULL and column.null_count:
+        row = pc.index(column.is_null(), True).as_py()
+        raise MienError(f"{wanted} nothing in row {row + 1} of {len(column)}")
+    return column
 
 
 def _renamed(table: pa.Table) -> pa.Table:
     """Return a table with its columns' present names; `rename_columns` would drop metadata."""
     fields = [field.with_name(_present(field.name)) for field in table.schema]
-    return pa.Table.from_arrays(table.columns, schema=pa.schema(fields, table.schema.metadata))
+    # What pandas has written of its own may be out of date, or damaged.
+    metadata = {k: v for k, v in (table.schema.metadata or {}).items() if k != b"pandas"}
+    return pa.Table.from_arrays(table.columns, schema=pa.schema(fields, metadata))
 
 
 def _present(name: str) -> str:
     return OLD_NAMES.get(name, name)
+
+
+def _text(value: bytes) -> str:
+    return value.decode(errors="replace")

@@ -48,6 +48,12 @@ class FaceRow:
     """The detector's certainty."""
     box: tuple[float, float, float, float] | None = None
     """x1, y1, x2, y2 in pixels of the image."""
+    framing: str | None = None
+    """Whose idea of a face the box is: haar, yunet, or image for the whole of a crop."""
+    side_px: float | None = None
+    """Side of the square that is cut out, in pixels of the image."""
+    sharpness: float | None = None
+    """By `mien.embedding.quality.sharpness`."""
     reason: str | None = None
     """Why there is no face; None where all is well."""
 
@@ -59,9 +65,9 @@ def record_batch(
     gaze: Mapping[str, np.ndarray] | None = None,
     probed: Mapping[str, np.ndarray] | None = None,
 ) -> pa.RecordBatch:
-    """Return rows and factors as one record batch; factors are null where no face is found.
+    """Return rows and factors as one record batch; without a face numbers are null, vectors 0.
 
-    The gaze is null, too, where no eyes are found. Columns that nothing is given for are null.
+    The gaze is so, too, where no eyes are found, and columns that nothing is given for.
 
     Args:
         rows: faces and failures, in the table's order.
@@ -73,7 +79,8 @@ def record_batch(
             there is nothing, or numbers, NaN there. Each [B].
 
     Raises:
-        ValueError: if the number of factors is not the number of rows with a face.
+        ValueError: if the number of factors is not the number of rows with a face, or a code of
+            the schema is not given.
     """
     found = np.array([row.face_found for row in rows], dtype=bool)
     count = 0 if factors is None else len(factors)
@@ -91,7 +98,7 @@ def record_batch(
     for name in schema.names:
         if name not in columns:
             there = seen if name in _NEED_EYES else found
-            columns[name] = _with_nulls(values.get(name), there, found, schema.field(name).type)
+            columns[name] = _filled(values.get(name), there, found, schema.field(name))
     return pa.RecordBatch.from_arrays([columns[n] for n in schema.names], schema=schema)
 
 
@@ -137,18 +144,23 @@ def _predicted(values: np.ndarray, found: np.ndarray, kind: pa.DataType) -> pa.A
     return pa.array(full, type=kind, from_pandas=True)
 
 
-def _with_nulls(
-    values: np.ndarray | None, there: np.ndarray, found: np.ndarray, kind: pa.DataType
+def _filled(
+    values: np.ndarray | None, there: np.ndarray, found: np.ndarray, field: pa.Field
 ) -> pa.Array:
-    """Return a column with the values, given where a face is found; null where not `there`."""
-    if values is None:
-        return pa.nulls(len(found), type=kind)
-    full = np.zeros((len(found), *values.shape[1:]), dtype=values.dtype)
-    full[found] = values
-    # What is null leaves nothing of itself in the file.
+    """Return a column with the values, given where a face is found; elsewhere null, or 0."""
+    if values is None and field.nullable:
+        return pa.nulls(len(found), type=field.type)
+    if values is None and there.any():
+        # Of these 0 would be taken for a value.
+        raise ValueError(f"there is no {field.name} for {int(there.sum())} faces")
+    lists = pa.types.is_fixed_size_list(field.type)
+    length = (field.type.list_size,) if lists else ()
+    kind = (field.type.value_type if lists else field.type).to_pandas_dtype()
+    full = np.zeros((len(found), *length), dtype=kind)
+    if values is not None:
+        full[found] = values
+    # What means nothing leaves nothing of itself in the file.
     full[~there] = 0
-    if not pa.types.is_fixed_size_list(kind):
-        return pa.array(full, type=kind, mask=~there)
-    return pa.FixedSizeListArray.from_arrays(
-        pa.array(full.reshape(-1)), type=kind, mask=pa.array(~there)
-    )
+    if lists:
+        return pa.FixedSizeListArray.from_arrays(pa.array(full.reshape(-1)), type=field.type)
+    return pa.array(full, type=field.type, mask=~there if field.nullable else None)

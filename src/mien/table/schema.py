@@ -9,9 +9,10 @@ from typing import Literal
 
 import pyarrow as pa
 
-from mien.columns import FACE_EMBEDDING, FEATURES, GAZE_CODE
+from mien.columns import EYES_FOUND, FACE_FOUND, GAZE_CODE
 
 __all__ = [
+    "ARROW_TYPES",
     "COLUMNS",
     "EULER_ORDER",
     "GAZE",
@@ -28,6 +29,16 @@ EULER_ORDER = "R = Ry(yaw) @ Rx(-pitch) @ Rz(roll), canonical -> camera, turning
 CAMERA_FRAME = "x right, y down, z away from the camera"
 
 _PREFIX = "mien."
+
+ARROW_TYPES: Mapping[str, pa.DataType] = {
+    "string": pa.string(),
+    "int64": pa.int64(),
+    "int32": pa.int32(),
+    "float64": pa.float64(),
+    "float32": pa.float32(),
+    "bool": pa.bool_(),
+}
+"""Types of columns by the name of their kind."""
 
 
 @dataclass(frozen=True)
@@ -74,16 +85,24 @@ COLUMNS: tuple[Column, ...] = (
     Column("y1", "float32", "px", _IMAGE, "", "Top of the face's box; null: no face."),
     Column("x2", "float32", "px", _IMAGE, "> x1", "Right side of the box; null: no face."),
     Column("y2", "float32", "px", _IMAGE, "> y1", "Bottom of the face's box; null: no face."),
+    Column("framing", "string", "", "", "haar | yunet | image", "Whose idea of a face the box is."),
+    Column("side_px", "float32", "px", _IMAGE, "> 0", "Side of the square cut out; null: no face."),
+    Column(
+        *("sharpness", "float32", "", "", ">= 0"),
+        "Standard deviation of the crop's Laplacian, grey values 0 to 1; null: no face.",
+    ),
     Column("reason", "string", "", "", "", "Why there is no face; null where all is well."),
-    Column("identity", "codes", "", _CANONICAL, "", "Who: neutral texture, then neutral shape."),
+    Column(
+        "identity", "codes", "", _CANONICAL, "", "Who: neutral texture, neutral shape; 0: no face."
+    ),
     Column("expression", "codes", "", _CANONICAL, "", "Codes minus neutral: texture, then shape."),
     Column("texture_code", "codes", "", _CANONICAL, "", "Texture as seen: neutral + expression."),
     Column("shape_code", "codes", "", _CANONICAL, "", "Shape as seen: neutral + expression."),
     Column(
         "face_embedding", "codes", "", "", "", "Who, to be compared by cosine.", "face_embedding"
     ),
-    Column("gaze_code", "codes", "", "", "", "Gaze, to be calibrated; null: no eyes.", "gaze"),
-    Column("eyes_found", "bool", "", "", "", "Whether open eyes are seen; null: no face.", "gaze"),
+    Column("gaze_code", "codes", "", "", "", "Gaze, to be calibrated; 0: no eyes.", "gaze"),
+    Column("eyes_found", "bool", "", "", "", "Whether open eyes are seen.", "gaze"),
     Column("yaw_rad", "float32", "rad", _CAMERA, "[-pi, pi]", "Head yaw, + to the image's left."),
     Column("pitch_rad", "float32", "rad", _CAMERA, "[-pi/2, pi/2]", "Head pitch, + upwards."),
     Column("roll_rad", "float32", "rad", _CAMERA, "[-pi, pi]", "Head roll, + clockwise as seen."),
@@ -112,9 +131,11 @@ COLUMNS: tuple[Column, ...] = (
         "features", "codes", "", "", "", "What the encoder saw before it became codes.", "features"
     ),
 )
-"""The columns in the order in which they stand in the file; the factors are null without a face.
+"""The columns in the order in which they stand in the file.
 
-Of eye-region crops the gaze alone is known: there the other factors are null."""
+Without a face the factors that are numbers are null, and those that are vectors 0: few programs
+read vectors some of which are null alike. `face_found`, of gaze `eyes_found`, says which mean
+something. Of eye-region crops the gaze alone is known: there the other factors are null, or 0."""
 
 GAZE: tuple[str, ...] = tuple(column.name for column in COLUMNS if column.needs == "calibration")
 """Names of the columns that a calibration adds."""
@@ -145,6 +166,9 @@ class TableInfo:
         return {_PREFIX + name: value for name, value in values.items()}
 
 
+_NEVER_NULL = ("path", "frame", FACE_FOUND, EYES_FOUND)
+
+
 def arrow_schema(
     info: TableInfo,
     lengths: Mapping[str, int],
@@ -156,8 +180,8 @@ def arrow_schema(
 
     Args:
         info: what makes the table.
-        lengths: of the codes, by `mien.columns.code_lengths`; one that is not named leaves its
-            columns out: the face embedding, the gaze, the features.
+        lengths: of the codes, by `mien.columns.code_lengths`; one that is not named is left out,
+            with the columns that need it.
         calibrated: whether the columns that a calibration adds are there.
         more: columns that stand behind the others.
 
@@ -167,13 +191,18 @@ def arrow_schema(
     if calibrated and GAZE_CODE not in lengths:
         raise ValueError("no calibration without a gaze code")
     there = {"": True, "gaze": GAZE_CODE in lengths, "calibration": calibrated}
-    there |= {name: name in lengths for name in (FACE_EMBEDDING, FEATURES)}
-    columns = [*(column for column in COLUMNS if there[column.needs]), *more]
+    columns = [
+        column
+        for column in COLUMNS
+        if (column.name in lengths if column.kind == "codes" else there[column.needs])
+    ]
+    columns += more
     fields = [
         pa.field(
             column.name,
             _arrow_type(column, lengths.get(column.name, 0)),
-            nullable=column.name not in ("path", "frame", "face_found"),
+            # Only pyarrow 26 and newer read vectors of which some are null.
+            nullable=column.kind != "codes" and column.name not in _NEVER_NULL,
             metadata=column.metadata(),
         )
         for column in columns
@@ -182,18 +211,18 @@ def arrow_schema(
 
 
 def read_info(schema: pa.Schema) -> TableInfo | None:
-    """Return what made the table with this schema; None if mien did not."""
+    """Return what made the table with this schema; None if mien did not, or it cannot be read."""
+    metadata = schema.metadata or {}
     stored = {
-        key.decode()[len(_PREFIX) :]: value.decode()
-        for key, value in (schema.metadata or {}).items()
-        if key.startswith(_PREFIX.encode())
+        name: metadata[key].decode(errors="replace")
+        for name in TableInfo.__dataclass_fields__
+        if (key := f"{_PREFIX}{name}".encode()) in metadata
     }
-    stored.pop("columns", None)
-    if "version" not in stored:
+    try:
+        options = json.loads(stored.pop("options", "{}"))
+        return TableInfo(**stored, options=dict(options))
+    except (TypeError, ValueError, RecursionError):
         return None
-    options = json.loads(stored.pop("options", "{}"))
-    known = {name: stored[name] for name in TableInfo.__dataclass_fields__ if name in stored}
-    return TableInfo(**known, options=options)
 
 
 def describe_columns() -> list[str]:
@@ -212,11 +241,4 @@ def describe_columns() -> list[str]:
 def _arrow_type(column: Column, length: int) -> pa.DataType:
     if column.kind == "codes":
         return pa.list_(pa.field("element", pa.float32(), nullable=False), length)
-    return {
-        "string": pa.string(),
-        "int64": pa.int64(),
-        "int32": pa.int32(),
-        "float64": pa.float64(),
-        "float32": pa.float32(),
-        "bool": pa.bool_(),
-    }[column.kind]
+    return ARROW_TYPES[column.kind]

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from mien.evaluate.protocol import Plot, Protocol, Result, Score
+from mien.media.spreadsheet import safe_cell
 from mien.version import VERSION
 
 __all__ = ["FORMAT", "Report", "Run", "main_scores", "report_json", "scores_csv"]
@@ -97,7 +98,8 @@ def scores_csv(report: Report) -> str:
         for score in run.result.scores:
             values = _plain(score.value), score.unit, _plain(score.low), _plain(score.high)
             kind = score.count, int(score.higher_is_better), int(score.main)
-            rows.writerow((*where, score.name, *values, *kind, *made))
+            row = (*where, score.name, *values, *kind, *made)
+            rows.writerow([safe_cell(cell) if isinstance(cell, str) else cell for cell in row])
     return text.getvalue()
 
 

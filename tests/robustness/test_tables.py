@@ -1,0 +1,421 @@
+"""Bad and hard inputs of `embed`, `probe`, `calibrate` and `forget`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from robustness.cases import PNG, Content, case, check, image
+
+COUNT, DIM = 12, 4
+CODES = np.random.default_rng(0).normal(size=(COUNT, DIM)).astype(np.float32)
+EMBED = "embed a.png --weights tiny --detector none"
+LABELS = "path,mood\n" + "".join(f"{i}.png,{'xy'[i % 2]}\n" for i in range(COUNT))
+TARGETS = "path,gaze_yaw_deg,gaze_pitch_deg\n" + "".join(
+    f"{i}.png,{20 * (i % 3 - 1) + i / 10},{15 * (i // 3 - 1) - i / 7}\n" for i in range(COUNT)
+)
+PROBE = "probe t.parquet --columns identity --labels l.csv -o p.json"
+CALIBRATE = "calibrate t.parquet --targets l.csv -o c.json"
+SCREEN = CALIBRATE + " --screen s.json"
+
+
+def table(**changes: Any) -> Callable[[Path], None]:
+    """Return what writes a table; None leaves a column out."""
+
+    def write(path: Path) -> None:
+        kind = pa.list_(pa.field("element", pa.float32(), nullable=False), DIM)
+        columns: dict[str, Any] = {
+            "path": pa.array([f"{i}.png" for i in range(COUNT)]),
+            "frame": pa.array([0] * COUNT, pa.int64()),
+            "face_id": pa.array([0] * COUNT, pa.int32()),
+            "track_id": pa.nulls(COUNT, pa.int32()),
+            "face_found": pa.array([True] * COUNT),
+            "identity": pa.array(CODES.tolist(), kind),
+            "gaze_code": pa.array(CODES.tolist(), kind),
+            "eyes_found": pa.array([True] * COUNT),
+            **{
+                n: pa.array(CODES[:, i]) for i, n in enumerate(("yaw_rad", "pitch_rad", "roll_rad"))
+            },
+        }
+        metadata = changes.pop("metadata", {"mien.version": "0", "mien.model_id": "0123456789ab"})
+        there = {n: column for n, column in (columns | changes).items() if column is not None}
+        pq.write_table(pa.table(there).replace_schema_metadata(metadata), path)
+
+    return write
+
+
+def damaged(path: Path) -> None:
+    table()(path)
+    data = bytearray(path.read_bytes())
+    data[4:400] = bytes(396)
+    path.write_bytes(data)
+
+
+def twice(path: Path) -> None:
+    table()(path)
+    read = pq.read_table(path)
+    pq.write_table(read.append_column("path", read.column("path")), path)
+
+
+def link(target: str) -> Callable[[Path], None]:
+    return lambda path: path.symlink_to(target)
+
+
+def changed(part: str, value: object) -> Callable[[Path], None]:
+    """Return what writes a probe that was changed at `part` and sealed again."""
+
+    def write(path: Path) -> None:
+        from mien.probes.probe import FILE
+
+        length = 1.0 / DIM
+        body: dict[str, Any] = {
+            "label": "mood",
+            "columns": [["identity", 32]],
+            "classes": ["x", "y"],
+            "model_id": "",
+            "samples": 12,
+            "function": {
+                "mean": [0.0] * 32,
+                "scale": [1.0] * 32,
+                "weights": [[length, -length]] * 32,
+                "intercept": [0.0, 0.0],
+                "strength": 1.0,
+                "spread": None,
+            },
+            "held_out": {
+                "score": 50.0,
+                "low": 40.0,
+                "high": 60.0,
+                "baseline": 50.0,
+                "by": "faces",
+                "recall": [50.0, 50.0],
+                "correlation": None,
+            },
+            "curve": [{"labels": 6, "score": 50.0, "low": 40.0, "high": 60.0}],
+        }
+        *way, last = part.split(".")
+        inner = body
+        for name in way:
+            inner = inner[name]
+        inner[last] = value
+        FILE.write(body, path, overwrite=False)
+
+    return write
+
+
+def outputs() -> list[Any]:
+    """Return cases of outputs that would destroy something."""
+    a: dict[str, Content] = {"a.png": PNG}
+    probing: dict[str, Content] = {"t.parquet": table(), "l.csv": LABELS}
+    return [
+        case(f"{EMBED} -o a.png --overwrite", a, message="a.png"),
+        case(
+            f"{EMBED} -o t.parquet --overwrite", {**a, "t.parquet": link("a.png")}, message="read"
+        ),
+        case(f"{EMBED} -o ./b/../a.csv --overwrite", {**a, "b": None, "a.csv": link("a.png")}),
+        case(
+            "embed in --weights tiny -o x.csv --overwrite --detector none",
+            {"in/a.png": PNG, "x.csv": lambda path: os.link(path.parent / "in/a.png", path)},
+            message="would be overwritten",
+        ),
+        case(
+            f"{EMBED} -o t.parquet --overwrite", {**a, "t.parquet": os.mkfifo}, message="ordinary"
+        ),
+        case(f"{EMBED} -o /dev/null --overwrite", a, message="no ordinary file"),
+        case(f"{EMBED} -o t.parquet", {**a, "t.parquet": None}, message="is a folder"),
+        case(f"{EMBED} -o t.parquet", {**a, "t.parquet": "mine"}, message="give --overwrite"),
+        case(
+            f"{EMBED} -o t.parquet --overwrite",
+            {**a, "t.parquet": table()},
+            0,
+            "1 face",
+            changes=["t.parquet"],
+        ),
+        case(
+            f"{EMBED} -o l.parquet --overwrite",
+            {**a, "real.parquet": "old", "l.parquet": link("real.parquet")},
+            0,
+            "1 face",
+            changes=["real.parquet"],
+        ),
+        case(
+            f"{EMBED} -o t.parquet --overwrite",
+            {**a, ".t.parquet.parts/notes.txt": "mine"},
+            message="did not write",
+        ),
+        case(
+            f"{EMBED} -o t.parquet --overwrite",
+            {**a, ".t.parquet.parts/part-000000.done-1.parquet": "mine"},
+            message="did not write",
+        ),
+        case(
+            f"{EMBED} -o t.parquet --resume",
+            {**a, ".t.parquet.parts/notes.txt": ""},
+            message="move",
+        ),
+        case(
+            f"{EMBED} -o t.parquet --overwrite",
+            {**a, "photos/journal.json": "{}", ".t.parquet.parts": link("photos")},
+            message="link",
+        ),
+        case(
+            f"{EMBED} -o t.parquet --overwrite", {**a, ".t.parquet.parts": "x"}, message="no folder"
+        ),
+        *(
+            case(
+                f"{EMBED} -o t.parquet --resume",
+                {**a, ".t.parquet.parts/journal.json": journal},
+                message="journal.json is damaged",
+            )
+            for journal in ("[]", "{", "\xff", "[" * 100_000, "1e999", "null", "")
+        ),
+        case(
+            f"{EMBED} -o t.parquet --resume",
+            {**a, ".t.parquet.parts/journal.json": json.dumps({"format": "x" * 100_000})},
+            message="cannot resume",
+        ),
+        *(
+            case(f"{EMBED} -o {name}", a, message="a table is written as .parquet, .feather")
+            for name in ("t", "t.txt", "t.xlsx", "t.parquet.gz", "t.", "t.json")
+        ),
+        *(
+            case(f"{EMBED} -o t{end}", a, 0, "1 face", makes=[f"t{end}"])
+            for end in (".parquet", ".feather", ".csv", ".jsonl", ".CSV")
+        ),
+        case(f"{EMBED} -o no/such/t.parquet", a, 0, makes=["no/such/t.parquet"]),
+        case(f"{EMBED} -o a.png/t.parquet", a, message="t.parquet"),
+        case(PROBE.replace("p.json", "l.csv") + " --overwrite", probing, message="l.csv"),
+        case(PROBE.replace("p.json", "t.parquet") + " --overwrite", probing, message="t.parquet"),
+        case(PROBE, {**probing, "p.json": link("l.csv")}, message="would be overwritten"),
+        case(PROBE, {**probing, "p.json": "mine"}, message="exists"),
+        case(PROBE.replace("p.json", "/dev/null"), probing, message="ordinary"),
+        case(
+            CALIBRATE.replace("c.json", "l.csv") + " --overwrite",
+            {"t.parquet": table(), "l.csv": TARGETS},
+            message="would be overwritten",
+        ),
+        case(
+            "forget t.parquet --path 0.png --in-place",
+            {"real.parquet": table(), "t.parquet": link("real.parquet")},
+            0,
+            "1 rows",
+            changes=["real.parquet"],
+        ),
+        case(
+            "forget t.parquet --path 0.png -o t.parquet", {"t.parquet": table()}, message="exists"
+        ),
+        case(
+            "forget t.parquet --path none.png --in-place", {"t.parquet": table()}, message="no row"
+        ),
+        case(
+            "forget t.parquet --path 0.png -o l.parquet",
+            {"t.parquet": table(), "l.parquet": link("t.parquet")},
+            message="exists",
+        ),
+        case(
+            "forget t.parquet --path 0.png --in-place",
+            {"t.parquet": table(), ".t.parquet.parts/journal.json": "{}"},
+            message="unfinished",
+        ),
+    ]
+
+
+def numbers() -> list[Any]:
+    a: dict[str, Content] = {"a.png": PNG}
+    return [
+        *(
+            case(f"{EMBED} -o t.parquet {option} {value}", a, message=option)
+            for option in ("--fps", "--min-score", "--min-size")
+            for value in ("nan", "inf", "-1", "-inf")
+        ),
+        case(f"{EMBED} -o t.parquet --min-score 1.5", a, message="from 0 to 1"),
+        case(f"{EMBED} -o t.parquet --every 2 --fps 2", a, message="give one of them"),
+        case(f"{EMBED} -o t.parquet --min-size 49", a, 0, "0 faces", makes=["t.parquet"]),
+        case(f"{EMBED} -o t.parquet --min-size 48", a, 0, "1 face", makes=["t.parquet"]),
+        case(f"{EMBED} -o t.parquet --crop eyes --min-score 0.5".replace("--detector none", ""), a),
+    ]
+
+
+def tables() -> list[Any]:
+    def bad(message: str, content: Content = None, **changes: Any) -> list[Any]:
+        files = {"l.csv": LABELS, "t.parquet": table(**changes) if content is None else content}
+        return [
+            case(PROBE, files, message=message),
+            case("forget t.parquet --path 0.png -o rest.parquet", files, message=message),
+        ]
+
+    def codes(message: str, column: Any) -> Any:
+        return case(PROBE, {"l.csv": LABELS, "t.parquet": table(identity=column)}, message=message)
+
+    return [
+        *bad("no Parquet file that can be read", "PAR1"),
+        *bad("no Parquet file that can be read", b"PAR1" + b"\xff" * 100 + b"PAR1"),
+        *bad("no Parquet file that can be read", ""),
+        *bad("no Parquet file that can be read", damaged),
+        *bad("is no file", os.mkfifo),
+        *bad("two columns path", twice),
+        *bad("no column path", path=None),
+        *bad("path holds int64", path=pa.array(range(COUNT))),
+        *bad("path holds binary", path=pa.array([b"x"] * COUNT)),
+        *bad("path holds struct", path=pa.array([{"a": 1}] * COUNT)),
+        *bad("nothing in row 1", path=pa.nulls(COUNT, pa.string())),
+        codes("holds string, not lists", pa.array(["x"] * COUNT)),
+        codes("holds struct", pa.array([{"a": 1.0}] * COUNT)),
+        codes("not lists of numbers", pa.array([["x"]] * COUNT)),
+        codes("of 2 lengths", pa.array([[1.0]] * (COUNT - 1) + [[1.0, 2.0]])),
+        codes("lengths: [0]", pa.array([[]] * COUNT, pa.list_(pa.float32()))),
+        codes("no identity of any", pa.nulls(COUNT, pa.list_(pa.float32()))),
+        codes(
+            "no identity of any", pa.array([[float("nan")] * DIM] * COUNT, pa.list_(pa.float32()))
+        ),
+        codes("no column identity", None),
+        case(
+            PROBE,
+            {"l.csv": LABELS, "t.parquet": table(frame=pa.array([0.5] * COUNT))},
+            message="the column frame holds",
+        ),
+        case(
+            PROBE,
+            {"l.csv": LABELS, "t.parquet": table(frame=pa.array(["0"] * COUNT))},
+            message="frame holds string",
+        ),
+        case(
+            PROBE,
+            {"l.csv": LABELS, "t.parquet": table(face_found=pa.array([False] * COUNT))},
+            message="no identity of any of the 12 labelled faces",
+        ),
+        *(
+            case(
+                PROBE, {"l.csv": LABELS, "t.parquet": table(metadata=metadata)}, 0, makes=["p.json"]
+            )
+            for metadata in (
+                {},
+                {b"\xff": b"\xff", b"mien.version": b"\xff", b"mien.options": b"{"},
+                {"mien.version": "1", "mien.options": "[" * 100_000},
+                {"pandas": "{"},
+            )
+        ),
+        case("pretrain gaze --data t.parquet --out run", {"t.parquet": table()}, message="parquet"),
+    ]
+
+
+def label_files() -> list[Any]:
+    def bad(labels: Content, message: str, more: str = "") -> Any:
+        files = {"t.parquet": table(), "l.csv": labels}
+        return case(f"{PROBE} {more}", files, message=message)
+
+    wide = ",".join(f"c{i}" for i in range(20_000))
+    return [
+        bad(os.mkfifo, "l.csv is a pipe"),
+        bad(link("/dev/zero"), "l.csv is a pipe or a device"),
+        bad(None, "l.csv is a folder"),
+        bad("", "name the column of the label"),
+        bad("\n\n", "name the column of the label"),
+        bad(b"\xff\xfe\x00", "not UTF-8"),
+        bad(b"path,mood\n0.png,\x00\n", "1 labels are too few"),
+        bad("path,mood\n0.png," + "x" * 200_000 + "\n", "field larger than field limit"),
+        bad('path,mood\n0.png,"x\n', "no CSV file"),
+        bad("path,mood\n" + "0.png,x,y\n", "1 rows have not 2 cells"),
+        bad("path,\n0.png,x\n", "has no name"),
+        bad("path,mood,mood\n0.png,x,y\n", "has the column 'mood' twice"),
+        bad("path,mood\n", "no label in the column mood"),
+        bad("path,frame,mood\n0.png," + "9" * 5000 + ",x\n", "not a whole number"),
+        bad("path,frame,mood\n0.png,9999999999999999999,x\n", "not a whole number"),
+        bad("path,frame,mood\n0.png,-1,x\n", "not a whole number"),
+        bad("path,mood\n" + "x" * 5000 + ".png,y\n", "no row in the table"),
+        bad("path,identity\n" + LABELS.partition("\n")[2], "identity is a column of every table"),
+        bad("path,yaw_rad\n" + LABELS.partition("\n")[2], "is a column of every table"),
+        bad(f"path,{wide}\n", "and 19,980 more"),
+        bad(f"path,{wide}\n0.png" + ",x" * 20_000 + "\n", "1 labels are too few", "--label c7"),
+        bad(LABELS.replace("x", "y"), "all 12 labels of mood are 'y'"),
+        bad("path,age\n" + "".join(f"{i}.png,{i + 0.5}e999\n" for i in range(COUNT)), "classes of"),
+        bad(LABELS, "there is no kind nan", "--kind nan"),
+        bad(LABELS, "a probe sees no column box", "--columns box"),
+        case(PROBE, {"t.parquet": table(), "l.csv": "\ufeff" + LABELS}, 0, makes=["p.json"]),
+        case(PROBE + " --suggest 3", {"t.parquet": table(), "l.csv": LABELS[:-20]}, 0,
+             makes=["p.json"]),
+    ]  # fmt: skip
+
+
+def gaze() -> list[Any]:
+    def bad(message: str, targets: Content = TARGETS, screen: Content = "") -> Any:
+        command = SCREEN if screen != "" else CALIBRATE
+        files = {"t.parquet": table(), "l.csv": targets}
+        return case(
+            command, {**files, "s.json": screen} if screen != "" else files, message=message
+        )
+
+    pixels = TARGETS.replace("gaze_yaw_deg,gaze_pitch_deg", "screen_x_px,screen_y_px")
+    plain = '{"pixel_mm": 0.3, "origin_mm": [0, 0, 0], "eye_distance_mm": 600}'
+    return [
+        case(CALIBRATE, {"t.parquet": table(), "l.csv": TARGETS}, 0, makes=["c.json"]),
+        bad("no number in", TARGETS.replace("20", "nan", 1)),
+        bad("no number in", TARGETS.replace("20", "1e999", 1)),
+        bad("exceed what yaw", TARGETS.replace("-20.0", "1e300", 1)),
+        bad("no column gaze_pitch_deg", TARGETS.replace("gaze_pitch_deg", "pitch")),
+        bad("pipe", os.mkfifo),
+        *(
+            bad(message, pixels, screen)
+            for screen, message in (
+                ("[" * 100_000, "nested too deep"),
+                (plain.replace("600", "9" * 400), "beyond 64 bits"),
+                (plain.replace("600", "1e999"), "not JSON of finite numbers"),
+                (plain.replace("600", "NaN"), "not JSON of finite numbers"),
+                (plain.replace("600", '"\\ud800"'), "surrogate"),
+                (plain.replace("600", "1e300"), "must be 1 numbers"),
+                (plain.replace("0.3", "0"), "above 0"),
+                (plain.replace("0.3", "true"), "must be 2 numbers"),
+                ("{}", "either eye_mm"),
+                (b"\xff", "not UTF-8"),
+                (os.mkfifo, "pipe"),
+                (link("/dev/zero"), "device"),
+            )
+        ),
+    ]  # fmt: skip
+
+
+def sealed() -> list[Any]:
+    probed = f"{EMBED} -o t.parquet --probe p.json"
+
+    def bad(content: Content, message: str) -> Any:
+        return case(probed, {"a.png": image(32, 32), "p.json": content}, message=message)
+
+    return [
+        bad("{", "p.json is not JSON"),
+        bad("[]", "p.json is no probe"),
+        bad("[" * 100_000, "nested too deep"),
+        bad('{"format": "mien-probe", "format_version": 1, "probe": 3}', "cut short or changed"),
+        bad(
+            json.dumps({"format": "mien-probe", "format_version": "9" * 5000}), "is of probe format"
+        ),
+        bad('{"format": NaN}', "not JSON of finite numbers"),
+        bad(b"\xff", "not UTF-8"),
+        bad(os.mkfifo, "pipe"),
+        bad(changed("function.scale", [0.0] * 32), "a scale is 0"),
+        bad(changed("function.scale", [1e-310] * 32), "a scale is 0"),
+        bad(changed("function.mean", [0.0] * 3), "numbers were expected"),
+        bad(changed("function.mean", "text"), "holds no probe"),
+        bad(changed("samples", True), "holds no probe"),
+        bad(changed("samples", "12"), "holds no probe"),
+        bad(changed("classes", [1, 2]), "holds no probe"),
+        bad(changed("columns", [["identity", -1]]), "probe"),
+        bad(changed("columns", [["identity", 10**12]]), "probe"),
+        bad(changed("function", []), "holds no probe"),
+        bad(changed("label", "identity"), "which the table has already"),
+    ]
+
+
+CASES = [*outputs(), *numbers(), *tables(), *label_files(), *gaze(), *sealed()]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_case(case: Any, place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    check(case, place, capfd)
