@@ -1,8 +1,8 @@
 """Still images: any file that Pillow reads => uint8 RGB, and uint8 RGB => PNG.
 
 Alpha is laid over white. 16-bit grey keeps its high bits; floating-point grey is read as [0, 1],
-[0, 255] or [0, 65535], whichever its brightest pixel fits. The EXIF rotation is applied. Colour
-profiles are ignored: pixel values are taken as sRGB. Of an animation the first image is read.
+[0, 255] or [0, 65535], whichever its brightest pixel fits. The EXIF rotation is applied, and an
+embedded ICC profile: colours come in sRGB. Of an animation the first image is read.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from mien.errors import MienError
 from mien.media.atomic import replacing
+from mien.media.colour import icc_to_srgb
 from mien.media.frame import Frame
 from mien.media.names import to_text
 
@@ -207,36 +208,43 @@ def _decode(image: Image.Image, max_side: int) -> Frame:
 
 def _reduced(image: Image.Image, factor: int) -> Image.Image:
     """Return the image as RGB, each `factor` x `factor` pixels averaged into one."""
-    white = _white(image) if image.mode == "F" else 0.0
-    if factor == 1:
-        return _rgb(image, white)
-    width, height = image.size
-    out = Image.new("RGB", (-(-width // factor), -(-height // factor)))
-    rows = factor * max(1, _STRIP_PIXELS // (width * factor))
-    for top in range(0, height, rows):
-        strip = image.crop((0, top, width, min(top + rows, height)))
-        out.paste(_rgb(strip, white).reduce(factor), (0, top // factor))
+    white = _white(image, factor) if image.mode == "F" else 0.0
+    profile = image.info.get("icc_profile")
+    out = Image.new("RGB", (-(-image.width // factor), -(-image.height // factor)))
+    for top, strip in _strips(image, factor):
+        rgb = _rgb(strip, white, profile)
+        out.paste(rgb if factor == 1 else rgb.reduce(factor), (0, top // factor))
     return out
 
 
-def _rgb(image: Image.Image, white: float) -> Image.Image:
+def _strips(image: Image.Image, factor: int) -> Iterator[tuple[int, Image.Image]]:
+    """Yield the first row and the image of strips, each a multiple of `factor` rows high."""
+    width, height = image.size
+    rows = factor * max(1, _STRIP_PIXELS // (width * factor))
+    for top in range(0, height, rows):
+        yield top, image.crop((0, top, width, min(top + rows, height)))
+
+
+def _rgb(image: Image.Image, white: float, profile: bytes | None) -> Image.Image:
+    alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
     if image.mode.startswith("I"):  # 16-bit grey, or 32-bit that holds 16
         values = np.asarray(image).astype(np.int64).clip(0, 65535)
-        return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
-    if image.mode == "F":
+        image = Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    elif image.mode == "F":
         values = np.nan_to_num(np.asarray(image) * np.float32(255 / white))
-        return Image.fromarray(values.round().clip(0, 255).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        paper = Image.new("RGB", image.size, (255, 255, 255))
-        paper.paste(layer, mask=layer.getchannel("A"))
-        return paper
-    return image if image.mode == "RGB" else image.convert("RGB")
+        image = Image.fromarray(values.round().clip(0, 255).astype(np.uint8))
+    elif image.mode not in ("L", "RGB", "CMYK"):
+        image = image.convert("L" if image.mode in ("1", "LA", "La") else "RGB")
+    image = icc_to_srgb(image, profile).convert("RGB")
+    if alpha is None:
+        return image
+    paper = Image.new("RGB", image.size, (255, 255, 255))
+    paper.paste(image, mask=alpha)
+    return paper
 
 
-def _white(image: Image.Image) -> float:
+def _white(image: Image.Image, factor: int) -> float:
     """Return the value that means white in a floating-point image."""
-    values = np.asarray(image)
-    finite = values[np.isfinite(values)]
-    peak = finite.max() if finite.size else 0.0
+    strips = (np.asarray(strip) for _, strip in _strips(image, factor))
+    peak = max(float(np.max(v, initial=0, where=np.isfinite(v))) for v in strips)
     return next((top for top in (1.0, 255.0) if peak <= top), 65535.0)
