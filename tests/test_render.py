@@ -119,7 +119,16 @@ def test_a_film_is_rendered_frame_by_frame(film, render, tmp_path):
     ("words", "part"),
     [
         ((), "nothing to write"),
-        (("--out", "x.jpg"), "--out is a .png or a .mp4"),
+        (("--out", "x.gif"), "--out is .png, .jpg"),
+        (("--out", "x.png", "--yaw", "nan"), "--yaw is an angle"),
+        (("--out", "x.png", "--pitch=-inf"), "--pitch is an angle"),
+        (("--out", "x.png", "--light=inf,0,0"), "points nowhere"),
+        (("--out", "x.png", "--face", "0", "--all"), "not both"),
+        (("--out", "x.mp4", "--turntable", "--all"), "into one image"),
+        (("--out", "x.png", "--face", "3"), "shows no face 3: 1 found"),
+        (("--out", "m.png", "--mesh", "m.obj"), "would be written twice"),
+        (("--out", "photo.png", "--overwrite"), "is read and would be overwritten"),
+        (("--mesh", "photo.obj", "--overwrite"), "is read and would be overwritten"),
         (("--out", "x.png", "--turntable"), "name --out something.mp4"),
         (("--out", "x.png", "--frontal", "--yaw", "3"), "give one of"),
         (("--out", "x.png", "--neutral", "--expression-from", "y.png"), "not both"),
@@ -184,8 +193,8 @@ def test_frames_without_a_face_show_the_one_before(film, monkeypatch):
     monkeypatch.setattr(portrait, "find_faces", sometimes)
     crops = list(read_faces(film, detector="none", size=16))
     assert len(crops) == 3
-    assert crops[0] is crops[1]
-    assert crops[2] is not crops[1]
+    assert crops[0].pixels is crops[1].pixels
+    assert crops[2].pixels is not crops[1].pixels
 
 
 def test_a_clip_is_a_video_or_a_folder_of_frames(film, tmp_path):

@@ -183,7 +183,7 @@ def test_an_obj_comes_with_its_material_and_texture(tmp_path):
 def test_meshes_are_not_overwritten_and_need_a_known_suffix(tmp_path):
     mesh = face_mesh(torch.rand(1, 3, 8, 8), bump(8), FOV)
     (tmp_path / "face.png").write_bytes(b"mine")
-    with pytest.raises(MienError, match=r"face.png is there already"):
+    with pytest.raises(MienError, match=r"face.png exists"):
         write_mesh(tmp_path / "face.obj", mesh)
     assert [p.name for p in tmp_path.iterdir()] == ["face.png"]
     write_mesh(tmp_path / "face.obj", mesh, overwrite=True)

@@ -9,16 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from robustness.cases import PNG, case, check, image
 
 from mien.media.video import write_mp4
+from robustness.cases import PNG, case, check
 
 
 def claims(width: int, height: int) -> bytes:
     """A PNG that says it is so large and holds almost nothing."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
 
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     parts = chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(bytes(1000))), chunk(b"IEND", b"")
@@ -51,7 +53,7 @@ CASES = [
     case(f"render a.png --out b.png {RENDER}", {"a.png": claims(19_000, 19_000)}, 2, "a.png"),
     case(f"render a.mp4 --out b.mp4 {RENDER}", {"a.mp4": MP4_HEAD}, 2, "a.mp4"),
     case(f"render a.mp4 --out b.mp4 {RENDER}", {"a.mp4": "#EXTM3U\nhttp://x/y.ts"}, 2, "a.mp4"),
-    case(f"embed a.png -o t.parquet --weights tiny", {"a.png": os.mkfifo}, 2, "ordinary"),
+    case("embed a.png -o t.parquet --weights tiny", {"a.png": os.mkfifo}, 2, "ordinary"),
 ]
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
+    "FORMATS",
     "MAX_PIXELS",
     "MAX_SIDE",
     "Image",
@@ -36,6 +37,7 @@ __all__ = [
     "read",
     "read_image",
     "to_uint8",
+    "write_image",
     "write_png",
 ]
 
@@ -44,7 +46,10 @@ MAX_SIDE = 4096
 MAX_PIXELS = 20_000**2
 """Larger images are refused: they are more likely made to fill the memory than to be seen."""
 
-_FORMATS = (
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+"""Suffixes of the images that are written => their formats."""
+
+_READ = (
     *("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PPM", "JPEG2000", "AVIF"),
     "MPO",
 )
@@ -137,20 +142,36 @@ def check_file(path: str | Path) -> None:
 
 
 def write_png(path: str | Path, image: NDArray[np.uint8], *, overwrite: bool = False) -> None:
-    """Write an image as PNG, whole or not at all.
+    """Write an image as PNG, whatever its name; otherwise as `write_image`."""
+    write_image(path, image, overwrite=overwrite, form="PNG")
+
+
+def write_image(
+    path: str | Path,
+    image: NDArray[np.uint8],
+    *,
+    overwrite: bool = False,
+    form: str | None = None,
+) -> None:
+    """Write an image, whole or not at all.
 
     Args:
         path: the file to be written.
         image: RGB [H, W, 3] or grey [H, W].
         overwrite: whether a file that is there may be replaced.
+        form: a format of `FORMATS`; None: as the name's suffix says.
 
     Raises:
-        MienError: if the file exists and may not be replaced, or cannot be written.
+        MienError: if the file exists and may not be replaced, cannot be written, or its suffix is
+            none of `FORMATS`.
     """
+    form = form or FORMATS.get(Path(path).suffix.lower())
+    if form is None:
+        raise MienError(f"cannot write {to_text(path)}: an image is {', '.join(FORMATS)}")
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
         raise ValueError(f"a uint8 image is wanted, not {image.dtype} {list(image.shape)}")
     with replacing(path, overwrite=overwrite) as unfinished:
-        Image.fromarray(np.ascontiguousarray(image)).save(unfinished, format="PNG")
+        Image.fromarray(np.ascontiguousarray(image)).save(unfinished, format=form, quality=95)
 
 
 def to_uint8(image: Tensor) -> NDArray[np.uint8]:
@@ -182,7 +203,7 @@ def _opened(file: IO[bytes]) -> Iterator[Image.Image]:
         Image.MAX_IMAGE_PIXELS = None
         try:
             Image.init()
-            known = [name for name in _FORMATS if name in Image.OPEN]
+            known = [name for name in _READ if name in Image.OPEN]
             image = Image.open(file, formats=known)
         finally:
             Image.MAX_IMAGE_PIXELS = before
