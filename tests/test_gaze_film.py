@@ -156,13 +156,14 @@ def test_every_frame_of_a_film_is_shown_and_none_is_made_up(tmp_path):
     frames = [face(60), face() // 20, face(250)]
     write_mp4(tmp_path / "in.mp4", frames, fps=5)
     reader = GazeReader(FakeModel(), calibration(), detector="none")
-    shown = list(film_gaze(tmp_path / "in.mp4", reader))
+    shown = [frame.pixels for frame in film_gaze(tmp_path / "in.mp4", reader)]
     seen = [frame.pixels for frame in read_frames(tmp_path / "in.mp4")]
     assert len(shown) == len(seen) == 3
     assert [len(changed(a, b)) > 0 for a, b in zip(seen, shown, strict=True)] == [True, False, True]
     # The arrow starts in the middle, at two fifths of the height.
     assert changed(seen[0], shown[0])[:, 1].mean() > 33 > 31 > changed(seen[2], shown[2]).mean(0)[1]
     write_mp4(tmp_path / "dark.mp4", frames[1:2] * 3, fps=5)
+    reader = GazeReader(FakeModel(), calibration(), detector="none")
     with pytest.raises(MienError, match="no open eyes"):
         list(film_gaze(tmp_path / "dark.mp4", reader))
 
@@ -190,7 +191,7 @@ def test_the_command_draws_on_an_image_and_on_a_film(tmp_path, fake_weights, cap
         out = tmp_path / f"out{name[2:]}"
         assert run(["render", str(tmp_path / name), "-o", str(out), *options]) == 0
         assert run(["render", str(tmp_path / name), "-o", str(out), *options]) == 2
-        assert "--overwrite" in capsys.readouterr().err
+        assert "exists" in capsys.readouterr().err
     found = changed(face(), np.asarray(Image.open(tmp_path / "out.png")))
     assert found[:, 1].mean() < 30, "to image-left"
     films = [list(read_frames(tmp_path / name)) for name in ("in.mp4", "out.mp4")]

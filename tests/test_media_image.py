@@ -10,7 +10,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
 from mien.errors import MienError
 from mien.media.image import read, read_image, to_uint8, write_png
@@ -276,3 +276,90 @@ def test_float_is_rounded_and_clipped():
         to_uint8(torch.full((3, 1, 1), torch.nan))
     with pytest.raises(ValueError, match="float"):
         to_uint8(torch.zeros(3, 2, 2, dtype=torch.uint8))
+
+
+def profile_of(gamut: str, gamma: float) -> bytes:
+    """An ICC profile of RGB: primaries by their places in CIE xy, a plain power law."""
+    places = {
+        "adobe": ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06)),
+        "p3": ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)),
+        "srgb": ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06)),
+    }[gamut]
+    xyz = np.array([(x / y, 1, (1 - x - y) / y) for x, y in (*places, (0.3127, 0.3290))]).T
+    columns = xyz[:, :3] * np.linalg.solve(xyz[:, :3], xyz[:, 3])
+    bradford = np.array(
+        [[1.0479, 0.0229, -0.0502], [0.0296, 0.9904, -0.0171], [-0.0092, 0.0151, 0.7519]]
+    )
+    columns = bradford @ columns
+
+    def fixed(*numbers: float) -> bytes:
+        return b"".join(struct.pack(">i", round(number * 65536)) for number in numbers)
+
+    white = (0.9642, 1.0, 0.8249)
+    tags = {b"wtpt": b"XYZ \0\0\0\0" + fixed(*white)}
+    for name, column in zip((b"rXYZ", b"gXYZ", b"bXYZ"), columns.T, strict=True):
+        tags[name] = b"XYZ \0\0\0\0" + fixed(*column)
+    curve = b"curv\0\0\0\0" + struct.pack(">IHxx", 1, round(gamma * 256))
+    tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)
+    tags[b"desc"] = b"desc\0\0\0\0" + struct.pack(">I", 2) + b"x\0" + bytes(78)
+    table, body = b"", b""
+    for name, data in tags.items():
+        at = 128 + 4 + 12 * len(tags) + len(body)
+        table += struct.pack(">4sII", name, at, len(data))
+        body += data + bytes(-len(data) % 4)
+    head = struct.pack(">I4xI4s4s4s", 0, 0x02400000, b"mntr", b"RGB ", b"XYZ ") + bytes(12)
+    head += b"acsp" + bytes(28) + fixed(*white)
+    head = head.ljust(128, b"\0")
+    whole = head + struct.pack(">I", len(tags)) + table + body
+    return struct.pack(">I", len(whole)) + whole[4:]
+
+
+@pytest.mark.parametrize(
+    ("gamut", "gamma", "stored", "shown"),
+    [
+        ("p3", 2.2, (234, 51, 35), (255, 0, 0)),  # sRGB's own corner, by the standards' tables
+        ("adobe", 2.2, (219, 0, 0), (255, 0, 0)),
+        ("adobe", 2.2, (200, 150, 120), (218, 150, 119)),
+        ("p3", 2.2, (128, 128, 128), (128, 128, 128)),
+        ("srgb", 1.0, (55, 55, 55), (128, 128, 128)),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tiff"])
+def test_an_icc_profile_is_applied(tmp_path, gamut, gamma, stored, shown, suffix):
+    lossless = {"quality": 100} if suffix == "jpg" else {"lossless": True}
+    path = tmp_path / f"a.{suffix}"
+    options = {"icc_profile": profile_of(gamut, gamma), **(lossless if suffix != "tiff" else {})}
+    Image.new("RGB", (9, 8), stored).save(path, **options)
+    assert np.abs(read(path)[4, 4].astype(int) - shown).max() <= 4
+
+
+def test_a_profile_of_srgb_or_a_broken_one_changes_nothing(tmp_path, gradient):
+    own = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for profile in (own, b"nonsense", own[:200], profile_of("p3", 2.2)[:300]):
+        Image.fromarray(gradient).save(tmp_path / "a.png", icc_profile=profile)
+        assert np.array_equal(read(tmp_path / "a.png"), gradient)
+    # A profile of another kind of colour than the image's own.
+    Image.fromarray(gradient[:, :, 0]).save(tmp_path / "l.png", icc_profile=profile_of("p3", 2.2))
+    assert np.array_equal(read(tmp_path / "l.png")[:, :, 0], gradient[:, :, 0])
+
+
+def test_a_profile_goes_with_alpha_reduction_and_rotation(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.new("RGBA", (40, 20), (234, 51, 35, 255))
+    image.paste((0, 0, 0, 0), (0, 0, 20, 20))
+    image.save(tmp_path / "a.png", icc_profile=profile_of("p3", 2.2), exif=exif)
+    pixels = read(tmp_path / "a.png", max_side=20).astype(int)
+    assert pixels.shape == (20, 10, 3)
+    assert np.abs(pixels[15:, 5] - [255, 0, 0]).max() <= 4
+    assert (pixels[:5] == 255).all()
+
+
+def test_white_is_found_in_strips(tmp_path, monkeypatch):
+    values = np.linspace(0, 200, 77 * 30, dtype=np.float32).reshape(77, 30)
+    values[0, 0] = np.nan
+    Image.fromarray(values).save(tmp_path / "f.tiff")
+    whole = read(tmp_path / "f.tiff")
+    monkeypatch.setattr("mien.media.image._STRIP_PIXELS", 100)
+    assert np.array_equal(read(tmp_path / "f.tiff"), whole)
+    assert whole[-1, -1].tolist() == [200, 200, 200]

@@ -140,7 +140,7 @@ def test_uneven_times_are_exact(tmp_path):
     stamps = [0, 1, 2, 10, 11, 12, 13, 14, 15, 16, 17, 100]
     encoded(path, container="mp4", codec="libx264", stamps=stamps)
     assert [frame.time_s for frame in read_frames(path)] == [stamp / 25 for stamp in stamps]
-    assert [frame.index for frame in read_frames(path, fps=2.5)] == [0, 3, 11]
+    assert [frame.index for frame in read_frames(path, fps=2.5)] == [0, 3, 10, 11]
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_writing_odd_sizes_and_no_frames(tmp_path):
     with pytest.raises(MienError, match="exists"):
         write_mp4(tmp_path / "a.mp4", [image(0)], fps=25)
     with pytest.raises(ValueError, match="is wanted"):
-        write_mp4(tmp_path / "b.mp4", [image(0), image(0, 50)], fps=25)
+        write_mp4(tmp_path / "b.mp4", [image(0), image(0)[..., 0]], fps=25)
     with pytest.raises(MienError, match="cannot write"):
         write_mp4(tmp_path / "missing" / "b.mp4", [image(0)], fps=25)
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]

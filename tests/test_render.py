@@ -4,8 +4,10 @@ import struct
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mien.cli.main import run
+from mien.faces.face import Face
 from mien.media.image import read, write_png
 from mien.media.video import read_frames, write_mp4
 from mien.pipeline.portrait import read_clip, read_faces
@@ -61,6 +63,53 @@ def test_an_image_is_rendered(options, photo, render, tmp_path):
     rendered = read(out)
     assert rendered.shape == (48, 48, 3)
     assert rendered.std() > 1
+
+
+@pytest.mark.parametrize(("suffix", "format"), [("jpg", "JPEG"), ("webp", "WEBP"), ("PNG", "PNG")])
+def test_images_are_written_as_their_suffix_says(
+    suffix, format, photo, tiny_folder, tmp_path, capsys
+):
+    out = tmp_path / f"out.{suffix}"
+    words = ["render", photo, "--out", str(out), "--weights", str(tiny_folder), "--size", "48"]
+    assert run([*words, "--detector", "none"]) == 0
+    said = capsys.readouterr()
+    assert said.out == f"{out}: 48 x 48 pixels; the one face found\n"
+    with Image.open(out) as written:
+        assert (written.format, written.size) == (format, (48, 48))
+
+
+def test_a_face_can_be_chosen_and_all_can_be_rendered(tiny_folder, tmp_path, monkeypatch, capsys):
+    faces = [Face((x, 0, x + 48, 48), 1.0, framing="image") for x in (96, 0, 48)]
+    faces[2] = Face((48, 0, 97, 49), 1.0, framing="image")  # the largest
+    monkeypatch.setattr("mien.pipeline.crops.open_detector", lambda _: lambda _: faces)
+    write_png(tmp_path / "a.png", np.concatenate([image(i) for i in range(3)], axis=1))
+    words = ["render", str(tmp_path / "a.png"), "--weights", str(tiny_folder), "--size", "48"]
+    seen = {}
+    for name, options, part in (
+        ("0", ["--face", "0"], "face 0 of 3 found"),
+        ("1", ["--face", "1"], "face 1 of 3 found"),
+        ("2", ["--face", "2"], "face 2 of 3 found"),
+        ("largest", [], "face 1 of 3 found"),
+        ("all", ["--all"], "all 3 faces found"),
+    ):
+        assert run([*words, "--out", str(tmp_path / f"{name}.png"), *options]) == 0
+        assert part in capsys.readouterr().out
+        seen[name] = read(tmp_path / f"{name}.png")
+    assert np.array_equal(seen["largest"], seen["1"])
+    assert np.array_equal(seen["all"], np.concatenate([seen["0"], seen["1"], seen["2"]], axis=1))
+    assert not np.array_equal(seen["0"], seen["2"])
+    assert run([*words, "--out", str(tmp_path / "x.png"), "--face", "3"]) == 2
+    assert "shows no face 3: 3 found" in capsys.readouterr().err
+
+
+def test_a_failed_second_output_leaves_the_first_unwritten(photo, render, tmp_path):
+    (tmp_path / "head.mtl").write_text("mine")
+    code, err = render(
+        photo, "--out", str(tmp_path / "out.jpg"), "--mesh", str(tmp_path / "head.obj")
+    )
+    assert code == 2
+    assert "head.mtl exists" in err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["head.mtl", "photo.png"]
 
 
 def test_turning_to_the_left_and_right_differ(photo, render, tmp_path):
@@ -119,7 +168,16 @@ def test_a_film_is_rendered_frame_by_frame(film, render, tmp_path):
     ("words", "part"),
     [
         ((), "nothing to write"),
-        (("--out", "x.jpg"), "--out is a .png or a .mp4"),
+        (("--out", "x.gif"), "--out is .png, .jpg"),
+        (("--out", "x.png", "--yaw", "nan"), "--yaw is an angle"),
+        (("--out", "x.png", "--pitch=-inf"), "--pitch is an angle"),
+        (("--out", "x.png", "--light=inf,0,0"), "points nowhere"),
+        (("--out", "x.png", "--face", "0", "--all"), "not both"),
+        (("--out", "x.mp4", "--turntable", "--all"), "into one image"),
+        (("--out", "x.png", "--face", "3"), "shows no face 3: 1 found"),
+        (("--out", "m.png", "--mesh", "m.obj"), "would be written twice"),
+        (("--out", "photo.png", "--overwrite"), "is read and would be overwritten"),
+        (("--mesh", "photo.obj", "--overwrite"), "is read and would be overwritten"),
         (("--out", "x.png", "--turntable"), "name --out something.mp4"),
         (("--out", "x.png", "--frontal", "--yaw", "3"), "give one of"),
         (("--out", "x.png", "--neutral", "--expression-from", "y.png"), "not both"),
@@ -184,8 +242,8 @@ def test_frames_without_a_face_show_the_one_before(film, monkeypatch):
     monkeypatch.setattr(portrait, "find_faces", sometimes)
     crops = list(read_faces(film, detector="none", size=16))
     assert len(crops) == 3
-    assert crops[0] is crops[1]
-    assert crops[2] is not crops[1]
+    assert crops[0].pixels is crops[1].pixels
+    assert crops[2].pixels is not crops[1].pixels
 
 
 def test_a_clip_is_a_video_or_a_folder_of_frames(film, tmp_path):

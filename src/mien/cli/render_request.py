@@ -9,10 +9,14 @@ from pathlib import Path
 
 from mien.errors import MienError
 
-__all__ = ["SIZE", "Request", "parse_light"]
+__all__ = ["MAX_SIZE", "SIZE", "Request", "parse_light"]
 
 SIZE = 256
 """Side of a rendered face, pixels, where --size is not given."""
+MAX_SIZE = 2048
+"""Largest --size: a face has some 64 pixels of detail, and memory grows with the square."""
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".mp4")
+_LARGEST_ANGLE = 180
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class Request:
     calibration: Path | None
     eyes_from: Path | None
     given_size: int | None
+    face: int | None
+    every_face: bool
     detector: str
     overwrite: bool
 
@@ -46,17 +52,21 @@ class Request:
         rotated = self.yaw is not None or self.pitch is not None
         if self.out is None and self.mesh is None:
             yield "nothing to write: give --out or --mesh"
-        if self.out is not None and self.out.suffix.lower() not in (".png", ".mp4"):
-            yield f"cannot write {self.out.name}: --out is a .png or a .mp4"
+        if self.out is not None and self.out.suffix.lower() not in _SUFFIXES:
+            yield f"cannot write {self.out.name}: --out is {', '.join(_SUFFIXES)}"
         if self.turntable and not self.films:
             yield "--turntable makes a film: name --out something.mp4"
         if self.frontal + rotated + self.turntable > 1:
             yield "give one of --frontal, --yaw/--pitch, --turntable"
         if self.neutral and self.expression_from is not None:
             yield "give --neutral or --expression-from, not both"
-        for path in (self.out, self.mesh):
-            if path is not None and path.exists() and not self.overwrite:
-                yield f"{path} exists: name another file or give --overwrite"
+        for name, angle in (("--yaw", self.yaw), ("--pitch", self.pitch)):
+            if angle is not None and not abs(angle) <= _LARGEST_ANGLE:
+                yield f"{name} is an angle from -{_LARGEST_ANGLE} to {_LARGEST_ANGLE}, not {angle}"
+        if self.face is not None and self.every_face:
+            yield "give --face or --all, not both"
+        if self.every_face and (self.films or self.mesh is not None):
+            yield "--all puts all faces into one image: name --out X.png, and leave --mesh out"
 
     def _gaze_faults(self) -> Iterator[str]:
         if self.calibration is not None and not self.gaze:
@@ -76,6 +86,12 @@ class Request:
             yield "--gaze draws on the image as large as it is; leave --size out"
 
     @property
+    def inputs(self) -> list[Path]:
+        """Return the files that are read."""
+        given = (self.input, self.expression_from, self.calibration, self.eyes_from)
+        return [path for path in given if path is not None]
+
+    @property
     def films(self) -> bool:
         """Return whether a film is to be written."""
         return self.out is not None and self.out.suffix.lower() == ".mp4"
@@ -89,7 +105,11 @@ class Request:
         """Return the options that render one face again from its factors."""
         names = ("mesh", "frontal", "yaw", "pitch", "turntable", "light", "expression_from")
         values = {name: getattr(self, name) for name in (*names, "neutral")}
-        given = [name for name, value in values.items() if value not in (None, False)]
+        values["all"] = self.every_face
+        if self.gaze:  # all faces get an arrow
+            values["face"] = self.face
+        # Not by `in (None, False)`: 0 is a number that was given.
+        given = [n for n, value in values.items() if value is not None and value is not False]
         return [f"--{name.replace('_', '-')}" for name in (*given, *self.maps)]
 
 
@@ -105,6 +125,7 @@ def parse_light(text: str | None) -> tuple[float, float, float] | None:
         x, y, z = (float(part) for part in text.split(","))
     except ValueError as error:
         raise MienError(f"--light is three numbers X,Y,Z, not {text!r}") from error
-    if not 0 < math.hypot(x, y, z) < math.inf:
+    largest = max(abs(x), abs(y), abs(z))
+    if not all(map(math.isfinite, (x, y, z))) or largest == 0:
         raise MienError(f"--light {text} points nowhere; give a direction such as 0,-1,-1")
-    return x, y, z
+    return x / largest, y / largest, z / largest

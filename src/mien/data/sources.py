@@ -39,7 +39,6 @@ ZIP_FAULTS = (
 MAX_MEMBER = 512 << 20
 """Bytes of an unpacked file."""
 _STREAM, _CLIPS, _EYES = "synth:", "clips:", "eyes:"
-_TABLE_COLUMNS = ["path", "frame", "track_id", "face_found", "x1", "y1", "x2", "y2"]
 _FAR = 1e6  # pixels
 
 
@@ -234,18 +233,6 @@ def _table(path: Path) -> Iterator[Piece]:
         video = kind_of(file) == "video"
         known = sorted(boxes[name], key=lambda box: (box.frame, box.track, box.corners))
         yield Piece(name, file, video=video, boxes=tuple(known), framing=framing)
-
-
-def _box(row: dict[str, Any]) -> Box:
-    """Return the face of a row; raise ValueError or TypeError where it is none."""
-    corners = row["x1"], row["y1"], row["x2"], row["y2"]
-    x1, y1, x2, y2 = (float(corner) for corner in corners)
-    if not (-_FAR < x1 < x2 < _FAR and -_FAR < y1 < y2 < _FAR):
-        raise ValueError(f"a box of {corners}")
-    if not isinstance(row["path"], str):
-        raise ValueError(f"a path that is {row['path']!r}")
-    track = -1 if row["track_id"] is None else int(row["track_id"])
-    return Box(int(row["frame"]), track, (x1, y1, x2, y2))
 
 
 def _beside(table: Path, name: str) -> Path:

@@ -1,8 +1,8 @@
 """Still images: any file that Pillow reads => uint8 RGB, and uint8 RGB => PNG.
 
 Alpha is laid over white. 16-bit grey keeps its high bits; floating-point grey is read as [0, 1],
-[0, 255] or [0, 65535], whichever its brightest pixel fits. The EXIF rotation is applied. Colour
-profiles are ignored: pixel values are taken as sRGB. Of an animation the first image is read.
+[0, 255] or [0, 65535], whichever its brightest pixel fits. The EXIF rotation is applied, and an
+embedded ICC profile: colours come in sRGB. Of an animation the first image is read.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from mien.errors import MienError
 from mien.media.atomic import replacing
+from mien.media.colour import icc_to_srgb
 from mien.media.frame import Frame
 from mien.media.names import to_text
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
+    "FORMATS",
     "MAX_PIXELS",
     "MAX_SIDE",
     "Image",
@@ -35,6 +37,7 @@ __all__ = [
     "read",
     "read_image",
     "to_uint8",
+    "write_image",
     "write_png",
 ]
 
@@ -43,7 +46,10 @@ MAX_SIDE = 4096
 MAX_PIXELS = 20_000**2
 """Larger images are refused: they are more likely made to fill the memory than to be seen."""
 
-_FORMATS = (
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+"""Suffixes of the images that are written => their formats."""
+
+_READ = (
     *("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PPM", "JPEG2000", "AVIF"),
     "MPO",
 )
@@ -141,20 +147,36 @@ def check_file(path: str | Path) -> None:
 
 
 def write_png(path: str | Path, image: NDArray[np.uint8], *, overwrite: bool = False) -> None:
-    """Write an image as PNG, whole or not at all.
+    """Write an image as PNG, whatever its name; otherwise as `write_image`."""
+    write_image(path, image, overwrite=overwrite, form="PNG")
+
+
+def write_image(
+    path: str | Path,
+    image: NDArray[np.uint8],
+    *,
+    overwrite: bool = False,
+    form: str | None = None,
+) -> None:
+    """Write an image, whole or not at all.
 
     Args:
         path: the file to be written.
         image: RGB [H, W, 3] or grey [H, W].
         overwrite: whether a file that is there may be replaced.
+        form: a format of `FORMATS`; None: as the name's suffix says.
 
     Raises:
-        MienError: if the file exists and may not be replaced, or cannot be written.
+        MienError: if the file exists and may not be replaced, cannot be written, or its suffix is
+            none of `FORMATS`.
     """
+    form = form or FORMATS.get(Path(path).suffix.lower())
+    if form is None:
+        raise MienError(f"cannot write {to_text(path)}: an image is {', '.join(FORMATS)}")
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
         raise ValueError(f"a uint8 image is wanted, not {image.dtype} {list(image.shape)}")
     with replacing(path, overwrite=overwrite) as unfinished:
-        Image.fromarray(np.ascontiguousarray(image)).save(unfinished, format="PNG")
+        Image.fromarray(np.ascontiguousarray(image)).save(unfinished, format=form, quality=95)
 
 
 def to_uint8(image: Tensor) -> NDArray[np.uint8]:
@@ -186,7 +208,7 @@ def _opened(file: IO[bytes]) -> Iterator[Image.Image]:
         Image.MAX_IMAGE_PIXELS = None
         try:
             Image.init()
-            known = [name for name in _FORMATS if name in Image.OPEN]
+            known = [name for name in _READ if name in Image.OPEN]
             image = Image.open(file, formats=known)
         finally:
             Image.MAX_IMAGE_PIXELS = before
@@ -212,36 +234,43 @@ def _decode(image: Image.Image, max_side: int) -> Frame:
 
 def _reduced(image: Image.Image, factor: int) -> Image.Image:
     """Return the image as RGB, each `factor` x `factor` pixels averaged into one."""
-    white = _white(image) if image.mode == "F" else 0.0
-    if factor == 1:
-        return _rgb(image, white)
-    width, height = image.size
-    out = Image.new("RGB", (-(-width // factor), -(-height // factor)))
-    rows = factor * max(1, _STRIP_PIXELS // (width * factor))
-    for top in range(0, height, rows):
-        strip = image.crop((0, top, width, min(top + rows, height)))
-        out.paste(_rgb(strip, white).reduce(factor), (0, top // factor))
+    white = _white(image, factor) if image.mode == "F" else 0.0
+    profile = image.info.get("icc_profile")
+    out = Image.new("RGB", (-(-image.width // factor), -(-image.height // factor)))
+    for top, strip in _strips(image, factor):
+        rgb = _rgb(strip, white, profile)
+        out.paste(rgb if factor == 1 else rgb.reduce(factor), (0, top // factor))
     return out
 
 
-def _rgb(image: Image.Image, white: float) -> Image.Image:
+def _strips(image: Image.Image, factor: int) -> Iterator[tuple[int, Image.Image]]:
+    """Yield the first row and the image of strips, each a multiple of `factor` rows high."""
+    width, height = image.size
+    rows = factor * max(1, _STRIP_PIXELS // (width * factor))
+    for top in range(0, height, rows):
+        yield top, image.crop((0, top, width, min(top + rows, height)))
+
+
+def _rgb(image: Image.Image, white: float, profile: bytes | None) -> Image.Image:
+    alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
     if image.mode.startswith("I"):  # 16-bit grey, or 32-bit that holds 16
         values = np.asarray(image).astype(np.int64).clip(0, 65535)
-        return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
-    if image.mode == "F":
+        image = Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    elif image.mode == "F":
         values = np.nan_to_num(np.asarray(image) * np.float32(255 / white))
-        return Image.fromarray(values.round().clip(0, 255).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        paper = Image.new("RGB", image.size, (255, 255, 255))
-        paper.paste(layer, mask=layer.getchannel("A"))
-        return paper
-    return image if image.mode == "RGB" else image.convert("RGB")
+        image = Image.fromarray(values.round().clip(0, 255).astype(np.uint8))
+    elif image.mode not in ("L", "RGB", "CMYK"):
+        image = image.convert("L" if image.mode in ("1", "LA", "La") else "RGB")
+    image = icc_to_srgb(image, profile).convert("RGB")
+    if alpha is None:
+        return image
+    paper = Image.new("RGB", image.size, (255, 255, 255))
+    paper.paste(image, mask=alpha)
+    return paper
 
 
-def _white(image: Image.Image) -> float:
+def _white(image: Image.Image, factor: int) -> float:
     """Return the value that means white in a floating-point image."""
-    values = np.asarray(image)
-    finite = values[np.isfinite(values)]
-    peak = finite.max() if finite.size else 0.0
+    strips = (np.asarray(strip) for _, strip in _strips(image, factor))
+    peak = max(float(np.max(v, initial=0, where=np.isfinite(v))) for v in strips)
     return next((top for top in (1.0, 255.0) if peak <= top), 65535.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Literal
 
@@ -48,15 +49,15 @@ def kind_of(path: str | Path) -> Kind | None:
     """Return what the file is, or None if it is neither an image nor a video.
 
     What the first bytes say goes before what the name says; a broken image thus stays an image
-    by its name, and is refused where it is read. A file that cannot be opened goes by its name.
-    An animated GIF is an image.
+    by its name, and is refused where it is read. A file that cannot be opened, and what is no
+    ordinary file (a pipe, a device), goes by its name. An animated GIF is an image.
     """
     suffix = Path(path).suffix.lower()
-    try:
-        with Path(path).open("rb") as file:
-            head = file.read(_HEAD)
-    except OSError:
-        head = b""
+    head = b""
+    with contextlib.suppress(OSError, ValueError):
+        if Path(path).is_file():  # opening a pipe would wait for its other end
+            with Path(path).open("rb") as file:
+                head = file.read(_HEAD)
     seen = _kind_of_bytes(head)
     if seen is not None or suffix in _PERHAPS_VIDEOS:
         return seen

@@ -19,6 +19,7 @@ from mien.model import Model
 from mien.render.mesh import grid_triangles
 from mien.render.rasterize import rasterize
 from mien.types import Factors, Light, Pose, Rendering
+from mien.views.fine import render_fine
 
 __all__ = [
     "Edit",
@@ -31,6 +32,9 @@ __all__ = [
 
 _OVAL = (0.85, 0.95)
 """Half axes of the head's oval in the canonical image, as fractions of half its sides."""
+_FACE, _FACE_EDGE = (0.15, 0.62, 0.72), 1.3
+"""Of the face without hair and ears: the middle's place below the image's, half axes; and where,
+in half axes, it has faded out."""
 _GRAZING, _PLAIN = 0.1, 0.4
 """Cosines between normal and line of sight: seen too flatly to trust; seen well."""
 
@@ -47,6 +51,11 @@ class Edit:
     """Show the person at rest."""
     expression: Factors | None = None
     """The source of an expression transfer. One row, or one a face."""
+    inside_face: bool = False
+    """Let neutral and expression change the face from brows to chin only, not hair and background:
+    these are not told apart from the face well enough to be moved."""
+    centred: bool = False
+    """Shift the face in its new pose to the image's middle."""
 
     def apply(self, factors: Factors) -> Factors:
         """Return the changed factors."""
@@ -72,8 +81,8 @@ def render_edited(
         model: whose codes the factors are.
         factors: the faces as they were seen.
         edit: what to change.
-        size: side of the rendered images, pixels; the model's own where not given. The canonical
-            maps are enlarged before they are rendered, so outlines stay sharp.
+        size: side of the rendered images, pixels, rendered by `mien.views.fine`; where not given
+            the model's own, rendered as in training.
 
     Returns:
         Images [B, C, size, size] on the model's device.
@@ -84,11 +93,45 @@ def render_edited(
     factors = factors.to(model.device)
     changed = edit.apply(factors)
     canonical = model.canonical(changed)
+    albedo, depth = canonical.albedo, canonical.depth
+    if edit.inside_face:
+        before, weight = model.canonical(factors), _inner_face(depth)
+        albedo = torch.lerp(before.albedo, albedo, weight)
+        depth = torch.lerp(before.depth, depth, weight)
     fov = model.config.fov_deg
-    seen = visibility(canonical.depth, factors.pose, fov)
-    albedo = _enlarged(restore_hidden(canonical.albedo, seen), size).clamp(0, 1)
-    depth = _enlarged(push_back_border(canonical.depth), size)
-    return render(albedo, depth, changed.pose, changed.light, fov)
+    albedo = restore_hidden(albedo, visibility(depth, factors.pose, fov)).clamp(0, 1)
+    depth = push_back_border(depth)
+    pose = _centred(changed.pose, depth, fov) if edit.centred else changed.pose
+    if size is None:
+        return render(albedo, depth, pose, changed.light, fov)
+    return render_fine(albedo, depth, pose, changed.light, fov, size)
+
+
+def _radius(depth: Tensor, middle: float, across: float, down: float) -> Tensor:
+    """Return the distance from the middle of an oval, 1 on the oval itself. [H, W].
+
+    Lengths and places are in halves of the canonical image's sides.
+    """
+    height, width = depth.shape[-2:]
+    y = (torch.linspace(-1, 1, height, device=depth.device)[:, None] - middle) / down
+    x = torch.linspace(-1, 1, width, device=depth.device) / across
+    return (x**2 + y**2).sqrt()
+
+
+def _inner_face(depth: Tensor) -> Tensor:
+    """Return 1 from the brows to the chin, 0 on hair, ears and background. [H, W]."""
+    return ((_FACE_EDGE - _radius(depth, *_FACE)) / (_FACE_EDGE - 1)).clamp(0, 1)
+
+
+def _centred(pose: Pose, depth: Tensor, fov_deg: float) -> Pose:
+    """Shift a rotated head so that what its oval covers lies in the middle of the image."""
+    inside = _radius(depth, 0.0, *_OVAL) < 1
+    points = unproject(depth, fov_deg)[:, inside]
+    turned = place(points, Pose(pose.rotation, torch.zeros_like(pose.translation)))
+    low, high = turned.amin(dim=1), turned.amax(dim=1)
+    shift = -(low + high) / 2
+    shift[:, 2] = 0
+    return Pose(pose.rotation, shift)
 
 
 def push_back_border(depth: Tensor) -> Tensor:
@@ -103,10 +146,7 @@ def push_back_border(depth: Tensor) -> Tensor:
     Returns:
         The same inside the oval, outside it no nearer than the oval's border. [B, 1, H, W].
     """
-    height, width = depth.shape[-2:]
-    down = torch.linspace(-1, 1, height, device=depth.device)[:, None]
-    across = torch.linspace(-1, 1, width, device=depth.device)
-    radius = ((across / _OVAL[0]) ** 2 + (down / _OVAL[1]) ** 2).sqrt()
+    radius = _radius(depth, 0.0, *_OVAL)
     outside = ((radius - 1) / 0.15).clamp(0, 1)
     border = (radius - 1).abs() < 0.1
     far = depth[:, :, border].median(dim=2, keepdim=True).values[..., None]
@@ -124,13 +164,6 @@ def light_from(direction: tuple[float, float, float], own: Light) -> Light:
     brightness = own.ambient + own.diffuse
     unit = F.normalize(towards, dim=1).expand(len(own), 3)
     return Light(0.4 * brightness, 0.7 * brightness, unit)
-
-
-def _enlarged(canonical: Tensor, size: int | None) -> Tensor:
-    """Bring a canonical map to another size; its corners stay where they are."""
-    if size is None or size == canonical.shape[-1]:
-        return canonical
-    return F.interpolate(canonical, (size, size), mode="bicubic", align_corners=True)
 
 
 def visibility(depth: Tensor, pose: Pose, fov_deg: float) -> Tensor:

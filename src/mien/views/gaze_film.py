@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mien.errors import MienError
+from mien.media.frame import Frame
 from mien.media.names import to_text
 from mien.pipeline.crops import Crop, Cropper
 from mien.pipeline.encode import Encoder, to_batch
@@ -54,6 +56,10 @@ class GazeReader:
         self._model = model
         self._calibration = calibration
         self._cropper = Cropper.open(detector, model.crop_size)
+        self.images = self.without_face = 0
+        """Images that were searched, and those without a face."""
+        self.faces = self.without_eyes = 0
+        """Faces that were found, and those whose eyes are shut or not seen: they have no gaze."""
 
     def __call__(self, pixels: NDArray[np.uint8]) -> list[FaceGaze | None]:
         """Return the gaze of every face, from left to right; None where no open eyes are seen.
@@ -62,11 +68,15 @@ class GazeReader:
             pixels: RGB uint8. [H, W, 3].
         """
         crops = self._cropper(pixels)
+        self.images += 1
+        self.without_face += not crops
         if not crops:
             return []
         factors = self._model.encode(to_batch([crop.pixels for crop in crops]))
         gaze = estimate(self._calibration, factors)
         known = np.isfinite(gaze.direction.sum(axis=1))
+        self.faces += len(crops)
+        self.without_eyes += int((~known).sum())
         assert factors.gaze is not None
         eyes = factors.gaze.eyes.double().cpu().numpy()
         return [
@@ -90,10 +100,13 @@ def image_gaze(path: str | Path, reader: GazeReader) -> NDArray[np.uint8]:
     Raises:
         MienError: if the file cannot be read, or shows no face with open eyes.
     """
-    return next(image for image, arrows in _drawn(path, reader) if arrows)
+    for frame in film_gaze(path, reader):
+        if frame.pixels is not None and reader.faces > reader.without_eyes:
+            return frame.pixels
+    raise no_face_in(path)
 
 
-def film_gaze(path: str | Path, reader: GazeReader) -> Iterator[NDArray[np.uint8]]:
+def film_gaze(path: str | Path, reader: GazeReader) -> Iterator[Frame]:
     """Yield every frame of a video with the arrows of its faces; a broken frame repeats the last.
 
     Frames without a face, or without open eyes, come as they are: nothing is carried over.
@@ -105,26 +118,16 @@ def film_gaze(path: str | Path, reader: GazeReader) -> Iterator[NDArray[np.uint8
     Raises:
         MienError: at the end if no frame showed a face with open eyes; if the file cannot be read.
     """
-    for image, _ in _drawn(path, reader):
-        yield image
-
-
-def _drawn(path: str | Path, reader: GazeReader) -> Iterator[tuple[NDArray[np.uint8], int]]:
-    """Yield each frame with its arrows and their number; raise at the end if there was none."""
-    faces = shown = 0
-    gazes: list[FaceGaze] = []
     last: NDArray[np.uint8] | None = None
     for frame in read_media(path):
         if frame.pixels is not None:
-            seen = reader(frame.pixels)
-            gazes = [gaze for gaze in seen if gaze is not None]
-            faces, shown = faces + len(seen), shown + len(gazes)
+            gazes = [gaze for gaze in reader(frame.pixels) if gaze is not None]
             last = draw_gazes(frame.pixels, gazes)
         if last is not None:
-            yield last, len(gazes)
-    if not shown and not faces:
+            yield replace(frame, pixels=last)
+    if not reader.faces:
         raise no_face_in(path)
-    if not shown:
+    if reader.faces == reader.without_eyes:
         raise MienError(
             f"no open eyes are seen in {to_text(path)}, so there is no gaze to draw; "
             "give an image that shows them, facing the camera"

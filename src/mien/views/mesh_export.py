@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,11 @@ from torch import Tensor
 
 from mien.errors import MienError
 from mien.geometry.camera import surface_normals, unproject
-from mien.media.atomic import replacing
 from mien.media.image import to_uint8
+from mien.media.outputs import written_together
 from mien.render.mesh import grid_triangles
 
-__all__ = ["FaceMesh", "face_mesh", "glb_bytes", "obj_files", "write_mesh"]
+__all__ = ["FaceMesh", "face_mesh", "glb_bytes", "mesh_paths", "obj_files", "write_mesh"]
 
 
 @dataclass(frozen=True)
@@ -74,19 +73,26 @@ def write_mesh(path: str | os.PathLike[str], mesh: FaceMesh, *, overwrite: bool 
     Raises:
         MienError: another suffix, or a file is there and `overwrite` is False.
     """
+    paths = mesh_paths(path)
+    stem = paths[0].stem
+    files = obj_files(stem, mesh) if len(paths) > 1 else {paths[0].name: glb_bytes(mesh)}
+    with written_together(paths, overwrite=overwrite) as places:
+        for place in places:
+            place.write_bytes(files[place.name])
+
+
+def mesh_paths(path: str | os.PathLike[str]) -> list[Path]:
+    """Return the files that a mesh of this name is written as, the one that is named first.
+
+    Raises:
+        MienError: the suffix is neither `.glb` nor `.obj`.
+    """
     path = Path(path)
     if path.suffix.lower() == ".glb":
-        files: Mapping[Path, bytes] = {path: glb_bytes(mesh)}
-    elif path.suffix.lower() == ".obj":
-        files = {path.with_name(name): data for name, data in obj_files(path.stem, mesh).items()}
-    else:
-        raise MienError(f"cannot write a mesh as {path.name}; name it .obj or .glb")
-    for target in files:
-        if target.exists() and not overwrite:
-            raise MienError(f"{target} is there already; choose another name or give --overwrite")
-    for target, data in files.items():
-        with replacing(target, overwrite=overwrite) as unfinished:
-            unfinished.write_bytes(data)
+        return [path]
+    if path.suffix.lower() == ".obj":
+        return [path, path.with_suffix(".mtl"), path.with_suffix(".png")]
+    raise MienError(f"cannot write a mesh as {path.name}; name it .obj or .glb")
 
 
 def obj_files(stem: str, mesh: FaceMesh) -> dict[str, bytes]:
