@@ -35,7 +35,10 @@ STEP = 10
 SOURCE = (
     "ibug.doc.ic.ac.uk/resources/aff-wild2 (D. Kollias, S. Zafeiriou; on request, for research)"
 )
-IMAGE = re.compile(r"(?:^|/)cropped_aligned/([^/]+)/(\d+)\.jpg$")
+IMAGE = re.compile(
+    r"(?:^|/)(?:cropped_aligned[^/]*|batch\d)/(?:.*/)?([^/]+)/(\d+)\.jpe?g$", re.IGNORECASE
+)
+"""The second batch is in a folder of its own, cropped_aligned_new_50_vids."""
 FALLBACK = (0.05, 0.13, 0.95, 1.03)
 """The square that is taken where no face is found, as fractions of width and height. The images are
 faces brought to a square of 112 pixels by their eyes, nose and mouth; where to is not published.
@@ -202,22 +205,29 @@ def _read_table(tree: Tree, name: str) -> tuple[tuple[str, ...], NDArray[np.floa
 
 def _matches(kind: str, path: Path) -> bool:
     try:
-        tops = [path / "cropped_aligned", path / "annotations"]
-        places = (place for top in tops[1].iterdir() for place in (top, *_below(top)))
-        return tops[0].is_dir() and any(place.name.startswith(f"{kind}_") for place in places)
+        tops = _below(path)
+        places = [*tops, *(place for top in tops for place in _below(top))]
+        # As annotations/EXPR_Set, or 6th ABAW Annotations/EXPR_..._Challenge.
+        listed = [place for place in places if place.name.upper().startswith(f"{kind}_")]
+        imaged = any(
+            place.name.lower().startswith(("cropped_aligned", "batch")) for place in places
+        )
+        return imaged and any((place / "Validation_Set").is_dir() for place in listed)
     except OSError:
         return False
 
 
 def _below(folder: Path) -> list[Path]:
-    return [place for place in folder.iterdir() if place.is_dir()] if folder.is_dir() else []
+    if folder.name.lower().startswith("cropped_aligned"):
+        return []  # thousands of videos
+    return [place for place in folder.iterdir() if place.is_dir()]
 
 
 def _layout(kind: str, line: str) -> str:
     return f"""annotations/{kind}_Set/Train_Set/VIDEO.txt and Validation_Set/VIDEO.txt, or the
-folders of later challenges, as {kind}_..._Challenge/Train_Set: first line `{line}`,
-then a line a frame
-cropped_aligned/VIDEO/00001.jpg, ..."""
+folders of later challenges, as "6th ABAW Annotations/{kind}_..._Challenge/Train_Set": first line
+`{line}`, then a line a frame
+cropped_aligned/VIDEO/00001.jpg, ..., and cropped_aligned_new_50_vids/ of the second batch"""
 
 
 AFFWILD2_EXPRESSION = DataSet(

@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.errors import MienError
 from mien.evaluate.datasets.sets import (
     ActionUnitSet,
     ExpressionSet,
@@ -96,6 +97,8 @@ def _without_copies(
         folds, count = without_copies(
             labels.folds if whole else ((labels.train, labels.test),), prints
         )
+        if not all(len(train) for train, _ in folds):
+            raise MienError("all training images are in the test part, too: give other images")
         kept.append(replace(labels, folds=folds) if whole else replace(labels, train=folds[0][0]))
         name = labels.variant if whole else f", {' and '.join(labels.names[:2])}"
         ending = name if len(data.labels) > 1 else ""
