@@ -64,7 +64,7 @@ def test_the_crop_stands_in_the_middle_and_its_edge_goes_on(folder, tmp_path):
 def test_a_cache_is_found_again_wherever_the_data_is(folder, tmp_path, monkeypatch):
     first = built([folder], tmp_path / "cache")
     moved = shutil.copytree(folder, tmp_path / "elsewhere")
-    monkeypatch.setattr(caching, "_write", None)  # must not be needed again
+    monkeypatch.setattr(caching, "write_rows", None)  # must not be needed again
     assert built([moved], tmp_path / "cache").key == first.key
 
 
@@ -167,7 +167,7 @@ def test_nothing_half_made_is_left_and_stale_leavings_are_swept(folder, tmp_path
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(caching, "_describe", full)
+        patched.setattr(caching, "_plain_text", full)
         with pytest.raises(MienError, match="No space left"):
             built([folder], cache)
     assert list(cache.iterdir()) == []

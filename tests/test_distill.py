@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -16,6 +18,7 @@ from mien.gaze.emib import EMIB
 from mien.gaze.student import load_student
 from mien.media.image import write_png
 from mien.model import Model, load
+from mien.train.recipes import distill_report
 from mien.train.recipes.distill_data import hold_out, in_order
 from mien.train.recipes.distill_report import (
     DistillReport,
@@ -24,7 +27,6 @@ from mien.train.recipes.distill_report import (
     ValidationSet,
     explained_variance,
     fidelity_of,
-    report_lines,
     speeds,
     validation_set,
 )
@@ -175,7 +177,8 @@ def test_validation_compares_only_where_the_teacher_sees_eyes(tmp_path):
 def test_speeds_are_those_of_a_face(monkeypatch):
     student, teacher, sizes = torch.nn.Module(), torch.nn.Module(), []
     now = [0.0]  # a clock of its own: a busy machine changes nothing
-    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    timer = partial(distill_report.Timer, timer=lambda: now[0])
+    monkeypatch.setattr(distill_report, "Timer", timer)
 
     def work(seconds):
         now[0] += seconds
@@ -199,10 +202,10 @@ def test_the_report_has_what_was_measured():
         2,
         "cpu",
     )
-    text = "\n".join(report_lines(report))
+    text = "\n".join(f"{k}: {v}" for k, v in report.as_results().items())
     for part in ("90 held-out images", "0.910", "0.800", "97.0%", "1.23 MB", "2.00, teacher 9.00"):
         assert part in text
-    assert json.loads(json.dumps(report.as_json()))["fidelity"]["r2"] == 0.91
+    assert json.loads(json.dumps(asdict(report)))["fidelity"]["r2"] == 0.91
 
 
 def distill(*words):

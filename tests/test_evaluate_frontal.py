@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from made_clips import write_clips
 from made_factors import Describing
 from mien.errors import MienError
 from mien.evaluate.datasets.synthetic import read_clips, read_config
@@ -29,7 +30,7 @@ from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
 from mien.model import Model
 from mien.synth.toy import toy_head
-from mien.synth.writer import SynthConfig, write_clips
+from mien.synth.writer import SynthConfig
 
 FRONTAL = find_protocol("frontal")
 

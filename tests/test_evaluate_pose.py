@@ -312,7 +312,7 @@ def test_the_square_is_that_of_our_rendered_faces():
         rotation=mien_rotation(turns).astype(np.float32),
         scale=np.ones(6, np.float32),
         shift=np.zeros((6, 2), np.float32),
-        weights=np.zeros_like(frames.weights),
+        expression_weights=np.zeros_like(frames.expression_weights),
         field_of_view=np.full(6, 0.01, np.float32),
     )
     deformed = deform(head, head.neutral, frames)

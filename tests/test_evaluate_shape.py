@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from made_clips import write_clips
 from made_factors import Describing
 from mien.errors import MienError
 from mien.evaluate.datasets.sets import ShapeSet
@@ -26,7 +27,7 @@ from mien.evaluate.tasks.shape import (
 )
 from mien.geometry.camera import focal_length
 from mien.synth.toy import toy_head
-from mien.synth.writer import SynthConfig, write_clips
+from mien.synth.writer import SynthConfig
 
 SYNFACE = find_protocol("synface")
 RENDERED_SHAPE = find_protocol("rendered-shape")

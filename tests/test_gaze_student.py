@@ -134,7 +134,7 @@ def test_other_weights_are_refused(tmp_path, tiny_folder):
     (tmp_path / "s" / "config.json").write_text(json.dumps(header))
     with pytest.raises(MienError, match="not known"):
         load_student(tmp_path / "s")
-    with pytest.raises(MienError, match="at least 1"):
+    with pytest.raises(MienError, match="from 1 to"):
         StudentConfig(width=0)
 
 

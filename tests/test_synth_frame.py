@@ -64,7 +64,7 @@ def test_ranges_are_kept(frames):
     assert 0.3 <= ambient.min() < ambient.max() <= 0.7
     assert 0.3 <= diffuse.min() < diffuse.max() <= 0.8
     assert (_all(frames, "light")[:, 2] < 0).all()
-    assert _all(frames, "weights").min() >= 0
+    assert _all(frames, "expression_weights").min() >= 0
 
 
 def test_every_clip_has_a_nearly_frontal_frame(frames):
@@ -95,7 +95,7 @@ def test_lids_follow_the_eyes():
         np.zeros(40, dtype=int),
     )
     yaw, pitch = angles_of(frames.eye_rotation @ np.array([0.0, 0.0, -1.0]))
-    up, down, inner_left, outer_left, inner_right = frames.weights.T
+    up, down, inner_left, outer_left, inner_right = frames.expression_weights.T
     np.testing.assert_array_equal(up > 0, pitch > 0)
     np.testing.assert_array_equal(down > 0, pitch < 0)
     # The person's left eye is on the right of the image: image-left (+ yaw) is inwards for it.

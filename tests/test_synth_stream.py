@@ -32,7 +32,7 @@ class Staged(Stream):
         count = len(plan.frames)
         zero = np.zeros(count, dtype=np.float32)
         still = {
-            "weights": np.zeros_like(plan.frames.weights),
+            "expression_weights": np.zeros_like(plan.frames.expression_weights),
             "light_colour": np.ones((count, 2, 3), dtype=np.float32),
             "scale": zero + 1,
             "shift": np.zeros((count, 2), dtype=np.float32),

@@ -10,12 +10,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from made_clips import write_clips
 from mien.cli.main import run
 from mien.errors import MienError
 from mien.synth.expression import EXPRESSIONS
 from mien.synth.stream import Stream
 from mien.synth.toy import toy_head
-from mien.synth.writer import DEPTH_UNITS_PER_CM, SynthConfig, clip_writer, write_clips
+from mien.synth.writer import DEPTH_UNITS_PER_CM, SynthConfig, clip_writer
 
 CONFIG = SynthConfig(identities=3, frames=2, size=24, seed=5)
 

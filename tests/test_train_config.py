@@ -67,7 +67,7 @@ def test_the_last_of_two_assignments_wins():
         ("zzz=1", "unknown option 'zzz'"),
         ("stage1.steps", "key=value"),
         ("stage1.steps=1.5", "whole number"),
-        ("stage1.steps=-1", "at least 0"),
+        ("stage1.steps=-1", "from 0 to"),
         ("loop.compile=maybe", "true or false"),
         ("loop.precision=bf17", "32-true"),
         ("loop.ema_decay=nan", "from 0 to 1"),

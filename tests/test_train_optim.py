@@ -26,7 +26,7 @@ def test_groups_scale_their_rate_and_weight_decay_makes_adamw():
     module = nn.Linear(2, 2)
     groups = [{"params": [module.weight]}, {"params": [module.bias], "lr_scale": 0.5}]
     optimizer = make_optimizer(groups, LoopOptions(), PACE)
-    assert type(optimizer) is torch.optim.Adam
+    assert optimizer.defaults["weight_decay"] == 0
     set_learning_rate(optimizer, 0.3)
     assert [group["lr"] for group in optimizer.param_groups] == [0.3, 0.15]
     decayed = [{"params": [module.weight], "weight_decay": 0.1}, {"params": [module.bias]}]

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from mien.errors import MienError
+from mien.media.atomic import write_text
 from mien.train.log import Meter, RunLog, duration
-from mien.train.run_folder import RunFolder, is_first_process, write_text
+from mien.train.run_folder import RunFolder, is_first_process
 
 
 @pytest.fixture

@@ -15,10 +15,12 @@ from mien.data.batches import Sampler
 from mien.data.cache import CropCache
 from mien.data.loader import Loader, Shard
 from mien.data.options import DataOptions
+from mien.media.atomic import write_text
 from mien.train.config import TrainConfig, override
 from mien.train.engine import launch
 from mien.train.loop import Fitted, fit
-from mien.train.run_folder import RunFolder, is_first_process, write_text
+from mien.train.objective import Objective
+from mien.train.run_folder import RunFolder, is_first_process
 from mien.types import Loss
 
 SIZE = 16
@@ -33,19 +35,19 @@ SMALL = [
 ]
 
 
-class ToyObjective:
+class ToyObjective(Objective[nn.Sequential]):
     """Reconstructs an image through a bottleneck; noise and dropout make it random."""
-
-    unused_parameters = False
 
     def __init__(self, *, random: bool = True, nan_at: int = -1, pause_s: float = 0.0) -> None:
         generator = torch.Generator().manual_seed(5)
-        self.module = nn.Sequential(
-            nn.Conv2d(3, 8, 3, 2, 1),
-            nn.BatchNorm2d(8) if random else nn.Identity(),
-            nn.ReLU(),
-            nn.Dropout(0.2 if random else 0.0),
-            nn.Conv2d(8, 3, 3, 1, 1),
+        super().__init__(
+            nn.Sequential(
+                nn.Conv2d(3, 8, 3, 2, 1),
+                nn.BatchNorm2d(8) if random else nn.Identity(),
+                nn.ReLU(),
+                nn.Dropout(0.2 if random else 0.0),
+                nn.Conv2d(8, 3, 3, 1, 1),
+            )
         )
         with torch.no_grad():
             for parameter in self.module.parameters():
@@ -66,9 +68,6 @@ class ToyObjective:
         edges = 0.5 * (made.diff(dim=-1) - small.diff(dim=-1)).abs().mean()
         parts = {"error": error, "edges": edges}
         return Loss(error + edges, parts, {"brightness": made.mean()})
-
-    def parameter_groups(self, options):
-        return [{"params": list(self.module.parameters())}]
 
     def contact_sheet(self, batch, step):
         return (batch["image"][0].permute(1, 2, 0) * 255).byte().numpy()

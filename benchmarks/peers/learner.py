@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mien.train.objective import Objective
 from mien.train.optim import without_decay
 from mien.train.options import LoopOptions
 from mien.types import Loss
@@ -62,14 +63,10 @@ class Learner(nn.Module):
         """Return what `features` uses; the rest is for learning only."""
 
 
-class LearnerObjective:
+class LearnerObjective(Objective[Learner]):
     """A learner as mien's training loop sees it."""
 
     unused_parameters = True
-
-    def __init__(self, module: Learner) -> None:
-        """Take the network that is to learn."""
-        self.module = module
 
     def compute(self, batch: dict[str, Tensor], step: int, generator: torch.Generator) -> Loss:  # noqa: ARG002
         """Return the loss of a batch."""
@@ -80,14 +77,6 @@ class LearnerObjective:
         """Return matrices and kernels, and biases and gains, which do not decay."""
         groups = without_decay(self.module.parameters())
         return groups if self.module.recipe.weight_decay else [{"params": _all(groups)}]
-
-    def contact_sheet(self, batch: dict[str, Tensor], step: int) -> None:  # noqa: ARG002
-        """Show nothing."""
-        return
-
-    def warnings(self, monitors: Mapping[str, float]) -> list[str]:  # noqa: ARG002
-        """Warn of nothing."""
-        return []
 
 
 class NetworkFeatures:

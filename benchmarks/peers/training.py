@@ -24,13 +24,13 @@ from mien.data.cache import CropCache, build_cache, is_cache, open_cache
 from mien.data.loader import Loader
 from mien.data.options import DataOptions
 from mien.errors import MienError
-from mien.media.atomic import replacing
+from mien.media.atomic import replacing, write_text
 from mien.train.config import load_config
 from mien.train.engine import launch
 from mien.train.loop import fit
 from mien.train.options import LoopOptions, Stage1Options
 from mien.train.process import keep_freed_memory
-from mien.train.run_folder import RunFolder, write_text
+from mien.train.run_folder import RunFolder
 
 __all__ = ["Trained", "Training", "open_training_cache", "train"]
 

@@ -8,24 +8,34 @@ doing. Nothing heavy is imported before it is used.
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
+from mien.errors import MienError
 from mien.version import VERSION
 
 if TYPE_CHECKING:
-    from mien._public import Factors, MienError, analyze, embed, embed_to_parquet, load
+    from mien.embedding.run import embed, embed_to_parquet
+    from mien.model import load
+    from mien.pipeline.analyze import analyze
+    from mien.types import Factors
 
 __all__ = ["Factors", "MienError", "__version__", "analyze", "embed", "embed_to_parquet", "load"]
 
 __version__ = VERSION
+_HOMES = {
+    "Factors": "mien.types",
+    "analyze": "mien.pipeline.analyze",
+    "embed": "mien.embedding.run",
+    "embed_to_parquet": "mien.embedding.run",
+    "load": "mien.model",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from mien import _public
-
-    return getattr(_public, name)
+    return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -60,9 +60,9 @@ def card_text(card: Card) -> str:
         "portraits. Measure it on images like yours before anything depends on it.",
         "",
         *_list("Training data and consent", card.data),
-        *_table("Results", card.results, card.notes),
-        *_columns(GROUPS, card.groups, card.notes),
-        *_columns(THRESHOLDS, card.thresholds, card.notes),
+        *_table("Results", _pairs(card.results), card.notes),
+        *_table(GROUPS, card.groups, card.notes),
+        *_table(THRESHOLDS, card.thresholds, card.notes),
         *_list("Known failures", card.limits),
         "## Conventions",
         "Square RGB crops in [0, 1], ideally 224 px where there is a gaze branch. Camera frame: "
@@ -82,7 +82,7 @@ def card_text(card: Card) -> str:
         "## Licence of the weights",
         card.licence,
         "",
-        *_table("Options", {name: str(value) for name, value in card.config.items()}, {}),
+        *_table("Options", _pairs(card.config), {}),
     ]
     return "\n".join(parts).rstrip() + "\n"
 
@@ -91,11 +91,11 @@ def _list(title: str, lines: Sequence[str]) -> list[str]:
     return [f"## {title}", *([f"- {line}" for line in lines] or [f"{_UNSTATED.capitalize()}."]), ""]
 
 
-def _table(title: str, rows: Mapping[str, str], notes: Mapping[str, str]) -> list[str]:
-    return _columns(title, [("", ""), *rows.items()] if rows else (), notes)
+def _pairs(rows: Mapping[str, object]) -> list[tuple[str, str]]:
+    return [("", ""), *((name, str(value)) for name, value in rows.items())] if rows else []
 
 
-def _columns(title: str, rows: Sequence[Sequence[str]], notes: Mapping[str, str]) -> list[str]:
+def _table(title: str, rows: Sequence[Sequence[str]], notes: Mapping[str, str]) -> list[str]:
     """Return a section with a table whose first row holds the column names."""
     if not rows:
         return _list(title, [])

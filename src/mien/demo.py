@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,23 +23,9 @@ from mien.views.edit import Edit, render_edited
 from mien.views.poses import turntable_poses
 from mien.views.sheet import contact_sheet, factor_columns
 
-__all__ = ["DemoFiles", "run_demo", "shipped_clips"]
+__all__ = ["run_demo", "shipped_clips"]
 
 _FACES, _FILM_FACES, _FILM_SIZE, _FRAMES, _FPS = 8, 6, 128, 72, 24.0
-
-
-@dataclass(frozen=True)
-class DemoFiles:
-    """What the demonstration wrote."""
-
-    table: Path
-    """Every face of every frame: Parquet."""
-    sheet: Path
-    """Several faces and what their factors are: PNG."""
-    film: Path
-    """The same faces rotating: MP4."""
-    rows: int
-    """Rows of the table."""
 
 
 def shipped_clips() -> Path:
@@ -55,7 +40,7 @@ def run_demo(
     clips: Path | None = None,
     detector: str = "none",
     overwrite: bool = False,
-) -> DemoFiles:
+) -> dict[Path, str]:
     """Embed clips, then render their faces in every way.
 
     Args:
@@ -65,31 +50,36 @@ def run_demo(
         detector: `none` where the clips are face crops, as the shipped ones are.
         overwrite: replace an earlier demonstration.
 
+    Returns:
+        The files that were written: a table, a sheet, a film; and what each of them shows.
+
     Raises:
         MienError: no clips, or files are there that may not be replaced.
     """
     clips = clips or shipped_clips()
     each = _clips_in(clips)
-    files = DemoFiles(out / "faces.parquet", out / "faces.png", out / "turntable.mp4", 0)
-    for path in (files.table, files.sheet, files.film):
+    table, sheet, film = (out / name for name in ("faces.parquet", "faces.png", "turntable.mp4"))
+    for path in (table, sheet, film):
         if path.exists() and not overwrite:
             raise MienError(f"{path} exists: name another folder or give --overwrite")
     out.mkdir(parents=True, exist_ok=True)
     options = EmbedOptions(detector=detector)
-    summary = embed_to_parquet(
-        clips, files.table, model=model, options=options, overwrite=overwrite
-    )
+    summary = embed_to_parquet(clips, table, model=model, options=options, overwrite=overwrite)
     crops = _choose(each[:_FACES], detector, model.config.image_size)
     title = "mien: what these faces are made of"
     subtitle = (
         f"weights {model.weights_id}, learned without labels; each row is one image, "
         "each column a way to render its factors"
     )
-    sheet = contact_sheet(factor_columns(model, crops), title=title, subtitle=subtitle)
-    write_png(files.sheet, sheet, overwrite=overwrite)
-    film = _film(model, model.encode(crops[:_FILM_FACES]))
-    write_mp4(files.film, film, fps=_FPS, overwrite=overwrite)
-    return replace(files, rows=summary.rows)
+    pixels = contact_sheet(factor_columns(model, crops), title=title, subtitle=subtitle)
+    write_png(sheet, pixels, overwrite=overwrite)
+    frames = _film(model, model.encode(crops[:_FILM_FACES]))
+    write_mp4(film, frames, fps=_FPS, overwrite=overwrite)
+    return {
+        table: f"{summary.rows} faces and their factors",
+        sheet: "what they are made of: look at this first",
+        film: "the same faces, rotating",
+    }
 
 
 def _clips_in(folder: Path) -> list[Path]:

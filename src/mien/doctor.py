@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -27,15 +28,7 @@ from mien.types import Factors
 from mien.views.poses import rotated_pose
 from mien.weights import shipped_folder
 
-__all__ = [
-    "Check",
-    "KernelError",
-    "compare_golden",
-    "examine",
-    "golden_file",
-    "kernel_error",
-    "record_golden",
-]
+__all__ = ["Check", "KernelError", "compare_golden", "examine", "kernel_error", "record_golden"]
 
 GOLDEN_TOLERANCE = 2e-3
 """Largest difference to the recorded factors that other processors and versions may make."""
@@ -78,14 +71,14 @@ def examine() -> Iterator[Check]:
     """Look at everything, quickest first."""
     yield from _versions()
     yield from _devices()
-    yield from _detectors()
-    yield from _kernels()
-    yield from _weights()
-
-
-def golden_file() -> Path:
-    """Return the file with the shipped weights' recorded output."""
-    return shipped_folder().parent / "golden.safetensors"
+    yield _look("haar detector", _haar)
+    yield _look("yunet detector", _yunet)
+    yield _look("numba kernels", partial(_kernel, "numba", "cpu"))
+    if torch.cuda.is_available():
+        yield _look("triton kernels", partial(_kernel, "triton", "cuda"))
+    yield (weights := _look("shipped weights", _weights))
+    if weights.state == "ok":
+        yield _look("recorded output", _recorded)
 
 
 def record_golden(model: Model, images: Tensor, path: Path | None = None) -> None:
@@ -103,7 +96,7 @@ def record_golden(model: Model, images: Tensor, path: Path | None = None) -> Non
         raise MienError("save the model and load it again before its output is recorded")
     tensors = {"images": images.to("cpu", torch.uint8).contiguous()}
     tensors |= _factor_tensors(model.encode(images))
-    with replacing(path or golden_file(), overwrite=True) as unfinished:
+    with replacing(path or _golden_file(), overwrite=True) as unfinished:
         unfinished.write_bytes(dump_safetensors(tensors, metadata={"weights_id": model.weights_id}))
 
 
@@ -115,7 +108,7 @@ def compare_golden(model: Model, path: Path | None = None) -> float:
     Raises:
         MienError: nothing is recorded, or it was recorded for other weights.
     """
-    path = path or golden_file()
+    path = path or _golden_file()
     try:
         with safe_open(path, framework="pt") as file:
             recorded_for = (file.metadata() or {}).get("weights_id")
@@ -132,12 +125,9 @@ def compare_golden(model: Model, path: Path | None = None) -> float:
 
 
 def kernel_error(backend: str, device: str = "cpu", *, seed: int = 0) -> KernelError:
-    """Render and differentiate two bumpy surfaces with a backend and with the reference.
+    """Compare a backend of `mien.render.rasterize`, on its device, with the reference there.
 
-    Args:
-        backend: of `mien.render.rasterize`.
-        device: where it works.
-        seed: of the surfaces and attributes.
+    Both render and differentiate two bumpy surfaces of random depths.
     """
     generator = torch.Generator().manual_seed(seed)
     size = 24
@@ -148,15 +138,12 @@ def kernel_error(backend: str, device: str = "cpu", *, seed: int = 0) -> KernelE
     upstream = torch.randn(2, 4, size, size, generator=generator).to(device)
 
     def run(name: str) -> list[Tensor]:
-        p = points.clone().to(device).detach().requires_grad_()
-        a = attributes.clone().to(device).detach().requires_grad_()
+        p, a = (x.detach().clone().to(device).requires_grad_() for x in (points, attributes))
         triangles = grid_triangles(size, size).to(device)
         fragments = rasterize(p, triangles, size, size, backend=name)
         image = interpolate(fragments, p, triangles, a, backend=name)
-        (image * upstream).sum().backward()
-        assert p.grad is not None
-        assert a.grad is not None
-        return [fragments.pix_to_face, image.detach(), p.grad, a.grad]
+        gradients = torch.autograd.grad((image * upstream).sum(), (p, a))
+        return [fragments.pix_to_face, image.detach(), *gradients]
 
     found, expected = run(backend), run("reference")
     return KernelError(
@@ -173,6 +160,10 @@ def _relative(found: Tensor, expected: Tensor) -> float:
     return float((found - expected).abs().max() / expected.abs().max().clamp_min(1e-6))
 
 
+def _golden_file() -> Path:
+    return shipped_folder().parent / "golden.safetensors"
+
+
 def _factor_tensors(factors: Factors) -> dict[str, Tensor]:
     named = {
         "identity": factors.identity,
@@ -187,80 +178,64 @@ def _factor_tensors(factors: Factors) -> dict[str, Tensor]:
 
 def _versions() -> Iterator[Check]:
     yield Check("python", "ok", f"{platform.python_version()} on {platform.platform()}")
-    for name in _PACKAGES:
+    for name, extra in (dict.fromkeys(_PACKAGES, "") | _OPTIONAL).items():
         try:
             yield Check(name, "ok", importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
-            yield Check(name, "broken", f"missing; run: pip install {name}")
-    for name, extra in _OPTIONAL.items():
-        try:
-            yield Check(name, "ok", importlib.metadata.version(name))
-        except importlib.metadata.PackageNotFoundError:
-            yield Check(name, "note", f"absent; needed by: pip install 'mien[{extra}]'")
+            if extra:
+                yield Check(name, "note", f"absent; needed by: pip install 'mien[{extra}]'")
+            else:
+                yield Check(name, "broken", f"missing; run: pip install {name}")
 
 
 def _devices() -> Iterator[Check]:
     yield Check("cpu", "ok", f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()}")
-    if torch.cuda.is_available():
-        for i in range(torch.cuda.device_count()):
-            properties = torch.cuda.get_device_properties(i)
-            memory = f"{properties.total_memory / 2**30:.0f} GiB"
-            yield Check(f"cuda:{i}", "ok", f"{properties.name}, {memory}")
-    else:
+    for i in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(i)
+        memory = f"{properties.total_memory / 2**30:.0f} GiB"
+        yield Check(f"cuda:{i}", "ok", f"{properties.name}, {memory}")
+    if not torch.cuda.is_available():
         yield Check("cuda", "note", "none")
     mps = torch.backends.mps.is_available()
     yield Check("mps", "ok" if mps else "note", "there" if mps else "none")
 
 
-def _kernels() -> Iterator[Check]:
-    backends = [("numba", "cpu")]
-    if torch.cuda.is_available():
-        backends.append(("triton", "cuda"))
-    for backend, device in backends:
-        name = f"{backend} kernels"
-        try:
-            error = kernel_error(backend, device)
-        except (RuntimeError, ImportError, MienError) as reason:
-            yield Check(name, "broken", str(reason).splitlines()[0])
-            continue
-        detail = (
-            f"against the reference: {error.pixels:.1%} of pixels, "
-            f"values {error.values:.0e}, gradients {error.gradients:.0e}"
-        )
-        yield Check(name, "ok" if error.within_tolerance else "broken", detail)
-
-
-def _weights() -> Iterator[Check]:
+def _look(name: str, check: Callable[[], tuple[str, str]]) -> Check:
+    """Return the state and detail that a check gives; broken where it raises."""
     try:
-        model = load()
-    except MienError as error:
-        yield Check("shipped weights", "broken", str(error))
-        return
-    config = model.config
-    yield Check(
-        "shipped weights", "ok", f"{model.weights_id}, {config.networks}, {config.image_size} px"
+        return Check(name, *check())
+    except (RuntimeError, ImportError, MienError) as error:
+        return Check(name, "broken", str(error).splitlines()[0])
+
+
+def _kernel(backend: str, device: str) -> tuple[str, str]:
+    error = kernel_error(backend, device)
+    detail = (
+        f"against the reference: {error.pixels:.1%} of pixels, "
+        f"values {error.values:.0e}, gradients {error.gradients:.0e}"
     )
-    try:
-        difference = compare_golden(model)
-    except MienError as error:
-        yield Check("recorded output", "broken", str(error))
-        return
+    return "ok" if error.within_tolerance else "broken", detail
+
+
+def _weights() -> tuple[str, str]:
+    model = load()
+    return "ok", f"{model.weights_id}, {model.config.networks}, {model.config.image_size} px"
+
+
+def _recorded() -> tuple[str, str]:
+    difference = compare_golden(load())
     state = "ok" if difference <= GOLDEN_TOLERANCE else "broken"
-    yield Check("recorded output", state, f"largest difference {difference:.1e}")
+    return state, f"largest difference {difference:.1e}"
 
 
-def _detectors() -> Iterator[Check]:
-    try:
-        open_detector("haar")
-        yield Check("haar detector", "ok", "inside the OpenCV wheel")
-    except MienError as error:
-        yield Check("haar detector", "broken", str(error))
-    try:
-        found = find_yunet()
-        if found is None:
-            yield Check("yunet detector", "note", "absent; `mien embed` takes haar instead")
-        else:
-            open_detector("yunet")
-            yield Check("yunet detector", "ok", str(found))
-    except MienError as error:
-        yield Check("yunet detector", "broken", str(error))
+def _haar() -> tuple[str, str]:
+    open_detector("haar")
+    return "ok", "inside the OpenCV wheel"
+
+
+def _yunet() -> tuple[str, str]:
+    found = find_yunet()
+    if found is None:
+        return "note", "absent; `mien embed` takes haar instead"
+    open_detector("yunet")
+    return "ok", str(found)

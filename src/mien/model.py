@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -99,9 +98,7 @@ class Model:
         if self.gaze is None:
             return factors
         # Both from the given image: one enlarged and reduced again would be blurred.
-        large = _resized(given, (FACE_CROP, FACE_CROP)).to(self.device)
-        guess = project_eyes(self.gaze.canonical_eyes, factors.pose, self.config.fov_deg)
-        return replace(factors, gaze=self._read_gaze(large, guess))
+        return replace(factors, gaze=self._read_gaze(*self._near_eyes(given, factors.pose)))
 
     @property
     def features_dim(self) -> int:
@@ -146,9 +143,8 @@ class Model:
         if not len(given):
             return _resized(given, (FACE_CROP, FACE_CROP)).to(self.device)
         pose = self.network(_resized(given, self._face_size).to(self.device)).pose
-        large = _resized(given, (FACE_CROP, FACE_CROP)).to(self.device)
-        guess = project_eyes(branch.canonical_eyes, pose, self.config.fov_deg)
-        return redirect(branch, large, guess, codes.to(self.device).expand(len(large), -1))
+        codes = codes.to(self.device).expand(len(given), -1)
+        return redirect(branch, *self._near_eyes(given, pose), codes)
 
     @property
     def crop_size(self) -> int:
@@ -164,6 +160,12 @@ class Model:
     def eye_crop_size(self) -> tuple[int, int]:
         """Return height and width of the eye-region crops `encode_eyes` wants at best. Pixels."""
         return EYE_CROP_HEIGHT, EYE_CROP_WIDTH
+
+    def _near_eyes(self, given: Tensor, pose: Pose) -> tuple[Tensor, Tensor]:
+        """Return crops as large as the gaze branch takes, and about where the eyes are there."""
+        eyes = self._gaze_branch().canonical_eyes
+        large = _resized(given, (FACE_CROP, FACE_CROP)).to(self.device)
+        return large, project_eyes(eyes, pose, self.config.fov_deg)
 
     def _read_gaze(self, images: Tensor, guess: Tensor | None) -> GazeCode:
         """Locate eyes in face crops or, without a guess, in eye-region crops; read their code."""
@@ -213,15 +215,9 @@ class Model:
     def canonical(self, factors: Factors) -> Canonical:
         """Decode the frontal face without pose and light.
 
-        Args:
-            factors: the faces; codes [B, D] of these weights, B may be 0.
-
         Returns:
             Albedo, RGB in [0, 1], [B, 3, image_size, image_size] and depth in face units
-            [B, 1, image_size, image_size].
-
-        Raises:
-            MienError: as `render`.
+            [B, 1, image_size, image_size], of factors as `render` takes them; same errors.
         """
         return self.network.canonical(self._placed(factors, None, None))
 
@@ -243,9 +239,6 @@ class Model:
     def save(self, folder: str | Path) -> None:
         """Write the weights, their configuration, card and list of images into `folder`.
 
-        Args:
-            folder: made where it does not exist; holds no model yet.
-
         Raises:
             MienError: the folder holds a model already or cannot be written.
         """
@@ -260,14 +253,9 @@ def tensors_of(network: LatentFace, gaze: EMIB | None) -> dict[str, Tensor]:
 
 
 def prepare(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Check a batch of crops and bring it to [0, 1] float32 at `size`, (height, width).
+    """Check a batch of crops and bring it to [0, 1] float32 at `size`, (height, width), pixels.
 
-    Args:
-        images: RGB, float in [0, 1] or uint8. [B, 3, H, W].
-        size: in pixels.
-
-    Returns:
-        [B, 3, *size].
+    Images [B, 3, H, W] are RGB, float in [0, 1] or uint8; returns [B, 3, *size].
 
     Raises:
         MienError: as `Model.encode`.
@@ -343,9 +331,6 @@ def load(where: str | Path | None = None, *, device: str = "cpu") -> Model:
         where: a folder or file of weights, or a hub id `owner/name`; None loads the shipped ones.
         device: `cpu`, `cuda`, `cuda:0`, `mps`.
 
-    Returns:
-        The model in evaluation mode; see `Model.encode`.
-
     Raises:
         MienError: weights missing, of another version or tampered with; device not there.
     """
@@ -357,13 +342,15 @@ def load(where: str | Path | None = None, *, device: str = "cpu") -> Model:
             f"{source} holds a student, not a whole model; read it with "
             "mien.gaze.student.load_student"
         )
-    gaze_options = config.pop("gaze", None)
+    gaze_options = config.pop("gaze", None) or {}
     own = {name: value for name, value in tensors.items() if not name.startswith(_GAZE)}
     branch = {k.removeprefix(_GAZE): v for k, v in tensors.items() if k.startswith(_GAZE)}
     try:
         network = LatentFace(ModelConfig(**config))
         network.load_state_dict(own)
-        gaze = _gaze_of(gaze_options, branch)
+        gaze = EMIB(GazeConfig(**gaze_options)) if gaze_options or branch else None
+        if gaze:
+            gaze.load_state_dict(branch)
     except (TypeError, ValueError, RuntimeError) as error:
         raise MienError(
             f"{source}: the weights do not fit their configuration: {str(error).splitlines()[0]}"
@@ -375,11 +362,3 @@ def load(where: str | Path | None = None, *, device: str = "cpu") -> Model:
         card=weights.read_card(source),
         images=weights.trained_on(source),
     )
-
-
-def _gaze_of(config: dict[str, Any] | None, tensors: dict[str, Tensor]) -> EMIB | None:
-    if config is None and not tensors:
-        return None
-    gaze = EMIB(GazeConfig(**(config or {})))
-    gaze.load_state_dict(tensors)
-    return gaze

@@ -12,7 +12,7 @@ import json
 import os
 import re
 from collections.abc import Collection, Mapping
-from contextlib import suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,14 @@ from torch import Tensor
 
 from mien.aliases import FILES, current_options, current_tensors
 from mien.errors import MienError
+from mien.media.atomic import replacing
 
 __all__ = [
     "CARD_FILE",
     "CONFIG_FILE",
-    "FORMAT_VERSION",
     "IMAGES_FILE",
     "WEIGHTS_FILE",
     "check_keys",
-    "locate",
     "read",
     "read_card",
     "save",
@@ -40,7 +39,7 @@ __all__ = [
     "weights_id",
 ]
 
-FORMAT_VERSION = 1
+_FORMAT_VERSION = 1
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "README.md"
@@ -84,7 +83,7 @@ def save(
     content = dump_safetensors(stored)
     header = {
         "format": "mien",
-        "format_version": FORMAT_VERSION,
+        "format_version": _FORMAT_VERSION,
         "sha256": hashlib.sha256(content).hexdigest(),
         "model": dict(config),
     }
@@ -95,22 +94,17 @@ def save(
     }
     if images:
         parts[IMAGES_FILE] = "".join(f"{checksum}\n" for checksum in sorted(images)).encode()
-    # All are written out before the first is put in place: a full disk changes nothing.
-    waiting = {name: folder / f".{name}.{os.getpid()}.part" for name in parts}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, data in parts.items():
-            waiting[name].write_bytes(data)
-        for name, path in waiting.items():
-            path.replace(folder / name)
+        # All are written out before the first is put in place: a full disk changes nothing.
+        with ExitStack() as stack:
+            for name, data in parts.items():
+                unfinished = stack.enter_context(replacing(folder / name, overwrite=True))
+                unfinished.write_bytes(data)
         if not images:  # an earlier model's list is not this one's
             (folder / IMAGES_FILE).unlink(missing_ok=True)
     except OSError as error:
         raise MienError(f"cannot write the model to {folder}: {error.strerror}") from error
-    finally:
-        for path in waiting.values():
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
 
 
 def read(where: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -126,7 +120,7 @@ def read(where: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tenso
     Raises:
         MienError: nothing there, another format or version, changed or cut short, not finite.
     """
-    folder = locate(where)
+    folder = _locate(where)
     header = _read_header(folder)
     path = folder / WEIGHTS_FILE
     content = _read_bytes(path)
@@ -149,19 +143,16 @@ def weights_id(where: str | os.PathLike[str]) -> str:
     Raises:
         MienError: there is no such model, or its config.json is damaged.
     """
-    return str(_read_header(locate(where))["sha256"])[:12]
+    return str(_read_header(_locate(where))["sha256"])[:12]
 
 
 def read_card(where: str | os.PathLike[str]) -> str:
     """Return a model's card as Markdown; empty where it has none.
 
-    Args:
-        where: as for `read`.
-
     Raises:
         MienError: there is no such model.
     """
-    path = locate(where) / CARD_FILE
+    path = _locate(where) / CARD_FILE
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
@@ -171,7 +162,7 @@ def trained_on(where: str | os.PathLike[str]) -> frozenset[str]:
     Raises:
         MienError: there is no such model.
     """
-    path = locate(where) / IMAGES_FILE
+    path = _locate(where) / IMAGES_FILE
     if not path.is_file():
         path = path.with_name(FILES[IMAGES_FILE])
     return frozenset(path.read_text(encoding="ascii").split()) if path.is_file() else frozenset()
@@ -180,42 +171,25 @@ def trained_on(where: str | os.PathLike[str]) -> frozenset[str]:
 def check_keys(
     expected: Mapping[str, Tensor], found: Mapping[str, Tensor], where: str | os.PathLike[str]
 ) -> None:
-    """Raise where tensors do not fit a network, naming the first that does not.
-
-    Args:
-        expected: the network's own state dict, tensors of any shape.
-        found: tensors as read.
-        where: named in the error.
+    """Compare a network's own state dict, tensors of any shape, with tensors read from `where`.
 
     Raises:
-        MienError: a name is missing or unknown, or a shape differs.
+        MienError: a name is missing or unknown, or a shape differs; names the first.
     """
-    for kind, names in (
-        ("lacks", sorted(expected.keys() - found.keys())),
-        ("has the unknown", sorted(found.keys() - expected.keys())),
-    ):
-        if names:
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise MienError(
-                f"weights in {where} do not fit the model: it {kind} tensor {names[0]}{more}"
-            )
-    for name, tensor in expected.items():
-        if tensor.shape != found[name].shape:
-            raise MienError(
-                f"weights in {where} do not fit the model: {name} is "
-                f"{tuple(found[name].shape)}, not {tuple(tensor.shape)}"
-            )
+    faults = [f"it lacks tensor {name}" for name in sorted(expected.keys() - found.keys())]
+    faults += [f"it has the unknown tensor {x}" for x in sorted(found.keys() - expected.keys())]
+    faults += [
+        f"{name} is {tuple(found[name].shape)}, not {tuple(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in found and tensor.shape != found[name].shape
+    ]
+    if faults:
+        more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
+        raise MienError(f"weights in {where} do not fit the model: {faults[0]}{more}")
 
 
-def locate(where: str | os.PathLike[str]) -> Path:
-    """Return the model folder: given, around the given file, or downloaded from the hub.
-
-    Args:
-        where: a folder, the safetensors file in it, or a hub id "owner/name[@revision]".
-
-    Raises:
-        MienError: there is no such folder and no such hub model, or the hub cannot be asked.
-    """
+def _locate(where: str | os.PathLike[str]) -> Path:
+    """Return the model folder: given, around the given file, or downloaded from the hub."""
     path = Path(where)
     if path.is_dir():
         return path
@@ -258,9 +232,9 @@ def _read_header(folder: Path) -> dict[str, Any]:
     if not isinstance(header, dict) or header.get("format") != "mien":
         raise MienError(f"{path} does not describe a mien model")
     version = header.get("format_version")
-    if version != FORMAT_VERSION:
+    if version != _FORMAT_VERSION:
         raise MienError(
-            f"{path} is of weights format {version}, this mien reads {FORMAT_VERSION}; "
+            f"{path} is of weights format {version}, this mien reads {_FORMAT_VERSION}; "
             "use the version of mien that wrote it, or other weights"
         )
     if not isinstance(header.get("sha256"), str) or not isinstance(header.get("model"), dict):

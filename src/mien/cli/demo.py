@@ -42,7 +42,6 @@ def demo(
     start = time.monotonic()
     model = load(weights, device=device)
     files = run_demo(out, model=model, clips=clips, detector=detector, overwrite=overwrite)
-    print(f"{files.table}  {files.rows} faces and their factors")
-    print(f"{files.sheet}  what they are made of: look at this first")
-    print(f"{files.film}  the same faces, rotating")
+    for path, what in files.items():
+        print(f"{path}  {what}")
     print(f"done in {time.monotonic() - start:.0f} s")

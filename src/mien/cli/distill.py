@@ -70,24 +70,21 @@ def gaze(
     changes += [f"distill.steps={steps}"] if steps is not None else []
     if weights is not None:
         changes.append(f"distill.teacher={absolute_weights(weights)}")
-    run_method(_method(), Request(out, config, sources, changes, resume, overwrite, device))
-
-
-def _method() -> Method:
     from mien.train.recipes.distill import check, distill
 
-    return Method(_load, check, distill)
+    request = Request(out, config, sources, changes, resume, overwrite, device)
+    run_method(Method(_load, check, distill), request)
 
 
 def _load(name: str, changes: Sequence[str]) -> DistillConfig:
     """Return the configuration; the code is as long as the teacher's unless it is given."""
     from dataclasses import replace
 
-    from mien.train.config import PRESETS, read_config
+    from mien.train.config import read_config
     from mien.train.recipes.distill import load_teacher
     from mien.train.recipes.distill_options import DistillConfig
 
-    config = read_config(DistillConfig, name, changes, PRESETS / "distill")
+    config = read_config(DistillConfig, name, changes)
     if any(change.startswith("student.code_dim=") for change in changes):
         return config
     branch = load_teacher(config.distill.teacher).config.gaze

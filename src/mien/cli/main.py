@@ -172,11 +172,10 @@ def _misuse(error: Any) -> tuple[int, str]:
 
 def _fault(error: OSError) -> str:
     """Name the file that the system refused and what can be done."""
-    what = (error.strerror or str(error)).lower()
     where = f": {error.filename}" if error.filename is not None else ""
     if error.errno == errno.ENOSPC:
         return f"no space left on the disk{where}; free some and run again"
-    return f"{what}{where}"
+    return f"{(error.strerror or str(error)).lower()}{where}"
 
 
 def _one_line(error: object) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from functools import partial
+from typing import Annotated
 
 import typer
 
@@ -22,9 +23,6 @@ from mien.cli.training import (
     run_method,
     sort_words,
 )
-
-if TYPE_CHECKING:
-    from mien.train.options import TrainConfig
 
 __all__ = ["app", "gaze", "latentface"]
 
@@ -61,11 +59,11 @@ def latentface(
     videos in both.
     """
     from mien.train.config import load_config
-    from mien.train.recipes.latentface import pretrain
+    from mien.train.recipes.latentface import check, pretrain
 
     sources, changes = sort_words(data, words, devices, num_nodes)
     request = Request(out, config, sources, changes, resume, overwrite, device)
-    run_method(Method(load_config, _check_latentface, pretrain), request)
+    run_method(Method(load_config, check, pretrain), request)
 
 
 @app.command()
@@ -90,17 +88,12 @@ def gaze(
     Several sources may follow one --data. The eye localizer is trained on folders of `mien synth`
     and synth:HEAD alone; without them that of WEIGHTS is kept.
     """
+    from mien.train.config import read_config
     from mien.train.recipes.gaze import check, pretrain
-    from mien.train.recipes.gaze_options import load_gaze_config
+    from mien.train.recipes.gaze_options import GazeTrainConfig
 
     sources, changes = sort_words(data, words, devices, num_nodes)
     changes += [f"data.crop={crop}"] if crop is not None else []
     changes += [f"init_from={absolute_weights(weights)}"] if weights is not None else []
     request = Request(out, config, sources, changes, resume, overwrite, device)
-    run_method(Method(load_gaze_config, check, pretrain), request)
-
-
-def _check_latentface(config: TrainConfig) -> None:
-    from mien.data.sources import find_sources
-
-    find_sources(config.data.sources)
+    run_method(Method(partial(read_config, GazeTrainConfig), check, pretrain), request)

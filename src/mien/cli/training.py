@@ -126,9 +126,10 @@ def run_method(method: Method, request: Request) -> None:
 
 def _prepare(method: Method, request: Request, out: Path) -> tuple[Any, RunFolder]:
     from mien.data.sources import absolute
+    from mien.media.atomic import write_text
     from mien.train.config import to_yaml
     from mien.train.engine import check_device
-    from mien.train.run_folder import RunFolder, is_first_process, write_text
+    from mien.train.run_folder import RunFolder, is_first_process
 
     saved = out / "config.yaml"
     resuming = request.resume and saved.is_file()

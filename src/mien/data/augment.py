@@ -6,7 +6,7 @@ images that one would train on.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -44,29 +44,15 @@ class Variation:
         """Return the variation of some rows of the batch. int64 [R]."""
         mask = torch.zeros(len(self.affine), dtype=torch.bool)
         mask[self.blurred] = True
-        return Variation(
-            self.affine[rows],
-            self.gain[rows],
-            self.contrast[rows],
-            self.saturation[rows],
-            self.noise[rows],
-            self.tile[rows],
-            mask[rows].nonzero()[:, 0],
-            self.blur,
-        )
+        taken = {name: value[rows] for name, value in self._tensors() if name != "blurred"}
+        return replace(self, **taken, blurred=mask[rows].nonzero()[:, 0])
 
     def to(self, device: torch.device) -> Variation:
         """Return the same variation on another device."""
-        return Variation(
-            self.affine.to(device, non_blocking=True),
-            self.gain.to(device, non_blocking=True),
-            self.contrast.to(device, non_blocking=True),
-            self.saturation.to(device, non_blocking=True),
-            self.noise.to(device, non_blocking=True),
-            self.tile.to(device, non_blocking=True),
-            self.blurred.to(device, non_blocking=True),
-            self.blur,
-        )
+        return replace(self, **{k: v.to(device, non_blocking=True) for k, v in self._tensors()})
+
+    def _tensors(self) -> list[tuple[str, Tensor]]:
+        return [(name, value) for name, value in vars(self).items() if isinstance(value, Tensor)]
 
 
 def sample_variation(
@@ -110,15 +96,12 @@ def sample_variation(
 
 
 def vary(crops: Tensor, variation: Variation, size: int) -> Tensor:
-    """Return the crops shifted, scaled, rotated, flipped and recoloured.
+    """Return the crops shifted, scaled, rotated, flipped and recoloured, in [0, 1]. [B, 3, S, S].
 
     Args:
         crops: RGB with room around the crop. uint8 [B, P, P, 3].
         variation: of these rows.
         size: S, side of what is returned. Pixels.
-
-    Returns:
-        RGB in [0, 1]. [B, 3, S, S].
     """
     images = crops.permute(0, 3, 1, 2).float() / 255
     side = crops.shape[1]

@@ -85,6 +85,11 @@ class Sampler:
                 "give a batch_size that is a multiple of frames"
             )
 
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Return clips, endless clips and stills in a batch, and frames of a clip."""
+        return self.n_clips, self.n_stream, self.n_stills, self.frames
+
     def sample(self, step: int) -> BatchRows:
         """Return the global batch of a step."""
         rng = np.random.default_rng(seed_of(self.seed, "frames", step))
@@ -117,22 +122,17 @@ class Sampler:
         Raises:
             MienError: they cannot be divided equally.
         """
-        for count, what in (
-            (self.n_clips, "clips"),
-            (self.n_stream, "rendered clips"),
-            (self.n_stills, "stills"),
+        parts, start = [], 0
+        for count, width, what in (
+            (self.n_clips, self.frames, "clips"),
+            (self.n_stream, self.frames, "rendered clips"),
+            (self.n_stills, 1, "stills"),
         ):
             if count % world:
                 raise MienError(
                     f"{count} {what} in a batch cannot be divided among {world} processes; "
                     "give another batch_size"
                 )
-        parts, start = [], 0
-        for count, width in (
-            (self.n_clips, self.frames),
-            (self.n_stream, self.frames),
-            (self.n_stills, 1),
-        ):
             mine = count // world * width
             parts.append(start + rank * mine + np.arange(mine))
             start += count * width

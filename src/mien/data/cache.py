@@ -13,8 +13,8 @@ import json
 import os
 import shutil
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -35,15 +35,14 @@ __all__ = [
     "Progress",
     "Skipped",
     "build_cache",
-    "clip_numbers",
     "content_key",
     "fill_folder",
     "is_cache",
     "open_cache",
-    "plain_text",
-    "read_index",
+    "read_rows",
+    "summary",
     "wanted",
-    "write_index",
+    "write_rows",
 ]
 
 FORMAT = 1
@@ -97,13 +96,6 @@ class Skipped:
         return ", ".join(f"{n} {reason}" for reason, n in self.reasons.items()) or "nothing given"
 
 
-@dataclass(frozen=True)
-class _Written:
-    names: list[str] = field(default_factory=list)
-    clips: list[str] = field(default_factory=list)
-    skipped: Skipped = field(default_factory=Skipped)
-
-
 def build_cache(
     given: Sequence[str | Path],
     cache: Path,
@@ -134,12 +126,24 @@ def build_cache(
     def fill(folder: Path) -> None:
         if cropper.detector.name == "none":
             report("every image is taken for a face crop (data.detector=none)")
-        with (folder / "crops.u8").open("wb") as file:
-            written = _write(Progress(pieces, report), cropper, excluded, file)
-        _describe(folder, written, cropper)
-        _summarise(written, report)
+        skipped = Skipped()
+        crops = wanted(Progress(pieces, report), cropper, excluded, skipped)
+        rows = (({"crops": crop.pixels}, {"name": crop.name, "clip": crop.clip}) for crop in crops)
+        index, _ = write_rows(folder, rows, skipped, side=cropper.side + 2 * cropper.margin)
+        report(
+            f"cached {index['count']:,} crops: {index['stills']:,} stills, {index['clips']:,} clips"
+        )
+        for line in skipped.lines():
+            report(line)
 
     return fill_folder(target, fill)
+
+
+def summary(index: Mapping[str, Any], what: str, skipped: Skipped) -> Iterator[str]:
+    """Yield lines for a person: what a cache holds, and what was left out."""
+    held = f"{index['stills']:,} stills, {index['clips']:,} clips"
+    yield f"cached {index['count']:,} {what}: {held}"
+    yield from skipped.lines()
 
 
 def fill_folder(target: Path, fill: Callable[[Path], None]) -> Path:
@@ -147,7 +151,7 @@ def fill_folder(target: Path, fill: Callable[[Path], None]) -> Path:
 
     Args:
         target: its folder, named by `content_key`.
-        fill: writes *.u8 and, by `write_index`, the index into the folder that it is given.
+        fill: writes into the folder that it is given, by `write_rows`.
 
     Raises:
         MienError: the cache cannot be written.
@@ -176,31 +180,65 @@ def is_cache(folder: Path) -> bool:
     return any((folder / name).is_file() for name in (_INDEX, FILES[_INDEX]))
 
 
-def read_index(folder: Path) -> dict[str, Any]:
-    """Return what `write_index` wrote.
+def write_rows(
+    folder: Path,
+    rows: Iterable[tuple[Mapping[str, Crops], Mapping[str, Any]]],
+    skipped: Skipped,
+    **sizes: Any,
+) -> tuple[dict[str, Any], Mapping[str, list[Any]]]:
+    """Write the arrays of all rows to NAME.u8, their other values to items.parquet.
+
+    Args:
+        folder: of the cache.
+        rows: of each image its arrays, uint8 of the same shapes in all, and its values by column,
+            `name` and `clip` among them.
+        skipped: what was left out; filled when the rows are read.
+        sizes: of the arrays, kept in the index.
+
+    Returns:
+        The index, which is written last of all, for it makes a cache whole; and the columns.
 
     Raises:
-        OSError: there is none.
-        ValueError: it is damaged.
+        MienError: there are no rows.
     """
-    path = folder / _INDEX
-    path = path if path.is_file() else folder / FILES[_INDEX]
-    return json.loads(path.read_text(encoding="utf-8"))
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-
-def write_index(folder: Path, index: dict[str, Any]) -> None:
-    """Write the sizes of a cache and what was skipped; last of all, for it makes a cache whole."""
+    columns: defaultdict[str, list[Any]] = defaultdict(list)
+    with contextlib.ExitStack() as opened:
+        files: dict[str, BinaryIO] = {}
+        for arrays, values in rows:
+            for name, array in arrays.items():
+                if name not in files:
+                    files[name] = opened.enter_context((folder / f"{name}.u8").open("wb"))
+                files[name].write(array.tobytes())
+            for name, value in values.items():
+                columns[name].append(value)
+    if not columns:
+        raise MienError(f"no usable image in the data ({skipped.summary()}); give others")
+    texts = {name: _plain_text(columns[name]) for name in ("name", "clip")}
+    pq.write_table(pa.table({**columns, **texts}), folder / "items.parquet")
+    index = {
+        "format": FORMAT,
+        "count": len(columns["clip"]),
+        "clips": len(set(columns["clip"]) - {""}),
+        "stills": sum(not clip for clip in columns["clip"]),
+        **sizes,
+        "skipped": dict(skipped.reasons),
+    }
     (folder / _INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
+    return index, columns
 
 
-def clip_numbers(clips: Sequence[str]) -> Numbers:
-    """Return the names of clips as numbers from 0 in the names' order, -1 for stills. [N]."""
-    numbers = {name: i for i, name in enumerate(sorted(set(clips) - {""}))}
-    return np.array([numbers.get(name, -1) for name in clips], dtype=np.int64)
+def read_rows(
+    folder: Path, shapes: Mapping[str, Sequence[str | int]], columns: Mapping[str, type]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the index of a cache, and its arrays and columns with the numbers of clips.
 
-
-def open_cache(folder: Path) -> CropCache:
-    """Return a cache for reading.
+    Args:
+        folder: of the cache.
+        shapes: of one row of each array; names stand for the sizes of that name in the index.
+        columns: to be read, with their types.
 
     Raises:
         MienError: it is not whole.
@@ -209,13 +247,31 @@ def open_cache(folder: Path) -> CropCache:
     import pyarrow.parquet as pq
 
     try:
-        index = read_index(folder)
-        shape = (index["count"], index["side"], index["side"], 3)
-        crops = np.memmap(folder / "crops.u8", dtype=np.uint8, mode="r", shape=shape)
-        names = pq.read_table(folder / "items.parquet", columns=["clip"])["clip"].to_pylist()
+        path = folder / _INDEX
+        path = path if path.is_file() else folder / FILES[_INDEX]
+        index = json.loads(path.read_text(encoding="utf-8"))
+        table = pq.read_table(folder / "items.parquet", columns=["clip", *columns])
+        found: dict[str, Any] = {"clip": _clip_numbers(table["clip"].to_pylist())}
+        for name, parts in shapes.items():
+            shape = np.hstack([index[part] if isinstance(part, str) else part for part in parts])
+            found[name] = np.memmap(
+                folder / f"{name}.u8", np.uint8, mode="r", shape=(index["count"], *shape)
+            )
+        for name, kind in columns.items():
+            found[name] = np.array(table[name].to_pylist(), dtype=kind)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise MienError(f"the cache {folder} is damaged ({error}); delete it") from error
-    return CropCache(crops, clip_numbers(names), folder.name, dict(index["skipped"]))
+    return index, found
+
+
+def open_cache(folder: Path) -> CropCache:
+    """Return a cache for reading.
+
+    Raises:
+        MienError: it is not whole.
+    """
+    index, rows = read_rows(folder, {"crops": ("side", "side", 3)}, {})
+    return CropCache(rows["crops"], rows["clip"], folder.name, dict(index["skipped"]))
 
 
 class Progress:
@@ -244,20 +300,6 @@ def wanted(
             skipped.add("excluded", crop.name)
         else:
             yield crop
-
-
-def _write(
-    progress: Progress, cropper: PieceCropper, excluded: Sequence[Piece], file: BinaryIO
-) -> _Written:
-    written = _Written()
-    for crop in wanted(progress, cropper, excluded, written.skipped):
-        file.write(crop.pixels.tobytes())
-        written.names.append(crop.name)
-        written.clips.append(crop.clip)
-    if not written.names:
-        reasons = written.skipped.summary()
-        raise MienError(f"no usable image in the data ({reasons}); give others")
-    return written
 
 
 def _read_crops(
@@ -295,31 +337,13 @@ def _sweep(target: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _describe(folder: Path, written: _Written, cropper: PieceCropper) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    names, clips = plain_text(written.names), plain_text(written.clips)
-    pq.write_table(pa.table({"name": names, "clip": clips}), folder / "items.parquet")
-    index = {
-        "format": FORMAT,
-        "count": len(names),
-        "side": cropper.side + 2 * cropper.margin,
-        "clips": len(set(clips) - {""}),
-        "skipped": dict(written.skipped.reasons),
-    }
-    write_index(folder, index)
+def _clip_numbers(clips: Sequence[str]) -> Numbers:
+    """Return the names of clips as numbers from 0 in the names' order, -1 for stills. [N]."""
+    numbers = {name: i for i, name in enumerate(sorted(set(clips) - {""}))}
+    return np.array([numbers.get(name, -1) for name in clips], dtype=np.int64)
 
 
-def _summarise(written: _Written, report: Callable[[str], None]) -> None:
-    stills = sum(not clip for clip in written.clips)
-    clips = len(set(written.clips) - {""})
-    report(f"cached {len(written.names):,} crops: {stills:,} stills, {clips:,} clips")
-    for line in written.skipped.lines():
-        report(line)
-
-
-def plain_text(names: Sequence[str]) -> list[str]:
+def _plain_text(names: Sequence[str]) -> list[str]:
     """Return names as text that Parquet takes; what is not UTF-8 is replaced."""
     return [name.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for name in names]
 

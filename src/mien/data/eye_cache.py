@@ -18,20 +18,18 @@ import numpy as np
 from mien.data.cache import (
     Progress,
     Skipped,
-    clip_numbers,
     content_key,
     fill_folder,
-    plain_text,
-    read_index,
+    read_rows,
+    summary,
     wanted,
-    write_index,
+    write_rows,
 )
-from mien.data.eye_canvas import EyeForm, EyeRow, eye_row, placeable
+from mien.data.eye_canvas import FORM, EyeForm, eye_row, placeable
 from mien.data.eye_labels import EyeLabel, read_eye_labels
 from mien.data.options import EyeDataOptions
 from mien.data.reading import PieceCropper, Pixels, TrainingCrop
 from mien.data.sources import Piece, find_sources, place_of
-from mien.errors import MienError
 from mien.faces.detect import open_detector
 
 __all__ = [
@@ -45,8 +43,10 @@ __all__ = [
 
 FORMAT = 1
 _AT_ONCE = 64
-_FLOATS = ("eyes", "face_eyes", "open")
-_FLAGS = ("labelled", "has_face")
+_COLUMNS = {
+    **dict.fromkeys(("eyes", "face_eyes", "open"), np.float32),
+    **dict.fromkeys(("labelled", "has_face"), np.bool_),
+}
 
 Points = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -146,24 +146,15 @@ def build_eye_cache(
     labels: Mapping[Path, EyeLabel],
     cache: Path,
     *,
-    form: EyeForm,
+    form: EyeForm = FORM,
     options: EyeDataOptions,
     search: EyeSearch | None = None,
     report: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Return the folder of the cached pieces, made if it is not there.
+    """Return the folder of the cached pieces, made if it is not there; errors as of build_cache.
 
-    Args:
-        pieces: from find_eye_sources.
-        labels: of the pieces that have some.
-        cache: folder that all caches are kept in.
-        form: sizes.
-        options: detector, frames of videos, what to exclude.
-        search: finds the eyes that neither labels nor the detector give.
-        report: called with lines on how far it is and on what was skipped.
-
-    Raises:
-        MienError: no usable image at all, or the cache cannot be written.
+    `cache`, `options` and `report` are those of build_cache too; pieces and their labels are from
+    find_eye_sources; `search` finds the eyes that neither labels nor the detector give.
     """
     detector = open_detector(options.detector)
     cropper = PieceCropper(form.crop, 0, detector, options.every, form.eye_crop)
@@ -181,8 +172,10 @@ def build_eye_cache(
             report("every image is taken for a face crop (data.detector=none)")
         skipped = Skipped()
         crops = wanted(Progress(pieces, report), cropper, excluded, skipped)
-        _write(folder, _rows(crops, _by_name(pieces, labels), search, form, skipped), skipped, form)
-        for line in _summary(folder, skipped):
+        rows = _rows(crops, _by_name(pieces, labels), search, form, skipped)
+        index, columns = write_rows(folder, rows, skipped, canvas=form.canvas, face=form.face)
+        eye_crops = columns["has_face"].count(False)
+        for line in summary(index, f"images ({eye_crops:,} of them eye-region crops)", skipped):
             report(line)
 
     return fill_folder(target, fill)
@@ -209,16 +202,8 @@ def open_eye_caches(folders: Sequence[Path]) -> EyeCache:
         face=tuple(one.face[0] for one in opened),
         clip=np.concatenate(clips),
         key="-".join(one.key for one in opened),
-        **{name: joined(name) for name in (*_FLOATS, *_FLAGS)},
+        **{name: joined(name) for name in _COLUMNS},
     )
-
-
-@dataclass(frozen=True)
-class _Known:
-    crop: TrainingCrop
-    row: EyeRow
-    open: float
-    labelled: bool
 
 
 def _by_name(pieces: Sequence[Piece], labels: Mapping[Path, EyeLabel]) -> dict[str, EyeLabel]:
@@ -231,8 +216,8 @@ def _rows(
     search: EyeSearch | None,
     form: EyeForm,
     skipped: Skipped,
-) -> Iterator[_Known]:
-    """Yield the crops whose eyes are known or found, in order; the others are counted."""
+) -> Iterator[tuple[dict[str, Pixels], dict[str, Any]]]:
+    """Yield arrays and values of the crops whose eyes are known or found; count the others."""
     while some := list(islice(crops, _AT_ONCE)):
         given = [_given_eyes(crop, labels) for crop in some]
         for eye_crops in (False, True):
@@ -251,9 +236,18 @@ def _rows(
             elif not placeable(eyes, *crop.pixels.shape[:2]):
                 skipped.add("the eyes are not both in the image", crop.name)
             else:
-                label = labels.get(crop.name)
                 row = eye_row(crop.pixels, eyes, form, eye_crop=crop.eye_crop)
-                yield _Known(crop, row, label.open if label else np.nan, label is not None)
+                label = labels.get(crop.name)
+                values = {
+                    "name": crop.name,
+                    "clip": crop.clip,
+                    "eyes": row.eyes.ravel().tolist(),
+                    "face_eyes": row.face_eyes.ravel().tolist(),
+                    "open": float(label.open) if label else np.nan,
+                    "labelled": label is not None,
+                    "has_face": not crop.eye_crop,
+                }
+                yield {"canvas": row.canvas, "face": row.face}, values
 
 
 def _given_eyes(crop: TrainingCrop, labels: Mapping[str, EyeLabel]) -> Points | None:
@@ -264,65 +258,9 @@ def _given_eyes(crop: TrainingCrop, labels: Mapping[str, EyeLabel]) -> Points | 
     return None if crop.landmarks is None else crop.place(crop.landmarks[:2])
 
 
-def _write(folder: Path, rows: Iterator[_Known], skipped: Skipped, form: EyeForm) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    columns: dict[str, list[Any]] = {name: [] for name in ("name", "clip", *_FLOATS, *_FLAGS)}
-    with (folder / "canvas.u8").open("wb") as canvas, (folder / "face.u8").open("wb") as face:
-        for known in rows:
-            canvas.write(known.row.canvas.tobytes())
-            face.write(known.row.face.tobytes())
-            columns["name"].append(known.crop.name)
-            columns["clip"].append(known.crop.clip)
-            columns["eyes"].append(known.row.eyes.ravel().tolist())
-            columns["face_eyes"].append(known.row.face_eyes.ravel().tolist())
-            columns["open"].append(float(known.open))
-            columns["labelled"].append(known.labelled)
-            columns["has_face"].append(not known.crop.eye_crop)
-    if not columns["name"]:
-        raise MienError(f"no usable image in the data ({skipped.summary()}); give others")
-    texts = {name: plain_text(columns[name]) for name in ("name", "clip")}
-    pq.write_table(pa.table({**columns, **texts}), folder / "items.parquet")
-    index = {
-        "format": FORMAT,
-        "count": len(columns["name"]),
-        "clips": len(set(columns["clip"]) - {""}),
-        "stills": sum(not clip for clip in columns["clip"]),
-        "eye_crops": sum(not has for has in columns["has_face"]),
-        "canvas": form.canvas,
-        "face": form.face,
-        "skipped": dict(skipped.reasons),
-    }
-    write_index(folder, index)
-
-
-def _summary(folder: Path, skipped: Skipped) -> Iterator[str]:
-    index = read_index(folder)
-    yield (
-        f"cached {index['count']:,} images ({index['eye_crops']:,} of them eye-region crops): "
-        f"{index['stills']:,} stills, {index['clips']:,} clips"
-    )
-    yield from skipped.lines()
-
-
 def _open(folder: Path) -> EyeCache:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        index = read_index(folder)
-        count, side = index["count"], index["face"]
-        canvas = np.memmap(
-            folder / "canvas.u8", dtype=np.uint8, mode="r", shape=(count, *index["canvas"])
-        )
-        face = np.memmap(folder / "face.u8", dtype=np.uint8, mode="r", shape=(count, side, side))
-        table = pq.read_table(folder / "items.parquet")
-        floats = {name: np.array(table[name].to_pylist(), dtype=np.float32) for name in _FLOATS}
-        flags = {name: np.array(table[name].to_pylist(), dtype=bool) for name in _FLAGS}
-        names = table["clip"].to_pylist()
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        raise MienError(f"the cache {folder} is damaged ({error}); delete it") from error
-    for name in ("eyes", "face_eyes"):
-        floats[name] = floats[name].reshape(-1, 2, 2)
-    return EyeCache((canvas,), (face,), clip_numbers(names), key=folder.name, **floats, **flags)
+    shapes = {"canvas": ("canvas",), "face": ("face", "face")}
+    _, rows = read_rows(folder, shapes, _COLUMNS)
+    points = {name: rows.pop(name).reshape(-1, 2, 2) for name in ("eyes", "face_eyes")}
+    canvas, face = (rows.pop("canvas"),), (rows.pop("face"),)
+    return EyeCache(canvas, face, key=folder.name, **rows, **points)

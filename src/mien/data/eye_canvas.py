@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-__all__ = ["EyeForm", "EyeRow", "eye_row", "placeable"]
+from mien.gaze.config import (
+    CANVAS_HEIGHT,
+    CANVAS_WIDTH,
+    EYE_CROP_HEIGHT,
+    EYE_CROP_WIDTH,
+    FACE_CROP,
+    FACE_SIDE,
+)
+
+__all__ = ["FORM", "EyeForm", "EyeRow", "eye_row", "placeable"]
 
 Grey = np.ndarray[Any, np.dtype[np.uint8]]
 Points = np.ndarray[Any, np.dtype[np.float32]]
@@ -21,16 +30,19 @@ _NOWHERE = 1e3
 
 @dataclass(frozen=True)
 class EyeForm:
-    """Sizes of the images, in pixels; the gaze branch's own."""
+    """Sizes of the images, in pixels; by default the gaze branch's own."""
 
-    crop: int
+    crop: int = FACE_CROP
     """Side of the face crop whose pixels the canvas shares."""
-    eye_crop: tuple[int, int]
+    eye_crop: tuple[int, int] = (EYE_CROP_HEIGHT, EYE_CROP_WIDTH)
     """Height and width of eye-region crops with both eyes."""
-    canvas: tuple[int, int]
+    canvas: tuple[int, int] = (CANVAS_HEIGHT, CANVAS_WIDTH)
     """Height and width of the canvas around both eyes."""
-    face: int
+    face: int = FACE_SIDE
     """Side of the small face."""
+
+
+FORM = EyeForm()
 
 
 @dataclass(frozen=True)

@@ -5,68 +5,30 @@ The loader only gathers; all augmentation is the loss's own. Batch k is a pure f
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mien.data.batches import STREAM_CLIPS, Sampler
+from mien.data.batches import Sampler
 from mien.data.eye_cache import EyeCache
-from mien.data.eye_canvas import EyeForm, eye_row
+from mien.data.eye_canvas import FORM, EyeForm, eye_row
 from mien.data.eye_labels import lids_open
-from mien.data.loader import Shard
+from mien.data.loader import Shard, ahead, rendered_clip
 from mien.data.seeds import seed_of
 from mien.errors import MienError
-from mien.pipeline.prefetch import prefetch
 
-__all__ = ["EyeLoader", "EyeMixture", "LabelledStream"]
+if TYPE_CHECKING:
+    from mien.synth.stream import Stream
+
+__all__ = ["EyeLoader", "EyeMixture"]
 
 EYE_CROP_CLIPS = 1 << 50  # clips of eye-region crops are numbered from here
 
 Numbers = np.ndarray[Any, np.dtype[np.int64]]
-
-
-class _Labels(Protocol):
-    @property
-    def landmarks(self) -> np.ndarray[Any, Any]:
-        """Pixels; the first two are the eyes. [T, 5, 2]."""
-        ...
-
-    @property
-    def expression_weights(self) -> np.ndarray[Any, Any]:
-        """[T, E]."""
-        ...
-
-
-class _Clip(Protocol):
-    @property
-    def images(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """RGB. uint8 [T, 3, S, S]."""
-        ...
-
-    @property
-    def labels(self) -> _Labels: ...
-
-
-class _Head(Protocol):
-    @property
-    def expression_names(self) -> Sequence[str]: ...
-
-
-class LabelledStream(Protocol):
-    """Rendered clips without end that say where the eyes are; mien.synth.Stream is one."""
-
-    @property
-    def head(self) -> _Head: ...
-
-    def clip(self, index: int) -> _Clip:
-        """Return clip `index`, from 0."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -115,22 +77,13 @@ class EyeLoader:
         cache: EyeCache | None,
         mixture: EyeMixture,
         *,
-        form: EyeForm,
+        form: EyeForm = FORM,
         device: torch.device,
         workers: int = 1,
         shard: Shard | None = None,
-        stream: LabelledStream | None = None,
+        stream: Stream | None = None,
     ) -> None:
-        """Prepare a loader.
-
-        Args:
-            cache: images; None where everything comes from the stream.
-            mixture: what makes up a batch.
-            form: sizes.
-            device: where batches go.
-            workers: threads.
-            shard: the part of every batch that this process takes; everything by default.
-            stream: endless clips, where the mixture has some.
+        """Prepare a loader as `Loader` is; `mixture` is what makes up a batch, `form` has sizes.
 
         Raises:
             MienError: there is nothing to sample, or the batch cannot be divided as asked.
@@ -141,18 +94,13 @@ class EyeLoader:
         self._parts = list(_parts(cache, mixture, stream))
         mine = [p.start + p.sampler.shard(shard.rank, shard.world_size) for p in self._parts]
         self._mine = np.concatenate(mine)
-        shapes = [
-            (p.sampler.n_clips, p.sampler.n_stream, p.sampler.n_stills, p.sampler.frames)
-            for p in self._parts
-        ]
+        shapes = [part.sampler.shape for part in self._parts]
         only = "-labelled" if mixture.labelled else ""
         self.fingerprint = f"{cache.key if cache else 'stream'}{only}-{shapes}-{mixture.seed}"
 
     def iterate(self, start: int, stop: int) -> Generator[dict[str, Tensor], None, None]:
         """Yield the batches of steps start, ..., stop - 1 on the device."""
-        tasks = (partial(self._gathered, step) for step in range(start, stop))
-        workers = self._workers
-        with contextlib.closing(prefetch(tasks, workers=workers, in_flight=workers + 2)) as made:
+        with ahead(self._gathered, start, stop, self._workers) as made:
             for batch in made:
                 yield {k: v.to(self._device, non_blocking=True) for k, v in batch.items()}
 
@@ -200,10 +148,8 @@ class EyeLoader:
         self, batch: dict[str, np.ndarray[Any, Any]], place: Numbers, number: int
     ) -> None:
         assert self._stream is not None
-        clip = self._stream.clip(number % STREAM_CLIPS)
+        clip, frames = rendered_clip(self._stream, self._seed, number, len(place))
         shown = lids_open(clip.labels.expression_weights, self._stream.head.expression_names)
-        order = np.random.default_rng(seed_of(self._seed, "rendered", number))
-        frames = np.resize(order.permutation(len(clip.images)), len(place))
         for at, frame in zip(place, frames, strict=True):
             image = clip.images[frame].transpose(1, 2, 0)
             row = eye_row(image, clip.labels.landmarks[frame, :2], self._form)
@@ -213,7 +159,7 @@ class EyeLoader:
 
 
 def _parts(
-    cache: EyeCache | None, mixture: EyeMixture, stream: LabelledStream | None
+    cache: EyeCache | None, mixture: EyeMixture, stream: Stream | None
 ) -> Generator[_Part, None, None]:
     """Yield the faces' sampler, then the eye-region crops', where there are such images."""
     usable = np.empty(0, dtype=bool)

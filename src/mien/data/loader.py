@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,22 +19,13 @@ from mien.data.options import DataOptions
 from mien.data.seeds import seed_of
 from mien.pipeline.prefetch import prefetch
 
-__all__ = ["ClipStream", "Loader", "Shard"]
+if TYPE_CHECKING:
+    from mien.synth.clip import Clip
+    from mien.synth.stream import Stream
 
+__all__ = ["Loader", "Shard", "ahead", "rendered_clip"]
 
-class _Clip(Protocol):
-    @property
-    def images(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """RGB. uint8 [T, 3, S, S]."""
-        ...
-
-
-class ClipStream(Protocol):
-    """Clips without end, clip i the same whenever it is asked for; mien.synth.Stream is one."""
-
-    def clip(self, index: int) -> _Clip:
-        """Return clip `index`, from 0."""
-        ...
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -71,7 +62,7 @@ class Loader:
         image_size: int,
         device: torch.device,
         shard: Shard | None = None,
-        stream: ClipStream | None = None,
+        stream: Stream | None = None,
     ) -> None:
         """Prepare a loader.
 
@@ -91,14 +82,11 @@ class Loader:
         self._room = round(image_size * options.margin)
         seed = sampler.seed
         self._tiles = noise_tiles(image_size, seed_of(seed, "tiles")).to(device)
-        shape = (sampler.n_clips, sampler.n_stream, sampler.n_stills, sampler.frames)
-        self.fingerprint = f"{cache.key if cache else 'stream'}-{shape}-{seed}"
+        self.fingerprint = f"{cache.key if cache else 'stream'}-{sampler.shape}-{seed}"
 
     def iterate(self, start: int, stop: int) -> Generator[dict[str, Tensor], None, None]:
         """Yield the batches of steps start, ..., stop - 1."""
-        tasks = (partial(self._work, step) for step in range(start, stop))
-        workers = self._options.workers
-        with contextlib.closing(prefetch(tasks, workers=workers, in_flight=workers + 2)) as made:
+        with ahead(self._work, start, stop, self._options.workers) as made:
             for ready in made:
                 yield ready if isinstance(ready, dict) else self._finish(ready)
 
@@ -135,10 +123,9 @@ class Loader:
         return torch.from_numpy(crops)
 
     def _rendered(self, clip: int) -> np.ndarray[Any, Any]:
-        assert self._stream is not None
-        images = self._stream.clip(clip % STREAM_CLIPS).images.transpose(0, 2, 3, 1)
-        order = np.random.default_rng(seed_of(self._sampler.seed, "rendered", clip))
-        images = images[np.resize(order.permutation(len(images)), self._sampler.frames)]
+        sampler = self._sampler
+        rendered, frames = rendered_clip(self._stream, sampler.seed, clip, sampler.frames)
+        images = rendered.images.transpose(0, 2, 3, 1)[frames]
         room = (self._room, self._room)
         return np.pad(images, ((0, 0), room, room, (0, 0)), mode="edge")
 
@@ -153,3 +140,28 @@ class Loader:
             "clip": prepared.clip.to(device, non_blocking=True),
             "index": prepared.index.to(device, non_blocking=True),
         }
+
+
+def ahead(
+    work: Callable[[int], T], start: int, stop: int, workers: int
+) -> contextlib.closing[Generator[T]]:
+    """Return work(step) of steps start, ..., stop - 1 in order, done by threads before its turn."""
+    tasks = (partial(work, step) for step in range(start, stop))
+    return contextlib.closing(prefetch(tasks, workers=workers, in_flight=workers + 2))
+
+
+def rendered_clip(
+    stream: Stream | None, seed: int, number: int, frames: int
+) -> tuple[Clip, np.ndarray[Any, Any]]:
+    """Return clip `number` of a batch from an endless source, and which frames of it to take. [T].
+
+    Args:
+        stream: the source.
+        seed: of the batches.
+        number: as the sampler counts clips.
+        frames: T; those of a shorter clip are repeated.
+    """
+    assert stream is not None
+    clip = stream.clip(number % STREAM_CLIPS)
+    order = np.random.default_rng(seed_of(seed, "rendered", number)).permutation(len(clip.images))
+    return clip, np.resize(order, frames)

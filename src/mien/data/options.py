@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mien.errors import MienError
+from mien.fields import Amount, Count, Fraction, check_fields
 
-__all__ = ["DataOptions", "EyeDataOptions", "SourceOptions", "check_range"]
+__all__ = ["DataOptions", "EyeDataOptions", "SourceOptions"]
 
 
 @dataclass(frozen=True)
@@ -23,60 +24,43 @@ class SourceOptions:
     """Folder of the crop cache; empty = the run folder's own."""
     detector: str = "none"
     """none (the images are face crops already), haar, yunet or auto."""
-    every: int = 5
+    every: Count = 5
     """Take every n-th frame of a video."""
-    workers: int = 1
+    workers: Count = 1
     """Threads that prepare batches."""
-    stream_fraction: float = 0.5
+    stream_fraction: Fraction = 0.5
     """Fraction of the clips taken from an endless synth: source where there are others too."""
-    stream_frames: int = 8
+    stream_frames: Count = 8
     """Frames rendered for each clip of an endless source."""
 
     def __post_init__(self) -> None:
-        check_range("data.every", self.every, 1)
-        check_range("data.workers", self.workers, 1)
-        check_range("data.stream_frames", self.stream_frames, 1)
-        check_range("data.stream_fraction", self.stream_fraction, 0, 1)
+        check_fields(self, "data")
 
 
 @dataclass(frozen=True)
 class DataOptions(SourceOptions):
     """What is trained on and how a crop is varied; shared by both stages of LatentFace."""
 
-    margin: float = 0.125
+    margin: Fraction = 0.125
     """Room kept around each crop for jitter, as a fraction of its side."""
-    max_shift: float = 0.04
+    max_shift: Fraction = 0.04
     """Largest shift of the crop, as a fraction of its side."""
-    max_log_scale: float = 0.06
+    max_log_scale: Fraction = 0.06
     """Largest natural logarithm of the scale factor, up or down: 0.06 is about 6 %."""
-    max_rotation: float = 0.06
+    max_rotation: Amount = 0.06
     """Largest in-plane rotation. Radians."""
-    hflip_prob: float = 0.5
+    hflip_prob: Fraction = 0.5
     """Probability of a horizontal flip; all frames of a clip are flipped, or none."""
     per_clip: bool = False
     """Sample one shift, scale and rotation for all frames of a clip."""
-    colour_jitter: float = 0.15
+    colour_jitter: Amount = 0.15
     """Strength of brightness, contrast, saturation and per-channel jitter."""
-    grayscale_prob: float = 0.2
+    grayscale_prob: Fraction = 0.2
     """Probability of a grey image; all frames of a clip are grey, or none."""
-    blur_prob: float = 0.2
+    blur_prob: Fraction = 0.2
     """Probability that the encoder's input is scaled down and up again."""
-    max_noise_std: float = 0.02
+    max_noise_std: Amount = 0.02
     """Largest standard deviation of the noise added to the encoder's input. [0, 1] scale."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in (
-            "margin",
-            "hflip_prob",
-            "grayscale_prob",
-            "blur_prob",
-            "max_shift",
-            "max_log_scale",
-        ):
-            check_range(f"data.{name}", getattr(self, name), 0, 1)
-        for name in ("max_rotation", "colour_jitter", "max_noise_std"):
-            check_range(f"data.{name}", getattr(self, name), 0)
 
 
 @dataclass(frozen=True)
@@ -102,10 +86,3 @@ class EyeDataOptions(SourceOptions):
                 f"data.clip_pattern {self.clip_pattern!r} has no group; put what names the clip "
                 "in parentheses, as in '^(\\d+)_'"
             )
-
-
-def check_range(name: str, value: float, low: float, high: float = float("inf")) -> None:
-    """Refuse a number outside low to high, both included."""
-    if not low <= value <= high:
-        bounds = f"at least {low:g}" if high == float("inf") else f"from {low:g} to {high:g}"
-        raise MienError(f"{name} must be {bounds}, not {value:g}")

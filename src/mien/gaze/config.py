@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from mien.fields import Range, Width, check_fields
 
 __all__ = [
     "CANVAS_HEIGHT",
+    "CANVAS_MIDDLE",
     "CANVAS_WIDTH",
     "EYE_CROP_HEIGHT",
     "EYE_CROP_WIDTH",
@@ -19,9 +23,12 @@ __all__ = [
 FACE_CROP = 224
 CANVAS_HEIGHT = 128
 CANVAS_WIDTH = 256
+CANVAS_MIDDLE = (CANVAS_WIDTH // 2, CANVAS_HEIGHT // 2)
 FACE_SIDE = 64
 EYE_CROP_HEIGHT = 96
 EYE_CROP_WIDTH = 200
+
+Depth = Annotated[int, Range(0, 256)]
 
 
 @dataclass(frozen=True)
@@ -31,33 +38,33 @@ class GazeConfig:
     The paper publishes none of its sizes: these are choices of ours, backed by measurements.
     """
 
-    code_dim: int = 16
+    code_dim: Width = 16
     """d, length of the bottleneck's code."""
-    dim: int = 128
+    dim: Width = 128
     """Width of the transformers."""
-    heads: int = 4
+    heads: Width = 4
     """Attention heads."""
-    bottleneck_depth: int = 2
+    bottleneck_depth: Depth = 2
     """Transformer blocks of FF-IB."""
-    encoder_depth: int = 2
+    encoder_depth: Depth = 2
     """Transformer blocks of EM-AE's encoder."""
-    decoder_depth: int = 2
+    decoder_depth: Depth = 2
     """Transformer blocks of EM-AE's decoder."""
-    stem_width: int = 32
+    stem_width: Width = 32
     """Channels of the first convolution over the eyes; deeper ones are multiples of it."""
-    eye_height: int = 48
+    eye_height: Width = 48
     """Height of an eye's image; a multiple of eye_patch. Pixels of the face crop."""
-    eye_width: int = 64
+    eye_width: Width = 64
     """Width of an eye's image; a multiple of eye_patch. Pixels of the face crop."""
-    eye_patch: int = 16
+    eye_patch: Width = 16
     """Side of the patch that becomes a token of an eye: a power of two. Pixels."""
-    band_height: int = 40
+    band_height: Width = 40
     """Height of the band around both eyes; a multiple of band_patch. Two crop pixels each."""
-    band_width: int = 96
+    band_width: Width = 96
     """Width of the band around both eyes; a multiple of band_patch. Two crop pixels each."""
-    band_patch: int = 8
+    band_patch: Width = 8
     """Side of the band's patches. Pixels of the band."""
-    face_patch: int = 16
+    face_patch: Width = 16
     """Side of the patches of the whole face, which is seen at FACE_SIDE pixels."""
     variational: bool = False
     """Whether the bottleneck is a normal distribution whose rate is measured, or a plain vector."""
@@ -66,9 +73,7 @@ class GazeConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError on contradictions."""
-        for name in ("code_dim", "dim", "heads", "stem_width"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"gaze.{name} must be at least 1")
+        check_fields(self, "gaze")
         if self.dim % self.heads:
             raise ValueError(f"gaze.dim {self.dim} must be a multiple of heads {self.heads}")
         if self.eye_patch < 4 or self.eye_patch & (self.eye_patch - 1):

@@ -22,6 +22,7 @@ __all__ = [
     "eye_mask",
     "luminance",
     "normalised",
+    "offsets",
     "sample_at",
 ]
 
@@ -144,15 +145,12 @@ def normalised(views: EyeViews) -> EyeViews:
 
 
 def eye_mask(eyes: Tensor, size: tuple[int, int], half: tuple[float, float]) -> Tensor:
-    """Return 1 = kept, 0 = in a rectangle around either eye.
+    """Return 1 = kept, 0 = in a rectangle around either eye. [B, 1, H, W].
 
     Args:
         eyes: x, y in pixels of the image to be masked. [B, 2, 2].
         size: its height and width.
         half: half the rectangle's width and height, pixels.
-
-    Returns:
-        [B, 1, H, W].
     """
     rows = torch.arange(size[0], device=eyes.device)[None, None, :, None]
     columns = torch.arange(size[1], device=eyes.device)[None, None, None, :]
@@ -162,14 +160,11 @@ def eye_mask(eyes: Tensor, size: tuple[int, int], half: tuple[float, float]) -> 
 
 
 def sample_at(pixels: Tensor, places: Tensor) -> Tensor:
-    """Return bilinear samples; beyond an image its outermost pixels go on.
+    """Return bilinear samples [B, C, h, w]; beyond an image its outermost pixels go on.
 
     Args:
         pixels: [B, C, H, W].
         places: x, y in pixels, (0, 0) = centre of the top left pixel. [B, h, w, 2].
-
-    Returns:
-        [B, C, h, w].
     """
     span = places.new_tensor([pixels.shape[-1] - 1, pixels.shape[-2] - 1])
     # Not `render.shade.sample`: the two round differently, and trained weights were fitted to each.
@@ -178,13 +173,17 @@ def sample_at(pixels: Tensor, places: Tensor) -> Tensor:
     )
 
 
-def _grid(middle: Tensor, affine: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return the image coordinates that a cut of this size samples. Pixels [B, H, W, 2]."""
-    height, width = size
+def offsets(size: tuple[int, int], middle: tuple[float, float], device: torch.device) -> Tensor:
+    """Return x, y of every pixel of an image of this height and width from a middle. [H, W, 2]."""
     y, x = torch.meshgrid(
-        torch.arange(height, device=middle.device) - (height - 1) / 2,
-        torch.arange(width, device=middle.device) - (width - 1) / 2,
+        torch.arange(size[0], device=device) - middle[1],
+        torch.arange(size[1], device=device) - middle[0],
         indexing="ij",
     )
-    offsets = torch.stack([x, y], dim=-1)
-    return torch.einsum("bij,hwj->bhwi", affine, offsets) + middle[:, None, None]
+    return torch.stack([x, y], dim=-1)
+
+
+def _grid(middle: Tensor, affine: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return the image coordinates that a cut of this size samples. Pixels [B, H, W, 2]."""
+    around = offsets(size, ((size[1] - 1) / 2, (size[0] - 1) / 2), middle.device)
+    return torch.einsum("bij,hwj->bhwi", affine, around) + middle[:, None, None]

@@ -49,7 +49,7 @@ class EMIB(nn.Module):
     def forward(
         self, pixels: Tensor, guess: Tensor | None = None, *, is_face: bool = True
     ) -> GazeCode:
-        """Find the eyes and read their code.
+        """Find the eyes, as fractions of the image's sides [B, 2, 2], and read their code [B, d].
 
         Args:
             pixels: luminance in [0, 1] of face crops [B, 1, 224, 224] or
@@ -57,9 +57,6 @@ class EMIB(nn.Module):
             guess: about where the eyes stand, x, y as fractions of the image's sides; None looks
                 in the middle. [B, 2, 2].
             is_face: whether these are faces; eye-region crops have no surroundings.
-
-        Returns:
-            Codes [B, d], and the eyes as fractions of the image's sides [B, 2, 2].
         """
         image, logit = self.locate_eyes(pixels, guess, is_face=is_face)
         code = self.bottleneck(normalised(cut_views(image, self.config))).mean
@@ -92,14 +89,11 @@ class EMIB(nn.Module):
         return _image(pixels, eyes, is_face=is_face), logit
 
     def render_eyes(self, views: EyeViews, code: Tensor) -> Tensor:
-        """Render the eyes of `views`' surroundings with a code: EM-AE with all patches visible.
+        """Render normalised eyes from a code: EM-AE with all patches visible. [B, 2, 1, h, w].
 
         Args:
-            views: normalised; their eyes are not looked at.
+            views: normalised surroundings; their eyes are not looked at.
             code: [B, d].
-
-        Returns:
-            Normalised eyes. [B, 2, 1, eye_height, eye_width].
         """
         visible = self.autoencoder.encode(views, keep=1.0, generator=None)
         return self.autoencoder.decode_eyes(visible, code, views)

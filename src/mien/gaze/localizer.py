@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mien.gaze.config import CANVAS_HEIGHT, CANVAS_WIDTH
-from mien.gaze.cut import sample_at
+from mien.gaze.config import CANVAS_HEIGHT, CANVAS_MIDDLE, CANVAS_WIDTH
+from mien.gaze.cut import offsets, sample_at
 from mien.gaze.layers import ResidualBlock
 from mien.geometry.camera import focal_length, place
 from mien.types import Pose
@@ -59,46 +59,32 @@ class EyeLocalizer(nn.Module):
         weight = self.maps(features).float().flatten(2).softmax(dim=2)
         rows, columns = features.shape[-2:]
         # Each cell stands for _STRIDE pixels of the canvas, its middle at (cell + 0.5) * _STRIDE.
-        y, x = torch.meshgrid(
-            (torch.arange(rows, device=canvas.device) + 0.5) * _STRIDE - 0.5,
-            (torch.arange(columns, device=canvas.device) + 0.5) * _STRIDE - 0.5,
-            indexing="ij",
-        )
-        places = torch.stack([x.flatten(), y.flatten()], dim=1)
+        cells = offsets((rows, columns), (-0.5, -0.5), canvas.device)
+        places = (cells * _STRIDE - 0.5).flatten(0, 1)
         at_eyes = torch.einsum("bkn,bcn->bkc", weight.to(features.dtype), features.flatten(2))
         return Found(weight @ places, self.score(at_eyes.flatten(1)).float()[:, 0])
 
 
 def cut_canvas(pixels: Tensor, middle: Tensor) -> Tensor:
-    """Cut the canvas around the middle between the eyes; beyond the image its border goes on.
+    """Cut [B, 1, CANVAS_HEIGHT, CANVAS_WIDTH] around the middle between the eyes.
+
+    Beyond the image its border goes on. That middle falls on CANVAS_MIDDLE.
 
     Args:
         pixels: luminance. [B, 1, H, W].
         middle: x, y in pixels; whole numbers keep the pixels as they are. [B, 2].
-
-    Returns:
-        [B, 1, CANVAS_HEIGHT, CANVAS_WIDTH]; its middle pixel is (CANVAS_WIDTH // 2,
-        CANVAS_HEIGHT // 2).
     """
-    y, x = torch.meshgrid(
-        torch.arange(CANVAS_HEIGHT, device=pixels.device) - CANVAS_HEIGHT // 2,
-        torch.arange(CANVAS_WIDTH, device=pixels.device) - CANVAS_WIDTH // 2,
-        indexing="ij",
-    )
-    grid = torch.stack([x, y], dim=-1) + middle[:, None, None]
-    return sample_at(pixels, grid)
+    around = offsets((CANVAS_HEIGHT, CANVAS_WIDTH), CANVAS_MIDDLE, pixels.device)
+    return sample_at(pixels, around + middle[:, None, None])
 
 
 def project_eyes(canonical_eyes: Tensor, pose: Pose, fov_deg: float) -> Tensor:
-    """Return where canonical eyes stand in the image of a head in this pose.
+    """Return where eyes stand in a head's image, x, y as fractions of the crop's sides. [B, 2, 2].
 
     Args:
         canonical_eyes: canonical frame, face units; left of the image, then right. [2, 3].
         pose: canonical -> camera. [B].
         fov_deg: field of view across the crop, degrees.
-
-    Returns:
-        x, y as fractions of the crop's sides. [B, 2, 2].
     """
     points = place(canonical_eyes.expand(len(pose), 2, 3), pose)
     # In a crop one pixel wider than 1, pixel centres 0 and 1 are its corners.
@@ -106,7 +92,7 @@ def project_eyes(canonical_eyes: Tensor, pose: Pose, fov_deg: float) -> Tensor:
 
 
 def fit_canonical_eyes(pose: Pose, eyes: Tensor, fov_deg: float) -> Tensor:
-    """Find the canonical eyes that fit known eyes in faces of many poses, by least squares.
+    """Fit canonical eyes [2, 3], face units, to known eyes in faces of many poses: least squares.
 
     u = f x / z is linear in the point: f x - (u - 1/2) z = 0 for both coordinates of each face.
 
@@ -114,9 +100,6 @@ def fit_canonical_eyes(pose: Pose, eyes: Tensor, fov_deg: float) -> Tensor:
         pose: predicted poses. [B].
         eyes: x, y as fractions of the crop's sides. [B, 2, 2].
         fov_deg: field of view across the crop, degrees.
-
-    Returns:
-        Canonical frame, face units. [2, 3].
     """
     focal = focal_length(2, fov_deg)
     centre = eyes.new_tensor([0.0, 0.0, 1.0])

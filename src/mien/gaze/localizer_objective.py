@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mien.gaze.config import CANVAS_HEIGHT, CANVAS_WIDTH
-from mien.gaze.cut import sample_at
+from mien.gaze.config import CANVAS_HEIGHT, CANVAS_MIDDLE, CANVAS_WIDTH
+from mien.gaze.cut import offsets, sample_at
 from mien.gaze.localizer import EyeLocalizer
-from mien.gaze.variation import image_of, sample_lenses
+from mien.gaze.variation import image_of, rotation_of, sample_lenses
 from mien.types import Loss
 
 __all__ = ["localizer_loss"]
@@ -90,17 +90,10 @@ def _moved(
 ) -> tuple[Tensor, Tensor]:
     """Shift, rotate and scale canvases, and the eyes with them."""
     angle = (2 * uniform() - 1) * _MAX_ROTATION
-    scale = ((2 * uniform() - 1) * _MAX_LOG_SCALE).exp()
-    cos, sin = scale * angle.cos(), scale * angle.sin()
-    affine = torch.stack([cos, -sin, sin, cos], dim=1).view(-1, 2, 2)
-    middle = pixels.new_tensor([CANVAS_WIDTH // 2, CANVAS_HEIGHT // 2])
-    y, x = torch.meshgrid(
-        torch.arange(CANVAS_HEIGHT, device=pixels.device) - CANVAS_HEIGHT // 2,
-        torch.arange(CANVAS_WIDTH, device=pixels.device) - CANVAS_WIDTH // 2,
-        indexing="ij",
-    )
-    offsets = torch.stack([x, y], dim=-1).to(pixels.dtype)
-    source = torch.einsum("bij,hwj->bhwi", affine, offsets) + (middle + shift)[:, None, None]
+    affine = rotation_of(angle, ((2 * uniform() - 1) * _MAX_LOG_SCALE).exp())
+    middle = pixels.new_tensor(CANVAS_MIDDLE)
+    around = offsets((CANVAS_HEIGHT, CANVAS_WIDTH), CANVAS_MIDDLE, pixels.device).to(pixels.dtype)
+    source = torch.einsum("bij,hwj->bhwi", affine, around) + (middle + shift)[:, None, None]
     moved = sample_at(pixels, source)
     inverse = torch.linalg.inv(affine).transpose(1, 2)
     return moved, (eyes - (middle + shift)[:, None]) @ inverse + middle

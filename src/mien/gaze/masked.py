@@ -104,15 +104,12 @@ class EyeMaskedAutoencoder(nn.Module):
         return Visible(tokens, order)
 
     def decode_eyes(self, visible: Visible, code: Tensor | None, views: EyeViews) -> Tensor:
-        """Decode both eyes, where `views` has them.
+        """Decode both eyes, normalised images. [B, 2, 1, eye_height, eye_width].
 
         Args:
             visible: from `encode`.
             code: [B, d]; None injects nothing.
             views: gives the eyes' places alone.
-
-        Returns:
-            Normalised images. [B, 2, 1, eye_height, eye_width].
         """
         config, batch = self.config, len(visible.tokens)
         place = self.place(place_of_eyes(views, config))[:, None]

@@ -17,12 +17,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mien.fields import Amount, Fraction, Positive, Range, check_fields
 from mien.gaze.bottleneck import eye_masks
 from mien.gaze.cut import EyeViews, cut_views, normalised
 from mien.gaze.emib import EMIB
@@ -37,40 +39,29 @@ __all__ = ["GazeWeights", "contrast", "emib_loss", "emib_sheet", "eye_distance"]
 class GazeWeights:
     """How much each part counts, and how the steps alternate; choices of ours."""
 
-    attended_weight: float = 1.0
+    attended_weight: Amount = 1.0
     """Of the eyes' reconstruction."""
-    unattended_weight: float = 0.5
+    unattended_weight: Amount = 0.5
     """w_u; 0 = no eye-unattended steps."""
-    unattended_every: int = 8
+    unattended_every: Annotated[int, Range(2, 10**6)] = 8
     """Every n-th step is eye-unattended, the others are eye-attended."""
-    contrastive_weight: float = 0.0
+    contrastive_weight: Amount = 0.0
     """w_c; 0 = no eye swaps, which measured better at every weight tried."""
-    temperature: float = 0.1
+    temperature: Positive = 0.1
     """tau of the contrastive loss."""
-    kl_weight: float = 0.0
+    kl_weight: Amount = 0.0
     """w_r, for a variational bottleneck."""
-    visible_fraction: float = 0.5
+    visible_fraction: Fraction = 0.5
     """Fraction of the patches that EM-AE sees in eye-attended steps."""
-    unattended_visible_fraction: float = 0.25
+    unattended_visible_fraction: Fraction = 0.25
     """The same in eye-unattended steps."""
-    no_face_prob: float = 0.3
+    no_face_prob: Fraction = 0.3
     """Probability that the whole face is hidden, so that eye-region crops are understood too."""
-    eye_jitter_std: float = 1.0
+    eye_jitter_std: Amount = 1.0
     """Standard deviation of the shift of the eyes' places. Pixels."""
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
-        weights = ("attended_weight", "unattended_weight", "contrastive_weight", "kl_weight")
-        for name in (*weights, "eye_jitter_std"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is at least 0, not {getattr(self, name)}")
-        for name in ("visible_fraction", "unattended_visible_fraction", "no_face_prob"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is from 0 to 1, not {getattr(self, name)}")
-        if self.unattended_every < 2:
-            raise ValueError(f"unattended_every is at least 2, not {self.unattended_every}")
-        if self.temperature <= 0:
-            raise ValueError(f"temperature is above 0, not {self.temperature}")
+        check_fields(self, "emib.loss_weights")
 
 
 def emib_loss(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mien.gaze.cut import cut_views, luminance, normalised
+from mien.gaze.cut import cut_views, luminance, normalised, offsets
 from mien.gaze.emib import EMIB
 
 __all__ = ["redirect"]
@@ -16,7 +16,7 @@ _SEAM = 0.5
 
 
 def redirect(model: EMIB, images: Tensor, guess: Tensor | None, codes: Tensor) -> Tensor:
-    """Render faces with other codes; only the luminance around the eyes changes.
+    """Render faces with other codes, RGB in [0, 1] [B, 3, 224, 224]; only luminance changes.
 
     The rendered eyes have mean 0 and standard deviation 1: they take those of the eyes that were
     there.
@@ -26,9 +26,6 @@ def redirect(model: EMIB, images: Tensor, guess: Tensor | None, codes: Tensor) -
         images: RGB face crops in [0, 1]. [B, 3, 224, 224].
         guess: about where the eyes stand, x, y as fractions of the sides. [B, 2, 2].
         codes: [B, d].
-
-    Returns:
-        RGB in [0, 1]. [B, 3, 224, 224].
     """
     grey = luminance(images)
     image, _ = model.locate_eyes(grey, guess, is_face=True)
@@ -48,12 +45,7 @@ def redirect(model: EMIB, images: Tensor, guess: Tensor | None, codes: Tensor) -
 def _placed(eye: Tensor, centre: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
     """Put an eye's image into an empty face, with its weight in each pixel. [B, 1, H, W] each."""
     height, width = eye.shape[-2:]
-    y, x = torch.meshgrid(
-        torch.arange(size[0], device=eye.device),
-        torch.arange(size[1], device=eye.device),
-        indexing="ij",
-    )
-    offset = torch.stack([x, y], dim=-1) - centre[:, None, None]
+    offset = offsets((size[0], size[1]), (0, 0), eye.device) - centre[:, None, None]
     half = offset.new_tensor([(width - 1) / 2, (height - 1) / 2])
     grid = offset / half
     placed = F.grid_sample(eye, grid, mode="bilinear", padding_mode="border", align_corners=True)

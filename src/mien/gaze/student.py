@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from mien import weights
 from mien.errors import MienError
+from mien.fields import Width, check_fields
 
 __all__ = [
     "BAND_HEIGHT",
@@ -41,19 +42,17 @@ _MIN_STD = 0.02  # of [0, 1]; below it a band is noise, which is not to be ampli
 class StudentConfig:
     """Sizes of the network; the values that its weights were made with."""
 
-    code_dim: int = 16
+    code_dim: Width = 16
     """d, length of the teacher's code."""
-    width: int = 20
+    width: Width = 20
     """Channels of the finest level; they double at each of the three coarser ones."""
-    blocks: int = 3
+    blocks: Width = 3
     """Residual blocks at each of the two coarsest levels; one less at the level before them."""
-    features: int = 96
+    features: Width = 96
     """Length of the vector that the code and the score are read from."""
 
     def __post_init__(self) -> None:
-        for name in ("code_dim", "width", "blocks", "features"):
-            if getattr(self, name) < 1:
-                raise MienError(f"student.{name} must be at least 1, not {getattr(self, name)}")
+        check_fields(self, "student")
 
 
 class _Separable(nn.Sequential):
@@ -153,15 +152,14 @@ class Student(nn.Module):
 
 
 def cut_band(images: Tensor, eyes: Tensor) -> Tensor:
-    """Cut the band around the eyes; beyond the image its border goes on.
+    """Cut bands around the eyes [B, 1, 80, 192]; beyond the image its border goes on.
+
+    The middle between the eyes falls on (96, 40), to the nearest whole pixel.
 
     Args:
         images: luminance of 224 px face crops, of 200 px wide eye-region crops or of the canvases
             cut from them. [B, 1, H, W], any type.
         eyes: x, y of both eyes, pixels of the image. [B, 2, 2].
-
-    Returns:
-        [B, 1, 80, 192], the middle between the eyes at (96, 40), to the nearest whole pixel.
     """
     height, width = images.shape[-2:]
     middle = eyes.float().mean(dim=1).round().long()

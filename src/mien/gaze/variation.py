@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from mien.gaze.config import FACE_SIDE
 from mien.gaze.cut import EyeImage, EyeViews
 
-__all__ = ["image_of", "jitter", "relit", "sample_affine", "sample_lenses"]
+__all__ = ["image_of", "jitter", "relit", "rotation_of", "sample_affine", "sample_lenses"]
 
 # Radians, and the natural logarithm of the scale factor.
 _MAX_ROTATION, _MAX_LOG_SCALE = 0.12, 0.12
@@ -56,7 +56,11 @@ def image_of(
 def sample_affine(image: EyeImage, generator: torch.Generator) -> Tensor:
     """Sample a small rotation and scale for each image. [B, 2, 2]."""
     signed = _signed(image, 2, generator)
-    angle, scale = signed[:, 0] * _MAX_ROTATION, (signed[:, 1] * _MAX_LOG_SCALE).exp()
+    return rotation_of(signed[:, 0] * _MAX_ROTATION, (signed[:, 1] * _MAX_LOG_SCALE).exp())
+
+
+def rotation_of(angle: Tensor, scale: Tensor) -> Tensor:
+    """Return matrices that rotate by radians [B] and scale by factors [B]. [B, 2, 2]."""
     cos, sin = scale * angle.cos(), scale * angle.sin()
     return torch.stack([cos, -sin, sin, cos], dim=1).view(-1, 2, 2)
 

@@ -33,14 +33,11 @@ def pixel_grid(height: int, width: int, device: torch.device | str | None = None
 
 
 def unproject(depth: Tensor, fov_deg: float) -> Tensor:
-    """Return the points that a depth map shows.
+    """Return the points that a depth map shows, camera frame. [B, H, W, 3].
 
     Args:
         depth: z in face units. [B, 1, H, W].
         fov_deg: field of view across the image, degrees.
-
-    Returns:
-        Points in the camera frame. [B, H, W, 3].
     """
     height, width = depth.shape[-2:]
     focal = focal_length(width, fov_deg)
@@ -51,16 +48,13 @@ def unproject(depth: Tensor, fov_deg: float) -> Tensor:
 
 
 def project(points: Tensor, height: int, width: int, fov_deg: float) -> Tensor:
-    """Return where points fall in the image: (u, v) in pixels, then their z unchanged.
+    """Return where points fall in the image: (u, v) in pixels, then their z unchanged. [..., 3].
 
     Args:
         points: camera frame, z > 0. [..., 3].
         height: rows of the image.
         width: columns of the image.
         fov_deg: field of view across the image, degrees.
-
-    Returns:
-        u, v, z. [..., 3].
     """
     focal = focal_length(width, fov_deg)
     z = points[..., 2:]
@@ -81,15 +75,12 @@ def place(points: Tensor, pose: Pose) -> Tensor:
 
 
 def surface_normals(points: Tensor) -> Tensor:
-    """Return outward unit normals of a grid of surface points (towards the camera).
+    """Return outward unit normals (towards the camera) of a grid of surface points. [B, 3, H, W].
 
     Central differences inside; the border repeats its neighbour.
 
     Args:
         points: camera frame, rows down, columns right. [B, H, W, 3].
-
-    Returns:
-        Unit normals. [B, 3, H, W].
     """
     across = points[:, 1:-1, 2:] - points[:, 1:-1, :-2]
     down = points[:, 2:, 1:-1] - points[:, :-2, 1:-1]

@@ -107,14 +107,10 @@ class Autoencoder(nn.Module):
         return Encoded(texture, shape, angles, pose, light, features, levels)
 
     def maps(self, images: Tensor) -> Tensor:
-        """Return what encodes texture and shape saw before codes were made of it.
+        """Return what encodes texture and shape saw before codes were made of it. [B, C, 4, 4].
 
-        Args:
-            images: in [0, 1]. [B, 3, H, W].
-
-        Returns:
-            The maps of the encoder's last two levels, both at 4 x 4, [B, C, 4, 4]; of `paper`
-            networks those of texture's encoder, then those of shape's.
+        The maps of the encoder's last two levels, both at 4 x 4; of `paper` networks those of
+        texture's encoder, then those of shape's. Images are [B, 3, H, W] in [0, 1].
         """
         return _pooled(self._levels(images))
 

@@ -57,18 +57,15 @@ def view(depth: Tensor, pose: Pose, fov_deg: float) -> View:
 def shade_view(
     albedo: Tensor, depth: Tensor, seen: View, rotation: Tensor, light: Light, fov_deg: float
 ) -> Tensor:
-    """Shade the canonical face under a light given in the camera frame, then sample it.
+    """Shade the canonical face under a light in the camera frame, then sample it. [B, 3, H, W].
 
     Args:
         albedo: canonical RGB in [0, 1]. [B, 3, H, W].
         depth: canonical z, face units. [B, 1, H, W].
-        seen: where each pixel looks, of `view`.
+        seen: where each pixel looks, of `view`; the image is 0 where nothing is seen.
         rotation: canonical -> camera. [B, 3, 3].
         light: camera frame, one row a face.
         fov_deg: field of view across the image, degrees.
-
-    Returns:
-        The image, 0 where nothing is seen. [B, 3, H, W].
     """
     normals = surface_normals(unproject(depth, fov_deg))
     rotated = torch.einsum("bij,bjhw->bihw", rotation, normals)

@@ -14,6 +14,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from mien.fields import Amount, check_fields
 from mien.latentface.autoencoder import Autoencoder, Canonical, Encoded
 from mien.latentface.reconstruction import ReconstructionError, reconstruction_error
 from mien.latentface.scene import View, shade_view, view
@@ -29,32 +30,35 @@ FACE_OVAL = (0.82, 1.15)
 class Stage1Weights:
     """How much each term counts."""
 
-    photometric: float = 0.5
+    photometric: Amount = 0.5
     """Confidence-weighted L1."""
-    gradient: float = 4.0
+    gradient: Amount = 4.0
     """Image gradients at three scales."""
-    orientation: float = 4.0
+    orientation: Amount = 4.0
     """Contrast-normalised oriented gradients."""
-    mirrored: float = 0.5
+    mirrored: Amount = 0.5
     """The mirrored branch against the straight one."""
-    cross: float = 1.0
+    cross: Amount = 1.0
     """The cross-frame branch against the straight one; only frames of clips have it. The
     photometric term alone: structure cannot be right where expressions differ."""
-    yaw_std: float = 1.0
+    yaw_std: Amount = 1.0
     """Penalty where the standard deviation of the predicted yaw over the batch is below
     `min_yaw_std`."""
-    min_yaw_std: float = 0.1
+    min_yaw_std: Amount = 0.1
     """Radians."""
-    angle_limit_penalty: float = 5.0
+    angle_limit_penalty: Amount = 5.0
     """Penalty on angles above `angle_limit`, where a pose could run away to its bound."""
-    angle_limit: float = 0.75
+    angle_limit: Amount = 0.75
     """Radians."""
-    border_depth: float = 4.0
+    border_depth: Amount = 4.0
     """Penalty on canonical depth beside the face that comes near the camera. Such a border hides
     the rotated face; what is hidden has no gradient, so that nothing else brings it back."""
-    border_level: float = 0.3
+    border_level: Amount = 0.3
     """How far behind the canonical centre the border must stay, as a fraction of the depth's
     range."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, "stage1.loss_weights")
 
 
 def partners(clip: Tensor) -> tuple[Tensor, Tensor]:

@@ -118,7 +118,7 @@ def predict_cross_subject(
 
     Args:
         features: rows with NaN count as the mean of the fitted rows, and are not fitted. [N, D].
-        targets: [N, T].
+        targets: [N, T]. Rows with NaN do not count in means; only with features of NaN alone.
         person: whose row it is. [N].
         folds: into how many parts the people are parted; with fewer people, one each.
 
@@ -126,9 +126,12 @@ def predict_cross_subject(
         MienError: there is one person only.
     """
     known = np.asarray(np.isfinite(features).all(axis=1))
+    counted = np.asarray(np.isfinite(targets).all(axis=1))
 
     def predict(train: Rows, test: Rows, _: int) -> Array:
-        predicted = np.tile(targets[train].mean(axis=0, dtype=np.float64), (len(test), 1))
+        there = targets[train[counted[train]]]
+        mean = there.mean(axis=0, dtype=np.float64) if len(there) else np.zeros(targets.shape[1])
+        predicted = np.tile(mean, (len(test), 1))
         fitted, seen = train[known[train]], known[test]
         if len(fitted) > 1 and seen.any():
             penalty = _penalty(features[fitted], targets[fitted], person[fitted])
@@ -142,22 +145,10 @@ def predict_cross_subject(
 def mean_cross_subject(*, targets: Array, person: Whole, folds: int = FOLDS) -> NDArray[np.float64]:
     """Return the mean over other people, for every row: what is known without looking. [N, T].
 
-    Args:
-        targets: rows with NaN do not count. [N, T].
-        person: whose row it is. [N].
-        folds: as for `predict_cross_subject`.
-
-    Raises:
-        MienError: there is one person only.
+    Arguments and errors are those of `predict_cross_subject`; targets with NaN do not count.
     """
-    known = np.asarray(np.isfinite(targets).all(axis=1))
-
-    def predict(train: Rows, test: Rows, _: int) -> Array:
-        fitted = targets[train[known[train]]]
-        mean = fitted.mean(axis=0) if len(fitted) else np.zeros(targets.shape[1])
-        return np.tile(mean.astype(np.float64), (len(test), 1))
-
-    return over_folds(folds_of_people(person, folds), predict, count=len(targets))
+    nothing = np.full((len(targets), 1), np.nan)
+    return predict_cross_subject(features=nothing, targets=targets, person=person, folds=folds)
 
 
 def person_space(train: Array, person: Whole) -> Callable[[Array], Array]:

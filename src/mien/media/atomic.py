@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 from mien.errors import MienError
 from mien.media.names import to_text
+from mien.media.outputs import check_outputs
 
-__all__ = ["replacing"]
+__all__ = ["replacing", "write_text"]
 
 
 @contextlib.contextmanager
@@ -21,26 +21,27 @@ def replacing(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     Whatever ends the block otherwise, the temporary file is removed and `path` is as it was.
 
     Args:
-        path: the file to be written.
+        path: the file to be written; of a link the file that it leads to.
         overwrite: whether a file that is there may be replaced.
 
     Raises:
-        MienError: if `path` exists and may not be replaced, or if it cannot be written (no such
-            folder, no permission, a full disk).
+        MienError: if `path` exists and may not be replaced, is no ordinary file, or cannot be
+            written (no such folder, no permission, a full disk).
     """
-    path = Path(path)
-    shown = to_text(path)
-    if path.is_dir():
-        raise MienError(f"{shown} is a folder; give the name of a file")
-    if not overwrite and os.path.lexists(path):
-        raise MienError(f"{shown} exists; give another name or ask for it to be overwritten")
+    (target,) = check_outputs([path], overwrite=overwrite)
     # The random part keeps two writers apart; the name may be near the file system's limit.
-    unfinished = path.with_name(f".{secrets.token_hex(6)}.unfinished")
+    unfinished = target.with_name(f".{secrets.token_hex(6)}.unfinished")
     try:
         yield unfinished
-        unfinished.replace(path)
+        unfinished.replace(target)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise MienError(f"cannot write {shown}: {reason}") from error
+        raise MienError(f"cannot write {to_text(path)}: {reason}") from error
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all, over one that is there; errors as of `replacing`."""
+    with replacing(path, overwrite=True) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeAlias
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from mien.errors import MienError
+from mien.media.frame import Frame
 from mien.media.image import read_image
 from mien.media.kinds import Kind, kind_of
 from mien.media.video import read_frames
@@ -20,20 +20,6 @@ __all__ = ["Frame", "ImageLike", "read_media", "read_still"]
 
 ImageLike: TypeAlias = str | Path | NDArray[np.uint8] | Image | IO[bytes]
 """An image: its path, its RGB pixels uint8 [H, W, 3], a Pillow image, or an open binary file."""
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """An image, or one frame of a video."""
-
-    pixels: NDArray[np.uint8] | None
-    """RGB [H, W, 3]; None: a broken frame of a video."""
-    index: int = 0
-    """Number in the video, from 0; 0 for an image."""
-    time_s: float | None = None
-    """Seconds from the video's start; None for an image."""
-    scale: int = 1
-    """Pixels of the file per pixel here: very large images are reduced by a whole factor."""
 
 
 def read_still(image: ImageLike, *, name: str | None = None) -> Frame:
@@ -53,8 +39,7 @@ def read_still(image: ImageLike, *, name: str | None = None) -> Frame:
                 "give uint8 RGB [H, W, 3]"
             )
         return Frame(image)
-    loaded = read_image(image, name=name)
-    return Frame(loaded.pixels, scale=loaded.scale)
+    return read_image(image, name=name)
 
 
 def read_media(
@@ -77,6 +62,5 @@ def read_media(
     """
     if (kind or kind_of(path)) != "video":
         yield read_still(path)
-        return
-    for frame in read_frames(path, every=every, fps=fps):
-        yield Frame(frame.pixels, frame.index, frame.time_s)
+    else:
+        yield from read_frames(path, every=every, fps=fps)

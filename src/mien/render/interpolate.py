@@ -69,14 +69,7 @@ def interpolate_reference(
 ) -> Tensor:
     """Interpolate in plain torch, gradients by autograd: the oracle of the faster backends.
 
-    Args:
-        pix_to_face: int64 [B, H, W].
-        points: [B, V, 3].
-        triangles: int64 [F, 3], at least one.
-        attributes: [B, V, C] or [1, V, C].
-
-    Returns:
-        [B, C, H, W].
+    Arguments and result as of `interpolate`, with at least one triangle; attributes [B or 1, V, C].
     """
     batch, height, width = pix_to_face.shape
     column = torch.arange(width, device=points.device, dtype=points.dtype)

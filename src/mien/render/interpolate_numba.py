@@ -51,12 +51,12 @@ def blend_backward(
         for_attributes: False leaves the second gradient out.
 
     Returns:
-        [B, V, 3], its z zero, and one row for each mesh [B, V, C]; [0, V, C] where left out.
+        [B, V, 3], its z zero, and one row for each mesh [B, V, C]; [B, V, 0] where left out.
     """
     points, attributes = saved[1], saved[3]
     grad_points = torch.zeros_like(points)
-    rows = points.shape[0] if for_attributes else 0
-    grad_attributes = points.new_zeros(rows, *attributes.shape[1:])
+    _, vertices, channels = attributes.shape
+    grad_attributes = points.new_zeros(len(points), vertices, channels if for_attributes else 0)
     follow_torch_threads()
     grads = (grad.numpy(), grad_points.numpy(), grad_attributes.numpy())
     _blend_backward_batch(_arrays(*saved), _centres(saved[0], points), grads)
@@ -116,20 +116,21 @@ def _blend_backward_batch(
     pix_to_face, points, triangles, attributes = arrays
     grad, grad_points, grad_attributes = grads
     last = attributes.shape[0] - 1
-    wanted = grad_attributes.shape[0] > 0
     for b in prange(points.shape[0]):
         row = np.int64(b)
         mesh = (pix_to_face[b], points[b], triangles, attributes[min(row, last)])
-        _move_points(mesh, centres, grad[b], grad_points[b])
-        if wanted:
-            _scatter(mesh, centres, grad[b], grad_attributes[b])
+        _blend_mesh_backward(mesh, centres, grad[b], (grad_points[b], grad_attributes[b]))
 
 
 @njit(cache=True, error_model="numpy")
-def _move_points(
-    mesh: tuple[np.ndarray, ...], centres: np.ndarray, grad: np.ndarray, moved: np.ndarray
+def _blend_mesh_backward(
+    mesh: tuple[np.ndarray, ...],
+    centres: np.ndarray,
+    grad: np.ndarray,
+    grads: tuple[np.ndarray, np.ndarray],
 ) -> None:
-    """Add the gradient with respect to u and v of one mesh's points."""
+    """Add the gradients with respect to u and v of one mesh's points, and to its attributes."""
+    moved, gathered = grads
     pix_to_face, points, triangles, values = mesh
     for y in range(pix_to_face.shape[0]):
         for x in range(pix_to_face.shape[1]):
@@ -153,21 +154,7 @@ def _move_points(
             moved[j, 1] -= w1 * slope_v
             moved[k, 0] -= w2 * slope_u
             moved[k, 1] -= w2 * slope_v
-
-
-@njit(cache=True, error_model="numpy")
-def _scatter(
-    mesh: tuple[np.ndarray, ...], centres: np.ndarray, grad: np.ndarray, gathered: np.ndarray
-) -> None:
-    """Add the gradient with respect to one mesh's attributes."""
-    pix_to_face, points, triangles, _ = mesh
-    for y in range(pix_to_face.shape[0]):
-        for x in range(pix_to_face.shape[1]):
-            face = pix_to_face[y, x]
-            if face < 0:
-                continue
-            i, j, k = triangles[face, 0], triangles[face, 1], triangles[face, 2]
-            w0, w1, w2, _scale = _weights(points, (i, j, k), centres[x], centres[y])
+            # No channels where the attributes need no gradient.
             for c in range(gathered.shape[1]):
                 g = grad[c, y, x]
                 gathered[i, c] += w0 * g

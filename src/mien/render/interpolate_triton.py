@@ -16,7 +16,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mien.render.rasterize_triton import on_device, weigh
+from mien.render.rasterize_triton import load_corners, load_row, on_device, weigh
 
 __all__ = ["blend", "blend_backward"]
 
@@ -24,17 +24,7 @@ _BLOCK = 128
 
 
 def blend(pix_to_face: Tensor, points: Tensor, triangles: Tensor, attributes: Tensor) -> Tensor:
-    """Carry attributes to the pixels; contiguous tensors only, no gradient is recorded.
-
-    Args:
-        pix_to_face: int64 [B, H, W].
-        points: float32 or float64 [B, V, 3].
-        triangles: int64 [F, 3].
-        attributes: Of the points' type. [B, V, C] or [1, V, C].
-
-    Returns:
-        [B, C, H, W], zero where nothing is seen.
-    """
+    """Carry attributes to the pixels; arguments and result as in `interpolate_numba`."""
     batch, height, width = pix_to_face.shape
     out = points.new_empty(batch, attributes.shape[2], height, width)
     with on_device(points):
@@ -50,21 +40,12 @@ def blend(pix_to_face: Tensor, points: Tensor, triangles: Tensor, attributes: Te
 def blend_backward(
     saved: tuple[Tensor, Tensor, Tensor, Tensor], grad: Tensor, *, for_attributes: bool
 ) -> tuple[Tensor, Tensor]:
-    """Return the gradients with respect to the points and to the attributes.
-
-    Args:
-        saved: The four arguments of `blend`.
-        grad: Gradient with respect to its result, contiguous. [B, C, H, W].
-        for_attributes: False leaves the second gradient out.
-
-    Returns:
-        [B, V, 3], its z zero, and one row for each mesh [B, V, C]; [0, V, C] where left out.
-    """
+    """Return the gradients; arguments and results as in `interpolate_numba`."""
     pix_to_face, points, triangles, attributes = saved
     batch, height, width = pix_to_face.shape
     grad_points = torch.zeros_like(points)
-    rows = batch if for_attributes else 0
-    grad_attributes = points.new_zeros(rows, *attributes.shape[1:])
+    _, vertices, channels = attributes.shape
+    grad_attributes = points.new_zeros(batch, vertices, channels if for_attributes else 0)
     with on_device(points):
         _blend_backward[(triton.cdiv(height * width, _BLOCK), batch)](
             *(pix_to_face, points, triangles, attributes, grad, grad_points, grad_attributes),
@@ -102,16 +83,10 @@ def _blend(
     here = pixel < pixels
     face = tl.load(pix_to_face + mesh * pixels + pixel, mask=here, other=-1)
     seen = face >= 0
-    i = tl.load(triangles + face * 3, mask=seen, other=0)
-    j = tl.load(triangles + face * 3 + 1, mask=seen, other=0)
-    k = tl.load(triangles + face * 3 + 2, mask=seen, other=0)
+    i, j, k = load_row(triangles, face, seen, 0)
     corners = points + mesh * vertices * 3
-    u0 = tl.load(corners + i * 3, mask=seen, other=0.0)
-    u1 = tl.load(corners + j * 3, mask=seen, other=0.0)
-    u2 = tl.load(corners + k * 3, mask=seen, other=0.0)
-    v0 = tl.load(corners + i * 3 + 1, mask=seen, other=0.0)
-    v1 = tl.load(corners + j * 3 + 1, mask=seen, other=0.0)
-    v2 = tl.load(corners + k * 3 + 1, mask=seen, other=0.0)
+    u0, u1, u2 = load_corners(corners, i, j, k, seen)
+    v0, v1, v2 = load_corners(corners + 1, i, j, k, seen)
     x, y = (pixel % width).to(u0.dtype), (pixel // width).to(u0.dtype)
     w0, w1, w2, total = weigh(u0, u1, u2, v0, v1, v2, x, y)
     seen = seen & (total != 0)
@@ -147,16 +122,10 @@ def _blend_backward(
     mesh = tl.program_id(1).to(tl.int64)
     face = tl.load(pix_to_face + mesh * pixels + pixel, mask=pixel < pixels, other=-1)
     seen = face >= 0
-    i = tl.load(triangles + face * 3, mask=seen, other=0)
-    j = tl.load(triangles + face * 3 + 1, mask=seen, other=0)
-    k = tl.load(triangles + face * 3 + 2, mask=seen, other=0)
+    i, j, k = load_row(triangles, face, seen, 0)
     corners = points + mesh * vertices * 3
-    u0 = tl.load(corners + i * 3, mask=seen, other=0.0)
-    u1 = tl.load(corners + j * 3, mask=seen, other=0.0)
-    u2 = tl.load(corners + k * 3, mask=seen, other=0.0)
-    v0 = tl.load(corners + i * 3 + 1, mask=seen, other=0.0)
-    v1 = tl.load(corners + j * 3 + 1, mask=seen, other=0.0)
-    v2 = tl.load(corners + k * 3 + 1, mask=seen, other=0.0)
+    u0, u1, u2 = load_corners(corners, i, j, k, seen)
+    v0, v1, v2 = load_corners(corners + 1, i, j, k, seen)
     x, y = (pixel % width).to(u0.dtype), (pixel // width).to(u0.dtype)
     w0, w1, w2, total = weigh(u0, u1, u2, v0, v1, v2, x, y)
     seen = seen & (total != 0)

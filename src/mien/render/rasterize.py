@@ -119,15 +119,12 @@ def working_dtype(points: Tensor) -> torch.dtype:
 
 
 def corners_of(points: Tensor, triangles: Tensor, pix_to_face: Tensor) -> Tensor:
-    """Gather the three vertices under every pixel; those of triangle 0 where there is none.
+    """Gather the vertices under every pixel; triangle 0's where there is none. [B, H, W, 3, C].
 
     Args:
         points: [B, V, C].
         triangles: Rows of `points`, at least one triangle. int64 [F, 3].
         pix_to_face: int64 [B, H, W].
-
-    Returns:
-        [B, H, W, 3, C].
     """
     batch, height, width = pix_to_face.shape
     vertices = triangles[pix_to_face.clamp_min(0)].reshape(batch, height * width * 3, 1)

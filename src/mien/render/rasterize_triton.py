@@ -20,7 +20,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-__all__ = ["on_device", "rasterize_triton", "weigh"]
+__all__ = ["load_corners", "load_row", "on_device", "rasterize_triton", "weigh"]
 
 _BLOCK = 128
 _NOTHING = tl.constexpr(torch.iinfo(torch.int64).max)
@@ -29,19 +29,10 @@ _NOTHING = tl.constexpr(torch.iinfo(torch.int64).max)
 def rasterize_triton(
     points: Tensor, triangles: Tensor, height: int, width: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Rasterise as `mien.render.rasterize.rasterize` says; checked, contiguous tensors only.
+    """Rasterise as `rasterize_numba` does; on CUDA, or any device where triton is interpreted.
 
     Depths of float64 points are compared in float32. Triangles that name a point that is not
     there are skipped.
-
-    Args:
-        points: float32 or float64 [B, V, 3].
-        triangles: int64 [F, 3].
-        height: Rows of the image.
-        width: Columns of the image.
-
-    Returns:
-        Triangle of each pixel int64 [B, H, W], barycentric weights [B, H, W, 3], depth [B, H, W].
     """
     batch, vertices = points.shape[:2]
     faces, pixels = triangles.shape[0], height * width
@@ -87,6 +78,22 @@ def weigh(u0, u1, u2, v0, v1, v2, x, y):
 
 
 @triton.jit
+def load_row(table, row, there, other):
+    """Return the three entries of rows of a table, `other` where there are none."""
+    first = tl.load(table + row * 3, mask=there, other=other)
+    second = tl.load(table + row * 3 + 1, mask=there, other=other)
+    return first, second, tl.load(table + row * 3 + 2, mask=there, other=other)
+
+
+@triton.jit
+def load_corners(column, i, j, k, there):
+    """Return what stands in one of three columns of rows i, j and k; 0 where there are none."""
+    first = tl.load(column + i * 3, mask=there, other=0.0)
+    second = tl.load(column + j * 3, mask=there, other=0.0)
+    return first, second, tl.load(column + k * 3, mask=there, other=0.0)
+
+
+@triton.jit
 def _finite(a, b, c):
     return (tl.abs(a) < float("inf")) & (tl.abs(b) < float("inf")) & (tl.abs(c) < float("inf"))
 
@@ -109,20 +116,12 @@ def _rasterize(
     face = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     mesh = tl.program_id(1).to(tl.int64)
     known = face < faces
-    i = tl.load(triangles + face * 3, mask=known, other=-1)
-    j = tl.load(triangles + face * 3 + 1, mask=known, other=-1)
-    k = tl.load(triangles + face * 3 + 2, mask=known, other=-1)
+    i, j, k = load_row(triangles, face, known, -1)
     known = (tl.minimum(tl.minimum(i, j), k) >= 0) & (tl.maximum(tl.maximum(i, j), k) < vertices)
     corners = points + mesh * vertices * 3
-    u0 = tl.load(corners + i * 3, mask=known, other=0.0)
-    u1 = tl.load(corners + j * 3, mask=known, other=0.0)
-    u2 = tl.load(corners + k * 3, mask=known, other=0.0)
-    v0 = tl.load(corners + i * 3 + 1, mask=known, other=0.0)
-    v1 = tl.load(corners + j * 3 + 1, mask=known, other=0.0)
-    v2 = tl.load(corners + k * 3 + 1, mask=known, other=0.0)
-    z0 = tl.load(corners + i * 3 + 2, mask=known, other=0.0)
-    z1 = tl.load(corners + j * 3 + 2, mask=known, other=0.0)
-    z2 = tl.load(corners + k * 3 + 2, mask=known, other=0.0)
+    u0, u1, u2 = load_corners(corners, i, j, k, known)
+    v0, v1, v2 = load_corners(corners + 1, i, j, k, known)
+    z0, z1, z2 = load_corners(corners + 2, i, j, k, known)
     known = known & _finite(u0, u1, u2) & _finite(v0, v1, v2) & _finite(z0, z1, z2)
     u0, u1, u2 = tl.where(known, u0, 0.0), tl.where(known, u1, 0.0), tl.where(known, u2, 0.0)
     v0, v1, v2 = tl.where(known, v0, 0.0), tl.where(known, v1, 0.0), tl.where(known, v2, 0.0)
@@ -166,19 +165,11 @@ def _resolve(
     key = tl.load(keys + at, mask=here, other=_NOTHING)
     seen = key != _NOTHING
     face = tl.where(seen, key & 0xFFFFFFFF, 0)
-    i = tl.load(triangles + face * 3, mask=seen, other=0)
-    j = tl.load(triangles + face * 3 + 1, mask=seen, other=0)
-    k = tl.load(triangles + face * 3 + 2, mask=seen, other=0)
+    i, j, k = load_row(triangles, face, seen, 0)
     corners = points + mesh * vertices * 3
-    u0 = tl.load(corners + i * 3, mask=seen, other=0.0)
-    u1 = tl.load(corners + j * 3, mask=seen, other=0.0)
-    u2 = tl.load(corners + k * 3, mask=seen, other=0.0)
-    v0 = tl.load(corners + i * 3 + 1, mask=seen, other=0.0)
-    v1 = tl.load(corners + j * 3 + 1, mask=seen, other=0.0)
-    v2 = tl.load(corners + k * 3 + 1, mask=seen, other=0.0)
-    z0 = tl.load(corners + i * 3 + 2, mask=seen, other=0.0)
-    z1 = tl.load(corners + j * 3 + 2, mask=seen, other=0.0)
-    z2 = tl.load(corners + k * 3 + 2, mask=seen, other=0.0)
+    u0, u1, u2 = load_corners(corners, i, j, k, seen)
+    v0, v1, v2 = load_corners(corners + 1, i, j, k, seen)
+    z0, z1, z2 = load_corners(corners + 2, i, j, k, seen)
     x, y = (pixel % width).to(u0.dtype), (pixel // width).to(u0.dtype)
     w0, w1, w2, total = weigh(u0, u1, u2, v0, v1, v2, x, y)
     scale = tl.where(seen, 1.0 / tl.where(seen, total, 1.0), 0.0)

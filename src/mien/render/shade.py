@@ -28,14 +28,11 @@ def shade(albedo: Tensor, normals: Tensor, light: Light) -> Tensor:
 
 
 def sample(image: Tensor, uv: Tensor) -> Tensor:
-    """Read an image at these positions, bilinearly; outside it its border goes on.
+    """Read an image at these positions, bilinearly; differentiable in both. [B, C, h, w].
 
     Args:
-        image: [B, C, H, W].
+        image: [B, C, H, W]; outside it its border goes on.
         uv: Column u and row v in the image's pixels, centres at integers. [B, 2, h, w].
-
-    Returns:
-        [B, C, h, w]; differentiable in both arguments.
     """
     height, width = image.shape[-2:]
     # grid_sample counts from -1 at the first centre to 1 at the last.

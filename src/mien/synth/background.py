@@ -30,16 +30,13 @@ class Sensor:
 def sample_backgrounds(
     rng: np.random.Generator, frames: int, size: int, *, steady: bool
 ) -> np.ndarray:
-    """Sample soft gradients, blobs and boxes.
+    """Sample soft gradients, blobs and boxes, colours in [0, 1]. float32 [T, S, S, 3].
 
     Args:
         rng: Source of all choices.
         frames: T.
         size: Side of the images, pixels.
         steady: Whether all frames share one background.
-
-    Returns:
-        Colours in [0, 1]. float32 [T, S, S, 3].
     """
     images = [_background(rng, size) for _ in range(1 if steady else frames)]
     stacked = np.stack(images)
@@ -77,14 +74,11 @@ def sample_sensor(rng: np.random.Generator, frames: int) -> Sensor:
 
 
 def expose(images: np.ndarray, sensor: Sensor) -> np.ndarray:
-    """Blur, add noise, take the colour away if asked, and round to bytes.
+    """Blur, add noise, take the colour away if asked, and round to bytes. uint8 [T, 3, S, S].
 
     Args:
         images: Colours in [0, 1], float32 [T, S, S, 3].
         sensor: What is to happen to each frame.
-
-    Returns:
-        uint8 [T, 3, S, S].
     """
     images = images.copy()
     for frame in np.flatnonzero(sensor.blur > 0.0):

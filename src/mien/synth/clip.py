@@ -31,8 +31,8 @@ class ClipPlan:
 
 
 @dataclass(frozen=True)
-class Labels:
-    """The truth about a clip's T frames; pixels, radians, cm, camera frame."""
+class Labels(Frames):
+    """The truth about a clip's T frames: their plan, the person, and what the camera sees."""
 
     person: int
     """The clip's index, which is also the person's number."""
@@ -43,37 +43,14 @@ class Labels:
     glasses: bool
     beard: float
     """Opacity of the beard's shade, 0 to 1."""
-    expression: np.ndarray
-    """Index into EXPRESSIONS. int64 [T]."""
-    expression_weights: np.ndarray
-    """float32 [T, E]."""
-    rotation: np.ndarray
-    """Head -> camera frame. float32 [T, 3, 3]."""
-    yaw: np.ndarray
-    """float32 [T]."""
-    pitch: np.ndarray
-    """float32 [T]."""
-    roll: np.ndarray
-    """float32 [T]."""
     translation: np.ndarray
-    """Where the head's centre stands. float32 [T, 3]."""
-    gaze: np.ndarray
-    """Unit direction. float32 [T, 3]."""
-    ambient: np.ndarray
-    """float32 [T]."""
-    diffuse: np.ndarray
-    """float32 [T]."""
-    light: np.ndarray
-    """Unit direction from the surface to the light. float32 [T, 3]."""
+    """Where the head's centre stands, camera frame, cm. float32 [T, 3]."""
     focal: np.ndarray
     """Focal length in pixels. float32 [T]."""
     landmarks: np.ndarray
-    """Eye left of the image, eye right of it, nose tip, mouth corners. float32 [T, 5, 2]."""
+    """Eyes left and right in the image, nose tip, mouth corners. Pixels, float32 [T, 5, 2]."""
     eye_boxes: np.ndarray
-    """x1 y1 x2 y2 of the eye left of the image, then right of it. float32 [T, 2, 4]."""
-
-    def __len__(self) -> int:
-        return len(self.expression)
+    """x1 y1 x2 y2 of the eye left of the image, then right of it. Pixels, float32 [T, 2, 4]."""
 
 
 @dataclass(frozen=True)
@@ -94,27 +71,17 @@ class Clip:
 
 def label_clip(plan: ClipPlan, placement: Placement, landmark_vertices: np.ndarray) -> Labels:
     """Gather the truth about a planned clip whose heads stand before the camera."""
-    frames = plan.frames
     marks = placement.project(placement.camera[:, landmark_vertices])
     eyes = (marks[:, _LEFT_OF_IMAGE_EYE], marks[:, _RIGHT_OF_IMAGE_EYE])
     five = [eye.mean(axis=1) for eye in eyes] + [marks[:, 30], marks[:, 48], marks[:, 54]]
     return Labels(
+        **vars(plan.frames),
         person=plan.index,
         identity=plan.person.identity,
         skin=plan.person.skin,
         glasses=plan.person.glasses,
         beard=plan.person.beard,
-        expression=frames.expression,
-        expression_weights=frames.weights,
-        rotation=frames.rotation,
-        yaw=frames.angles[:, 0],
-        pitch=frames.angles[:, 1],
-        roll=frames.angles[:, 2],
         translation=placement.translation,
-        gaze=frames.gaze,
-        ambient=frames.ambient,
-        diffuse=frames.diffuse,
-        light=frames.light,
         focal=placement.focal,
         landmarks=np.stack(five, axis=1).astype(np.float32),
         eye_boxes=np.stack([_box(eye) for eye in eyes], axis=1).astype(np.float32),

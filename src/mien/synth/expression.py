@@ -112,16 +112,13 @@ ABSENT_CHANCE = 0.18
 def sample_expression_weights(
     rng: np.random.Generator, expression: int, names: tuple[str, ...]
 ) -> np.ndarray:
-    """Sample one frame's shape weights for an expression.
+    """Sample one frame's shape weights for an expression, in [0, 1.2]. float32 [E].
 
     Args:
         rng: Source of all choices.
         expression: Index into `EXPRESSIONS`.
         names: The head model's shapes; those it lacks are passed over. The eyeLook shapes are
             left at 0: the gaze sets them.
-
-    Returns:
-        Weights in [0, 1.2]. float32 [E].
     """
     weights = np.zeros(len(names), dtype=np.float32)
     _add(weights, rng, names, _way(rng, expression), float(rng.uniform(*INTENSITY)))

@@ -28,7 +28,7 @@ class Frames:
 
     expression: np.ndarray
     """Index into EXPRESSIONS. int64 [T]."""
-    weights: np.ndarray
+    expression_weights: np.ndarray
     """Expression shape weights, eyeLook shapes included. float32 [T, E]."""
     rotation: np.ndarray
     """Head frame -> camera frame. float32 [T, 3, 3]."""
@@ -52,6 +52,19 @@ class Frames:
     """Shift of the face in the crop, fraction of its side, right and down. float32 [T, 2]."""
     field_of_view: np.ndarray
     """Radians. float32 [T]."""
+
+    @property
+    def yaw(self) -> np.ndarray:
+        """Return the first of the angles; pitch and roll likewise. Radians [T]."""
+        return self.angles[:, 0]
+
+    @property
+    def pitch(self) -> np.ndarray:
+        return self.angles[:, 1]
+
+    @property
+    def roll(self) -> np.ndarray:
+        return self.angles[:, 2]
 
     def __len__(self) -> int:
         return len(self.expression)
@@ -101,7 +114,7 @@ def sample_frames(
     wide_gaze: bool = False,
     light: str = "natural",
 ) -> Frames:
-    """Sample the frames of one clip.
+    """Sample the frames of one clip, of which at least one looks nearly straight ahead.
 
     Args:
         rng: Source of all choices.
@@ -111,9 +124,6 @@ def sample_frames(
             of mostly ahead and often at the camera.
         light: `natural`: half of the clips keep their lamp; `changing`: every frame has its own;
             `hard`: likewise, and what the lamp does not reach may be nearly black.
-
-    Returns:
-        T frames, of which at least one looks nearly straight ahead.
     """
     count = len(expressions)
     if len(expressions) and not 0 <= int(expressions.min()) <= int(expressions.max()) < len(
@@ -136,7 +146,7 @@ def sample_frames(
 
     return Frames(
         expression=np.asarray(expressions, dtype=np.int64),
-        weights=weights,
+        expression_weights=weights,
         rotation=single(rotation),
         angles=single(angles),
         eye_rotation=single(eye_rotation),

@@ -21,16 +21,13 @@ _COLLAR_CM = 4.5
 def resting_head(
     head: HeadModel, regions: Regions, person: Person, cover: np.ndarray
 ) -> np.ndarray:
-    """Return the person's head without expression, hair raised from the scalp.
+    """Return the person's head without expression, hair raised from the scalp. float32 [V, 3].
 
     Args:
-        head: The head model.
+        head: The head model, whose frame it is in.
         regions: Of this head model.
         person: Whose head.
         cover: The person's `hair_cover`.
-
-    Returns:
-        float32 [V, 3], head frame.
     """
     flat = head.identity.reshape(len(head.identity), -1)
     shape = head.neutral + (person.identity @ flat).reshape(-1, 3)

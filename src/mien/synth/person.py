@@ -109,14 +109,11 @@ class Person:
 
 
 def sample_person(rng: np.random.Generator, identity_count: int) -> Person:
-    """Sample a person.
+    """Sample a person; the same state of `rng` gives the same one.
 
     Args:
-        rng: Source of all choices; the same state gives the same person.
+        rng: Source of all choices.
         identity_count: Number of the head model's identity coefficients.
-
-    Returns:
-        The person, with coefficients of standard deviation one.
     """
     identity = np.clip(rng.standard_normal(identity_count), -2.5, 2.5).astype(np.float32)
     tone = rng.beta(0.9, 1.1)

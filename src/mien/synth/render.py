@@ -81,16 +81,8 @@ def render_frames_torch(
 ) -> Rendered:
     """Render the same images with torch on a device, all frames at once.
 
-    Agrees with `render_frames` but for single samples on the edges of triangles, where rounding
-    decides.
-
-    Args:
-        placement: Vertices before the camera.
-        surface: Material and triangles.
-        light: Rows of `scene.light_rows`, float32 [T, 12].
-        background: float32 [T, S, S, 3].
-        device: Where to render.
-        backend: Of `mien.render.rasterize`.
+    Agrees with `render_frames`, whose arguments it takes, but for single samples on the edges of
+    triangles, where rounding decides. `backend` is that of `mien.render.rasterize`.
     """
     size, fine = placement.size, placement.size * SUPERSAMPLE
     camera = torch.from_numpy(placement.camera).to(device)

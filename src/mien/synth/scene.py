@@ -47,7 +47,7 @@ def head_centre(head: HeadModel) -> np.ndarray:
 def deform(head: HeadModel, resting: np.ndarray, frames: Frames) -> np.ndarray:
     """Add the expressions to a resting head and rotate its eyes. float32 [T, V, 3], head frame."""
     flat = head.expression.reshape(len(head.expression), -1)
-    moved = (frames.weights @ flat).reshape(len(frames), -1, 3)
+    moved = (frames.expression_weights @ flat).reshape(len(frames), -1, 3)
     moved += resting
     for vertices in head.eye_vertices:
         if len(vertices) == 0:

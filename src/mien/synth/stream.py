@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 import torch
@@ -28,44 +29,33 @@ from mien.synth.scene import Placement, deform, light_rows, place
 __all__ = ["Stream"]
 
 
+@dataclass(eq=False)
 class Stream:
     """Clips numbered from 0; clip i depends on (seed, i) alone, so a run can resume anywhere."""
 
-    def __init__(
-        self,
-        head_model: HeadModel,
-        *,
-        seed: int,
-        frames_per_clip: int,
-        size: int,
-        balanced: bool = False,
-        wide_gaze: bool = False,
-        light: str = "natural",
-        device: torch.device | str = "cpu",
-    ) -> None:
-        """Prepare a stream.
+    head: HeadModel
+    """The linear head that all people share; accessories are added."""
+    _: KW_ONLY
+    seed: int
+    """With a clip's index, decides everything in the clip."""
+    frames_per_clip: int
+    """T, at least 1."""
+    size: int
+    """Side of the images in pixels, at least 16."""
+    balanced: bool = False
+    """Show the seven expressions in turn instead of sampling them."""
+    wide_gaze: bool = False
+    """Let the eyes look anywhere, not mostly ahead and at the camera."""
+    light: str = "natural"
+    """`natural`, `changing` or `hard`, as in `sample_frames`."""
+    device: torch.device | str = "cpu"
+    """Where to render; on the CPU a fused kernel does it. Images agree between devices but for
+    rounding; on one device they repeat exactly on the CPU only."""
 
-        Args:
-            head_model: The linear head that all people share.
-            seed: With a clip's index, decides everything in the clip.
-            frames_per_clip: T, at least 1.
-            size: Side of the images in pixels, at least 16.
-            balanced: Show the seven expressions in turn instead of sampling them.
-            wide_gaze: Let the eyes look anywhere, not mostly ahead and at the camera.
-            light: `natural`, `changing` or `hard`, as in `sample_frames`.
-            device: Where to render; on the CPU a fused kernel does it. Images agree between
-                devices but for rounding; on one device they repeat exactly on the CPU only.
-        """
-        if frames_per_clip < 1 or size < 16:
+    def __post_init__(self) -> None:
+        if self.frames_per_clip < 1 or self.size < 16:
             raise ValueError("a clip has at least 1 frame of at least 16 pixels")
-        self.head = with_accessories(head_model)
-        self.seed = seed
-        self.frames_per_clip = frames_per_clip
-        self.size = size
-        self.balanced = balanced
-        self.wide_gaze = wide_gaze
-        self.light = light
-        self.device = torch.device(device)
+        self.head = with_accessories(self.head)
         self._regions = find_regions(self.head)
         self._two_sided = two_sided_triangles(self.head)
 
@@ -87,11 +77,7 @@ class Stream:
             expressions = rng.integers(len(EXPRESSIONS), size=count)
         person = sample_person(rng, len(self.head.identity))
         frames = sample_frames(
-            rng,
-            self.head,
-            expressions,
-            wide_gaze=self.wide_gaze,
-            light=self.light,
+            rng, self.head, expressions, wide_gaze=self.wide_gaze, light=self.light
         )
         steady = bool(rng.random() < 0.5)
         background = sample_backgrounds(rng, count, self.size, steady=steady)
@@ -125,6 +111,6 @@ class Stream:
             self._two_sided[shown],
         )
         light = light_rows(plan.frames)
-        if self.device.type == "cpu":
+        if torch.device(self.device).type == "cpu":
             return render_frames(placement, surface, light, plan.background)
         return render_frames_torch(placement, surface, light, plan.background, device=self.device)

@@ -48,14 +48,7 @@ CENTRAL = ("jawOpen",)
 
 
 def toy_head(*, identities: int = 8) -> HeadModel:
-    """Build the toy head.
-
-    Args:
-        identities: Number of identity shapes, smooth swellings of the egg.
-
-    Returns:
-        A head model of about 5,700 vertices.
-    """
+    """Build the toy head, about 5,700 vertices; `identities` are smooth swellings of the egg."""
     skin, skin_triangles = _egg(ROWS, COLUMNS, AXES)
     skin = _with_bumps(skin)
     eye, eye_triangles = _egg(EYE_ROWS, EYE_COLUMNS, np.full(3, EYE_RADIUS))

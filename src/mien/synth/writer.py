@@ -8,19 +8,21 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
 import torch
 
 from mien.errors import MienError
+from mien.fields import Range, check_fields
+from mien.media.atomic import write_text
 from mien.synth.clip import Clip, Labels
 from mien.synth.head_model import HeadModel
 from mien.synth.label_table import write_label_table
 from mien.synth.stream import Stream
 
-__all__ = ["DEPTH_UNITS_PER_CM", "SynthConfig", "clip_writer", "write_clips"]
+__all__ = ["DEPTH_UNITS_PER_CM", "SynthConfig", "clip_writer"]
 
 CONFIG_FILE, LABELS_FILE, TRUTH_FILE = "config.json", "labels.parquet", "truth.zip"
 # Depth images hold z as whole numbers of this size; 0 is no surface, 65535 is 655 cm.
@@ -28,65 +30,30 @@ DEPTH_UNITS_PER_CM = 100
 JPEG_QUALITY = 95
 # Raised whenever the same settings give other images than before.
 IMAGES_VERSION = 1
-_FORMATS = ("png", "jpg")
-_GAZES = ("natural", "wide")
-_LIGHTS = ("natural", "changing", "hard")
-_MAX_PEOPLE, _MAX_FRAMES = 999_999, 999
 
 
 @dataclass(frozen=True)
 class SynthConfig:
     """What a folder of rendered clips was asked to hold."""
 
-    identities: int
+    identities: Annotated[int, Range(1, 999_999)]
     """Number of people, one clip each."""
-    frames: int
+    frames: Annotated[int, Range(1, 999)]
     """Images of each person."""
-    size: int = 128
+    size: Annotated[int, Range(16, 2048)] = 128
     """Side of the images. Pixels."""
-    seed: int = 0
+    seed: Annotated[int, Range(0, 2**63 - 1)] = 0
     """Decides, with a person's number, all that is sampled."""
-    format: str = "png"
+    format: Literal["png", "jpg"] = "png"
     """Of the images: png or jpg."""
-    gaze: str = "natural"
+    gaze: Literal["natural", "wide"] = "natural"
     """natural: mostly ahead, often at the camera; wide: anywhere within 25 degrees of ahead."""
-    light: str = "natural"
+    light: Literal["natural", "changing", "hard"] = "natural"
     """natural: half of the clips keep their lamp; changing: every image has its own; hard:
     likewise, and shadows may be nearly black."""
 
     def __post_init__(self) -> None:
-        for name, value, low, high in (
-            ("identities", self.identities, 1, _MAX_PEOPLE),
-            ("frames", self.frames, 1, _MAX_FRAMES),
-            ("size", self.size, 16, 2048),
-            ("seed", self.seed, 0, 2**63 - 1),
-        ):
-            if not low <= value <= high:
-                raise MienError(f"{name} must be from {low} to {high}, not {value}")
-        if self.format not in _FORMATS:
-            raise MienError(f"format must be one of {', '.join(_FORMATS)}, not {self.format!r}")
-        if self.gaze not in _GAZES:
-            raise MienError(f"gaze must be one of {', '.join(_GAZES)}, not {self.gaze!r}")
-        if self.light not in _LIGHTS:
-            raise MienError(f"light must be one of {', '.join(_LIGHTS)}, not {self.light!r}")
-
-
-def write_clips(
-    head: HeadModel,
-    config: SynthConfig,
-    folder: Path,
-    *,
-    overwrite: bool = False,
-    device: str = "cpu",
-) -> Path:
-    """Render all people in one call; arguments and errors as for `clip_writer`.
-
-    Returns:
-        The path of labels.parquet.
-    """
-    for _ in clip_writer(head, config, folder, overwrite=overwrite, device=device):
-        pass
-    return folder / LABELS_FILE
+        check_fields(self, "synth")
 
 
 def clip_writer(
@@ -176,9 +143,7 @@ def _prepare(folder: Path, resolved: dict[str, Any], *, overwrite: bool) -> None
     if not config_path.is_file():
         if not replaced and any(folder.iterdir()):
             raise MienError(f"{folder} is not empty and holds no {CONFIG_FILE}; give a new folder")
-        temporary = folder / f"{CONFIG_FILE}.tmp"
-        temporary.write_text(json.dumps(resolved, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(config_path)
+        write_text(config_path, json.dumps(resolved, indent=2) + "\n")
         return
     try:
         found = json.loads(config_path.read_text(encoding="utf-8"))

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mien.errors import MienError
-from mien.train.run_folder import write_text
+from mien.media.atomic import write_text
 
 __all__ = [
     "Checkpoint",

@@ -10,15 +10,17 @@ from __future__ import annotations
 import difflib
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 
 from mien.aliases import current_option, current_options
 from mien.errors import MienError
+from mien.fields import OptionError, hints_of
 from mien.train.options import TrainConfig
 
 __all__ = [
@@ -49,18 +51,12 @@ def load_config(name: str = "small", overrides: Sequence[str] = ()) -> TrainConf
     Raises:
         MienError: no such file, unknown key, or a value that its field does not take.
     """
-    return read_config(TrainConfig, name, overrides, PRESETS)
+    return read_config(TrainConfig, name, overrides)
 
 
-def read_config(kind: type[T], name: str, overrides: Sequence[str], presets: Path) -> T:
-    """Return a configuration of any kind; otherwise as load_config.
-
-    Args:
-        kind: the dataclass to be made.
-        name: of a preset, or the path of a YAML file.
-        overrides: key=value.
-        presets: folder of NAME.yaml.
-    """
+def read_config(kind: type[T], name: str, overrides: Sequence[str] = ()) -> T:
+    """Return a configuration of any kind, whose `presets` names their folder; as load_config."""
+    presets = PRESETS / getattr(kind, "presets", "")
     path = presets / f"{name}.yaml"
     if not path.is_file():
         path = Path(name)
@@ -79,29 +75,29 @@ def read_config(kind: type[T], name: str, overrides: Sequence[str], presets: Pat
 
 def override(config: T, assignments: Sequence[str]) -> T:
     """Return the configuration with key=value assignments applied; keys are dotted."""
+    mapping = to_mapping(config)
     for assignment in assignments:
-        key, equals, text = assignment.partition("=")
+        key, equals, text = (part.strip() for part in assignment.partition("="))
         if not equals:
             raise MienError(f"cannot read {assignment!r}; write key=value, as in stage1.steps=2000")
-        config = _assign(config, key.strip(), key.strip().split("."), text.strip())
-    return config
+        group, where = mapping, ""
+        *groups, name = key.split(".")
+        for part in groups:
+            part = current_option(part, where, "the command line")
+            where += f"{part}."
+            group = group.get(part)
+            if not isinstance(group, dict):
+                raise _unknown(key, type(config))
+        name = current_option(name, where, "the command line")
+        if name not in group or isinstance(group[name], dict):
+            raise _unknown(f"{where}{name}", type(config))
+        group[name] = text
+    return from_mapping(type(config), mapping)
 
 
-def from_mapping(kind: type[T], mapping: Mapping[str, Any], where: str = "") -> T:
+def from_mapping(kind: type[T], mapping: Mapping[str, Any]) -> T:
     """Return a dataclass made from nested names and values; what is not named keeps its default."""
-    hints = typing.get_type_hints(kind)
-    values: dict[str, Any] = {}
-    for name, value in current_options(mapping, "the configuration", where).items():
-        dotted = f"{where}{name}"
-        if name not in hints:
-            raise _unknown(dotted, kind, where)
-        if is_dataclass(hints[name]):
-            if not isinstance(value, Mapping):
-                raise MienError(f"{dotted} is a group of options, not {value!r}")
-            values[name] = from_mapping(hints[name], value, f"{dotted}.")
-        else:
-            values[name] = _typed(dotted, hints[name], value)
-    return _built(kind, values)
+    return _made(kind, mapping, "", kind)
 
 
 def to_mapping(config: Any) -> dict[str, Any]:
@@ -123,49 +119,42 @@ def to_yaml(config: Any) -> str:
 
 def differences(one: Any, other: Any) -> list[str]:
     """Return the dotted names of the options in which two configurations differ."""
-    first, second = dict(_leaves(one)), dict(_leaves(other))
+    first, second = dict(_leaves(to_mapping(one))), dict(_leaves(to_mapping(other)))
     return [name for name in first | second if first.get(name) != second.get(name)]
 
 
-def _built(kind: type[T], values: dict[str, Any]) -> T:
+def _made(kind: type[T], mapping: Mapping[str, Any], where: str, root: type) -> T:
+    """Return one group of options; `root` is the whole configuration's kind."""
+    hints = hints_of(kind)
+    values: dict[str, Any] = {}
+    for name, value in current_options(mapping, "the configuration", where).items():
+        dotted = f"{where}{name}"
+        if name not in hints:
+            raise _unknown(dotted, root)
+        if not is_dataclass(hints[name]):
+            values[name] = _typed(hints[name], value)
+        elif isinstance(value, Mapping):
+            values[name] = _made(hints[name], value, f"{dotted}.", root)
+        else:
+            raise MienError(f"{dotted} is a group of options, not {value!r}")
     try:
         return kind(**values)
+    except OptionError:
+        raise
     except ValueError as error:  # a contradiction that the options themselves refuse
         raise MienError(f"{error}; mend the configuration") from error
 
 
-def _shallow(config: Any) -> dict[str, Any]:
-    return {entry.name: getattr(config, entry.name) for entry in fields(config)}
-
-
-def _leaves(config: Any, where: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for entry in fields(config):
-        value = getattr(config, entry.name)
-        if is_dataclass(value):
-            found += _leaves(value, f"{where}{entry.name}.")
+def _leaves(mapping: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in mapping.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{where}{name}.")
         else:
-            found.append((f"{where}{entry.name}", value))
-    return found
+            yield f"{where}{name}", value
 
 
-def _assign(config: T, dotted: str, parts: list[str], text: str) -> T:
-    kind = type(config)
-    hints = typing.get_type_hints(kind)
-    where = dotted[: len(dotted) - len(".".join(parts))]
-    name, rest = current_option(parts[0], where, "the command line"), parts[1:]
-    dotted = ".".join([f"{where}{name}", *rest])
-    if name not in hints:
-        raise _unknown(dotted, kind, where)
-    if is_dataclass(hints[name]) != bool(rest):
-        raise _unknown(dotted, kind, where)
-    current = getattr(config, name)
-    value = _assign(current, dotted, rest, text) if rest else _typed(dotted, hints[name], text)
-    return _built(kind, {**_shallow(config), name: value})
-
-
-def _unknown(dotted: str, kind: type, where: str) -> MienError:
-    known = [f"{where}{name}" for name, _ in _leaves(kind())]
+def _unknown(dotted: str, kind: type) -> MienError:
+    known = [name for name, _ in _leaves(to_mapping(kind()))]
     last = dotted.rsplit(".", 1)[-1]
     near = [name for name in known if name.rsplit(".", 1)[-1] == last]  # steps => stage1.steps
     near = near or difflib.get_close_matches(dotted, known, n=1, cutoff=0.6)
@@ -175,44 +164,35 @@ def _unknown(dotted: str, kind: type, where: str) -> MienError:
     return MienError(f"unknown option {dotted!r}; {hint}")
 
 
-def _typed(dotted: str, hint: Any, value: Any) -> Any:
+def _typed(hint: Any, value: Any) -> Any:
+    """Return what a text says as its field's type; what fits no field is left to be refused."""
     origin, choices = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return _typed(choices[0], value)
     if origin in (types.UnionType, typing.Union):
-        if value is None or (isinstance(value, str) and value.lower() in _NOTHING):
-            return None
-        return _typed(dotted, next(c for c in choices if c is not types.NoneType), value)
+        nothing = value is None or (isinstance(value, str) and value.lower() in _NOTHING)
+        return None if nothing else _typed(choices[0], value)
     if origin is Literal:
-        for choice in choices:
-            if value == choice or str(value) == str(choice):
-                return choice
-        raise MienError(f"{dotted} takes {', '.join(map(str, choices))}, not {value!r}")
+        return next((choice for choice in choices if str(value) == str(choice)), value)
     if origin is tuple:
         items = value.split(",") if isinstance(value, str) else value
-        if not isinstance(items, (list, tuple)):
-            raise MienError(f"{dotted} takes a list, not {value!r}")
-        kept = [item for item in items if item != ""]
-        return tuple(_typed(dotted, choices[0], item) for item in kept)
-    return _scalar(dotted, hint, value)
+        return tuple(_typed(choices[0], i) for i in items if i != "") if _is_list(items) else value
+    return _scalar(hint, value)
 
 
-def _scalar(dotted: str, kind: type, value: Any) -> Any:
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple))
+
+
+def _scalar(kind: type, value: Any) -> Any:
     text = str(value).strip()
-    try:
-        if kind is bool:
-            return _WORDS[text.lower()]
-        if kind is int:
-            number = float(text.replace("_", ""))
-            if isinstance(value, bool) or not number.is_integer():
-                raise ValueError
-            return int(number)
-        if kind is float:
-            if isinstance(value, bool):
-                raise ValueError
-            return float(text.replace("_", ""))
-        if kind is str and isinstance(value, (str, int, float)):
-            return text
-    except (KeyError, ValueError, OverflowError):
-        pass
-    name = {"bool": "true or false", "int": "a whole number", "float": "a number"}
-    wanted = name.get(kind.__name__, "text")
-    raise MienError(f"{dotted} takes {wanted}, not {value!r}")
+    if kind is bool:
+        return _WORDS.get(text.lower(), value)
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return value
+    if kind is str:
+        return text
+    with suppress(ValueError, OverflowError):
+        number = float(text.replace("_", ""))
+        return int(number) if kind is int and number.is_integer() else number
+    return value

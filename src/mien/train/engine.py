@@ -127,8 +127,7 @@ def in_turn(
 ) -> Iterator[Tensor]:
     """Yield compute(part) for all parts, in order and in every process; each is computed once.
 
-    The processes take the parts by turns and gather what they computed, so that the numbers do not
-    depend on how many processes there are.
+    The numbers do not depend on how many processes there are, which take the parts by turns.
 
     Args:
         parts: of some work; all processes have the same.

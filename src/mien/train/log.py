@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from mien.errors import MienError
+from mien.media.atomic import write_text
 from mien.media.image import write_png
 from mien.train.objective import ImageArray
-from mien.train.run_folder import RunFolder, write_text
+from mien.train.run_folder import RunFolder
 
 __all__ = ["Meter", "RunLog", "duration"]
 

@@ -23,13 +23,12 @@ from mien.train import checkpoint
 from mien.train.log import Meter, RunLog
 from mien.train.objective import Batches, Objective
 from mien.train.optim import (
-    Pace,
     WeightAverage,
     learning_rate,
     make_optimizer,
     set_learning_rate,
 )
-from mien.train.options import LoopOptions
+from mien.train.options import LoopOptions, Pace
 from mien.train.process import Interrupted, StopRequest, stop_on_signals
 from mien.train.run_folder import RunFolder
 from mien.types import Loss
@@ -48,7 +47,7 @@ class Fitted:
 
 
 def fit(
-    objective: Objective,
+    objective: Objective[Any],
     loader: Batches,
     *,
     run: RunFolder,
@@ -97,7 +96,7 @@ def fit(
 class _Step(nn.Module):
     """The loss as a forward pass, so that autocast and gradient averaging wrap around it."""
 
-    def __init__(self, objective: Objective, *, compiled: bool) -> None:
+    def __init__(self, objective: Objective[Any], *, compiled: bool) -> None:
         super().__init__()
         self.module = objective.module
         self.unused_parameters = objective.unused_parameters  # read by engine's strategy
@@ -111,25 +110,24 @@ class _Step(nn.Module):
         return {"total": {"total": loss.total}, "parts": loss.parts, "monitors": loss.monitors}
 
 
+@dataclass(eq=False)
 class _Training:
     """One stage while it runs."""
 
-    def __init__(
-        self,
-        objective: Objective,
-        loader: Batches,
-        run: RunFolder,
-        options: LoopOptions,
-        pace: Pace,
-        fabric: Fabric,
-    ) -> None:
-        self.objective, self.loader, self.run = objective, loader, run
-        self.options, self.pace, self.fabric = options, pace, fabric
+    objective: Objective[Any]
+    loader: Batches
+    run: RunFolder
+    options: LoopOptions
+    pace: Pace
+    fabric: Fabric
+
+    def __post_init__(self) -> None:
+        objective, options, fabric = self.objective, self.options, self.fabric
         if options.channels_last:
             for parameter in objective.module.parameters():
                 if parameter.ndim == 4:
                     parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-        optimizer = make_optimizer(objective.parameter_groups(options), options, pace)
+        optimizer = make_optimizer(objective.parameter_groups(options), options, self.pace)
         step = _Step(objective, compiled=options.compile)
         self.step_module, self.optimizer = fabric.setup(step, optimizer)
         self.average = WeightAverage(objective.module, options.ema_decay)
@@ -243,13 +241,8 @@ class _Training:
     def _agree(self, loss: Loss, norm: Tensor, step: int, request: StopRequest) -> bool:
         """Stop all processes where one has a number that is not finite, or was asked to stop."""
         finite = torch.isfinite(loss.total) & torch.isfinite(norm)
-        if self.fabric.world_size == 1:
-            if not bool(finite):
-                raise self._broken(loss, step)
-            return request.number is not None
-        flags = torch.stack(
-            [(~finite).float(), finite.new_tensor(request.number is not None).float()]
-        )
+        asked = finite.new_tensor(request.number is not None)
+        flags = torch.stack([~finite, asked]).float()
         bad, stop = cast(Tensor, self.fabric.all_reduce(flags, reduce_op="sum")).tolist()
         if bad:
             raise self._broken(loss, step)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -12,42 +12,51 @@ from torch import Tensor, nn
 from mien.train.options import LoopOptions
 from mien.types import Loss
 
-__all__ = ["Batches", "ImageArray", "Objective"]
+__all__ = ["Batches", "ImageArray", "Objective", "Sign"]
 
 ImageArray = np.ndarray[Any, np.dtype[np.uint8]]
+Module = TypeVar("Module", bound=nn.Module)
 
 
-class Objective(Protocol):
-    """What one stage of training minimises."""
+class Sign(NamedTuple):
+    """A monitor that leaves its bounds, and what a person should then know."""
 
-    @property
-    def module(self) -> nn.Module:
-        """All that is learned, saved and averaged."""
-        ...
+    monitor: str
+    low: float
+    high: float
+    advice: str
+    """A format of the monitor's value."""
 
-    @property
-    def unused_parameters(self) -> bool:
-        """Whether some step gives a parameter that requires a gradient none.
 
-        Processes that train together must then look for such parameters at every step.
-        """
-        ...
+class Objective(Generic[Module]):
+    """What one stage of training minimises; a stage gives at least `compute`."""
+
+    unused_parameters = False
+    """Whether some step gives a parameter that requires a gradient none. Processes that train
+    together must then look for such parameters at every step."""
+    signs: ClassVar[tuple[Sign, ...]] = ()
+    """Of a collapse, such as a flat depth."""
+
+    def __init__(self, module: Module) -> None:
+        """Take all that is learned, saved and averaged."""
+        self.module = module
 
     def compute(self, batch: dict[str, Tensor], step: int, generator: torch.Generator) -> Loss:
         """Return the loss of a batch; every random number comes from `generator`."""
-        ...
+        raise NotImplementedError
 
-    def parameter_groups(self, options: LoopOptions) -> list[dict[str, Any]]:
+    def parameter_groups(self, options: LoopOptions) -> list[dict[str, Any]]:  # noqa: ARG002
         """Return groups for the optimiser; `lr_scale` and `weight_decay` are read."""
-        ...
+        return [{"params": list(self.module.parameters())}]
 
-    def contact_sheet(self, batch: dict[str, Tensor], step: int) -> ImageArray | None:
+    def contact_sheet(self, batch: dict[str, Tensor], step: int) -> ImageArray | None:  # noqa: ARG002
         """Return an image to look at, uint8 [H, W, 3], or None where there is nothing to show."""
-        ...
+        return None
 
     def warnings(self, monitors: Mapping[str, float]) -> list[str]:
-        """Return what a person should know, such as a flat depth, from averaged monitors."""
-        ...
+        """Return what a person should know from averaged monitors."""
+        found = [(sign, monitors.get(sign.monitor, sign.low)) for sign in self.signs]
+        return [s.advice.format(value) for s, value in found if value < s.low or value > s.high]
 
 
 class Batches(Protocol):

@@ -4,55 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mien.train.options import LoopOptions
+from mien.train.options import LoopOptions, Pace
 
 __all__ = [
-    "Pace",
     "WeightAverage",
     "learning_rate",
     "make_optimizer",
     "set_learning_rate",
     "without_decay",
 ]
-
-
-class Pace(Protocol):
-    """Length and learning rate of a stage; Stage1Options is one."""
-
-    @property
-    def steps(self) -> int:
-        """Optimiser steps."""
-        ...
-
-    @property
-    def batch_size(self) -> int:
-        """Images in a step, over all processes."""
-        ...
-
-    @property
-    def learning_rate(self) -> float:
-        """Peak rate."""
-        ...
-
-    @property
-    def warmup_steps(self) -> int:
-        """Steps of linear warm-up."""
-        ...
-
-    @property
-    def min_lr_ratio(self) -> float:
-        """Rate at the end, as a fraction of the peak."""
-        ...
-
-    @property
-    def weight_decay(self) -> float:
-        """Decoupled weight decay; 0 = Adam."""
-        ...
 
 
 def learning_rate(step: int, pace: Pace) -> float:
@@ -76,7 +41,7 @@ def without_decay(parameters: Iterable[nn.Parameter]) -> list[dict[str, Any]]:
 def make_optimizer(
     groups: Iterable[dict[str, Any]], options: LoopOptions, pace: Pace
 ) -> torch.optim.Optimizer:
-    """Return Adam, or AdamW where weight decay is asked for.
+    """Return AdamW, which is Adam where nothing decays.
 
     Args:
         groups: parameter groups; `lr_scale` multiplies the rate of a group, `weight_decay`
@@ -84,16 +49,9 @@ def make_optimizer(
         options: decays of the moments.
         pace: rate and weight decay.
     """
-    groups = list(groups)
+    rate, decay = pace.learning_rate, pace.weight_decay
     betas = (options.beta1, options.beta2)
-    decays = [pace.weight_decay, *(group.get("weight_decay", 0.0) for group in groups)]
-    if any(decays):
-        optimizer: torch.optim.Optimizer = torch.optim.AdamW(
-            groups, lr=pace.learning_rate, betas=betas, weight_decay=pace.weight_decay
-        )
-    else:
-        optimizer = torch.optim.Adam(groups, lr=pace.learning_rate, betas=betas)
-    return optimizer
+    return torch.optim.AdamW(list(groups), lr=rate, betas=betas, weight_decay=decay)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

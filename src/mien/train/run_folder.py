@@ -9,9 +9,8 @@ from pathlib import Path
 
 from mien.aliases import STAGES
 from mien.errors import MienError
-from mien.media.atomic import replacing
 
-__all__ = ["RunFolder", "is_first_process", "write_text"]
+__all__ = ["RunFolder", "is_first_process"]
 
 _OWN = ("config.yaml", "metrics.jsonl", "train.log", "events", "sheets", "checkpoints", "exported")
 
@@ -125,12 +124,6 @@ class RunFolder:
                 shutil.rmtree(entry)
             else:
                 entry.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    with replacing(path, overwrite=True) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")
 
 
 def is_first_process() -> bool:

@@ -14,8 +14,8 @@ from mien.evaluate.datasets.sets import LabelledSet, sample_per_class
 from mien.evaluate.protocol import EvalContext, Plot, Score, Table
 from mien.evaluate.scores import rounded
 from mien.evaluate.tasks.labelled import stream
-from mien.linear.folds import stratified_parts
-from mien.linear.logistic import STRENGTHS, fit_linear, probabilities, strength_by_parts
+from mien.linear.folds import part_folds, stratified_parts
+from mien.linear.logistic import STRENGTHS, best_strength, fit_linear, probabilities
 
 __all__ = ["few_labels", "few_labels_report"]
 
@@ -57,7 +57,8 @@ def few_labels(
             strength, classes = ALONE, len(task.classes)
             if count > 1:
                 part = stratified_parts(labels=labels, count=FOLDS, rng=rng)
-                strength = strength_by_parts(codes=few, labels=labels, classes=classes, part=part)
+                folds = part_folds(part)
+                strength = best_strength(codes=few, labels=labels, classes=classes, folds=folds)
             probe = fit_linear(codes=few, labels=labels, strength=strength)
             chance = probabilities(probe, (codes[asked] - mean) / std, classes)
             right = chance.argmax(axis=1) == task.labels[asked]

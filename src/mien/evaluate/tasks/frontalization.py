@@ -16,8 +16,9 @@ from mien.evaluate.datasets.synthetic_frontal import FrontalPair, FrontalPerson,
 from mien.evaluate.protocol import EvalContext, Failure, Result, Score, Table
 from mien.evaluate.scores import mean_score, small, yaw_table
 from mien.evaluate.tasks.arcface import ArcFace, identity_scores
-from mien.media.image import to_float, to_uint8
+from mien.media.image import to_uint8
 from mien.model import Model, prepare
+from mien.pipeline.encode import to_batch
 from mien.types import Factors, Pose
 from mien.views.edit import Edit, render_edited
 
@@ -226,7 +227,7 @@ def frontal_views(
 def _batch(model: Model, images: Sequence[NDArray[np.uint8]]) -> Tensor:
     """Return crops at the model's size. [B, 3, s, s]."""
     size = (model.config.image_size, model.config.image_size)
-    return torch.cat([prepare(to_float(p)[None], size) for p in images]).to(model.device)
+    return torch.cat([prepare(to_batch([p]), size) for p in images]).to(model.device)
 
 
 def _rendered(model: Model, factors: Factors, places: Tensor) -> Tensor:

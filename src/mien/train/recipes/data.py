@@ -4,55 +4,38 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 
-from mien.data.eye_cache import EyeSources, build_eye_cache
-from mien.data.eye_canvas import EyeForm
-from mien.data.options import EyeDataOptions
+from mien.data.eye_cache import EyeCache, EyeSources, build_eye_cache
+from mien.data.eye_loader import EyeLoader, EyeMixture
+from mien.data.loader import Shard
 from mien.data.seeds import seed_of
 from mien.data.sources import Piece
 from mien.errors import MienError
-from mien.gaze.config import (
-    CANVAS_HEIGHT,
-    CANVAS_WIDTH,
-    EYE_CROP_HEIGHT,
-    EYE_CROP_WIDTH,
-    FACE_CROP,
-    FACE_SIDE,
-)
 from mien.gaze.emib import EMIB
 from mien.latentface.latentface import LatentFace
 from mien.model import Model
 from mien.train.engine import once_per_node
-from mien.train.run_folder import RunFolder
+from mien.train.options import MixedPace
+from mien.train.recipes.run import Run
 
 if TYPE_CHECKING:
     from mien.synth.stream import Stream
 
-__all__ = ["FORM", "LocalizerSearch", "cache_eyes", "open_stream"]
-
-FORM = EyeForm(
-    crop=FACE_CROP,
-    eye_crop=(EYE_CROP_HEIGHT, EYE_CROP_WIDTH),
-    canvas=(CANVAS_HEIGHT, CANVAS_WIDTH),
-    face=FACE_SIDE,
-)
-"""The gaze branch's sizes, as its data has them."""
+__all__ = ["LocalizerSearch", "cache_eyes", "eye_loader", "open_stream"]
 
 
-def open_stream(models: Sequence[Path], *, seed: int, frames: int, size: int) -> Stream | None:
+def open_stream(run: Run[Any], models: Sequence[Path], size: int) -> Stream | None:
     """Return the stream of a head model, or None where none is given.
 
     Args:
+        run: gives the seed and the frames of each clip.
         models: head models of the run's sources.
-        seed: of the run.
-        frames: rendered for each clip.
         size: side of the images. Pixels.
 
     Raises:
@@ -65,45 +48,77 @@ def open_stream(models: Sequence[Path], *, seed: int, frames: int, size: int) ->
     from mien.synth.head_model import load_head_model  # the renderer is slow to import
     from mien.synth.stream import Stream
 
-    head = load_head_model(models[0])
-    return Stream(head, seed=seed_of(seed, "stream"), frames_per_clip=frames, size=size)
+    seed, frames = seed_of(run.options.loop.seed, "stream"), run.options.data.stream_frames
+    return Stream(load_head_model(models[0]), seed=seed, frames_per_clip=frames, size=size)
 
 
 def cache_eyes(
-    pieces: Sequence[Piece],
-    sources: EyeSources,
-    run: RunFolder,
-    *,
-    options: EyeDataOptions,
-    search: LocalizerSearch | None,
-    fabric: Fabric,
-    echo: Callable[[str], None],
-) -> Path | None:
-    """Crop pieces into a cache, once per node.
+    run: Run[Any], sources: EyeSources, pieces: Sequence[Piece], search: LocalizerSearch | None
+) -> list[Path]:
+    """Crop pieces into a cache, once per node; return its folder, or nothing without pieces.
 
     Args:
-        pieces: some of the sources'; without any there is no cache.
+        run: gives the options and the folder of caches.
         sources: hold the labels.
-        run: holds the cache, unless the options name another folder.
-        options: how images are read.
+        pieces: some of the sources'.
         search: finds the eyes that neither labels nor the detector give.
-        fabric: launched.
-        echo: given the progress and what was skipped.
 
     Raises:
         MienError: as build_eye_cache; or the nodes see different data.
     """
     if not pieces:
-        return None
-    cache = Path(options.cache) if options.cache else run.cache
+        return []
 
     def build() -> Path:
-        labels = sources.labels
         return build_eye_cache(
-            pieces, labels, cache, form=FORM, options=options, search=search, report=echo
+            pieces,
+            sources.labels,
+            run.cache,
+            options=run.options.data,
+            search=search,
+            report=run.echo,
         )
 
-    return once_per_node(fabric, build)
+    return [once_per_node(run.fabric, build)]
+
+
+def eye_loader(
+    run: Run[Any],
+    cache: EyeCache | None,
+    stream: Stream | None,
+    stage: MixedPace,
+    *,
+    shard: Shard | None = None,
+    labelled: bool = False,
+) -> EyeLoader:
+    """Return the batches of a stage.
+
+    Args:
+        run: gives seed, device and threads.
+        cache: images; None where everything comes from the stream.
+        stream: endless rendered clips.
+        stage: sizes and fractions of the batches.
+        shard: which part of every batch; by default this process's.
+        labelled: take only images whose eyes are labelled.
+    """
+    data = run.options.data
+    mixture = EyeMixture(
+        seed=run.options.loop.seed,
+        batch_size=stage.batch_size,
+        frames=stage.frames,
+        stills_fraction=stage.stills_fraction,
+        eye_crop_fraction=getattr(stage, "eye_crop_fraction", None),
+        stream_fraction=data.stream_fraction,
+        labelled=labelled,
+    )
+    return EyeLoader(
+        cache,
+        mixture,
+        device=run.fabric.device,
+        workers=data.workers,
+        shard=shard or run.shard,
+        stream=stream,
+    )
 
 
 class LocalizerSearch:

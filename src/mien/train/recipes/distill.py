@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from mien.data.eye_cache import find_eye_sources
 from mien.data.eye_loader import EyeLoader
-from mien.data.loader import Shard
 from mien.data.provenance import image_hashes
 from mien.data.seeds import seed_of
 from mien.errors import MienError
@@ -23,23 +23,23 @@ from mien.gaze.distillation import distill_loss, fit_scale, vary_bands
 from mien.gaze.emib import EMIB
 from mien.gaze.student import Student, cut_band, load_student, save_student
 from mien.gaze.variation import image_of
+from mien.media.atomic import write_text
 from mien.model import Model, load
-from mien.train.engine import launch
-from mien.train.loop import fit
+from mien.train.objective import ImageArray, Objective, Sign
 from mien.train.optim import without_decay
 from mien.train.options import LoopOptions
-from mien.train.process import keep_freed_memory
-from mien.train.recipes.distill_data import open_data, training_loader, validation_batches
+from mien.train.recipes.data import eye_loader
+from mien.train.recipes.distill_data import open_data, validation_batches
 from mien.train.recipes.distill_options import DistillConfig
 from mien.train.recipes.distill_report import (
     DistillReport,
     ValidationSet,
     fidelity_of,
-    report_lines,
     speeds,
     validation_set,
 )
-from mien.train.run_folder import RunFolder, write_text
+from mien.train.recipes.run import Run, start_run
+from mien.train.run_folder import RunFolder
 from mien.types import Loss
 
 __all__ = ["STAGE", "DistillObjective", "check", "distill", "load_teacher"]
@@ -51,13 +51,22 @@ _SHEET_COLUMNS = 6
 _MIN_SEEN = 0.5  # fraction of images with eyes below which there is little to learn from
 
 
-class DistillObjective:
+class DistillObjective(Objective[Student]):
     """Trains a student to give its teacher's code; the teacher stays as it is."""
 
-    unused_parameters = False
+    signs = (
+        Sign(
+            *("eyes_seen", _MIN_SEEN, math.inf),
+            "the teacher sees eyes in {:.0%} of the images; is --crop right?",
+        ),
+        Sign(
+            *("code_error", 0.0, 1.5),
+            "the code is further off than its mean would be; lower the learning rate",
+        ),
+    )
 
     def __init__(self, module: Student, teacher: EMIB) -> None:
-        self.module = module
+        super().__init__(module)
         self._teacher = teacher
 
     def compute(self, batch: dict[str, Tensor], step: int, generator: torch.Generator) -> Loss:  # noqa: ARG002
@@ -69,9 +78,7 @@ class DistillObjective:
         return without_decay(self.module.parameters())
 
     @torch.no_grad()
-    def contact_sheet(
-        self, batch: dict[str, Tensor], step: int
-    ) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    def contact_sheet(self, batch: dict[str, Tensor], step: int) -> ImageArray:
         """Return bands as they are, and below them as the student sees them."""
         image = image_of({name: value[:_SHEET_COLUMNS] for name, value in batch.items()})
         generator = torch.Generator(device=image.pixels.device).manual_seed(step)
@@ -80,16 +87,6 @@ class DistillObjective:
         sheet = torch.cat([torch.cat(list(row.float()), dim=2) for row in rows], dim=1)
         grey = (sheet[0].clamp(0, 1) * 255).byte().cpu().numpy()
         return np.repeat(grey[..., None], 3, axis=2)
-
-    def warnings(self, monitors: Mapping[str, float]) -> list[str]:
-        """Return a line where the teacher sees too few eyes, or the student learns nothing."""
-        found = []
-        if monitors.get("eyes_seen", 1.0) < _MIN_SEEN:
-            seen = monitors["eyes_seen"]
-            found.append(f"the teacher sees eyes in {seen:.0%} of the images; is --crop right?")
-        if monitors.get("code_error", 0.0) > 1.5:
-            found.append("the code is further off than its mean would be; lower the learning rate")
-        return found
 
 
 def load_teacher(where: str, device: torch.device | str = "cpu") -> Model:
@@ -129,47 +126,38 @@ def distill(
     device: str = "auto",
     echo: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Train a student, resuming from the run folder's checkpoint, export it and measure it.
+    """Train a student, export it and measure it; the length of the code is the teacher's.
 
-    Args:
-        config: everything that decides the run; the length of the code is the teacher's.
-        data: folders, zips, tables, videos, `eyes:SOURCE`, `synth:HEAD_MODEL`.
-        run: opened run folder.
-        device: `cpu`, `cuda`, `mps` or `auto`.
-        echo: given every line that a person should see.
+    Arguments and errors as of `recipes.latentface.pretrain`; data may be `eyes:SOURCE` too.
 
     Returns:
         The folder of the student, for `load_student`; report.json in it holds what was measured.
 
     Raises:
-        MienError: bad data, a teacher without a gaze branch or with another length of code, too
-            few images with eyes, a device that is not there, a loss that is not finite.
-        Interrupted: stopped by a signal; a checkpoint was written.
+        MienError: also a teacher without a gaze branch or with another length of code, too few
+            images with eyes.
     """
-    keep_freed_memory()
-    fabric = launch(device, config.loop)
-    model = load_teacher(config.distill.teacher, fabric.device)
+    this = start_run(config, data, run, device, echo)
+    device_of = this.fabric.device
+    model = load_teacher(config.distill.teacher, device_of)
     teacher = _refuse_length(config, model)
-    found = open_data(config, data, run=run, model=model, fabric=fabric, echo=echo)
-    first = fabric.global_rank == 0
+    sources = find_eye_sources(data, config.data)
+    found = open_data(this, sources, model)
     # Before the training, not after it: what cannot be measured need not be trained.
-    held = validation_set(teacher, validation_batches(found, config, fabric)) if first else None
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(config.loop.seed)
+    held = validation_set(teacher, validation_batches(found, this)) if this.is_first else None
+    with this.initial_weights():
         student = Student(config.student, model.weights_id)
-    student.to(fabric.device)
+    student.to(device_of)
     if config.distill.steps:
-        loader = training_loader(
-            found, config, fabric, Shard(fabric.global_rank, fabric.world_size)
-        )
+        loader = eye_loader(this, found.cache, found.stream, config.distill)
         # Another teacher is another run.
         loader.fingerprint = f"{loader.fingerprint}-{model.weights_id}"
-        _train(student, teacher, loader, config, run.of_stage(STAGE), fabric, echo)
+        _set_scale(this, student, teacher, loader)
+        student.load_state_dict(this.train(DistillObjective(student, teacher), loader, STAGE))
     if held is not None:
-        sources = find_eye_sources(data, config.data)
         images = model.images | image_hashes([*sources.known, *sources.unknown])
-        _export(student, teacher, held, config, run, images, echo)
-    fabric.barrier()
+        _export(this, student, teacher, held, images)
+    this.fabric.barrier()
     return run.exported
 
 
@@ -185,46 +173,26 @@ def _refuse_length(config: DistillConfig, model: Model) -> EMIB:
     return teacher
 
 
-def _train(
-    student: Student,
-    teacher: EMIB,
-    loader: EyeLoader,
-    config: DistillConfig,
-    stage: RunFolder,
-    fabric: Fabric,
-    echo: Callable[[str], None],
-) -> None:
-    """Train the student; it ends with its averaged weights."""
-    if fabric.global_rank == 0:
-        seed = seed_of(config.loop.seed, "scale")
-        generator = torch.Generator(device=fabric.device).manual_seed(seed)
+def _set_scale(run: Run[DistillConfig], student: Student, teacher: EMIB, loader: EyeLoader) -> None:
+    """Measure the teacher's code in the first process and give all of them its scale."""
+    if run.is_first:
+        seed = seed_of(run.config.loop.seed, "scale")
+        generator = torch.Generator(device=run.fabric.device).manual_seed(seed)
         with closing(loader.iterate(0, _SCALE_BATCHES)) as batches:
             fit_scale(student, teacher, batches, generator=generator)
     for buffer in (student.code_mean, student.code_scale):
-        buffer.copy_(fabric.broadcast(buffer))
-    fitted = fit(
-        DistillObjective(student, teacher),
-        loader,
-        run=stage,
-        options=config.loop,
-        pace=config.distill,
-        fabric=fabric,
-        echo=echo,
-    )
-    student.load_state_dict(fitted.weights)
+        buffer.copy_(run.fabric.broadcast(buffer))
 
 
 def _export(
+    run: Run[DistillConfig],
     student: Student,
     teacher: EMIB,
     held: ValidationSet,
-    config: DistillConfig,
-    run: RunFolder,
     images: frozenset[str],
-    echo: Callable[[str], None],
 ) -> None:
     """Write the student, read it back as its users will, and measure it."""
-    folder = run.exported
+    config, folder = run.config, run.folder.exported
     size = save_student(student, folder, _card(config, {}), images=images, overwrite=True)
     device = student.code_mean.device
     final = load_student(folder).to(device)
@@ -236,15 +204,15 @@ def _export(
         torch.get_num_threads(),
         device.type,
     )
-    card = _card(config, dict(report.as_results()))
-    save_student(student, folder, card, images=images, overwrite=True)
-    write_text(folder / "report.json", json.dumps(report.as_json(), indent=1) + "\n")
-    for line in report_lines(report):
-        echo(line)
-    echo(f"the student is in {folder}")
+    results = report.as_results()
+    save_student(student, folder, _card(config, results), images=images, overwrite=True)
+    write_text(folder / "report.json", json.dumps(asdict(report), indent=1) + "\n")
+    for name, value in results.items():
+        run.echo(f"{name}: {value}")
+    run.echo(f"the student is in {folder}")
 
 
-def _card(config: DistillConfig, results: dict[str, str]) -> str:
+def _card(config: DistillConfig, results: Mapping[str, str]) -> str:
     """Return the model card of a student."""
     rows = [f"| {name} | {value} |" for name, value in results.items()]
     lines = [

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,6 +12,7 @@ from mien.gaze.emib import EMIB
 from mien.gaze.localizer import EyeLocalizer
 from mien.gaze.localizer_objective import localizer_loss
 from mien.gaze.objective import GazeWeights, emib_loss, emib_sheet
+from mien.train.objective import ImageArray, Objective, Sign
 from mien.train.optim import without_decay
 from mien.train.options import LoopOptions
 from mien.types import Loss
@@ -25,43 +25,36 @@ LOST_PX = 12.0
 """Distance from the true eyes above which a localizer has not begun to find them; an iris is 17."""
 
 
-class LocalizerObjective:
-    """Learns where the eyes are and whether they are open."""
+class LocalizerObjective(Objective[EyeLocalizer]):
+    """Learns where the eyes are and whether they are open; EM-IB's contact sheets show it."""
 
-    unused_parameters = False
-
-    def __init__(self, module: EyeLocalizer) -> None:
-        self.module = module
+    signs = (
+        Sign(
+            *("error_px", 0.0, LOST_PX),
+            "the eyes are not found yet; give more localizer.steps or another learning rate",
+        ),
+    )
 
     def compute(self, batch: dict[str, Tensor], step: int, generator: torch.Generator) -> Loss:  # noqa: ARG002
         """Return the loss of a batch of mien.data.eye_loader whose eyes are labelled."""
         return localizer_loss(self.module, batch, generator=generator)
 
-    def parameter_groups(self, options: LoopOptions) -> list[dict[str, Any]]:  # noqa: ARG002
-        """Return one group: everything learns at one rate."""
-        return [{"params": list(self.module.parameters())}]
 
-    def contact_sheet(self, batch: dict[str, Tensor], step: int) -> None:  # noqa: ARG002
-        """Nothing: EM-IB's contact sheets show the eyes that the localizer finds."""
-        return
-
-    def warnings(self, monitors: Mapping[str, float]) -> list[str]:
-        """Return a line where the eyes are not found."""
-        if monitors.get("error_px", 0.0) > LOST_PX:
-            return [
-                "the eyes are not found yet; give more localizer.steps or another learning rate"
-            ]
-        return []
-
-
-class EmibObjective:
+class EmibObjective(Objective[EMIB]):
     """Learns the bottleneck and the auto-encoder; the eye localizer is not touched."""
 
     unused_parameters = True
     """Eye-unattended steps do not use the bottleneck, others not the head of the surroundings."""
+    signs = (
+        Sign(
+            *("code_std", CONSTANT_CODE, math.inf),
+            "collapse: all images have the same code; lower the learning rate or "
+            "raise emib.loss_weights.attended_weight",
+        ),
+    )
 
     def __init__(self, module: EMIB, weights: GazeWeights) -> None:
-        self.module = module
+        super().__init__(module)
         self.weights = weights
         module.localizer.requires_grad_(requires_grad=False)
         # What the eye localizer's own stage left would be counted into every gradient's norm.
@@ -75,19 +68,6 @@ class EmibObjective:
         """Return matrices and kernels, then biases and gains, which are not decayed."""
         return without_decay(self.module.parameters())
 
-    def contact_sheet(
-        self,
-        batch: dict[str, Tensor],
-        step: int,  # noqa: ARG002
-    ) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    def contact_sheet(self, batch: dict[str, Tensor], step: int) -> ImageArray:  # noqa: ARG002
         """Return eyes as rendered with their own, another's and the mean code."""
         return emib_sheet(self.module, batch)
-
-    def warnings(self, monitors: Mapping[str, float]) -> list[str]:
-        """Return a line for each sign of a collapse."""
-        if monitors.get("code_std", 1.0) < CONSTANT_CODE:
-            return [
-                "collapse: all images have the same code; lower the learning rate or "
-                "raise emib.loss_weights.attended_weight"
-            ]
-        return []

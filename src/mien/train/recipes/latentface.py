@@ -5,28 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from mien import weights
 from mien.card import Card, card_text
 from mien.data.batches import Sampler
 from mien.data.cache import CropCache, build_cache, open_cache
-from mien.data.loader import ClipStream, Loader, Shard
+from mien.data.loader import Loader
 from mien.data.provenance import image_hashes
 from mien.data.seeds import seed_of
 from mien.data.sources import find_sources
 from mien.errors import MienError
 from mien.latentface.latentface import LatentFace
 from mien.latentface.neutral import NeutralDiffusion, NeutralRegressor
-from mien.train.engine import launch, once_per_node
-from mien.train.loop import fit
+from mien.train.engine import once_per_node
 from mien.train.options import TrainConfig
-from mien.train.process import keep_freed_memory
 from mien.train.recipes.data import open_stream
+from mien.train.recipes.run import Run, start_run
 from mien.train.recipes.stage1 import AutoencoderObjective
 from mien.train.recipes.stage2 import (
     ClipImages,
@@ -37,7 +36,10 @@ from mien.train.recipes.stage2 import (
 )
 from mien.train.run_folder import RunFolder
 
-__all__ = ["pretrain"]
+if TYPE_CHECKING:
+    from mien.synth.stream import Stream
+
+__all__ = ["check", "pretrain"]
 
 _STAGE1_ALONE = (
     "Stage 2 was not trained: there were no clips. Pose, light, albedo and depth are as trained; "
@@ -48,7 +50,7 @@ _STAGE1_ALONE = (
 @dataclass(frozen=True)
 class _Data:
     cache: CropCache | None
-    stream: ClipStream | None
+    stream: Stream | None
 
     @property
     def clips(self) -> float:
@@ -58,6 +60,15 @@ class _Data:
         assert self.cache is not None
         _, frames = np.unique(self.cache.clip[self.cache.clip >= 0], return_counts=True)
         return int((frames > 1).sum())
+
+
+def check(config: TrainConfig) -> None:
+    """Refuse data that a run cannot be made of, before anything is written.
+
+    Raises:
+        MienError: as find_sources.
+    """
+    find_sources(config.data.sources)
 
 
 def pretrain(
@@ -86,68 +97,50 @@ def pretrain(
         MienError: bad data, a device that is not there, a loss that is not finite.
         Interrupted: stopped by a signal; a checkpoint was written.
     """
-    keep_freed_memory()
-    fabric = launch(device, config.loop)
-    found = _open_data(config, data, run, fabric, echo)
-    with_stage2 = _learns_stage2(config, found, echo)
-    # One generator of initial weights, the same in every process.
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(config.loop.seed)
+    this = start_run(config, data, run, device, echo)
+    found = _open_data(this)
+    with_stage2 = _learns_stage2(this, found)
+    with this.initial_weights():
         model = LatentFace(config.model)
-    model.to(fabric.device)
+    model.to(this.fabric.device)
     if config.stage1.init_from:
         _init_from(model, config.stage1.init_from)
     if config.stage1.steps:
-        _stage1(model, found, config, run, fabric, echo)
+        _stage1(this, model, found)
     if with_stage2:
-        _stage2(model, found, config, run, fabric, echo)
-    if fabric.global_rank == 0:
+        _stage2(this, model, found)
+    if this.is_first:
         limits = [_STAGE1_ALONE] if config.stage2.steps and not with_stage2 else []
         card = card_text(Card(data=data, config=asdict(config), limits=limits))
-        weights.save(
-            run.exported,
-            model.state_dict(),
-            asdict(config.model),
-            card,
-            images=_images(config, data),
-            half=True,
-            overwrite=True,
-        )
-        echo(f"weights are in {run.exported}")
-    fabric.barrier()
+        images, sizes = _images(config, data), asdict(config.model)
+        state, folder = model.state_dict(), run.exported
+        weights.save(folder, state, sizes, card, images=images, half=True, overwrite=True)
+        this.echo(f"weights are in {run.exported}")
+    this.fabric.barrier()
     return run.exported
 
 
-def _open_data(
-    config: TrainConfig,
-    data: list[str],
-    run: RunFolder,
-    fabric: Fabric,
-    echo: Callable[[str], None],
-) -> _Data:
+def _open_data(run: Run[TrainConfig]) -> _Data:
     """Crop what is given, once per node, and open streams."""
-    sources = find_sources(data)
-    cache = None
+    sources, size, cache = find_sources(run.data), run.config.model.image_size, None
     if sources.pieces:
-        folder = Path(config.data.cache) if config.data.cache else run.cache
-        paths = [source for source in data if not source.startswith("synth:")]
-        options, size = config.data, config.model.image_size
+        paths = [source for source in run.data if not source.startswith("synth:")]
 
         def build() -> Path:
-            return build_cache(paths, folder, image_size=size, options=options, report=echo)
+            options = run.config.data
+            return build_cache(paths, run.cache, image_size=size, options=options, report=run.echo)
 
-        cache = open_cache(once_per_node(fabric, build))
-    size, frames = config.model.image_size, config.data.stream_frames
-    stream = open_stream(sources.streams, seed=config.loop.seed, frames=frames, size=size)
-    return _Data(cache, stream)
+        cache = open_cache(once_per_node(run.fabric, build))
+    return _Data(cache, open_stream(run, sources.streams, size))
 
 
-def _learns_stage2(config: TrainConfig, data: _Data, echo: Callable[[str], None]) -> bool:
+def _learns_stage2(run: Run[TrainConfig], data: _Data) -> bool:
     """Return whether stage 2 is run; report at the start what it lacks.
 
     Raises:
         MienError: then there would be nothing to train.
     """
+    config = run.config
     # The face embedding tells clips apart.
     enough = 2 if config.model.face_embedding_dim else 1
     if not config.stage2.steps or data.clips >= enough:
@@ -157,7 +150,7 @@ def _learns_stage2(config: TrainConfig, data: _Data, echo: Callable[[str], None]
     )
     if not config.stage1.steps:
         raise MienError(f"{needs}, and stage1.steps is 0: nothing to train; add clips to --data")
-    echo(f"warning: {needs}; without them stage 1 alone is trained and exported")
+    run.echo(f"warning: {needs}; without them stage 1 alone is trained and exported")
     return False
 
 
@@ -179,22 +172,16 @@ def _init_from(model: LatentFace, start: str) -> None:
     model.autoencoder.load_state_dict(found)
 
 
-def _stage1(
-    model: LatentFace,
-    data: _Data,
-    config: TrainConfig,
-    run: RunFolder,
-    fabric: Fabric,
-    echo: Callable[[str], None],
-) -> None:
+def _stage1(run: Run[TrainConfig], model: LatentFace, data: _Data) -> None:
     """Train the autoencoder; it ends with its averaged weights."""
+    config, stage = run.config, run.config.stage1
     clip = data.cache.clip if data.cache else np.empty(0, dtype=np.int64)
     sampler = Sampler(
         clip,
         seed=config.loop.seed,
-        batch_size=config.stage1.batch_size,
-        frames=config.stage1.frames,
-        stills_fraction=config.stage1.stills_fraction,
+        batch_size=stage.batch_size,
+        frames=stage.frames,
+        stills_fraction=stage.stills_fraction,
         stream_fraction=config.data.stream_fraction if data.stream else 0.0,
     )
     loader = Loader(
@@ -202,68 +189,42 @@ def _stage1(
         sampler,
         options=config.data,
         image_size=config.model.image_size,
-        device=fabric.device,
-        shard=Shard(fabric.global_rank, fabric.world_size),
+        device=run.fabric.device,
+        shard=run.shard,
         stream=data.stream,
     )
-    fitted = fit(
-        AutoencoderObjective(model.autoencoder, config.stage1.loss_weights),
-        loader,
-        run=run.of_stage("stage1"),
-        options=config.loop,
-        pace=config.stage1,
-        fabric=fabric,
-        echo=echo,
-    )
-    model.autoencoder.load_state_dict(fitted.weights, strict=False)
+    objective = AutoencoderObjective(model.autoencoder, stage.loss_weights)
+    found = run.train(objective, loader, "stage1")
+    model.autoencoder.load_state_dict(found, strict=False)
 
 
-def _stage2(
-    model: LatentFace,
-    data: _Data,
-    config: TrainConfig,
-    run: RunFolder,
-    fabric: Fabric,
-    echo: Callable[[str], None],
-) -> None:
+def _stage2(run: Run[TrainConfig], model: LatentFace, data: _Data) -> None:
     """Train the neutral networks on the frozen autoencoder's codes; fit basis and embedding."""
+    config, stage = run.config, run.config.stage2
     images = ClipImages.of(
         data.cache,
         data.stream,
-        frames=config.stage2.frames,
-        stream_clips=config.stage2.stream_clips,
+        frames=stage.frames,
+        stream_clips=stage.stream_clips,
         image_size=config.model.image_size,
         rng=np.random.default_rng(seed_of(config.loop.seed, "codes")),
     )
-    raw_texture, raw_shape = clip_codes(model.autoencoder, images, fabric, echo)
+    raw_texture, raw_shape = clip_codes(model.autoencoder, images, run.fabric, run.echo)
     model.texture_scale.fit(raw_texture.flatten(0, 1))
     model.shape_scale.fit(raw_shape.flatten(0, 1))
+    texture, shape = model.texture_scale(raw_texture), model.shape_scale(raw_shape)
     batches = CodeBatches(
-        model.texture_scale(raw_texture),
-        model.shape_scale(raw_shape),
-        size=config.stage2.batch_size,
-        seed=config.loop.seed,
-        shard=Shard(fabric.global_rank, fabric.world_size),
+        texture, shape, size=stage.batch_size, seed=config.loop.seed, shard=run.shard
     )
-    objective = NeutralObjective(
-        model.neutral_texture, model.neutral_shape, config.stage2.weighting
-    )
-    fitted = fit(
-        objective,
-        batches,
-        run=run.of_stage("stage2"),
-        options=config.loop,
-        pace=config.stage2,
-        fabric=fabric,
-        echo=echo,
-    )
-    objective.module.load_state_dict(fitted.weights, strict=False)
+    objective = NeutralObjective(model.neutral_texture, model.neutral_shape, stage.weighting)
+    found = run.train(objective, batches, "stage2")
+    objective.module.load_state_dict(found, strict=False)
     if model.texture_basis is not None and model.shape_basis is not None:
-        model.texture_basis.fit(_neutral_codes(model.neutral_texture, batches.texture))
-        model.shape_basis.fit(_neutral_codes(model.neutral_shape, batches.shape))
+        model.texture_basis.fit(_neutral_codes(model.neutral_texture, texture))
+        model.shape_basis.fit(_neutral_codes(model.neutral_shape, shape))
     if model.face_embedding is not None:
-        echo("stage2: fitting the face embedding to the maps of all clips")
-        model.face_embedding.fit(clip_maps(model.autoencoder, images, fabric))
+        run.echo("stage2: fitting the face embedding to the maps of all clips")
+        model.face_embedding.fit(clip_maps(model.autoencoder, images, run.fabric))
 
 
 @torch.no_grad()

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import math
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from mien.geometry.camera import surface_normals, unproject
 from mien.latentface.autoencoder import Autoencoder
 from mien.latentface.stage1 import Stage1Weights, stage1_loss
-from mien.train.options import LoopOptions
+from mien.train.objective import ImageArray, Objective, Sign
 from mien.types import Loss
 
 __all__ = ["AutoencoderObjective"]
@@ -23,29 +21,34 @@ FROZEN_POSE = 0.05
 """Standard deviation of the yaw in radians below which all images have the same pose."""
 
 
-class AutoencoderObjective:
+class AutoencoderObjective(Objective[Autoencoder]):
     """Learns the autoencoder from images and clips."""
 
-    unused_parameters = False
+    signs = (
+        Sign(
+            *("log_depth_range", FLAT_DEPTH, math.inf),
+            "collapse: the canonical depth is flat; lower the learning rate or add clips",
+        ),
+        Sign(
+            *("yaw_std", FROZEN_POSE, math.inf),
+            "collapse: the pose is frozen; raise stage1.loss_weights.yaw_std or add clips",
+        ),
+        Sign(
+            *("covered", 0.5, math.inf),
+            "collapse: faces leave the image; lower the learning rate",
+        ),
+    )
 
     def __init__(self, module: Autoencoder, weights: Stage1Weights) -> None:
-        self.module = module
+        super().__init__(module)
         self.weights = weights
 
     def compute(self, batch: dict[str, Tensor], step: int, generator: torch.Generator) -> Loss:  # noqa: ARG002
         """Return the loss of a batch of `input`, `image` [B, 3, H, W] and `clip` [B]."""
         return stage1_loss(self.module, batch["input"], batch["image"], batch["clip"], self.weights)
 
-    def parameter_groups(self, options: LoopOptions) -> list[dict[str, Any]]:  # noqa: ARG002
-        """Return one group: everything learns at one rate."""
-        return [{"params": list(self.module.parameters())}]
-
     @torch.no_grad()
-    def contact_sheet(
-        self,
-        batch: dict[str, Tensor],
-        step: int,  # noqa: ARG002
-    ) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    def contact_sheet(self, batch: dict[str, Tensor], step: int) -> ImageArray:  # noqa: ARG002
         """Return a contact sheet: a column an image, first frames of clips and then stills.
 
         Rows: input, straight, mirrored, cross-frame, albedo, depth, shaded depth.
@@ -69,18 +72,3 @@ class AutoencoderObjective:
             dim=1,
         )
         return (sheet.clamp(0, 1) * 255).byte().permute(1, 2, 0).cpu().numpy()
-
-    def warnings(self, monitors: Mapping[str, float]) -> list[str]:
-        """Return a line for each sign of a collapse."""
-        found = []
-        if monitors.get("log_depth_range", 1.0) < FLAT_DEPTH:
-            found.append(
-                "collapse: the canonical depth is flat; lower the learning rate or add clips"
-            )
-        if monitors.get("yaw_std", 1.0) < FROZEN_POSE:
-            found.append(
-                "collapse: the pose is frozen; raise stage1.loss_weights.yaw_std or add clips"
-            )
-        if monitors.get("covered", 1.0) < 0.5:
-            found.append("collapse: faces leave the image; lower the learning rate")
-        return found

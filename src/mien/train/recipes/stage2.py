@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,14 +13,17 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from mien.data.cache import CropCache
-from mien.data.loader import ClipStream, Shard
+from mien.data.loader import Shard
 from mien.data.seeds import seed_of
 from mien.latentface.autoencoder import Autoencoder
 from mien.latentface.neutral import NeutralDiffusion, NeutralRegressor
 from mien.latentface.stage2 import leave_one_out, neutral_error
 from mien.train.engine import in_turn
-from mien.train.options import LoopOptions
+from mien.train.objective import Objective
 from mien.types import Loss
+
+if TYPE_CHECKING:
+    from mien.synth.stream import Stream
 
 __all__ = ["ClipImages", "CodeBatches", "NeutralObjective", "clip_codes", "clip_maps"]
 
@@ -39,7 +42,7 @@ class ClipImages:
     """Of each cached clip the rows of its frames. [frames] each."""
     cache: CropCache | None
     """The crop cache."""
-    stream: ClipStream | None
+    stream: Stream | None
     """Endless rendered clips; they follow the cached ones."""
     frames: int
     """Of each clip; shorter clips repeat frames."""
@@ -52,7 +55,7 @@ class ClipImages:
     def of(
         cls,
         cache: CropCache | None,
-        stream: ClipStream | None,
+        stream: Stream | None,
         *,
         frames: int,
         stream_clips: int,
@@ -109,7 +112,9 @@ def clip_codes(
     *,
     at_once: int = _CLIPS_AT_ONCE,
 ) -> tuple[Tensor, Tensor]:
-    """Return raw texture and shape codes of every clip, as it is and mirrored.
+    """Return raw texture and shape codes of clips, as they are and mirrored. Each [2 C, T, D].
+
+    Each clip stands before its mirror image; float32 on the device.
 
     Args:
         model: trained; used as it is, in evaluation mode.
@@ -117,10 +122,6 @@ def clip_codes(
         fabric: the processes take the clips by turns.
         say: given the progress.
         at_once: clips in a forward pass.
-
-    Returns:
-        Texture codes and shape codes, float32 on the device. Each [2 C, T, D], each clip before
-        its mirror image.
     """
     was_training = model.training
     model.eval()
@@ -217,10 +218,11 @@ class CodeBatches:
             }
 
 
-class NeutralObjective:
-    """Learns the neutral networks of texture and shape; the autoencoder is not touched."""
+class NeutralObjective(Objective[nn.ModuleDict]):
+    """Learns the neutral networks of texture and shape; the autoencoder is not touched.
 
-    unused_parameters = False
+    It has no known way to collapse that its loss does not show.
+    """
 
     def __init__(
         self,
@@ -228,7 +230,7 @@ class NeutralObjective:
         shape: NeutralDiffusion | NeutralRegressor,
         weighting: str,
     ) -> None:
-        self.module = nn.ModuleDict({"texture": texture, "shape": shape})
+        super().__init__(nn.ModuleDict({"texture": texture, "shape": shape}))
         self.weighting = weighting
 
     def compute(self, batch: dict[str, Tensor], step: int, generator: torch.Generator) -> Loss:  # noqa: ARG002
@@ -244,15 +246,3 @@ class NeutralObjective:
             for name, network in self.module.items()
         }
         return Loss(parts["texture"] + parts["shape"], parts)
-
-    def parameter_groups(self, options: LoopOptions) -> list[dict[str, Any]]:  # noqa: ARG002
-        """Return one group: everything learns at one rate."""
-        return [{"params": list(self.module.parameters())}]
-
-    def contact_sheet(self, batch: dict[str, Tensor], step: int) -> None:  # noqa: ARG002
-        """Codes have no image."""
-        return
-
-    def warnings(self, monitors: Mapping[str, float]) -> list[str]:  # noqa: ARG002
-        """Stage 2 has no known way to collapse that its loss does not show."""
-        return []
