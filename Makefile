@@ -1,5 +1,6 @@
 # make demo   set up, then look at the factors of the shipped faces (demo_out/)
 # make test   set up, then check the code and run the tests
+# make robustness  set up, then try bad files and inputs by the thousand
 # make check  format, lint, types and import floors only
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ JOBS ?= auto
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check setup clean
+.PHONY: demo test robustness check setup clean
 
 demo: $(READY)
 	$(BIN)/mien demo --out $(OUT) --overwrite
@@ -21,6 +22,9 @@ test: check
 	$(BIN)/coverage run -m pytest -n $(JOBS) --dist worksteal
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+robustness: $(READY)
+	MIEN_HYPOTHESIS=long $(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/robustness
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -1,0 +1,68 @@
+"""Notes and refuses what no command may do: connect to anything, unpickle anything."""
+
+from __future__ import annotations
+
+import inspect
+import pickle  # noqa: TID251 - to refuse it
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+__all__ = ["no_network_no_pickle"]
+
+_CONNECTS = ("socket.connect", "socket.getaddrinfo", "socket.sendto", "socket.sendmsg")
+# Numba keeps its own compiled code in pickled files; what the user gives never gets there.
+_OWN_PICKLES = "numba"
+
+_notes: list[list[str]] = []
+
+
+@contextmanager
+def no_network_no_pickle() -> Iterator[list[str]]:
+    """Refuse connections and pickles meanwhile; gives a list of those that were tried.
+
+    Who swallows the refusal is found in the list.
+    """
+    seen: list[str] = []
+    _notes.append(seen)
+    try:
+        with mock.patch.multiple(
+            pickle, load=_refusing(pickle.load), loads=_refusing(pickle.loads)
+        ):
+            yield seen
+    finally:
+        _notes.remove(seen)
+
+
+def _audit(event: str, arguments: tuple[Any, ...]) -> None:
+    """See it whoever calls; a hook cannot be taken away again."""
+    if _notes and (event in _CONNECTS or (event == "pickle.find_class" and not _is_own())):
+        _refuse(f"{event} {arguments}")
+
+
+def _refusing(real: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if not _is_own():
+            _refuse(f"pickle.{real.__name__}")
+        return real(*args, **kwargs)
+
+    return call
+
+
+def _refuse(what: str) -> None:
+    _notes[-1].append(what)
+    raise PermissionError(f"not in these tests: {what}")
+
+
+def _is_own() -> bool:
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").partition(".")[0] == _OWN_PICKLES:
+            return True
+        frame = frame.f_back
+    return False
+
+
+sys.addaudithook(_audit)
