@@ -11,7 +11,6 @@ import pytest
 from benchmarks.cross_validate import cross_validate
 from benchmarks.fer2013 import fer2013_scores, labels_of
 from benchmarks.rendered import (
-    cross_validate,
     direct_scores,
     factor_matrix,
     frontal_depth,

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import Tree, open_tree
+from mien.evaluate.datasets.files import Tree, numbers, open_tree
 from mien.evaluate.datasets.sets import (
     ActionUnitSet,
     DataSet,
@@ -71,7 +71,7 @@ def read_expressions(path: Path) -> ExpressionSet:
     data = _read(path, "EXPR", "affwild2-expression")
     labels = data.values[:, 0].astype(np.int64)
     classes = tuple(name.lower() for name in data.header)
-    if labels.max() >= len(classes):
+    if (labels != data.values[:, 0]).any() or labels.max() >= len(classes):
         raise MienError(f"affwild2-expression: there are labels beyond the {len(classes)} classes")
     labelled = LabelledSet(
         data.images,
@@ -191,16 +191,12 @@ def _images_by_video(tree: Tree, videos: set[str], protocol: str) -> dict[str, d
 
 def _read_table(tree: Tree, name: str) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     """Return the names in the first line, and a row a frame."""
-    lines = [line for _, line in tree.lines(name)]
-    header = tuple(word.strip() for word in lines[0].split(",")) if lines else ()
-    try:
-        values = [[float(word) for word in line.split(",")] for line in lines[1:]]
-        table = np.array(values, dtype=np.float64)
-    except ValueError as error:
-        raise MienError(f"{tree}/{name} is not as Aff-Wild2's annotations: {error}") from error
-    if not values or table.ndim != 2:
-        raise tree.error(name, " has no labels")
-    return header, table
+    lines = list(tree.lines(name))
+    header = tuple(word.strip() for word in lines[0][1].split(",")) if lines else ()
+    values = [numbers(tree, name, line.split(","), number) for number, line in lines[1:]]
+    if not values or any(len(row) != len(values[0]) for row in values):
+        raise tree.error(name, " has no labels, or not as many in each line")
+    return header, np.stack(values)
 
 
 def _matches(kind: str, path: Path) -> bool:

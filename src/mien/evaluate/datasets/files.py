@@ -16,6 +16,7 @@ import re
 import stat
 import tempfile
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
@@ -163,6 +164,9 @@ class Tree:
     def images(self, names: Iterable[str], **more: Any) -> Images:
         """Return images of the set; `more` as in `Images`."""
         names = tuple(names)
+        twice = next((name for name, count in Counter(names).items() if count > 1), None)
+        if twice is not None:
+            raise MienError(f"{self} lists the image {twice} twice; copy the data set again")
         return Images(names, lambda row: self.image(names[row]), **more)
 
     def named(self, pattern: re.Pattern[str]) -> list[tuple[str, re.Match[str]]]:
