@@ -389,6 +389,8 @@ def test_test_images_among_the_training_images_are_left_out_and_said(tmp_path, q
     result, _ = run(find_protocol("rafdb"), tmp_path, lambda n: int(n.split("_")[1]) % 7)
     assert "1 training images are also in the test part, to the pixel; left out" in result.notes
     assert "13 images to train on, 14 to test on" in result.notes
+    name = "accuracy, linear, all codes, test images without a copy in training"
+    assert next(score.count for score in result.scores if score.name == name) == 13
 
 
 def test_near_copies_are_counted():
@@ -398,9 +400,12 @@ def test_near_copies_are_counted():
     faces[4] = np.clip(faces[1].astype(int) + rng.integers(-3, 4, (48, 48, 3)), 0, 255)
     prints = fingerprints(Images(tuple("abcdef"), lambda row: faces[row]))
     folds = ((np.arange(3), np.arange(3, 6)),)
-    kept, count = without_copies(folds, prints)
+    kept, count, copied = without_copies(folds, prints)
     assert (count, kept[0][0].tolist()) == (1, [1, 2])
-    assert near_copies(kept, prints) == 1
+    assert copied.tolist() == [False, False, False, True, False, False]
+    near = near_copies(kept, prints)
+    assert near is not None
+    assert near.tolist() == [False, False, False, False, True, False]
 
 
 def test_a_damaged_image_is_the_copy_of_none():

@@ -60,6 +60,7 @@ METRICS: dict[str, Metric] = {
     "macro-F1": macro_f1,
     "balanced accuracy": balanced_accuracy,
 }
+NO_COPY = "test images without a copy in training"
 FEW = ("expression", MAIN, FEATURES)
 """The sets of factors that are probed with few labels."""
 
@@ -94,22 +95,28 @@ def _without_copies(
     prints, kept, notes = fingerprints(data.images), [], []
     for labels in data.labels:
         whole = isinstance(labels, LabelledSet)
-        folds, count = without_copies(
-            labels.folds if whole else ((labels.train, labels.test),), prints
-        )
+        given = labels.folds if whole else ((labels.train, labels.test),)
+        folds, count, copied = without_copies(given, prints)
         if not all(len(train) for train, _ in folds):
             raise MienError("all training images are in the test part, too: give other images")
-        kept.append(replace(labels, folds=folds) if whole else replace(labels, train=folds[0][0]))
         name = labels.variant if whole else f", {' and '.join(labels.names[:2])}"
         ending = name if len(data.labels) > 1 else ""
         notes.append(
             f"{count} training images are also in the test part, to the pixel; left out{ending}"
         )
         near = near_copies(folds, prints)
-        if near:
-            notes.append(f"{near} test images are near copies of training images; kept{ending}")
-        elif near is None:
+        if near is None:
             notes.append(f"near copies were not looked for: the set is too large{ending}")
+        elif near.any():
+            notes.append(
+                f"{near.sum()} test images are near copies of training images; kept{ending}"
+            )
+        if not whole:
+            kept.append(replace(labels, train=folds[0][0]))
+            continue
+        copied |= False if near is None else near
+        alone = {NO_COPY: np.flatnonzero(~copied)} if copied.any() else {}
+        kept.append(replace(labels, folds=folds, subsets={**labels.subsets, **alone}))
     return kept, notes
 
 
