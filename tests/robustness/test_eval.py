@@ -22,6 +22,7 @@ from mien.evaluate.datasets import class_folders
 from mien.evaluate.datasets.affectnet import read_affectnet
 from mien.evaluate.datasets.affwild2 import read_expressions
 from mien.evaluate.datasets.class_folders import class_place
+from mien.evaluate.datasets.columbia import read_columbia
 from mien.evaluate.datasets.files import open_tree
 from mien.evaluate.datasets.insightface_bin import read_bin
 from mien.evaluate.datasets.lfw import read_lfw
@@ -32,6 +33,7 @@ from mien.evaluate.protocols import every_protocol, find_protocol
 from mien.evaluate.runner import find_data_sets, not_understood
 from mien.evaluate.tasks import few_labels
 from mien.evaluate.tasks.copies import fingerprints, near_copies, without_copies
+from mien.evaluate.tasks.shape import render_depth
 from mien.linear import logistic
 from robustness.cases import case, check
 
@@ -526,6 +528,31 @@ def test_a_damaged_first_image_does_not_end_yale_b(tmp_path):
     data = read_yale_b(tmp_path)
     assert len(data) == 6
     assert data.images.crop == "box"
+
+
+def test_a_damaged_image_has_no_depth_and_the_others_have(tiny_model):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (3, 32, 32, 3), np.uint8)
+
+    def read(row):
+        if row == 1:
+            raise MienError("damaged")
+        return images[row]
+
+    whole = render_depth(tiny_model, 3, lambda row: images[row])
+    found = render_depth(tiny_model, 3, read)
+    assert (whole.unread, found.unread) == (0, 1)
+    assert not found.mask[1].any()
+    assert (found.mask[[0, 2]] == whole.mask[[0, 2]]).all()
+    assert found.depth[2] == pytest.approx(whole.depth[2], abs=1e-5)
+
+
+def test_images_that_are_not_used_are_counted(tmp_path):
+    for person in range(1, 6):
+        put(tmp_path, f"{person:04}_2m_0P_0V_0H.jpg", RGB)
+    put(tmp_path, "holiday.jpg", RGB)
+    data = read_columbia(tmp_path, eye_crops=False)
+    assert data.notes[-1] == "1 other images are not used"
 
 
 def test_the_synonyms_name_no_class_twice():

@@ -45,7 +45,7 @@ FER_SOURCE = (
 )
 FER_LAYOUT = """fer2013.csv (or icml_face_data.csv) with the columns emotion, pixels and Usage
 or folders, or zips of the same names: train/CLASS/*.jpg and test/CLASS/*.jpg, val/CLASS/*.jpg, or
-both; CLASS is angry, disgust, fear, happy, sad, surprise or neutral"""
+both; CLASS is angry, disgust, fear, happy, sad, surprise or neutral, or disgusted, fearful, ..."""
 CSV_NAMES = ("fer2013.csv", "icml_face_data.csv")
 PIXELS = 48
 """Side of the images."""

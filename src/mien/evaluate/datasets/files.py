@@ -174,6 +174,12 @@ class Tree:
         found = ((name, pattern.fullmatch(name.rsplit("/", 1)[-1])) for name in self.names)
         return [(name, match) for name, match in found if match is not None]
 
+    def unused(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return a note on how many images are not among the named; none where all are."""
+        images = {name for name in self.names if name.lower().endswith(IMAGES)}
+        count = len(images - set(names))
+        return (f"{count} other images are not used",) if count else ()
+
     def image(self, name: str) -> NDArray[np.uint8]:
         """Return an image as mien.media.image reads it. RGB [H, W, 3].
 

@@ -104,6 +104,7 @@ def read_aflw2000(path: Path) -> PoseSet:
         notes=(
             f"{left_out} of {len(names)} images have an angle over 99 degrees and are left out",
             "faces are cut by the set's own landmarks",
+            *tree.unused(names),
         ),
     )
 

@@ -51,7 +51,10 @@ def read_rafdb(path: Path) -> ExpressionSet:
     images = tree.images(files, crop="face")
     part = np.array([stem.split("_")[0] for stem in stems])
     folds = ((np.flatnonzero(part == "train"), np.flatnonzero(part == "test")),)
-    return ExpressionSet(images, (LabelledSet(images, labels, CLASSES, folds),))
+    task = LabelledSet(images, labels, CLASSES, folds)
+    others = len(known.keys() - {file.rsplit("/", 1)[-1] for file in files})
+    notes = (f"{others} aligned images are not in the list",) if others else ()
+    return ExpressionSet(images, (task,), notes)
 
 
 def _of_folders(found: ClassFolders) -> ExpressionSet:

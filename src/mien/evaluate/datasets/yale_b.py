@@ -90,6 +90,7 @@ def read_yale_b(path: Path) -> LightSet:
             f"{len(set(person))} people, {len(set(zip(azimuth, elevation, strict=True)))} lamps, "
             f"{len(set(pose))} poses, {'cropped' if cropped else 'whole'} images; {bad} are "
             "marked as bad and left out",
+            *tree.unused(names),
         ),
     )
 
