@@ -1,6 +1,7 @@
 """Factors made to order, and what tests of expression data sets do with them."""
 
 import io
+import zlib
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,14 @@ def value_of(result, name):
 def png(shade, kind="png", size=(48, 48)):
     buffer = io.BytesIO()
     Image.fromarray(np.full(size, shade, np.uint8)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def own(name, kind="png", size=(48, 48)):
+    """An image that no other name has."""
+    buffer = io.BytesIO()
+    pixels = np.random.default_rng(zlib.crc32(name.encode())).integers(0, 256, size, np.uint8)
+    Image.fromarray(pixels).save(buffer, kind)
     return buffer.getvalue()
 
 

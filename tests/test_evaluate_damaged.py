@@ -12,11 +12,11 @@ import pytest
 from made_factors import Describing
 from mien.aliases import PROTOCOLS as OLD_NAMES
 from mien.errors import MienError
-from mien.evaluate.datasets.fer2013 import without_duplicates
 from mien.evaluate.protocol import EvalContext, FactorColumns, Images
 from mien.evaluate.protocols import PROTOCOLS, find_protocol
 from mien.evaluate.runner import run_protocol
 from mien.evaluate.scores import SIDE, shown
+from mien.evaluate.tasks.copies import fingerprints, without_copies
 
 SPEC = importlib.util.spec_from_file_location("gaze_sets", Path(__file__).with_name("gaze_sets.py"))
 assert SPEC is not None
@@ -82,8 +82,9 @@ def test_a_damaged_image_is_shown_grey_and_is_no_duplicate():
     images = Images(("a", "b", "c"), read)
     assert shown(images, 0).shape == (SIDE, round(SIDE * 2 / 3), 3)
     assert (shown(images, 1) == 128).all()
-    kept, count = without_duplicates(images, np.array([0, 1]), np.array([2]))
-    assert (kept.tolist(), count) == ([0, 1], 0)
+    folds = ((np.array([0, 1]), np.array([2])),)
+    kept, count, copied = without_copies(folds, fingerprints(images))
+    assert (kept[0][0].tolist(), count, copied.any()) == ([0, 1], 0, False)
 
 
 def test_an_old_name_of_a_protocol_is_read_and_warned_of():

@@ -7,7 +7,6 @@ import pytest
 
 from made_factors import Describing
 from mien.errors import MienError
-from mien.evaluate.datasets.fer2013 import without_duplicates
 from mien.evaluate.datasets.sets import (
     ActionUnitSet,
     LabelledSet,
@@ -23,6 +22,7 @@ from mien.evaluate.tasks.action_units import (
     predict_action_unit,
 )
 from mien.evaluate.tasks.classification import measure, merged
+from mien.evaluate.tasks.copies import fingerprints, without_copies
 from mien.evaluate.tasks.labelled import COLUMNS, SETS, codes_of, known_sets
 from mien.evaluate.tasks.valence_arousal import measure_valence_arousal
 from mien.linear.folds import held_out
@@ -340,9 +340,11 @@ def test_action_units_are_scored_by_their_mean_f1() -> None:
 def test_twins_are_left_out_of_training() -> None:
     shades = [1, 2, 3, 3, 5]
     some = Images(tuple("abcde"), lambda i: np.full((2, 2, 3), shades[i], np.uint8))
-    kept, twins = without_duplicates(some, np.array([0, 1, 2]), np.array([3, 4]))
-    assert kept.tolist() == [0, 1]
+    folds = ((np.array([0, 1, 2]), np.array([3, 4])),)
+    kept, twins, copied = without_copies(folds, fingerprints(some))
+    assert kept[0][0].tolist() == [0, 1]
     assert twins == 1
+    assert copied.tolist() == [False, False, False, True, False]
 
 
 def test_images_of_the_gallery_are_small() -> None:

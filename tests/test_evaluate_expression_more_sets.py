@@ -26,8 +26,8 @@ assert SPEC is not None
 assert SPEC.loader is not None
 made_factors = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(made_factors)
-run, value_of, png, put = (
-    getattr(made_factors, name) for name in ("run", "value_of", "png", "put")
+run, value_of, png, own, put = (
+    getattr(made_factors, name) for name in ("run", "value_of", "png", "own", "put")
 )
 
 
@@ -55,7 +55,7 @@ def affectnet_lists(place):
                 lines.append(f"{name},10,20,40,60,1;2,{label},{felt[0]},{felt[1]}")
                 truth[name] = label
                 if label < 8:
-                    put(place, f"Manually_Annotated_Images/{name}", png(50, "jpeg", (100, 90)))
+                    put(place, f"Manually_Annotated_Images/{name}", own(name, "jpeg", (100, 90)))
         put(place, f"Manually_Annotated_file_lists/{file}.csv", "\n".join(lines) + "\n")
     return truth
 
@@ -95,7 +95,7 @@ def test_affectnet_in_files_of_numpy(tmp_path):
         for number in range(8 * count):
             label = number % 8
             truth[f"{part}/images/{number}.jpg"] = label
-            put(tmp_path, f"{part}/images/{number}.jpg", png(50, "jpeg"))
+            put(tmp_path, f"{part}/images/{number}.jpg", own(f"{part}{number}", "jpeg"))
             for kind, value in (("exp", str(label)), ("val", "0.5"), ("aro", "-2")):
                 buffer = io.BytesIO()
                 np.save(buffer, np.array(value))
@@ -132,9 +132,8 @@ def affwild_videos(place, *, folder, header, line_of, imaged=lambda frame: True)
             put(place, f"annotations/{folder}/{part}/{name}.txt", "\n".join(lines) + "\n")
             for frame in range(1, frames + 1):
                 if imaged(frame):
-                    put(
-                        place, f"cropped_aligned/{name}/{frame:05d}.jpg", png(frame, "jpeg", (8, 8))
-                    )
+                    file = f"cropped_aligned/{name}/{frame:05d}.jpg"
+                    put(place, file, own(file, "jpeg", (8, 8)))
 
 
 def frame_of(name):
@@ -226,7 +225,7 @@ def ckplus(place, people=12):
             who, what = f"S{person + 5:03d}", f"{sequence:03d}"
             for frame in range(1, 7):
                 name = f"cohn-kanade-images/{who}/{what}/{who}_{what}_{frame:08d}.png"
-                put(place, name, png(90))
+                put(place, name, own(name))
                 truth[name] = 7 if frame == 1 else label - 1
             put(
                 place,

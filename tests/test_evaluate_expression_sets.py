@@ -25,8 +25,8 @@ assert SPEC is not None
 assert SPEC.loader is not None
 made_factors = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(made_factors)
-run, value_of, png, put = (
-    getattr(made_factors, name) for name in ("run", "value_of", "png", "put")
+run, value_of, png, own, put = (
+    getattr(made_factors, name) for name in ("run", "value_of", "png", "own", "put")
 )
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "fer2013"
@@ -236,7 +236,7 @@ def test_rafdb_takes_aligned_images_in_the_official_parts(tmp_path):
     lines = "".join(f"{name}.jpg {label}\n" for name, label in truth.items())
     put(tmp_path, "EmoLabel/list_patition_label.txt", lines)
     for name in truth:
-        put(tmp_path, f"Image/aligned/{name}_aligned.jpg", png(90, "jpeg", (100, 100)))
+        put(tmp_path, f"Image/aligned/{name}_aligned.jpg", own(name, "jpeg", (100, 100)))
 
     def say(name):
         stem = name.split("/")[-1].removesuffix("_aligned.jpg")

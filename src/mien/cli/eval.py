@@ -132,13 +132,16 @@ def _jobs(name: str, data: Path) -> tuple[tuple[Protocol, Path], ...]:
     """Return which protocols are to be run on what."""
     from mien.aliases import PROTOCOLS as OLD_NAMES
     from mien.evaluate.protocols import every_protocol, find_protocol
-    from mien.evaluate.runner import find_data_sets
+    from mien.evaluate.runner import find_data_sets, not_understood
 
     if name in OLD_NAMES:
         _say(f"protocol {name} is now called {OLD_NAMES[name]}")
         name = OLD_NAMES[name]
     if name == _ALL:
-        return find_data_sets(data, every_protocol())
+        found = find_data_sets(data, every_protocol())
+        for line in not_understood(data, found, every_protocol()):
+            _say(line)
+        return found
     return ((find_protocol(name), data),)
 
 

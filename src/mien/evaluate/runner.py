@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import data_places
+from mien.evaluate.datasets.files import data_places, open_tree
 from mien.evaluate.protocol import (
     MIRRORED,
     EvalContext,
@@ -26,9 +27,17 @@ from mien.evaluate.report.report import Report, Run, report_json, scores_csv
 from mien.media.atomic import replacing
 from mien.media.names import to_text
 
-__all__ = ["find_data_sets", "refuse_report", "run_all", "run_protocol", "write_report"]
+__all__ = [
+    "find_data_sets",
+    "not_understood",
+    "refuse_report",
+    "run_all",
+    "run_protocol",
+    "write_report",
+]
 
 _BLANK = (64, 128, 3)  # stands for an image that cannot be read; wide enough for an eye-region crop
+_NAMED, _LOOKED_AT, _REASONS = 5, 200, 3
 REPORT_FILES = ("report.json", "report.html", "scores.csv")
 
 
@@ -125,11 +134,58 @@ def find_data_sets(root: Path, protocols: Sequence[Protocol]) -> tuple[tuple[Pro
                 found.append((protocol, data))
                 seen.add(place)
     if not found:
+        reasons = "; ".join(not_understood(root, (), protocols)[:_REASONS])
         raise MienError(
             f"nothing in {to_text(root)} is a data set that is known; each has a folder of its own "
-            "in it (see mien eval --list)"
+            f"in it (see mien eval --list){reasons and f': {reasons}'}"
         )
     return tuple(found)
+
+
+def not_understood(
+    root: Path, found: Sequence[tuple[Protocol, Path]], protocols: Sequence[Protocol]
+) -> tuple[str, ...]:
+    """Return a line for each folder and zip that no protocol is run on, and why.
+
+    Args:
+        root: holds data sets.
+        found: by `find_data_sets`.
+        protocols: which were looked for.
+    """
+    used = {root / data.relative_to(root).parts[0] for _, data in found if data != root}
+    places = (place for place in data_places(root) if place.parent == root)
+    return tuple(
+        f"{to_text(place.name)} is not understood: {_why(place, protocols)}"
+        for place in places
+        if place not in used
+    )
+
+
+def _why(place: Path, protocols: Sequence[Protocol]) -> str:
+    """Return why a folder or zip is no data set that is known."""
+    name = _letters(place.stem if place.suffix else place.name)
+    near = [p for p in protocols if _letters(p.name) in name or name in _letters(p.name)]
+    if near and name:
+        best = max(near, key=lambda p: len(p.name))
+        wanted = " ".join(best.layout.split())
+        return f"it is called as {best.name} is, which wants {wanted}"
+    try:
+        inside = sorted({name.split("/")[0] for name in _some_names(place)})
+    except (MienError, OSError) as error:
+        return " ".join(str(error).split())
+    holds = ", ".join(map(to_text, inside[:_NAMED])) or "nothing"
+    more = " and more" if len(inside) > _NAMED else ""
+    return f"it holds {holds}{more}, which are the files of no protocol (see mien eval --list)"
+
+
+def _some_names(place: Path) -> Iterable[str]:
+    if place.is_dir():
+        return [path.name for path in islice(place.iterdir(), _LOOKED_AT)]
+    return open_tree(place).names[:_LOOKED_AT]
+
+
+def _letters(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
 def refuse_report(folder: Path, *, overwrite: bool) -> None:

@@ -8,8 +8,8 @@ weighs the same. Labels 8 to 10 (none, uncertain, no face) are left out.
 
 from __future__ import annotations
 
-import csv
 import io
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,8 @@ CLASSES = (
 )
 MAX_PER_CLASS = 7500
 """Training images of one class; LatentFace's selection keeps 3,750 to 7,500 of each, too."""
+MAX_PIXELS, MAX_NPY = 1e6, 1 << 20
+"""A face box beyond is none; a file of one number is smaller. Pixels; bytes."""
 _SAMPLED = (0xE0, 9)
 """Stream of random numbers that training images are sampled by."""
 LISTS = {"pose 30": "pose_30_affectnet_list.txt", "pose 45": "pose_45_affectnet_list.txt"}
@@ -140,7 +142,11 @@ def _from_csv(tree: Tree, notes: list[str]) -> list[_Row]:
         if path is None:
             raise MienError(f"affectnet: {tree} has no {ending}; obtain it from {SOURCE}")
         top = _images_folder(tree)
-        for number, line in enumerate(csv.DictReader(io.StringIO(tree.read_text(path))), start=2):
+        lines = tree.rows(path)
+        titles = next(lines, (1, []))[1]
+        for number, cells in lines:
+            cells += [""] * (len(titles) - len(cells))
+            line = dict(zip(titles, cells, strict=False))
             row = _csv_row(line, f"{tree}/{path}, line {number}", top, train=train)
             if row is None:
                 unclassed += 1
@@ -177,7 +183,8 @@ def _csv_row(line: dict[str, str], where: str, top: str, *, train: bool) -> _Row
     side, middle_x, middle_y = max(width, height), x + width / 2, y + height / 2
     ends = (middle_x - side / 2, middle_x + side / 2), (middle_y - side / 2, middle_y + side / 2)
     box = (ends[0][0], ends[1][0], ends[0][1], ends[1][1])
-    return _Row(file, train, label, *felt, box if min(width, height) > 0 else None)
+    known = min(width, height) > 0 and max(map(abs, box)) <= MAX_PIXELS
+    return _Row(file, train, label, *felt, box if known else None)
 
 
 def _images_folder(tree: Tree) -> str:
@@ -200,16 +207,18 @@ def _from_npy(tree: Tree, notes: list[str]) -> list[_Row]:
                 f"obtain AffectNet from {SOURCE}"
             )
         for name in labels:
-            label = int(_number(tree, name))
+            label = _number(tree, name)
+            if not label.is_integer():
+                raise tree.error(name, f" holds {label}, which is no class")
             stem = name.removesuffix("_exp.npy")
             felt = [
                 _number(tree, f"{stem}_{kind}.npy") if tree.has(f"{stem}_{kind}.npy") else -2.0
                 for kind in ("val", "aro")
             ]
-            unfelt += max(map(abs, felt)) > 1
+            unfelt += not max(map(abs, felt)) <= 1
             if 0 <= label < len(CLASSES):
                 file = stem.replace(f"{folder}/annotations/", f"{folder}/images/") + ".jpg"
-                rows.append(_Row(file, train, label, felt[0], felt[1], None))
+                rows.append(_Row(file, train, int(label), felt[0], felt[1], None))
             else:
                 unclassed += 1
     if unclassed:
@@ -221,9 +230,16 @@ def _from_npy(tree: Tree, notes: list[str]) -> list[_Row]:
 
 def _number(tree: Tree, name: str) -> float:
     """Return the one number in a file of numpy, which may be written as text."""
-    data = tree.read_bytes(name)
+    data = io.BytesIO(tree.read_bytes(name, most=MAX_NPY))
     try:
-        value: NDArray[np.generic] = np.load(io.BytesIO(data), allow_pickle=False)
+        # The header is looked at first: an array may claim any size.
+        version = np.lib.format.read_magic(data)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else None
+        shape = (read or np.lib.format.read_array_header_2_0)(data)[0]
+        if math.prod(shape) != 1:
+            raise ValueError(f"it is of shape {shape}")
+        data.seek(0)
+        value: NDArray[np.generic] = np.load(data, allow_pickle=False)
         return float(str(value.reshape(-1)[0]))
     except (ValueError, IndexError, EOFError, OSError) as error:
         raise MienError(f"{tree}/{name} is not one number: {error}; copy it again") from error

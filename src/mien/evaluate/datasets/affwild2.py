@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import Tree, open_tree
+from mien.evaluate.datasets.files import Tree, numbers, open_tree
 from mien.evaluate.datasets.sets import (
     ActionUnitSet,
     DataSet,
@@ -35,7 +35,10 @@ STEP = 10
 SOURCE = (
     "ibug.doc.ic.ac.uk/resources/aff-wild2 (D. Kollias, S. Zafeiriou; on request, for research)"
 )
-IMAGE = re.compile(r"(?:^|/)cropped_aligned/([^/]+)/(\d+)\.jpg$")
+IMAGE = re.compile(
+    r"(?:^|/)(?:cropped_aligned[^/]*|batch\d)/(?:.*/)?([^/]+)/(\d+)\.jpe?g$", re.IGNORECASE
+)
+"""The second batch is in a folder of its own, cropped_aligned_new_50_vids."""
 FALLBACK = (0.05, 0.13, 0.95, 1.03)
 """The square that is taken where no face is found, as fractions of width and height. The images are
 faces brought to a square of 112 pixels by their eyes, nose and mouth; where to is not published.
@@ -68,7 +71,7 @@ def read_expressions(path: Path) -> ExpressionSet:
     data = _read(path, "EXPR", "affwild2-expression")
     labels = data.values[:, 0].astype(np.int64)
     classes = tuple(name.lower() for name in data.header)
-    if labels.max() >= len(classes):
+    if (labels != data.values[:, 0]).any() or labels.max() >= len(classes):
         raise MienError(f"affwild2-expression: there are labels beyond the {len(classes)} classes")
     labelled = LabelledSet(
         data.images,
@@ -188,36 +191,39 @@ def _images_by_video(tree: Tree, videos: set[str], protocol: str) -> dict[str, d
 
 def _read_table(tree: Tree, name: str) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     """Return the names in the first line, and a row a frame."""
-    lines = [line for _, line in tree.lines(name)]
-    header = tuple(word.strip() for word in lines[0].split(",")) if lines else ()
-    try:
-        values = [[float(word) for word in line.split(",")] for line in lines[1:]]
-        table = np.array(values, dtype=np.float64)
-    except ValueError as error:
-        raise MienError(f"{tree}/{name} is not as Aff-Wild2's annotations: {error}") from error
-    if not values or table.ndim != 2:
-        raise tree.error(name, " has no labels")
-    return header, table
+    lines = list(tree.lines(name))
+    header = tuple(word.strip() for word in lines[0][1].split(",")) if lines else ()
+    values = [numbers(tree, name, line.split(","), number) for number, line in lines[1:]]
+    if not values or any(len(row) != len(values[0]) for row in values):
+        raise tree.error(name, " has no labels, or not as many in each line")
+    return header, np.stack(values)
 
 
 def _matches(kind: str, path: Path) -> bool:
     try:
-        tops = [path / "cropped_aligned", path / "annotations"]
-        places = (place for top in tops[1].iterdir() for place in (top, *_below(top)))
-        return tops[0].is_dir() and any(place.name.startswith(f"{kind}_") for place in places)
+        tops = _below(path)
+        places = [*tops, *(place for top in tops for place in _below(top))]
+        # As annotations/EXPR_Set, or 6th ABAW Annotations/EXPR_..._Challenge.
+        listed = [place for place in places if place.name.upper().startswith(f"{kind}_")]
+        imaged = any(
+            place.name.lower().startswith(("cropped_aligned", "batch")) for place in places
+        )
+        return imaged and any((place / "Validation_Set").is_dir() for place in listed)
     except OSError:
         return False
 
 
 def _below(folder: Path) -> list[Path]:
-    return [place for place in folder.iterdir() if place.is_dir()] if folder.is_dir() else []
+    if folder.name.lower().startswith("cropped_aligned"):
+        return []  # thousands of videos
+    return [place for place in folder.iterdir() if place.is_dir()]
 
 
 def _layout(kind: str, line: str) -> str:
     return f"""annotations/{kind}_Set/Train_Set/VIDEO.txt and Validation_Set/VIDEO.txt, or the
-folders of later challenges, as {kind}_..._Challenge/Train_Set: first line `{line}`,
-then a line a frame
-cropped_aligned/VIDEO/00001.jpg, ..."""
+folders of later challenges, as "6th ABAW Annotations/{kind}_..._Challenge/Train_Set": first line
+`{line}`, then a line a frame
+cropped_aligned/VIDEO/00001.jpg, ..., and cropped_aligned_new_50_vids/ of the second batch"""
 
 
 AFFWILD2_EXPRESSION = DataSet(

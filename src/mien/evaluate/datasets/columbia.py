@@ -77,7 +77,7 @@ def read_columbia(path: str | Path, *, eye_crops: bool) -> GazeSet:
         gaze=gaze_vector(0.0 - right, pitch),
         folds=(),
         head=(0.0 - head)[:, None],
-        notes=("of the head only its yaw is labelled",),
+        notes=("of the head only its yaw is labelled", *tree.unused(parsed.values())),
     )
 
 

@@ -37,6 +37,8 @@ __all__ = ["ETH_XGAZE"]
 
 FILE = re.compile(r"subject(\d+)\.h5")
 FOLDS, MAX_PER_PERSON = 5, 500
+MAX_SIDE, MAX_IMAGES = 4096, 10_000_000
+"""Of one person's file: more is no data set."""
 FACE_FRACTION = 162 / 140
 """Side of the face crop, as a fraction of the image's."""
 
@@ -101,11 +103,16 @@ def _read(path: Path, most: int) -> _Subject:
     match = FILE.fullmatch(path.name)
     number = int(match[1]) if match else 0
     with _opened(path) as file:
-        for key, last in (("face_patch", (3,)), ("face_gaze", (2,)), ("face_head_pose", (2,))):
-            if key not in file or _shape(file, key)[-1:] != last:
+        for key, dims, last in (
+            *(("face_patch", 4, 3), ("face_gaze", 2, 2), ("face_head_pose", 2, 2)),
+        ):
+            shape = _shape(file, key)
+            if len(shape) != dims or shape[-1] != last or max(shape[1:]) > MAX_SIDE:
                 raise MienError(
                     f"{path} holds no {key}; give the training files, which are labelled"
                 )
+            if shape[0] > MAX_IMAGES:
+                raise MienError(f"{path}: {key} claims to hold {shape[0]} images; copy it again")
         count, side = _shape(file, "face_patch")[:2]
         rows = evenly(count, most)
         gaze, head = (_angles(path, file, key)[rows] for key in ("face_gaze", "face_head_pose"))
@@ -114,8 +121,11 @@ def _read(path: Path, most: int) -> _Subject:
 
 
 def _angles(path: Path, file: h5py.File, key: str) -> NDArray[np.float64]:
-    values = np.asarray(_dataset(file, key)[:], dtype=np.float64)
-    if len(values) != _shape(file, "face_patch")[0] or not np.isfinite(values).all():
+    try:
+        values = np.asarray(_dataset(file, key)[:], dtype=np.float64)
+    except (OSError, TypeError, ValueError) as error:
+        raise MienError(f"{path}: {key} holds no numbers; copy the data set again") from error
+    if len(values) != _shape(file, "face_patch")[0] or not (np.abs(values) <= 7).all():
         raise MienError(f"{path}: {key} has not one label an image; copy the data set again")
     return values
 
@@ -123,13 +133,16 @@ def _angles(path: Path, file: h5py.File, key: str) -> NDArray[np.float64]:
 def _patch(path: Path, file: h5py.File, row: int) -> NDArray[np.uint8]:
     try:
         pixels = np.asarray(_dataset(file, "face_patch")[row], dtype=np.uint8)
-    except OSError as error:
+    except (OSError, TypeError, ValueError) as error:
         raise MienError(f"{path}: image {row} is damaged; copy the data set again") from error
     return np.ascontiguousarray(pixels[:, :, ::-1])
 
 
 def _shape(file: h5py.File, key: str) -> tuple[int, ...]:
-    return tuple(_dataset(file, key).shape)
+    """Return the shape of numbers; () where there are none."""
+    found = file.get(key)
+    kind = getattr(getattr(found, "dtype", None), "kind", "")
+    return tuple(getattr(found, "shape", ())) if kind in "uif" and kind else ()
 
 
 def _dataset(file: h5py.File, key: str) -> Any:

@@ -10,25 +10,19 @@ image's class is that of the majority, as in the paper: classes with a single vo
 and the most frequent must then have more than half of the votes that are left; otherwise, or if the
 majority is for unknown or for no face, the image is left out. Trained on Training, tested on
 PrivateTest; PublicTest is not used.
-
-Images of the test part that stand, to the pixel, among the training images are left out of
-training.
 """
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
+from mien.evaluate.datasets.class_folders import read_class_folders
 from mien.evaluate.datasets.files import Tree, ending_in, holds, listed, open_tree, require
 from mien.evaluate.datasets.sets import DataSet, ExpressionSet, LabelledSet
 from mien.evaluate.protocol import Images
@@ -42,6 +36,7 @@ TRAIN, PUBLIC, PRIVATE = USAGES = "Training", "PublicTest", "PrivateTest"
 FER_FOLDERS = {"train": TRAIN, **dict.fromkeys(("val", "valid", "validation"), PUBLIC)}
 FER_FOLDERS["test"] = PRIVATE
 """Folder or zip => part; a file that is called after its part, as PublicTest_1.jpg, is of that."""
+PARTS, ANGRY = ("train", "val", "test", "archive/train"), ("angry", "Angry", "anger", "0_angry")
 LARGEST_PART = 3600
 """The public and the private part have 3,589 images each."""
 FER_SOURCE = (
@@ -50,7 +45,7 @@ FER_SOURCE = (
 )
 FER_LAYOUT = """fer2013.csv (or icml_face_data.csv) with the columns emotion, pixels and Usage
 or folders, or zips of the same names: train/CLASS/*.jpg and test/CLASS/*.jpg, val/CLASS/*.jpg, or
-both; CLASS is angry, disgust, fear, happy, sad, surprise or neutral"""
+both; CLASS is angry, disgust, fear, happy, sad, surprise or neutral, or disgusted, fearful, ..."""
 CSV_NAMES = ("fer2013.csv", "icml_face_data.csv")
 PIXELS = 48
 """Side of the images."""
@@ -79,7 +74,7 @@ class Fer:
     usage: NDArray[np.str_]
     """Training, PublicTest or PrivateTest. [N]."""
     unused: int = 0
-    """Files that are in no folder of a class."""
+    """Images that are in no folder of a class or part."""
 
 
 @dataclass(frozen=True)
@@ -110,10 +105,8 @@ def read_fer2013(path: Path) -> ExpressionSet:
     notes = [f"tested on the {where} test part"]
     if len(test) > LARGEST_PART:
         notes = ["test/ holds the public and the private part without telling them apart"]
-    train, count = without_duplicates(fer.images, train, test)
-    notes.append(f"{count} training images are also in the test part, to the pixel; left out")
     if fer.unused:
-        notes.append(f"{fer.unused} files are in no folder of a class; left out")
+        notes.append(f"{fer.unused} images are in no folder of a class; left out")
     labels = LabelledSet(fer.images, fer.labels, CLASSES, ((train, test),))
     return ExpressionSet(fer.images, (labels,), tuple(notes))
 
@@ -126,7 +119,7 @@ def read_fer_images(path: Path) -> Fer:
     """
     tree = open_tree(path)
     found = _csv_of(tree)
-    return read_fer_csv(tree, found) if found else _from_folders(path, tree)
+    return read_fer_csv(tree, found) if found else _from_folders(path)
 
 
 def read_ferplus(path: Path) -> ExpressionSet:
@@ -144,8 +137,6 @@ def read_ferplus(path: Path) -> ExpressionSet:
     notes = ["majority votes; PublicTest is not used"]
     if undecided:
         notes.append(f"{undecided} images without a majority for a class are left out")
-    train, count = without_duplicates(images, train, test)
-    notes.append(f"{count} training images are also in the test part, to the pixel; left out")
     subsets = {}
     for name, ending in LISTS.items():
         found = listed(tree, ending, images.names)
@@ -157,8 +148,8 @@ def read_ferplus(path: Path) -> ExpressionSet:
 
 def read_fer_csv(tree: Tree, name: str) -> Fer:
     """Read the file. MienError: a column is missing, or a line is not as it should be."""
-    rows = csv.reader(io.StringIO(tree.read_text(name)))
-    header = [column.strip() for column in next(rows, [])]
+    rows = tree.rows(name)
+    header = [column.strip() for column in next(rows, (1, []))[1]]
     missing = [column for column in ("emotion", "pixels", "Usage") if column not in header]
     if missing:
         raise MienError(
@@ -167,12 +158,11 @@ def read_fer_csv(tree: Tree, name: str) -> Fer:
         )
     places = [header.index(column) for column in ("emotion", "pixels", "Usage")]
     emotion, usage, pixels = [], [], []
-    for row in rows:
-        if row:
-            number, values, use = _csv_row(row, places, f"{tree}/{name}, line {rows.line_num}")
-            emotion.append(number)
-            pixels.append(values)
-            usage.append(use)
+    for line, row in rows:
+        number, values, use = _csv_row(row, places, f"{tree}/{name}, line {line}")
+        emotion.append(number)
+        pixels.append(values)
+        usage.append(use)
     if not emotion:
         raise MienError(f"{tree}/{name} has no rows; copy it again")
     names = tuple(f"{use}/{row:05d}.png" for row, use in enumerate(usage))
@@ -192,48 +182,17 @@ def majority(votes: Sequence[int]) -> int | None:
     return place if 2 * most > sum(kept) and place < len(PLUS_CLASSES) else None
 
 
-def without_duplicates(images: Images, train: Rows, test: Rows) -> tuple[Rows, int]:
-    """Leave training images out whose very pixels are also in the test part.
-
-    Args:
-        images: of both parts; all of them are read.
-        train: training rows.
-        test: test rows.
-
-    Returns:
-        The training rows that are left, and how many are not.
-    """
-    known = {_pixels(images, int(row)) for row in test}
-    kept = np.array([_pixels(images, int(row)) not in known for row in train], dtype=bool)
-    return train[kept], int((~kept).sum())
-
-
-def _from_folders(path: Path, tree: Tree) -> Fer:
-    files: list[tuple[str, Callable[[], NDArray[np.uint8]], str, str]] = []
-    unused = 0
-    for folder, part in FER_FOLDERS.items():
-        below = tree.under(folder)
-        if path.is_dir() and (path / f"{folder}.zip").is_file():
-            below = open_tree(path / f"{folder}.zip")
-        for name in below.names:
-            parts = PurePosixPath(name).parts
-            if len(parts) >= 2 and parts[-2].lower() in CLASSES:
-                usage = parts[-1].split("_")[0]
-                inside = "/".join(parts[-2:])
-                read = partial(below.image, name)
-                use = usage if usage in USAGES else part
-                files.append((f"{folder}/{inside}", read, parts[-2].lower(), use))
-            else:
-                unused += 1
-    if not files:
+def _from_folders(path: Path) -> Fer:
+    found = read_class_folders(path, protocol="fer2013", parts=FER_FOLDERS, classes=CLASSES)
+    if found is None:
         raise MienError(
             f"fer2013: {path} has neither fer2013.csv nor train/angry/ and its like "
             f"(see `mien eval --list`); obtain it from {FER_SOURCE}"
         )
-    reads = [read for _, read, _, _ in files]
-    images = Images(tuple(name for name, *_ in files), lambda i: reads[i](), crop="face")
-    labels = np.array([CLASSES.index(name) for _, _, name, _ in files])
-    return Fer(images, labels, np.array([usage for *_, usage in files]), unused)
+    # A file that is called after its part, as PublicTest_1.jpg, is of that.
+    told = [name.rpartition("/")[2].partition("_")[0] for name in found.images.names]
+    usage = [own if own in USAGES else part for own, part in zip(told, found.part, strict=True)]
+    return Fer(found.images, found.labels, np.array(usage), sum(found.unused.values()))
 
 
 def _csv_of(tree: Tree) -> str | None:
@@ -245,7 +204,7 @@ def _csv_row(row: list[str], places: list[int], where: str) -> tuple[int, NDArra
         emotion, text, usage = (row[place].strip() for place in places)
         values = np.array(text.split(), dtype=np.int64)
         number = int(emotion)
-    except (IndexError, ValueError) as error:
+    except (IndexError, OverflowError, ValueError) as error:
         raise MienError(f"{where} is not a row of FER-2013: {error}") from error
     if values.size != PIXELS * PIXELS or values.min() < 0 or values.max() > 255:
         raise MienError(
@@ -261,9 +220,8 @@ def _read_votes(tree: Tree) -> tuple[list[_Vote], int]:
     path = ending_in(tree, "fer2013new.csv")
     if path is None:
         raise MienError(f"ferplus: {tree}/fer2013new.csv is missing; obtain it from {PLUS_SOURCE}")
-    rows = list(csv.reader(io.StringIO(tree.read_text(path))))[1:]
     votes, undecided = [], 0
-    for number, row in enumerate(rows):
+    for number, (_, row) in enumerate(list(tree.rows(path))[1:]):
         try:
             usage, name, counts = row[0].strip(), row[1].strip(), [int(vote) for vote in row[2:12]]
         except (IndexError, ValueError) as error:
@@ -302,21 +260,13 @@ def _voted_images(tree: Tree, votes: list[_Vote]) -> Images:
     return Images(names, lambda i: tree.image(files[i]), crop="face")
 
 
-def _pixels(images: Images, row: int) -> bytes:
-    try:
-        image = images.read(row)
-    except MienError:  # it has no factors either, and is the duplicate of none
-        return f"{row}".encode()
-    return hashlib.sha256(f"{image.shape}".encode() + image.tobytes()).digest()
-
-
 def _is_fer2013(path: Path) -> bool:
     if holds(path, "fer2013new.csv"):
         return False  # that is FER+
     if any(holds(path, f"{folder}{name}") for folder in ("", "fer2013/") for name in CSV_NAMES):
         return True
-    inside = any(holds(path, f"{name}/angry") for name in ("train", "val", "test"))
-    return inside or holds(Path(path) / "train.zip", "angry")
+    inside = any(holds(path, f"{name}/{angry}") for name in PARTS for angry in ANGRY)
+    return inside or any(holds(Path(path) / "train.zip", angry) for angry in ANGRY)
 
 
 FER2013 = DataSet(

@@ -7,12 +7,16 @@ for name in tree.names:
 
 from __future__ import annotations
 
+import csv
 import io
 import itertools
+import math
 import os
 import re
+import stat
 import tempfile
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
@@ -44,6 +48,14 @@ __all__ = [
     "root_of",
 ]
 
+MAX_BYTES, MAX_IMAGE = 1 << 30, 1 << 28
+"""Larger files of a data set, and larger image files in a zip, are refused. Bytes."""
+MAX_NUMBER = 1e12
+"""No number of a label is larger."""
+IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".pgm")
+"""How the names of images end, in lower case."""
+MAX_MATLAB = 50_000_000
+"""Numbers in one variable of a Matlab file, at most."""
 _OPEN_ZIPS = 8
 _MAX_ENTRIES, _MAX_FOLDERS = 200, 3
 # What systems add to folders and zips on their own.
@@ -74,18 +86,33 @@ class Tree:
 
     def has(self, name: str) -> bool:
         """Return whether there is such a file; in folders without listing all."""
+        if _leads_out(name):
+            return False
         if self._archive is None:
             return (self.source / name).is_file()
         return name in self._members
 
     exists = has
 
-    def read_bytes(self, name: str) -> bytes:
-        """Return what a file holds. MienError: it is missing or cannot be read."""
+    def read_bytes(self, name: str, *, most: int = MAX_BYTES) -> bytes:
+        """Return what a file holds.
+
+        Args:
+            name: its path.
+            most: bytes; a file that holds or claims more is refused, unread.
+
+        Raises:
+            MienError: it is missing, outside the data set, too large, or cannot be read.
+        """
+        if _leads_out(name):
+            raise self.error(name, " leads out of the data set")
         try:
             if self._archive is None:
-                return (self.source / name).read_bytes()
-            return self._archive.read(self._prefix + name)
+                data = _read_file(self.source / name, most)
+            else:
+                with self._archive.open(self._prefix + name) as member:
+                    claimed = self._archive.getinfo(self._prefix + name).file_size
+                    data = member.read(most + 1) if claimed <= most else None
         except (FileNotFoundError, KeyError) as error:
             raise MienError(f"{self}/{name} is missing; copy the data set again") from error
         except (OSError, RuntimeError, ValueError, zipfile.BadZipFile, EOFError) as error:
@@ -93,6 +120,9 @@ class Tree:
             raise MienError(f"{self}/{name} cannot be read: {_reason(error)}") from error
         except Exception as error:  # zlib and lzma have errors of their own
             raise MienError(f"{self}/{name} is damaged: {_reason(error)}") from error
+        if data is None or len(data) > most:
+            raise self.error(name, f" is no file of at most {most >> 20} MiB")
+        return data
 
     def read_text(self, name: str) -> str:
         """Return what a text file holds, UTF-8 or else Latin-1; each line ends in one line feed.
@@ -107,6 +137,20 @@ class Tree:
             text = data.decode("latin-1")
         return text.replace("\r\n", "\n").replace("\r", "\n")
 
+    def rows(self, name: str) -> Iterator[tuple[int, list[str]]]:
+        """Yield the number of the last line, and the cells, of each row of a CSV file.
+
+        Raises:
+            MienError: as `read_bytes`; or it is no CSV file.
+        """
+        reader = csv.reader(io.StringIO(self.read_text(name)))
+        try:
+            for row in reader:
+                if row:
+                    yield reader.line_num, row
+        except csv.Error as error:
+            raise self.error(name, f", line {reader.line_num}: {error}") from error
+
     def lines(self, name: str) -> Iterator[tuple[int, str]]:
         """Yield number, from 1, and text of each line that is not blank; raises as `read_bytes`."""
         for number, line in enumerate(self.read_text(name).split("\n"), start=1):
@@ -120,6 +164,9 @@ class Tree:
     def images(self, names: Iterable[str], **more: Any) -> Images:
         """Return images of the set; `more` as in `Images`."""
         names = tuple(names)
+        twice = next((name for name, count in Counter(names).items() if count > 1), None)
+        if twice is not None:
+            raise MienError(f"{self} lists the image {twice} twice; copy the data set again")
         return Images(names, lambda row: self.image(names[row]), **more)
 
     def named(self, pattern: re.Pattern[str]) -> list[tuple[str, re.Match[str]]]:
@@ -127,15 +174,21 @@ class Tree:
         found = ((name, pattern.fullmatch(name.rsplit("/", 1)[-1])) for name in self.names)
         return [(name, match) for name, match in found if match is not None]
 
+    def unused(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return a note on how many images are not among the named; none where all are."""
+        images = {name for name in self.names if name.lower().endswith(IMAGES)}
+        count = len(images - set(names))
+        return (f"{count} other images are not used",) if count else ()
+
     def image(self, name: str) -> NDArray[np.uint8]:
         """Return an image as mien.media.image reads it. RGB [H, W, 3].
 
         Raises:
             MienError: it is missing or cannot be read.
         """
-        if self._archive is None:
+        if self._archive is None and not _leads_out(name):
             return read(self.source / name)
-        return image_of(self.read_bytes(name), f"{self}/{name}")
+        return image_of(self.read_bytes(name, most=MAX_IMAGE), f"{self}/{name}")
 
     def under(self, prefix: str) -> Tree:
         """Return what is below a folder; a tree without names where there is no such folder."""
@@ -374,35 +427,54 @@ def numbers(tree: Tree, name: str, words: list[str], line: int) -> NDArray[np.fl
         found = np.array([float(word) for word in words], dtype=np.float64)
     except ValueError as error:
         raise tree.error(name, f", line {line}: {error}") from error
-    if not np.isfinite(found).all():
-        raise tree.error(name, f", line {line} holds NaN")
+    if not (np.abs(found) <= MAX_NUMBER).all():
+        raise tree.error(name, f", line {line} holds NaN, or a number beyond {MAX_NUMBER:g}")
     return found
 
 
 def check_rotation(tree: Tree, name: str, matrix: NDArray[np.floating]) -> None:
     """Refuse a matrix [3, 3] of a file that is no rotation. MienError: it is none."""
-    if np.abs(matrix @ matrix.T - np.eye(3)).max() > 0.01 or np.linalg.det(matrix) < 0:
+    near = np.abs(matrix).max() <= 2 and np.abs(matrix @ matrix.T - np.eye(3)).max() <= 0.01
+    if not near or np.linalg.det(matrix) < 0:
         raise tree.error(name, " holds no rotation")
 
 
-def read_matlab(tree: Tree, name: str, *fields: str) -> dict[str, NDArray[np.generic]]:
+def read_matlab(
+    tree: Tree, name: str, *fields: str, texts: Sequence[str] = ()
+) -> dict[str, NDArray[Any]]:
     """Return variables of a Matlab file (before version 7.3).
 
-    Raises:
-        MienError: the file is missing or damaged, or a variable is missing.
-    """
-    from scipy.io import loadmat
+    Args:
+        tree: a data set.
+        name: path of the file.
+        fields: variables of numbers, as float64.
+        texts: variables of something else, as they are.
 
-    data = tree.read_bytes(name)
+    Raises:
+        MienError: the file is missing or damaged, or a variable is missing, too large, or holds
+            something else than numbers.
+    """
+    from scipy.io import loadmat, whosmat
+
+    data = tree.read_bytes(name, most=MAX_IMAGE)
     try:
-        found = loadmat(io.BytesIO(data), variable_names=list(fields))
+        sizes = {variable: math.prod(shape) for variable, shape, _ in whosmat(io.BytesIO(data))}
+        for field in (*fields, *texts):
+            if sizes.get(field, 0) > MAX_MATLAB:
+                raise ValueError(f"{field} claims to hold {sizes[field]} numbers")
+        found = loadmat(io.BytesIO(data), variable_names=[*fields, *texts])
     except Exception as error:  # SciPy raises many kinds
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise MienError(f"{tree}/{name} cannot be read as a Matlab file: {reason}") from error
-    for field in fields:
+        raise MienError(
+            f"{tree}/{name} cannot be read as a Matlab file: {_reason(error)}"
+        ) from error
+    for field in (*fields, *texts):
         if field not in found:
             raise tree.error(name, f" holds no {field}")
-    return {field: np.asarray(found[field]) for field in fields}
+    try:
+        read = {field: np.asarray(found[field], dtype=np.float64) for field in fields}
+    except (TypeError, ValueError) as error:
+        raise tree.error(name, " holds something else where numbers are due") from error
+    return read | {field: np.asarray(found[field]) for field in texts}
 
 
 def _first_in(root: Path, folder: Path, pattern: re.Pattern[str], depth: int) -> str | None:
@@ -416,6 +488,20 @@ def _first_in(root: Path, folder: Path, pattern: re.Pattern[str], depth: int) ->
             if found is not None:
                 return found
     return None
+
+
+def _leads_out(name: str) -> bool:
+    """Return whether a path of a list names what is not below the data set."""
+    return ".." in name.split("/") or name.startswith("/") or "\0" in name
+
+
+def _read_file(path: Path, most: int) -> bytes | None:
+    """Return what a file holds; None of one that holds more, or of a pipe or a device."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode) or status.st_size > most:
+        return None
+    with path.open("rb") as file:
+        return file.read(most + 1)
 
 
 def _is_content(name: str) -> bool:

@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.evaluate.datasets.files import Tree, found_below, read_matlab, root_of
+from mien.evaluate.datasets.files import MAX_NUMBER, Tree, found_below, read_matlab, root_of
 from mien.evaluate.datasets.sets import DataSet, GazeSet, evenly
 
 __all__ = ["GAZE360"]
 
 MARKER, BASES = "metadata.mat", ("gaze360_dataset", "Gaze360", "gaze360")
-FIELDS = ("recordings", "recording", "person_identity", "frame", "gaze_dir", "split")
+FIELDS = ("recording", "person_identity", "frame", "split")
 TRAIN, TEST = 0, 2
 MAX_TRAINING = 20_000
 FRONT_DEG, FACING_DEG = 90.0, 20.0
@@ -42,13 +42,12 @@ def read_gaze360(path: Path, *, max_training: int = MAX_TRAINING) -> GazeSet:
     tree = root_of(
         path, marker=MARKER, bases=BASES, advice="give the folder that holds metadata.mat and imgs"
     )
-    found = read_matlab(tree, MARKER, *FIELDS)
+    found = read_matlab(tree, MARKER, *FIELDS, "gaze_dir", texts=("recordings",))
     recordings = [_name(entry) for entry in np.ravel(found["recordings"])]
-    recording, identity, frame, split = (
-        np.ravel(found[field]).astype(np.int64)
-        for field in ("recording", "person_identity", "frame", "split")
-    )
-    gaze = np.asarray(found["gaze_dir"], dtype=np.float64)
+    gaze = found["gaze_dir"]
+    if not all((np.abs(found[field]) <= MAX_NUMBER).all() for field in FIELDS):
+        raise tree.error(MARKER, " holds NaN where whole numbers are due")
+    recording, identity, frame, split = (np.ravel(found[f]).astype(np.int64) for f in FIELDS)
     _check(tree, recordings, recording, [identity, frame, split, gaze])
     train, test = np.flatnonzero(split == TRAIN), np.flatnonzero(split == TEST)
     if not len(train) or not len(test):
@@ -92,7 +91,7 @@ def _check(
     sound = (
         all(len(other) == len(recording) for other in others)
         and gaze.shape == (len(recording), 3)
-        and np.isfinite(gaze).all()
+        and (np.abs(gaze) <= MAX_NUMBER).all()
         and bool((np.linalg.norm(gaze, axis=1) > 0).all())
         and len(recording) > 0
         and 0 <= recording.min() <= recording.max() < len(recordings)

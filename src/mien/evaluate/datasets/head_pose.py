@@ -60,6 +60,7 @@ Array = NDArray[np.floating]
 IMAGE = re.compile(r"(?:.*/)?image\d{5}\.jpg")
 LABEL = re.compile(r"image\d{5}\.mat")
 MAX_DEG = 99.0
+MAX_PIXELS = 1e6
 # As mien.synth.scene frames its faces: side in face widths, how far the middle lies above that of
 # eyes and mouth in sides, and how far it is pulled to the middle of the skull.
 FACE_WIDTHS, RISE, SKULL_PULL = 1.2, 0.055, 0.2
@@ -103,6 +104,7 @@ def read_aflw2000(path: Path) -> PoseSet:
         notes=(
             f"{left_out} of {len(names)} images have an angle over 99 degrees and are left out",
             "faces are cut by the set's own landmarks",
+            *tree.unused(names),
         ),
     )
 
@@ -190,16 +192,12 @@ def _aflw_label(tree: Tree, name: str) -> tuple[NDArray[np.float64], NDArray[np.
     if not tree.has(name):
         raise MienError(f"aflw2000: {tree}/{name} is missing; it stands beside the image")
     found = read_matlab(tree, name, "Pose_Para", "pt3d_68")
-    try:
-        pose = np.asarray(found["Pose_Para"], dtype=np.float64).reshape(-1)
-        points = np.asarray(found["pt3d_68"], dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise tree.error(name, " holds no numbers") from error
+    pose, points = found["Pose_Para"].reshape(-1), found["pt3d_68"]
     if len(pose) < 3 or points.shape != (3, 68):
         shapes = f"{list(pose.shape)} and pt3d_68 {list(points.shape)}"
         raise tree.error(name, f": Pose_Para is {shapes}, not [7] and [3, 68]")
-    if not (np.isfinite(pose[:3]).all() and np.isfinite(points).all()):
-        raise tree.error(name, " holds NaN")
+    if not ((np.abs(pose[:3]) <= 7).all() and (np.abs(points) <= MAX_PIXELS).all()):
+        raise tree.error(name, " holds NaN, or no angles in radians and landmarks in pixels")
     if np.ptp(points, axis=1).min() <= 0:
         raise tree.error(name, ": the landmarks lie in one plane")
     return pose[[1, 0, 2]], face_square(points.T)

@@ -1,8 +1,7 @@
 """InsightFace's .bin files: 112 px images, aligned, two by two, and whether each two are one.
 
-Such a file is a pickle of (list of JPEG files, list of booleans). Unpickling runs what a file asks
-for; here its instructions are only listed, and those few carried out that make lists of bytes and
-booleans. A file with any other is refused.
+Such a file is a pickle of (list of JPEG files, list of booleans), of bytes or of arrays of NumPy.
+It is read by mien.evaluate.datasets.inert, which runs nothing that a file asks for.
 
 Where the face is, by 375 faces in LFW: YuNet's landmarks brought to the template that the images
 are aligned to (eyes at (38.3, 51.7) and (73.5, 51.5), mouth at 92.3 of 112) by the best similarity
@@ -13,7 +12,6 @@ and 3.9. The template is symmetric about 56 and so is the square here.
 from __future__ import annotations
 
 import hashlib
-import pickletools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.evaluate.datasets.files import holds, image_of, open_tree
+from mien.evaluate.datasets.inert import read_inert
 from mien.evaluate.datasets.pairs import FOLDS, Pairs, folds_by_order
 from mien.evaluate.datasets.sets import DataSet
 from mien.evaluate.protocol import EvalContext, Images
@@ -34,67 +33,6 @@ SIDE = 112
 """Width and height of the images, pixels."""
 SQUARE = (56 - 99.5 / 2, 63.7 - 99.5 / 2, 56 + 99.5 / 2, 63.7 + 99.5 / 2)
 """Our crop in them: x1, y1, x2, y2, pixels."""
-
-_NOTHING = ("PROTO", "FRAME", "STOP")
-_VALUES = ("INT", "BININT", "BININT1", "BININT2", "BINBYTES", "BINBYTES8", "SHORT_BINBYTES")
-_TEXTS = ("BINSTRING", "SHORT_BINSTRING")  # bytes as Python 2 wrote them
-_MADE: dict[str, Callable[[], Any]] = {
-    "NEWTRUE": lambda: True,
-    "NEWFALSE": lambda: False,
-    "EMPTY_LIST": list,
-    "EMPTY_TUPLE": tuple,
-}
-_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-_KEPT = ("PUT", "BINPUT", "LONG_BINPUT")
-_TAKEN = ("GET", "BINGET", "LONG_BINGET")
-
-
-class _Machine:
-    """The part of a pickle's machine that makes lists and tuples of bytes and numbers."""
-
-    def __init__(self) -> None:
-        self.stack: list[Any] = []
-        self.kept: dict[int, Any] = {}
-        self.marks: list[int] = []
-
-    def do(self, name: str, value: Any) -> None:
-        """Carry out one instruction; ValueError where it is none of ours."""
-        if name in _VALUES:
-            self.stack.append(value)
-        elif name in _TEXTS:
-            self.stack.append(value.encode("latin-1"))
-        elif name in _MADE:
-            self.stack.append(_MADE[name]())
-        elif name == "MARK":
-            self.marks.append(len(self.stack))
-        elif name in _KEPT or name == "MEMOIZE":
-            self.kept[len(self.kept) if name == "MEMOIZE" else value] = self.stack[-1]
-        elif name in _TAKEN:
-            self.stack.append(self.kept[value])
-        elif name not in _NOTHING:
-            self._gather(name)
-
-    def _gather(self, name: str) -> None:
-        if name in _TUPLES:
-            self.stack.append(tuple(self._above(len(self.stack) - _TUPLES[name])))
-        elif name in ("TUPLE", "LIST"):
-            items = self._above(self.marks.pop())
-            self.stack.append(tuple(items) if name == "TUPLE" else items)
-        elif name in ("APPEND", "APPENDS"):
-            start = len(self.stack) - 1 if name == "APPEND" else self.marks.pop()
-            items = self._above(start)
-            if not isinstance(self.stack[-1], list):
-                raise ValueError("appends to what is no list")
-            self.stack[-1].extend(items)
-        else:
-            raise ValueError(f"asks for {name}")
-
-    def _above(self, start: int) -> list[Any]:
-        if start < 0:
-            raise ValueError("takes what is not there")
-        items = self.stack[start:]
-        del self.stack[start:]
-        return items
 
 
 def read_bin(data: bytes, *, where: str) -> tuple[list[bytes], NDArray[np.bool_]]:
@@ -110,20 +48,18 @@ def read_bin(data: bytes, *, where: str) -> tuple[list[bytes], NDArray[np.bool_]
     Raises:
         MienError: it is no such file, or would have to be unpickled.
     """
-    machine = _Machine()
     try:
-        for instruction, value, _ in pickletools.genops(data):
-            machine.do(instruction.name, value)
-    except (ValueError, IndexError, KeyError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        whole = read_inert(data)
+    except ValueError as error:
+        reason = " ".join(str(error).split())
         raise MienError(
             f"{where} is not InsightFace's (list of JPEG bytes, list of booleans) and is never "
             f"unpickled ({reason[:80]}); give the original file"
         ) from error
-    whole = machine.stack[-1] if len(machine.stack) == 1 else None
     if not isinstance(whole, list | tuple) or len(whole) != 2:
         raise MienError(f"{where} does not hold two lists, of images and of labels")
-    files, labels = whole
+    files, labels = (_listed(part) for part in whole)
+    files = [item.tobytes() if _is_file(item) else item for item in files]
     if not (_is_list(files, bytes) and _is_list(labels, int) and set(labels) <= {0, 1}):
         raise MienError(f"{where} does not hold a list of bytes and one of booleans")
     if len(files) != 2 * len(labels):
@@ -229,6 +165,18 @@ def read_pairs(path: Path, *, protocol: str) -> Pairs:
         width=SIDE,
         notes=(f"Aligned images of {path.name}: intervals take pairs as independent",),
     )
+
+
+def _listed(part: Any) -> list[Any]:
+    """Return a list of what a list or an array holds; numbers of NumPy become Python's."""
+    if isinstance(part, np.ndarray):
+        part = list(part) if part.ndim > 1 or part.dtype == object else part.tolist()
+    whole = list(part) if isinstance(part, list | tuple) else []
+    return [item.item() if isinstance(item, np.generic) else item for item in whole]
+
+
+def _is_file(item: Any) -> bool:
+    return isinstance(item, np.ndarray) and item.dtype == np.uint8 and item.ndim == 1
 
 
 def _is_list(value: Any, kind: type) -> bool:

@@ -34,6 +34,7 @@ from mien.evaluate.datasets.pairs import (
     Pairs,
     assemble,
     lfw_pairs,
+    lfw_text,
     looks_like_lfw,
     two_line_pairs,
 )
@@ -52,6 +53,8 @@ MIDDLE = (
 """Where the face is in LFW's images: x1, y1, x2, y2 as fractions of width and height."""
 
 LFW_LIST, SLLFW_LIST = "pairs.txt", "pair_SLLFW.txt"
+LFW_CSV = "pairs.csv"
+"""Of the mirror on Kaggle: name,imagenum1,imagenum2, with a fourth column where two people are."""
 # Of CPLFW and CALFW: images as they are, then as the authors aligned them.
 FOLDERS = ("images", "aligned images")
 _BEIJING = "Beijing University of Posts and Telecommunications"
@@ -66,13 +69,16 @@ def read_lfw(path: Path) -> Pairs:
         MienError: the list or images are missing or broken.
     """
     tree = open_tree(path)
-    text, where = _list(
-        tree,
-        LFW_LIST,
-        f"lfw: {tree}/{LFW_LIST} is missing; LFW's {LFW_LIST} of View 2 goes beside its images "
-        "(University of Massachusetts, Amherst)",
-    )
-    listed, fold = lfw_pairs(text, where=where)
+    place = _lfw_list(tree)
+    if place is None:
+        raise MienError(
+            f"lfw: {tree}/{LFW_LIST} is missing; LFW's {LFW_LIST} of View 2 goes beside its images "
+            "(University of Massachusetts, Amherst)"
+        )
+    text = tree.read_text(place)
+    if place.endswith(".csv"):
+        text = lfw_text([row for _, row in tree.rows(place)])
+    listed, fold = lfw_pairs(text, where=f"{tree}/{place}")
     images = lfw_images(tree, protocol="lfw")
     count = Counter(map(person_of, images[0]))
     more = [name for name in images[0] if count[person_of(name)] > 1]
@@ -207,10 +213,20 @@ def _cross_list(protocol: str) -> str:
     return f"pairs_{protocol.upper()}.txt"
 
 
+def _lfw_list(tree: Tree) -> str | None:
+    """Return the path of View 2's list, as given out or as the Kaggle mirror has it."""
+    tops = ("", *(f"{name}/" for name in ("lfw", "archive", "lfw-dataset")))
+    places = (f"{top}{name}" for name in (LFW_LIST, LFW_CSV) for top in tops)
+    return next((place for place in places if tree.has(place)), None)
+
+
 def _is_lfw(path: Path) -> bool:
     try:
         tree = open_tree(path)
-        return tree.has(LFW_LIST) and looks_like_lfw(tree.read_text(LFW_LIST))
+        place = _lfw_list(tree)
+        if place is None:
+            return False
+        return place.endswith(".csv") or looks_like_lfw(tree.read_text(place))
     except (MienError, OSError, ValueError):
         return False
 
@@ -234,14 +250,15 @@ LFW = pair_set(
     title="LFW View 2: 6000 pairs, ten folds; rank-1 among people with several images",
     layout=(
         "DATA/pairs.txt (View 2)\n"
-        "DATA/[lfw/]PERSON/PERSON_0001.jpg (or lfw_funneled, lfw-deepfunneled)"
+        "DATA/[lfw/]PERSON/PERSON_0001.jpg (or lfw_funneled, lfw-deepfunneled)\n"
+        "or DATA/pairs.csv and DATA/lfw-deepfunneled/lfw-deepfunneled/ (the mirror on Kaggle)"
     ),
     source=(
         "Labeled Faces in the Wild, University of Massachusetts, Amherst (Huang et al. 2007); "
         "research use"
     ),
     packed="lfw.bin",
-    lists=(LFW_LIST,),
+    lists=(LFW_LIST, LFW_CSV),
     matches=_is_lfw,
     read=read_lfw,
 )

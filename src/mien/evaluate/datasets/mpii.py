@@ -111,10 +111,12 @@ class Sample:
 def read_camera(tree: Tree, name: str) -> Camera:
     """Read a Camera.mat. MienError: as `read_matlab`; or it holds no camera."""
     found = read_matlab(tree, name, "cameraMatrix", "distCoeffs")
-    matrix = np.asarray(found["cameraMatrix"], dtype=np.float64)
-    if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or matrix[0, 0] <= 0:
+    matrix, distortion = found["cameraMatrix"], found["distCoeffs"].reshape(-1)
+    if matrix.shape != (3, 3) or not (np.abs(matrix) < 1e6).all() or matrix[0, 0] <= 0:
         raise tree.error(name, " holds no camera matrix")
-    return Camera(matrix, np.asarray(found["distCoeffs"], dtype=np.float64).reshape(-1))
+    if len(distortion) not in (4, 5, 8, 12, 14) or not (np.abs(distortion) < 1e6).all():
+        raise tree.error(name, " holds no coefficients of distortion")
+    return Camera(matrix, distortion)
 
 
 def to_gaze_set(

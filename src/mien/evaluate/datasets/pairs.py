@@ -26,6 +26,7 @@ __all__ = [
     "assemble",
     "folds_by_order",
     "lfw_pairs",
+    "lfw_text",
     "looks_like_lfw",
     "row_pairs",
     "two_line_pairs",
@@ -204,6 +205,17 @@ def lfw_pairs(text: str, *, where: str) -> tuple[list[ListedPair], NDArray[np.in
         if sum(pair.same for pair in listed[2 * each * i : 2 * each * (i + 1)]) != each:
             raise MienError(f"{where}: fold {i + 1} has not {each} pairs of one person; copy again")
     return listed, fold
+
+
+def lfw_text(rows: Sequence[Sequence[str]]) -> str:
+    """Return View 2's list as pairs.txt has it, of the mirror's csv, whose rows are in its order.
+
+    Args:
+        rows: cells, the titles first: NAME,1,4, of one person and NAME,1,OTHER,2 of two.
+    """
+    cells = [[cell.strip() for cell in row if cell.strip()] for row in rows[1:]]
+    each = len(cells) // (2 * FOLDS)
+    return "\n".join([f"{FOLDS} {each}", *("\t".join(row) for row in cells)])
 
 
 def two_line_pairs(text: str, *, where: str, labelled: bool) -> list[ListedPair]:

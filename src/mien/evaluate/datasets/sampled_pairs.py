@@ -237,7 +237,7 @@ def _is_agedb(path: Path) -> bool:
 def _is_people(path: Path) -> bool:
     """Return whether images are called PERSON/PERSON_0001.jpg and no list of pairs is there."""
     try:
-        if path.is_dir() and any(path.glob("pair*.txt")):
+        if path.is_dir() and (any(path.glob("pair*.txt")) or (path / "pairs.csv").is_file()):
             return False
         people = [entry for entry in path.iterdir() if entry.is_dir()] if path.is_dir() else []
         if people:

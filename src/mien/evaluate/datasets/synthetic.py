@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import Tree, holds, open_tree
+from mien.evaluate.datasets.files import MAX_NUMBER, Tree, holds, open_tree
 from mien.evaluate.datasets.sets import DataSet
 from mien.evaluate.protocol import Images, checksum
 from mien.geometry.gaze import gaze_angles
@@ -32,11 +32,14 @@ COEFFICIENTS = 5
 """So many of the head model's identity coefficients are labels: the first move the most."""
 MIN_RELIT = 20
 """People whose light changes; with fewer all count."""
-_NEEDED = (
-    *("path", "person", "frame", "identity", "expression", "rotation", "landmarks"),
-    *("yaw_rad", "pitch_rad", "roll_rad", "gaze_x", "gaze_y", "gaze_z"),
-    *("light_x", "light_y", "light_z", "light_ambient", "light_diffuse"),
-)
+_MOST = {"frames": 10_000, "size": 4096, "seed": 2**63}
+_NUMBERS = {
+    **dict.fromkeys(("person", "frame", "yaw_rad", "pitch_rad", "roll_rad"), ()),
+    **dict.fromkeys(("gaze_x", "gaze_y", "gaze_z", "light_x", "light_y", "light_z"), ()),
+    **dict.fromkeys(("light_ambient", "light_diffuse"), ()),
+    "rotation": (9,),
+}
+_NEEDED = ("path", *_NUMBERS, "identity", "expression", "landmarks")
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,18 @@ def read_clips(path: Path, protocol: str) -> Clips:
             f"{protocol}: {tree}/{LABELS_FILE} has no {', '.join(missing)}; "
             "it was not written by `mien synth`"
         )
-    return Clips(tree, table.to_pandas())
+    clips = Clips(tree, table.to_pandas())
+    for name, length in _NUMBERS.items():
+        try:
+            values = clips.column(name)
+        except (TypeError, ValueError) as error:
+            raise MienError(f"{protocol}: {tree}/{LABELS_FILE}: {name} is no number") from error
+        if values.shape[1:] != length or not (np.abs(values) <= MAX_NUMBER).all():
+            raise MienError(
+                f"{protocol}: {tree}/{LABELS_FILE}: {name} is NaN, beyond reason, or not of shape "
+                f"{list(length)}; render the folder again"
+            )
+    return clips
 
 
 def _root(tree: Tree) -> Tree:
@@ -172,9 +186,12 @@ def read_config(tree: Tree, protocol: str) -> dict[str, Any]:
     try:
         config = json.loads(tree.read_text(CONFIG_FILE))
         needed = ("frames", "size", "seed", "head_model")
-        if isinstance(config, dict) and all(name in config for name in needed):
+        whole = isinstance(config, dict) and all(name in config for name in needed)
+        if whole and all(
+            type(config[name]) is int and 0 <= config[name] < most for name, most in _MOST.items()
+        ):
             return config
-    except ValueError:
+    except (RecursionError, ValueError):
         pass
     raise MienError(f"{protocol}: {tree}/{CONFIG_FILE} is damaged; render the folder again")
 

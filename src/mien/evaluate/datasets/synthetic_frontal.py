@@ -7,7 +7,7 @@ background stay; the head pose, the crop's jitter, noise and blur are taken out.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +97,8 @@ class FrontalSet:
     """12 hex digits of names and labels, or of what decides the rendering."""
     arcface: Path | None
     """A network that measures identity, in ONNX."""
+    unread: list[str] = field(default_factory=list)
+    """Names of the images that could not be read; complete when the people are gone through."""
 
 
 class FrontalStream(Stream):
@@ -216,7 +218,9 @@ def read_frontal(path: Path, context: EvalContext) -> FrontalSet:
             gaze=str(config.get("gaze", "natural")),
             wide_yaw=False,
         )
-        return FrontalSet(_of_clips(stream, clips, context.rng(0)), clips.checksum, arcface)
+        unread: list[str] = []
+        people = _of_clips(stream, clips, context.rng(0), unread)
+        return FrontalSet(people, clips.checksum, arcface, unread)
     seed = SEED + context.seed
     stream = FrontalStream(head, seed=seed, frames=FRAMES, size=SIZE, gaze="natural", wide_yaw=True)
     data = checksum([head.fingerprint, seed, PEOPLE, FRAMES, SIZE])
@@ -246,9 +250,9 @@ def _rendered_ones(stream: FrontalStream, people: int) -> Iterator[FrontalPerson
 
 
 def _of_clips(
-    stream: FrontalStream, clips: Clips, rng: np.random.Generator
+    stream: FrontalStream, clips: Clips, rng: np.random.Generator, unread: list[str]
 ) -> Iterator[FrontalPerson]:
-    """Yield people of a folder, sampled until there are images enough.
+    """Yield people of a folder, sampled until there are images enough; name what is unreadable.
 
     Raises:
         MienError: the folder's images are not what the head model renders.
@@ -258,14 +262,21 @@ def _of_clips(
     images, checked = clips.images(), False
     for person in sorted(int(p) for p in people):
         rows = np.flatnonzero(clips.person == person)
-        frames = clips.table["frame"].to_numpy(np.int64)[rows]
+        frames = clips.table["frame"].to_numpy(np.int64)
         pairs = list(stream.pairs(person - 1))
-        kept = [pairs[int(frame)] for frame in frames if frame < len(pairs)]
-        rotated = [images.read(int(row)) for row in rows]
-        if not checked:
+        kept, rotated = [], []
+        for row in rows:
+            try:
+                rotated.append(images.read(int(row)))
+            except MienError:
+                unread.append(images.names[row])
+                continue
+            kept += pairs[int(frames[row]) : int(frames[row]) + 1]
+        if not checked and rotated:
             _check(kept, rotated, clips)
             checked = True
-        yield kept, rotated
+        if kept:
+            yield kept, rotated
 
 
 def _check(pairs: list[FrontalPair], rotated: list[NDArray[np.uint8]], clips: Clips) -> None:

@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import Tree, holds, open_tree
+from mien.evaluate.datasets.files import MAX_IMAGE, Tree, holds, open_tree
 from mien.evaluate.datasets.sets import DataSet, ShapeSet
 from mien.evaluate.datasets.synthetic import LABELS_FILE, Clips, inner_face, read_clips
 from mien.evaluate.protocol import EvalContext, checksum
@@ -47,6 +47,8 @@ BASES = ("test", "synface/test", "synface", "")
 IMAGE = re.compile(r".*\.(?:png|jpg|jpeg)", re.I)
 Pixels = TypeVar("Pixels", NDArray[np.uint8], NDArray[np.float64])
 
+MAX_SIDE = 8192
+"""Larger images of depth are refused. Pixels."""
 MIDDLE = 170
 """Side of the square that is cut out of larger images. Pixels."""
 FAR, SPAN = 1.1, 0.2
@@ -211,7 +213,12 @@ def _true_depths(clips: Clips, names: tuple[str, ...]) -> Any:
 
 
 def _image(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    return np.asarray(Image.open(io.BytesIO(archive.read(name))))
+    if archive.getinfo(name).file_size > MAX_IMAGE:
+        raise ValueError(f"{name} is larger than {MAX_IMAGE >> 20} MiB")
+    with Image.open(io.BytesIO(archive.read(name))) as image:
+        if max(image.size) > MAX_SIDE:
+            raise ValueError(f"{name} is larger than {MAX_SIDE} pixels")
+        return np.asarray(image)
 
 
 def _root(path: Path) -> Tree:
@@ -247,9 +254,11 @@ def _pairs(tree: Tree) -> tuple[list[tuple[str, str]], int]:
 
 def _grey(tree: Tree, name: str) -> NDArray[np.float64]:
     """Return a depth image as [0, 1], nothing 0. [H, W]."""
-    data = tree.read_bytes(name)
+    data = tree.read_bytes(name, most=MAX_IMAGE)
     try:
         with Image.open(io.BytesIO(data)) as image:
+            if max(image.size) > MAX_SIDE:
+                raise ValueError(f"it is larger than {MAX_SIDE} pixels")
             deep = image.mode.startswith("I")
             pixels = np.asarray(image if deep else image.convert("L"), dtype=np.float64)
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:

@@ -22,13 +22,14 @@ authors marked as bad.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import first_name, open_one_zip
+from mien.evaluate.datasets.files import Tree, first_name, open_one_zip
 from mien.evaluate.datasets.sets import DataSet, LightSet
 
 __all__ = ["YALE_B"]
@@ -38,6 +39,7 @@ CROPPED = (168, 192)
 """Width and height of the cropped images. Pixels."""
 SQUARE = (-49.2, -50.9, 221.5, 219.8)
 """x1, y1, x2, y2 in a cropped image, pixels."""
+MAX_TRIED = 100
 SOURCE = (
     "the Extended Yale Face Database B (A. Georghiades, P. Belhumeur, D. Kriegman, K.-C. Lee); "
     "free for research"
@@ -73,7 +75,7 @@ def read_yale_b(path: Path) -> LightSet:
     person, pose, azimuth, elevation = (
         np.array([int(match[group]) for _, match in found]) for group in (1, 2, 3, 4)
     )
-    height, width = tree.image(names[0]).shape[:2]
+    height, width = _size(tree, names)
     cropped = height > width
     # Copies of the cropped set are sometimes reduced; the square is reduced with them.
     scale = np.array([width / CROPPED[0], height / CROPPED[1]] * 2)
@@ -88,8 +90,19 @@ def read_yale_b(path: Path) -> LightSet:
             f"{len(set(person))} people, {len(set(zip(azimuth, elevation, strict=True)))} lamps, "
             f"{len(set(pose))} poses, {'cropped' if cropped else 'whole'} images; {bad} are "
             "marked as bad and left out",
+            *tree.unused(names),
         ),
     )
+
+
+def _size(tree: Tree, names: Sequence[str]) -> tuple[int, int]:
+    """Return height and width of the first image that can be read."""
+    for name in names[:MAX_TRIED]:
+        try:
+            return tree.image(name).shape[:2]
+        except MienError:  # it will count as an image without a face
+            continue
+    raise tree.error(names[0], " and the next images cannot be read")
 
 
 def dome_direction(

@@ -12,7 +12,13 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.evaluate.datasets.sets import ActionUnitSet, ExpressionSet, LabelledSet
+from mien.errors import MienError
+from mien.evaluate.datasets.sets import (
+    ActionUnitSet,
+    ExpressionSet,
+    LabelledSet,
+    ValenceArousalSet,
+)
 from mien.evaluate.protocol import (
     EvalContext,
     FactorColumns,
@@ -24,6 +30,7 @@ from mien.evaluate.protocol import (
 )
 from mien.evaluate.scores import MAX_MISSING, missing_notes, shown, worst
 from mien.evaluate.tasks.action_units import measure_action_units
+from mien.evaluate.tasks.copies import fingerprints, near_copies, without_copies
 from mien.evaluate.tasks.few_labels import few_labels, few_labels_report
 from mien.evaluate.tasks.labelled import (
     COLUMNS,
@@ -53,6 +60,7 @@ METRICS: dict[str, Metric] = {
     "macro-F1": macro_f1,
     "balanced accuracy": balanced_accuracy,
 }
+NO_COPY = "test images without a copy in training"
 FEW = ("expression", MAIN, FEATURES)
 """The sets of factors that are probed with few labels."""
 
@@ -64,8 +72,9 @@ def score_expressions(data: ExpressionSet, context: EvalContext) -> Result:
         MienError: no image has a face, or a set of factors cannot be had of the images.
     """
     described = context.describe_faces(data.images, COLUMNS)
-    results, notes = [], list(data.notes)
-    for labels in data.labels:
+    kept, copies = _without_copies(data, context)
+    results, notes = [], [*data.notes, *copies]
+    for labels in kept:
         if isinstance(labels, LabelledSet):
             notes += labels.absent()
             results.append(measure(labels, described, context))
@@ -76,6 +85,39 @@ def score_expressions(data: ExpressionSet, context: EvalContext) -> Result:
     if len(results) == 1:
         return replace(results[0], notes=(*notes, *results[0].notes))
     return merged(results, gallery=context.gallery, notes=notes)
+
+
+def _without_copies(
+    data: ExpressionSet, context: EvalContext
+) -> tuple[list[LabelledSet | ValenceArousalSet | ActionUnitSet], list[str]]:
+    """Return the labels without training rows that are also tested, and notes on them."""
+    context.say("looking for test images among the training images")
+    prints, kept, notes = fingerprints(data.images), [], []
+    for labels in data.labels:
+        whole = isinstance(labels, LabelledSet)
+        given = labels.folds if whole else ((labels.train, labels.test),)
+        folds, count, copied = without_copies(given, prints)
+        if not all(len(train) for train, _ in folds):
+            raise MienError("all training images are in the test part, too: give other images")
+        name = labels.variant if whole else f", {' and '.join(labels.names[:2])}"
+        ending = name if len(data.labels) > 1 else ""
+        notes.append(
+            f"{count} training images are also in the test part, to the pixel; left out{ending}"
+        )
+        near = near_copies(folds, prints)
+        if near is None:
+            notes.append(f"near copies were not looked for: the set is too large{ending}")
+        elif near.any():
+            notes.append(
+                f"{near.sum()} test images are near copies of training images; kept{ending}"
+            )
+        if not whole:
+            kept.append(replace(labels, train=folds[0][0]))
+            continue
+        copied |= False if near is None else near
+        alone = {NO_COPY: np.flatnonzero(~copied)} if copied.any() else {}
+        kept.append(replace(labels, folds=folds, subsets={**labels.subsets, **alone}))
+    return kept, notes
 
 
 def measure(task: LabelledSet, described: FactorColumns, context: EvalContext) -> Result:

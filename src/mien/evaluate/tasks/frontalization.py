@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -63,7 +63,11 @@ def score_frontal(data: FrontalSet, context: EvalContext) -> Result:
     """
     arcface = None if data.arcface is None else ArcFace(data.arcface)
     model = context.rendering_model("frontal")
-    return frontal_result(data.people, model, context, data=data.checksum, arcface=arcface)
+    result = frontal_result(data.people, model, context, data=data.checksum, arcface=arcface)
+    if not data.unread:
+        return result
+    note = f"{len(data.unread)} images cannot be read and are left out, first {data.unread[0]}"
+    return replace(result, notes=(*result.notes, note))
 
 
 def frontal_result(
@@ -87,6 +91,8 @@ def frontal_result(
     for pairs, rotated in given:
         context.say(f"frontal: person {pairs[0].person + 1}")
         views += frontal_views(model, pairs, rotated)
+    if not views:
+        raise MienError("frontal: no image of the clips can be read; render the folder again")
     scores = _scores(views, context)
     tables = [_table(views), _by_yaw(views)]
     if arcface is not None:

@@ -62,6 +62,8 @@ class RenderedDepth:
     """Where the face's surface is. [N, S, S]."""
     yaw: NDArray[np.float64]
     """Predicted head yaw, radians. [N]."""
+    unread: int = 0
+    """Images that cannot be read."""
 
 
 def render_and_score(truth: ShapeSet, context: EvalContext) -> Result:
@@ -105,6 +107,7 @@ def score_shape(
     ]
     scores.append(_correlation(truth, rendered, mask, found, context))
     lost = len(truth) - len(found)
+    unread = f"; {rendered.unread} of them cannot be read" if rendered.unread else ""
     return Result(
         scores=tuple(scores),
         data=truth.data,
@@ -113,7 +116,7 @@ def score_shape(
         notes=(
             *truth.notes,
             f"in {lost} of {len(truth)} images the rendered face does not overlap the true one; "
-            "they are left out",
+            f"they are left out{unread}",
         ),
     )
 
@@ -317,24 +320,31 @@ def render_depth(
     Args:
         model: encodes and renders.
         count: of images.
-        read: number of an image => RGB [H, W, 3], square.
+        read: number of an image => RGB [H, W, 3], square; of one that cannot be read (MienError)
+            nothing is rendered.
         say: called with lines of progress.
     """
     # Encoding the eyes takes time, and the shape is the same without.
     model = Model(model.network, weights_id=model.weights_id)
     size = model.config.image_size
     depth = np.zeros((count, size, size), dtype=np.float32)
-    mask, yaw = np.zeros(depth.shape, dtype=bool), np.zeros(count)
+    mask, yaw, unread = np.zeros(depth.shape, dtype=bool), np.zeros(count), 0
     for start in range(0, count, BATCH):
-        rows = range(start, min(start + BATCH, count))
-        factors = model.encode(_batch([read(row) for row in rows], model.crop_size))
-        found = model.render(factors)
-        part = slice(start, rows.stop)
-        mask[part] = found.mask[:, 0].cpu().numpy() > 0
-        depth[part] = found.depth[:, 0].float().cpu().numpy() * mask[part]
-        yaw[part] = rotation_to_angles(factors.pose.rotation.float())[0].cpu().numpy()
-        say(f"{rows.stop} of {count} faces rendered")
-    return RenderedDepth(depth, mask, yaw)
+        images = {}
+        for row in range(start, min(start + BATCH, count)):
+            try:
+                images[row] = read(row)
+            except MienError:
+                unread += 1
+        if images:
+            rows = list(images)
+            factors = model.encode(_batch(list(images.values()), model.crop_size))
+            found = model.render(factors)
+            mask[rows] = found.mask[:, 0].cpu().numpy() > 0
+            depth[rows] = found.depth[:, 0].float().cpu().numpy() * mask[rows]
+            yaw[rows] = rotation_to_angles(factors.pose.rotation.float())[0].cpu().numpy()
+        say(f"{min(start + BATCH, count)} of {count} faces rendered")
+    return RenderedDepth(depth, mask, yaw, unread)
 
 
 def _batch(images: Sequence[NDArray[np.uint8]], size: int) -> torch.Tensor:
