@@ -106,14 +106,14 @@ def test_damaged_and_foreign_ones_are_refused(tmp_path):
     path = save(tmp_path, 1)
     whole = (path / "tensors.safetensors").read_bytes()
     (path / "tensors.safetensors").write_bytes(whole[:-3])
-    with pytest.raises(MienError, match=r"cannot (be )?read"):
+    with pytest.raises(MienError, match="cannot be read"):
         checkpoint.load_last(tmp_path)
     (path / "tensors.safetensors").write_bytes(whole)
     (path / "state.json").write_text(json.dumps({"format": 99, "step": 1}))
     with pytest.raises(MienError, match="format 99"):
         checkpoint.load_last(tmp_path)
     shutil.rmtree(path)
-    with pytest.raises(MienError, match="cannot be read"):
+    with pytest.raises(MienError, match="cannot read"):
         checkpoint.load_last(tmp_path)
 
 

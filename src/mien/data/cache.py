@@ -8,7 +8,6 @@ changes a crop, so a cache can be shared between runs and never be stale.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -23,6 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from mien.aliases import FILES
+from mien.data.content import content_key, pixels_hash
 from mien.data.options import DataOptions
 from mien.data.reading import NO_FACE, PieceCropper, TrainingCrop
 from mien.data.sources import Piece, find_sources
@@ -50,8 +50,6 @@ __all__ = [
 
 FORMAT = 1
 _INDEX = "cache.json"
-_WHOLE = 64 << 20  # files up to this size are hashed whole, larger ones in 64 places
-_SPOT = 1 << 20
 _STALE_S = 3600
 _DAMAGED = (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError)
 
@@ -320,9 +318,9 @@ def wanted(
     progress: Progress, cropper: PieceCropper, excluded: Sequence[Piece], skipped: Skipped
 ) -> Iterator[TrainingCrop]:
     """Yield the crops of pieces, but for those whose pixels are those of an excluded piece."""
-    unwanted = {_pixels_hash(crop) for crop in _read_crops(excluded, cropper)}
+    unwanted = {pixels_hash(crop) for crop in _read_crops(excluded, cropper)}
     for crop in _read_crops(progress.pieces, cropper, skipped, progress):
-        if unwanted and _pixels_hash(crop) in unwanted:
+        if unwanted and pixels_hash(crop) in unwanted:
             skipped.add("excluded", crop.name)
         else:
             yield crop
@@ -372,40 +370,3 @@ def _clip_numbers(clips: Sequence[str]) -> Numbers:
 def _plain_text(names: Sequence[str]) -> list[str]:
     """Return names as text that Parquet takes; what is not UTF-8 is replaced."""
     return [name.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for name in names]
-
-
-def content_key(options: Sequence[object], *groups: Sequence[Piece]) -> str:
-    """Return a hash of what pieces hold, whatever their place, and of options that change crops."""
-    hashed = hashlib.blake2b(digest_size=12)
-    hashed.update(repr(options).encode())
-    contents: dict[Path, str] = {}
-    for group in groups:
-        hashed.update(f"group of {len(group)}".encode())
-        for piece in group:
-            if piece.file not in contents:
-                contents[piece.file] = _content(piece.file)
-            entry = (piece.name, piece.clip, piece.member, piece.video, piece.framing, piece.boxes)
-            hashed.update(repr(entry).encode("utf-8", "surrogateescape"))
-            hashed.update(contents[piece.file].encode())
-    return hashed.hexdigest()
-
-
-def _content(path: Path) -> str:
-    """Return a hash of a file's content; of a large file, of its size and 64 places in it."""
-    hashed = hashlib.blake2b(digest_size=16)
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            if size <= _WHOLE:
-                hashed.update(file.read())
-            else:
-                for place in range(64):
-                    file.seek((size - _SPOT) * place // 63)
-                    hashed.update(file.read(_SPOT))
-    except OSError:
-        return "unreadable"  # counted as such when it is cut
-    return f"{size}-{hashed.hexdigest()}"
-
-
-def _pixels_hash(crop: TrainingCrop) -> bytes:
-    return hashlib.blake2b(crop.pixels.tobytes(), digest_size=16).digest()
