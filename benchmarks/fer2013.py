@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from benchmarks.cross_validate import classify
 from numpy.typing import NDArray
 
 from mien.columns import FACE_CODES, FEATURES, NUMBERS
 from mien.errors import MienError
-from mien.linear.cross_subject import classify
 
 __all__ = ["fer2013_scores", "labels_of"]
 

@@ -31,16 +31,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import torch
-from benchmarks.hog import hog_features
-from benchmarks.student_model import StudentModel
-from numpy.typing import NDArray
-from torch import Tensor
-
-import mien
-from mien.errors import MienError
-from mien.evaluate.datasets.columbia import Columbia, read_columbia
-from mien.evaluate.tasks.gaze_few_shot import (
-    COUNTS,
+from benchmarks.columbia import Columbia, read_columbia
+from benchmarks.gaze_few_shot import (
     FewShot,
     few_shot,
     halves,
@@ -48,6 +40,14 @@ from mien.evaluate.tasks.gaze_few_shot import (
     mean_over_folds,
     mean_predictor_deg,
 )
+from benchmarks.hog import hog_features
+from benchmarks.student_model import StudentModel
+from numpy.typing import NDArray
+from torch import Tensor
+
+import mien
+from mien.errors import MienError
+from mien.evaluate.tasks.gaze_few_shot import COUNTS
 from mien.gaze.student import load_student
 from mien.geometry.rotation import rotation_to_angles
 from mien.media.image import read

@@ -28,6 +28,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import torch
+from benchmarks.columbia import Columbia, read_columbia
+from benchmarks.gaze_few_shot import few_shot, halves, leakage_auc, mean_over_folds
 from benchmarks.hog import hog_features
 from numpy.typing import NDArray
 from torch import Tensor
@@ -35,8 +37,6 @@ from torch import Tensor
 import mien
 from mien.data.eye_cache import EyeCache, open_eye_caches
 from mien.errors import MienError
-from mien.evaluate.datasets.columbia import Columbia, read_columbia
-from mien.evaluate.tasks.gaze_few_shot import few_shot, halves, leakage_auc, mean_over_folds
 from mien.gaze.config import GazeConfig
 from mien.gaze.cut import EyeImage, EyeViews, cut_views, normalised
 from mien.gaze.emib import EMIB

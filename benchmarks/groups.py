@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from benchmarks.rendered import Truth
+from benchmarks.same_person import pair_cosine
 from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.linear.folds import balanced_folds, over_folds
 from mien.linear.logistic import linear_probabilities
-from mien.linear.verification import pair_cosine, sample_pairs
+from mien.linear.verification import sample_pairs
 
 __all__ = ["FALSE_MATCH_RATE", "GroupError", "group_errors", "groups_of"]
 

@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
+from benchmarks.cross_validate import cross_validate
+from benchmarks.same_person import verification_auc
 from numpy.typing import NDArray
 from PIL import Image
 
 from mien.columns import FACE_CODES, POSE
 from mien.errors import MienError
 from mien.evaluate.datasets.synthetic import inner_face
-from mien.linear.cross_subject import cross_validate
 from mien.linear.metrics import correlation
-from mien.linear.verification import verification_auc
 
 __all__ = [
     "FACE_CODES",

@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from benchmarks.cross_validate import cross_validate
 from benchmarks.fer2013 import fer2013_scores, labels_of
 from benchmarks.rendered import (
     direct_scores,
@@ -16,13 +17,13 @@ from benchmarks.rendered import (
     masked_depth_correlation,
     read_truth,
 )
+from benchmarks.same_person import verification_auc
 from PIL import Image
 
 from mien.columns import FACE_CODES
 from mien.errors import MienError
-from mien.linear.cross_subject import cross_validate
 from mien.linear.metrics import correlation
-from mien.linear.verification import sample_pairs, verification_auc
+from mien.linear.verification import sample_pairs
 
 PEOPLE, FRAMES, SIZE = 20, 6, 16
 EXPRESSIONS = ("happy", "neutral")

@@ -129,7 +129,7 @@ ANGLES = "path,gaze_yaw_deg,gaze_pitch_deg"
         (["path,gaze_x,gaze_y,gaze_z", "a,0,0,-1", "b,0,0,-1.02"], "no unit vectors .* line 3"),
         (
             [ANGLES + ",frame", "a,1,2,0", "a,3,4,1", "a,5,6,0"],
-            "another row names, first line 4, a",
+            r"another row names, first .*targets\.csv, line 4, a",
         ),
         ([ANGLES + ",frame", "a,1,2,x"], "line 2: frame is 'x', not a whole number"),
         ([ANGLES + ",face_id", "a,1,2,-1"], "line 2: face_id is '-1', not a whole number"),
@@ -194,7 +194,7 @@ def faces(count: int = 12) -> pd.DataFrame:
 
 
 def looks(*keys: tuple[str, int | None, int | None]) -> list[Target]:
-    return [Target(*key, (0.0, 0.0, -1.0), None) for key in keys]
+    return [Target(*key, None, (0.0, 0.0, -1.0)) for key in keys]
 
 
 def images(*numbers: int) -> list[Target]:
@@ -210,10 +210,10 @@ def test_targets_find_their_rows() -> None:
     assert found.head_pose is not None
     pose = table[["yaw_rad", "pitch_rad", "roll_rad"]].to_numpy()
     np.testing.assert_array_equal(found.head_pose, pose[rows])
-    assert found.names[:3] == ["clip.mp4 frame 1 face_id 0", "clip.mp4 frame 0 face_id 1", "9.png"]
+    assert found.names[:3] == ("clip.mp4 frame 1 face_id 0", "clip.mp4 frame 0 face_id 1", "9.png")
     assert found.people is None
     assert found.model_id == "0123456789ab"
-    assert found.without_eyes == []
+    assert found.without_eyes == ()
 
 
 def test_faces_without_eyes_are_left_out() -> None:
@@ -224,7 +224,7 @@ def test_faces_without_eyes_are_left_out() -> None:
     table.loc[1, "face_id"] = pd.NA
     named = looks(("1.png", None, 0))
     found = match_targets(table, [*images(0), *named, *images(*range(2, 12))])
-    assert found.without_eyes == ["0.png", "1.png face_id 0"]
+    assert found.without_eyes == ("0.png", "1.png face_id 0")
     assert found.codes.shape == (10, 4)
     with pytest.raises(MienError, match=r"8 samples .* because 2 show no eyes, first 0.png"):
         match_targets(table, images(*range(10)))

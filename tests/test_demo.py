@@ -50,7 +50,7 @@ def test_the_demonstration_writes_a_table_a_sheet_and_a_film(clips, tiny_folder,
     assert frames[0] is not None
     assert frames[0].shape == (32, 64, 3)
     assert run(words) == 2
-    assert "ask for it to be overwritten" in capsys.readouterr().err
+    assert "--overwrite" in capsys.readouterr().err
     assert run([*words, "--overwrite"]) == 0
 
 

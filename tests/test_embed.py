@@ -16,13 +16,14 @@ import pytest
 import torch
 
 import mien
-from mien.embedding import frames, job
+from mien.embedding import job
 from mien.embedding.options import EmbedOptions
 from mien.embedding.run import embed, embed_to_parquet
 from mien.embedding.summary import NO_FACE
 from mien.errors import MienError
 from mien.geometry.rotation import angles_to_rotation
-from mien.media.image import LoadedImage, write_png
+from mien.media.frame import Frame
+from mien.media.image import write_png
 from mien.media.inputs import Source
 from mien.media.video import write_mp4
 from mien.model import Model
@@ -293,12 +294,11 @@ def test_memory_does_not_grow_with_the_input(
     def endless(_: object) -> Iterator[Source]:
         return (Source(f"{i}", str(tmp_path / f"{i}"), "image") for i in range(1500))
 
-    monkeypatch.setattr(frames, "expand", endless)
     monkeypatch.setattr(job, "expand", endless)
     monkeypatch.setattr(
         reading,
         "read_image",
-        lambda *_, **__: LoadedImage(counted(np.zeros((8, 8, 3), np.uint8)), 1, 8, 8),
+        lambda *_, **__: Frame(counted(np.zeros((8, 8, 3), np.uint8))),
     )
     monkeypatch.setattr(cropping, "crop_face", lambda *_: counted(np.zeros((8, 8, 3), np.uint8)))
     summary = embed_to_parquet(["x"], tmp_path / "t.parquet", model=model, options=CROPS)

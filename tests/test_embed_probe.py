@@ -13,7 +13,7 @@ import torch
 
 from mien.embedding.job import JobFolder
 from mien.embedding.options import EmbedOptions
-from mien.embedding.readouts import ProbeFile, probe_values
+from mien.embedding.readouts import Readout, probe_values
 from mien.embedding.run import embed, embed_to_parquet
 from mien.errors import MienError
 from mien.geometry.rotation import angles_to_rotation
@@ -192,8 +192,8 @@ def test_probes_that_cannot_be_applied_are_refused(
 
 def test_a_probe_that_says_nonsense_is_refused(tmp_path: Path, model: RedModel) -> None:
     path = made(tmp_path / "c.json", "redness", (("identity", 2),), number=True)
-    file = ProbeFile(Probe.load(path), "checksum")
-    file.probe.function.weights[:] = 1e39
+    file = Readout(Probe.load(path), "checksum")
+    file.content.function.weights[:] = 1e39
     with (
         np.errstate(over="ignore"),
         pytest.raises(MienError, match="probe of redness predicts what is not finite"),

@@ -33,7 +33,8 @@ def task(value: int, seconds: float = 0.0) -> Callable[[], int]:
 
 def frame(source: int, faces: int, done: float = 1.0) -> FrameRows:
     rows = tuple(FaceRow(str(source), face_found=True, face_id=i) for i in range(faces))
-    return FrameRows(source, rows or (FaceRow(str(source), reason=NO_FACE),), (CROP,) * faces, done)
+    rows = rows or (FaceRow(str(source), reason=NO_FACE),)
+    return FrameRows(source, rows, (CROP,) * faces, done)
 
 
 def test_results_come_in_order_whatever_takes_longer() -> None:
@@ -110,13 +111,19 @@ def test_the_middle_of_a_video_counts_as_part_of_an_input() -> None:
 
 def test_a_changed_input_shows_in_the_listing(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_text("1")
-    before = list_inputs([tmp_path])
-    assert before.count == 1
-    assert list_inputs([tmp_path]) == before
+
+    def listed() -> tuple[int, str]:
+        with list_inputs([tmp_path]) as listing:
+            assert len(list(listing.sources())) == listing.count
+            return listing.count, listing.digest
+
+    count, before = listed()
+    assert count == 1
+    assert listed() == (count, before)
     (tmp_path / "a.jpg").write_text("12")
-    assert list_inputs([tmp_path]).digest != before.digest
+    assert listed()[1] != before
     (tmp_path / "b.jpg").symlink_to(tmp_path / "nothing")
-    assert list_inputs([tmp_path]).count == 2
+    assert listed()[0] == 2
 
 
 def some_summary(tmp_path: Path, rows: list[FaceRow]) -> Summary:

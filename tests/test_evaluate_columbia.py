@@ -6,11 +6,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from benchmarks.columbia import read_columbia
+from benchmarks.gaze_few_shot import few_shot, mean_over_folds, mean_predictor_deg
 from benchmarks.hog import hog_features
 
 from mien.errors import MienError
-from mien.evaluate.datasets.columbia import read_columbia
-from mien.evaluate.tasks.gaze_few_shot import few_shot, mean_over_folds, mean_predictor_deg
 from mien.geometry.gaze import gaze_angles
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "columbia-gaze-strips" / "images.zip"
@@ -122,10 +122,9 @@ def test_sources_of_no_use_are_refused(tmp_path):
 
 
 def test_a_source_that_goes_away_is_said(tmp_path):
-    path = zip_of(tmp_path / "images.zip", ["0001_2m_0P_0V_0H.jpg"])
-    data = read_columbia(path)
-    path.unlink()
-    with pytest.raises(MienError, match="cannot be read"):
+    data = read_columbia(folder_of(tmp_path, ["0001_2m_0P_0V_0H.jpg"]))
+    (tmp_path / "0001_2m_0P_0V_0H.jpg").unlink()
+    with pytest.raises(MienError, match="is missing"):
         list(data.images())
 
 

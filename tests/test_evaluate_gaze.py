@@ -2,19 +2,18 @@
 
 import numpy as np
 import pytest
-from benchmarks.hog import hog_features
-
-from mien.errors import MienError
-from mien.evaluate.tasks.gaze_few_shot import (
+from benchmarks.gaze_few_shot import (
     FewShot,
-    angular_error_deg,
     few_shot,
     halves,
     leakage_auc,
     mean_over_folds,
     mean_predictor_deg,
-    predict_gaze,
 )
+from benchmarks.hog import hog_features
+
+from mien.errors import MienError
+from mien.evaluate.tasks.gaze_few_shot import angular_error_deg, predict_gaze
 from mien.geometry.gaze import gaze_angles, gaze_vector
 
 

@@ -1,5 +1,7 @@
 """Same-person scores by hand, and the shared run on made-up codes with a known answer."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -244,10 +246,10 @@ def score_of(result):
 
 
 def test_codes_that_know_everybody_score_all_and_codes_of_noise_nothing():
-    pairs = people_in_pairs()
+    pairs = replace(people_in_pairs(), identify=True, notes=("so it is",))
     rng = np.random.default_rng(0)
     known = np.repeat(rng.normal(size=(20, 30)), 2, axis=0)
-    result = verify(pairs, EvalContext(Describing(known)), identify=True, notes=["so it is"])
+    result = verify(pairs, EvalContext(Describing(known)))
     scores = score_of(result)
     assert [s.name for s in result.scores if s.main] == ["accuracy, cosine"]
     assert scores["accuracy, cosine"].value == 100
@@ -261,9 +263,7 @@ def test_codes_that_know_everybody_score_all_and_codes_of_noise_nothing():
     assert scores["rank-1, cosine"].count == 20
     assert not result.failures
     assert result.notes == ("so it is",)
-    noise = score_of(
-        verify(pairs, EvalContext(Describing(rng.normal(size=(40, 30)))), identify=True)
-    )
+    noise = score_of(verify(pairs, EvalContext(Describing(rng.normal(size=(40, 30))))))
     assert 25 <= noise["accuracy, cosine"].value <= 75
     low, high = noise["accuracy, cosine"].low, noise["accuracy, cosine"].high
     assert low is not None
@@ -274,9 +274,9 @@ def test_codes_that_know_everybody_score_all_and_codes_of_noise_nothing():
 
 
 def test_missing_faces_count_as_two_people_and_are_told():
-    pairs = people_in_pairs()
+    pairs = replace(people_in_pairs(), identify=True)
     known = np.repeat(np.random.default_rng(0).normal(size=(20, 30)), 2, axis=0)
-    result = verify(pairs, EvalContext(Describing(known, lost=[0]), gallery=3), identify=True)
+    result = verify(pairs, EvalContext(Describing(known, lost=[0]), gallery=3))
     scores = score_of(result)
     # Image 0 is in one pair of one person (wrong) and in one of two people (right).
     assert scores["accuracy, cosine"].value == pytest.approx(100 * 39 / 40)

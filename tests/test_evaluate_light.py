@@ -16,7 +16,8 @@ from mien.errors import MienError
 from mien.evaluate.datasets.yale_b import dome_direction, read_yale_b
 from mien.evaluate.protocol import EvalContext, FactorColumns
 from mien.evaluate.protocols import find_protocol
-from mien.evaluate.tasks.light import COLUMNS, angle_deg, off_axis_deg, unit_rows
+from mien.evaluate.tasks.gaze_few_shot import angular_error_deg
+from mien.evaluate.tasks.light import COLUMNS, off_axis_deg, unit_rows
 from mien.linear.cross_subject import mean_cross_subject, predict_cross_subject
 from mien.linear.ridge import Ridge as RidgeFit
 from mien.table.rows import factor_columns
@@ -78,7 +79,7 @@ def test_azimuth_is_to_image_left_and_elevation_is_up():
     assert np.linalg.norm(one) == pytest.approx(1)
     cosine = np.cos(np.radians(35)) * np.cos(np.radians(40))
     assert off_axis_deg(one) == pytest.approx(np.degrees(np.arccos(cosine)))
-    assert angle_deg(predicted=3 * one, truth=-one) == pytest.approx(180)
+    assert angular_error_deg(predicted=3 * one, truth=-one) == pytest.approx(180)
     assert unit_rows(np.array([[0, 3, 4], [0, 0, 0]])) == pytest.approx(
         np.array([[0, 0.6, 0.8], [0, 0, -1]])
     )

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from benchmarks.same_person import verification_auc
 
 from mien import weights
 from mien.cli.main import run
@@ -13,7 +14,6 @@ from mien.evaluate.tasks.verification import face_codes
 from mien.latentface.config import ModelConfig
 from mien.latentface.discriminant import FaceEmbedding
 from mien.latentface.latentface import LatentFace
-from mien.linear.verification import verification_auc
 from mien.media.image import write_png
 from mien.model import Model, load
 from mien.table.read import read_table

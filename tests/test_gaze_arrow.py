@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 
 from mien.geometry.gaze import gaze_vector
-from mien.views.gaze_arrow import FaceGaze, draw_gaze, draw_gazes
+from mien.views.gaze_arrow import FaceGaze, draw_gazes
 
 AHEAD = (0.0, 0.0, -1.0)
+
+
+def draw_gaze(image, eyes, direction, length, std_rad=None):
+    return draw_gazes(image, [FaceGaze(np.asarray(eyes), np.asarray(direction), length, std_rad)])
 
 
 def wall(level=128, height=128, width=160):
@@ -140,6 +144,6 @@ def test_what_cannot_be_drawn_is_refused():
         with pytest.raises(ValueError, match=r"must be"):
             draw_gaze(image, **{**good, **bad})
     with pytest.raises(ValueError, match="uint8 RGB"):
-        draw_gaze(image.astype(np.float32), **good)  # pyright: ignore[reportArgumentType]
+        draw_gaze(image.astype(np.float32), **good)
     with pytest.raises(ValueError, match="uint8 RGB"):
         draw_gaze(image[..., 0], **good)

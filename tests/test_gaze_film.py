@@ -29,6 +29,9 @@ class FakeGazeConfig:
 @dataclass(frozen=True)
 class FakeConfig:
     gaze: FakeGazeConfig | None
+    texture_dim: int = 1
+    shape_dim: int = 1
+    face_embedding_dim: int = 0
 
 
 @dataclass
@@ -37,9 +40,14 @@ class FakeModel:
 
     weights_id: str = "feed"
     crop_size: int = 32
+    eye_crop_size: tuple[int, int] = (4, 8)
+    features_dim: int = 1
     config: FakeConfig = FakeConfig(FakeGazeConfig())
 
-    def encode(self, images):
+    def encode_eyes(self, eye_crops):
+        raise AssertionError("faces are read")
+
+    def encode(self, images, *, features=False):
         pixels = images.float() * (1 if images.dtype == torch.uint8 else 255)
         count, means = len(images), pixels.mean(dim=(2, 3))
         found = means.mean(dim=1) > 40

@@ -35,6 +35,17 @@ def made(centre=(120.0, -80.0, 700.0), head=None, to=FACE):
     )
 
 
+def moved(xy, matrix):
+    """Where points of the image are in the warped one, or the other way round. [..., 2]."""
+    xy = np.asarray(xy, dtype=np.float64)
+    return project(np.concatenate([xy, np.ones_like(xy[..., :1])], axis=-1), matrix)
+
+
+def unrotated(found, vector):
+    """The virtual camera's directions in the real camera's frame. [..., 3]."""
+    return np.asarray(vector) @ found.rotation
+
+
 def project(points, matrix):
     points = np.asarray(points) @ matrix.T
     return points[..., :2] / points[..., 2:]
@@ -45,10 +56,11 @@ def test_what_is_normalised_comes_back(roll):
     found = made(head=turn(25, 8, roll))
     rng = np.random.default_rng(0)
     vectors, points = rng.standard_normal((20, 3)), rng.uniform(0, 700, (20, 2))
-    assert found.original_direction(found.direction(vectors)) == pytest.approx(vectors)
-    assert found.original_points(found.points(points)) == pytest.approx(points, abs=1e-6)
+    assert unrotated(found, found.direction(vectors)) == pytest.approx(vectors)
+    back = moved(moved(points, found.warp), np.linalg.inv(found.warp))
+    assert back == pytest.approx(points, abs=1e-6)
     head = turn(5, 6, 7)
-    assert found.original_head(found.head(head)) == pytest.approx(head)
+    assert found.rotation.T @ found.head(head) == pytest.approx(head)
     assert found.rotation @ found.rotation.T == pytest.approx(np.eye(3), abs=1e-12)
     assert np.linalg.det(found.rotation) == pytest.approx(1)
 
@@ -56,12 +68,12 @@ def test_what_is_normalised_comes_back(roll):
 def test_the_centre_is_in_the_middle_at_the_distance_wanted():
     centre = np.array([120.0, -80.0, 700.0])
     found = made(centre)
-    middle = found.points(project(centre, CAMERA))
+    middle = moved(project(centre, CAMERA), found.warp)
     assert middle == pytest.approx([129.5, 129.5])
     assert found.direction(centre / np.linalg.norm(centre)) == pytest.approx([0, 0, 1], abs=1e-12)
     # 10 mm beside the centre, across the line of sight, are 10 / 600 of the focal length.
-    beside = centre + 10 * found.original_direction(np.array([1.0, 0, 0]))
-    assert found.points(project(beside, CAMERA)) - middle == pytest.approx([16, 0], abs=1e-6)
+    beside = centre + 10 * unrotated(found, np.array([1.0, 0, 0]))
+    assert moved(project(beside, CAMERA), found.warp) - middle == pytest.approx([16, 0], abs=1e-6)
 
 
 def test_the_heads_roll_is_taken_out():
@@ -71,7 +83,7 @@ def test_the_heads_roll_is_taken_out():
     assert head == pytest.approx(np.eye(3), abs=1e-12)
     # An eye lower right in the image of a head that leans clockwise is level in the warped one.
     eye = np.array(centre) + 30 * turn(0, 0, 30)[:, 0]
-    assert found.points(project(eye, CAMERA))[1] == pytest.approx(129.5)
+    assert moved(project(eye, CAMERA), found.warp)[1] == pytest.approx(129.5)
     level = made((150.0, 60.0, 500.0), turn(20, 10, 30))
     # The head's x axis has no part along "down", wherever the head is.
     assert level.head(turn(20, 10, 30))[1, 0] == pytest.approx(0, abs=1e-12)
@@ -102,7 +114,7 @@ def test_an_image_is_warped_as_its_points_are():
     # The dot is where the camera sees the point 20 mm to the right of the face's centre.
     found = made()
     centre = np.array([120.0, -80.0, 700.0])
-    dot = project(centre + 20 * found.original_direction(np.array([1.0, 0, 0])), CAMERA)
+    dot = project(centre + 20 * unrotated(found, np.array([1.0, 0, 0])), CAMERA)
     cv2.circle(image, tuple(int(v) for v in dot.round()), 6, 255, -1)
     warped = found.warp_image(image)
     assert warped.shape == (260, 260)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from benchmarks.columbia import read_columbia
 
-from mien.evaluate.datasets.columbia import read_columbia
 from mien.evaluate.tasks.gaze_few_shot import angular_error_deg
 from mien.geometry.rotation import rotation_to_angles
 from mien.model import Model, load

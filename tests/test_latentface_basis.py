@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from benchmarks.same_person import verification_auc
 
 from mien.latentface.config import ModelConfig
 from mien.latentface.discriminant import CodeBasis
 from mien.latentface.latentface import LatentFace
-from mien.linear.verification import verification_auc
 
 
 def _clips(count: int = 200, frames: int = 6) -> torch.Tensor:

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from mien.errors import MienError
-from mien.media.image import read, read_image, to_float, to_uint8, write_png
+from mien.media.image import read, read_image, to_uint8, write_png
 
 
 @pytest.fixture
@@ -36,9 +36,10 @@ def refused(path) -> str:
 def test_rgb_comes_back_as_written(tmp_path, gradient):
     write_png(tmp_path / "a.png", gradient)
     image = read_image(tmp_path / "a.png")
+    assert image.pixels is not None
     assert np.array_equal(image.pixels, gradient)
     assert image.pixels.dtype == np.uint8
-    assert (image.scale, image.width, image.height) == (1, 9, 6)
+    assert image.scale == 1
 
 
 def test_grey_and_bilevel(tmp_path, gradient):
@@ -124,9 +125,7 @@ def test_exif_rotation(tmp_path, gradient, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "a.png", exif=exif)
-    image = read_image(tmp_path / "a.png")
-    assert np.array_equal(image.pixels, gradient)
-    assert (image.width, image.height) == (9, 6)
+    assert np.array_equal(read(tmp_path / "a.png"), gradient)
 
 
 def test_broken_exif_is_passed_over(tmp_path, gradient):
@@ -146,8 +145,9 @@ def test_twenty_thousand_pixels_wide(tmp_path, name):
     image = np.broadcast_to(stripes[None, :, None], (40, 20_000, 3))
     Image.fromarray(np.ascontiguousarray(image)).save(tmp_path / name)
     image = read_image(tmp_path / name)
-    assert max(image.pixels.shape) <= 4096
-    assert (image.width, image.height) == (20_000, 40)
+    assert image.pixels is not None
+    assert image.pixels.shape == (40 // image.scale, 20_000 // image.scale, 3)
+    assert image.pixels.shape[1] <= 4096
     columns = np.arange(20) * 1000 + 500
     seen = image.pixels[2, columns // image.scale, 0].astype(int)
     assert np.abs(seen - np.arange(20) * 12).max() <= 2
@@ -159,8 +159,9 @@ def test_reduced_by_averaging_and_turned(tmp_path, gradient):
     exif[0x0112] = 6
     Image.fromarray(np.ascontiguousarray(np.rot90(tall))).save(tmp_path / "a.tiff", exif=exif)
     image = read_image(tmp_path / "a.tiff", max_side=9)
+    assert image.pixels is not None
     assert np.array_equal(image.pixels, gradient)
-    assert (image.scale, image.width, image.height) == (4, 36, 24)
+    assert image.scale == 4
 
 
 def test_reading_in_strips_changes_nothing(tmp_path, monkeypatch):
@@ -262,14 +263,10 @@ def test_writing(tmp_path, gradient):
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
-def test_float_and_back(gradient):
-    image = to_float(gradient)
-    assert image.dtype == torch.float32
-    assert image.shape == (3, 6, 9)
-    assert float(image[0, 0, 8]) == pytest.approx(200 / 255)
-    assert np.array_equal(to_uint8(image), gradient)
+def test_float_gives_back_every_level():
     every = np.arange(256, dtype=np.uint8).reshape(1, 1, 256, 1).repeat(3, axis=3)
-    assert np.array_equal(to_uint8(to_float(every)), every)
+    image = torch.from_numpy(every).permute(0, 3, 1, 2).float() / 255
+    assert np.array_equal(to_uint8(image), every)
 
 
 def test_float_is_rounded_and_clipped():
@@ -279,5 +276,3 @@ def test_float_is_rounded_and_clipped():
         to_uint8(torch.full((3, 1, 1), torch.nan))
     with pytest.raises(ValueError, match="float"):
         to_uint8(torch.zeros(3, 2, 2, dtype=torch.uint8))
-    with pytest.raises(ValueError, match="uint8"):
-        to_float(np.zeros((2, 2), np.uint8))

@@ -90,7 +90,7 @@ def test_every_frame_in_order_with_its_time(clip):
 
 def test_info(clip):
     about = info(clip)
-    assert (about.width, about.height, about.frames, about.fps) == (64, 48, 12, 25.0)
+    assert (about.frames, about.fps) == (12, 25.0)
 
 
 @pytest.mark.parametrize(

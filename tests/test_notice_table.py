@@ -10,7 +10,9 @@ import pytest
 from mien.columns import code_lengths
 from mien.embedding.frames import read_batches
 from mien.embedding.options import EmbedOptions
-from mien.media.image import LoadedImage, write_png
+from mien.media.frame import Frame
+from mien.media.image import write_png
+from mien.media.inputs import expand
 from mien.pipeline import read as reading
 from mien.pipeline.crops import Cropper
 from mien.table.forget import forget_rows
@@ -25,9 +27,9 @@ def test_boxes_are_in_pixels_of_the_file_where_it_was_read_reduced(
 ) -> None:
     pixels = np.zeros((30, 40, 3), np.uint8)
     write_png(tmp_path / "large.png", pixels)
-    monkeypatch.setattr(reading, "read_image", lambda *_, **__: LoadedImage(pixels, 8, 320, 240))
+    monkeypatch.setattr(reading, "read_image", lambda *_, **__: Frame(pixels, scale=8))
     cropper, options = Cropper.open("none", 16), EmbedOptions(workers=1)
-    (batch,) = read_batches([tmp_path], cropper, options, start=0)
+    (batch,) = read_batches(expand([tmp_path]), cropper, options, start=0)
     assert [row.box for row in batch.rows] == [(0, 0, 320, 240)]
 
 

@@ -40,8 +40,8 @@ def test_labels_are_read(tmp_path: Path) -> None:
     )
     read = read_labels([file], label="mood", person="who")
     assert read.labels == (
-        Label("a.mp4", 3, 0, "glad", "ann"),
-        Label("a.mp4", 4, 1, "sad", "bob"),
+        Label("a.mp4", 3, 0, "ann", "glad"),
+        Label("a.mp4", 4, 1, "bob", "sad"),
     )
     assert (read.name, read.person, read.empty) == ("mood", "who", 1)
     assert read.labels[0].name == "a.mp4 frame 3 face_id 0"
@@ -69,7 +69,7 @@ def test_files_of_labels_that_make_no_sense_are_refused(tmp_path: Path) -> None:
         "line 2: no path": ["path,mood", ",glad"],
         "line 2: frame is 'x', not a whole number": ["path,frame,mood", "a,x,glad"],
         "1 rows have no person": ["path,mood,person", "a,glad,"],
-        r"1 labels are of a face that has one already, first .*line 3, a:": [
+        r"1 rows name a face that another row names, first .*line 3, a:": [
             *("path,mood", "a,glad", "a,sad"),
         ],
     }

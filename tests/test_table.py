@@ -165,7 +165,7 @@ def test_text_that_is_not_utf8_is_written_readably() -> None:
 def test_parts_are_joined_in_order(tmp_path: Path) -> None:
     writer = PartWriter(tmp_path, SCHEMA, Progress(0, 0), rows_per_part=3)
     for source in range(10):
-        writer.write(one_row(source), [source])
+        writer.write(one_row(source), [source], source)
     writer.finish(10)
     assert len(list(tmp_path.glob("part-*"))) > 3
     assert last_complete(tmp_path).sources == 10
@@ -175,14 +175,14 @@ def test_parts_are_joined_in_order(tmp_path: Path) -> None:
 def test_a_source_that_was_broken_off_is_begun_again(tmp_path: Path) -> None:
     writer = PartWriter(tmp_path, SCHEMA, Progress(0, 0), rows_per_part=4)
     for source in (0, 0, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2):
-        writer.write(one_row(source), [source])
+        writer.write(one_row(source), [source], source)
     assert any("open" in path.name for path in tmp_path.iterdir())
     progress = last_complete(tmp_path)
     assert progress.sources == 2
     assert not any("open" in path.name for path in tmp_path.iterdir())
     again = PartWriter(tmp_path, SCHEMA, progress)
     for source in (2, 2, 3):
-        again.write(one_row(source), [source])
+        again.write(one_row(source), [source], source)
     again.finish(4)
     assert read_sources(tmp_path) == ["0", "0", "1", "2", "2", "3"]
 
@@ -190,7 +190,7 @@ def test_a_source_that_was_broken_off_is_begun_again(tmp_path: Path) -> None:
 def test_a_gap_ends_what_counts(tmp_path: Path) -> None:
     writer = PartWriter(tmp_path, SCHEMA, Progress(0, 0), rows_per_part=2)
     for source in range(6):
-        writer.write(one_row(source), [source])
+        writer.write(one_row(source), [source], source)
     writer.finish(6)
     (tmp_path / "part-000002.done-3.parquet").unlink()
     assert last_complete(tmp_path) == Progress(parts=2, sources=2)
@@ -200,11 +200,11 @@ def test_a_gap_ends_what_counts(tmp_path: Path) -> None:
 def test_time_alone_makes_a_part(tmp_path: Path) -> None:
     now = [0.0]
     writer = PartWriter(tmp_path, SCHEMA, Progress(0, 0), clock=lambda: now[0])
-    writer.write(one_row(0), [0])
+    writer.write(one_row(0), [0], 0)
     now[0] = 60.0
-    writer.write(one_row(1), [1])
+    writer.write(one_row(1), [1], 1)
     assert [path.name for path in tmp_path.iterdir()] == ["part-000000.done-1.parquet"]
-    writer.write(one_row(2), [2])
+    writer.write(one_row(2), [2], 2)
     writer.save_complete()
     assert last_complete(tmp_path) == Progress(parts=2, sources=2)
 
@@ -213,7 +213,7 @@ def test_row_groups_do_not_depend_on_the_parts(tmp_path: Path) -> None:
     batch = record_batch([FaceRow("a", reason="no face")] * 1500, None, SCHEMA)
     writer = PartWriter(tmp_path, SCHEMA, Progress(0, 0), rows_per_part=1000)
     for source in range(6):
-        writer.write(batch, [source] * 1500)
+        writer.write(batch, [source] * 1500, source)
     writer.finish(6)
     join_parts(tmp_path, tmp_path / "joined", SCHEMA)
     metadata = pq.read_metadata(tmp_path / "joined")

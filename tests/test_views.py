@@ -1,5 +1,4 @@
 import json
-import math
 import struct
 
 import numpy as np
@@ -37,15 +36,16 @@ def test_near_is_white_and_far_is_black():
     depth = torch.tensor([[[[1.0, 2.0, 3.0, 99.0]]]])
     mask = torch.tensor([[[[1.0, 1.0, 1.0, 0.0]]]])
     assert depth_grey(depth, mask)[0, 0, 0].tolist() == pytest.approx([1, 0.5, 0, BACKGROUND])
-    assert depth_grey(torch.ones(1, 1, 2, 2)).isfinite().all()
-    assert depth_grey(torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)).isfinite().all()
+    flat = torch.ones(1, 1, 2, 2)
+    for mask in (flat, 0 * flat):
+        assert depth_grey(flat, mask).isfinite().all()
 
 
 def test_a_normal_towards_the_camera_is_blue():
     towards = torch.tensor([0.0, 0.0, -1.0])[None, :, None, None]
-    assert normal_colours(towards).flatten().tolist() == [0.5, 0.5, 1.0]
+    assert normal_colours(towards, torch.ones(1, 1, 1, 1)).flatten().tolist() == [0.5, 0.5, 1.0]
     up = torch.tensor([0.0, -1.0, 0.0])[None, :, None, None]
-    assert normal_colours(up).flatten().tolist() == [0.5, 1.0, 0.5]
+    assert normal_colours(up, torch.ones(1, 1, 1, 1)).flatten().tolist() == [0.5, 1.0, 0.5]
 
 
 def test_a_cast_is_bright_where_it_faces_the_light():
@@ -140,13 +140,6 @@ def test_a_mesh_faces_the_viewer_and_has_its_colours():
     point = unproject(depth, FOV)[0, 5, 7] - torch.tensor([0, 0, 1])
     np.testing.assert_allclose(mesh.vertices[5 * 32 + 7], point.numpy() * [1, -1, -1], atol=1e-6)
     assert mesh.texture[5, 7].tolist() == [round(x * 255) for x in albedo[0, :, 5, 7].tolist()]
-
-
-def test_a_posed_mesh_rotates_towards_image_left():
-    mesh = face_mesh(torch.ones(1, 3, 8, 8), torch.ones(1, 1, 8, 8), FOV, rotated_pose([0.5], [0]))
-    np.testing.assert_allclose(
-        mesh.normals, np.tile([-math.sin(0.5), 0, math.cos(0.5)], (64, 1)), atol=1e-5
-    )
 
 
 def test_a_glb_can_be_read_back(tmp_path):

@@ -16,6 +16,7 @@ from typing import TypeVar
 import numpy as np
 from benchmarks.peers.crops import SIZE
 from benchmarks.peers.describe import Features
+from benchmarks.same_person import verification_auc
 from numpy.typing import NDArray
 
 from mien.data.sources import LABELS_FILE
@@ -24,7 +25,6 @@ from mien.faces.crop import crop_face
 from mien.faces.detect import WholeImage
 from mien.linear.logistic import fit_linear
 from mien.linear.metrics import correlation
-from mien.linear.verification import verification_auc
 from mien.media.atomic import replacing
 from mien.media.image import read
 

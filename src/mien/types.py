@@ -33,15 +33,16 @@ class _Batch:
 
     def __repr__(self) -> str:
         # Shapes, not numbers: a batch of faces would fill pages.
-        parts = [
-            f"{name}={list(part.shape) if isinstance(part, Tensor) else part!r}"
-            for name, part in self._parts().items()
-        ]
-        return f"{type(self).__name__}({', '.join(parts)})"
+        shown = {n: list(p.shape) if isinstance(p, Tensor) else p for n, p in self._parts().items()}
+        return f"{type(self).__name__}({', '.join(f'{n}={p!r}' for n, p in shown.items())})"
 
     def to(self, device: torch.device | str) -> Self:
         """Return the same batch on another device."""
         return self._each(lambda part: part.to(device))
+
+    def expand(self, rows: int) -> Self:
+        """Let one row serve `rows` faces: every part [1, ...] becomes [rows, ...]."""
+        return self._each(lambda part: part.expand(rows, *part.shape[1:]))
 
     @classmethod
     def cat(cls, parts: Sequence[Self]) -> Self:
@@ -50,15 +51,14 @@ class _Batch:
         Args:
             parts: at least one.
         """
-        joined: dict[str, Any] = {}
-        for name in (f.name for f in fields(cast("Any", cls))):
-            values = [getattr(part, name) for part in parts]
+
+        def join(values: list[Any]) -> Any:
             if any(value is None for value in values):
-                joined[name] = None
-            else:
-                first = values[0]
-                joined[name] = torch.cat(values) if isinstance(first, Tensor) else first.cat(values)
-        return cls(**joined)
+                return None
+            return torch.cat(values) if isinstance(values[0], Tensor) else values[0].cat(values)
+
+        names = [f.name for f in fields(cast("Any", cls))]
+        return cls(**{name: join([getattr(part, name) for part in parts]) for name in names})
 
     def _parts(self) -> dict[str, Any]:
         """Return the fields that are there, by name."""
@@ -79,10 +79,6 @@ class Pose(_Batch):
     translation: Tensor
     """Shift in face units, camera frame (x right, y down, z away). [B, 3]."""
 
-    def expand(self, rows: int) -> Pose:
-        """Let one row serve `rows` faces; rotation [rows, 3, 3], translation [rows, 3]."""
-        return Pose(self.rotation.expand(rows, 3, 3), self.translation.expand(rows, 3))
-
 
 @dataclass(frozen=True, repr=False)
 class Light(_Batch):
@@ -95,11 +91,6 @@ class Light(_Batch):
     direction: Tensor
     """Unit vector l from the surface to the light, camera frame (x right, y down, z away).
     [B, 3]."""
-
-    def expand(self, rows: int) -> Light:
-        """Let one row serve `rows` faces; ambient and diffuse [rows], direction [rows, 3]."""
-        direction = self.direction.expand(rows, 3)
-        return Light(self.ambient.expand(rows), self.diffuse.expand(rows), direction)
 
 
 @dataclass(frozen=True, repr=False)

@@ -11,8 +11,6 @@ import typer
 from mien.errors import MienError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from mien.probes.gaze import Calibration, HeldOutGaze
     from mien.probes.match import MatchedTargets
 
@@ -62,11 +60,13 @@ def calibrate(
 
     from mien.probes.fit import fit_calibration
     from mien.probes.labels import read_targets
-    from mien.probes.match import match_targets
+    from mien.probes.match import GAZE_COLUMNS, match_targets
     from mien.probes.screen import read_screen
+    from mien.table.read import some_columns
 
+    faces = some_columns(table, GAZE_COLUMNS)  # `match_targets` names those that are missing
     geometry = None if screen is None else read_screen(screen)
-    matched = match_targets(_faces(table), read_targets(targets, geometry))
+    matched = match_targets(faces, read_targets(targets, geometry))
     made = fit_calibration(
         codes=matched.codes,
         targets=matched.targets,
@@ -79,16 +79,6 @@ def calibrate(
     )
     made.save(out, overwrite=overwrite)
     print("\n".join(_lines(made, matched)), file=sys.stderr)
-
-
-def _faces(table: Path) -> pd.DataFrame:
-    """Read the columns that matter; `match_targets` names those that are missing."""
-    from mien.probes.match import GAZE_COLUMNS
-    from mien.table.read import data_frame, open_table
-
-    with open_table(table) as file:
-        there = file.schema_arrow.names
-        return data_frame(file.read(columns=[name for name in GAZE_COLUMNS if name in there]))
 
 
 def _lines(made: Calibration, matched: MatchedTargets) -> list[str]:

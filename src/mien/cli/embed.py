@@ -122,7 +122,7 @@ def _run(
 def _where_it_stands(out: Path) -> str:
     from mien.embedding.job import JobFolder
 
-    if JobFolder(out).path.is_dir():
+    if JobFolder(out).is_begun():
         return f"what is finished is kept: the same command with --resume continues {out}"
     return "nothing was begun"
 

@@ -38,10 +38,10 @@ def forget(
     from mien.embedding.job import JobFolder
     from mien.table.forget import forget_rows
 
-    unfinished = JobFolder(table).path
-    if unfinished.exists():
+    unfinished = JobFolder(table)
+    if unfinished.is_begun():
         raise MienError(
-            f"{unfinished} still holds rows of an unfinished run: finish it with mien embed "
+            f"{unfinished.path} still holds rows of an unfinished run: finish it with mien embed "
             "--resume, or delete that folder"
         )
     done = forget_rows(table, out or table, paths=path, track=track, overwrite=in_place)

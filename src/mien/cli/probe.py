@@ -72,18 +72,20 @@ def probe(
         raise MienError(f"{out} exists: name another file or give --overwrite")
     import numpy as np
 
+    from mien.probes.face_rows import KEYS
     from mien.probes.fit import fit_probe
     from mien.probes.labels import read_labels
     from mien.probes.match import check_columns, match_labels
     from mien.probes.samples import KINDS
     from mien.probes.suggest import suggest as choose
+    from mien.table.read import some_columns
 
     if kind not in KINDS:
         raise MienError(f"there is no kind {kind}; give one of {', '.join(KINDS)}")
     seen = [name.strip() for name in columns.split(",") if name.strip()]
     check_columns(seen)
     given = read_labels(labels, label=label, person=person)
-    faces = _faces(table, seen)
+    faces = some_columns(table, (*KEYS, *seen))  # `match_labels` names those that are missing
     matched = match_labels(faces, given, seen)
     made = fit_probe(matched, rng=np.random.default_rng(seed), kind=kind)
     next_ones = choose(made, matched, suggest) if suggest else None
@@ -91,16 +93,6 @@ def probe(
     print("\n".join(_lines(made, matched, given)), file=sys.stderr)
     if next_ones is not None:
         _print_suggestions(faces.iloc[next_ones[0]], next_ones[1], made, given)
-
-
-def _faces(table: Path, columns: list[str]) -> pd.DataFrame:
-    """Read the columns that matter; `match_labels` names those that are missing."""
-    from mien.probes.face_rows import KEYS
-    from mien.table.read import data_frame, open_table
-
-    with open_table(table) as file:
-        there = file.schema_arrow.names
-        return data_frame(file.read(columns=[n for n in (*KEYS, *columns) if n in there]))
 
 
 def _lines(made: Probe, matched: MatchedLabels, given: Labels) -> list[str]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from pathlib import Path
 
 from numpy.typing import NDArray
 
@@ -16,7 +15,7 @@ from mien.embedding.summary import NO_FACE
 from mien.errors import MienError
 from mien.faces.detect import single_threaded_opencv
 from mien.faces.track import Tracker
-from mien.media.inputs import Source, expand
+from mien.media.inputs import Source
 from mien.media.names import to_text
 from mien.media.video import info
 from mien.pipeline.crops import Cropper
@@ -37,10 +36,12 @@ class FrameRows:
     """Number of the input that it is from."""
     rows: tuple[FaceRow, ...]
     """At least one: the faces, or that there is none."""
-    crops: tuple[NDArray, ...]
+    crops: tuple[NDArray, ...] = ()
     """One for each row with a face, in their order. Uint8 RGB [H, W, 3]."""
-    done: float
+    done: float = 1.0
     """Fraction of the input that is done with this frame, in [0, 1]."""
+    apart: bool = False
+    """Whether no batch has rows of this input and of one before it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,120 +55,128 @@ class Batch:
     """Number of each row's input."""
     done: float
     """Inputs done with the last row, parts of one counted: 3.5 is the middle of the fourth."""
+    start: int
+    """Number of the input from which a job could be resumed and would come to this very batch."""
 
 
 def read_batches(
-    paths: Sequence[str | Path], cropper: Cropper, options: EmbedOptions, *, start: int
+    sources: Iterable[Source], cropper: Cropper, options: EmbedOptions, *, start: int
 ) -> Generator[Batch]:
     """Yield the rows of the inputs in order, read and cut out on threads.
 
     Args:
-        paths: the inputs.
+        sources: the inputs.
         cropper: cuts faces or eye-region crops out.
         options: choice of frames, batch size, threads.
-        start: number of inputs to leave out at the beginning.
+        start: number of inputs to leave out at the beginning; a batch's `start`.
     """
-    tasks = _tasks(paths, cropper, options, start)
+    tasks = _tasks(sources, cropper, options, start)
     with (
         single_threaded_opencv(cropper.detector),
         contextlib.closing(prefetch(tasks, workers=options.workers)) as frames,
     ):
-        yield from gather(_tracked(frames), options.batch_size)
+        yield from gather(_tracked(frames), options.batch_size, start=start)
 
 
-def gather(frames: Iterable[FrameRows], batch_size: int) -> Iterator[Batch]:
-    """Yield the rows of all frames in order, at most `batch_size` faces at a time."""
-    rows: list[FaceRow] = []
+def gather(frames: Iterable[FrameRows], batch_size: int, *, start: int = 0) -> Iterator[Batch]:
+    """Yield the rows of all frames in order, at most `batch_size` faces at a time.
+
+    Args:
+        frames: of the inputs from number `start` on.
+        batch_size: faces.
+        start: number of the first input.
+    """
+    waiting: list[tuple[FaceRow, int]] = []
     crops: list[NDArray] = []
-    sources: list[int] = []
-    done = 0.0
+    last, done = start, float(start)
 
-    def take() -> Batch:
-        batch = Batch(tuple(rows), tuple(crops), tuple(sources), done)
-        for waiting in (rows, crops, sources):
-            waiting.clear()
-        return batch
+    def take() -> Iterator[Batch]:
+        if waiting:
+            rows, sources = zip(*waiting, strict=True)
+            yield Batch(rows, tuple(crops), sources, done, start)
+        waiting.clear()
+        crops.clear()
 
     for frame in frames:
+        if frame.apart and frame.source != last:
+            yield from take()
+            start = frame.source
+        last = frame.source
         left = iter(frame.crops)
         for number, row in enumerate(frame.rows, start=1):
-            rows.append(row)
-            sources.append(frame.source)
+            waiting.append((row, frame.source))
             if row.face_found:
                 crops.append(next(left))
             if number == len(frame.rows):
                 done = frame.source + frame.done
             # Many frames without a face must not pile up either.
-            if len(crops) == batch_size or len(rows) >= _ROWS_PER_CROP * batch_size:
-                yield take()
-    if rows:
-        yield take()
+            if len(crops) == batch_size or len(waiting) >= _ROWS_PER_CROP * batch_size:
+                yield from take()
+    yield from take()
 
 
 def _tasks(
-    paths: Sequence[str | Path], cropper: Cropper, options: EmbedOptions, start: int
+    sources: Iterable[Source], cropper: Cropper, options: EmbedOptions, start: int
 ) -> Iterator[Callable[[], FrameRows]]:
     """Yield the work of each image and each video frame, in order, as calls to be made.
 
     Taking from this decodes the videos; the calls read the images and detect the faces.
     """
-    for number, source in islice(enumerate(expand(paths)), start, None):
-        if source.kind == "image":
-            read = partial(read_still, source.full_path)
-            yield partial(_rows, number, source, FaceRow(source.path_label), read, cropper)
+    after_video = False
+    for number, source in islice(enumerate(sources), start, None):
+        video = source.kind != "image"
+        # A job that is resumed at such an input has the batches, and to the last bit the numbers,
+        # of one that was never interrupted.
+        apart = video or after_video or number % options.batch_size == 0
+        blank = FrameRows(number, (FaceRow(source.path_label),), apart=apart)
+        after_video = video
+        if video:
+            yield from _video_tasks(blank, source, cropper, options)
         else:
-            yield from _video_tasks(number, source, cropper, options)
+            yield partial(_read, blank, source, partial(read_still, source.full_path), cropper)
 
 
 def _video_tasks(
-    number: int, source: Source, cropper: Cropper, options: EmbedOptions
+    blank: FrameRows, source: Source, cropper: Cropper, options: EmbedOptions
 ) -> Iterator[Callable[[], FrameRows]]:
-    blank = FaceRow(source.path_label)
     taken = False
     try:
         length = info(source.full_path).frames
         choice = {"every": options.every, "fps": options.fps}
         for frame in read_media(source.full_path, kind="video", **choice):
             taken = True
+            row = replace(blank.rows[0], frame=frame.index, time_s=frame.time_s)
             done = min(1.0, (frame.index + 1) / length) if length else 0.0
-            row = replace(blank, frame=frame.index, time_s=frame.time_s)
             read = partial(_same, frame)
-            yield partial(_rows, number, source, row, read, cropper, done=done)
+            yield partial(_read, replace(blank, rows=(row,), done=done), source, read, cropper)
+        if not taken:
+            raise MienError("no frame of the video is taken")
     except MienError as error:
-        yield partial(_failed, number, source, blank, error)
-        return
-    if not taken:
-        error = MienError("no frame of the video is taken")
-        yield partial(_failed, number, source, blank, error)
+        yield partial(_failed, blank, source, error)
 
 
 def _same(frame: Frame) -> Frame:
     return frame
 
 
-def _rows(
-    number: int,
-    source: Source,
-    blank: FaceRow,
-    read: Callable[[], Frame],
-    cropper: Cropper,
-    *,
-    done: float = 1.0,
+def _read(
+    blank: FrameRows, source: Source, read: Callable[[], Frame], cropper: Cropper
 ) -> FrameRows:
     """Read a frame and cut out what it shows; a fault becomes its one row."""
+    row = blank.rows[0]
     try:
         frame = read()
         if frame.pixels is None:
             raise MienError("the frame is broken")
         crops = cropper(frame.pixels)
     except Exception as error:  # noqa: BLE001 - one bad file or frame must not end the job
-        return replace(_failed(number, source, blank, error), done=done)
+        return _failed(blank, source, error)
     if not crops:
-        return FrameRows(number, (replace(blank, reason=NO_FACE),), (), done)
+        return replace(blank, rows=(replace(row, reason=NO_FACE),))
     no_detection = isinstance(cropper.size, tuple)
     rows = tuple(
         replace(
-            blank,
+            row,
             face_id=face_id,
             face_found=True,
             det_score=None if no_detection else crop.face.score,
@@ -175,17 +184,17 @@ def _rows(
         )
         for face_id, crop in enumerate(crops)
     )
-    return FrameRows(number, rows, tuple(crop.pixels for crop in crops), done)
+    return replace(blank, rows=rows, crops=tuple(crop.pixels for crop in crops))
 
 
-def _failed(number: int, source: Source, blank: FaceRow, error: Exception) -> FrameRows:
+def _failed(blank: FrameRows, source: Source, error: Exception) -> FrameRows:
     """Return a frame that is one row with the reason; the path is in the row already."""
     reason = str(error)
     for name in (to_text(source.full_path), source.full_path):
         reason = reason.replace(name, "the file")
     if not isinstance(error, MienError):
         reason = f"unforeseen {type(error).__name__}: {reason}"
-    return FrameRows(number, (replace(blank, reason=" ".join(reason.split())),), (), 1.0)
+    return replace(blank, rows=(replace(blank.rows[0], reason=" ".join(reason.split())),))
 
 
 def _tracked(frames: Iterable[FrameRows]) -> Iterator[FrameRows]:

@@ -12,53 +12,74 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+import re
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 
 from mien.errors import MienError
-from mien.media.inputs import expand
+from mien.media.inputs import Inputs, Source, expand
+from mien.media.names import to_text
+from mien.media.outputs import check_outputs
 from mien.table.read import table_info
-from mien.table.writer import Progress, join_parts, last_complete
+from mien.table.writer import PART, Progress, join_parts, last_complete
 
 __all__ = ["JobFolder", "Listing", "job_digest", "list_inputs"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_FORMAT = 1
+_FORMAT = 2
+_JOURNAL, _LOCK, _UNFINISHED = "journal.json", "lock", "unfinished"
+_OURS = re.compile(rf"{re.escape(_JOURNAL)}|{_LOCK}|{_UNFINISHED}|{PART.pattern}")
+"""Names of the files that mien writes into the folder."""
+_IN_MEMORY = 2**24
+"""Bytes of a listing; what is longer lies in a temporary file."""
+_MOST_JOURNAL = 2**22
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Listing:
-    """What the inputs are, in a few bytes."""
+    """The inputs as they were found when the job began; what comes later is not added."""
 
     count: int
     """Number of images and videos."""
     digest: str
     """The same for the same names, sizes and times of change, in the same order."""
+    lines: IO[str]
+    """A JSON array for each input: the fields of its `Source`."""
+
+    def sources(self) -> Iterator[Source]:
+        """Yield the inputs in order."""
+        self.lines.seek(0)
+        for line in self.lines:
+            yield Source(*json.loads(line))
 
 
-def list_inputs(paths: Sequence[str | Path]) -> Listing:
-    """Go through the inputs once without reading them.
+@contextlib.contextmanager
+def list_inputs(paths: Inputs) -> Iterator[Listing]:
+    """Go through the inputs once without reading them; the listing holds as long as the block.
 
     Raises:
         MienError: if an input does not exist or nothing is found.
     """
     hashed = hashlib.sha256()
     count = 0
-    for source in expand(paths):
-        try:
-            status = Path(source.full_path).stat()
-            facts = f"{status.st_size} {status.st_mtime_ns}"
-        except OSError:  # it will have a row with the reason
-            facts = "unreadable"
-        hashed.update(f"{source.path_label}\0{facts}\0".encode())
-        count += 1
-    if not count:
-        raise MienError("no image or video is found in the inputs")
-    return Listing(count, hashed.hexdigest()[:16])
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY, "w+", encoding="ascii") as lines:
+        for source in expand(paths):
+            try:
+                status = Path(source.full_path).stat()
+                facts = f"{status.st_size} {status.st_mtime_ns}"
+            except OSError:  # it will have a row with the reason
+                facts = "unreadable"
+            hashed.update(f"{source.path_label}\0{facts}\0".encode())
+            print(json.dumps([source.path_label, source.full_path, source.kind]), file=lines)
+            count += 1
+        if not count:
+            raise MienError("no image or video is found in the inputs")
+        yield Listing(count, hashed.hexdigest()[:16], lines)
 
 
 def job_digest(pinned: dict[str, Any]) -> str:
@@ -71,11 +92,35 @@ class JobFolder:
     """The hidden folder of one table in the making."""
 
     def __init__(self, out: Path) -> None:
-        self.out = out
-        """The table that is to be written."""
-        self.path = out.parent / f".{out.name}.parts"
+        self.out = Path(os.path.realpath(out))
+        """The table that is to be written; of a link the file that it leads to."""
+        self.path = self.out.parent / f".{self.out.name}.parts"
         """The folder with the journal and the finished parts."""
         self._lock: int | None = None
+
+    def is_begun(self) -> bool:
+        """Return whether there is an unfinished job.
+
+        Raises:
+            MienError: if something else is in its place, which must not be touched.
+        """
+        if not os.path.lexists(self.path):
+            return False
+        shown = to_text(self.path)
+        if self.path.is_symlink() or not self.path.is_dir():
+            raise MienError(
+                f"{shown} is a link or no folder: move it away, unfinished rows are kept there"
+            )
+        names = {path.name for path in self.path.iterdir()}
+        others = [name for name in sorted(names) if not _OURS.fullmatch(name)]
+        if not others and not names <= {_LOCK, _UNFINISHED} and _JOURNAL not in names:
+            others = sorted(names)
+        if others and not isinstance(self._journal(), dict):
+            raise MienError(
+                f"{shown} holds files that mien did not write, first {to_text(others[0])}: move "
+                "them away, unfinished rows are kept there"
+            )
+        return True
 
     def is_finished(self, digest: str) -> bool:
         """Return whether the table is there and is this very job's."""
@@ -89,19 +134,19 @@ class JobFolder:
         """Refuse what would destroy something that the user did not give up.
 
         Raises:
-            MienError: if the table or an unfinished job is there and neither option was given.
+            MienError: if the table or an unfinished job is there and neither option was given, or
+                what must not be touched is in their place.
         """
-        if self.out.is_dir():
-            raise MienError(f"{self.out} is a folder; name a file for the table")
+        check_outputs([self.out], overwrite=True)
+        begun = self.is_begun()
         if overwrite or resume:
             return
-        if self.path.exists():
+        if begun:
             raise MienError(
                 f"{self.out} was begun and interrupted: continue with --resume, "
                 "or start over with --overwrite"
             )
-        if self.out.exists():
-            raise MienError(f"{self.out} exists: name another file or give --overwrite")
+        check_outputs([self.out])
 
     def refuse_another(self, *, overwrite: bool) -> None:
         """Refuse to resume where the table is there but neither this job's nor unfinished.
@@ -128,21 +173,19 @@ class JobFolder:
             self._take_lock()
             if not resume:
                 self._clear()
-            journal = self.path / "journal.json"
-            if journal.exists():
-                self._compare(journal, pinned)
+            if (self.path / _JOURNAL).exists():
+                self._compare(pinned)
             else:
-                self._clear()
                 # A name of its own, known to `_clear`: a killed run may leave it.
-                unfinished = self.path / "unfinished"
+                unfinished = self.path / _UNFINISHED
                 unfinished.write_text(json.dumps({"format": _FORMAT, **pinned}, indent=1))
-                unfinished.replace(journal)
+                unfinished.replace(self.path / _JOURNAL)
             return last_complete(self.path)
 
     def finish(self, schema: pa.Schema) -> None:
         """Join the parts, put the table in its place and remove the folder."""
         with self.writing():
-            joined = self.path / "unfinished"
+            joined = self.path / _UNFINISHED
             try:
                 join_parts(self.path, joined, schema)
             except pa.ArrowInvalid as error:
@@ -160,8 +203,9 @@ class JobFolder:
         if self.path.is_dir():
             self._clear()
             self.close()
-            (self.path / "lock").unlink(missing_ok=True)
-            self.path.rmdir()
+            (self.path / _LOCK).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # what else is in it is not ours
+                self.path.rmdir()
 
     def close(self) -> None:
         """Let another run have the folder."""
@@ -192,27 +236,38 @@ class JobFolder:
             import fcntl
         except ImportError:  # Windows, where two runs on one table are not noticed
             return
-        self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+        self._lock = os.open(self.path / _LOCK, flags, 0o666)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             self.close()
             raise MienError(f"another run is writing {self.out}: wait for it or stop it") from error
 
-    def _compare(self, journal: Path, pinned: dict[str, Any]) -> None:
+    def _journal(self) -> object:
+        """Return what the journal says; None if it is damaged or there is none."""
+        path = self.path / _JOURNAL
         try:
-            before = json.loads(journal.read_text())
-        except ValueError as error:
-            raise MienError(f"{journal} is damaged: start over with --overwrite") from error
+            if path.stat().st_size > _MOST_JOURNAL:
+                return None
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return None
+
+    def _compare(self, pinned: dict[str, Any]) -> None:
+        before = self._journal()
+        if not isinstance(before, dict):
+            raise MienError(f"{self.path / _JOURNAL} is damaged: start over with --overwrite")
         for name, now in {"format": _FORMAT, **pinned}.items():
             if before.get(name) != now:
                 raise MienError(
-                    f"cannot resume {self.out}: {name} was {before.get(name)} and is {now}; "
-                    "give what it was begun with, or start over with --overwrite"
+                    f"cannot resume {self.out}: {name} was {str(before.get(name))[:200]} and is "
+                    f"{now}; give what it was begun with, or start over with --overwrite"
                 )
 
     def _clear(self) -> None:
-        # The journal goes first: without it nothing that is left counts.
-        for pattern in ("journal.json", "part-*.parquet", "unfinished"):
-            for path in self.path.glob(pattern):
+        # From the last part to the first, then the journal: what is left at any moment is a job.
+        for path in sorted(self.path.iterdir(), reverse=True):
+            if _OURS.fullmatch(path.name) and path.name not in (_LOCK, _JOURNAL):
                 path.unlink()
+        (self.path / _JOURNAL).unlink(missing_ok=True)

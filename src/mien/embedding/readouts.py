@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,23 +32,20 @@ __all__ = [
     "sees_features",
 ]
 
+Content = TypeVar("Content", Calibration, Probe)
+
 
 @dataclass(frozen=True)
-class CalibrationFile:
-    """A calibration and what identifies it."""
+class Readout(Generic[Content]):
+    """A calibration or a probe, and what identifies its file."""
 
-    calibration: Calibration
+    content: Content
     checksum: str
     """First 16 hex digits of the file's SHA-256."""
 
 
-@dataclass(frozen=True)
-class ProbeFile:
-    """A probe and what identifies it."""
-
-    probe: Probe
-    checksum: str
-    """First 16 hex digits of the file's SHA-256."""
+CalibrationFile: TypeAlias = Readout[Calibration]
+ProbeFile: TypeAlias = Readout[Probe]
 
 
 def open_calibration(model: Encoder, options: EmbedOptions) -> CalibrationFile | None:
@@ -73,7 +71,7 @@ def open_calibration(model: Encoder, options: EmbedOptions) -> CalibrationFile |
             f"{path} uses the head pose, which eye-region crops do not show: "
             "calibrate with --no-pose"
         )
-    return CalibrationFile(calibration, _checksum(path))
+    return Readout(calibration, _checksum(path))
 
 
 def open_probes(model: Encoder, options: EmbedOptions) -> tuple[ProbeFile, ...]:
@@ -100,7 +98,7 @@ def open_probes(model: Encoder, options: EmbedOptions) -> tuple[ProbeFile, ...]:
                     "out, or probe again with a label of another name"
                 )
             taken[name] = str(path)
-        found.append(ProbeFile(probe, _checksum(path)))
+        found.append(Readout(probe, _checksum(path)))
     return tuple(found)
 
 
@@ -123,13 +121,13 @@ def gaze_columns(
 
 def sees_features(probes: Sequence[ProbeFile]) -> bool:
     """Return whether a probe sees the encoder's features, which are read only when asked for."""
-    return any(name == FEATURES for file in probes for name, _ in file.probe.columns)
+    return any(name == FEATURES for file in probes for name, _ in file.content.columns)
 
 
 def probe_columns(probes: Sequence[ProbeFile]) -> tuple[Column, ...]:
     """Return the columns that probes add to a table, two for each."""
     columns = []
-    for probe in (file.probe for file in probes):
+    for probe in (file.content for file in probes):
         name, second = probe.added
         sees = " and ".join(column for column, _ in probe.columns)
         meaning = f"What a probe of {sees} predicts; null: it sees nothing."
@@ -163,22 +161,19 @@ def probe_values(
         seen = columns.pop(EYES_FOUND).astype(bool)
         columns[GAZE_CODE] = np.where(seen[:, None], columns[GAZE_CODE], np.nan)
     values = {}
-    for probe in (file.probe for file in probes):
+    for probe in (file.content for file in probes):
         predicted = probe.predict(columns)
         sees = np.ones(len(factors), dtype=bool)
         for name, _ in probe.columns:
             sees &= np.isfinite(columns[name].reshape(len(factors), -1)).all(axis=1)
-        certainty = predicted.certainty
-        numbers = [certainty, predicted.values] if probe.numbers else [certainty]
-        if not np.isfinite(np.array(numbers, dtype=np.float32)[:, sees]).all():
+        first, second = probe.added
+        values[first] = predicted.values.astype(np.float32 if probe.numbers else object)
+        values[second] = predicted.certainty.astype(np.float32)
+        numbers = [values[name] for name in (first, second)[not probe.numbers :]]
+        if not np.isfinite(np.array(numbers)[:, sees]).all():
             raise MienError(
                 f"the probe of {probe.label} predicts what is not finite: it is broken; probe again"
             )
-        first, second = probe.added
-        values[first] = predicted.values
-        if probe.numbers:
-            values[first] = predicted.values.astype(np.float32)
-        values[second] = certainty.astype(np.float32)
     return values
 
 

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from mien.embedding.frames import Batch, read_batches
-from mien.embedding.job import JobFolder, job_digest, list_inputs
+from mien.embedding.job import JobFolder, Listing, job_digest, list_inputs
 from mien.embedding.options import EmbedOptions
 from mien.embedding.readouts import (
     CalibrationFile,
@@ -29,6 +29,7 @@ from mien.embedding.readouts import (
 )
 from mien.embedding.summary import Status, Summary, summarise
 from mien.errors import MienError
+from mien.media.outputs import check_outputs
 from mien.model import load
 from mien.pipeline.crops import Cropper
 from mien.pipeline.encode import Encoder, encode_crops, lengths_of
@@ -71,12 +72,13 @@ def embed(
         MienError: if an input does not exist, nothing is found, an option cannot be met, or the
             calibration or a probe belongs to other weights.
     """
-    job = _Job.of(paths, model or load(device=device), EmbedOptions(**options))
+    job = _Job.of(model or load(device=device), EmbedOptions(**options))
     schema = job.schema(digest="")
-    with contextlib.closing(job.batches(start=0)) as batches:
+    with (
+        list_inputs(paths) as listing,
+        contextlib.closing(job.batches(listing, start=0)) as batches,
+    ):
         encoded = [job.encode(batch, schema) for batch in batches]
-    if not encoded:
-        raise MienError("no image or video is found in the inputs")
     return data_frame(pa.Table.from_batches(encoded, schema=schema))
 
 
@@ -111,51 +113,64 @@ def embed_to_parquet(
     """
     folder = JobFolder(Path(out))
     folder.refuse(overwrite=overwrite, resume=resume)
-    job = _Job.of(paths, model or load(), options or EmbedOptions())
-    listing = list_inputs(job.paths)
-    pinned = job.pinned() | {"inputs": listing.digest, "number of inputs": listing.count}
-    digest = job_digest(pinned)
-    if resume:
-        if folder.is_finished(digest):
+    options = options or EmbedOptions()
+    job = _Job.of(model or load(), options)
+    with list_inputs(paths) as listing:
+        check_outputs([out], inputs=_read_by(options, listing), overwrite=True)
+        pinned = job.pinned() | {"inputs": listing.digest, "number of inputs": listing.count}
+        digest = job_digest(pinned)
+        if resume and folder.is_finished(digest):
             folder.remove()
             return summarise(folder.out, inputs=listing.count, resumed_at=listing.count)
-        folder.refuse_another(overwrite=overwrite)
-    try:
-        start = folder.begin(pinned, resume=resume)
-        schema = job.schema(digest)
-        writer = PartWriter(folder.path, schema, start)
-        report = _Report(on_progress, listing.count, start.sources)
-        try:
-            _write_rows(job, start.sources, writer, folder, report)
-        except BaseException:
-            # What is complete is worth keeping, whatever ended the run.
-            with contextlib.suppress(OSError):
-                writer.save_complete()
-            raise
-        with folder.writing():
-            writer.finish(listing.count)
-        folder.finish(schema)
-    finally:
-        folder.close()
-    return summarise(folder.out, inputs=listing.count, resumed_at=start.sources)
+        if resume:
+            folder.refuse_another(overwrite=overwrite)
+        with contextlib.closing(folder):
+            progress = folder.begin(pinned, resume=resume)
+            writer = PartWriter(folder.path, job.schema(digest), progress)
+            report = _Report(on_progress, listing.count, progress.sources)
+            _write_rows(job, listing, progress.sources, writer, folder, report)
+            folder.finish(writer.schema)
+        return summarise(folder.out, inputs=listing.count, resumed_at=progress.sources)
 
 
 def _write_rows(
-    job: _Job, start: int, writer: PartWriter, folder: JobFolder, report: _Report
+    job: _Job,
+    listing: Listing,
+    start: int,
+    writer: PartWriter,
+    folder: JobFolder,
+    report: _Report,
 ) -> None:
-    with contextlib.closing(job.batches(start)) as batches:
-        for batch in batches:
-            rows = job.encode(batch, writer.schema)
-            with folder.writing():
-                writer.write(rows, batch.sources)
-            report(batch)
+    """Write the rows of all inputs from number `start` on, as parts."""
+    try:
+        with contextlib.closing(job.batches(listing, start)) as batches:
+            for batch in batches:
+                rows = job.encode(batch, writer.schema)
+                with folder.writing():
+                    writer.write(rows, batch.sources, batch.start)
+                report(batch)
+    except BaseException:
+        # What is complete is worth keeping, whatever ended the run.
+        with contextlib.suppress(OSError):
+            writer.save_complete()
+        raise
+    with folder.writing():
+        writer.finish(listing.count)
+
+
+def _read_by(options: EmbedOptions, listing: Listing) -> Iterator[str | Path]:
+    """Yield all files that a job reads: none of them may be its table."""
+    yield from options.probes
+    if options.calibration is not None:
+        yield options.calibration
+    for source in listing.sources():
+        yield source.full_path
 
 
 @dataclass(frozen=True)
 class _Job:
-    """What decides the rows: inputs, model, options."""
+    """What decides the rows of given inputs: model and options."""
 
-    paths: list[str | Path]
     model: Encoder
     options: EmbedOptions
     cropper: Cropper
@@ -163,13 +178,12 @@ class _Job:
     probes: tuple[ProbeFile, ...]
 
     @staticmethod
-    def of(paths: Paths, model: Encoder, options: EmbedOptions) -> _Job:
-        listed: list[str | Path] = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    def of(model: Encoder, options: EmbedOptions) -> _Job:
         gaze = open_calibration(model, options)
         probes = open_probes(model, options)
         size = model.eye_crop_size if options.eyes_only else model.crop_size
         cropper = Cropper.open(options.detector or "auto", size)
-        return _Job(listed, model, options, cropper, gaze, probes)
+        return _Job(model, options, cropper, gaze, probes)
 
     def pinned(self) -> dict[str, Any]:
         """Return what must be the same for an interrupted run to be resumed, as JSON values."""
@@ -196,9 +210,9 @@ class _Job:
             more=probe_columns(self.probes),
         )
 
-    def batches(self, start: int) -> Generator[Batch]:
+    def batches(self, listing: Listing, start: int) -> Generator[Batch]:
         """Yield the faces of all inputs from number `start` on."""
-        return read_batches(self.paths, self.cropper, self.options, start=start)
+        return read_batches(listing.sources(), self.cropper, self.options, start=start)
 
     def encode(self, batch: Batch, schema: pa.Schema) -> pa.RecordBatch:
         """Return the batch as rows of the table, factors included.
@@ -227,7 +241,7 @@ class _Job:
         code = factors.gaze if isinstance(factors, Factors) else factors
         if self.gaze is None or code is None:
             return None
-        gaze = gaze_columns(self.gaze.calibration, factors)
+        gaze = gaze_columns(self.gaze.content, factors)
         finite = np.isfinite(list(gaze.values())).all(axis=0) | ~code.eyes_found.cpu().numpy()
         if not finite.all():
             name = names[int(finite.argmin())]
@@ -244,7 +258,7 @@ class _Job:
             "crop": self.options.crop,
             "features": self.options.features,
             "calibration": None if self.gaze is None else self.gaze.checksum,
-            "probes": [f"{file.probe.label} {file.checksum}" for file in self.probes] or None,
+            "probes": [f"{file.content.label} {file.checksum}" for file in self.probes] or None,
         }
 
 
@@ -253,18 +267,18 @@ class _Report:
 
     def __init__(self, listener: Callable[[Status], None] | None, total: int, start: int) -> None:
         self._listener = listener
-        self._total = total
-        self._frames = self._faces = 0
+        self._status = Status(total, float(start), 0, 0)
         self._last: tuple[str, int] | None = None
-        self._send(float(start))
+        self._send()
 
     def __call__(self, batch: Batch) -> None:
+        frames, faces = self._status.frames, self._status.faces + len(batch.crops)
         for row in batch.rows:
-            self._frames += (row.path, row.frame) != self._last
+            frames += (row.path, row.frame) != self._last
             self._last = (row.path, row.frame)
-        self._faces += len(batch.crops)
-        self._send(batch.done)
+        self._status = replace(self._status, done=batch.done, frames=frames, faces=faces)
+        self._send()
 
-    def _send(self, done: float) -> None:
+    def _send(self) -> None:
         if self._listener is not None:
-            self._listener(Status(self._total, done, self._frames, self._faces))
+            self._listener(self._status)

@@ -17,7 +17,7 @@ from mien.evaluate.protocol import FactorColumns, GetFactors, Images
 from mien.faces.detect import find_faces, single_threaded_opencv
 from mien.faces.face import Face
 from mien.model import Model
-from mien.pipeline.crops import Cropper, central_face, square_face
+from mien.pipeline.crops import Cropper, central_face
 from mien.pipeline.encode import encode_crops, lengths_of
 from mien.pipeline.prefetch import prefetch
 from mien.table.rows import factor_columns
@@ -171,4 +171,7 @@ def _face(
     face = central_face(find_faces(pixels, cropper.detector), pixels)
     if face is not None or images.fallback is None:
         return face, face is not None
-    return square_face(pixels, images.fallback), False
+    height, width = pixels.shape[:2]
+    x1, y1, x2, y2 = images.fallback
+    square = (x1 * width, y1 * height, x2 * width, y2 * height)
+    return Face(square, 0.0, framing="image"), False

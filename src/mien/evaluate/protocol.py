@@ -142,16 +142,24 @@ class EvalContext:
     say: Callable[[str], None] = lambda _: None
     """Called with a line of progress."""
 
+    def describe_faces(self, images: Images, columns: Sequence[str]) -> FactorColumns:
+        """Return the named columns of all images, and say how many there are.
+
+        Raises:
+            MienError: as `describe`; or no image has a face.
+        """
+        self.say(f"{len(images)} images")
+        described = self.describe(images, columns)
+        if not described.found.any():
+            raise MienError("faces are found in no image; are these the right images?")
+        return described
+
     def rng(self, *stream: int) -> np.random.Generator:
         """Return a generator; another for every stream of numbers."""
         return np.random.default_rng([self.seed, *stream])
 
     def rendering_model(self, protocol: str) -> Model:
-        """Return the model.
-
-        Raises:
-            MienError: there is none, because the factors come from a table.
-        """
+        """Return the model. MienError: there is none, because the factors come from a table."""
         if self.model is None:
             raise MienError(f"{protocol} renders faces, which a table cannot: leave --table out")
         return self.model

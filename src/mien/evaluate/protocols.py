@@ -7,268 +7,75 @@ this is the one place that knows both. A reader's or task's module is imported w
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mien.aliases import current_protocol
 from mien.errors import MienError
-from mien.evaluate.datasets.sets import ActionUnitSet, DataSet, ExpressionSet, GazeSet, LabelledSet
+from mien.evaluate.datasets.files import data_places
+from mien.evaluate.datasets.sets import DataSet, GazeSet
 from mien.evaluate.protocol import EvalContext, Protocol, Result
 
-if TYPE_CHECKING:
-    from mien.evaluate.datasets.pairs import Pairs
-    from mien.evaluate.datasets.sets import LightSet, PoseSet, ShapeSet
-    from mien.evaluate.datasets.synthetic import Clips
-    from mien.evaluate.datasets.synthetic_frontal import FrontalSet
-
-__all__ = ["PROTOCOLS", "every_protocol", "find_gaze_sets", "find_protocol"]
-
-
-def _verify(data: Pairs, context: EvalContext) -> Result:
-    from mien.evaluate.tasks.verification import verify
-
-    return verify(data, context, notes=data.notes, identify=data.identify)
-
-
-def _classify(data: ExpressionSet, context: EvalContext) -> Result:
-    """Score every kind of labels of a set; the factors are asked for once."""
-    from mien.evaluate.tasks.action_units import measure_action_units
-    from mien.evaluate.tasks.classification import measure, merged
-    from mien.evaluate.tasks.labelled import describe
-    from mien.evaluate.tasks.valence_arousal import measure_valence_arousal
-
-    described = describe(data.images, context)
-    results, notes = [], list(data.notes)
-    for labels in data.labels:
-        if isinstance(labels, LabelledSet):
-            notes += labels.absent()
-            results.append(
-                measure(
-                    labels,
-                    described,
-                    context,
-                    main=labels.main,
-                    label=labels.variant,
-                    subsets=labels.subsets,
-                )
-            )
-        elif isinstance(labels, ActionUnitSet):
-            results.append(measure_action_units(labels, described, context))
-        else:
-            results.append(measure_valence_arousal(labels, described, context))
-    if len(results) == 1:
-        return replace(results[0], notes=(*notes, *results[0].notes))
-    return merged(results, gallery=context.gallery, notes=notes)
-
-
-def _gaze(data: GazeSet, context: EvalContext) -> Result:
-    from mien.evaluate.tasks.gaze_within import score_within
-
-    return score_within(data, context)
-
-
-def _gaze_cross(data: Mapping[str, GazeSet], context: EvalContext) -> Result:
-    from mien.evaluate.tasks.gaze_cross import score_cross
-
-    return score_cross(data, context)
-
-
-def _pose(data: PoseSet, context: EvalContext) -> Result:
-    from mien.evaluate.tasks.pose import score_pose
-
-    return score_pose(data, context)
-
-
-def _light(data: LightSet, context: EvalContext) -> Result:
-    from mien.evaluate.tasks.light import score_light
-
-    return score_light(data, context)
-
-
-def _shape(data: ShapeSet, context: EvalContext) -> Result:
-    from mien.evaluate.tasks.shape import render_depth, score_shape
-
-    model = context.rendering_model("shape")
-    rendered = render_depth(model, len(data), data.read, say=context.say)
-    return score_shape(data, rendered, model.config.fov_deg, context)
-
-
-def _factors(data: Clips, context: EvalContext) -> Result:
-    from mien.evaluate.tasks.disentanglement import score_factors
-
-    return score_factors(data, context)
-
-
-def _frontal(data: FrontalSet, context: EvalContext) -> Result:
-    from mien.evaluate.tasks.frontalization import score_frontal
-
-    return score_frontal(data, context)
+__all__ = ["PROTOCOLS", "every_protocol", "find_protocol"]
 
 
 @dataclass(frozen=True)
 class _Task:
     factor: str
-    score: Callable[[Any, EvalContext], Result]
+    score: str
+    """Module below mien.evaluate.tasks and function: what a data set's reader gives, and the
+    context => Result."""
     renders: bool = False
 
 
-IDENTITY = _Task("identity", _verify)
-EXPRESSION = _Task("expression", _classify)
-GAZE = _Task("gaze", _gaze)
-CROSS = _Task("gaze", _gaze_cross)
-POSE = _Task("pose", _pose)
-LIGHT = _Task("light", _light)
-SHAPE = _Task("shape", _shape, renders=True)
-FACTORS = _Task("factors", _factors)
-FRONTAL = _Task("factors", _frontal, renders=True)
+IDENTITY = _Task("identity", "verification:verify")
+EXPRESSION = _Task("expression", "classification:score_expressions")
+GAZE = _Task("gaze", "gaze_within:score_within")
+CROSS = _Task("gaze", "gaze_cross:score_cross")
+POSE = _Task("pose", "pose:score_pose")
+LIGHT = _Task("light", "light:score_light")
+SHAPE = _Task("shape", "shape:render_and_score", renders=True)
+FACTORS = _Task("factors", "disentanglement:score_factors")
+FRONTAL = _Task("factors", "frontalization:score_frontal", renders=True)
 
-PROTOCOLS: dict[str, tuple[str, _Task, str]] = {
-    "lfw": (
-        "lfw:LFW",
-        IDENTITY,
-        "LFW View 2: 6000 pairs, ten folds; rank-1 among people with several images",
-    ),
-    "sllfw": (
-        "lfw:SLLFW",
-        IDENTITY,
-        "SLLFW: 6000 pairs of LFW, the two people of a pair look alike",
-    ),
-    "cplfw": ("lfw:CPLFW", IDENTITY, "CPLFW: 6000 pairs under unlike head poses, ten folds"),
-    "calfw": ("lfw:CALFW", IDENTITY, "CALFW: 6000 pairs at unlike ages, ten folds"),
-    "cfp-fp": (
-        "cfp:CFP_FP",
-        IDENTITY,
-        "CFP-FP: 7000 pairs of a frontal image and one in profile, ten folds",
-    ),
-    "cfp-ff": ("cfp:CFP_FF", IDENTITY, "CFP-FF: 7000 pairs of frontal images, ten folds"),
-    "agedb": (
-        "sampled_pairs:AGEDB",
-        IDENTITY,
-        "AgeDB: sampled pairs at ages 30 years apart or more, cross-subject folds",
-    ),
-    "agedb30": (
-        "sampled_pairs:AGEDB30",
-        IDENTITY,
-        "AgeDB-30: 6000 pairs, ages 30 years apart, ten folds",
-    ),
-    "lfw-people": (
-        "sampled_pairs:LFW_PEOPLE",
-        IDENTITY,
-        "People with a folder each: sampled pairs in cross-subject folds; rank-1",
-    ),
-    "fer2013": ("fer2013:FER2013", EXPRESSION, "Seven expressions on FER-2013 by frozen probes"),
-    "ferplus": (
-        "fer2013:FERPLUS",
-        EXPRESSION,
-        "Eight expressions on FER+ (majority votes) by frozen probes",
-    ),
-    "rafdb": ("rafdb:RAFDB", EXPRESSION, "Seven basic expressions on RAF-DB by frozen probes"),
-    "affectnet": (
-        "affectnet:AFFECTNET",
-        EXPRESSION,
-        "Seven and eight expressions, valence and arousal on AffectNet by frozen probes",
-    ),
-    "affwild2-expression": (
-        "affwild2:AFFWILD2_EXPRESSION",
-        EXPRESSION,
-        "Expressions in the videos of Aff-Wild2 by frozen probes",
-    ),
-    "affwild2-va": (
-        "affwild2:AFFWILD2_VA",
-        EXPRESSION,
-        "Valence and arousal in the videos of Aff-Wild2 by a frozen linear probe",
-    ),
-    "affwild2-units": (
-        "affwild2:AFFWILD2_UNITS",
-        EXPRESSION,
-        "Twelve action units in the videos of Aff-Wild2 by frozen linear probes",
-    ),
-    "ckplus": (
-        "ckplus:CKPLUS",
-        EXPRESSION,
-        "Seven and eight acted expressions on CK+ by frozen probes, ten folds of people",
-    ),
-    "columbia": (
-        "columbia:COLUMBIA",
-        GAZE,
-        "Columbia Gaze, photographs: angular error by number of samples, 5 folds of people",
-    ),
-    "columbia-eyes": (
-        "columbia:COLUMBIA_EYE_CROPS",
-        GAZE,
-        "Columbia Gaze, eye-region crops: angular error by number of samples, 4 folds",
-    ),
-    "mpiigaze": (
-        "mpii:MPIIGAZE",
-        GAZE,
-        "MPIIGaze, eye-region crops: angular error by number of samples, one by the others",
-    ),
-    "mpiifacegaze": (
-        "mpii:MPIIFACEGAZE",
-        GAZE,
-        "MPIIFaceGaze: angular error by number of samples, one person by the others",
-    ),
-    "ut-multiview": (
-        "ut_multiview:UT_MULTIVIEW",
-        GAZE,
-        "UT Multiview, eye-region crops: angular error by number of samples, 3 folds",
-    ),
-    "eth-xgaze": (
-        "eth_xgaze:ETH_XGAZE",
-        GAZE,
-        "ETH-XGaze, its training people: angular error by number of samples, 5 folds of people",
-    ),
-    "gaze360": (
-        "gaze360:GAZE360",
-        GAZE,
-        "Gaze360, official split: angular error by number of samples",
-    ),
-    "eyediap": (
-        "eyediap:EYEDIAP",
-        GAZE,
-        "EYEDIAP as GazeHub normalises it: angular error by number of samples, 4 folds of people",
-    ),
-    "gaze-cross": ("", CROSS, "Gaze across data sets: fitted on all of one, tested on another"),
-    "biwi": (
-        "head_pose:BIWI",
-        POSE,
-        "Head pose on BIWI, predicted angles and maps fitted cross-subject",
-    ),
-    "aflw2000": (
-        "head_pose:AFLW2000",
-        POSE,
-        "Head pose on AFLW2000-3D, predicted angles and maps fitted on other images",
-    ),
-    "yale-b": (
-        "yale_b:YALE_B",
-        LIGHT,
-        "Direction of light on Extended Yale B, predicted and by maps fitted cross-subject",
-    ),
-    "rendered-shape": (
-        "true_depth:RENDERED_SHAPE",
-        SHAPE,
-        "Depth and normals of rendered people: SIDE and MAD as Wu et al. (2020)",
-    ),
-    "synface": (
-        "true_depth:SYNFACE",
-        SHAPE,
-        "Depth and normals of unsup3d's rendered Basel faces: SIDE and MAD",
-    ),
-    "factors": (
-        "synthetic:FACTORS",
-        FACTORS,
-        "leakage between factors, disentanglement and expression transfer, rendered people",
-    ),
-    "frontal": (
-        "synthetic_frontal:FRONTAL",
-        FRONTAL,
-        "the frontal view made of a rotated face against the true one, rendered people",
-    ),
+PROTOCOLS: dict[str, tuple[str, _Task]] = {
+    "lfw": ("lfw:LFW", IDENTITY),
+    "sllfw": ("lfw:SLLFW", IDENTITY),
+    "cplfw": ("lfw:CPLFW", IDENTITY),
+    "calfw": ("lfw:CALFW", IDENTITY),
+    "cfp-fp": ("cfp:CFP_FP", IDENTITY),
+    "cfp-ff": ("cfp:CFP_FF", IDENTITY),
+    "agedb": ("sampled_pairs:AGEDB", IDENTITY),
+    "agedb30": ("sampled_pairs:AGEDB30", IDENTITY),
+    "lfw-people": ("sampled_pairs:LFW_PEOPLE", IDENTITY),
+    "fer2013": ("fer2013:FER2013", EXPRESSION),
+    "ferplus": ("fer2013:FERPLUS", EXPRESSION),
+    "rafdb": ("rafdb:RAFDB", EXPRESSION),
+    "affectnet": ("affectnet:AFFECTNET", EXPRESSION),
+    "affwild2-expression": ("affwild2:AFFWILD2_EXPRESSION", EXPRESSION),
+    "affwild2-va": ("affwild2:AFFWILD2_VA", EXPRESSION),
+    "affwild2-units": ("affwild2:AFFWILD2_UNITS", EXPRESSION),
+    "ckplus": ("ckplus:CKPLUS", EXPRESSION),
+    "columbia": ("columbia:COLUMBIA", GAZE),
+    "columbia-eyes": ("columbia:COLUMBIA_EYE_CROPS", GAZE),
+    "mpiigaze": ("mpii:MPIIGAZE", GAZE),
+    "mpiifacegaze": ("mpii:MPIIFACEGAZE", GAZE),
+    "ut-multiview": ("ut_multiview:UT_MULTIVIEW", GAZE),
+    "eth-xgaze": ("eth_xgaze:ETH_XGAZE", GAZE),
+    "gaze360": ("gaze360:GAZE360", GAZE),
+    "eyediap": ("eyediap:EYEDIAP", GAZE),
+    "gaze-cross": ("", CROSS),
+    "biwi": ("head_pose:BIWI", POSE),
+    "aflw2000": ("head_pose:AFLW2000", POSE),
+    "yale-b": ("yale_b:YALE_B", LIGHT),
+    "rendered-shape": ("true_depth:RENDERED_SHAPE", SHAPE),
+    "synface": ("true_depth:SYNFACE", SHAPE),
+    "factors": ("synthetic:FACTORS", FACTORS),
+    "frontal": ("synthetic_frontal:FRONTAL", FRONTAL),
 }
-"""Name => data set (module below mien.evaluate.datasets and constant), task, title; in the order in
+"""Name => data set (module below mien.evaluate.datasets and constant) and task; in the order in
 which they run."""
 
 
@@ -283,16 +90,20 @@ def find_protocol(name: str) -> Protocol:
         near = get_close_matches(name, PROTOCOLS, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise MienError(f"there is no protocol {name}; {hint}see mien eval --list")
-    _, task, title = PROTOCOLS[name]
-    data_set = _data_set(name)
+    task, data_set = PROTOCOLS[name][1], _data_set(name)
+
+    def run(path: Path, context: EvalContext) -> Result:
+        score = _imported("tasks", task.score)
+        return score(data_set.read(path, context), context)
+
     return Protocol(
         name=name,
         factor=task.factor,
-        title=title,
+        title=data_set.title,
         layout=data_set.layout,
         source=data_set.source,
         matches=data_set.matches,
-        run=lambda path, context: task.score(data_set.read(path, context), context),
+        run=run,
         renders=task.renders,
     )
 
@@ -304,39 +115,27 @@ def every_protocol() -> tuple[Protocol, ...]:
 
 def find_gaze_sets(root: Path) -> dict[str, Path]:
     """Return which gaze sets stand in a folder, by name; never raises."""
-    if not root.is_dir():
-        return {}
-    try:
-        places = sorted(path for path in root.iterdir() if not path.name.startswith("."))
-        places += [
-            inner for place in places if place.is_dir() for inner in sorted(place.glob("*.zip"))
-        ]
-    except OSError:
-        return {}
-    places = [path for path in places if path.is_dir() or path.suffix.lower() == ".zip"]
     found = {}
     for name in _gaze_names():
-        data_set = _data_set(name)
-        place = next((path for path in places if data_set.matches(path)), None)
+        place = next(filter(_data_set(name).matches, data_places(root)), None)
         if place is not None:
             found[name] = place
     return found
 
 
 def _gaze_names() -> list[str]:
-    return [name for name, (_, task, _) in PROTOCOLS.items() if task is GAZE]
+    return [name for name, (_, task) in PROTOCOLS.items() if task is GAZE]
 
 
 def _data_set(name: str) -> DataSet[Any]:
     """Import the reader of a protocol."""
     where = PROTOCOLS[name][0]
-    if not where:
-        return GAZE_SETS
-    module, constant = where.split(":")
-    found = getattr(importlib.import_module(f"mien.evaluate.datasets.{module}"), constant)
-    if not isinstance(found, DataSet):
-        raise TypeError(f"{where} is no data set")
-    return found
+    return _imported("datasets", where) if where else GAZE_SETS
+
+
+def _imported(folder: str, where: str) -> Any:
+    module, name = where.split(":")
+    return getattr(importlib.import_module(f"mien.evaluate.{folder}.{module}"), name)
 
 
 def _read_gaze_sets(root: Path, context: EvalContext) -> dict[str, GazeSet]:
@@ -350,6 +149,7 @@ def _read_gaze_sets(root: Path, context: EvalContext) -> dict[str, GazeSet]:
 
 
 GAZE_SETS = DataSet(
+    title="Gaze across data sets: fitted on all of one, tested on another",
     layout="a folder that holds at least two of the gaze data sets, each in a folder of its own",
     source="as the single data sets",
     matches=lambda root: len(find_gaze_sets(root)) >= 2,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
+from mien.evaluate.datasets.files import data_places
 from mien.evaluate.protocol import (
     MIRRORED,
     EvalContext,
@@ -25,14 +26,7 @@ from mien.evaluate.report.report import Report, Run, report_json, scores_csv
 from mien.media.atomic import replacing
 from mien.media.names import to_text
 
-__all__ = [
-    "REPORT_FILES",
-    "find_data_sets",
-    "refuse_report",
-    "run_all",
-    "run_protocol",
-    "write_report",
-]
+__all__ = ["find_data_sets", "refuse_report", "run_all", "run_protocol", "write_report"]
 
 _BLANK = (64, 128, 3)  # stands for an image that cannot be read; wide enough for an eye-region crop
 REPORT_FILES = ("report.json", "report.html", "scores.csv")
@@ -124,11 +118,12 @@ def find_data_sets(root: Path, protocols: Sequence[Protocol]) -> tuple[tuple[Pro
         raise MienError(f"{to_text(root)} is no folder; give --data the folder of the data sets")
     found = []
     for protocol in protocols:
-        for place in _places(root):
-            for data in (place, *_zips(place)):
-                if protocol.matches(data):
-                    found.append((protocol, data))
-                    break
+        seen: set[Path] = set()
+        for data in data_places(root):
+            place = root / data.relative_to(root).parts[0]
+            if place not in seen and protocol.matches(data):
+                found.append((protocol, data))
+                seen.add(place)
     if not found:
         raise MienError(
             f"nothing in {to_text(root)} is a data set that is known; each has a folder of its own "
@@ -219,22 +214,6 @@ class _Describe:
         for values in kept.values():
             values[rows] = np.nan
         return FactorColumns(found, detected, kept)
-
-
-def _places(root: Path) -> Iterator[Path]:
-    for path in sorted(root.iterdir()):
-        if not path.name.startswith(".") and (path.is_dir() or path.suffix.lower() == ".zip"):
-            yield path
-
-
-def _zips(place: Path) -> list[Path]:
-    """Return the zips in a sub-folder."""
-    if not place.is_dir():
-        return []
-    try:
-        return sorted(path for path in place.iterdir() if path.suffix.lower() == ".zip")
-    except OSError:  # a folder that may not be read is no data set
-        return []
 
 
 def _name(data: Path, root: Path | None) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,41 +12,78 @@ from PIL import Image
 
 from mien.errors import MienError
 from mien.evaluate.datasets.sets import ShapeSet
-from mien.evaluate.protocol import EvalContext, Images, Score, Table
+from mien.evaluate.protocol import Images, Score, Table
 from mien.linear.bootstrap import mean_interval
 
-__all__ = ["BINS_DEG", "INTERVAL", "SIDE", "error_score", "shown", "small", "yaw_table"]
+__all__ = [
+    "INTERVAL",
+    "MAX_MISSING",
+    "SIDE",
+    "mean_score",
+    "missing_notes",
+    "rounded",
+    "shown",
+    "small",
+    "worst",
+    "yaw_table",
+]
 
 INTERVAL = 1
 """Stream of random numbers that intervals are sampled by."""
+MAX_MISSING = 0.01
+"""Above this fraction of images without a face (or eyes) the others are scored apart, too."""
 BINS_DEG = (0.0, 15.0, 30.0, 45.0, 180.0)
 """Edges of the pose bins: 0-15, 15-30, 30-45, 45+ degrees of yaw to either side."""
 SIDE = 160
 """Neither side of a small image is longer. Pixels."""
 
 
-def error_score(
+def mean_score(
     name: str,
-    values: NDArray[np.floating],
-    groups: NDArray[np.integer],
-    context: EvalContext,
+    values: NDArray[Any],
+    groups: NDArray[np.integer] | None,
+    rng: np.random.Generator,
     *,
     unit: str = "degrees",
+    higher_is_better: bool = False,
     main: bool = False,
 ) -> Score:
-    """Return the mean error; rows of one group are sampled together for its interval.
+    """Return the mean of what is known of some values; NaN where nothing is.
 
     Args:
         name: of the score.
-        values: one a row. [N].
-        groups: who or what each row belongs to. [N].
-        context: gives the generator.
+        values: one a row; rows of NaN do not count. [N].
+        groups: who or what each row belongs to: sampled together for the interval. [N].
+        rng: samples the interval.
         unit: of the values.
+        higher_is_better: whether it is.
         main: whether it is one of the few that the data set is known for.
     """
-    low, high = mean_interval(values=values, groups=groups, rng=context.rng(INTERVAL))
+    values = np.asarray(values, dtype=np.float64)
+    known = np.isfinite(values)
+    if not known.any():
+        return Score(name, float("nan"), unit, 0, higher_is_better=higher_is_better)
+    values, groups = values[known], None if groups is None else groups[known]
+    ends = mean_interval(values=values, groups=groups, rng=rng)
     mean, count = float(values.mean()), len(values)
-    return Score(name, mean, unit, count, low, high, higher_is_better=False, main=main)
+    return Score(name, mean, unit, count, *ends, higher_is_better=higher_is_better, main=main)
+
+
+def worst(errors: NDArray[np.floating], count: int) -> list[int]:
+    """Return the places of the largest errors, the worst first; those of -infinity are none."""
+    order = np.argsort(-errors, kind="stable")[: max(0, count)]
+    return [int(place) for place in order if errors[place] > -np.inf]
+
+
+def missing_notes(found: NDArray[np.bool_], text: str) -> list[str]:
+    """Return the text, `{}` in it the number of rows without a face; nothing where all have one."""
+    lost = int((~found).sum())
+    return [text.format(lost)] if lost else []
+
+
+def rounded(values: Iterable[Any], digits: int = 3) -> list[float]:
+    """Return numbers as they stand in a table."""
+    return [round(float(value), digits) for value in values]
 
 
 def yaw_table(

@@ -1,9 +1,4 @@
-"""Faces in an image, always in the same order, by whichever detector there is.
-
-detector = open_detector("auto")
-for face in find_faces(image, detector):
-    crop = crop_face(image, face, 64)
-"""
+"""Faces in an image, always in the same order, by whichever detector there is."""
 
 from __future__ import annotations
 

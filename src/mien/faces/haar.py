@@ -110,11 +110,9 @@ class HaarDetector:
 
     def _cascade(self, view: str) -> cv2.CascadeClassifier:
         """Return this thread's cascade: one keeps its last image while it searches."""
-        cascade = getattr(self._own, view, None)
-        if cascade is None:
-            cascade = _load(_FILES[view])
-            setattr(self._own, view, cascade)
-        return cascade
+        if not hasattr(self._own, view):
+            setattr(self._own, view, _load(_FILES[view]))
+        return getattr(self._own, view)
 
 
 def _load(name: str) -> cv2.CascadeClassifier:

@@ -18,13 +18,10 @@ from sklearn.pipeline import Pipeline
 
 from mien.linear.folds import FOLDS, balanced_folds, folds_of_people, over_folds
 from mien.linear.logistic import fit_grouped
-from mien.linear.metrics import correlation
 from mien.linear.model import scaled, standards
 from mien.linear.ridge import Ridge, best_on
 
 __all__ = [
-    "classify",
-    "cross_validate",
     "fit_classes",
     "fit_numbers",
     "mean_cross_subject",
@@ -41,8 +38,6 @@ CLASS_STRENGTHS = (1e-3, 1e-2, 1e-1)
 """Inverse regularisation of `fit_classes`, on standardised columns."""
 ALPHAS = np.logspace(0, 5, 6)
 """Regularisation of `fit_numbers`, on standardised columns."""
-FEW_STRENGTHS, RIDGE = (1e-3, 1e-2), 100.0
-"""Inverse regularisation of `classify`; regularisation, fixed, of the regression beside it."""
 PENALTIES = np.logspace(-6, 2, 9)
 """Of `predict_cross_subject`, added to each variance of the standardised features. The smallest is
 as good as none (plain least squares), with the largest all is the mean."""
@@ -116,52 +111,6 @@ def out_of_fold(
     return {name: found[name] if name in found else classes(of) for name, of in labels.items()}
 
 
-def classify(
-    *, train: Array, train_labels: Whole, test: Array, test_labels: Whole, groups: Whole | None
-) -> float:
-    """Return a logistic regression's accuracy on the test rows. 0 to 1.
-
-    Args:
-        train: codes. [N, D].
-        train_labels: classes. [N].
-        test: codes. [M, D].
-        test_labels: classes. [M].
-        groups: people of the training rows, kept apart when the strength is chosen; None: each row
-            for itself. [N].
-    """
-    groups = np.arange(len(train)) if groups is None else groups
-    model = fit_grouped(train, train_labels, groups, strengths=FEW_STRENGTHS, steps=300)
-    return float(np.mean(model.predict(test) == test_labels))
-
-
-def cross_validate(
-    *, codes: Array, labels: NDArray[Any], person: Whole, folds: int = FOLDS
-) -> NDArray[np.float64]:
-    """Return the score of each fold: accuracy for integer labels, correlation for real ones. [F].
-
-    Args:
-        codes: [N, D].
-        labels: [N].
-        person: nobody stands on both sides of a fold. [N].
-        folds: number of folds, F.
-    """
-    scores = []
-    for fit, held in balanced_folds(person, folds):
-        if _are_classes(labels):
-            score = classify(
-                train=codes[fit],
-                train_labels=labels[fit],
-                test=codes[held],
-                test_labels=labels[held],
-                groups=person[fit],
-            )
-        else:
-            predicted = Ridge.fit(codes[fit], labels[fit][:, None]).predict(codes[held], RIDGE)
-            score = correlation(prediction=predicted[:, 0], target=labels[held])
-        scores.append(score)
-    return np.array(scores)
-
-
 def predict_cross_subject(
     *, features: Array, targets: Array, person: Whole, folds: int = FOLDS
 ) -> NDArray[np.float64]:
@@ -169,7 +118,7 @@ def predict_cross_subject(
 
     Args:
         features: rows with NaN count as the mean of the fitted rows, and are not fitted. [N, D].
-        targets: [N, T].
+        targets: [N, T]. Rows with NaN do not count in means; only with features of NaN alone.
         person: whose row it is. [N].
         folds: into how many parts the people are parted; with fewer people, one each.
 
@@ -177,9 +126,12 @@ def predict_cross_subject(
         MienError: there is one person only.
     """
     known = np.asarray(np.isfinite(features).all(axis=1))
+    counted = np.asarray(np.isfinite(targets).all(axis=1))
 
     def predict(train: Rows, test: Rows, _: int) -> Array:
-        predicted = np.tile(targets[train].mean(axis=0, dtype=np.float64), (len(test), 1))
+        there = targets[train[counted[train]]]
+        mean = there.mean(axis=0, dtype=np.float64) if len(there) else np.zeros(targets.shape[1])
+        predicted = np.tile(mean, (len(test), 1))
         fitted, seen = train[known[train]], known[test]
         if len(fitted) > 1 and seen.any():
             penalty = _penalty(features[fitted], targets[fitted], person[fitted])
@@ -193,22 +145,10 @@ def predict_cross_subject(
 def mean_cross_subject(*, targets: Array, person: Whole, folds: int = FOLDS) -> NDArray[np.float64]:
     """Return the mean over other people, for every row: what is known without looking. [N, T].
 
-    Args:
-        targets: rows with NaN do not count. [N, T].
-        person: whose row it is. [N].
-        folds: as for `predict_cross_subject`.
-
-    Raises:
-        MienError: there is one person only.
+    Arguments and errors are those of `predict_cross_subject`; targets with NaN do not count.
     """
-    known = np.asarray(np.isfinite(targets).all(axis=1))
-
-    def predict(train: Rows, test: Rows, _: int) -> Array:
-        fitted = targets[train[known[train]]]
-        mean = fitted.mean(axis=0) if len(fitted) else np.zeros(targets.shape[1])
-        return np.tile(mean.astype(np.float64), (len(test), 1))
-
-    return over_folds(folds_of_people(person, folds), predict, count=len(targets))
+    nothing = np.full((len(targets), 1), np.nan)
+    return predict_cross_subject(features=nothing, targets=targets, person=person, folds=folds)
 
 
 def person_space(train: Array, person: Whole) -> Callable[[Array], Array]:

@@ -14,20 +14,20 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from mien.linear.folds import balanced_folds, held_out, over_folds, part_folds
+from mien.linear.folds import Fold, balanced_folds, held_out, over_folds, part_folds
 from mien.linear.metrics import accuracy, balanced_accuracy, confusion
 from mien.linear.model import Linear, standards, without_unknown
 
 __all__ = [
     "PATH_STRENGTHS",
     "STRENGTHS",
+    "best_strength",
     "classification",
     "fit_grouped",
     "fit_linear",
     "fit_logistic",
     "linear_probabilities",
     "probabilities",
-    "strength_by_parts",
 ]
 
 Array = NDArray[np.float64]
@@ -123,47 +123,49 @@ def linear_probabilities(
         balanced: whether every class weighs the same, in fitting and in choosing.
         rng: chooses the held-out fifth.
     """
-    fit, held = held_out(labels=labels, groups=groups, rng=rng)
-    score = balanced_accuracy if balanced else accuracy
-
-    def held_out_score(strength: float) -> float:
-        probe = fit_linear(
-            codes=train[fit], labels=labels[fit], strength=strength, balanced=balanced
-        )
-        predicted = probabilities(probe, train[held], classes).argmax(axis=1)
-        return score(confusion(prediction=predicted, target=labels[held], classes=classes))
-
+    split = held_out(labels=labels, groups=groups, rng=rng)
     strength = STRENGTHS[len(STRENGTHS) // 2]
-    if len(held) and len(np.unique(labels[fit])) > 1:
-        strength = max(STRENGTHS, key=held_out_score)
+    if len(split[1]) and len(np.unique(labels[split[0]])) > 1:
+        strength = best_strength(
+            codes=train, labels=labels, classes=classes, folds=(split,), balanced=balanced
+        )
     probe = fit_linear(codes=train, labels=labels, strength=strength, balanced=balanced)
     return probabilities(probe, test, classes)
 
 
-def strength_by_parts(
-    *, codes: Floats, labels: Labels, classes: int, part: NDArray[np.integer]
+def best_strength(
+    *,
+    codes: Floats,
+    labels: Labels,
+    classes: int,
+    folds: Sequence[Fold],
+    balanced: bool = False,
 ) -> float:
-    """Return the strength of `STRENGTHS` with the best accuracy on parts left out.
+    """Return the strength of `STRENGTHS` with the best accuracy on the rows that folds test.
 
     Args:
         codes: [N, D].
         labels: classes, 0 to C - 1. [N].
         classes: C.
-        part: which rows are left out together. A part without which one class alone is left is
-            predicted to be class 0. [N].
+        folds: where one class alone is left to fit to, class 0 is predicted.
+        balanced: whether every class weighs the same, in fitting and in choosing.
     """
-    folds = part_folds(part)
+    tested = np.concatenate([test for _, test in folds])
+    score = balanced_accuracy if balanced else accuracy
 
-    def left_out_score(strength: float) -> float:
+    def held_out_score(strength: float) -> float:
         def predict(train: Labels, test: Labels, _: int) -> Labels:
             if len(np.unique(labels[train])) < 2:
                 return np.zeros(len(test), dtype=np.int64)
-            probe = fit_linear(codes=codes[train], labels=labels[train], strength=strength)
+            probe = fit_linear(
+                codes=codes[train], labels=labels[train], strength=strength, balanced=balanced
+            )
             return probabilities(probe, codes[test], classes).argmax(axis=1)
 
-        return float(np.mean(over_folds(folds, predict, count=len(labels)) == labels))
+        predicted = over_folds(folds, predict, count=len(labels))[tested]
+        return score(confusion(prediction=predicted, target=labels[tested], classes=classes))
 
-    return max(STRENGTHS, key=left_out_score)
+    return max(STRENGTHS, key=held_out_score)
 
 
 def fit_grouped(

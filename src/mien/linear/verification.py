@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import auc as area_under, roc_auc_score, roc_curve
+from sklearn.metrics import auc as area_under, roc_curve
 
 from mien.linear.folds import over_folds, part_folds
 
@@ -32,14 +32,12 @@ __all__ = [
     "decide_over_folds",
     "eer",
     "fold_similarity",
-    "pair_cosine",
     "rank_1",
     "roc",
     "sample_pairs",
     "tar_at_far",
     "training_images",
     "unit_rows",
-    "verification_auc",
 ]
 
 Array = NDArray[np.floating]
@@ -279,31 +277,3 @@ def sample_pairs(
         second.append(rng.choice(rows_of[q]))
     same = np.repeat([True, False], pairs)
     return np.array(first), np.array(second), same
-
-
-def pair_cosine(*, codes: Array, first: Rows, second: Rows) -> NDArray[np.float64]:
-    """Return the cosine similarity of pairs of rows, centred on the mean of all rows. [P].
-
-    Args:
-        codes: one row a frame. [N, D].
-        first: rows. [P].
-        second: their partners. [P].
-    """
-    return cosine(codes=codes, mean=codes.mean(axis=0), first=first, second=second)
-
-
-def verification_auc(
-    *, codes: Array, person: Rows, pairs: int = 5000, rng: np.random.Generator
-) -> float:
-    """Return the area under the ROC curve of same-person decisions by cosine similarity.
-
-    Codes are centred on their mean over the given rows first, which uses no labels.
-
-    Args:
-        codes: one row a frame. [N, D].
-        person: who it is. [N].
-        pairs: of each kind.
-        rng: samples the pairs.
-    """
-    first, second, same = sample_pairs(person=person, pairs=pairs, rng=rng)
-    return float(roc_auc_score(same, pair_cosine(codes=codes, first=first, second=second)))

@@ -12,16 +12,16 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from mien.errors import MienError
 from mien.media.atomic import replacing
+from mien.media.frame import Frame
 from mien.media.names import to_text
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ __all__ = [
     "check_file",
     "read",
     "read_image",
-    "to_float",
     "to_uint8",
     "write_png",
 ]
@@ -49,32 +48,8 @@ _FORMATS = (
     "MPO",
 )
 _STRIP_PIXELS = 1 << 22
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_ORIENTATION_TAG = 0x0112
 # Pillow keeps its own size limit in a module variable; it is lifted only while this is held.
 _LIMIT = threading.Lock()
-
-
-@dataclass(frozen=True, eq=False)
-class LoadedImage:
-    """An image as read, perhaps reduced."""
-
-    pixels: NDArray[np.uint8]
-    """RGB. [H, W, 3]."""
-    scale: int
-    """Pixels of the file per pixel here, >= 1; a place in the file is a place here times this."""
-    width: int
-    """Width in the file after its rotation is applied, in pixels."""
-    height: int
-    """Height in the file after its rotation is applied, in pixels."""
 
 
 def read(
@@ -88,7 +63,9 @@ def read(
     Raises:
         MienError: as `read_image`.
     """
-    return read_image(source, max_side=max_side, name=name).pixels
+    pixels = read_image(source, max_side=max_side, name=name).pixels
+    assert pixels is not None
+    return pixels
 
 
 def read_image(
@@ -96,7 +73,7 @@ def read_image(
     *,
     max_side: int = MAX_SIDE,
     name: str | None = None,
-) -> LoadedImage:
+) -> Frame:
     """Read an image; one that is longer than `max_side` is reduced by a whole factor.
 
     The reduction happens while decoding where the format can (JPEG), and strip by strip otherwise,
@@ -180,16 +157,6 @@ def write_png(path: str | Path, image: NDArray[np.uint8], *, overwrite: bool = F
         Image.fromarray(np.ascontiguousarray(image)).save(unfinished, format="PNG")
 
 
-def to_float(image: NDArray[np.uint8]) -> Tensor:
-    """Return uint8 RGB [..., H, W, 3] => float32 in [0, 1], [..., 3, H, W]."""
-    import torch
-
-    if image.dtype != np.uint8 or image.ndim < 3 or image.shape[-1] != 3:
-        raise ValueError(f"uint8 [..., H, W, 3] is wanted, not {image.dtype} {list(image.shape)}")
-    pixels = torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, -3)))
-    return pixels.to(torch.float32) / 255
-
-
 def to_uint8(image: Tensor) -> NDArray[np.uint8]:
     """Return float RGB in [0, 1], [..., 3, H, W] => uint8 [..., H, W, 3]; rounded and clipped."""
     if not image.is_floating_point() or image.ndim < 3 or image.shape[-3] != 3:
@@ -227,7 +194,7 @@ def _opened(file: IO[bytes]) -> Iterator[Image.Image]:
         yield image
 
 
-def _decode(image: Image.Image, max_side: int) -> LoadedImage:
+def _decode(image: Image.Image, max_side: int) -> Frame:
     width, height = image.size
     wanted = max(width, height) / max_side
     if wanted > 1:
@@ -237,13 +204,10 @@ def _decode(image: Image.Image, max_side: int) -> LoadedImage:
     drafted = -(-width // image.width)
     factor = -(-max(image.size) // max_side)
     image.load()
-    reduced = _reduced(image, factor)
-    rotation = _UPRIGHT.get(_orientation(image))
-    if rotation is not None:
-        reduced = reduced.transpose(rotation)
-        if rotation not in (_UPRIGHT[2], _UPRIGHT[3], _UPRIGHT[4]):
-            width, height = height, width
-    return LoadedImage(np.array(reduced), drafted * factor, width, height)
+    upright = Image.fromarray(np.asarray(_reduced(image, factor)))
+    with contextlib.suppress(Exception):  # broken EXIF says nothing about the pixels
+        upright.getexif()[ExifTags.Base.Orientation] = image.getexif()[ExifTags.Base.Orientation]
+    return Frame(np.array(ImageOps.exif_transpose(upright)), scale=drafted * factor)
 
 
 def _reduced(image: Image.Image, factor: int) -> Image.Image:
@@ -281,10 +245,3 @@ def _white(image: Image.Image) -> float:
     finite = values[np.isfinite(values)]
     peak = finite.max() if finite.size else 0.0
     return next((top for top in (1.0, 255.0) if peak <= top), 65535.0)
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        return int(image.getexif().get(_ORIENTATION_TAG, 1))
-    except Exception:  # noqa: BLE001 - broken EXIF says nothing about the pixels
-        return 1

@@ -153,10 +153,8 @@ def _refuse_same_names(roots: list[_Root]) -> None:
 
 
 def _refuse_if_same(label: str, path: str, earlier: list[_Root]) -> None:
-    for root in earlier:
-        other = _where(label, root)
-        if other is None:
-            continue
+    same = (at for root in earlier for name, at in _found(root) if name == label)
+    for other in same:
         if other == path:
             raise MienError(f"{to_text(path)} is given twice; give it once")
         raise MienError(
@@ -165,76 +163,44 @@ def _refuse_if_same(label: str, path: str, earlier: list[_Root]) -> None:
         )
 
 
-def _where(label: str, root: _Root) -> str | None:
-    """Return the path that has this name under this root, if there is one."""
-    if not root.is_folder:
-        return root.path if label == root.label else None
-    if not label.startswith(root.label):
-        return None
-    path = os.path.join(root.path, label[len(root.label) :])  # noqa: PTH118
-    return path if os.path.lexists(path) else None
-
-
 def _found(root: _Root) -> Iterator[tuple[str, str]]:
     """Yield (name, path) of what is or may be an image or a video, in order."""
     if not root.is_folder:
         yield root.label, root.path
         return
-    outermost = _Listing.of(root.path, root.label, frozenset())
-    open_folders = [outermost] if outermost else []
-    while open_folders:
-        listing = open_folders[-1]
-        name = next(listing.names, None)
-        if name is None:
-            open_folders.pop()
-            continue
-        path = os.path.join(listing.path, name)  # noqa: PTH118
-        label = f"{listing.label}{name}"
-        if name in listing.folders:
-            inner = _Listing.of(path, f"{label}/", listing.above)
-            if inner is not None:
-                open_folders.append(inner)
-        elif may_be_media(name) or kind_of(path) is not None:
+    opened = [_listing(root.path, root.label)]
+    while opened:
+        label, path, is_folder = next(opened[-1][1], ("", "", False))
+        if not path:
+            opened.pop()
+        elif is_folder:
+            inner = _listing(path, f"{label}/")
+            if inner[0] not in [folder for folder, _ in opened]:  # else a link led back
+                opened.append(inner)
+        elif may_be_media(path) or kind_of(path) is not None:
             yield label, path
 
 
-@dataclass(frozen=True)
-class _Listing:
-    """The names of a folder that is being walked."""
+_Listing = tuple[tuple[int, int], Iterator[tuple[str, str, bool]]]
 
-    path: str
-    label: str
-    names: Iterator[str]
-    folders: frozenset[str]
-    above: frozenset[tuple[int, int]]
-    """Device and inode of this folder and of those above it."""
 
-    @staticmethod
-    def of(path: str, label: str, above: frozenset[tuple[int, int]]) -> _Listing | None:
-        """List a folder; None if a link has led back to one that is open."""
-        names: list[str] = []
-        folders: set[str] = set()
-        try:
-            status = Path(path).stat()
-            this = (status.st_dev, status.st_ino)
-            if this in above:
-                return None
-            with os.scandir(path) as entries:
-                for entry in entries:
-                    if entry.name.startswith("."):
-                        continue
-                    if _is_folder(entry):
-                        folders.add(entry.name)
-                    elif not _may_be_file(entry):
-                        continue
-                    names.append(entry.name)
-        except OSError as error:
-            reason = (error.strerror or type(error).__name__).lower()
-            raise MienError(
-                f"cannot list {to_text(path)}: {reason}; make it readable or leave it out"
-            ) from error
-        names.sort()
-        return _Listing(path, label, iter(names), frozenset(folders), above | {this})
+def _listing(path: str, label: str) -> _Listing:
+    """Return a folder's device and inode, and (name, path, whether a folder) of what is in it."""
+    try:
+        status = Path(path).stat()
+        with os.scandir(path) as entries:
+            inside = sorted(
+                (entry.name, _is_folder(entry))
+                for entry in entries
+                if not entry.name.startswith(".") and (_is_folder(entry) or _may_be_file(entry))
+            )
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise MienError(
+            f"cannot list {to_text(path)}: {reason}; make it readable or leave it out"
+        ) from error
+    each = ((f"{label}{name}", os.path.join(path, name), folder) for name, folder in inside)  # noqa: PTH118
+    return (status.st_dev, status.st_ino), each
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -62,9 +62,7 @@ def check_outputs(
     if not overwrite:
         for output in outputs:
             if os.path.lexists(output):
-                raise MienError(
-                    f"{to_text(output)} exists; give another name or ask for it to be overwritten"
-                )
+                raise MienError(f"{to_text(output)} exists: name another file or give --overwrite")
     return tuple(found)
 
 
@@ -127,7 +125,7 @@ def _move(places: Sequence[Path], targets: Sequence[Path]) -> None:
             kept = None
             if target.exists():
                 kept = place.with_name(f"{len(moved)}.before")
-                target.replace(kept)
+                _keep(target, kept)
             moved.append((target, kept))
             place.replace(target)
     except OSError:
@@ -137,6 +135,14 @@ def _move(places: Sequence[Path], targets: Sequence[Path]) -> None:
             else:
                 kept.replace(target)
         raise
+
+
+def _keep(target: Path, kept: Path) -> None:
+    """Give a file a second name, so that its own is never without one."""
+    try:
+        os.link(target, kept)
+    except OSError:  # a file system without hard links
+        target.replace(kept)
 
 
 def _status(path: Path) -> os.stat_result | None:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.media.atomic import replacing
+from mien.media.frame import Frame
 from mien.media.image import check_file
 from mien.media.names import to_text
 
@@ -33,32 +34,16 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-__all__ = ["Frame", "VideoInfo", "info", "read_frames", "write_mp4"]
+__all__ = ["VideoInfo", "info", "read_frames", "write_mp4"]
 
 # How much of a step a frame may come before its time and still be taken: files round times.
 _EARLY = Fraction(1, 20)
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """One frame of a video."""
-
-    index: int
-    """Its place among all frames in the order of showing, broken ones counted; the first is 0."""
-    time_s: float
-    """When it is shown, in seconds as a player counts: 0 is where the file begins."""
-    pixels: NDArray[np.uint8] | None
-    """RGB [H, W, 3]; None where the frame is broken."""
 
 
 @dataclass(frozen=True)
 class VideoInfo:
     """What a video says about itself; nothing is decoded, and it may be wrong."""
 
-    width: int
-    """Before rotation, in pixels."""
-    height: int
-    """Before rotation, in pixels."""
     frames: int | None
     """Number of frames, as written in the file or from its length and rate; None if unknown."""
     fps: float | None
@@ -82,8 +67,7 @@ def info(path: str | Path) -> VideoInfo:
         frames = stream.frames
         if not frames and rate and container.duration is not None:
             frames = round(Fraction(container.duration, av.time_base) * rate)
-        size = stream.codec_context.width, stream.codec_context.height
-        return VideoInfo(*size, frames or None, float(rate) if rate else None)
+        return VideoInfo(frames or None, float(rate) if rate else None)
 
 
 def read_frames(
@@ -112,7 +96,7 @@ def read_frames(
     if fps is not None and not (fps > 0 and math.isfinite(fps)):
         raise MienError(f"{fps} frames a second cannot be taken; give more than 0")
     step = Fraction(fps).limit_denominator(1_000_000) if fps is not None else None
-    return _selected(path, _Selection(every or 1, step))
+    return _selected(path, every or 1, step)
 
 
 def write_mp4(
@@ -147,30 +131,15 @@ def write_mp4(
             raise MienError(f"cannot write {to_text(path)}: {error.strerror}") from error
 
 
-class _Selection:
-    """Decides for one frame after another whether it is taken."""
-
-    def __init__(self, every: int, fps: Fraction | None) -> None:
-        self._every = every
-        self._fps = fps
-        self._last = -1
-
-    def takes(self, index: int, time: Fraction) -> bool:
-        if self._fps is None:
-            return index % self._every == 0
-        step = math.floor(time * self._fps + _EARLY)
-        taken = step > self._last
-        self._last = max(self._last, step)
-        return taken
-
-
-def _selected(path: str | Path, selection: _Selection) -> Generator[Frame]:
+def _selected(path: str | Path, every: int, fps: Fraction | None) -> Generator[Frame]:
     with _opened(path) as container:
         stream = _video_stream(container, path)
-        index = -1
+        index = last = -1
         for index, (time, frame) in enumerate(_shown(container, stream)):
-            if selection.takes(index, time):
-                yield Frame(index, float(time), None if frame is None else _pixels(frame))
+            step = math.floor(time * fps + _EARLY) if fps else index // every
+            if step > last:
+                last = step
+                yield Frame(None if frame is None else _pixels(frame), index, float(time))
         if index < 0:
             raise MienError(f"{to_text(path)} holds no frame that can be decoded; leave it out")
 

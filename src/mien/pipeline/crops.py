@@ -14,7 +14,7 @@ from mien.faces.detect import find_faces, open_detector
 from mien.faces.eye_crop import fit_eye_crop
 from mien.faces.face import Detector, Face
 
-__all__ = ["Crop", "Cropper", "central_face", "largest_face", "square_face"]
+__all__ = ["Crop", "Cropper", "central_face", "largest_face"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,18 +82,6 @@ class Cropper:
             square = Face((x - half, y - half, x + half, y + half), face.score, framing="image")
         cut = crop_face(pixels, square, wide)
         return Crop(cut, face, (x - half, y - half), wide / (2 * half))
-
-
-def square_face(pixels: NDArray[np.uint8], corners: Sequence[float]) -> Face:
-    """Return a square of an image as a face that no detector found; its score is 0.
-
-    Args:
-        pixels: RGB [H, W, 3].
-        corners: x1, y1, x2, y2 as fractions of width and height.
-    """
-    height, width = pixels.shape[:2]
-    x1, y1, x2, y2 = corners
-    return Face((x1 * width, y1 * height, x2 * width, y2 * height), 0.0, framing="image")
 
 
 def largest_face(faces: Sequence[Face]) -> Face | None:

@@ -92,10 +92,7 @@ def encode_crops(
         MienError: a factor is not finite; where no eyes are found a gaze code need not be.
     """
     images = to_batch(crops)
-    if eyes_only:
-        factors = model.encode_eyes(images)
-    else:
-        factors = model.encode(images, features=True) if features else model.encode(images)
+    factors = model.encode_eyes(images) if eyes_only else model.encode(images, features=features)
     finite = _finite_rows(factors)
     if not finite.all():
         raise MienError(
@@ -114,9 +111,9 @@ def _finite_rows(factors: Factors | GazeCode) -> Tensor:
         finite = (code.code.isfinite().all(dim=1) | ~code.eyes_found).cpu()
     if isinstance(factors, GazeCode):
         return finite
-    light = torch.cat(
-        [factors.light.ambient[:, None], factors.light.diffuse[:, None], factors.light.direction], 1
-    )
-    parts = [factors.identity, factors.expression, factors.pose.rotation.flatten(1), light]
-    parts += [part for part in (factors.face_embedding, factors.features) if part is not None]
-    return finite & torch.stack([part.isfinite().all(dim=1) for part in parts]).all(dim=0).cpu()
+    light, rotation = factors.light, factors.pose.rotation
+    parts = [factors.identity, factors.expression, rotation, factors.face_embedding]
+    for part in (*parts, factors.features, light.ambient, light.diffuse, light.direction):
+        if part is not None:
+            finite &= part.reshape(len(part), -1).isfinite().all(dim=1).cpu()
+    return finite

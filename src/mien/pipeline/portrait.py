@@ -32,9 +32,8 @@ def read_face(path: str | Path, *, detector: str, size: int) -> Tensor:
     Raises:
         MienError: the file cannot be read, or shows no face.
     """
-    for crop in _crops(path, detector, size):
-        if crop is not None:
-            return crop
+    for crop in read_faces(path, detector=detector, size=size):
+        return crop
     raise no_face_in(path)
 
 
@@ -81,9 +80,8 @@ def no_face_in(path: str | Path) -> MienError:
 def _crops(path: str | Path, detector: str, size: int) -> Iterator[Tensor | None]:
     cropper = Cropper.open(detector, size)
     for frame in read_media(path):
-        face = None
-        if frame.pixels is not None:
-            face = largest_face(find_faces(frame.pixels, cropper.detector))
+        found = [] if frame.pixels is None else find_faces(frame.pixels, cropper.detector)
+        face = largest_face(found)
         if frame.pixels is None or face is None:
             yield None
         else:

@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mien.media.frame import Frame
 from mien.media.image import read_image
 from mien.media.kinds import Kind, kind_of
 from mien.media.still import ImageLike, check_pixels
 from mien.media.video import read_frames
 
 __all__ = ["Frame", "ImageLike", "read_media", "read_still"]
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """An image, or one frame of a video."""
-
-    pixels: NDArray[np.uint8] | None
-    """RGB [H, W, 3]; None: a broken frame of a video."""
-    index: int = 0
-    """Number in the video, from 0; 0 for an image."""
-    time_s: float | None = None
-    """Seconds from the video's start; None for an image."""
-    scale: int = 1
-    """Pixels of the file per pixel here: very large images are reduced by a whole factor."""
 
 
 def read_still(image: ImageLike, *, name: str | None = None) -> Frame:
@@ -43,8 +28,7 @@ def read_still(image: ImageLike, *, name: str | None = None) -> Frame:
     """
     if isinstance(image, np.ndarray):
         return Frame(check_pixels(image, name))
-    loaded = read_image(image, name=name)
-    return Frame(loaded.pixels, scale=loaded.scale)
+    return read_image(image, name=name)
 
 
 def read_media(
@@ -67,6 +51,5 @@ def read_media(
     """
     if (kind or kind_of(path)) != "video":
         yield read_still(path)
-        return
-    for frame in read_frames(path, every=every, fps=fps):
-        yield Frame(frame.pixels, frame.index, frame.time_s)
+    else:
+        yield from read_frames(path, every=every, fps=fps)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -13,7 +13,7 @@ from mien.errors import MienError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["KEYS", "NamedFace", "Row", "face_key", "read_rows", "refuse_lines", "rows_of_faces"]
+__all__ = ["KEYS", "FaceFile", "NamedFace", "Row", "number_of", "refuse_repeated", "rows_of_faces"]
 
 Row: TypeAlias = tuple[int, dict[str, str]]
 """Number of the line, and its cells by column."""
@@ -31,6 +31,8 @@ class NamedFace:
     """None if the file has no such column."""
     face_id: int | None
     """None if the file has no such column."""
+    person: str | None
+    """None if the file has no such column."""
 
     @property
     def name(self) -> str:
@@ -41,61 +43,114 @@ class NamedFace:
         )
 
 
-def read_rows(path: Path) -> tuple[list[str], list[Row]]:
-    """Return the names of a CSV file's columns, and its rows that are not empty.
+@dataclass(frozen=True)
+class FaceFile:
+    """A CSV file with a row a face."""
 
-    Raises:
-        MienError: if it cannot be read, is no CSV in UTF-8, has a column twice or uneven rows.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            columns = [name.strip() for name in next(reader, [])]
-            rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
-    except OSError as error:
-        raise MienError(
-            f"cannot read {path}: {(error.strerror or 'unreadable').lower()}"
-        ) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise MienError(f"{path} is no CSV file in UTF-8: {error}") from error
-    twice = [name for name in columns if columns.count(name) > 1]
-    if twice:
-        raise MienError(f"{path} has the column {twice[0]!r} twice")
-    rows = [(line, cells) for line, cells in rows if any(cells)]
-    uneven = [line for line, cells in rows if len(cells) != len(columns)]
-    refuse_lines(path, uneven, f"have not {len(columns)} cells as the first line has")
-    return columns, [(line, dict(zip(columns, cells, strict=True))) for line, cells in rows]
+    path: Path
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    """Those that are not empty."""
 
+    @staticmethod
+    def read(path: str | Path) -> FaceFile:
+        """Read a file.
 
-def face_key(path: Path, line: int, row: Mapping[str, str]) -> tuple[str, int | None, int | None]:
-    """Return path, frame and face_id of the face that a row names.
-
-    Raises:
-        MienError: if there is no path, or another is no whole number.
-    """
-    if not row["path"]:
-        raise MienError(
-            f"{path}, line {line}: no path; name the face as in the table's column path"
-        )
-    numbers = []
-    for name in KEYS[1:]:
-        text = row.get(name)
-        if text is not None and not text.isdecimal():
+        Raises:
+            MienError: if it cannot be read, is no CSV in UTF-8, has a column twice or uneven rows.
+        """
+        path = Path(path)
+        try:
+            with path.open(newline="", encoding="utf-8-sig") as file:
+                reader = csv.reader(file, strict=True)
+                columns = [name.strip() for name in next(reader, [])]
+                rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+        except OSError as error:
             raise MienError(
-                f"{path}, line {line}: {name} is {text!r}, not a whole number from 0 on"
+                f"cannot read {path}: {(error.strerror or 'unreadable').lower()}"
+            ) from error
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise MienError(f"{path} is no CSV file in UTF-8: {error}") from error
+        twice = [name for name in columns if columns.count(name) > 1]
+        if twice:
+            raise MienError(f"{path} has the column {twice[0]!r} twice")
+        rows = [(line, cells) for line, cells in rows if any(cells)]
+        named = [(line, dict(zip(columns, cells, strict=False))) for line, cells in rows]
+        found = FaceFile(path, tuple(columns), tuple(named))
+        uneven = [len(cells) != len(columns) for _, cells in rows]
+        found.refuse(uneven, f"have not {len(columns)} cells as the first line has")
+        return found
+
+    def refuse(self, wrong: Iterable[bool], what: str) -> None:
+        """Refuse rows, if there are any; `what` goes on after "3 rows".
+
+        Raises:
+            MienError: there are some.
+        """
+        lines = [line for (line, _), bad in zip(self.rows, wrong, strict=True) if bad]
+        if lines:
+            raise MienError(f"{self.path}: {len(lines)} rows {what}, first line {lines[0]}")
+
+    def faces(self, person: str | None) -> list[NamedFace]:
+        """Return the face that each row names.
+
+        Args:
+            person: the column with who it is; None if there is none.
+
+        Raises:
+            MienError: if a path or a person is missing, or another key is no whole number.
+        """
+        found = [self._face(line, cells, person) for line, cells in self.rows]
+        unnamed = [face.person == "" for face in found]
+        self.refuse(unnamed, f"have no {person}; name everybody, or leave the column out")
+        return found
+
+    def _face(self, line: int, cells: dict[str, str], person: str | None) -> NamedFace:
+        if not cells["path"]:
+            raise MienError(
+                f"{self.path}, line {line}: no path; name the face as in the table's column path"
             )
-        numbers.append(None if text is None else int(text))
-    return row["path"], numbers[0], numbers[1]
+        numbers = []
+        for name in KEYS[1:]:
+            text = cells.get(name)
+            if text is not None and not text.isdecimal():
+                raise MienError(
+                    f"{self.path}, line {line}: {name} is {text!r}, not a whole number from 0 on"
+                )
+            numbers.append(None if text is None else int(text))
+        return NamedFace(cells["path"], *numbers, None if person is None else cells[person])
 
 
-def refuse_lines(path: Path, lines: Sequence[int], what: str) -> None:
-    """Refuse lines of a file, if there are any; `what` goes on after "3 rows".
+def number_of(text: str) -> float | None:
+    """Return the number that a text is; None if it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def refuse_repeated(faces: Sequence[NamedFace], places: Sequence[str]) -> None:
+    """Refuse faces that were named before.
+
+    Args:
+        faces: of all files.
+        places: file and line of each.
 
     Raises:
         MienError: there are some.
     """
-    if lines:
-        raise MienError(f"{path}: {len(lines)} rows {what}, first line {lines[0]}")
+    first: dict[tuple[str, int | None, int | None], str] = {}
+    again = [
+        (place, face)
+        for place, face in zip(places, faces, strict=True)
+        if first.setdefault((face.path, face.frame, face.face_id), place) != place
+    ]
+    if again:
+        place, face = again[0]
+        raise MienError(
+            f"{len(again)} rows name a face that another row names, first {place}, {face.name}: "
+            "give every face once, with frame and face_id if its file shows several"
+        )
 
 
 def rows_of_faces(faces: pd.DataFrame, named: Sequence[NamedFace], what: str) -> list[int]:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.media.atomic import replacing
 
-__all__ = ["SealedFile"]
+__all__ = ["SealedFile", "check_shapes"]
 
 Built = TypeVar("Built")
 
@@ -74,18 +77,38 @@ class SealedFile:
             raise MienError(f"{path} was cut short or changed (its sha256 differs); {self.again}")
         return body
 
-    def read_as(self, path: str | Path, build: Callable[[dict[str, Any]], Built]) -> Built:
-        """Return the object that `build` makes of what `write` wrote.
+    def read_as(self, path: str | Path, kind: type[Built], check: Callable[[Built], None]) -> Built:
+        """Return the dataclass whose `asdict` was written, every value of the type it declares.
+
+        Args:
+            path: the file.
+            kind: the dataclass; it may hold dataclasses, arrays, tuples, texts and numbers.
+            check: raises a ValueError where shapes do not fit: a checksum does not prove that the
+                file makes sense.
 
         Raises:
-            MienError: as `read`; or the content is not what `build` needs.
+            MienError: as `read`; or the content is not what the dataclass declares.
         """
         body = self.read(path)
         try:
-            return build(body)
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+            found = _built(kind, body)
+            check(found)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             reason = f"{type(error).__name__} {error}"
             raise MienError(f"{path} holds no {self.name} ({reason}); {self.again}") from error
+        return found
+
+    def check_weights(self, what: str, wanted: str, given: str) -> None:
+        """Refuse codes of other weights; "" is not known, and fits all.
+
+        Raises:
+            MienError: if both are known and differ.
+        """
+        if wanted and given and given != wanted:
+            raise MienError(
+                f"the {what} belongs to the weights {wanted}, the codes to {given}: "
+                f"{self.again}, or embed with the other weights"
+            )
 
     def _load(self, path: Path) -> Any:
         try:
@@ -111,3 +134,37 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.tolist()
     return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def check_shapes(*expected: tuple[NDArray[Any], tuple[int, ...]]) -> None:
+    """Refuse arrays of other shapes.
+
+    Raises:
+        ValueError: an array has not the shape beside it.
+    """
+    for array, shape in expected:
+        if array.shape != shape:
+            raise ValueError(f"{shape} numbers were expected, not {array.shape}")
+
+
+def _built(kind: Any, value: Any) -> Any:
+    """Return a value of a type from what `asdict` and JSON made of it; numbers are finite."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if is_dataclass(kind):
+        types = get_type_hints(kind)
+        return kind(**{name: _built(types[name], value[name]) for name in types})
+    if NoneType in inner:
+        return None if value is None else _built(inner[0], value)
+    if origin is np.ndarray:
+        array = np.array(value, dtype=np.float64)
+        if not np.isfinite(array).all():
+            raise ValueError("a number is not finite")
+        return array
+    if origin is tuple:
+        types = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
+        return tuple(_built(one, part) for one, part in zip(types, value, strict=True))
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind or (kind is float and not math.isfinite(value)):
+        raise ValueError(f"{value!r} is no {kind.__name__}")
+    return value

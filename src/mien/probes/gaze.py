@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.geometry.gaze import gaze_vector
-from mien.probes.file import SealedFile
-from mien.probes.gaze_regression import Basis, Persons, Regression
+from mien.probes.file import SealedFile, check_shapes
+from mien.probes.gaze_regression import Regression
 
 if TYPE_CHECKING:
     import torch
@@ -131,11 +131,7 @@ class Calibration:
         Raises:
             MienError: if weights or lengths differ.
         """
-        if self.model_id and model_id and model_id != self.model_id:
-            raise MienError(
-                f"the calibration belongs to the weights {self.model_id}, the codes to {model_id}: "
-                "calibrate again, or embed with the other weights"
-            )
+        FILE.check_weights("calibration", self.model_id, model_id)
         if code_dim != self.code_dim:
             raise MienError(
                 f"the calibration is for gaze codes of length {self.code_dim}, not {code_dim}: "
@@ -157,7 +153,7 @@ class Calibration:
         Raises:
             MienError: if the file is missing, damaged, or of another version.
         """
-        return FILE.read_as(path, _calibration)
+        return FILE.read_as(path, Calibration, _check)
 
     def _inputs(self, codes: NDArray[np.floating], head_pose: NDArray[np.floating] | None) -> Array:
         codes = np.asarray(codes, dtype=np.float64)
@@ -207,54 +203,27 @@ def _numpy(tensor: torch.Tensor) -> NDArray[np.floating]:
     return tensor.detach().cpu().numpy()
 
 
-def _calibration(body: dict[str, Any]) -> Calibration:
-    """Build it, checking every shape: a checksum does not prove that the file makes sense."""
-    code_dim, uses_pose = int(body["code_dim"]), bool(body["uses_pose"])
-    inputs = code_dim + 3 * uses_pose
-    personal, error = body["personal"], body["personal_error"]
-    return Calibration(
-        model_id=str(body["model_id"]),
-        code_dim=code_dim,
-        uses_pose=uses_pose,
-        pooled=_regression(body["pooled"], inputs),
-        error=HeldOutGaze(**body["error"]),
-        personal=None if personal is None else _regression(personal, inputs),
-        personal_error=None if error is None else HeldOutGaze(**error),
-    )
-
-
-def _regression(stored: dict[str, Any], inputs: int) -> Regression:
-    """Build a regression from code and pose of this length."""
-    basis, persons = stored["basis"], stored["persons"]
-    multiplied = len(basis["directions"][0])
-    products = multiplied * (multiplied + 1) // 2
-    people = 0 if persons is None else len(persons["names"])
-    features, rank = inputs + products + people, len(stored["values"])
-    return Regression(
-        basis=Basis(
-            mean=_array(basis["mean"], inputs),
-            scale=_array(basis["scale"], inputs),
-            directions=_array(basis["directions"], inputs, multiplied),
-            product_mean=_array(basis["product_mean"], products),
-            product_scale=_array(basis["product_scale"], products),
-        ),
-        weights=_array(stored["weights"], features, 2),
-        intercept=_array(stored["intercept"], 2),
-        strengths=_array(stored["strengths"], 2),
-        right=_array(stored["right"], features, rank),
-        values=_array(stored["values"], rank),
-        noise=_array(stored["noise"], 2),
-        samples=int(stored["samples"]),
-        persons=None
-        if persons is None
-        else Persons(
-            tuple(persons["names"]), _array(persons["shares"], people), float(persons["scale"])
-        ),
-    )
-
-
-def _array(value: Any, *shape: int) -> Array:
-    array = np.array(value, dtype=np.float64)
-    if array.shape != shape or not np.isfinite(array).all():
-        raise ValueError(f"{shape} finite numbers were expected, not {array.shape}")
-    return array
+def _check(calibration: Calibration) -> None:
+    """Refuse arrays that do not fit each other, with a ValueError."""
+    inputs = calibration.code_dim + 3 * calibration.uses_pose
+    for found in (calibration.pooled, calibration.personal):
+        if found is None:
+            continue
+        basis, rank = found.basis, found.values.size
+        people = 0 if found.persons is None else len(found.persons.names)
+        multiplied = basis.directions.size // max(inputs, 1)
+        products = multiplied * (multiplied + 1) // 2
+        features = inputs + products + people
+        check_shapes(
+            (basis.mean, (inputs,)),
+            (basis.scale, (inputs,)),
+            (basis.directions, (inputs, multiplied)),
+            (basis.product_mean, (products,)),
+            (basis.product_scale, (products,)),
+            (found.weights, (features, 2)),
+            *((two, (2,)) for two in (found.intercept, found.strengths, found.noise)),
+            (found.right, (features, rank)),
+            (found.values, (rank,)),
+        )
+        if found.persons is not None:
+            check_shapes((found.persons.shares, (people,)))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.columns import CODES, NUMBERS
+from mien.columns import CODES, NUMBERS, POSE
 from mien.errors import MienError
-from mien.probes.face_rows import KEYS, rows_of_faces
+from mien.probes.face_rows import KEYS, NamedFace, rows_of_faces
 from mien.probes.labels import Label, Labels, Target
 
 if TYPE_CHECKING:
@@ -32,39 +32,56 @@ __all__ = [
 
 DEFAULT = ("identity", "expression")
 """What a probe sees where nothing else is asked for: all that is known of texture and shape."""
-POSE = ("yaw_rad", "pitch_rad", "roll_rad")
 GAZE_COLUMNS = (*KEYS, "gaze_code", "eyes_found", *POSE)
 """Columns of the table that are read."""
 FEWEST_GAZE = 9
 """Samples without which no calibration is fitted: a grid of three by three targets."""
 
 
-@dataclass(frozen=True)
-class MatchedLabels:
-    """Samples to learn from, in the labels' order, and the faces without a label."""
+@dataclass(frozen=True, kw_only=True)
+class _Matched:
+    """Samples to learn from, in the order of the labels or targets."""
 
-    label: str
-    """Name of what is learned."""
-    columns: tuple[tuple[str, int], ...]
-    """What a sample consists of: names of the table's columns and their lengths, in order."""
     codes: NDArray[np.float64]
-    """Those columns side by side. [N, F]."""
-    texts: tuple[str, ...]
-    """The labels as they were written. [N]."""
+    """[N, F]."""
     people: tuple[str, ...] | None
     """Who each sample is, if that is known. [N]."""
-    files: tuple[str, ...]
-    """Path of the image or video that each is from. [N]."""
     names: tuple[str, ...]
     """Of the faces, for messages. [N]."""
     model_id: str
     """Of the weights that made the codes; "" if the table has none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchedLabels(_Matched):
+    """Samples to learn from, and the faces without a label."""
+
+    label: str
+    """Name of what is learned."""
+    columns: tuple[tuple[str, int], ...]
+    """What `codes` consists of: names of the table's columns and their lengths, side by side."""
+    texts: tuple[str, ...]
+    """The labels as they were written. [N]."""
+    files: tuple[str, ...]
+    """Path of the image or video that each is from. [N]."""
     without_codes: tuple[str, ...]
     """Names of the labelled faces that are left out because the table has no codes of them."""
     others: NDArray[np.int64]
     """Numbers of the table's rows that have codes and no label. [M]."""
     other_codes: NDArray[np.float32]
     """[M, F]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchedTargets(_Matched):
+    """Samples to fit to; fields as `mien.probes.fit.fit_calibration`'s."""
+
+    targets: NDArray[np.float64]
+    """Unit vectors, camera frame. [N, 3]."""
+    head_pose: NDArray[np.float64] | None
+    """Yaw, pitch, roll, rad; None if the table has none, as of eye-region crops. [N, 3]."""
+    without_eyes: tuple[str, ...]
+    """Names of the targets that are left out because no eyes, or no face, were found."""
 
 
 def check_columns(columns: Sequence[str]) -> None:
@@ -115,7 +132,6 @@ def match_labels(
             f"faces, first {codeless[0]}: see its columns face_found and reason"
         )
     chosen = [labels.labels[i] for i in kept]
-    people = tuple(label.person for label in chosen if label.person is not None)
     open_rows = seen.copy()
     open_rows[rows] = False
     return MatchedLabels(
@@ -123,34 +139,12 @@ def match_labels(
         columns=tuple(zip(columns, lengths, strict=True)),
         codes=values[[rows[i] for i in kept]].astype(np.float64),
         texts=tuple(label.text for label in chosen),
-        people=people or None,
         files=tuple(label.path for label in chosen),
-        names=tuple(label.name for label in chosen),
-        model_id=str(faces.attrs.get("model_id", "")),
         without_codes=codeless,
         others=np.flatnonzero(open_rows),
         other_codes=values[open_rows],
+        **_who(faces, chosen),
     )
-
-
-@dataclass(frozen=True)
-class MatchedTargets:
-    """Samples to fit to, in the targets' order; fields as `mien.probes.fit.fit_calibration`'s."""
-
-    codes: NDArray[np.float64]
-    """[N, d]."""
-    targets: NDArray[np.float64]
-    """Unit vectors, camera frame. [N, 3]."""
-    head_pose: NDArray[np.float64] | None
-    """Yaw, pitch, roll, rad; None if the table has none, as of eye-region crops. [N, 3]."""
-    people: list[str] | None
-    """[N]."""
-    names: list[str]
-    """Of the faces. [N]."""
-    model_id: str
-    """Of the weights that made the codes; "" if the table has none."""
-    without_eyes: list[str]
-    """Names of the targets that are left out because no eyes, or no face, were found."""
 
 
 def match_targets(faces: pd.DataFrame, targets: Sequence[Target]) -> MatchedTargets:
@@ -175,8 +169,8 @@ def match_targets(faces: pd.DataFrame, targets: Sequence[Target]) -> MatchedTarg
     codes = faces["gaze_code"].tolist()
     seen = faces["eyes_found"].isin([True]).to_numpy()  # null, too, is no
     kept = [i for i, row in enumerate(rows) if seen[row] and codes[row] is not None]
-    there = set(kept)
-    eyeless = [target.name for i, target in enumerate(targets) if i not in there]
+    left_out = sorted(set(range(len(rows))) - set(kept))
+    eyeless = tuple(targets[i].name for i in left_out)
     if len(kept) < FEWEST_GAZE:
         without = f", because {len(eyeless)} show no eyes, first {eyeless[0]}" if eyeless else ""
         raise MienError(
@@ -185,17 +179,25 @@ def match_targets(faces: pd.DataFrame, targets: Sequence[Target]) -> MatchedTarg
         )
     taken = faces.iloc[[rows[i] for i in kept]]
     chosen = [targets[i] for i in kept]
-    people = [target.person for target in chosen if target.person is not None]
     pose = taken[list(POSE)].to_numpy(dtype=np.float64)
     return MatchedTargets(
         codes=np.stack(taken["gaze_code"].tolist()).astype(np.float64),
         targets=np.array([target.direction for target in chosen]),
         head_pose=None if np.isnan(pose).all() else pose,
-        people=people or None,
-        names=[target.name for target in chosen],
-        model_id=str(faces.attrs.get("model_id", "")),
         without_eyes=eyeless,
+        **_who(faces, chosen),
     )
+
+
+def _who(faces: pd.DataFrame, chosen: Sequence[NamedFace]) -> dict[str, Any]:
+    """Return people, names and weights of the samples."""
+    people = tuple(face.person for face in chosen if face.person is not None)
+    names = tuple(face.name for face in chosen)
+    return {
+        "people": people or None,
+        "names": names,
+        "model_id": str(faces.attrs.get("model_id", "")),
+    }
 
 
 def _values(

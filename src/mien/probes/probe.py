@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.linear.model import ErrorVariance, Linear
-from mien.probes.file import SealedFile
+from mien.linear.model import Linear
+from mien.probes.file import SealedFile, check_shapes
 
 __all__ = ["FILE", "CurvePoint", "HeldOut", "Prediction", "Probe"]
 
@@ -159,11 +158,7 @@ class Probe:
         Raises:
             MienError: if weights or lengths differ, or a column is not there.
         """
-        if self.model_id and model_id and model_id != self.model_id:
-            raise MienError(
-                f"the probe of {self.label} belongs to the weights {self.model_id}, the codes to "
-                f"{model_id}: probe again, or embed with the other weights"
-            )
+        FILE.check_weights(f"probe of {self.label}", self.model_id, model_id)
         for name, length in self.columns:
             if name not in lengths:
                 raise MienError(
@@ -188,51 +183,25 @@ class Probe:
         Raises:
             MienError: if the file is missing, damaged, or of another version.
         """
-        return FILE.read_as(path, _probe)
+        return FILE.read_as(path, Probe, _check)
 
 
 def _other_length(label: str, name: str, length: int, found: int) -> str:
     return f"the probe of {label} is for {name} of length {length}, not {found}: probe again"
 
 
-def _probe(body: dict[str, Any]) -> Probe:
-    """Build it, checking every shape: a checksum does not prove that the file makes sense."""
-    columns = tuple((str(name), int(length)) for name, length in body["columns"])
-    classes = tuple(str(name) for name in body["classes"])
-    held_out = body["held_out"] | {"recall": tuple(body["held_out"]["recall"])}
-    return Probe(
-        label=str(body["label"]),
-        columns=columns,
-        classes=classes,
-        model_id=str(body["model_id"]),
-        samples=int(body["samples"]),
-        function=_linear(body["function"], sum(length for _, length in columns), len(classes)),
-        held_out=HeldOut(**held_out),
-        curve=tuple(CurvePoint(**point) for point in body["curve"]),
+def _check(probe: Probe) -> None:
+    """Refuse arrays that do not fit each other, with a ValueError."""
+    function, spread = probe.function, probe.function.spread
+    inputs, outputs = sum(length for _, length in probe.columns), len(probe.classes) or 1
+    check_shapes(
+        (function.mean, (inputs,)),
+        (function.scale, (inputs,)),
+        (function.weights, (inputs, outputs)),
+        (function.intercept, (outputs,)),
     )
-
-
-def _linear(stored: dict[str, Any], inputs: int, classes: int) -> Linear:
-    error_variance = None
-    if not classes:
-        rank = len(stored["spread"]["values"])
-        error_variance = ErrorVariance(
-            noise=float(_array(stored["spread"]["noise"])),
-            right=_array(stored["spread"]["right"], inputs, rank),
-            values=_array(stored["spread"]["values"], rank),
-        )
-    return Linear(
-        mean=_array(stored["mean"], inputs),
-        scale=_array(stored["scale"], inputs),
-        weights=_array(stored["weights"], inputs, classes or 1),
-        intercept=_array(stored["intercept"], classes or 1),
-        strength=float(stored["strength"]),
-        spread=error_variance,
-    )
-
-
-def _array(value: Any, *shape: int) -> Array:
-    array = np.array(value, dtype=np.float64)
-    if array.shape != shape or not np.isfinite(array).all():
-        raise ValueError(f"{shape} finite numbers were expected, not {array.shape}")
-    return array
+    if (spread is None) == probe.numbers:
+        raise ValueError("numbers have an error's variance, classes have none")
+    if spread is not None:
+        rank = spread.values.size
+        check_shapes((spread.right, (inputs, rank)), (spread.values, (rank,)))

@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from mien.errors import MienError
 from mien.geometry.gaze import gaze_angles
 from mien.linear.folds import group_parts
+from mien.probes.face_rows import number_of
 from mien.probes.match import FEWEST_GAZE, MatchedLabels
 
 __all__ = [
@@ -111,20 +114,13 @@ def samples_of(matched: MatchedLabels, kind: str = "auto") -> Samples:
         raise MienError(
             f"{len(broken)} samples have no codes, first {matched.names[broken[0]]}: leave them out"
         )
-    values = [_number(text) for text in texts]
+    values = [number_of(text) for text in texts]
     if kind == "number" or (kind == "auto" and _are_numbers(values)):
         labels, classes = _numbers(matched, values), ()
     else:
         labels, classes = _classes(matched)
     groups, by = _groups(matched)
     return Samples(matched.codes, labels, classes, groups, by)
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
 
 
 def _are_numbers(values: list[float | None]) -> bool:
@@ -173,7 +169,7 @@ def _classes(matched: MatchedLabels) -> tuple[Whole, tuple[str, ...]]:
 
 def _order(text: str) -> tuple[float, str]:
     """Return what classes are sorted by: 2 before 10, words behind numbers."""
-    value = _number(text)
+    value = number_of(text)
     return (value if value is not None and math.isfinite(value) else math.inf), text
 
 
@@ -200,18 +196,11 @@ def _groups(matched: MatchedLabels) -> tuple[Whole, str]:
 
 def _joined(groups: Whole, codes: Array) -> Whole:
     """Return groups of which those with one and the same sample are made one. [N]."""
-    first: dict[bytes, int] = {}
-    above = list(range(int(groups.max()) + 1))
-
-    def top(group: int) -> int:
-        while above[group] != group:
-            group = above[group]
-        return group
-
-    for group, row in zip(groups.tolist(), codes, strict=True):
-        one, other = top(group), top(first.setdefault(row.tobytes(), group))
-        above[max(one, other)] = min(one, other)
-    return np.array([top(group) for group in groups.tolist()], dtype=np.int64)
+    number = np.unique(codes, axis=0, return_inverse=True)[1].reshape(-1)
+    sample = groups.max() + 1 + number  # groups and samples are the nodes of one graph
+    size = int(sample.max()) + 1
+    shared = coo_array((np.ones(len(groups)), (groups, sample)), shape=(size, size))
+    return connected_components(shared, directed=False)[1][groups].astype(np.int64)
 
 
 @dataclass(frozen=True)

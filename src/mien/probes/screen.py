@@ -19,7 +19,9 @@ __all__ = ["Screen", "read_screen"]
 
 Array = NDArray[np.float64]
 
-_KEYS = {"pixel_mm", "origin_mm", "x_axis", "y_axis", "eye_mm", "eye_distance_mm"}
+_KEYS = {"eye_distance_mm": 1, "eye_mm": 3, "origin_mm": 3, "pixel_mm": 2, "x_axis": 3, "y_axis": 3}
+"""How many numbers each key has."""
+_AXES = {"x_axis": [-1, 0, 0], "y_axis": [0, 1, 0]}
 _TOLERANCE = 0.01
 
 
@@ -62,30 +64,33 @@ def read_screen(path: str | Path) -> Screen:
         MienError: if the file cannot be read, or a key is missing, unknown or impossible.
     """
     path = Path(path)
-    given = _read(path)
+    given = {**_AXES, **_read(path)}
     unknown = sorted(str(key) for key in given if key not in _KEYS)
     if unknown:
-        raise MienError(
-            f"{path} has the unknown key {unknown[0]}; there are {', '.join(sorted(_KEYS))}"
-        )
+        raise MienError(f"{path} has the unknown key {unknown[0]}; there are {', '.join(_KEYS)}")
     if ("eye_mm" in given) == ("eye_distance_mm" in given):
         raise MienError(f"{path} must have either eye_mm or eye_distance_mm")
     pixel = given.get("pixel_mm")
-    given = dict(given) | {"pixel_mm": pixel if isinstance(pixel, list) else [pixel, pixel]}
-    width, height = _numbers(path, given, "pixel_mm", 2)
-    if min(width, height) <= 0:
-        raise MienError(f"{path}: pixel_mm must be above 0")
-    x_axis = _axis(path, given, "x_axis", (-1.0, 0.0, 0.0))
-    y_axis = _axis(path, given, "y_axis", (0.0, 1.0, 0.0))
+    given["pixel_mm"] = pixel if isinstance(pixel, list) else [pixel, pixel]
+    given.setdefault("origin_mm", None)
+    found = {key: _numbers(path, key, value) for key, value in given.items()}
+    for key in ("pixel_mm", "eye_distance_mm"):
+        if min(found.get(key, (1.0,))) <= 0:
+            raise MienError(f"{path}: {key} must be above 0")
+    for key in _AXES:
+        length = math.hypot(*found[key])
+        if abs(length - 1) > _TOLERANCE:
+            raise MienError(f"{path}: {key} must be a unit vector, its length is {length:.3g}")
+        found[key] = tuple(x / length for x in found[key])
+    x_axis, y_axis = found["x_axis"], found["y_axis"]
     if abs(float(np.dot(x_axis, y_axis))) > _TOLERANCE:
         raise MienError(f"{path}: x_axis and y_axis must be perpendicular")
-    screen = Screen(
-        (width, height), _point(path, given, "origin_mm"), x_axis, y_axis, _eye(path, given)
-    )
-    distance = np.dot(np.cross(x_axis, y_axis), np.subtract(screen.eye_mm, screen.origin_mm))
+    if "eye_distance_mm" in found:
+        found["eye_mm"] = (0.0, 0.0, *found.pop("eye_distance_mm"))
+    distance = np.dot(np.cross(x_axis, y_axis), np.subtract(found["eye_mm"], found["origin_mm"]))
     if abs(float(distance)) < 1:
         raise MienError(f"{path}: the eye lies in the plane of the screen; check eye and origin_mm")
-    return screen
+    return Screen(**found)
 
 
 def _read(path: Path) -> Mapping[str, Any]:
@@ -99,43 +104,15 @@ def _read(path: Path) -> Mapping[str, Any]:
     except (ValueError, yaml.YAMLError) as error:
         raise MienError(f"{path} is neither JSON nor YAML that can be read") from error
     if not isinstance(given, dict):
-        raise MienError(f"{path} does not hold the keys of a screen: {', '.join(sorted(_KEYS))}")
+        raise MienError(f"{path} does not hold the keys of a screen: {', '.join(_KEYS)}")
     return given
 
 
-def _numbers(path: Path, given: Mapping[str, Any], key: str, count: int) -> list[float]:
-    value = given.get(key)
-    values: list[Any] = value if isinstance(value, list) else [value]
-    good = len(values) == count and all(
-        isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) for x in values
-    )
-    if not good:
-        what = "a number" if count == 1 else f"{count} numbers"
-        raise MienError(f"{path}: {key} must be {what}")
-    return [float(x) for x in values]
-
-
-def _point(path: Path, given: Mapping[str, Any], key: str) -> tuple[float, float, float]:
-    x, y, z = _numbers(path, given, key, 3)
-    return x, y, z
-
-
-def _axis(
-    path: Path, given: Mapping[str, Any], key: str, usual: tuple[float, float, float]
-) -> tuple[float, float, float]:
-    if key not in given:
-        return usual
-    axis = _point(path, given, key)
-    length = math.hypot(*axis)
-    if abs(length - 1) > _TOLERANCE:
-        raise MienError(f"{path}: {key} must be a unit vector, its length is {length:.3g}")
-    return axis[0] / length, axis[1] / length, axis[2] / length
-
-
-def _eye(path: Path, given: Mapping[str, Any]) -> tuple[float, float, float]:
-    if "eye_mm" in given:
-        return _point(path, given, "eye_mm")
-    (distance,) = _numbers(path, given, "eye_distance_mm", 1)
-    if distance <= 0:
-        raise MienError(f"{path}: eye_distance_mm must be above 0")
-    return 0.0, 0.0, distance
+def _numbers(path: Path, key: str, value: Any) -> tuple[Any, ...]:
+    values = value if isinstance(value, list) else [value]
+    count = _KEYS[key]
+    if len(values) != count or not all(
+        type(x) in (int, float) and math.isfinite(x) for x in values
+    ):
+        raise MienError(f"{path}: {key} must be {count} numbers")
+    return tuple(float(x) for x in values)

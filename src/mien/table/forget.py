@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mien.errors import MienError
 from mien.media.atomic import replacing
@@ -51,9 +50,11 @@ def forget_rows(
     """
     removed = kept = 0
     with open_table(Path(table)) as file, replacing(out, overwrite=overwrite) as unfinished:
-        schema = _without_job(file.schema_arrow)
-        with open_writer(unfinished, schema) as writer:
-            for group in _groups(file, schema):
+        # No run of `embed` would give this table.
+        metadata = (file.schema_arrow.metadata or {}) | {b"mien.job": b""}
+        with open_writer(unfinished, file.schema_arrow.with_metadata(metadata)) as writer:
+            for index in range(file.num_row_groups):
+                group = file.read_row_group(index).replace_schema_metadata(metadata)
                 wanted = _matches(group, paths, track)
                 removed += int(wanted.sum())
                 left = group.filter(pa.array(~wanted))
@@ -63,16 +64,6 @@ def forget_rows(
         if not removed:
             raise MienError(f"no row of {table} matches: nothing is taken out, nothing written")
     return Forgotten(removed=removed, kept=kept)
-
-
-def _groups(file: pq.ParquetFile, schema: pa.Schema) -> Iterator[pa.Table]:
-    for index in range(file.num_row_groups):
-        yield file.read_row_group(index).replace_schema_metadata(schema.metadata)
-
-
-def _without_job(schema: pa.Schema) -> pa.Schema:
-    """Return the schema of a table that no run of `embed` would give."""
-    return schema.with_metadata((schema.metadata or {}) | {b"mien.job": b""})
 
 
 def _matches(group: pa.Table, paths: Sequence[str], track: int | None) -> np.ndarray:

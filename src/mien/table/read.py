@@ -27,6 +27,7 @@ __all__ = [
     "open_table",
     "read_columns",
     "read_table",
+    "some_columns",
     "table_info",
 ]
 
@@ -102,6 +103,16 @@ def read_columns(path: str | Path, names: Sequence[str]) -> pa.Table:
             raise MienError(f"{path} has no column {missing[0]}: it is no table of faces")
         table = file.read(columns=[stored[name] for name in names])
     return _renamed(table.select([stored[name] for name in names]))
+
+
+def some_columns(path: str | Path, names: Sequence[str]) -> pd.DataFrame:
+    """Return those of some columns that a table has, as `data_frame` does.
+
+    Raises:
+        MienError: if the file is missing, or no Parquet file.
+    """
+    there = column_names(path)
+    return data_frame(read_columns(path, [name for name in names if name in there]))
 
 
 def data_frame(table: pa.Table) -> pd.DataFrame:

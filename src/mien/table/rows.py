@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from torch import Tensor
 
 from mien.columns import (
     EYES_FOUND,
@@ -77,7 +79,7 @@ def record_batch(
     count = 0 if factors is None else len(factors)
     if count != int(found.sum()):
         raise ValueError(f"{count} factors for {int(found.sum())} faces")
-    columns = dict(_facts(rows))
+    columns = _facts(rows, schema)
     code = factors.gaze if isinstance(factors, Factors) else factors
     values = {} if factors is None else factor_columns(factors)
     values |= gaze or {}
@@ -93,29 +95,18 @@ def record_batch(
     return pa.RecordBatch.from_arrays([columns[n] for n in schema.names], schema=schema)
 
 
-def _facts(rows: Sequence[FaceRow]) -> list[tuple[str, pa.Array]]:
-    def corner(index: int) -> Callable[[FaceRow], float | None]:
-        return lambda row: None if row.box is None else row.box[index]
+def _facts(rows: Sequence[FaceRow], schema: pa.Schema) -> dict[str, pa.Array]:
+    """Return the columns that are no factors, by name."""
 
-    def text(value: str | None) -> str | None:
+    def plain(value: object) -> object:
         # Lone surrogates, which may stand in a system's message, cannot be stored.
-        return None if value is None else value.encode(errors="backslashreplace").decode()
+        return value.encode(errors="backslashreplace").decode() if type(value) is str else value
 
-    kinds: tuple[tuple[str, pa.DataType, Callable[[FaceRow], object]], ...] = (
-        ("path", pa.string(), lambda row: text(row.path)),
-        ("frame", pa.int64(), lambda row: row.frame),
-        ("time_s", pa.float64(), lambda row: row.time_s),
-        ("face_id", pa.int32(), lambda row: row.face_id),
-        ("track_id", pa.int32(), lambda row: row.track_id),
-        ("face_found", pa.bool_(), lambda row: row.face_found),
-        ("det_score", pa.float32(), lambda row: row.det_score),
-        ("x1", pa.float32(), corner(0)),
-        ("y1", pa.float32(), corner(1)),
-        ("x2", pa.float32(), corner(2)),
-        ("y2", pa.float32(), corner(3)),
-        ("reason", pa.string(), lambda row: text(row.reason)),
-    )
-    return [(name, pa.array([get(row) for row in rows], type=kind)) for name, kind, get in kinds]
+    names = [field.name for field in fields(FaceRow) if field.name != "box"]
+    values: dict[str, list[Any]] = {n: [plain(getattr(row, n)) for row in rows] for n in names}
+    for index, name in enumerate(("x1", "y1", "x2", "y2")):
+        values[name] = [None if row.box is None else row.box[index] for row in rows]
+    return {name: pa.array(of, type=schema.field(name).type) for name, of in values.items()}
 
 
 def factor_columns(factors: Factors | GazeCode) -> dict[str, np.ndarray]:
@@ -123,30 +114,20 @@ def factor_columns(factors: Factors | GazeCode) -> dict[str, np.ndarray]:
 
     Float32, but `eyes_found` is bool; a gaze code is there even where no eyes are found.
     """
-    if isinstance(factors, GazeCode):
-        return _code_values(factors)
-    code = factors.gaze
-    return _factor_values(factors) | ({} if code is None else _code_values(code))
-
-
-def _factor_values(factors: Factors) -> dict[str, np.ndarray]:
-    """Return every factor column but gaze by name: codes [B, D], the rest [B]; float32."""
-    angles = rotation_to_angles(factors.pose.rotation.float())
-    light = (factors.light.ambient, factors.light.diffuse, *factors.light.direction.unbind(dim=1))
-    tensors = {name: getattr(factors, name) for name in FACE_CODES}
-    tensors |= dict(zip(POSE, angles, strict=True)) | dict(zip(LIGHT, light, strict=True))
-    for name in (FACE_EMBEDDING, FEATURES):
-        if getattr(factors, name) is not None:
-            tensors[name] = getattr(factors, name)
-    return {name: value.detach().float().cpu().numpy() for name, value in tensors.items()}
-
-
-def _code_values(code: GazeCode) -> dict[str, np.ndarray]:
-    """Return the columns of gaze by name: float32 [B, d], bool [B]."""
-    return {
-        GAZE_CODE: code.code.detach().float().cpu().numpy(),
-        EYES_FOUND: code.eyes_found.cpu().numpy(),
-    }
+    code = factors.gaze if isinstance(factors, Factors) else factors
+    tensors: dict[str, Tensor] = {}
+    if isinstance(factors, Factors):
+        light = factors.light
+        names = (*FACE_CODES, FACE_EMBEDDING, FEATURES)
+        tensors = {name: getattr(factors, name) for name in names}
+        angles = rotation_to_angles(factors.pose.rotation.float())
+        lights = (light.ambient, light.diffuse, *light.direction.unbind(dim=1))
+        tensors |= dict(zip((*POSE, *LIGHT), (*angles, *lights), strict=True))
+    if code is not None:
+        tensors[GAZE_CODE] = code.code
+    there = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    found = {name: tensor.detach().float().cpu().numpy() for name, tensor in there.items()}
+    return found if code is None else found | {EYES_FOUND: code.eyes_found.cpu().numpy()}
 
 
 def _predicted(values: np.ndarray, found: np.ndarray, kind: pa.DataType) -> pa.Array:

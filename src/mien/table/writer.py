@@ -17,9 +17,18 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-__all__ = ["PartWriter", "Progress", "join_parts", "last_complete", "open_writer", "write_batches"]
+__all__ = [
+    "PART",
+    "PartWriter",
+    "Progress",
+    "join_parts",
+    "last_complete",
+    "open_writer",
+    "write_batches",
+]
 
-_PART = re.compile(r"part-(\d{6,})\.(?:done-(\d+)|open)\.parquet")
+PART = re.compile(r"part-(\d{6,})\.(?:done-(\d+)|open)\.parquet")
+"""Names of parts: number, sources done."""
 _ROWS_PER_GROUP = 4096
 
 
@@ -56,19 +65,26 @@ class PartWriter:
         self._written = clock()
         self._batches: list[pa.RecordBatch] = []
         self._sources: list[int] = []
+        self._start = start.sources
 
-    def write(self, batch: pa.RecordBatch, sources: Sequence[int]) -> None:
-        """Take rows and the number of each row's source, which never falls.
+    def write(self, batch: pa.RecordBatch, sources: Sequence[int], start: int) -> None:
+        """Take rows.
+
+        Args:
+            batch: the rows.
+            sources: number of each row's source, which never falls.
+            start: number of the source that the job could be resumed from and come to this batch;
+                those before it are complete.
 
         Raises:
             OSError: if a part cannot be written; the parts before it stay whole.
         """
         self._batches.append(batch)
         self._sources.extend(sources)
+        self._start = start
         full = len(self._sources) >= self._rows_per_part
         if full or self._clock() - self._written >= self._seconds_per_part:
-            # The last row's source may have more rows to come; those before it are complete.
-            self._write_complete(self._sources[-1])
+            self._write_complete()
         if len(self._sources) >= self._rows_per_part:
             self._write_part(len(self._sources), "open")
 
@@ -79,13 +95,12 @@ class PartWriter:
 
     def save_complete(self) -> None:
         """Write the complete sources among the rows that are left: the job stops here."""
-        if self._sources:
-            self._write_complete(self._sources[-1])
+        self._write_complete()
 
-    def _write_complete(self, sources: int) -> None:
-        count = next((i for i, s in enumerate(self._sources) if s >= sources), 0)
+    def _write_complete(self) -> None:
+        count = sum(source < self._start for source in self._sources)
         if count:
-            self._write_part(count, f"done-{sources}")
+            self._write_part(count, f"done-{self._start}")
 
     def _write_part(self, count: int, state: str) -> None:
         table = pa.Table.from_batches(self._batches, schema=self.schema)
@@ -107,10 +122,11 @@ class PartWriter:
 def last_complete(folder: Path) -> Progress:
     """Drop the parts of an interrupted source and return how far the rest goes."""
     parts = _parts(folder)
-    kept = [number for number, done, _ in parts if done is not None]
-    count = kept[-1] + 1 if kept else 0
-    for path in set(folder.glob("part-*")) - {path for _, _, path in parts[:count]}:
-        path.unlink()
+    count = max((number + 1 for number, done, _ in parts if done is not None), default=0)
+    kept = {path for _, _, path in parts[:count]}
+    for path in set(folder.iterdir()) - kept:
+        if PART.fullmatch(path.name):
+            path.unlink()
     sources = parts[count - 1][1] if count else 0
     return Progress(parts=count, sources=sources or 0)
 
@@ -142,7 +158,8 @@ def _write_groups(
     writer: pq.ParquetWriter, batches: Sequence[pa.RecordBatch], schema: pa.Schema, *, min_rows: int
 ) -> list[pa.RecordBatch]:
     """Write whole row groups while there are `min_rows` rows and return the rows left over."""
-    table = pa.Table.from_batches(batches, schema=schema)
+    # In one piece: how the rows came in must not show in the file.
+    table = pa.Table.from_batches(batches, schema=schema).combine_chunks()
     while table.num_rows >= min_rows:
         writer.write_table(table.slice(0, _ROWS_PER_GROUP), _ROWS_PER_GROUP)
         table = table.slice(_ROWS_PER_GROUP)
@@ -153,7 +170,7 @@ def _parts(folder: Path) -> list[tuple[int, int | None, Path]]:
     """Return (number, sources done or None, path) of the parts, in order, up to the first gap."""
     found: list[tuple[int, int | None, Path]] = []
     for path in folder.iterdir():
-        match = _PART.fullmatch(path.name)
+        match = PART.fullmatch(path.name)
         if match:
             found.append((int(match[1]), int(match[2]) if match[2] else None, path))
     found.sort(key=lambda part: part[0])

@@ -14,9 +14,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-__all__ = ["FaceGaze", "draw_gaze", "draw_gazes"]
+__all__ = ["FaceGaze", "draw_gazes"]
 
 # Bright and of a hue that neither skin nor eyes have, with a black border: one of both stands out.
 _FILL, _BORDER, _CONE = (60, 255, 150), (0, 25, 15), (60, 255, 150)
@@ -41,29 +41,6 @@ class FaceGaze:
     """Standard deviation of the direction in radians; None where it is not known."""
 
 
-def draw_gaze(
-    image: NDArray[np.uint8],
-    eyes: ArrayLike,
-    direction: ArrayLike,
-    length: float,
-    std_rad: float | None = None,
-) -> NDArray[np.uint8]:
-    """Return the image with one face's arrows; the arguments are the fields of `FaceGaze`.
-
-    Args:
-        image: RGB. [H, W, 3].
-        eyes: where the arrows start: [2, 2] one at each eye, [2] a single one.
-        direction: camera frame. [3].
-        length: pixels.
-        std_rad: radians.
-
-    Raises:
-        ValueError: if the image is not such, or an argument is not finite or points nowhere.
-    """
-    gaze = FaceGaze(np.asarray(eyes), np.asarray(direction), length, std_rad)
-    return draw_gazes(image, [gaze])
-
-
 def draw_gazes(image: NDArray[np.uint8], gazes: Iterable[FaceGaze]) -> NDArray[np.uint8]:
     """Return the image with the arrows of all its faces; the image itself stays as it is.
 
@@ -72,7 +49,7 @@ def draw_gazes(image: NDArray[np.uint8], gazes: Iterable[FaceGaze]) -> NDArray[n
         gazes: one a face; what lies outside the image is left out.
 
     Raises:
-        ValueError: as `draw_gaze`.
+        ValueError: if the image is not such, or a gaze is not finite or points nowhere.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(
@@ -81,32 +58,16 @@ def draw_gazes(image: NDArray[np.uint8], gazes: Iterable[FaceGaze]) -> NDArray[n
     drawn = image.copy()
     for gaze in gazes:
         starts, unit = _checked(gaze)
-        stroke = _Stroke.of(gaze.length)
+        # Strokes grow more slowly than faces: what is bold enough on a small one hides a large one.
+        width = max(1.8, 0.32 * math.sqrt(gaze.length))  # of the shaft at its head
         # All cones first, then all borders: nothing of one eye's arrow dims the other's.
         if gaze.std_rad is not None:
             cone = _cone(unit, gaze.length, gaze.std_rad)
             _paint(drawn, [start + cone for start in starts], _CONE, opacity=_CONE_OPACITY)
-        shapes = [start + shape for start in starts for shape in _arrow(unit, gaze.length, stroke)]
-        _paint(drawn, shapes, _BORDER, swell=stroke.border)
+        shapes = [start + shape for start in starts for shape in _arrow(unit, gaze.length, width)]
+        _paint(drawn, shapes, _BORDER, swell=max(0.9, 0.3 * width))
         _paint(drawn, shapes, _FILL)
     return drawn
-
-
-@dataclass(frozen=True)
-class _Stroke:
-    """Sizes of an arrow's parts, pixels."""
-
-    width: float
-    """Of the shaft at its head; half of that at its foot."""
-    head: float
-    """Length of the head, unless the arrow is shorter."""
-    border: float
-
-    @staticmethod
-    def of(length: float) -> _Stroke:
-        # Strokes grow more slowly than faces: what is bold enough on a small one hides a large one.
-        width = max(1.8, 0.32 * math.sqrt(length))
-        return _Stroke(width, 4.0 * width, max(0.9, 0.3 * width))
 
 
 def _checked(gaze: FaceGaze) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -122,22 +83,22 @@ def _checked(gaze: FaceGaze) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return starts.reshape(-1, 2) - 0.5, direction / norm
 
 
-def _arrow(unit: NDArray[np.float64], length: float, stroke: _Stroke) -> list[NDArray[np.float64]]:
+def _arrow(unit: NDArray[np.float64], length: float, width: float) -> list[NDArray[np.float64]]:
     """Return the outlines of the dot at the eye and of the arrow, about the starting point."""
     reach = float(np.hypot(unit[0], unit[1])) * length
     angle = np.linspace(0, 2 * math.pi, 24, endpoint=False)
-    dot = 0.8 * stroke.width * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    if reach < stroke.width:
+    dot = 0.8 * width * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    if reach < width:
         return [dot]
     along = unit[:2] * length / reach
     across = np.array([-along[1], along[0]])
     # A short arrow keeps a head outside its dot: a small triangle shows which way.
-    neck = max(reach - min(stroke.head, 0.55 * reach), 0.6 * stroke.width)
+    neck = max(reach - min(4.0 * width, 0.55 * reach), 0.6 * width)
     head = reach - neck
-    wide = min(0.45 * stroke.head, 0.7 * head)
+    wide = min(1.8 * width, 0.7 * head)
     # The barbs reach back a little: a swept head reads better than a plain triangle.
     outline = [
-        *((0.0, 0.25 * stroke.width), (neck, min(0.5 * stroke.width, 0.5 * wide))),
+        *((0.0, 0.25 * width), (neck, min(0.5 * width, 0.5 * wide))),
         *((neck - 0.15 * head, wide), (reach, 0.0)),
     ]
     half = [step * along + side * across for step, side in outline]

@@ -14,39 +14,20 @@ from torch import Tensor
 from mien.errors import MienError
 from mien.media.names import to_text
 from mien.pipeline.crops import Crop, Cropper
-from mien.pipeline.encode import GazeConfig, to_batch
+from mien.pipeline.encode import Encoder, to_batch
 from mien.pipeline.portrait import no_face_in
 from mien.pipeline.read import read_media
 from mien.probes.gaze import Calibration, estimate
-from mien.types import Factors, GazeCode
+from mien.types import GazeCode
 from mien.views.gaze_arrow import FaceGaze, draw_gazes
 
-__all__ = ["GazeEncoder", "GazeReader", "GazeRenderer", "film_gaze", "image_gaze", "redirect_gaze"]
+__all__ = ["GazeReader", "GazeRenderer", "film_gaze", "gaze_of", "image_gaze", "redirect_gaze"]
 
 _ARROW = 1.0
 """Length of a gaze straight to the side, in sides of the face's square."""
 
 
-class Config(Protocol):
-    """What must be known of a model."""
-
-    @property
-    def gaze(self) -> GazeConfig | None: ...
-
-
-class GazeEncoder(Protocol):
-    """What is asked of a model to read gaze."""
-
-    weights_id: str
-
-    @property
-    def config(self) -> Config: ...
-    @property
-    def crop_size(self) -> int: ...
-    def encode(self, images: Tensor, /) -> Factors: ...
-
-
-class GazeRenderer(GazeEncoder, Protocol):
+class GazeRenderer(Encoder, Protocol):
     """What is asked of a model to render eyes from a gaze code."""
 
     def redirect_gaze(self, images: Tensor, codes: Tensor, /) -> Tensor: ...
@@ -55,9 +36,7 @@ class GazeRenderer(GazeEncoder, Protocol):
 class GazeReader:
     """Finds the faces of an image and where each of them looks."""
 
-    def __init__(
-        self, model: GazeEncoder, calibration: Calibration, *, detector: str = "auto"
-    ) -> None:
+    def __init__(self, model: Encoder, calibration: Calibration, *, detector: str = "auto") -> None:
         """Open the detector.
 
         Args:
@@ -69,7 +48,9 @@ class GazeReader:
             MienError: if the weights have no gaze branch, the calibration belongs to others, or the
                 detector cannot be had here.
         """
-        calibration.check_model(model.weights_id, _code_dim(model))
+        if model.config.gaze is None:
+            raise _no_branch(model)
+        calibration.check_model(model.weights_id, model.config.gaze.code_dim)
         self._model = model
         self._calibration = calibration
         self._cropper = Cropper.open(detector, model.crop_size)
@@ -84,10 +65,10 @@ class GazeReader:
         if not crops:
             return []
         factors = self._model.encode(to_batch([crop.pixels for crop in crops]))
-        seen = _gaze_of(factors)
         gaze = estimate(self._calibration, factors)
         known = np.isfinite(gaze.direction.sum(axis=1))
-        eyes = seen.eyes.double().cpu().numpy()
+        assert factors.gaze is not None
+        eyes = factors.gaze.eyes.double().cpu().numpy()
         return [
             _placed(crop, eyes[row], gaze.direction[row], float(gaze.std_rad[row]))
             if known[row]
@@ -109,15 +90,7 @@ def image_gaze(path: str | Path, reader: GazeReader) -> NDArray[np.uint8]:
     Raises:
         MienError: if the file cannot be read, or shows no face with open eyes.
     """
-    faces = 0
-    for frame in read_media(path):
-        if frame.pixels is None:
-            continue
-        seen = reader(frame.pixels)
-        faces += len(seen)
-        if any(seen):
-            return draw_gazes(frame.pixels, [gaze for gaze in seen if gaze is not None])
-    raise _nothing_seen(path, faces)
+    return next(image for image, arrows in _drawn(path, reader) if arrows)
 
 
 def film_gaze(path: str | Path, reader: GazeReader) -> Iterator[NDArray[np.uint8]]:
@@ -132,7 +105,14 @@ def film_gaze(path: str | Path, reader: GazeReader) -> Iterator[NDArray[np.uint8
     Raises:
         MienError: at the end if no frame showed a face with open eyes; if the file cannot be read.
     """
+    for image, _ in _drawn(path, reader):
+        yield image
+
+
+def _drawn(path: str | Path, reader: GazeReader) -> Iterator[tuple[NDArray[np.uint8], int]]:
+    """Yield each frame with its arrows and their number; raise at the end if there was none."""
     faces = shown = 0
+    gazes: list[FaceGaze] = []
     last: NDArray[np.uint8] | None = None
     for frame in read_media(path):
         if frame.pixels is not None:
@@ -141,9 +121,14 @@ def film_gaze(path: str | Path, reader: GazeReader) -> Iterator[NDArray[np.uint8
             faces, shown = faces + len(seen), shown + len(gazes)
             last = draw_gazes(frame.pixels, gazes)
         if last is not None:
-            yield last
+            yield last, len(gazes)
+    if not shown and not faces:
+        raise no_face_in(path)
     if not shown:
-        raise _nothing_seen(path, faces)
+        raise MienError(
+            f"no open eyes are seen in {to_text(path)}, so there is no gaze to draw; "
+            "give an image that shows them, facing the camera"
+        )
 
 
 @torch.no_grad()
@@ -164,7 +149,7 @@ def redirect_gaze(model: GazeRenderer, crops: Tensor, other: GazeCode) -> tuple[
     """
     if not other.eyes_found.all():
         raise MienError("no open eyes are seen in the face that the gaze is taken from")
-    own = _gaze_of(model.encode(crops))
+    own = gaze_of(model, crops)
     pixels = crops.float() / 255 if crops.dtype == torch.uint8 else crops
     pixels = pixels.to(own.code.device)
     rendered = model.redirect_gaze(pixels, other.code.to(own.code.device).expand(len(crops), -1))
@@ -188,27 +173,19 @@ def _placed(
     return FaceGaze(middle, direction, _ARROW * side, std_rad)
 
 
-def _code_dim(model: GazeEncoder) -> int:
-    if model.config.gaze is None:
-        raise _no_branch(model.weights_id)
-    return model.config.gaze.code_dim
+def gaze_of(model: Encoder, crops: Tensor) -> GazeCode:
+    """Return the gaze codes of face crops, uint8 [B, 3, H, W]; B rows.
+
+    Raises:
+        MienError: the weights have no gaze branch.
+    """
+    gaze = model.encode(crops).gaze
+    if gaze is None:
+        raise _no_branch(model)
+    return gaze
 
 
-def _gaze_of(factors: Factors) -> GazeCode:
-    if factors.gaze is None:
-        raise _no_branch("")
-    return factors.gaze
-
-
-def _no_branch(weights_id: str) -> MienError:
-    which = f"the weights {weights_id}" if weights_id else "these weights"
-    return MienError(f"{which} have no gaze branch; give others with --weights")
-
-
-def _nothing_seen(path: str | Path, faces: int) -> MienError:
-    if faces:
-        return MienError(
-            f"no open eyes are seen in {to_text(path)}, so there is no gaze to draw; "
-            "give an image that shows them, facing the camera"
-        )
-    return no_face_in(path)
+def _no_branch(model: Encoder) -> MienError:
+    return MienError(
+        f"the weights {model.weights_id} have no gaze branch; give others with --weights"
+    )

@@ -19,10 +19,10 @@ from PIL import Image
 from torch import Tensor
 
 from mien.errors import MienError
-from mien.geometry.camera import place, surface_normals, unproject
+from mien.geometry.camera import surface_normals, unproject
 from mien.media.atomic import replacing
+from mien.media.image import to_uint8
 from mien.render.mesh import grid_triangles
-from mien.types import Pose
 
 __all__ = ["FaceMesh", "face_mesh", "glb_bytes", "obj_files", "write_mesh"]
 
@@ -43,35 +43,28 @@ class FaceMesh:
     """RGB. [H, W, 3]."""
 
 
-def face_mesh(albedo: Tensor, depth: Tensor, fov_deg: float, pose: Pose | None = None) -> FaceMesh:
+def face_mesh(albedo: Tensor, depth: Tensor, fov_deg: float) -> FaceMesh:
     """Build the surface that a canonical depth map describes.
 
     Args:
         albedo: canonical colour, RGB in [0, 1]. [1, 3, H, W].
         depth: canonical z in face units. [1, 1, H, W].
         fov_deg: field of view across the canonical image, degrees.
-        pose: rotates and shifts the surface; canonical where not given. [1].
     """
     height, width = depth.shape[-2:]
     grid = unproject(depth.detach().cpu().float(), fov_deg)
     normals = surface_normals(grid).movedim(1, -1).reshape(1, -1, 3)
-    points = grid.reshape(1, -1, 3)
-    if pose is not None:
-        pose = pose.to("cpu")
-        points = place(points, pose)
-        normals = normals @ pose.rotation.transpose(1, 2)
     # 180 degrees about x: from x right, y down, z away to y up, z towards the viewer.
     signs = np.array([1, -1, -1], dtype=np.float32)
-    centred = points[0].numpy() - np.array([0, 0, 1], dtype=np.float32)
+    centred = grid.reshape(-1, 3).numpy() - np.array([0, 0, 1], dtype=np.float32)
     rows, columns = np.mgrid[0:height, 0:width]
     uv = np.stack([(columns + 0.5) / width, (rows + 0.5) / height], axis=-1).reshape(-1, 2)
-    texture = albedo[0].detach().cpu().float().clamp(0, 1).movedim(0, -1).numpy()
     return FaceMesh(
         vertices=centred * signs,
         normals=normals[0].numpy() * signs,
         uv=uv.astype(np.float32),
         triangles=grid_triangles(height, width, overlap=False).numpy().astype(np.uint32),
-        texture=(texture * 255).round().astype(np.uint8),
+        texture=to_uint8(albedo)[0],
     )
 
 
@@ -113,11 +106,10 @@ def obj_files(stem: str, mesh: FaceMesh) -> dict[str, bytes]:
     corners = np.repeat(mesh.triangles.astype(np.int64) + 1, 3, axis=1)
     np.savetxt(text, corners, fmt="f %d/%d/%d %d/%d/%d %d/%d/%d")
     material = f"newmtl face\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {stem}.png\n"
-    return {
-        f"{stem}.obj": text.getvalue().encode(),
-        f"{stem}.mtl": material.encode(),
-        f"{stem}.png": _png(mesh.texture),
-    }
+    texture = io.BytesIO()
+    Image.fromarray(mesh.texture).save(texture, format="PNG")
+    files = {"obj": text.getvalue().encode(), "mtl": material.encode(), "png": texture.getvalue()}
+    return {f"{stem}.{suffix}": data for suffix, data in files.items()}
 
 
 def glb_bytes(mesh: FaceMesh) -> bytes:
@@ -151,9 +143,3 @@ def _clamp_texture(tree: dict[str, Any]) -> None:
     clamp, linear = 33071, 9729
     tree["samplers"] = [{"wrapS": clamp, "wrapT": clamp, "magFilter": linear, "minFilter": linear}]
     tree["textures"][0]["sampler"] = 0
-
-
-def _png(image: NDArray[np.uint8]) -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(image).save(out, format="PNG")
-    return out.getvalue()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,8 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn import functional as F
 
+from mien.media.image import to_uint8
 from mien.model import Model
-from mien.types import Factors, Pose
 from mien.views.colours import normal_colours, on_background, shaded
 from mien.views.edit import Edit, light_from, render_edited
 from mien.views.poses import frontal_pose, rotated_pose
@@ -81,9 +81,7 @@ def contact_sheet(
 def _cells(images: Tensor, cell: int) -> NDArray[np.uint8]:
     """Enlarge images to cells. [B, C, h, w] -> uint8 [B, cell, cell, 3]."""
     images = images.detach().cpu().float().expand(-1, 3, -1, -1)
-    size = (cell, cell)
-    images = F.interpolate(images, size, mode="bicubic", align_corners=False, antialias=True)
-    return (images.clamp(0, 1) * 255).round().byte().movedim(1, -1).numpy()
+    return to_uint8(F.interpolate(images, (cell, cell), mode="bicubic", antialias=True))
 
 
 def _broken(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> list[str]:
@@ -114,34 +112,24 @@ def factor_columns(model: Model, crops: Tensor, *, size: int = 112) -> list[Colu
     factors = model.encode(crops)
     pixels = crops.float() / 255 if crops.dtype == torch.uint8 else crops
 
-    def rendered(edit: Edit) -> Tensor:
-        rendering = render_edited(model, factors, edit, size=size)
-        return on_background(rendering.image, rendering.mask)
-
-    front = frontal_pose(device=model.device)
-    lit = light_from(_SIDE_LIGHT, factors.light)
-    plain = render_edited(model, factors, Edit(), size=size)
-    frontal = render_edited(model, factors, Edit(pose=front), size=size)
-    return [
-        Column("input", pixels),
-        Column("reconstruction", on_background(plain.image, plain.mask)),
+    front = Edit(pose=frontal_pose(device=model.device))
+    # Every face gets the expression of the one below it, the last that of the first.
+    below = factors[torch.arange(1, len(factors) + 1, device=model.device) % len(factors)]
+    edits = {
+        "reconstruction": Edit(),
+        "frontal": front,
+        "rotated to image-left": Edit(pose=rotated_pose([_YAW], [0.0], model.device)),
+        "rotated to image-right": Edit(pose=rotated_pose([-_YAW], [0.0], model.device)),
+        "light from image-right": Edit(light=light_from(_SIDE_LIGHT, factors.light)),
+        "neutral (identity)": replace(front, neutral=True),
+        "expression of the next face": replace(front, expression=below),
+    }
+    seen = {name: render_edited(model, factors, edit, size=size) for name, edit in edits.items()}
+    plain = seen["reconstruction"]
+    columns = [Column(name, on_background(each.image, each.mask)) for name, each in seen.items()]
+    columns[1:1] = [
         Column("canonical albedo", plain.canonical_albedo),
         Column("canonical shape, shaded", shaded(plain.canonical_normals)),
         Column("normals as seen", normal_colours(plain.normals, plain.mask)),
-        Column("frontal", on_background(frontal.image, frontal.mask)),
-        Column("rotated to image-left", rendered(Edit(pose=_rotated(_YAW, model)))),
-        Column("rotated to image-right", rendered(Edit(pose=_rotated(-_YAW, model)))),
-        Column("light from image-right", rendered(Edit(light=lit))),
-        Column("neutral (identity)", rendered(Edit(pose=front, neutral=True))),
-        Column("expression of the next face", rendered(_with_next_expression(factors, front))),
     ]
-
-
-def _rotated(yaw: float, model: Model) -> Pose:
-    return rotated_pose([yaw], [0.0], model.device)
-
-
-def _with_next_expression(factors: Factors, pose: Pose) -> Edit:
-    """Give every face the expression of the one below it, the last that of the first."""
-    order = torch.arange(1, len(factors) + 1, device=factors.neutral_texture.device) % len(factors)
-    return Edit(pose=pose, expression=factors[order])
+    return [Column("input", pixels), *columns]

@@ -27,17 +27,11 @@ from mien.evaluate.datasets.sets import (
 )
 from mien.evaluate.protocol import Images
 
-__all__ = ["AFFECTNET", "read_affectnet"]
+__all__ = ["AFFECTNET"]
 
 CLASSES = (
-    "neutral",
-    "happiness",
-    "sadness",
-    "surprise",
-    "fear",
-    "disgust",
-    "anger",
-    "contempt",
+    *("neutral", "happiness", "sadness", "surprise"),
+    *("fear", "disgust", "anger", "contempt"),
 )
 MAX_PER_CLASS = 7500
 """Training images of one class; LatentFace's selection keeps 3,750 to 7,500 of each, too."""
@@ -67,10 +61,6 @@ class _Row:
 def read_affectnet(path: Path, rng: np.random.Generator) -> ExpressionSet:
     """Read the lists or the annotation files.
 
-    Args:
-        path: the folder or zip.
-        rng: samples the training images.
-
     Raises:
         MienError: labels or images are missing, or not as they should be.
     """
@@ -85,9 +75,8 @@ def read_affectnet(path: Path, rng: np.random.Generator) -> ExpressionSet:
     require(tree, [row.file for row in rows], protocol="affectnet", advice=advice)
     files = [row.file for row in rows]
     boxes = [row.box for row in rows if row.box is not None]
-    images = Images(
-        tuple(files),
-        lambda i: tree.image(files[i]),
+    images = tree.images(
+        files,
         crop="box" if boxes else "face",
         boxes=np.array(boxes, dtype=np.float64) if boxes else None,
     )
@@ -186,12 +175,8 @@ def _csv_row(line: dict[str, str], where: str, top: str, *, train: bool) -> _Row
     except (TypeError, ValueError) as error:
         raise MienError(f"{where} is not a row of AffectNet: {error}") from error
     side, middle_x, middle_y = max(width, height), x + width / 2, y + height / 2
-    box = (
-        middle_x - side / 2,
-        middle_y - side / 2,
-        middle_x + side / 2,
-        middle_y + side / 2,
-    )
+    ends = (middle_x - side / 2, middle_x + side / 2), (middle_y - side / 2, middle_y + side / 2)
+    box = (ends[0][0], ends[1][0], ends[0][1], ends[1][1])
     return _Row(file, train, label, *felt, box if min(width, height) > 0 else None)
 
 
@@ -252,6 +237,7 @@ def _matches(path: Path) -> bool:
 
 
 AFFECTNET = DataSet(
+    title="Seven and eight expressions, valence and arousal on AffectNet by frozen probes",
     layout=LAYOUT,
     source=SOURCE,
     matches=_matches,

@@ -28,14 +28,7 @@ from mien.evaluate.datasets.sets import (
 )
 from mien.evaluate.protocol import Images
 
-__all__ = [
-    "AFFWILD2_EXPRESSION",
-    "AFFWILD2_UNITS",
-    "AFFWILD2_VA",
-    "read_expressions",
-    "read_units",
-    "read_valence_arousal",
-]
+__all__ = ["AFFWILD2_EXPRESSION", "AFFWILD2_UNITS", "AFFWILD2_VA"]
 
 STEP = 10
 """One training frame out of so many: its neighbours, a thirtieth of a second away, look alike."""
@@ -101,8 +94,9 @@ def read_valence_arousal(path: Path) -> ExpressionSet:
 def read_units(path: Path) -> ExpressionSet:
     """Read the action units; raises as `read_expressions`."""
     data = _read(path, "AU", "affwild2-units")
+    seen = (data.values > 0).astype(np.int64)
     labelled = ActionUnitSet(
-        data.images, data.header, data.values > 0, data.train, data.test, groups=data.clip
+        data.images, data.header, seen, data.train, data.test, groups=data.clip
     )
     return ExpressionSet(data.images, (labelled,), data.notes)
 
@@ -136,7 +130,7 @@ def _read(path: Path, kind: str, protocol: str) -> _Frames:
     if not files:
         raise MienError(f"{protocol}: no annotated frame has an image in {tree}/cropped_aligned")
     part = np.array(training)
-    images = Images(tuple(files), lambda i: tree.image(files[i]), fallback=FALLBACK)
+    images = tree.images(files, fallback=FALLBACK)
     notes = (
         f"{len(annotated)} videos; one training frame out of {STEP}, all test frames",
         f"{given_up} frames without a label and {unseen} labelled ones without an image left out",
@@ -194,7 +188,7 @@ def _images_by_video(tree: Tree, videos: set[str], protocol: str) -> dict[str, d
 
 def _read_table(tree: Tree, name: str) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     """Return the names in the first line, and a row a frame."""
-    lines = [line.strip() for line in tree.read_text(name).splitlines() if line.strip()]
+    lines = [line for _, line in tree.lines(name)]
     header = tuple(word.strip() for word in lines[0].split(",")) if lines else ()
     try:
         values = [[float(word) for word in line.split(",")] for line in lines[1:]]
@@ -202,7 +196,7 @@ def _read_table(tree: Tree, name: str) -> tuple[tuple[str, ...], NDArray[np.floa
     except ValueError as error:
         raise MienError(f"{tree}/{name} is not as Aff-Wild2's annotations: {error}") from error
     if not values or table.ndim != 2:
-        raise MienError(f"{tree}/{name} has no labels; copy it again")
+        raise tree.error(name, " has no labels")
     return header, table
 
 
@@ -227,18 +221,21 @@ cropped_aligned/VIDEO/00001.jpg, ..."""
 
 
 AFFWILD2_EXPRESSION = DataSet(
+    title="Expressions in the videos of Aff-Wild2 by frozen probes",
     layout=_layout("EXPR", "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise,Other"),
     source=SOURCE,
     matches=lambda path: _matches("EXPR", path),
     read=lambda path, _: read_expressions(path),
 )
 AFFWILD2_VA = DataSet(
+    title="Valence and arousal in the videos of Aff-Wild2 by a frozen linear probe",
     layout=_layout("VA", "valence,arousal"),
     source=SOURCE,
     matches=lambda path: _matches("VA", path),
     read=lambda path, _: read_valence_arousal(path),
 )
 AFFWILD2_UNITS = DataSet(
+    title="Twelve action units in the videos of Aff-Wild2 by frozen linear probes",
     layout=_layout("AU", "AU1,AU2,AU4,AU6,AU7,AU10,AU12,AU15,AU23,AU24,AU25,AU26"),
     source=SOURCE,
     matches=lambda path: _matches("AU", path),

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import posixpath
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import Tree, holds, open_tree
-from mien.evaluate.datasets.insightface_bin import bin_or, holds_bin
+from mien.evaluate.datasets.files import Tree, open_tree
+from mien.evaluate.datasets.insightface_bin import pair_set
 from mien.evaluate.datasets.pairs import ListedPair, Pairs, assemble
 from mien.evaluate.datasets.sets import DataSet
 
-__all__ = ["CFP_FF", "CFP_FP", "read_cfp"]
+__all__ = ["CFP_FF", "CFP_FP"]
 
 FRONTAL = "Protocol/Pair_list_F.txt"
 PROFILE = "Protocol/Pair_list_P.txt"
@@ -70,10 +71,8 @@ def read_cfp(path: Path, *, kind: str, protocol: str) -> Pairs:
 def _numbered(root: Tree, place: str) -> dict[int, str]:
     """Return number => path of an image below the root."""
     out = {}
-    for number, line in enumerate(root.read_text(place).splitlines(), 1):
+    for number, line in root.lines(place):
         words = line.split(maxsplit=1)
-        if not words:
-            continue
         if len(words) != 2 or not words[0].isdigit():
             raise MienError(f"{root}/{place}: line {number} is not `1 ../Data/Images/...jpg`")
         out[int(words[0])] = posixpath.normpath(f"Protocol/{words[1].strip()}")
@@ -95,9 +94,7 @@ def _split_rows(
     root: Tree, place: str, first: dict[int, str], second: dict[int, str], *, same: bool
 ) -> list[ListedPair]:
     out = []
-    for number, line in enumerate(root.read_text(place).splitlines(), 1):
-        if not line.strip():
-            continue
+    for number, line in root.lines(place):
         words = [word.strip() for word in line.split(",")]
         if len(words) != 2 or not all(word.isdigit() for word in words):
             raise MienError(f"{root}/{place}: line {number} is not two numbers, `1,3`")
@@ -108,31 +105,25 @@ def _split_rows(
     return out
 
 
-def _cfp(kind: str) -> DataSet[Pairs]:
-    name, bins = f"cfp-{kind.lower()}", (f"cfp_{kind.lower()}.bin",)
-    return DataSet(
+def _cfp(kind: str, title: str) -> DataSet[Pairs]:
+    name = f"cfp-{kind.lower()}"
+    return pair_set(
+        name,
+        title=f"CFP-{kind}: 7000 pairs of {title}, ten folds",
         layout=(
             "DATA/Protocol/Pair_list_F.txt, Pair_list_P.txt\n"
             f"DATA/Protocol/Split/{kind}/01/same.txt, diff.txt, ... 10/\n"
-            "DATA/Data/Images/001/frontal/01.jpg, profile/01.jpg (DATA or DATA/cfp-dataset)\n"
-            f"or DATA/{bins[0]} (InsightFace's aligned 112 px images)"
+            "DATA/Data/Images/001/frontal/01.jpg, profile/01.jpg (DATA or DATA/cfp-dataset)"
         ),
         source=(
             "Celebrities in Frontal-Profile in the Wild (cfpw.io), University of Maryland and "
             "others (Sengupta et al. 2016); research use"
         ),
-        matches=lambda path: any(holds(path, place) for place in PLACES) or holds_bin(path, bins),
-        read=lambda path, _: bin_or(
-            path,
-            bins,
-            instead_of=PLACES,
-            protocol=name,
-            read=lambda: read_cfp(path, kind=kind, protocol=name),
-        ),
+        packed=f"cfp_{kind.lower()}.bin",
+        lists=PLACES,
+        read=partial(read_cfp, kind=kind, protocol=name),
     )
 
 
-CFP_FP = _cfp("FP")
-"""Frontal with profile."""
-CFP_FF = _cfp("FF")
-"""Frontal with frontal."""
+CFP_FP = _cfp("FP", "a frontal image and one in profile")
+CFP_FF = _cfp("FF", "frontal images")

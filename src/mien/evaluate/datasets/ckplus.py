@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from mien.errors import MienError
 from mien.evaluate.datasets.files import Tree, holds, open_tree
 from mien.evaluate.datasets.sets import DataSet, ExpressionSet, LabelledSet
-from mien.evaluate.protocol import Images
 
-__all__ = ["CKPLUS", "read_ckplus"]
+__all__ = ["CKPLUS"]
 
 CLASSES = ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 """In the order of the labels 1 to 7; neutral, which has label 0 there and never occurs, last."""
@@ -55,7 +54,7 @@ def read_ckplus(path: Path) -> ExpressionSet:
     """
     tree = open_tree(path)
     taken = _read(tree)
-    images = Images(taken.files, lambda i: tree.image(taken.files[i]))
+    images = tree.images(taken.files)
     sets = tuple(
         LabelledSet(
             images,
@@ -134,5 +133,9 @@ def _matches(path: Path) -> bool:
 
 
 CKPLUS = DataSet(
-    layout=LAYOUT, source=SOURCE, matches=_matches, read=lambda path, _: read_ckplus(path)
+    title="Seven and eight acted expressions on CK+ by frozen probes, ten folds of people",
+    layout=LAYOUT,
+    source=SOURCE,
+    matches=_matches,
+    read=lambda path, _: read_ckplus(path),
 )

@@ -33,7 +33,7 @@ from mien.linear.folds import folds_of_people
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["ETH_XGAZE", "read_eth_xgaze"]
+__all__ = ["ETH_XGAZE"]
 
 FILE = re.compile(r"subject(\d+)\.h5")
 FOLDS, MAX_PER_PERSON = 5, 500
@@ -79,10 +79,12 @@ def read_eth_xgaze(path: Path, *, max_per_person: int = MAX_PER_PERSON) -> GazeS
 
     person = np.concatenate([np.full(len(p.rows), p.number, dtype=np.int64) for p in people])
     return GazeSet(
-        Images(names, read, crop="box", boxes=_boxes([subject.side for subject, _ in where])),
-        person,
-        np.concatenate([subject.gaze for subject in people]),
-        folds_of_people(person, FOLDS),
+        images=Images(
+            names, read, crop="box", boxes=_boxes([subject.side for subject, _ in where])
+        ),
+        person=person,
+        gaze=np.concatenate([subject.gaze for subject in people]),
+        folds=folds_of_people(person, FOLDS),
         head=np.concatenate([subject.head for subject in people]),
         notes=(f"at most {max_per_person} images of each person, evenly spaced",),
     )
@@ -150,6 +152,7 @@ def _matches(path: Path) -> bool:
 
 
 ETH_XGAZE = DataSet(
+    title="ETH-XGaze, its training people: angular error by number of samples, 5 folds of people",
     layout="train/subject0000.h5 and so on, unpacked, 224 or 448 px (xgaze_224, xgaze_448)",
     source="ETH Zurich, Advanced Interactive Technologies Lab, on request; CC BY-NC-SA 4.0",
     matches=_matches,

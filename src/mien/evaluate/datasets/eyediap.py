@@ -14,18 +14,19 @@ out, the predicted one stands for it.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.evaluate.datasets.files import Tree, found_below, numbers, root_of
 from mien.evaluate.datasets.sets import DataSet, GazeSet
-from mien.evaluate.protocol import Images
 from mien.geometry.gaze import gaze_vector
 from mien.linear.folds import folds_of_people
 
-__all__ = ["EYEDIAP", "read_eyediap"]
+__all__ = ["EYEDIAP"]
 
 MARKER, BASES = "Label/p1.label", ("EyeDiap", "Eyediap", "EYEDIAP", "FaceBased/EyeDiap")
 LABELS = re.compile(r"p(\d+)\.label")
@@ -34,61 +35,47 @@ WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 
 def read_eyediap(path: Path) -> GazeSet:
-    """Read the labels; four folds of people.
-
-    Raises:
-        MienError: a file is missing or damaged.
-    """
+    """Read the labels; four folds of people. MienError: a file is missing or damaged."""
     tree = root_of(
         path,
         marker=MARKER,
         bases=BASES,
         advice="give the folder with Image and Label that GazeHub's script writes",
     )
-    names: list[str] = []
-    angles: list[np.ndarray] = []
-    person: list[int] = []
-    for label in tree.under("Label").names:
-        match = LABELS.fullmatch(label)
-        if match is None:
-            continue
-        for name, gaze in _rows(tree, f"Label/{label}"):
-            names.append(name)
-            angles.append(gaze)
-            person.append(int(match[1]))
-    if not names:
-        raise MienError(f"{tree}/Label names no image; copy the data set again")
-    who, yaw_pitch = np.array(person, dtype=np.int64), np.stack(angles)
+    labels = tree.under("Label").named(LABELS)
+    rows = [(int(m[1]), *row) for name, m in labels for row in _rows(tree, f"Label/{name}")]
+    if not rows:
+        raise tree.error("Label", " names no image")
+    person = np.array([who for who, _, _ in rows], dtype=np.int64)
+    yaw, pitch = np.stack([angles for *_, angles in rows]).T
     return GazeSet(
-        Images(tuple(names), lambda row: tree.image(names[row]), fallback=WHOLE),
-        who,
-        gaze_vector(yaw_pitch[:, 0], yaw_pitch[:, 1]),
-        folds_of_people(who, FOLDS),
+        images=tree.images([name for _, name, _ in rows], fallback=WHOLE),
+        person=person,
+        gaze=gaze_vector(yaw, pitch),
+        folds=folds_of_people(person, FOLDS),
         notes=("the labelled head pose is not used",),
     )
 
 
-def _rows(tree: Tree, label: str) -> list[tuple[str, np.ndarray]]:
-    lines = tree.read_text(label).splitlines()
-    titles = lines[0].split() if lines else []
+def _rows(tree: Tree, label: str) -> Iterator[tuple[str, NDArray[np.float64]]]:
+    """Yield each image with the yaw and the pitch of its gaze."""
+    lines = tree.lines(label)
+    titles = next(lines, (1, ""))[1].split()
     if "Face" not in titles or "2DGaze" not in titles:
         raise MienError(f"{tree}/{label} does not begin with titles like Face and 2DGaze")
     face, gaze = titles.index("Face"), titles.index("2DGaze")
-    rows = []
-    for number, line in enumerate(lines[1:], start=2):
+    for number, line in lines:
         words = line.split()
-        if not words:
-            continue
         if len(words) != len(titles):
             raise MienError(f"{tree}/{label}, line {number} has {len(words)} words, not as titled")
         both = numbers(tree, label, words[gaze].split(","), number)
         if both.shape != (2,):
             raise MienError(f"{tree}/{label}, line {number}: 2DGaze is not two numbers")
-        rows.append((f"Image/{words[face]}", both))
-    return rows
+        yield f"Image/{words[face]}", both
 
 
 EYEDIAP = DataSet(
+    title="EYEDIAP as GazeHub normalises it: angular error by number of samples, 4 folds of people",
     layout="Image/p1/face/1.jpg and Label/p1.label, and so on, as GazeHub's script writes them",
     source="Idiap Research Institute, EYEDIAP, on request; the script by GazeHub, Beihang Univ.",
     matches=lambda path: found_below(path, MARKER, BASES),

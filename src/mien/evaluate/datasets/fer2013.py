@@ -22,6 +22,7 @@ import hashlib
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -32,30 +33,14 @@ from mien.evaluate.datasets.files import Tree, ending_in, holds, listed, open_tr
 from mien.evaluate.datasets.sets import DataSet, ExpressionSet, LabelledSet
 from mien.evaluate.protocol import Images
 
-__all__ = [
-    "FER2013",
-    "FERPLUS",
-    "Fer",
-    "FerCsv",
-    "majority",
-    "read_fer2013",
-    "read_fer_csv",
-    "read_fer_images",
-    "read_ferplus",
-    "without_duplicates",
-]
+__all__ = ["FER2013", "FERPLUS", "read_fer2013"]
 
 Rows = NDArray[np.int64]
 
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 TRAIN, PUBLIC, PRIVATE = USAGES = "Training", "PublicTest", "PrivateTest"
-FER_FOLDERS = {
-    "train": TRAIN,
-    "val": PUBLIC,
-    "valid": PUBLIC,
-    "validation": PUBLIC,
-    "test": PRIVATE,
-}
+FER_FOLDERS = {"train": TRAIN, **dict.fromkeys(("val", "valid", "validation"), PUBLIC)}
+FER_FOLDERS["test"] = PRIVATE
 """Folder or zip => part; a file that is called after its part, as PublicTest_1.jpg, is of that."""
 LARGEST_PART = 3600
 """The public and the private part have 3,589 images each."""
@@ -70,20 +55,10 @@ CSV_NAMES = ("fer2013.csv", "icml_face_data.csv")
 PIXELS = 48
 """Side of the images."""
 PLUS_CLASSES = (
-    "neutral",
-    "happiness",
-    "surprise",
-    "sadness",
-    "anger",
-    "disgust",
-    "fear",
-    "contempt",
+    *("neutral", "happiness", "surprise", "sadness"),
+    *("anger", "disgust", "fear", "contempt"),
 )
-PLUS_FOLDERS = {
-    "Training": "FER2013Train",
-    "PublicTest": "FER2013Valid",
-    "PrivateTest": "FER2013Test",
-}
+PLUS_FOLDERS = {TRAIN: "FER2013Train", PUBLIC: "FER2013Valid", PRIVATE: "FER2013Test"}
 LISTS = {"pose 30": "pose_30_ferplus_list.txt", "pose 45": "pose_45_ferplus_list.txt"}
 PLUS_SOURCE = (
     "labels: github.com/microsoft/FERPlus (fer2013new.csv, MIT); images: the Kaggle competition "
@@ -105,22 +80,6 @@ class Fer:
     """Training, PublicTest or PrivateTest. [N]."""
     unused: int = 0
     """Files that are in no folder of a class."""
-
-
-@dataclass(frozen=True)
-class FerCsv:
-    """Rows of the file, in its order."""
-
-    emotion: NDArray[np.int64]
-    """0 to 6: angry, disgust, fear, happy, sad, surprise, neutral. [N]."""
-    usage: NDArray[np.str_]
-    """One of `USAGES`. [N]."""
-    pixels: NDArray[np.uint8]
-    """Grey. [N, 48, 48]."""
-
-    def image(self, row: int) -> NDArray[np.uint8]:
-        """Return an image as RGB [48, 48, 3]."""
-        return np.repeat(self.pixels[row][:, :, None], 3, axis=2)
 
 
 @dataclass(frozen=True)
@@ -166,8 +125,8 @@ def read_fer_images(path: Path) -> Fer:
         MienError: neither csv nor folders are there, or something in them is not as it should be.
     """
     tree = open_tree(path)
-    found = next((name for name in CSV_NAMES if ending_in(tree, name)), None)
-    return _from_csv(tree, str(ending_in(tree, found))) if found else _from_folders(path, tree)
+    found = _csv_of(tree)
+    return read_fer_csv(tree, found) if found else _from_folders(path, tree)
 
 
 def read_ferplus(path: Path) -> ExpressionSet:
@@ -196,16 +155,8 @@ def read_ferplus(path: Path) -> ExpressionSet:
     return ExpressionSet(images, (task,), tuple(notes))
 
 
-def read_fer_csv(tree: Tree, name: str) -> FerCsv:
-    """Read the file.
-
-    Args:
-        tree: where it stands.
-        name: its path.
-
-    Raises:
-        MienError: a column is missing, or a line is not as it should be.
-    """
+def read_fer_csv(tree: Tree, name: str) -> Fer:
+    """Read the file. MienError: a column is missing, or a line is not as it should be."""
     rows = csv.reader(io.StringIO(tree.read_text(name)))
     header = [column.strip() for column in next(rows, [])]
     missing = [column for column in ("emotion", "pixels", "Usage") if column not in header]
@@ -224,7 +175,9 @@ def read_fer_csv(tree: Tree, name: str) -> FerCsv:
             usage.append(use)
     if not emotion:
         raise MienError(f"{tree}/{name} has no rows; copy it again")
-    return FerCsv(np.asarray(emotion, np.int64), np.asarray(usage), np.stack(pixels))
+    names = tuple(f"{use}/{row:05d}.png" for row, use in enumerate(usage))
+    images = Images(names, lambda row: np.repeat(pixels[row][..., None], 3, axis=2), crop="face")
+    return Fer(images, np.asarray(emotion, np.int64), np.asarray(usage))
 
 
 def majority(votes: Sequence[int]) -> int | None:
@@ -255,12 +208,6 @@ def without_duplicates(images: Images, train: Rows, test: Rows) -> tuple[Rows, i
     return train[kept], int((~kept).sum())
 
 
-def _from_csv(tree: Tree, name: str) -> Fer:
-    data = read_fer_csv(tree, name)
-    names = tuple(f"{usage}/{row:05d}.png" for row, usage in enumerate(data.usage))
-    return Fer(Images(names, data.image, crop="face"), data.emotion, data.usage)
-
-
 def _from_folders(path: Path, tree: Tree) -> Fer:
     files: list[tuple[str, Callable[[], NDArray[np.uint8]], str, str]] = []
     unused = 0
@@ -273,14 +220,9 @@ def _from_folders(path: Path, tree: Tree) -> Fer:
             if len(parts) >= 2 and parts[-2].lower() in CLASSES:
                 usage = parts[-1].split("_")[0]
                 inside = "/".join(parts[-2:])
-                files.append(
-                    (
-                        f"{folder}/{inside}",
-                        lambda below=below, name=name: below.image(name),
-                        parts[-2].lower(),
-                        usage if usage in (TRAIN, PUBLIC, PRIVATE) else part,
-                    )
-                )
+                read = partial(below.image, name)
+                use = usage if usage in USAGES else part
+                files.append((f"{folder}/{inside}", read, parts[-2].lower(), use))
             else:
                 unused += 1
     if not files:
@@ -292,6 +234,10 @@ def _from_folders(path: Path, tree: Tree) -> Fer:
     images = Images(tuple(name for name, *_ in files), lambda i: reads[i](), crop="face")
     labels = np.array([CLASSES.index(name) for _, _, name, _ in files])
     return Fer(images, labels, np.array([usage for *_, usage in files]), unused)
+
+
+def _csv_of(tree: Tree) -> str | None:
+    return next((found for name in CSV_NAMES if (found := ending_in(tree, name))), None)
 
 
 def _csv_row(row: list[str], places: list[int], where: str) -> tuple[int, NDArray[np.uint8], str]:
@@ -340,15 +286,15 @@ def _read_votes(tree: Tree) -> tuple[list[_Vote], int]:
 def _voted_images(tree: Tree, votes: list[_Vote]) -> Images:
     """Return the images, from the csv of FER-2013 or from the files made of it."""
     names = tuple(f"{PLUS_FOLDERS[vote.usage]}/{vote.name}" for vote in votes)
-    pixels = next((name for name in CSV_NAMES if ending_in(tree, name)), None)
+    pixels = _csv_of(tree)
     if pixels is not None:
-        data = read_fer_csv(tree, str(ending_in(tree, pixels)))
-        if votes and votes[-1].row >= len(data.emotion):
+        data = read_fer_csv(tree, pixels)
+        if votes and votes[-1].row >= len(data.labels):
             raise MienError(
-                f"ferplus: {tree}/{pixels} has {len(data.emotion)} rows and fer2013new.csv more; "
+                f"ferplus: {tree}/{pixels} has {len(data.labels)} rows and fer2013new.csv more; "
                 "give the whole file"
             )
-        return Images(names, lambda i: data.image(votes[i].row), crop="face")
+        return Images(names, lambda i: data.images.read(votes[i].row), crop="face")
     where = {"/".join(PurePosixPath(name).parts[-2:]): name for name in tree.names}
     files = [where.get(name, name) for name in names]
     advice = f"put fer2013.csv beside fer2013new.csv; {PLUS_SOURCE}"
@@ -374,12 +320,14 @@ def _is_fer2013(path: Path) -> bool:
 
 
 FER2013 = DataSet(
+    title="Seven expressions on FER-2013 by frozen probes",
     layout=FER_LAYOUT,
     source=FER_SOURCE,
     matches=_is_fer2013,
     read=lambda path, _: read_fer2013(path),
 )
 FERPLUS = DataSet(
+    title="Eight expressions on FER+ (majority votes) by frozen probes",
     layout=PLUS_LAYOUT,
     source=PLUS_SOURCE,
     matches=lambda path: holds(path, "fer2013new.csv"),

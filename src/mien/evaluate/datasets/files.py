@@ -13,19 +13,23 @@ import os
 import re
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
+from mien.evaluate.protocol import Images
 from mien.media.image import read
 from mien.media.names import to_text
 
 __all__ = [
     "Tree",
+    "check_rotation",
+    "data_places",
     "ending_in",
     "first_name",
     "found_below",
@@ -77,11 +81,7 @@ class Tree:
     exists = has
 
     def read_bytes(self, name: str) -> bytes:
-        """Return what a file holds.
-
-        Raises:
-            MienError: it is missing or cannot be read.
-        """
+        """Return what a file holds. MienError: it is missing or cannot be read."""
         try:
             if self._archive is None:
                 return (self.source / name).read_bytes()
@@ -106,6 +106,26 @@ class Tree:
         except UnicodeDecodeError:
             text = data.decode("latin-1")
         return text.replace("\r\n", "\n").replace("\r", "\n")
+
+    def lines(self, name: str) -> Iterator[tuple[int, str]]:
+        """Yield number, from 1, and text of each line that is not blank; raises as `read_bytes`."""
+        for number, line in enumerate(self.read_text(name).split("\n"), start=1):
+            if line.strip():
+                yield number, line.strip()
+
+    def error(self, name: str, what: str) -> MienError:
+        """Return what is raised where a file is not as it should be."""
+        return MienError(f"{self}/{name}{what}; copy the data set again")
+
+    def images(self, names: Iterable[str], **more: Any) -> Images:
+        """Return images of the set; `more` as in `Images`."""
+        names = tuple(names)
+        return Images(names, lambda row: self.image(names[row]), **more)
+
+    def named(self, pattern: re.Pattern[str]) -> list[tuple[str, re.Match[str]]]:
+        """Return the files whose name, the last part of the path, fits; and how it does."""
+        found = ((name, pattern.fullmatch(name.rsplit("/", 1)[-1])) for name in self.names)
+        return [(name, match) for name, match in found if match is not None]
 
     def image(self, name: str) -> NDArray[np.uint8]:
         """Return an image as mien.media.image reads it. RGB [H, W, 3].
@@ -193,6 +213,26 @@ def holds(path: str | Path, *names: str) -> bool:
         return all(tree.has(name) or bool(tree.under(name).names) for name in names)
     except (MienError, OSError, ValueError):
         return False
+
+
+def data_places(root: Path) -> Iterator[Path]:
+    """Yield where data sets may be: sub-folders, their zips, and zips; never raises.
+
+    Args:
+        root: holds data sets.
+    """
+    for place in _folders_and_zips(root):
+        yield place
+        if place.is_dir():
+            yield from (inner for inner in _folders_and_zips(place) if not inner.is_dir())
+
+
+def _folders_and_zips(folder: Path) -> list[Path]:
+    try:
+        inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError:  # a folder that may not be read is no data set
+        return []
+    return [path for path in inside if path.is_dir() or path.suffix.lower() == ".zip"]
 
 
 def image_of(data: bytes, name: str) -> NDArray[np.uint8]:
@@ -333,10 +373,16 @@ def numbers(tree: Tree, name: str, words: list[str], line: int) -> NDArray[np.fl
     try:
         found = np.array([float(word) for word in words], dtype=np.float64)
     except ValueError as error:
-        raise MienError(f"{tree}/{name}, line {line}: {error}; copy the data set again") from error
+        raise tree.error(name, f", line {line}: {error}") from error
     if not np.isfinite(found).all():
-        raise MienError(f"{tree}/{name}, line {line} holds NaN; copy the data set again")
+        raise tree.error(name, f", line {line} holds NaN")
     return found
+
+
+def check_rotation(tree: Tree, name: str, matrix: NDArray[np.floating]) -> None:
+    """Refuse a matrix [3, 3] of a file that is no rotation. MienError: it is none."""
+    if np.abs(matrix @ matrix.T - np.eye(3)).max() > 0.01 or np.linalg.det(matrix) < 0:
+        raise tree.error(name, " holds no rotation")
 
 
 def read_matlab(tree: Tree, name: str, *fields: str) -> dict[str, NDArray[np.generic]]:
@@ -355,7 +401,7 @@ def read_matlab(tree: Tree, name: str, *fields: str) -> dict[str, NDArray[np.gen
         raise MienError(f"{tree}/{name} cannot be read as a Matlab file: {reason}") from error
     for field in fields:
         if field not in found:
-            raise MienError(f"{tree}/{name} holds no {field}; copy the data set again")
+            raise tree.error(name, f" holds no {field}")
     return {field: np.asarray(found[field]) for field in fields}
 
 

@@ -17,12 +17,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import MienError
 from mien.evaluate.datasets.files import Tree, found_below, read_matlab, root_of
 from mien.evaluate.datasets.sets import DataSet, GazeSet, evenly
-from mien.evaluate.protocol import Images
 
-__all__ = ["GAZE360", "read_gaze360"]
+__all__ = ["GAZE360"]
 
 MARKER, BASES = "metadata.mat", ("gaze360_dataset", "Gaze360", "gaze360")
 FIELDS = ("recordings", "recording", "person_identity", "frame", "gaze_dir", "split")
@@ -54,21 +52,21 @@ def read_gaze360(path: Path, *, max_training: int = MAX_TRAINING) -> GazeSet:
     _check(tree, recordings, recording, [identity, frame, split, gaze])
     train, test = np.flatnonzero(split == TRAIN), np.flatnonzero(split == TEST)
     if not len(train) or not len(test):
-        raise MienError(f"{tree}/{MARKER} has no training or no test part; copy the data set again")
+        raise tree.error(MARKER, " has no training or no test part")
     train = train[evenly(len(train), max_training)]
     rows = np.concatenate([train, test])
-    names = tuple(
+    names = [
         f"imgs/{recordings[recording[row]]}/head/{identity[row]:06}/{frame[row]:06}.jpg"
         for row in rows
-    )
+    ]
     gaze_vectors = gaze[rows] * np.array([-1.0, -1.0, 1.0])
     gaze_vectors /= np.linalg.norm(gaze_vectors, axis=1, keepdims=True)
     off_axis = np.degrees(np.arccos(np.clip(-gaze_vectors[:, 2], -1, 1)))
     return GazeSet(
-        Images(names, lambda row: tree.image(names[row])),
-        recording[rows],
-        gaze_vectors,
-        ((np.arange(len(train)), np.arange(len(train), len(rows))),),
+        images=tree.images(names),
+        person=recording[rows],
+        gaze=gaze_vectors,
+        folds=((np.arange(len(train)), np.arange(len(train), len(rows))),),
         parts={
             "looking to the front half": off_axis <= FRONT_DEG,
             "looking within 20 degrees of the camera": off_axis <= FACING_DEG,
@@ -100,10 +98,11 @@ def _check(
         and 0 <= recording.min() <= recording.max() < len(recordings)
     )
     if not sound:
-        raise MienError(f"{tree}/{MARKER}: its fields do not fit together; copy the data set again")
+        raise tree.error(MARKER, ": its fields do not fit together")
 
 
 GAZE360 = DataSet(
+    title="Gaze360, official split: angular error by number of samples",
     layout="metadata.mat and imgs/rec_000/head/000000/000131.jpg and so on",
     source="MIT CSAIL, Gaze360 (Kellnhofer, Recasens et al.); for non-commercial research",
     matches=lambda path: found_below(path, MARKER, BASES) and found_below(path, "imgs", BASES),

@@ -75,25 +75,9 @@ class Normalisation:
         """Return directions as the virtual camera sees them. [..., 3]."""
         return np.asarray(vector) @ self.rotation.T
 
-    def original_direction(self, vector: Array) -> Array:
-        """Return the virtual camera's directions in the real camera's frame. [..., 3]."""
-        return np.asarray(vector) @ self.rotation
-
     def head(self, rotation: Array) -> Array:
         """Return a head's rotation as the virtual camera sees it. [3, 3]."""
         return self.rotation @ rotation
-
-    def original_head(self, rotation: Array) -> Array:
-        """Return a head's rotation in the real camera's frame. [3, 3]."""
-        return self.rotation.T @ rotation
-
-    def points(self, xy: Array) -> Array:
-        """Return where points of the image are in the warped one. Pixels [..., 2]."""
-        return _moved(xy, self.warp)
-
-    def original_points(self, xy: Array) -> Array:
-        """Return where points of the warped image are in the real one. Pixels [..., 2]."""
-        return _moved(xy, np.linalg.inv(self.warp))
 
 
 def normalisation(
@@ -136,9 +120,3 @@ def head_angles(rotation: Array) -> tuple[float, float]:
     """
     yaw = np.arctan2(rotation[0, 2], rotation[2, 2])
     return float(yaw), float(np.arcsin(np.clip(rotation[1, 2], -1, 1)))
-
-
-def _moved(xy: Array, matrix: Array) -> Array:
-    xy = np.asarray(xy, dtype=np.float64)
-    found = np.concatenate([xy, np.ones_like(xy[..., :1])], axis=-1) @ matrix.T
-    return found[..., :2] / found[..., 2:]

@@ -43,6 +43,7 @@ from numpy.typing import NDArray
 from mien.errors import MienError
 from mien.evaluate.datasets.files import (
     Tree,
+    check_rotation,
     first_name,
     found_below,
     numbers,
@@ -51,17 +52,8 @@ from mien.evaluate.datasets.files import (
     root_of,
 )
 from mien.evaluate.datasets.sets import DataSet, PoseSet
-from mien.evaluate.protocol import Images
 
-__all__ = [
-    "AFLW2000",
-    "BIWI",
-    "benchmark_angles",
-    "face_square",
-    "read_aflw2000",
-    "read_biwi",
-    "seen_along",
-]
+__all__ = ["AFLW2000", "BIWI", "benchmark_angles"]
 
 Array = NDArray[np.floating]
 
@@ -105,7 +97,7 @@ def read_aflw2000(path: Path) -> PoseSet:
     kept = tuple(names[int(row)] for row in counted)
     left_out = len(names) - len(kept)
     return PoseSet(
-        images=Images(kept, lambda row: tree.image(kept[row]), crop="box", boxes=boxes[counted]),
+        images=tree.images(kept, crop="box", boxes=boxes[counted]),
         person=np.arange(len(kept)),
         angles=angles[counted],
         notes=(
@@ -133,11 +125,7 @@ def face_square(points: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def read_biwi(path: Path) -> PoseSet:
-    """Read all labels; images are read when asked for.
-
-    Raises:
-        MienError: a file is missing or damaged.
-    """
+    """Read all labels; images are read when asked for. MienError: a file is missing or damaged."""
     tree = root_of(
         path, marker="01", bases=BASES, advice=f"biwi wants {BIWI_LAYOUT}; from {BIWI_SOURCE}"
     )
@@ -152,7 +140,7 @@ def read_biwi(path: Path) -> PoseSet:
     rotation, centre = (np.stack(part) for part in zip(*poses, strict=True))
     films = [int(name.split("/")[0]) for name in labels]
     return PoseSet(
-        images=Images(images, lambda row: tree.image(images[row])),
+        images=tree.images(images),
         person=np.array([TWICE.get(film, film) for film in films], dtype=np.int64),
         angles=benchmark_angles(rotation),
         sight=seen_along(rotation, centre),
@@ -206,48 +194,46 @@ def _aflw_label(tree: Tree, name: str) -> tuple[NDArray[np.float64], NDArray[np.
         pose = np.asarray(found["Pose_Para"], dtype=np.float64).reshape(-1)
         points = np.asarray(found["pt3d_68"], dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise MienError(f"{tree}/{name} holds no numbers; copy the data set again") from error
+        raise tree.error(name, " holds no numbers") from error
     if len(pose) < 3 or points.shape != (3, 68):
-        raise MienError(
-            f"{tree}/{name}: Pose_Para is {list(pose.shape)} and pt3d_68 {list(points.shape)}, "
-            "not [7] and [3, 68]; copy the data set again"
-        )
+        shapes = f"{list(pose.shape)} and pt3d_68 {list(points.shape)}"
+        raise tree.error(name, f": Pose_Para is {shapes}, not [7] and [3, 68]")
     if not (np.isfinite(pose[:3]).all() and np.isfinite(points).all()):
-        raise MienError(f"{tree}/{name} holds NaN; copy the data set again")
+        raise tree.error(name, " holds NaN")
     if np.ptp(points, axis=1).min() <= 0:
-        raise MienError(f"{tree}/{name}: the landmarks lie in one plane; copy the data set again")
+        raise tree.error(name, ": the landmarks lie in one plane")
     return pose[[1, 0, 2]], face_square(points.T)
 
 
 def _biwi_image(tree: Tree, known: set[str], label: str) -> str:
-    stem = label.removesuffix("_pose.txt")
-    for ending in ("png", "jpg"):
-        if f"{stem}_rgb.{ending}" in known:
-            return f"{stem}_rgb.{ending}"
-    raise MienError(f"biwi: {tree}/{stem}_rgb.png is missing; copy the data set again")
+    names = [label.replace("_pose.txt", f"_rgb.{ending}") for ending in ("png", "jpg")]
+    for name in names:
+        if name in known:
+            return name
+    raise MienError(f"biwi: {tree}/{names[0]} is missing; copy the data set again")
 
 
 def _biwi_pose(tree: Tree, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the rotation [3, 3] and the head's centre [3], millimetres."""
-    lines = [line.split() for line in tree.read_text(name).splitlines() if line.strip()]
-    if [len(words) for words in lines[:4]] != [3, 3, 3, 3]:
-        raise MienError(f"{tree}/{name} is not four lines of three numbers; copy it again")
-    values = np.stack([numbers(tree, name, words, i + 1) for i, words in enumerate(lines[:4])])
-    rotation = values[:3]
-    if np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-2 or np.linalg.det(rotation) < 0:
-        raise MienError(f"{tree}/{name} holds no rotation; copy it again")
+    lines = [(number, line.split()) for number, line in tree.lines(name)][:4]
+    if [len(words) for _, words in lines] != [3, 3, 3, 3]:
+        raise tree.error(name, " is not four lines of three numbers")
+    values = np.stack([numbers(tree, name, words, number) for number, words in lines])
+    check_rotation(tree, name, values[:3])
     if values[3, 2] <= 0:
-        raise MienError(f"{tree}/{name} puts the head behind the camera; copy it again")
-    return rotation, values[3]
+        raise tree.error(name, " puts the head behind the camera")
+    return values[:3], values[3]
 
 
 AFLW2000 = DataSet(
+    title="Head pose on AFLW2000-3D, predicted angles and maps fitted on other images",
     layout=AFLW_LAYOUT,
     source=AFLW_SOURCE,
     matches=lambda path: first_name(path, LABEL, depth=1) is not None,
     read=lambda path, _: read_aflw2000(path),
 )
 BIWI = DataSet(
+    title="Head pose on BIWI, predicted angles and maps fitted cross-subject",
     layout=BIWI_LAYOUT,
     source=BIWI_SOURCE,
     matches=lambda path: (

@@ -24,10 +24,11 @@ from numpy.typing import NDArray
 from mien.errors import MienError
 from mien.evaluate.datasets.files import holds, image_of, open_tree
 from mien.evaluate.datasets.pairs import FOLDS, Pairs, folds_by_order
-from mien.evaluate.protocol import Images
+from mien.evaluate.datasets.sets import DataSet
+from mien.evaluate.protocol import EvalContext, Images
 from mien.media.names import to_text
 
-__all__ = ["SIDE", "SQUARE", "aligned", "bin_or", "holds_bin", "read_bin", "read_pairs"]
+__all__ = ["SIDE", "aligned", "pair_set"]
 
 SIDE = 112
 """Width and height of the images, pixels."""
@@ -151,56 +152,55 @@ def aligned(names: Sequence[str], read: Callable[[int], NDArray[np.uint8]]) -> I
     return Images(tuple(names), checked, crop="box", boxes=boxes)
 
 
-def holds_bin(path: Path, names: Sequence[str]) -> bool:
-    """Return whether a file is one of the named .bin, or a folder has one; never raises."""
-    try:
-        return any(place.is_file() for name in names for place in _places(path, name))
-    except (OSError, ValueError):
-        return False
-
-
-def _bin_in(path: Path, names: Sequence[str], *, instead_of: Sequence[str]) -> Path | None:
-    """Return the .bin file that is to be read, or None where there is none.
-
-    Args:
-        path: the .bin itself, or a folder.
-        names: of the .bin that are looked for.
-        instead_of: where the folder has one of these, the data set itself is there and is read.
-    """
-    if path.is_file() and path.suffix == ".bin":
-        return path
-    if not path.is_dir() or any(holds(path, name) for name in instead_of):
-        return None
-    return next((path / name for name in names if (path / name).is_file()), None)
-
-
-def bin_or(
-    path: Path,
-    names: Sequence[str],
+def pair_set(
+    name: str,
     *,
-    instead_of: Sequence[str],
-    protocol: str,
-    read: Callable[[], Pairs],
-) -> Pairs:
-    """Return the pairs of a .bin where that is what is there, else those of the data set itself.
+    title: str,
+    layout: str,
+    source: str,
+    packed: str,
+    lists: Sequence[str],
+    read: Callable[[Path], Pairs],
+    matches: Callable[[Path], bool] | None = None,
+) -> DataSet[Pairs]:
+    """Return a set of pairs that may stand there as one .bin in place of its own files.
 
     Args:
-        path: the .bin itself, or a folder.
-        names: of the .bin that are looked for.
-        instead_of: where the folder has one of these, the data set itself is there and is read.
-        protocol: named in errors.
-        read: reads the data set itself.
+        name: of the protocol.
+        title: what is measured.
+        layout: of its own files.
+        source: where a person obtains them.
+        packed: name of the .bin.
+        lists: paths; where one is there the set's own files are, and are read.
+        read: reads them.
+        matches: whether they are there; if not given, whether one of `lists` is.
     """
-    packed = _bin_in(path, names, instead_of=instead_of)
-    return read() if packed is None else read_pairs(packed, protocol=protocol)
+
+    def known(path: Path) -> bool:
+        own = matches(path) if matches else any(holds(path, place) for place in lists)
+        return own or _bin_in(path, packed) is not None
+
+    def read_either(path: Path, _: EvalContext) -> Pairs:
+        place = path if path.is_file() and path.suffix == ".bin" else None
+        if place is None and path.is_dir() and not any(holds(path, name) for name in lists):
+            place = _bin_in(path, packed)
+        return read(path) if place is None else read_pairs(place, protocol=name)
+
+    form = f"{layout}\nor DATA/{packed} (InsightFace's aligned {SIDE} px images)"
+    return DataSet(title=title, layout=form, source=source, matches=known, read=read_either)
+
+
+def _bin_in(path: Path, name: str) -> Path | None:
+    """Return the .bin of this name: what is given, or in it; never raises."""
+    try:
+        places = (path / name, path) if path.name == name else (path / name,)
+        return next((place for place in places if place.is_file()), None)
+    except (OSError, ValueError):
+        return None
 
 
 def read_pairs(path: Path, *, protocol: str) -> Pairs:
     """Return the pairs of a .bin file in ten folds; a repeated image is there once.
-
-    Args:
-        path: the file.
-        protocol: named in errors.
 
     Raises:
         MienError: the file cannot be read, or holds too few pairs.
@@ -229,10 +229,6 @@ def read_pairs(path: Path, *, protocol: str) -> Pairs:
         width=SIDE,
         notes=(f"Aligned images of {path.name}: intervals take pairs as independent",),
     )
-
-
-def _places(path: Path, name: str) -> tuple[Path, ...]:
-    return (path / name, path) if path.name == name else (path / name,)
 
 
 def _is_list(value: Any, kind: type) -> bool:

@@ -20,38 +20,26 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import Tree, holds, open_tree
-from mien.evaluate.datasets.insightface_bin import bin_or, holds_bin
+from mien.evaluate.datasets.files import Tree, open_tree
+from mien.evaluate.datasets.insightface_bin import pair_set
 from mien.evaluate.datasets.pairs import (
-    FOLDS,
     ListedPair,
     Pairs,
     assemble,
-    folds_by_order,
     lfw_pairs,
     looks_like_lfw,
     two_line_pairs,
 )
 from mien.evaluate.datasets.sets import DataSet
 
-__all__ = [
-    "CALFW",
-    "CPLFW",
-    "LFW",
-    "MIDDLE",
-    "SLLFW",
-    "lfw_images",
-    "person_of",
-    "read_cross",
-    "read_lfw",
-    "read_sllfw",
-]
+__all__ = ["CALFW", "CPLFW", "LFW", "SLLFW", "person_of"]
 
 _HALF = 1.05 / 2.2 / 2  # half a side of `faces.crop`'s square on a Haar box, fraction of the image
 _RIGHT, _DOWN = -0.003 / 2.2, 0.006 / 2.2
@@ -64,7 +52,6 @@ MIDDLE = (
 """Where the face is in LFW's images: x1, y1, x2, y2 as fractions of width and height."""
 
 LFW_LIST, SLLFW_LIST = "pairs.txt", "pair_SLLFW.txt"
-LFW_BINS, SLLFW_BINS = ("lfw.bin",), ("sllfw.bin",)
 # Of CPLFW and CALFW: images as they are, then as the authors aligned them.
 FOLDERS = ("images", "aligned images")
 _BEIJING = "Beijing University of Posts and Telecommunications"
@@ -73,65 +60,41 @@ _NUMBER = re.compile(r"_\d+(\.[A-Za-z]+)?$")
 
 
 def read_lfw(path: Path) -> Pairs:
-    """Return LFW's pairs with all images of people who have several.
-
-    Args:
-        path: the folder or zip.
+    """Return LFW's pairs with all images of people who have several, from a folder or zip.
 
     Raises:
         MienError: the list or images are missing or broken.
     """
     tree = open_tree(path)
-    if not tree.has(LFW_LIST):
-        raise MienError(
-            f"lfw: {tree}/{LFW_LIST} is missing; LFW's {LFW_LIST} of View 2 goes beside its images "
-            "(University of Massachusetts, Amherst)"
-        )
-    listed, fold = lfw_pairs(tree.read_text(LFW_LIST), where=f"{tree}/{LFW_LIST}")
-    images, place = lfw_images(tree, protocol="lfw")
-    count = Counter(person_of(name) for name in images)
-    pairs = assemble(
+    text, where = _list(
         tree,
-        listed,
-        file_of=images,
-        person_of=person_of,
-        fold=fold,
-        fallback=MIDDLE,
-        protocol="lfw",
-        more=[name for name in images if count[person_of(name)] > 1],
+        LFW_LIST,
+        f"lfw: {tree}/{LFW_LIST} is missing; LFW's {LFW_LIST} of View 2 goes beside its images "
+        "(University of Massachusetts, Amherst)",
     )
-    return replace(pairs, notes=_images_of(place))
+    listed, fold = lfw_pairs(text, where=where)
+    images = lfw_images(tree, protocol="lfw")
+    count = Counter(map(person_of, images[0]))
+    more = [name for name in images[0] if count[person_of(name)] > 1]
+    return _assembled(tree, listed, images, protocol="lfw", fold=fold, more=more)
 
 
 def read_sllfw(path: Path) -> Pairs:
-    """Return SLLFW's pairs.
-
-    Args:
-        path: the folder or zip with the list and LFW's images.
+    """Return SLLFW's pairs, from a folder or zip with the list and LFW's images.
 
     Raises:
         MienError: the list or images are missing or broken.
     """
     tree = open_tree(path)
-    if not tree.has(SLLFW_LIST):
-        raise MienError(
-            f"sllfw: {tree}/{SLLFW_LIST} is missing; obtain it from the authors of SLLFW (Beijing "
-            "University of Posts and Telecommunications) and put it beside LFW's images"
-        )
-    rows = two_line_pairs(tree.read_text(SLLFW_LIST), where=f"{tree}/{SLLFW_LIST}", labelled=False)
-    listed = [ListedPair(_stem(row.first), _stem(row.second), row.same) for row in rows]
-    same = np.array([pair.same for pair in listed], dtype=bool)
-    images, place = lfw_images(tree, protocol="sllfw")
-    pairs = assemble(
+    text, where = _list(
         tree,
-        listed,
-        file_of=images,
-        person_of=person_of,
-        fold=folds_by_order(same=same, wanted=FOLDS, protocol="sllfw"),
-        fallback=MIDDLE,
-        protocol="sllfw",
+        SLLFW_LIST,
+        f"sllfw: {tree}/{SLLFW_LIST} is missing; obtain it from the authors of SLLFW ({_BEIJING}) "
+        "and put it beside LFW's images",
     )
-    return replace(pairs, notes=_images_of(place))
+    rows = two_line_pairs(text, where=where, labelled=False)
+    listed = [ListedPair(_stem(row.first), _stem(row.second), row.same) for row in rows]
+    return _assembled(tree, listed, lfw_images(tree, protocol="sllfw"), protocol="sllfw")
 
 
 def read_cross(path: Path, *, protocol: str) -> Pairs:
@@ -145,33 +108,50 @@ def read_cross(path: Path, *, protocol: str) -> Pairs:
         MienError: the list or images are missing or broken.
     """
     tree, listing = open_tree(path), _cross_list(protocol)
-    place = next((name for name in tree.names if name.rpartition("/")[2] == listing), None)
-    if place is None:
-        raise MienError(
-            f"{protocol}: {tree}/{listing} is missing; it comes with the images from the authors "
-            f"({_BEIJING})"
-        )
-    listed = two_line_pairs(tree.read_text(place), where=f"{tree}/{place}", labelled=True)
-    same = np.array([pair.same for pair in listed], dtype=bool)
-    images, folder = _cross_images(tree, {pair.first for pair in listed})
+    place = next((name for name in tree.names if name.rpartition("/")[2] == listing), listing)
+    text, where = _list(
+        tree,
+        place,
+        f"{protocol}: {tree}/{listing} is missing; it comes with the images from the authors "
+        f"({_BEIJING})",
+    )
+    listed = two_line_pairs(text, where=where, labelled=True)
+    images = _cross_images(tree, {pair.first for pair in listed})
+    return _assembled(tree, listed, images, protocol=protocol, whose=partial(_NUMBER.sub, ""))
+
+
+def _assembled(
+    tree: Tree,
+    listed: list[ListedPair],
+    images: tuple[dict[str, str], str],
+    *,
+    protocol: str,
+    whose: Callable[[str], str] | None = None,
+    **more: Any,
+) -> Pairs:
+    """Put pairs together of images in one folder, as `lfw_images` finds them."""
+    file_of, place = images
     pairs = assemble(
         tree,
         listed,
-        file_of=images,
-        person_of=lambda name: _NUMBER.sub("", name),
-        fold=folds_by_order(same=same, wanted=FOLDS, protocol=protocol),
+        file_of=file_of,
+        person_of=whose or person_of,
         fallback=MIDDLE,
         protocol=protocol,
+        **more,
     )
-    return replace(pairs, notes=_images_of(folder))
+    return replace(pairs, notes=(f"Images of {place}/",) if place else ())
+
+
+def _list(tree: Tree, name: str, missing: str) -> tuple[str, str]:
+    """Return a list's text, and where it is."""
+    if not tree.has(name):
+        raise MienError(missing)
+    return tree.read_text(name), f"{tree}/{name}"
 
 
 def lfw_images(tree: Tree, *, protocol: str) -> tuple[dict[str, str], str]:
     """Find images called `PERSON/PERSON_0001.jpg` at any depth of a data set.
-
-    Args:
-        tree: the data set.
-        protocol: named in errors.
 
     Returns:
         `PERSON/PERSON_0001` => the path in the tree, and the folder that they are in ("" for the
@@ -218,10 +198,6 @@ def _cross_images(tree: Tree, wanted: set[str]) -> tuple[dict[str, str], str]:
     return found.get(best, {}), best
 
 
-def _images_of(folder: str) -> tuple[str, ...]:
-    return (f"Images of {folder}/",) if folder else ()
-
-
 def _stem(name: str) -> str:
     """PERSON/PERSON_0001.jpg => PERSON/PERSON_0001."""
     return name.rpartition(".")[0] if name.lower().endswith((".jpg", ".jpeg", ".png")) else name
@@ -233,77 +209,63 @@ def _cross_list(protocol: str) -> str:
 
 def _is_lfw(path: Path) -> bool:
     try:
-        if holds_bin(path, LFW_BINS):
-            return True
         tree = open_tree(path)
         return tree.has(LFW_LIST) and looks_like_lfw(tree.read_text(LFW_LIST))
     except (MienError, OSError, ValueError):
         return False
 
 
-def _cross_lfw(name: str, *, image: str, source: str) -> DataSet[Pairs]:
-    """Return CPLFW or CALFW.
-
-    Args:
-        name: cplfw or calfw.
-        image: what an image is called.
-        source: who gives the data out.
-    """
-    listing, bins = _cross_list(name), (f"{name}.bin",)
-    below = f"{name}/{listing}"
-    return DataSet(
-        layout=(
-            f"DATA/{listing}\n"
-            f"DATA/images/{image} (or `aligned images`)\n"
-            f"or DATA/{name}.bin (InsightFace's aligned 112 px images)"
-        ),
-        source=f"{source}; research use",
-        matches=lambda path: holds(path, listing) or holds(path, below) or holds_bin(path, bins),
-        read=lambda path, _: bin_or(
-            path,
-            bins,
-            instead_of=(listing, below),
-            protocol=name,
-            read=lambda: read_cross(path, protocol=name),
-        ),
+def _cross_lfw(name: str, *, title: str, image: str, source: str) -> DataSet[Pairs]:
+    """Return CPLFW or CALFW; `image` is what an image is called."""
+    listing = _cross_list(name)
+    return pair_set(
+        name,
+        title=title,
+        layout=f"DATA/{listing}\nDATA/images/{image} (or `aligned images`)",
+        source=f"{source}, {_BEIJING}; research use",
+        packed=f"{name}.bin",
+        lists=(listing, f"{name}/{listing}"),
+        read=partial(read_cross, protocol=name),
     )
 
 
-LFW = DataSet(
+LFW = pair_set(
+    "lfw",
+    title="LFW View 2: 6000 pairs, ten folds; rank-1 among people with several images",
     layout=(
         "DATA/pairs.txt (View 2)\n"
-        "DATA/[lfw/]PERSON/PERSON_0001.jpg (or lfw_funneled, lfw-deepfunneled)\n"
-        "or DATA/lfw.bin (InsightFace's aligned 112 px images)"
+        "DATA/[lfw/]PERSON/PERSON_0001.jpg (or lfw_funneled, lfw-deepfunneled)"
     ),
     source=(
         "Labeled Faces in the Wild, University of Massachusetts, Amherst (Huang et al. 2007); "
         "research use"
     ),
+    packed="lfw.bin",
+    lists=(LFW_LIST,),
     matches=_is_lfw,
-    read=lambda path, _: bin_or(
-        path, LFW_BINS, instead_of=(LFW_LIST,), protocol="lfw", read=lambda: read_lfw(path)
-    ),
+    read=read_lfw,
 )
-"""LFW with pairs.txt, or InsightFace's lfw.bin."""
-
-SLLFW = DataSet(
-    layout=(
-        "DATA/pair_SLLFW.txt\nDATA/[lfw/]PERSON/PERSON_0001.jpg (LFW's images)\nor DATA/sllfw.bin"
-    ),
+SLLFW = pair_set(
+    "sllfw",
+    title="SLLFW: 6000 pairs of LFW, the two people of a pair look alike",
+    layout="DATA/pair_SLLFW.txt\nDATA/[lfw/]PERSON/PERSON_0001.jpg (LFW's images)",
     source=(
-        f"the list: SLLFW (FGLFW), {_BEIJING} (Deng et al. "
-        "2017); the images: LFW, University of Massachusetts, Amherst; research use"
+        f"the list: SLLFW (FGLFW), {_BEIJING} (Deng et al. 2017); the images: LFW, University of "
+        "Massachusetts, Amherst; research use"
     ),
-    matches=lambda path: holds(path, SLLFW_LIST) or holds_bin(path, SLLFW_BINS),
-    read=lambda path, _: bin_or(
-        path, SLLFW_BINS, instead_of=(SLLFW_LIST,), protocol="sllfw", read=lambda: read_sllfw(path)
-    ),
+    packed="sllfw.bin",
+    lists=(SLLFW_LIST,),
+    read=read_sllfw,
 )
-"""SLLFW's list with LFW's images."""
-
 CPLFW = _cross_lfw(
-    "cplfw", image="PERSON_1.jpg", source=f"Cross-Pose LFW, {_BEIJING} (Zheng and Deng 2018)"
+    "cplfw",
+    title="CPLFW: 6000 pairs under unlike head poses, ten folds",
+    image="PERSON_1.jpg",
+    source="Cross-Pose LFW (Zheng and Deng 2018)",
 )
 CALFW = _cross_lfw(
-    "calfw", image="PERSON_0001.jpg", source=f"Cross-Age LFW, {_BEIJING} (Zheng et al. 2017)"
+    "calfw",
+    title="CALFW: 6000 pairs at unlike ages, ten folds",
+    image="PERSON_0001.jpg",
+    source="Cross-Age LFW (Zheng et al. 2017)",
 )

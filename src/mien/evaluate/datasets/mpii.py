@@ -53,16 +53,7 @@ from mien.evaluate.datasets.sets import DataSet, GazeSet
 from mien.evaluate.protocol import Crop, Images
 from mien.linear.folds import folds_of_people
 
-__all__ = [
-    "MPIIFACEGAZE",
-    "MPIIGAZE",
-    "Camera",
-    "Sample",
-    "read_camera",
-    "read_mpiifacegaze",
-    "read_mpiigaze",
-    "to_gaze_set",
-]
+__all__ = ["MPIIFACEGAZE", "MPIIGAZE", "Camera", "Sample", "to_gaze_set"]
 
 Array = NDArray[np.floating]
 
@@ -108,11 +99,7 @@ class Sample:
         return np.asarray(cv2.Rodrigues(np.asarray(self.head_vector, np.float64))[0], np.float64)
 
     def normalised(self, to: VirtualCamera) -> Normalisation:
-        """Return how its image is warped.
-
-        Raises:
-            ValueError: the face is not in front of the camera.
-        """
+        """Return how its image is warped. ValueError: the face is not in front of the camera."""
         return normalisation(
             centre_mm=self.centre_mm,
             head_rotation=self.head_rotation,
@@ -122,15 +109,11 @@ class Sample:
 
 
 def read_camera(tree: Tree, name: str) -> Camera:
-    """Read a Camera.mat.
-
-    Raises:
-        MienError: as `read_matlab`; or it holds no camera.
-    """
+    """Read a Camera.mat. MienError: as `read_matlab`; or it holds no camera."""
     found = read_matlab(tree, name, "cameraMatrix", "distCoeffs")
     matrix = np.asarray(found["cameraMatrix"], dtype=np.float64)
     if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or matrix[0, 0] <= 0:
-        raise MienError(f"{tree}/{name} holds no camera matrix; copy the data set again")
+        raise tree.error(name, " holds no camera matrix")
     return Camera(matrix, np.asarray(found["distCoeffs"], dtype=np.float64).reshape(-1))
 
 
@@ -147,7 +130,7 @@ def to_gaze_set(
         try:
             warped = sample.normalised(to)
         except ValueError as error:
-            raise MienError(f"{tree}/{sample.name}: {error}; copy the data set again") from error
+            raise tree.error(sample.name, f": {error}") from error
         look = warped.direction(np.asarray(sample.target_mm) - np.asarray(sample.centre_mm))
         gaze.append(look / np.linalg.norm(look))
         heads.append(head_angles(warped.head(sample.head_rotation)))
@@ -162,10 +145,10 @@ def to_gaze_set(
 
     person = np.array([sample.person for sample in samples], dtype=np.int64)
     return GazeSet(
-        Images(tuple(sample.name for sample in samples), read, crop=crop),
-        person,
-        np.stack(gaze),
-        folds_of_people(person, len(np.unique(person))),
+        images=Images(tuple(sample.name for sample in samples), read, crop=crop),
+        person=person,
+        gaze=np.stack(gaze),
+        folds=folds_of_people(person, len(np.unique(person))),
         head=np.array(heads),
         notes=notes,
     )
@@ -217,20 +200,15 @@ def _face_person(tree: Tree, person: int) -> list[Sample]:
     folder = f"p{person:02}"
     camera = read_camera(tree, f"{folder}/Calibration/Camera.mat")
     labels = f"{folder}/{folder}.txt"
-    lines = tree.read_text(labels).splitlines()
     return [
         _face_sample(tree, labels, number, line.split(), camera)
-        for number, line in enumerate(lines, start=1)
-        if line.strip()
+        for number, line in tree.lines(labels)
     ]
 
 
 def _face_sample(tree: Tree, labels: str, number: int, words: list[str], camera: Camera) -> Sample:
     if len(words) < FACE_WORDS:
-        raise MienError(
-            f"{tree}/{labels}, line {number} has {len(words)} words, not 28; "
-            "copy the data set again"
-        )
+        raise tree.error(labels, f", line {number} has {len(words)} words, not 28")
     values = numbers(tree, labels, words[15:FACE_WORDS], number)
     folder = labels.split("/")[0]
     return Sample(
@@ -247,14 +225,13 @@ def _eye_person(tree: Tree, listed: str) -> list[Sample]:
     folder = f"{ORIGINAL}/{listed.removesuffix('.txt')}"
     camera = read_camera(tree, f"{folder}/Calibration/Camera.mat")
     frames: dict[tuple[str, str], None] = {}
-    for number, line in enumerate(tree.read_text(f"{LISTS}/{listed}").splitlines(), start=1):
-        match = FRAME.match(line.strip())
-        if match is None and line.strip():
-            raise MienError(
-                f"{tree}/{LISTS}/{listed}, line {number} is not like day01/0005.jpg left"
+    for number, line in tree.lines(f"{LISTS}/{listed}"):
+        match = FRAME.match(line)
+        if match is None:
+            raise tree.error(
+                f"{LISTS}/{listed}", f", line {number} is not like day01/0005.jpg left"
             )
-        if match is not None:
-            frames[match[1], match[2]] = None
+        frames[match[1], match[2]] = None
     labels = {
         day: tree.read_text(f"{folder}/{day}/annotation.txt").splitlines() for day, _ in frames
     }
@@ -269,10 +246,7 @@ def _eye_sample(
     labels, line = f"{folder}/{day}/annotation.txt", int(frame)
     words = lines[line - 1].split() if 1 <= line <= len(lines) else []
     if len(words) != VALUES:
-        raise MienError(
-            f"{tree}/{labels}, line {line} has {len(words)} numbers, not {VALUES}; "
-            "copy the data set again"
-        )
+        raise tree.error(labels, f", line {line} has {len(words)} numbers, not {VALUES}")
     values = numbers(tree, labels, words, line)
     return Sample(
         name=f"{folder}/{day}/{frame}.jpg",
@@ -285,12 +259,14 @@ def _eye_sample(
 
 
 MPIIFACEGAZE = DataSet(
+    title="MPIIFaceGaze: angular error by number of samples, one person by the others",
     layout="p00/p00.txt, p00/day01/0005.jpg, p00/Calibration/Camera.mat, and so on to p14",
     source=SOURCE,
     matches=lambda path: found_below(path, FACE_MARKER, FACE_BASES),
     read=lambda path, _: read_mpiifacegaze(path),
 )
 MPIIGAZE = DataSet(
+    title="MPIIGaze, eye-region crops: angular error by number of samples, one by the others",
     layout=(
         "Data/Original/p00/day01/annotation.txt and 0001.jpg, Data/Original/p00/Calibration/"
         'Camera.mat, "Evaluation Subset/sample list for eye image/p00.txt", and so on to p14'

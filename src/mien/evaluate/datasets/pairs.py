@@ -125,9 +125,9 @@ def assemble(
     *,
     file_of: Mapping[str, str],
     person_of: Callable[[str], str],
-    fold: NDArray[np.int64],
     fallback: tuple[float, float, float, float] | None,
     protocol: str,
+    fold: NDArray[np.int64] | None = None,
     more: Sequence[str] = (),
 ) -> Pairs:
     """Put the images of a list of pairs together.
@@ -137,9 +137,9 @@ def assemble(
         listed: the pairs.
         file_of: an image's name in the list => its path in the tree.
         person_of: an image's name in the list => its person.
-        fold: of each pair. [P].
         fallback: as in `Images`.
         protocol: named in errors.
+        fold: of each pair; ten, by the list's order, if not given. [P].
         more: names of images that are wanted in addition, for rank-1.
 
     Raises:
@@ -153,15 +153,16 @@ def assemble(
             f"{missing[0]}; unpack the images there"
         )
     names = sorted({*named, *more})
-    number = {name: i for i, name in enumerate(names)}
-    paths = tuple(file_of[name] for name in names)
+    place = {name: i for i, name in enumerate(names)}
+    paths = [file_of[name] for name in names]
+    same = np.array([pair.same for pair in listed], dtype=bool)
     people = np.unique([person_of(name) for name in names], return_inverse=True)[1]
     return Pairs(
-        images=Images(paths, lambda i: tree.image(paths[i]), fallback=fallback),
-        first=np.array([number[pair.first] for pair in listed], dtype=np.int64),
-        second=np.array([number[pair.second] for pair in listed], dtype=np.int64),
-        same=np.array([pair.same for pair in listed], dtype=bool),
-        fold=fold,
+        images=tree.images(paths, fallback=fallback),
+        first=np.array([place[pair.first] for pair in listed], dtype=np.int64),
+        second=np.array([place[pair.second] for pair in listed], dtype=np.int64),
+        same=same,
+        fold=folds_by_order(same=same, wanted=FOLDS, protocol=protocol) if fold is None else fold,
         person=people.reshape(-1).astype(np.int64),
         identify=bool(more),
     )
@@ -238,10 +239,6 @@ def two_line_pairs(text: str, *, where: str, labelled: bool) -> list[ListedPair]
 
 def row_pairs(text: str, *, where: str) -> list[ListedPair]:
     """Return the pairs of a list of `IMAGE IMAGE LABEL`, label 1 for one person, else 0 or -1.
-
-    Args:
-        text: of the list.
-        where: the file, for errors.
 
     Raises:
         MienError: it is not such a list.

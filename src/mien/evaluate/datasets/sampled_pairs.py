@@ -22,24 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import holds, open_one_zip, open_tree
-from mien.evaluate.datasets.insightface_bin import SIDE, aligned, bin_or, holds_bin
-from mien.evaluate.datasets.pairs import FOLDS, Pairs, assemble, folds_by_order, row_pairs
+from mien.evaluate.datasets.files import open_one_zip, open_tree
+from mien.evaluate.datasets.insightface_bin import SIDE, aligned, pair_set
+from mien.evaluate.datasets.pairs import FOLDS, Pairs, assemble, row_pairs
 from mien.evaluate.datasets.sets import DataSet
-from mien.evaluate.protocol import Images
 
-__all__ = [
-    "AGEDB",
-    "AGEDB30",
-    "EACH",
-    "GAP",
-    "LFW_PEOPLE",
-    "PER_PERSON",
-    "read_agedb",
-    "read_agedb30",
-    "read_people",
-    "sample_folds",
-]
+__all__ = ["AGEDB", "AGEDB30", "LFW_PEOPLE"]
 
 Rows = NDArray[np.int64]
 
@@ -52,7 +40,7 @@ GAP = 30
 """Years between a pair's two images, at least."""
 LIST = "agedb_30_pair.txt"
 FOLDER = "agedb30_align_112"
-BINS = ("agedb_30.bin",)
+PACKED = "agedb_30.bin"
 NAME = re.compile(r"\d+_(.+)_(\d+)_[mf]\.jpe?g", re.IGNORECASE)
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 WHOLE = (0.0, 0.0, 1.0, 1.0)
@@ -111,26 +99,21 @@ def sample_folds(
 def read_agedb30(path: Path) -> Pairs:
     """Return the pairs of an unpacked agedb_30.bin.
 
-    Args:
-        path: the folder or zip with the list and the images.
-
     Raises:
         MienError: the list or images are missing or broken.
     """
     tree = open_tree(path)
     if not tree.has(LIST):
         raise MienError(
-            f"agedb30: neither {tree}/{BINS[0]} nor {tree}/{LIST} is there; InsightFace gives out "
+            f"agedb30: neither {tree}/{PACKED} nor {tree}/{LIST} is there; InsightFace gives out "
             "the .bin with its training sets (for AgeDB's own images see agedb)"
         )
     listed = row_pairs(tree.read_text(LIST), where=f"{tree}/{LIST}")
-    same = np.array([pair.same for pair in listed], dtype=bool)
     pairs = assemble(
         tree,
         listed,
         file_of={name.removeprefix(f"{FOLDER}/"): name for name in tree.names},
         person_of=lambda name: name,
-        fold=folds_by_order(same=same, wanted=FOLDS, protocol="agedb30"),
         fallback=None,
         protocol="agedb30",
     )
@@ -142,16 +125,11 @@ def read_agedb30(path: Path) -> Pairs:
 def read_agedb(path: Path, rng: np.random.Generator) -> Pairs:
     """Return pairs sampled from AgeDB's own images.
 
-    Args:
-        path: the folder or zip.
-        rng: samples them.
-
     Raises:
         MienError: there are no such images, or too few pairs.
     """
     tree = open_tree(path)
-    found = [(name, NAME.fullmatch(name.rpartition("/")[2])) for name in tree.names]
-    named = [(name, match[1], int(match[2])) for name, match in found if match]
+    named = [(name, match[1], int(match[2])) for name, match in tree.named(NAME)]
     if not named:
         raise MienError(
             f"agedb: {tree} holds no image called like 0_MariaCallas_35_f.jpg; AgeDB's authors "
@@ -166,10 +144,10 @@ def read_agedb(path: Path, rng: np.random.Generator) -> Pairs:
         protocol="agedb",
     )
     used, index = np.unique(np.concatenate([first, second]), return_inverse=True)
-    paths = tuple(named[int(row)][0] for row in used)
+    paths = [named[int(row)][0] for row in used]
     index = index.reshape(2, -1).astype(np.int64)
     return Pairs(
-        images=Images(paths, lambda i: tree.image(paths[i])),
+        images=tree.images(paths),
         first=index[0],
         second=index[1],
         same=same,
@@ -201,10 +179,10 @@ def read_people(path: Path, rng: np.random.Generator) -> Pairs:
     person = person.reshape(-1).astype(np.int64)
     first, second, same, fold = sample_folds(person=person, rng=rng, protocol="lfw-people")
     wanted = np.union1d(np.flatnonzero(count[person] > 1), np.concatenate([first, second]))
-    paths = tuple(names[int(row)] for row in wanted)
+    paths = [names[int(row)] for row in wanted]
     several = int((count > 1).sum())
     return Pairs(
-        images=Images(paths, lambda i: tree.image(paths[i]), fallback=WHOLE),
+        images=tree.images(paths, fallback=WHOLE),
         first=np.searchsorted(wanted, first),
         second=np.searchsorted(wanted, second),
         same=same,
@@ -249,7 +227,7 @@ def _two_people(
 def _is_agedb(path: Path) -> bool:
     try:
         if not path.is_dir():
-            return any(NAME.fullmatch(name.rpartition("/")[2]) for name in open_tree(path).names)
+            return bool(open_tree(path).named(NAME))
         places = (path, path / "AgeDB")
         return any(next(place.glob("0_*_*_[mf].jpg"), None) is not None for place in places)
     except (MienError, OSError, ValueError):
@@ -275,23 +253,22 @@ def _is_people(path: Path) -> bool:
     return bool(parts) and all(file.startswith(f"{person}_") for person, file in parts)
 
 
-AGEDB30 = DataSet(
-    layout=(
-        "DATA/agedb_30.bin (InsightFace's aligned 112 px images)\n"
-        "or DATA/agedb_30_pair.txt and DATA/agedb30_align_112/ (the same, unpacked)"
-    ),
+AGEDB30 = pair_set(
+    "agedb30",
+    title="AgeDB-30: 6000 pairs, ages 30 years apart, ten folds",
+    layout=f"DATA/{LIST} and DATA/{FOLDER}/ (the .bin, unpacked)",
     source=(
         "AgeDB, Imperial College London (Moschoglou et al. 2017), as packed by the InsightFace "
         "project; research use"
     ),
-    matches=lambda path: holds(path, LIST) or holds_bin(path, BINS),
-    read=lambda path, _: bin_or(
-        path, BINS, instead_of=(LIST,), protocol="agedb30", read=lambda: read_agedb30(path)
-    ),
+    packed=PACKED,
+    lists=(LIST,),
+    read=read_agedb30,
 )
 """AgeDB-30's pairs."""
 
 AGEDB = DataSet(
+    title="AgeDB: sampled pairs at ages 30 years apart or more, cross-subject folds",
     layout="DATA/[AgeDB/]0_MariaCallas_35_f.jpg (number, person, age, sex)",
     source="AgeDB, Imperial College London (Moschoglou et al. 2017); research use",
     matches=_is_agedb,
@@ -300,6 +277,7 @@ AGEDB = DataSet(
 """Pairs sampled from AgeDB's images by the seed."""
 
 LFW_PEOPLE = DataSet(
+    title="People with a folder each: sampled pairs in cross-subject folds; rank-1",
     layout="DATA/PERSON/PERSON_0001.jpg (a folder or zip, or a folder with one zip)",
     source="your own images, or those of LFW (University of Massachusetts, Amherst)",
     matches=_is_people,

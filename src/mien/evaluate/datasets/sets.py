@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,8 @@ Set = TypeVar("Set", covariant=True)
 class DataSet(Generic[Set]):
     """A data set as its authors publish it: how it is recognised, and how it is read."""
 
+    title: str
+    """What is measured on it, in a line."""
     layout: str
     """The files that are wanted, below the data set's folder."""
     source: str
@@ -102,33 +104,35 @@ class LabelledSet:
 
 
 @dataclass(frozen=True)
-class ValenceArousalSet:
-    """Images with numbers instead of classes."""
+class _SplitSet:
+    """Images with several numbers each, in a training and a test part."""
 
     images: Images
     names: tuple[str, ...]
-    """Of the numbers: valence, arousal."""
-    values: NDArray[np.float64]
-    """-1 to 1; of rows that are in neither part anything. [N, K]."""
+    """Of the numbers: valence, arousal; or AU1, AU2."""
+    values: NDArray[Any]
+    """Of rows that are in neither part anything. [N, K]."""
     train: Rows
     test: Rows
     groups: Rows | None = None
     """Clips. [N]."""
 
+    @property
+    def checksum(self) -> str:
+        """12 hex digits of the parts, the names and the numbers."""
+        return checksum(
+            f"{part} {self.images.names[int(row)]} {self.values[row].tolist()}"
+            for part, rows in (("train", self.train), ("test", self.test))
+            for row in rows
+        )
 
-@dataclass(frozen=True)
-class ActionUnitSet:
-    """Images with action units that are seen or not."""
 
-    images: Images
-    names: tuple[str, ...]
-    """Of the action units: AU1, AU2."""
-    seen: NDArray[np.bool_]
-    """[N, K]."""
-    train: Rows
-    test: Rows
-    groups: Rows | None = None
-    """Clips. [N]."""
+class ValenceArousalSet(_SplitSet):
+    """Images with numbers from -1 to 1 instead of classes."""
+
+
+class ActionUnitSet(_SplitSet):
+    """Images with action units that are seen (1) or not (0)."""
 
 
 @dataclass(frozen=True)
@@ -141,17 +145,33 @@ class ExpressionSet:
     """What a reader must know of how the data were read, and what of them is not used."""
 
 
-@dataclass(frozen=True)
-class GazeSet:
-    """Images with known gaze; rows are in the order of the images.
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """Images of people of which numbers are known; rows are in the order of the images."""
+
+    images: Images
+    person: Rows
+    """Who it is; where nobody knows what keeps people apart, as the recording or the row. [N]."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know of how the data were read."""
+
+    def __len__(self) -> int:
+        return len(self.person)
+
+    def _checksum(self, values: Array) -> str:
+        """Return 12 hex digits of the names and labels. [N, 3]."""
+        rows = zip(self.images.names, self.person, values, strict=True)
+        return checksum(f"{n} {p} {x:.5f} {y:.5f} {z:.5f}" for n, p, (x, y, z) in rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GazeSet(_Known):
+    """Images with known gaze.
 
     Directions are unit vectors in the frame of a camera that looks at the face: x to image-right,
     y down, z away; who looks into it has (0, 0, -1).
     """
 
-    images: Images
-    person: Rows
-    """Who it is; where that is not known, what keeps people apart, as the recording. [N]."""
     gaze: Array
     """[N, 3]."""
     folds: tuple[tuple[Rows, Rows], ...]
@@ -160,8 +180,6 @@ class GazeSet:
     """The head's true angles, as many as are known: yaw, then pitch; same frame. Radians [N, A]."""
     parts: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     """Rows whose error is reported apart: name => mask [N]."""
-    notes: tuple[str, ...] = ()
-    """What a reader must know of how the data were read."""
 
     def __post_init__(self) -> None:
         """Refuse what does not fit together."""
@@ -171,14 +189,10 @@ class GazeSet:
         if not np.allclose(np.linalg.norm(self.gaze, axis=1), 1, atol=1e-5):
             raise ValueError("gaze is given by unit vectors")
 
-    def __len__(self) -> int:
-        return len(self.person)
-
     @property
     def checksum(self) -> str:
         """12 hex digits of the names and labels."""
-        rows = zip(self.images.names, self.person, self.gaze, strict=True)
-        return checksum(f"{n} {p} {x:.5f} {y:.5f} {z:.5f}" for n, p, (x, y, z) in rows)
+        return self._checksum(self.gaze)
 
     def source_rows(self) -> Rows:
         """Return the rows that another set's test is fitted on: all, or the one training part."""
@@ -189,52 +203,35 @@ class GazeSet:
         return self.folds[0][1] if len(self.folds) == 1 else np.arange(len(self))
 
 
-@dataclass(frozen=True)
-class PoseSet:
-    """Images with known head pose; rows are in the order of the images."""
+@dataclass(frozen=True, kw_only=True)
+class PoseSet(_Known):
+    """Images with known head pose."""
 
-    images: Images
-    person: Rows
-    """Who it is; the row's own number where nobody knows. [N]."""
     angles: Array
     """True yaw, pitch, roll in the benchmarks' order of rotations. Radians [N, 3]."""
     sight: Array | None = None
     """True rotation as seen along the line to the head; None where that is not known.
     [N, 3, 3]."""
-    notes: tuple[str, ...] = ()
-    """What a reader must know of how the data were read."""
-
-    def __len__(self) -> int:
-        return len(self.person)
 
     @property
     def checksum(self) -> str:
         """12 hex digits of the names and labels."""
-        rows = zip(self.images.names, self.person, self.angles, strict=True)
-        return checksum(f"{n} {p} {y:.5f} {x:.5f} {r:.5f}" for n, p, (y, x, r) in rows)
+        return self._checksum(self.angles)
 
 
-@dataclass(frozen=True)
-class LightSet:
-    """Images under one known lamp each; rows are in the order of the images."""
+@dataclass(frozen=True, kw_only=True)
+class LightSet(_Known):
+    """Images under one known lamp each."""
 
-    images: Images
-    person: Rows
-    """Who it is. [N]."""
     direction: Array
     """Unit vector to the lamp, camera frame. [N, 3]."""
     pose: Rows
     """The set's number of the head pose. [N]."""
-    notes: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.person)
 
     @property
     def checksum(self) -> str:
         """12 hex digits of the names and labels."""
-        rows = zip(self.images.names, self.person, self.direction, strict=True)
-        return checksum(f"{n} {p} {x:.5f} {y:.5f} {z:.5f}" for n, p, (x, y, z) in rows)
+        return self._checksum(self.direction)
 
 
 @dataclass(frozen=True)

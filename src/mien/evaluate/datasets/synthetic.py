@@ -19,17 +19,7 @@ from mien.evaluate.datasets.sets import DataSet
 from mien.evaluate.protocol import Images, checksum
 from mien.geometry.gaze import gaze_angles
 
-__all__ = [
-    "CONFIG_FILE",
-    "FACTORS",
-    "INNER_FACE",
-    "LABELS_FILE",
-    "Clips",
-    "Label",
-    "inner_face",
-    "read_clips",
-    "read_config",
-]
+__all__ = ["FACTORS", "LABELS_FILE", "Clips", "Label", "inner_face", "read_clips", "read_config"]
 
 Array = NDArray[np.floating]
 
@@ -142,10 +132,6 @@ class Clips:
 def read_clips(path: Path, protocol: str) -> Clips:
     """Read a folder of `mien synth`, or a zip of one.
 
-    Args:
-        path: the folder or zip.
-        protocol: whose name messages begin with.
-
     Raises:
         MienError: it is none, or was interrupted, or its table is damaged.
     """
@@ -200,6 +186,7 @@ def inner_face(size: int) -> NDArray[np.bool_]:
 
 
 FACTORS = DataSet(
+    title="leakage between factors, disentanglement and expression transfer, rendered people",
     layout=(
         "labels.parquet, config.json and person_NNNNNN/frame_NNN.png (or .jpg): a folder that "
         "`mien synth` has written, of people never seen in training; or a zip of it"

@@ -35,14 +35,7 @@ from mien.synth.render import Surface, render_frames
 from mien.synth.scene import Placement
 from mien.synth.stream import Stream
 
-__all__ = [
-    "FRONTAL",
-    "FrontalPair",
-    "FrontalPerson",
-    "FrontalSet",
-    "FrontalStream",
-    "read_frontal",
-]
+__all__ = ["FRONTAL", "FrontalPair", "FrontalPerson", "FrontalSet"]
 
 FIELD_OF_VIEW_DEG = 10.0
 TOLERANCE_CM = 0.3
@@ -334,6 +327,7 @@ def _rotated(frames: Frames, angles: NDArray[np.floating]) -> Frames:
 
 
 FRONTAL = DataSet(
+    title="the frontal view made of a rotated face against the true one, rendered people",
     layout=LAYOUT,
     source="ICT-FaceKit: USC Institute for Creative Technologies (MIT); clips: yourself, with "
     "mien synth; an ArcFace network in ONNX: insightface's model zoo (non-commercial research)",

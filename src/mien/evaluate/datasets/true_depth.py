@@ -41,14 +41,7 @@ from mien.evaluate.datasets.sets import DataSet, ShapeSet
 from mien.evaluate.datasets.synthetic import LABELS_FILE, Clips, inner_face, read_clips
 from mien.evaluate.protocol import EvalContext, checksum
 
-__all__ = [
-    "RENDERED_SHAPE",
-    "SYNFACE",
-    "before_model",
-    "read_synface",
-    "read_true_shape",
-    "reduced",
-]
+__all__ = ["RENDERED_SHAPE", "SYNFACE"]
 
 BASES = ("test", "synface/test", "synface", "")
 IMAGE = re.compile(r".*\.(?:png|jpg|jpeg)", re.I)
@@ -278,6 +271,7 @@ def _read_rendered(path: Path, context: EvalContext) -> ShapeSet:
 
 
 RENDERED_SHAPE = DataSet(
+    title="Depth and normals of rendered people: SIDE and MAD as Wu et al. (2020)",
     layout=f"a folder of `mien synth`: {LABELS_FILE}, person_000001/frame_000.png, "
     f"person_000001/{TRUTH}",
     source="render it: mien synth",
@@ -285,6 +279,7 @@ RENDERED_SHAPE = DataSet(
     read=_read_rendered,
 )
 SYNFACE = DataSet(
+    title="Depth and normals of unsup3d's rendered Basel faces: SIDE and MAD",
     layout=LAYOUT,
     source=SOURCE,
     matches=lambda path: any(

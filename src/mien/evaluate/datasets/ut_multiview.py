@@ -36,13 +36,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import Tree, found_below, numbers, open_tree
+from mien.evaluate.datasets.files import Tree, check_rotation, found_below, numbers, open_tree
 from mien.evaluate.datasets.gaze_normalization import EYE_CROP
 from mien.evaluate.datasets.mpii import Camera, Sample, to_gaze_set
 from mien.evaluate.datasets.sets import DataSet, GazeSet
 from mien.linear.folds import folds_of_people
 
-__all__ = ["UT_MULTIVIEW", "read_ut_multiview"]
+__all__ = ["UT_MULTIVIEW"]
 
 Array = NDArray[np.float64]
 
@@ -99,7 +99,7 @@ def _people(tree: Tree) -> list[tuple[int, str]]:
 def _person(tree: Tree, person: int, folder: str) -> list[Sample]:
     name = f"{folder}/raw/monitor.txt"
     screen = _matrix(tree, name, _lines(tree, name), first=1, shape=(4, 3))
-    _check_rotation(tree, name, screen[1:])
+    check_rotation(tree, name, screen[1:])
     samples = []
     for frame, xy in _targets(tree, f"{folder}/raw/gazedata.csv"):
         target = screen[0] + screen[1:] @ np.array([*xy, 0.0])
@@ -110,34 +110,24 @@ def _person(tree: Tree, person: int, folder: str) -> list[Sample]:
 def _targets(tree: Tree, name: str) -> list[tuple[int, Array]]:
     """Return the numbers of frames and their targets, millimetres on the screen. Each [2]."""
     targets = []
-    for number, line in enumerate(_lines(tree, name)[1:], start=2):
+    _require(tree, name)
+    for number, line in list(tree.lines(name))[1:]:
         words = line.split(",")[:3]
-        if not line.strip():
-            continue
         if len(words) < 3:
-            raise MienError(
-                f"{tree}/{name}, line {number} is not a frame, x and y; copy the data set again"
-            )
+            raise tree.error(name, f", line {number} is not a frame, x and y")
         values = numbers(tree, name, words, number)
         targets.append((int(values[0]), values[1:]))
     if not targets:
-        raise MienError(f"{tree}/{name} names no frame; copy the data set again")
+        raise tree.error(name, " names no frame")
     return targets
 
 
 def _frame(tree: Tree, person: int, folder: str, target: Array) -> list[Sample]:
-    """Return what the eight cameras saw at once.
-
-    Args:
-        tree: the data set.
-        person: number.
-        folder: of the frame.
-        target: what is looked at, world frame. Millimetres [3].
-    """
+    """Return what the eight cameras saw at once; the target is in the world's frame, mm [3]."""
     name = f"{folder}/headpose.txt"
     lines = _lines(tree, name)
     head = _matrix(tree, name, lines, first=2, shape=(3, 3))
-    _check_rotation(tree, name, head)
+    check_rotation(tree, name, head)
     eyes = _matrix(tree, name, lines, first=6, shape=(EYE_CORNERS, 3)).mean(axis=0)
     samples = []
     for view in range(VIEWS):
@@ -162,7 +152,7 @@ def _camera(tree: Tree, name: str) -> tuple[Camera, Array, Array]:
     projection = _matrix(tree, name, _lines(tree, name), first=1, shape=(3, 4))
     # With a negative determinant there is no rotation that leaves K's diagonal positive.
     if np.linalg.det(projection[:, :3]) <= 0:
-        raise MienError(f"{tree}/{name} holds no camera; copy the data set again")
+        raise tree.error(name, " holds no camera")
     matrix, rotation = (
         np.asarray(part, np.float64) for part in cv2.decomposeProjectionMatrix(projection)[:2]
     )
@@ -171,32 +161,16 @@ def _camera(tree: Tree, name: str) -> tuple[Camera, Array, Array]:
     return Camera(matrix / matrix[2, 2], np.zeros(5)), rotation, shift
 
 
-def _check_rotation(tree: Tree, name: str, matrix: Array) -> None:
-    sound = np.allclose(matrix @ matrix.T, np.eye(3), atol=0.01) and np.linalg.det(matrix) > 0
-    if not sound:
-        raise MienError(f"{tree}/{name} holds no rotation; copy the data set again")
-
-
 def _matrix(
     tree: Tree, name: str, lines: list[str], *, first: int, shape: tuple[int, int]
 ) -> Array:
-    """Return rows of numbers, with or without brackets.
-
-    Args:
-        tree: the data set.
-        name: of the file, for messages.
-        lines: of the file.
-        first: of them, from 0.
-        shape: rows and columns that are wanted.
-    """
+    """Return rows of numbers, with or without brackets, from line `first` on, the first 0."""
     rows = []
     for number in range(first, first + shape[0]):
         words = BRACKETS.sub(" ", lines[number]).split() if number < len(lines) else []
         if len(words) != shape[1]:
-            raise MienError(
-                f"{tree}/{name}, line {number + 1} has {len(words)} numbers, not {shape[1]}; "
-                "copy the data set again"
-            )
+            text = f", line {number + 1} has {len(words)} numbers, not {shape[1]}"
+            raise tree.error(name, text)
         rows.append(numbers(tree, name, words, number + 1))
     return np.stack(rows)
 
@@ -212,6 +186,7 @@ def _require(tree: Tree, name: str) -> None:
 
 
 UT_MULTIVIEW = DataSet(
+    title="UT Multiview, eye-region crops: angular error by number of samples, 3 folds",
     layout=(
         "s00/raw/monitor.txt and gazedata.csv, s00/raw/img000/headpose.txt, cparams/00000000.txt "
         "and images/00000000.jpg, and so on to s49, or the same in s00-09 to s40-49"

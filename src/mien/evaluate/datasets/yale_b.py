@@ -28,11 +28,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import Tree, first_name, open_one_zip
+from mien.evaluate.datasets.files import first_name, open_one_zip
 from mien.evaluate.datasets.sets import DataSet, LightSet
-from mien.evaluate.protocol import Images
 
-__all__ = ["YALE_B", "dome_direction", "read_yale_b"]
+__all__ = ["YALE_B"]
 
 NAME = re.compile(r"yaleB(\d\d)_P(\d\d)A([+-]\d{3})E([+-]\d\d)\.(?:pgm|jpg|jpeg|png|bmp)", re.I)
 CROPPED = (168, 192)
@@ -59,7 +58,7 @@ def read_yale_b(path: Path) -> LightSet:
         MienError: there are no such images, or two of one name.
     """
     tree = open_one_zip(path)
-    found = [(n, m) for n in tree.names if (m := NAME.fullmatch(n.rsplit("/", 1)[-1]))]
+    found = tree.named(NAME)
     if not found:
         raise MienError(
             f"yale-b: {tree} holds no image like yaleB01_P00A+000E+00.pgm; obtain {SOURCE}"
@@ -76,9 +75,12 @@ def read_yale_b(path: Path) -> LightSet:
     )
     height, width = tree.image(names[0]).shape[:2]
     cropped = height > width
+    # Copies of the cropped set are sometimes reduced; the square is reduced with them.
+    scale = np.array([width / CROPPED[0], height / CROPPED[1]] * 2)
+    boxes = np.tile(np.array(SQUARE) * scale, (len(names), 1))
     bad = sum(name.lower().endswith(".bad") for name in tree.names)
     return LightSet(
-        images=_cropped(tree, names, width, height) if cropped else _whole(tree, names),
+        images=tree.images(names, crop="box", boxes=boxes) if cropped else tree.images(names),
         person=person.astype(np.int64),
         direction=dome_direction(azimuth, elevation),
         pose=pose.astype(np.int64),
@@ -103,29 +105,18 @@ def dome_direction(
     return np.stack([-np.cos(e) * np.sin(a), -np.sin(e), -np.cos(e) * np.cos(a)], axis=-1)
 
 
-def _whole(tree: Tree, names: tuple[str, ...]) -> Images:
-    return Images(names, lambda row: tree.image(names[row]))
-
-
-def _cropped(tree: Tree, names: tuple[str, ...], width: int, height: int) -> Images:
-    # Copies of the cropped set are sometimes reduced; the square is reduced with them.
-    scale = np.array([width / CROPPED[0], height / CROPPED[1]] * 2)
-    boxes: NDArray[np.float64] = np.tile(np.array(SQUARE) * scale, (len(names), 1))
-    return Images(names, lambda row: tree.image(names[row]), crop="box", boxes=boxes)
-
-
 def _matches(path: Path) -> bool:
     try:
-        if not path.is_dir():
-            return first_name(path, NAME) is not None
-        return (
-            first_name(path, NAME) is not None
-            or first_name(open_one_zip(path).source, NAME) is not None
-        )
+        places = (path, open_one_zip(path).source) if path.is_dir() else (path,)
+        return any(first_name(place, NAME) is not None for place in places)
     except (MienError, OSError):
         return False
 
 
 YALE_B = DataSet(
-    layout=LAYOUT, source=SOURCE, matches=_matches, read=lambda path, _: read_yale_b(path)
+    title="Direction of light on Extended Yale B, predicted and by maps fitted cross-subject",
+    layout=LAYOUT,
+    source=SOURCE,
+    matches=_matches,
+    read=lambda path, _: read_yale_b(path),
 )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jinja2 import Template
     from matplotlib.axes import Axes
 
-__all__ = ["COLOURS", "interval_text", "plot_svg", "report_html", "score_text"]
+__all__ = ["interval_text", "report_html", "score_text"]
 
 MAX_SIDE = 160
 """No side of an image in the gallery is longer. Pixels."""
@@ -44,11 +44,7 @@ _WIDTH = re.compile(r' (?:width|height)="[^"]*"')
 
 
 def report_html(report: Report) -> str:
-    """Return the report as an HTML document.
-
-    Raises:
-        MienError: Jinja2 is not installed.
-    """
+    """Return the report as an HTML document. MienError: Jinja2 is not installed."""
     return _template().render(report=report)
 
 

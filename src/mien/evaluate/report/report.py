@@ -9,22 +9,15 @@ import csv
 import io
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from mien.evaluate.protocol import Plot, Protocol, Result, Score, Table
+from mien.evaluate.protocol import Plot, Protocol, Result, Score
 from mien.version import VERSION
 
-__all__ = [
-    "FORMAT",
-    "Report",
-    "Run",
-    "main_scores",
-    "report_json",
-    "scores_csv",
-]
+__all__ = ["FORMAT", "Report", "Run", "main_scores", "report_json", "scores_csv"]
 
 FORMAT = 2
 """Number of the layout of report.json; another when a reader of this one would go wrong."""
@@ -121,49 +114,34 @@ def _run_values(run: Run) -> dict[str, Any]:
         return values | {"error": run.error}
     return values | {
         "data": result.data,
-        "scores": [_score_values(score) for score in result.scores],
+        "scores": _json([asdict(score) for score in result.scores]),
         "notes": list(result.notes),
-        "tables": [_table_values(table) for table in result.tables],
-        "plots": [_plot_values(plot) for plot in result.plots],
+        "tables": _json([asdict(table) for table in result.tables]),
+        "plots": _json([_plot_values(plot) for plot in result.plots]),
         "failures": [failure.caption for failure in result.failures],
     }
 
 
-def _score_values(score: Score) -> dict[str, Any]:
-    return {
-        "name": score.name,
-        "value": _plain(score.value),
-        "low": _plain(score.low),
-        "high": _plain(score.high),
-        "unit": score.unit,
-        "count": int(score.count),
-        "higher_is_better": bool(score.higher_is_better),
-        "main": bool(score.main),
-    }
-
-
-def _table_values(table: Table) -> dict[str, Any]:
-    rows = [[_plain(cell) for cell in row] for row in table.rows]
-    return {"title": table.title, "columns": list(table.columns), "rows": rows}
-
-
 def _plot_values(plot: Plot) -> dict[str, Any]:
-    lines = {
-        name: {"x": [_plain(value) for value in x], "y": [_plain(value) for value in y]}
-        for name, (x, y) in plot.lines.items()
-    }
+    lines = {name: dict(zip("xy", points, strict=True)) for name, points in plot.lines.items()}
     return {"title": plot.title, "x": plot.x_label, "y": plot.y_label, "lines": lines}
+
+
+def _json(value: object) -> Any:
+    """Return what JSON knows, inside lists and dictionaries too."""
+    if isinstance(value, dict):
+        return {name: _json(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_json(inner) for inner in value]
+    return value if isinstance(value, bool) else _plain(value)
 
 
 def _plain(value: object) -> str | float | int | None:
     """Return what JSON knows: numbers of NumPy become Python's, NaN and infinity None."""
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, bool | np.bool_):
+    if isinstance(value, bool | np.bool_ | int | np.integer):
         return int(value)
-    if isinstance(value, int | np.integer):
-        return int(value)
-    number = float(f"{float(value):.{DIGITS}g}") if isinstance(value, float | np.floating) else None
-    if number is None:
+    if not isinstance(value, float | np.floating):
         raise TypeError(f"a number or a text is wanted, not {type(value).__name__}")
-    return number if math.isfinite(number) else None
+    return float(f"{float(value):.{DIGITS}g}") if math.isfinite(value) else None

@@ -10,23 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.evaluate.datasets.sets import ActionUnitSet
-from mien.evaluate.protocol import (
-    EvalContext,
-    FactorColumns,
-    Failure,
-    Result,
-    Score,
-    Table,
-    checksum,
-)
-from mien.evaluate.scores import shown, yaw_table
-from mien.evaluate.tasks.labelled import MAIN, codes_of, stream
+from mien.evaluate.protocol import EvalContext, FactorColumns, Failure, Result, Score, Table
+from mien.evaluate.scores import missing_notes, shown, worst
+from mien.evaluate.tasks.labelled import MAIN, codes_of, stream, yaw_tables
 from mien.linear.bootstrap import bootstrap
 from mien.linear.folds import held_out
 from mien.linear.logistic import STRENGTHS, fit_linear, probabilities
 from mien.linear.metrics import binary_f1
 
-__all__ = ["best_threshold", "measure_action_units", "predict_action_unit"]
+__all__ = ["measure_action_units"]
 
 Array = NDArray[np.floating]
 Rows = NDArray[np.int64]
@@ -107,14 +99,10 @@ def measure_action_units(
         context.say(f"{len(task.names)} action units from {name}")
         predicted, margin = _predict(task, described, codes_of(described, name), context, place)
         scores += _scores(task, predicted, name, context)
-    truth = task.seen[task.test]
+    truth = task.values[task.test].astype(bool)
     return Result(
         scores=tuple(scores),
-        data=checksum(
-            f"{part} {task.images.names[int(row)]} {task.seen[row].astype(int).tolist()}"
-            for part, rows in (("train", task.train), ("test", task.test))
-            for row in rows
-        ),
+        data=task.checksum,
         tables=_tables(task, described, predicted, truth),
         failures=_failures(task, predicted, margin, truth, context),
         notes=_notes(task, described),
@@ -130,13 +118,13 @@ def _predict(
 ) -> tuple[Flags, NDArray[np.float64]]:
     rows = task.train[described.found[task.train]]
     found = described.found[task.test]
-    predicted = np.repeat(task.seen[rows].mean(axis=0)[None] > 0.5, len(task.test), axis=0)
+    predicted = np.repeat(task.values[rows].mean(axis=0)[None] > 0.5, len(task.test), axis=0)
     margin = np.zeros(predicted.shape)
     for unit in range(len(task.names)):
         if found.any():
             predicted[found, unit], margin[found, unit] = predict_action_unit(
                 train=codes[rows],
-                seen=task.seen[rows, unit],
+                seen=task.values[rows, unit].astype(bool),
                 test=codes[task.test[found]],
                 groups=None if task.groups is None else task.groups[rows],
                 rng=stream(context, 7, place, unit),
@@ -145,35 +133,25 @@ def _predict(
 
 
 def _scores(task: ActionUnitSet, predicted: Flags, name: str, context: EvalContext) -> list[Score]:
-    truth = task.seen[task.test]
+    truth = task.values[task.test].astype(bool)
     groups = None if task.groups is None else task.groups[task.test]
 
+    def f1(rows: Rows, unit: int) -> float:
+        return binary_f1(prediction=predicted[rows, unit], target=truth[rows, unit])
+
     def mean(rows: Rows) -> float:
-        return 100 * float(
-            np.mean([_f1(predicted, truth, rows, k) for k in range(len(task.names))])
-        )
+        return 100 * float(np.mean([f1(rows, k) for k in range(len(task.names))]))
 
     everyone = np.arange(len(truth))
     low, high = bootstrap(mean, count=len(truth), groups=groups, rng=stream(context, 8))
     title = f"mean F1, linear, {name}"
-    scores = [
-        Score(title, mean(everyone), "%", len(truth), low, high, main=name == MAIN),
-    ]
+    scores = [Score(title, mean(everyone), "%", len(truth), low, high, main=name == MAIN)]
     if name == MAIN:
         scores += [
-            Score(
-                f"F1, {unit}, linear, {name}",
-                100 * _f1(predicted, truth, everyone, k),
-                "%",
-                len(truth),
-            )
+            Score(f"F1, {unit}, linear, {name}", 100 * f1(everyone, k), "%", len(truth))
             for k, unit in enumerate(task.names)
         ]
     return scores
-
-
-def _f1(predicted: Flags, truth: Flags, rows: Rows, unit: int) -> float:
-    return binary_f1(prediction=predicted[rows, unit], target=truth[rows, unit])
 
 
 def _tables(
@@ -189,13 +167,11 @@ def _tables(
         for k, name in enumerate(task.names)
     )
     columns = ("action unit", "images that show it", "predicted", "accuracy, %")
-    tables = [Table(f"Action units; linear, {MAIN}", columns, rows)]
-    yaw = described["yaw_rad"][task.test]
-    if np.isfinite(yaw).any():
-        right = 100.0 * (predicted == truth).mean(axis=1)
-        title = f"By predicted head yaw; linear, {MAIN}"
-        tables.append(yaw_table(title=title, yaw_rad=yaw, values={"accuracy, %": right}))
-    return tuple(tables)
+    right = 100.0 * (predicted == truth).mean(axis=1)
+    return (
+        Table(f"Action units; linear, {MAIN}", columns, rows),
+        *yaw_tables(described, task.test, {"accuracy, %": right}),
+    )
 
 
 def _failures(
@@ -207,30 +183,22 @@ def _failures(
 ) -> tuple[Failure, ...]:
     wrong = predicted != truth
     cost = np.where(wrong, np.abs(margin), 0).sum(axis=1)
-    worst = np.argsort(-cost, kind="stable")[: context.gallery]
     failures = []
-    for row in worst[wrong[worst].any(axis=1)]:
-        missed = [
-            name for k, name in enumerate(task.names) if truth[row, k] and not predicted[row, k]
-        ]
-        added = [
-            name for k, name in enumerate(task.names) if predicted[row, k] and not truth[row, k]
-        ]
-        words = [f"missed {' '.join(missed)}"] * bool(missed)
-        words += [f"false {' '.join(added)}"] * bool(added)
+    for row in worst(np.where(wrong.any(axis=1), cost, -np.inf), context.gallery):
+        names = np.array(task.names)
+        missed, added = names[truth[row] & wrong[row]], names[~truth[row] & wrong[row]]
+        words = [f"missed {' '.join(missed)}"] * bool(len(missed))
+        words += [f"false {' '.join(added)}"] * bool(len(added))
         image = shown(task.images, int(task.test[row]))
         failures.append(Failure((image,), "; ".join(words)))
     return tuple(failures)
 
 
 def _notes(task: ActionUnitSet, described: FactorColumns) -> tuple[str, ...]:
-    notes = [f"{len(task.train)} images to train on, {len(task.test)} to test on"]
-    undetected = int((~described.found[task.train]).sum())
-    missing = int((~described.found[task.test]).sum())
-    if undetected:
-        notes.append(f"{undetected} training images without a face are left out")
-    if missing:
-        notes.append(
-            f"for {missing} test images without a face the more frequent value is predicted"
-        )
-    return tuple(notes)
+    train, test = described.found[task.train], described.found[task.test]
+    text = "for {} test images without a face the more frequent value is predicted"
+    return (
+        f"{len(task.train)} images to train on, {len(task.test)} to test on",
+        *missing_notes(train, "{} training images without a face are left out"),
+        *missing_notes(test, text),
+    )

@@ -7,6 +7,7 @@ The file is run by OpenCV. It takes RGB faces of 112 x 112 pixels, aligned by fi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -16,10 +17,10 @@ from numpy.typing import NDArray
 from mien.errors import MienError
 from mien.evaluate.datasets.synthetic_frontal import FrontalPair
 from mien.evaluate.protocol import Score, Table
-from mien.linear.bootstrap import mean_interval
+from mien.evaluate.scores import mean_score
 from mien.media.names import to_text
 
-__all__ = ["SIDE", "ArcFace", "aligned", "identity_scores"]
+__all__ = ["ArcFace", "identity_scores"]
 
 Array = NDArray[np.floating]
 
@@ -41,11 +42,7 @@ class ArcFace:
     """A network that gives codes of aligned faces."""
 
     def __init__(self, path: Path) -> None:
-        """Open an ONNX file.
-
-        Raises:
-            MienError: OpenCV cannot read it.
-        """
+        """Open an ONNX file. MienError: OpenCV cannot read it."""
         self._path = path
         try:
             self._net = cv2.dnn.readNetFromONNX(str(path))
@@ -131,21 +128,13 @@ def identity_scores(
         own, other = _distances(code, rotated, person)
         rows.append((name, _mean(own), _mean(other)))
         if name.startswith("made"):
+            score = partial(mean_score, groups=person, rng=rng, unit="")
             scores = [
-                _score("ArcFace distance to the person's other images", own, person, rng),
-                _score("ArcFace distance to another person", other, person, rng),
+                score("ArcFace distance to the person's other images", own, main=True),
+                score("ArcFace distance to another person", other, higher_is_better=True),
             ]
     title = "ArcFace distance, 1 - cos, to rotated images"
     return scores, Table(title, ("view", "the person's others", "another person's"), tuple(rows))
-
-
-def _score(name: str, values: Array, person: NDArray[np.int64], rng: np.random.Generator) -> Score:
-    known, lower = np.isfinite(values), "person's" in name
-    if not known.any():
-        return Score(name, float("nan"), "", 0, higher_is_better=not lower)
-    ends = mean_interval(values=values[known], groups=person[known], rng=rng)
-    mean = float(values[known].mean())
-    return Score(name, mean, "", int(known.sum()), *ends, higher_is_better=not lower, main=lower)
 
 
 def _mean(values: Array) -> float | None:
@@ -158,14 +147,15 @@ def _distances(codes: Array, rotated: Array, person: NDArray[np.int64]) -> tuple
     away = 1 - codes @ rotated.T
     people = np.unique(person)
     following = people[(np.searchsorted(people, person) + 1) % len(people)]
-    own, other = np.full(len(person), np.nan), np.full(len(person), np.nan)
-    for row in range(len(person)):
-        mine = person == person[row]
-        mine[row] = False
-        theirs = (person == following[row]) & (person != person[row])
-        own[row] = away[row, mine].mean() if mine.any() else np.nan
-        other[row] = away[row, theirs].mean() if theirs.any() else np.nan
-    return own, other
+    mine = (person[:, None] == person) & ~np.eye(len(person), dtype=bool)
+    theirs = (person == following[:, None]) & (person != person[:, None])
+    return _mean_of(away, mine), _mean_of(away, theirs)
+
+
+def _mean_of(values: Array, mask: NDArray[np.bool_]) -> Array:
+    """Return the mean of each row inside the mask; NaN where that is empty. [N]."""
+    count = mask.sum(axis=1)
+    return np.where(count > 0, (values * mask).sum(axis=1) / count.clip(1), np.nan)
 
 
 def _aligned_as_truth(made: NDArray[np.uint8], pair: FrontalPair) -> NDArray[np.uint8]:

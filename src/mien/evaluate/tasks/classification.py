@@ -5,13 +5,14 @@ Scores are of all test images; for an image without a face the most frequent cla
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.evaluate.datasets.sets import LabelledSet
+from mien.evaluate.datasets.sets import ActionUnitSet, ExpressionSet, LabelledSet
 from mien.evaluate.protocol import (
     EvalContext,
     FactorColumns,
@@ -21,9 +22,11 @@ from mien.evaluate.protocol import (
     Table,
     checksum,
 )
-from mien.evaluate.scores import shown, yaw_table
+from mien.evaluate.scores import MAX_MISSING, missing_notes, shown, worst
+from mien.evaluate.tasks.action_units import measure_action_units
 from mien.evaluate.tasks.few_labels import few_labels, few_labels_report
 from mien.evaluate.tasks.labelled import (
+    COLUMNS,
     FEATURES,
     MAIN,
     Predicted,
@@ -31,13 +34,15 @@ from mien.evaluate.tasks.labelled import (
     known_sets,
     predict_over_folds,
     stream,
+    yaw_tables,
 )
+from mien.evaluate.tasks.valence_arousal import measure_valence_arousal
 from mien.linear.bootstrap import bootstrap, proportion_interval
 from mien.linear.knn import knn_probabilities
 from mien.linear.logistic import linear_probabilities
 from mien.linear.metrics import accuracy, balanced_accuracy, confusion, macro_f1
 
-__all__ = ["measure", "merged"]
+__all__ = ["measure", "score_expressions"]
 
 Rows = NDArray[np.int64]
 Method = Callable[..., NDArray[np.float64]]
@@ -50,32 +55,41 @@ METRICS: dict[str, Metric] = {
 }
 FEW = ("expression", MAIN, FEATURES)
 """The sets of factors that are probed with few labels."""
-MAX_MISSING = 0.01
-"""From this fraction of test images without a face, those with one are scored for themselves."""
 
 
-def measure(
-    task: LabelledSet,
-    described: FactorColumns,
-    context: EvalContext,
-    *,
-    main: Sequence[str] = ("accuracy",),
-    label: str = "",
-    subsets: Mapping[str, Rows] | None = None,
-) -> Result:
+def score_expressions(data: ExpressionSet, context: EvalContext) -> Result:
+    """Score every kind of labels of a set; the factors are asked for once.
+
+    Raises:
+        MienError: no image has a face, or a set of factors cannot be had of the images.
+    """
+    described = context.describe_faces(data.images, COLUMNS)
+    results, notes = [], list(data.notes)
+    for labels in data.labels:
+        if isinstance(labels, LabelledSet):
+            notes += labels.absent()
+            results.append(measure(labels, described, context))
+        elif isinstance(labels, ActionUnitSet):
+            results.append(measure_action_units(labels, described, context))
+        else:
+            results.append(measure_valence_arousal(labels, described, context))
+    if len(results) == 1:
+        return replace(results[0], notes=(*notes, *results[0].notes))
+    return merged(results, gallery=context.gallery, notes=notes)
+
+
+def measure(task: LabelledSet, described: FactorColumns, context: EvalContext) -> Result:
     """Score labelled images by linear probes, nearest neighbours and few labels.
 
     Args:
         task: labelled images.
-        described: their factors, by `mien.evaluate.tasks.labelled.describe`.
+        described: their factors, the columns of `mien.evaluate.tasks.labelled`.
         context: seed, trials, size of the gallery.
-        main: names of the metrics that the data set is known for.
-        label: added to every name, as ", 7 classes".
-        subsets: name => rows, of which those that are tested are scored for themselves.
 
     Raises:
         MienError: a set of factors cannot be had of the images.
     """
+    label = task.variant
     scores: list[Score] = []
     few = {}
     best: Predicted | None = None
@@ -83,13 +97,8 @@ def measure(
         context.say(f"probes on {name}{label}")
         codes = codes_of(described, name)
         linear = _by(linear_probabilities, task, described, codes, context, (1, place))
-        scores += _scores(
-            task,
-            linear,
-            f"linear, {name}{label}",
-            context,
-            main if name in (MAIN, FEATURES) else (),
-        )
+        main = task.main if name in (MAIN, FEATURES) else ()
+        scores += _scores(task, linear, f"linear, {name}{label}", context, main)
         near = _by(knn_probabilities, task, described, codes, context, (2, place))
         scores.append(_scores(task, near, f"k-NN, {name}{label}", context)[0])
         if name in FEW:
@@ -98,14 +107,14 @@ def measure(
             best = linear
     assert best is not None
     some, table, plot = few_labels_report(few, tested=len(task.tested), label=label)
-    scores += some + _parts(task, described, best, context, label, subsets or {})
+    scores += some + _parts(task, described, best, context)
     right = best.label == task.labels[task.tested]
     return Result(
         scores=tuple(scores),
         data=checksum(_lines(task)),
         tables=(
             _confusion_table(task, best, label),
-            *_yaw_tables(described, task.tested, {"accuracy, %": 100.0 * right}, label),
+            *yaw_tables(described, task.tested, {"accuracy, %": 100.0 * right}, label),
             table,
         ),
         plots=(plot,),
@@ -171,6 +180,7 @@ def _scores(
     groups = None if task.groups is None else task.groups[task.tested][among]
     scores = []
     for place, (metric, of) in enumerate(METRICS.items()):
+        title = f"{metric}, {name}"
         value = _statistic(np.arange(len(label)), of=of, label=label, truth=truth, task=task)
         if metric == "accuracy" and groups is None:
             right = int((label == truth).sum())
@@ -181,15 +191,7 @@ def _scores(
                 statistic, count=len(label), groups=groups, rng=stream(context, 4, place)
             )
         scores.append(
-            Score(
-                f"{metric}, {name}",
-                100 * value,
-                "%",
-                len(label),
-                100 * low,
-                100 * high,
-                main=metric in main,
-            )
+            Score(title, 100 * value, "%", len(label), 100 * low, 100 * high, main=metric in main)
         )
     return scores
 
@@ -206,17 +208,15 @@ def _parts(
     described: FactorColumns,
     predicted: Predicted,
     context: EvalContext,
-    label: str,
-    subsets: Mapping[str, Rows],
 ) -> list[Score]:
     """Return the accuracies of parts of the test rows."""
     tested = task.tested
-    parts = {name: np.isin(tested, rows) for name, rows in subsets.items()}
+    parts = {name: np.isin(tested, rows) for name, rows in task.subsets.items()}
     found = described.found[tested]
     if (~found).mean() > MAX_MISSING:
         parts["faces found"] = found
     return [
-        _scores(task, predicted, f"linear, {MAIN}, {name}{label}", context, among=among)[0]
+        _scores(task, predicted, f"linear, {MAIN}, {name}{task.variant}", context, among=among)[0]
         for name, among in parts.items()
         if among.any()
     ]
@@ -235,27 +235,15 @@ def _confusion_table(task: LabelledSet, predicted: Predicted, label: str) -> Tab
     return Table(title, ("true class", "images", *task.classes), tuple(rows))
 
 
-def _yaw_tables(
-    described: FactorColumns, rows: Rows, values: dict[str, NDArray[np.floating]], label: str
-) -> tuple[Table, ...]:
-    """Return the table by head yaw; none where no yaw is known."""
-    yaw = described["yaw_rad"][rows]
-    if not np.isfinite(yaw).any():
-        return ()
-    title = f"By predicted head yaw; linear, {MAIN}{label}"
-    return (yaw_table(title=title, yaw_rad=yaw, values=values),)
-
-
 def _failures(task: LabelledSet, predicted: Predicted, context: EvalContext) -> tuple[Failure, ...]:
     """Return the images that were classified wrongly with the greatest certainty."""
     truth = task.labels[task.tested]
     chance = predicted.probability
     rows = np.arange(len(truth))
     margin = chance[rows, predicted.label] - chance[rows, truth]
-    wrong = np.flatnonzero((predicted.label != truth) & np.isfinite(margin))
-    worst = wrong[np.argsort(-margin[wrong], kind="stable")][: context.gallery]
+    wrong = (predicted.label != truth) & np.isfinite(margin)
     failures = []
-    for row in worst:
+    for row in worst(np.where(wrong, margin, -np.inf), context.gallery):
         name = task.classes[int(predicted.label[row])]
         probability = chance[row, predicted.label[row]]
         caption = f"{task.classes[int(truth[row])]}, predicted {name} ({probability:.2f})"
@@ -266,20 +254,16 @@ def _failures(task: LabelledSet, predicted: Predicted, context: EvalContext) -> 
 
 def _notes(task: LabelledSet, described: FactorColumns, label: str) -> list[str]:
     trained = np.unique(np.concatenate([train for train, _ in task.folds]))
-    undetected = int((~described.found[trained]).sum())
-    missing = int((~described.found[task.tested]).sum())
     if len(task.folds) > 1:
         sizes = f"{len(task.tested)} images in {len(task.folds)} folds"
     else:
         sizes = f"{len(trained)} images to train on, {len(task.tested)} to test on"
     notes = [f"{sizes}{label}"]
-    if undetected and len(task.folds) == 1:
-        notes.append(f"{undetected} training images without a face are left out{label}")
-    if missing:
-        notes.append(
-            f"{missing} test images without a face count as the most frequent class{label}"
-        )
-    return notes
+    if len(task.folds) == 1:
+        text = f"{{}} training images without a face are left out{label}"
+        notes += missing_notes(described.found[trained], text)
+    text = f"{{}} test images without a face count as the most frequent class{label}"
+    return notes + missing_notes(described.found[task.tested], text)
 
 
 def _lines(task: LabelledSet) -> list[str]:

@@ -12,28 +12,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import entropy
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 from mien.evaluate.datasets.synthetic import Clips, Label
 from mien.evaluate.protocol import Score, Table
+from mien.evaluate.scores import rounded
 from mien.evaluate.tasks.leakage import Leakage
 from mien.linear.folds import balanced_folds
 from mien.linear.lasso import lasso_weights
 from mien.linear.model import scaled, standards
 
-__all__ = [
-    "DCI",
-    "binned",
-    "dci",
-    "forest_importance",
-    "information_of",
-    "label_entropy",
-    "lasso_importance",
-    "mutual_information",
-    "mutual_information_gap",
-    "part_scores",
-    "summed_over",
-]
+__all__ = ["part_scores"]
 
 Array = NDArray[np.floating]
 
@@ -147,7 +137,7 @@ def _normalised(importance: Array) -> Array:
     return importance / total if total > 0 else importance
 
 
-def mutual_information_gap(information: Array, entropy: Array) -> Array:
+def mutual_information_gap(information: Array, entropies: Array) -> Array:
     """Return the gap of each label after Chen et al. 2018. [L], in [0, 1].
 
         MIG_k = (I(c_(1); v_k) − I(c_(2); v_k)) / H(v_k)
@@ -156,10 +146,10 @@ def mutual_information_gap(information: Array, entropy: Array) -> Array:
 
     Args:
         information: of each part of the code (at least two) about each label, nats. [M, L].
-        entropy: of each label, nats. [L].
+        entropies: of each label, nats. [L].
     """
     ordered = np.sort(information, axis=0)
-    return (ordered[-1] - ordered[-2]) / np.maximum(entropy, 1e-12)
+    return (ordered[-1] - ordered[-2]) / np.maximum(entropies, 1e-12)
 
 
 def mutual_information(one: NDArray[np.integer], other: NDArray[np.integer]) -> float:
@@ -168,20 +158,14 @@ def mutual_information(one: NDArray[np.integer], other: NDArray[np.integer]) -> 
     Miller and Madow's correction takes off what chance adds with few rows:
     I = H(x) + H(y) − H(x, y), each H with (occupied bins − 1) / 2N more than counted.
     """
-    width = int(other.max()) + 1
-    joint = np.bincount(one.astype(np.int64) * width + other)
-    return max(0.0, _entropy(np.bincount(one)) + _entropy(np.bincount(other)) - _entropy(joint))
+    joint = np.unique(np.stack([one, other]), axis=1, return_inverse=True)[1].reshape(-1)
+    return max(0.0, label_entropy(one) + label_entropy(other) - label_entropy(joint))
 
 
 def label_entropy(bins: NDArray[np.integer]) -> float:
-    """Return the entropy of a series of bins, nats."""
-    return _entropy(np.bincount(bins))
-
-
-def _entropy(counts: NDArray[np.integer]) -> float:
-    counts = counts[counts > 0]
-    fraction = counts / counts.sum()
-    return float(-(fraction * np.log(fraction)).sum() + (len(counts) - 1) / (2 * counts.sum()))
+    """Return the entropy of a series of bins, nats, with Miller and Madow's correction."""
+    counts = np.unique(bins, return_counts=True)[1]
+    return float(entropy(counts) + (len(counts) - 1) / (2 * len(bins)))
 
 
 def binned(values: Array, bins: int) -> NDArray[np.int64]:
@@ -238,10 +222,7 @@ def part_scores(
     table = Table(
         "fraction of each block in the importances for each factor (lasso weights)",
         ("block", *factors),
-        tuple(
-            (name, *(round(float(v), 3) for v in line))
-            for name, line in zip(names, fractions, strict=True)
-        ),
+        tuple((name, *rounded(line)) for name, line in zip(names, fractions, strict=True)),
     )
     return scores, table
 
@@ -270,22 +251,20 @@ def _gaps(
     probe's predictions for people it has not seen can, and is no more than the block's.
     """
     bins = [_label_bins(label) for label in labels]
-    entropy = np.array([label_entropy(b) for b in bins])
+    entropies = np.array([label_entropy(b) for b in bins])
     single = information_of([binned(column, CODE_BINS) for column in joined.T], bins)
-    blocks = np.stack(
+    blocks = np.array(
         [
-            np.array(
-                [
-                    mutual_information(_predicted_bins(label, found, name), b)
-                    for label, b in zip(labels, bins, strict=True)
-                ]
-            )
+            [
+                mutual_information(_predicted_bins(label, found, name), b)
+                for label, b in zip(labels, bins, strict=True)
+            ]
             for name in codes
         ]
     )
     return [
-        _score("MIG, dimensions", mutual_information_gap(single, entropy).mean(), count),
-        _score("MIG, blocks", mutual_information_gap(blocks, entropy).mean(), count),
+        _score("MIG, dimensions", mutual_information_gap(single, entropies).mean(), count),
+        _score("MIG, blocks", mutual_information_gap(blocks, entropies).mean(), count),
     ]
 
 

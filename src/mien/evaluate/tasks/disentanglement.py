@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,25 +12,18 @@ from sklearn.metrics import roc_auc_score
 
 from mien.errors import MienError
 from mien.evaluate.datasets.synthetic import Clips
-from mien.evaluate.protocol import (
-    EvalContext,
-    FactorColumns,
-    Failure,
-    Result,
-    Score,
-    Table,
-)
-from mien.evaluate.scores import shown, yaw_table
+from mien.evaluate.protocol import EvalContext, FactorColumns, Failure, Result, Score, Table
+from mien.evaluate.scores import mean_score, rounded, shown, worst, yaw_table
 from mien.evaluate.tasks.dci_mig import part_scores
 from mien.evaluate.tasks.expression_transfer import transfer_result
 from mien.evaluate.tasks.leakage import Leakage, leakage
 from mien.geometry.gaze import angle_between
-from mien.linear.bootstrap import bootstrap, mean_interval
+from mien.linear.bootstrap import bootstrap
 from mien.linear.folds import FOLDS, balanced_folds
 from mien.linear.metrics import correlation
 from mien.linear.verification import sample_pairs
 
-__all__ = ["Similarity", "person_similarity", "score_factors"]
+__all__ = ["score_factors"]
 
 Array = NDArray[np.floating]
 
@@ -87,7 +81,7 @@ def score_factors(clips: Clips, context: EvalContext) -> Result:
     parts, part_table = part_scores(five, clips, found, ALL)
     context.say("factors: expression transfer")
     transfer = transfer_result(clips, faces, context)
-    worst = _worst_yaw(clips, faces, context.gallery - len(transfer.failures))
+    farthest = _worst_yaw(clips, faces, context.gallery - len(transfer.failures))
     return Result(
         scores=(
             *_person_scores(clips, codes["identity"], context),
@@ -98,7 +92,7 @@ def score_factors(clips: Clips, context: EvalContext) -> Result:
         ),
         data=clips.checksum,
         tables=(*_matrices(found), part_table, _by_yaw(clips, faces, found), *transfer.tables),
-        failures=(*transfer.failures, *worst),
+        failures=(*transfer.failures, *farthest),
         notes=(*_notes(faces, codes), *transfer.notes),
     )
 
@@ -176,9 +170,9 @@ def _own_scores(
     rng, count, person = context.rng(3), len(clips), clips.person
     scores = []
     right = found.predictions["expression"]["expression"] == clips.expression
-    ends = mean_interval(values=100.0 * right, groups=person, rng=rng)
+    name = "expression, linear probe"
     scores.append(
-        Score("expression, linear probe", 100 * right.mean(), "%", count, *ends, main=True)
+        mean_score(name, 100.0 * right, person, rng, unit="%", higher_is_better=True, main=True)
     )
     for name in (*ANGLES, "light_x", "light_y", "light_ambient", "light_diffuse"):
         predicted, truth = _known(np.asarray(faces[name], np.float64)), clips.column(name)
@@ -206,39 +200,24 @@ def _leakage_scores(clips: Clips, found: Leakage, context: EvalContext) -> list[
     where = found.codes.index
     person = found.scores[where("expression"), 0]
     right = found.predictions["identity"]["expression"] == clips.expression
-    ends = mean_interval(values=100.0 * right, groups=clips.person, rng=context.rng(4))
-    count = len(clips)
-
-    def less(name: str, value: float, unit: str, ends: tuple[float, float] | None = None) -> Score:
-        low, high = ends or (None, None)
-        return Score(name, float(value), unit, count, low, high, higher_is_better=False)
-
+    count, rng = len(clips), context.rng(4)
+    less = partial(Score, count=count, higher_is_better=False)
+    name = "expression from identity, linear probe"
     return [
-        Score(
-            "leakage, mean over other factors' labels",
-            100 * found.mean_leakage(),
-            "%",
-            count,
-            higher_is_better=False,
-            main=True,
+        less(
+            "leakage, mean over other factors' labels", 100 * found.mean_leakage(), "%", main=True
         ),
-        less("expression from identity, linear probe", 100 * right.mean(), "%", ends),
-        less("same person from expression, learned metric", person, "AUC"),
+        mean_score(name, 100.0 * right, clips.person, rng, unit="%"),
+        less("same person from expression, learned metric", float(person), "AUC"),
     ]
 
 
 def _matrices(found: Leakage) -> tuple[Table, Table]:
     """Return all scores, and the excess over chance by factors."""
-    rows = [
-        (code, *(round(float(v), 3) for v in line))
-        for code, line in zip(found.codes, found.scores, strict=True)
-    ]
-    rows.append(("chance", *(round(float(v), 3) for v in found.chance)))
     names, excess = found.by_factor()
-    short = [
-        (code, *(round(float(v), 3) for v in line))
-        for code, line in zip(found.codes, excess, strict=True)
-    ]
+    rows = [(code, *rounded(line)) for code, line in zip(found.codes, found.scores, strict=True)]
+    rows.append(("chance", *rounded(found.chance)))
+    short = [(code, *rounded(line)) for code, line in zip(found.codes, excess, strict=True)]
     title = (
         "every label probed from every code: AUC of the person by a learned metric, accuracy of "
         "the expression, correlation of the rest; people never seen by the probe"
@@ -273,11 +252,10 @@ def _worst_yaw(clips: Clips, faces: FactorColumns, count: int) -> tuple[Failure,
     """Return the images with the largest errors of yaw."""
     truth, predicted = clips.column("yaw_rad"), np.asarray(faces["yaw_rad"], np.float64)
     error = np.nan_to_num(np.abs(predicted - truth), nan=np.inf)
-    worst = np.argsort(-error, kind="stable")[: max(0, count)]
     images = clips.images()
     return tuple(
         Failure(
-            (shown(images, int(row)),),
+            (shown(images, row),),
             f"yaw {np.degrees(truth[row]):+.0f} degrees, "
             + (
                 f"predicted {np.degrees(predicted[row]):+.0f}"
@@ -285,7 +263,7 @@ def _worst_yaw(clips: Clips, faces: FactorColumns, count: int) -> tuple[Failure,
                 else "no face"
             ),
         )
-        for row in worst
+        for row in worst(error, count)
     )
 
 

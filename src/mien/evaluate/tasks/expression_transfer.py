@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,25 +17,15 @@ from torch import Tensor
 
 from mien.evaluate.datasets.synthetic import Clips
 from mien.evaluate.protocol import EvalContext, FactorColumns, Failure, Score, Table
-from mien.evaluate.scores import shown
+from mien.evaluate.scores import mean_score, rounded, shown, worst
 from mien.geometry.gaze import angle_between
 from mien.geometry.rotation import rotation_to_angles
-from mien.linear.bootstrap import mean_interval
 from mien.linear.cross_subject import fit_classes
 from mien.model import Model, prepare
 from mien.types import Factors
 from mien.views.edit import Edit, render_edited
 
-__all__ = [
-    "Read",
-    "TransferResult",
-    "TransferScores",
-    "Transfers",
-    "choose_pairs",
-    "render_transfers",
-    "transfer_result",
-    "transfer_scores",
-]
+__all__ = ["transfer_result"]
 
 Array = NDArray[np.floating]
 
@@ -312,21 +303,14 @@ def _others(clips: Clips, faces: FactorColumns, rows: NDArray[np.int64]) -> Arra
 def _scores(
     found: TransferScores, person: NDArray[np.int64], rng: np.random.Generator
 ) -> tuple[Score, ...]:
-    def percent(name: str, values: NDArray[np.bool_], *, main: bool = False) -> Score:
-        ends = mean_interval(values=100.0 * values, groups=person, rng=rng)
-        return Score(name, 100.0 * values.mean(), "%", len(values), *ends, main=main)
-
-    def degrees(name: str, values: Array) -> Score:
-        ends = mean_interval(values=values, groups=person, rng=rng)
-        mean = float(values.mean())
-        return Score(name, mean, "degrees", len(values), *ends, higher_is_better=False)
-
+    percent = partial(mean_score, groups=person, rng=rng, unit="%", higher_is_better=True)
+    degrees = partial(mean_score, groups=person, rng=rng)
     return (
-        percent(f"{TITLE}: source expression recognised", found.transferred, main=True),
+        percent(f"{TITLE}: source expression recognised", 100.0 * found.transferred, main=True),
         percent(
-            "expression transfer: the same in the rendered source (upper bound)", found.upper_bound
+            f"{TITLE}: the same in the rendered source (upper bound)", 100.0 * found.upper_bound
         ),
-        percent(f"{TITLE}: identity kept", found.identity_kept, main=True),
+        percent(f"{TITLE}: identity kept", 100.0 * found.identity_kept, main=True),
         degrees(f"{TITLE}: head rotation", found.rotation_deg),
         degrees(f"{TITLE}: change of light direction", found.light_deg),
         Score(
@@ -341,12 +325,13 @@ def _scores(
 
 def _table(found: TransferScores) -> Table:
     neither = ~found.transferred & ~found.unchanged
-    rows = (
-        ("the source's", round(100 * float(found.transferred.mean()), 2)),
-        ("the target's own", round(100 * float(found.unchanged.mean()), 2)),
-        ("another", round(100 * float(neither.mean()), 2)),
-    )
-    return Table("expression recognised after transfer", ("expression", "%"), rows)
+    kinds = {
+        "the source's": found.transferred,
+        "the target's own": found.unchanged,
+        "another": neither,
+    }
+    rows = zip(kinds, rounded((100 * kind.mean() for kind in kinds.values()), 2), strict=True)
+    return Table("expression recognised after transfer", ("expression", "%"), tuple(rows))
 
 
 def _failures(
@@ -362,12 +347,11 @@ def _failures(
     Shown are the target, the source, and the rendered face.
     """
     scores, predicted = found
-    wrong = np.flatnonzero(~scores.transferred | ~scores.identity_kept)
-    worst = wrong[np.argsort(scores.margin[wrong], kind="stable")][: gallery // 2]
+    wrong = ~scores.transferred | ~scores.identity_kept
     names = sorted(set(clips.table["expression"]))
     images = clips.images()
     failures = []
-    for row in worst:
+    for row in worst(np.where(wrong, -scores.margin, -np.inf), gallery // 2):
         source = rows[sources[row]]
         wanted = clips.table["expression"].iloc[source]
         identity = "identity kept" if scores.identity_kept[row] else "identity lost"

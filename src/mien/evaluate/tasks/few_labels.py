@@ -7,18 +7,17 @@ sampled labels; with one of a class there is nothing to choose by, and it is fix
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.evaluate.datasets.sets import LabelledSet, sample_per_class
 from mien.evaluate.protocol import EvalContext, Plot, Score, Table
+from mien.evaluate.scores import rounded
 from mien.evaluate.tasks.labelled import stream
-from mien.linear.folds import stratified_parts
-from mien.linear.logistic import STRENGTHS, fit_linear, probabilities, strength_by_parts
+from mien.linear.folds import part_folds, stratified_parts
+from mien.linear.logistic import STRENGTHS, best_strength, fit_linear, probabilities
 
-__all__ = ["COUNTS", "FewLabels", "few_labels", "few_labels_report"]
+__all__ = ["few_labels", "few_labels_report"]
 
 Array = NDArray[np.floating]
 Labels = NDArray[np.integer]
@@ -30,30 +29,10 @@ ALONE = STRENGTHS[0]
 FOLDS = 4
 
 
-@dataclass(frozen=True)
-class FewLabels:
-    """The accuracy with so many labels of each class."""
-
-    count: int
-    """Labels of each class; of a class with fewer images all are taken."""
-    trials: tuple[float, ...]
-    """Accuracy of each trial. 0 to 1."""
-
-    @property
-    def mean(self) -> float:
-        """Mean accuracy over trials. 0 to 1."""
-        return float(np.mean(self.trials))
-
-    @property
-    def std(self) -> float:
-        """Standard deviation over trials (n - 1); 0 where there is one trial. 0 to 1."""
-        return float(np.std(self.trials, ddof=1)) if len(self.trials) > 1 else 0.0
-
-
 def few_labels(
     task: LabelledSet, codes: Array, found: NDArray[np.bool_], context: EvalContext
-) -> tuple[FewLabels, ...]:
-    """Return the accuracy with each number of labels.
+) -> dict[int, Array]:
+    """Return the accuracy of each trial, 0 to 1, by the number of labels of each class.
 
     Trial t is trained and tested in fold t modulo the number of folds. Test rows without a face
     count as wrong.
@@ -65,7 +44,7 @@ def few_labels(
         context: number of trials, and seed.
     """
     scales = [_scale(codes[train[found[train]]]) for train, _ in task.folds]
-    results = []
+    results = {}
     for count in COUNTS:
         scores = []
         for trial in range(max(context.trials, 1)):
@@ -78,17 +57,18 @@ def few_labels(
             strength, classes = ALONE, len(task.classes)
             if count > 1:
                 part = stratified_parts(labels=labels, count=FOLDS, rng=rng)
-                strength = strength_by_parts(codes=few, labels=labels, classes=classes, part=part)
+                folds = part_folds(part)
+                strength = best_strength(codes=few, labels=labels, classes=classes, folds=folds)
             probe = fit_linear(codes=few, labels=labels, strength=strength)
             chance = probabilities(probe, (codes[asked] - mean) / std, classes)
             right = chance.argmax(axis=1) == task.labels[asked]
             scores.append(float(right.sum() / len(test)))
-        results.append(FewLabels(count, tuple(scores)))
-    return tuple(results)
+        results[count] = np.array(scores)
+    return results
 
 
 def few_labels_report(
-    found: dict[str, tuple[FewLabels, ...]], *, tested: int, label: str = ""
+    found: dict[str, dict[int, Array]], *, tested: int, label: str = ""
 ) -> tuple[list[Score], Table, Plot]:
     """Return the scores, the table and the plot of `few_labels`.
 
@@ -97,30 +77,22 @@ def few_labels_report(
         tested: number of test rows.
         label: added to the names, as ", 7 classes".
     """
+    each = [(name, count, 100 * t) for name, of in found.items() for count, t in of.items()]
     scores = [
-        Score(
-            f"accuracy, {result.count} labels a class, {name}{label}",
-            100 * result.mean,
-            "%",
-            tested,
-        )
-        for name, results in found.items()
-        for result in results
+        Score(f"accuracy, {count} labels a class, {name}{label}", float(t.mean()), "%", tested)
+        for name, count, t in each
     ]
     rows = tuple(
-        (name, result.count, round(100 * result.mean, 2), round(100 * result.std, 2))
-        for name, results in found.items()
-        for result in results
+        (name, count, *rounded((t.mean(), t.std(ddof=1) if len(t) > 1 else 0.0), 2))
+        for name, count, t in each
     )
-    trials = len(next(iter(found.values()))[0].trials)
     table = Table(
-        f"Few labels: accuracy of a linear probe, {trials} trials{label}",
+        f"Few labels: accuracy of a linear probe, {len(each[0][2])} trials{label}",
         ("factors", "labels a class", "mean, %", "std, %"),
         rows,
     )
     lines = {
-        name: ([r.count for r in results], [100 * r.mean for r in results])
-        for name, results in found.items()
+        name: (list(of), [100 * float(t.mean()) for t in of.values()]) for name, of in found.items()
     }
     plot = Plot(f"Few labels{label}", "labels of each class", "accuracy, %", lines, log_x=True)
     return scores, table, plot

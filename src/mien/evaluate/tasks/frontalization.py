@@ -14,23 +14,15 @@ from torch import Tensor
 from mien.errors import MienError
 from mien.evaluate.datasets.synthetic_frontal import FrontalPair, FrontalPerson, FrontalSet
 from mien.evaluate.protocol import EvalContext, Failure, Result, Score, Table
-from mien.evaluate.scores import small, yaw_table
+from mien.evaluate.scores import mean_score, small, yaw_table
 from mien.evaluate.tasks.arcface import ArcFace, identity_scores
-from mien.linear.bootstrap import mean_interval
-from mien.media.image import to_float, to_uint8
+from mien.media.image import to_uint8
 from mien.model import Model, prepare
+from mien.pipeline.encode import to_batch
 from mien.types import Factors, Pose
 from mien.views.edit import Edit, render_edited
 
-__all__ = [
-    "FrontalView",
-    "colour_error",
-    "frontal_result",
-    "frontal_views",
-    "psnr",
-    "score_frontal",
-    "ssim",
-]
+__all__ = ["score_frontal"]
 
 Array = NDArray[np.floating]
 
@@ -124,14 +116,8 @@ def _scores(views: list[FrontalView], context: EvalContext) -> list[Score]:
     person, rng = np.array([view.pair.person for view in views]), context.rng(1)
 
     def score(name: str, values: Array, unit: str, *, main: bool = False) -> Score:
-        known = np.isfinite(values)
-        count = int(known.sum())
-        if not count:
-            return Score(name, float("nan"), unit, 0, higher_is_better=False)
-        ends = mean_interval(values=values[known], groups=person[known], rng=rng)
         better = unit != LEVELS
-        mean = float(values[known].mean())
-        return Score(name, mean, unit, count, *ends, higher_is_better=better, main=main)
+        return mean_score(name, values, person, rng, unit=unit, higher_is_better=better, main=main)
 
     made = np.array([view.psnr_db for view in views])
     alike = np.array([view.ssim for view in views])
@@ -241,7 +227,7 @@ def frontal_views(
 def _batch(model: Model, images: Sequence[NDArray[np.uint8]]) -> Tensor:
     """Return crops at the model's size. [B, 3, s, s]."""
     size = (model.config.image_size, model.config.image_size)
-    return torch.cat([prepare(to_float(p)[None], size) for p in images]).to(model.device)
+    return torch.cat([prepare(to_batch([p]), size) for p in images]).to(model.device)
 
 
 def _rendered(model: Model, factors: Factors, places: Tensor) -> Tensor:

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from mien.evaluate.datasets.sets import GazeSet
 from mien.evaluate.protocol import EvalContext, Failure, Result, Score, Table, checksum
+from mien.evaluate.scores import mean_score
 from mien.evaluate.tasks.gaze_few_shot import (
     GazePrediction,
     angular_error_deg,
     predict_codes,
     predict_gaze,
 )
-from mien.evaluate.tasks.gaze_within import filled, worst
-from mien.linear.bootstrap import mean_interval
+from mien.evaluate.tasks.gaze_within import filled, worst_gaze
 
 __all__ = ["score_cross"]
 
@@ -91,23 +91,10 @@ def _pair(
             test_features=both[test],
         )
         errors = angular_error_deg(predicted=gaze, truth=data[target].gaze[test])
-        low, high = mean_interval(
-            values=errors, groups=data[target].person[test], rng=context.rng(INTERVAL)
-        )
-        scores.append(
-            Score(
-                _score_name(source, target, posed=posed),
-                float(errors.mean()),
-                "degrees",
-                len(errors),
-                low=low,
-                high=high,
-                higher_is_better=False,
-                main=not posed,
-            )
-        )
+        name, person = _score_name(source, target, posed=posed), data[target].person[test]
+        scores.append(mean_score(name, errors, person, context.rng(INTERVAL), main=not posed))
         if not posed:
-            shown = worst(data[target], test, errors, 2)
+            shown = worst_gaze(data[target], test, errors, 2)
             sizes = np.sort(errors)[::-1]
             failures = [(float(sizes[i]), failure) for i, failure in enumerate(shown)]
     return scores, failures
@@ -139,7 +126,7 @@ def _score_name(source: str, target: str, *, posed: bool) -> str:
 
 
 def _notes(data: Mapping[str, GazeSet], predicted: dict[str, GazePrediction]) -> list[str]:
-    undetected = {name: int(np.count_nonzero(~predicted[name].found)) for name in data}
     return [
-        f"{name}: no eyes are found in {undetected[name]} of {len(data[name])}" for name in data
+        f"{name}: no eyes are found in {(~predicted[name].found).sum()} of {len(data[name])}"
+        for name in data
     ]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mien.errors import MienError
 from mien.evaluate.datasets.sets import GazeSet
 from mien.evaluate.protocol import EvalContext, Failure, Plot, Result, Score, Table
-from mien.evaluate.scores import shown, yaw_table
+from mien.evaluate.scores import MAX_MISSING, mean_score, rounded, shown, worst, yaw_table
 from mien.evaluate.tasks.gaze_few_shot import (
     COUNTS,
     GazePrediction,
@@ -27,16 +27,13 @@ from mien.evaluate.tasks.gaze_few_shot import (
     sampled_errors,
 )
 from mien.geometry.gaze import gaze_angles, gaze_vector
-from mien.linear.bootstrap import mean_interval
 
-__all__ = ["MAX_MISSING", "SHOWN", "filled", "score_within", "worst"]
+__all__ = ["filled", "score_within", "worst_gaze"]
 
 Array = NDArray[np.floating]
 
 SHOWN = 100
 """The number of samples whose error is the main score, as in the papers."""
-MAX_MISSING = 0.01
-"""Above this fraction of images without eyes there is a score of the others, too."""
 SAMPLES, INTERVAL = 1, 2  # streams of random numbers
 
 
@@ -61,27 +58,32 @@ def score_within(data: GazeSet, context: EvalContext) -> Result:
     fewest = min(len(train) for train, _ in data.folds)
     counts = [count for count in COUNTS if count is None or count <= fewest]
     kinds = {name: _errors(data, parts, counts, context) for name, parts in _kinds(data, predicted)}
-    shown = SHOWN if SHOWN in counts else None
+    main = SHOWN if SHOWN in counts else None
     known = "predicted" if data.head is None else "true"
-    mains = {("gaze code", shown), (f"gaze code and {known} head pose", shown)}
+    mains = {("gaze code", main), (f"gaze code and {known} head pose", main)}
     scores = [
-        _mean_score(
+        mean_score(
             f"error, {name}, {_samples(count)}",
             errors.of[count].mean(axis=0),
             data.person[errors.rows],
-            context,
+            context.rng(INTERVAL),
             main=(name, count) in mains,
         )
         for name, errors in kinds.items()
         for count in counts
     ]
-    scores += _scores_of_parts(data, predicted, kinds["gaze code"], shown, context)
+    scores += _scores_of_parts(data, predicted, kinds["gaze code"], main, context)
     return Result(
         scores=(*scores, _mean_gaze(data)),
         data=data.checksum,
-        tables=(_table(kinds, counts), _by_yaw(data, predicted, kinds, shown)),
+        tables=(_table(kinds, counts), _by_yaw(data, predicted, kinds, main)),
         plots=(_plot(kinds, fewest),),
-        failures=_failures(data, kinds["gaze code"], shown, context),
+        failures=worst_gaze(
+            data,
+            kinds["gaze code"].rows,
+            kinds["gaze code"].of[main].mean(axis=0),
+            context.gallery,
+        ),
         notes=(*data.notes, *_notes(data, predicted, counts)),
     )
 
@@ -111,7 +113,9 @@ def filled(features: Array, train: NDArray[np.int64]) -> Array:
     return np.where(known[:, None], features, usual)
 
 
-def worst(data: GazeSet, rows: NDArray[np.int64], errors: Array, count: int) -> tuple[Failure, ...]:
+def worst_gaze(
+    data: GazeSet, rows: NDArray[np.int64], errors: Array, count: int
+) -> tuple[Failure, ...]:
     """Return the images with the largest errors, reduced, the worst first.
 
     Args:
@@ -121,7 +125,7 @@ def worst(data: GazeSet, rows: NDArray[np.int64], errors: Array, count: int) -> 
         count: how many are wanted.
     """
     failures = []
-    for place in np.argsort(-errors, kind="stable")[:count]:
+    for place in worst(errors, count):
         row = int(rows[place])
         yaw, pitch = (float(np.degrees(angle)) for angle in gaze_angles(data.gaze[row]))
         failures.append(
@@ -173,22 +177,6 @@ def _errors(
     return _Errors(rows, {count: np.concatenate(each, axis=1) for count, each in found.items()})
 
 
-def _mean_score(
-    name: str, values: Array, person: NDArray[np.int64], context: EvalContext, *, main: bool = False
-) -> Score:
-    low, high = mean_interval(values=values, groups=person, rng=context.rng(INTERVAL))
-    return Score(
-        name,
-        float(values.mean()),
-        "degrees",
-        len(values),
-        low=low,
-        high=high,
-        higher_is_better=False,
-        main=main,
-    )
-
-
 def _scores_of_parts(
     data: GazeSet,
     predicted: GazePrediction,
@@ -204,10 +192,10 @@ def _scores_of_parts(
     for name, mask in parts.items():
         inside = mask[errors.rows]
         if inside.any():
-            values = errors.of[count].mean(axis=0)[inside]
-            person = data.person[errors.rows][inside]
+            values = np.where(inside, errors.of[count].mean(axis=0), np.nan)
             title = f"error, gaze code, {_samples(count)}, {name}"
-            scores.append(_mean_score(title, values, person, context))
+            person = data.person[errors.rows]
+            scores.append(mean_score(title, values, person, context.rng(INTERVAL)))
     return scores
 
 
@@ -230,7 +218,7 @@ def _table(kinds: dict[str, _Errors], counts: list[int | None]) -> Table:
         for count in counts:
             trials = errors.of[count].mean(axis=1)
             std = float(trials.std(ddof=1)) if len(trials) > 1 else 0.0
-            cells += [round(float(trials.mean()), 3), round(std, 3)]
+            cells += rounded([trials.mean(), std])
         rows.append((name, *cells))
     titles = [title for count in counts for title in (_samples(count), "std over trials")]
     return Table("Angular error in degrees", ("regressed on", *titles), tuple(rows))
@@ -265,12 +253,6 @@ def _plot(kinds: dict[str, _Errors], everything: int) -> Plot:
         for name, errors in kinds.items()
     }
     return Plot("Error by number of samples", "samples", "degrees", lines, log_x=True)
-
-
-def _failures(
-    data: GazeSet, errors: _Errors, count: int | None, context: EvalContext
-) -> tuple[Failure, ...]:
-    return worst(data, errors.rows, errors.of[count].mean(axis=0), context.gallery)
 
 
 def _notes(data: GazeSet, predicted: GazePrediction, counts: list[int | None]) -> list[str]:

@@ -15,20 +15,20 @@ from numpy.typing import NDArray
 from mien.columns import FACE_CODES, NUMBERS
 from mien.errors import MienError
 from mien.evaluate.datasets.sets import LabelledSet
-from mien.evaluate.protocol import EvalContext, FactorColumns, Images
+from mien.evaluate.protocol import EvalContext, FactorColumns, Table
+from mien.evaluate.scores import yaw_table
 from mien.linear.folds import over_folds
 
 __all__ = [
     "COLUMNS",
     "FEATURES",
     "MAIN",
-    "SETS",
     "Predicted",
     "codes_of",
-    "describe",
     "known_sets",
     "predict_over_folds",
     "stream",
+    "yaw_tables",
 ]
 
 Array = NDArray[np.floating]
@@ -59,19 +59,6 @@ class Predicted:
     """Of each class; NaN where there is no face. [M, C]."""
 
 
-def describe(images: Images, context: EvalContext) -> FactorColumns:
-    """Return all columns that the protocols of expression use.
-
-    Raises:
-        MienError: as the context's `describe`; or no image has a face.
-    """
-    context.say(f"{len(images)} images")
-    described = context.describe(images, COLUMNS)
-    if not described.found.any():
-        raise MienError("no image has a face; are these the right images?")
-    return described
-
-
 def known_sets(described: FactorColumns) -> tuple[str, ...]:
     """Return the sets worth probing.
 
@@ -92,7 +79,7 @@ def codes_of(described: FactorColumns, name: str) -> NDArray[np.float32]:
     """Return a set of factors as one array, without what is never known. [N, D].
 
     Args:
-        described: by `describe`.
+        described: the `COLUMNS` of images.
         name: one of `SETS`.
 
     Raises:
@@ -104,6 +91,28 @@ def codes_of(described: FactorColumns, name: str) -> NDArray[np.float32]:
     if not known.any():
         raise MienError(f"none of {', '.join(SETS[name])} is known of the images")
     return codes[:, known]
+
+
+def yaw_tables(
+    described: FactorColumns,
+    rows: Rows,
+    values: dict[str, NDArray[np.floating]],
+    label: str = "",
+    title: str = f"By predicted head yaw; linear, {MAIN}",
+) -> tuple[Table, ...]:
+    """Return the table of tested rows by head yaw; none where no yaw is known.
+
+    Args:
+        described: by the context, with `yaw_rad`.
+        rows: the tested ones. [M].
+        values: by name, in the unit that is to be shown. Each [M].
+        label: ends the title, as ", 7 classes".
+        title: of the table.
+    """
+    yaw = described["yaw_rad"][rows]
+    if not np.isfinite(yaw).any():
+        return ()
+    return (yaw_table(title=f"{title}{label}", yaw_rad=yaw, values=values),)
 
 
 def stream(context: EvalContext, *numbers: int) -> np.random.Generator:

@@ -20,7 +20,7 @@ from mien.linear.folds import balanced_folds
 from mien.linear.metrics import correlation
 from mien.linear.verification import sample_pairs
 
-__all__ = ["PERSON", "Leakage", "above_chance", "leakage"]
+__all__ = ["Leakage", "leakage"]
 
 Array = NDArray[np.floating]
 

@@ -16,23 +16,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.columns import LIGHT_DIRECTION
-from mien.errors import MienError
 from mien.evaluate.datasets.sets import LightSet
-from mien.evaluate.protocol import (
-    EvalContext,
-    FactorColumns,
-    Failure,
-    Result,
-    Score,
-    Table,
+from mien.evaluate.protocol import EvalContext, FactorColumns, Failure, Result, Score, Table
+from mien.evaluate.scores import (
+    INTERVAL,
+    MAX_MISSING,
+    mean_score,
+    rounded,
+    shown,
+    worst,
+    yaw_table,
 )
-from mien.evaluate.scores import INTERVAL, error_score, shown, yaw_table
+from mien.evaluate.tasks.gaze_few_shot import angular_error_deg
 from mien.geometry.gaze import angle_between
 from mien.linear.bootstrap import bootstrap
 from mien.linear.cross_subject import mean_cross_subject, predict_cross_subject
 from mien.linear.metrics import correlation
 
-__all__ = ["angle_deg", "off_axis_deg", "score_light", "unit_rows"]
+__all__ = ["score_light"]
 
 Array = NDArray[np.floating]
 
@@ -44,8 +45,6 @@ SUBSETS = ((0, 12), (12, 25), (25, 50), (50, 77), (77, 180))
 """Degrees between lamp and camera: the five subsets of the set's authors."""
 FRONT_DEG = 77
 """Up to here most of the face is lit: all but the last subset."""
-MAX_MISSING = 0.01
-"""Above this fraction of images without a face there is a score of the others, too."""
 LARGE_YAW_DEG = 30
 
 
@@ -56,22 +55,22 @@ def score_light(data: LightSet, context: EvalContext) -> Result:
         MienError: faces are found in no image; there is one person only; or factors cannot be
             had.
     """
-    context.say(f"{len(data)} images")
-    described = context.describe(data.images, COLUMNS)
-    if not described.found.any():
-        raise MienError("faces are found in no image; are these the right images?")
+    described = context.describe_faces(data.images, COLUMNS)
     predicted = _predictions(data, described)
     errors: dict[str, Array] = {
-        name: angle_deg(predicted=vectors, truth=data.direction)
+        name: angular_error_deg(predicted=vectors, truth=data.direction)
         for name, vectors in predicted.items()
     }
-    shown = LINEAR if LINEAR in errors else RIDGE
+    known = LINEAR if LINEAR in errors else RIDGE
     return Result(
         scores=tuple(_scores(data, described, predicted, errors, context)),
         data=data.checksum,
         tables=_tables(data, described, errors),
-        failures=_failures(data, predicted[shown], errors[shown], context),
-        notes=(*data.notes, *_notes(described)),
+        failures=_failures(data, predicted[known], errors[known], context),
+        notes=(
+            *data.notes,
+            f"no face is found in {(~described.found).sum()} of {len(described)} images",
+        ),
     )
 
 
@@ -111,15 +110,17 @@ def _scores(
                 title = f"{title}, lamps within {FRONT_DEG} degrees"
                 front = np.flatnonzero(off_axis_deg(data.direction) <= FRONT_DEG)
                 scores.append(_correlation(title, component, data, place, context, rows=front))
-    mains = (LINEAR,) if LINEAR in errors else (RIDGE,)
-    for name, error in errors.items():
-        title = f"angular error, {name}"
-        scores.append(error_score(title, error, data.person, context, main=name in mains))
+    known = LINEAR if LINEAR in errors else RIDGE
+
+    def angular(title: str, error: Array, *, main: bool = False) -> Score:
+        return mean_score(
+            f"angular error, {title}", error, data.person, context.rng(INTERVAL), main=main
+        )
+
+    scores += [angular(name, error, main=name == known) for name, error in errors.items()]
     if (~described.found).mean() > MAX_MISSING:
-        for name in mains:
-            title = f"angular error, {name}, where a face is found"
-            rows = np.flatnonzero(described.found)
-            scores.append(error_score(title, errors[name][rows], data.person[rows], context))
+        seen = np.where(described.found, errors[known], np.nan)
+        scores.append(angular(f"{known}, where a face is found", seen))
     return scores
 
 
@@ -190,7 +191,7 @@ def _parts(
     title: str, parts: list[tuple[str, NDArray[np.bool_]]], errors: dict[str, Array]
 ) -> Table:
     rows = tuple(
-        (name, int(inside.sum()), *(round(float(e[inside].mean()), 3) for e in errors.values()))
+        (name, int(inside.sum()), *rounded(e[inside].mean() for e in errors.values()))
         for name, inside in parts
         if inside.any()
     )
@@ -200,16 +201,14 @@ def _parts(
 def _failures(
     data: LightSet, predicted: Array, errors: Array, context: EvalContext
 ) -> tuple[Failure, ...]:
-    failures = []
-    for row in np.argsort(-errors, kind="stable")[: context.gallery]:
-        failures.append(
-            Failure(
-                (shown(data.images, int(row)),),
-                f"{data.images.names[row]}: off by {errors[row]:.0f} degrees; lit from "
-                f"{_where(data.direction[row])}, predicted {_where(predicted[row])}",
-            )
+    return tuple(
+        Failure(
+            (shown(data.images, row),),
+            f"{data.images.names[row]}: off by {errors[row]:.0f} degrees; lit from "
+            f"{_where(data.direction[row])}, predicted {_where(predicted[row])}",
         )
-    return tuple(failures)
+        for row in worst(errors, context.gallery)
+    )
 
 
 def _where(direction: Array) -> str:
@@ -221,22 +220,10 @@ def _where(direction: Array) -> str:
     return f"{abs(across):.0f} {side} and {abs(up):.0f} {'up' if up > 0 else 'down'}"
 
 
-def _notes(described: FactorColumns) -> list[str]:
-    lost = int((~described.found).sum())
-    return [f"no face is found in {lost} of {len(described)} images"]
-
-
 def off_axis_deg(direction: Array) -> NDArray[np.float64]:
     """Return the angle between a lamp and the camera, as seen from the face. [N, 3] -> [N]."""
     ahead = np.array([0.0, 0.0, -1.0])
     return np.degrees(angle_between(np.asarray(direction, np.float64), ahead))
-
-
-def angle_deg(*, predicted: Array, truth: Array) -> NDArray[np.float64]:
-    """Return the angle between directions of any length but 0. [N, 3], [N, 3] -> [N]."""
-    return np.degrees(
-        angle_between(np.asarray(predicted, np.float64), np.asarray(truth, np.float64))
-    )
 
 
 def unit_rows(vectors: Array) -> NDArray[np.float64]:

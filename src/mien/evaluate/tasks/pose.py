@@ -13,17 +13,10 @@ Five predictions, each of every image:
 
 An image without a face is frontal for the first, and the mean of other people for the rest.
 
-300W-LP and AFLW2000-3D (Zhu et al., 2016) rotate a head by R' = Rx'(pitch) Ry'(yaw) Rz'(roll), each
-factor the transpose of the usual right-handed rotation, in a frame with x to image-right, y up and
-z towards the camera. In ours (x right, y down, z away) with the usual rotations that is
-
-    R = Rx(-pitch) Ry(yaw) Rz(roll)
-
-so that each angle has our sign (yaw + towards image-left, pitch + up, roll + clockwise in the
-image), but they are applied in another order than in our Ry(yaw) Rx(-pitch) Rz(roll): angles of
-a head with both yaw and pitch differ by some degrees. FSA-Net (Yang et al., 2019) and those after
-it write BIWI's labels in the same order. Errors of single angles are therefore taken in it, and are
-comparable with theirs; the geodesic error knows no order.
+Errors of single angles are taken in the benchmarks' order of rotations (see
+mien.evaluate.datasets.head_pose), and are comparable with published ones: angles of a head with
+both yaw and pitch differ by some degrees from ours. FSA-Net (Yang et al., 2019) and those after it
+write BIWI's labels in the same order. The geodesic error knows no order.
 """
 
 from __future__ import annotations
@@ -33,33 +26,25 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
-from mien.errors import MienError
 from mien.evaluate.datasets.head_pose import benchmark_angles
 from mien.evaluate.datasets.sets import PoseSet
-from mien.evaluate.protocol import (
-    EvalContext,
-    FactorColumns,
-    Failure,
-    Plot,
-    Result,
-    Score,
-    Table,
+from mien.evaluate.protocol import EvalContext, FactorColumns, Failure, Plot, Result, Score, Table
+from mien.evaluate.scores import (
+    INTERVAL,
+    MAX_MISSING,
+    mean_score,
+    rounded,
+    shown,
+    worst,
+    yaw_table,
 )
-from mien.evaluate.scores import error_score, shown, yaw_table
 from mien.geometry.rotation import angles_to_rotation, rotation_to_angles
 from mien.linear.cross_subject import mean_cross_subject, predict_cross_subject
 from mien.linear.metrics import correlation
 
-__all__ = [
-    "ANGLES",
-    "angle_errors_deg",
-    "benchmark_rotation",
-    "geodesic_deg",
-    "mien_angles",
-    "mien_rotation",
-    "score_pose",
-]
+__all__ = ["ANGLES", "score_pose"]
 
 Array = NDArray[np.floating]
 
@@ -69,8 +54,6 @@ COLUMNS = ("texture_code", "shape_code", "yaw_rad", "pitch_rad", "roll_rad")
 PREDICTED = "predicted angles"
 OFFSET, LINEAR = f"{PREDICTED}, cross-subject offset", f"{PREDICTED}, linear map"
 RIDGE, MEAN = "all codes, ridge", "mean predictor"
-MAX_MISSING = 0.01
-"""Above this fraction of images without a face there are scores of the others, too."""
 PLOT_STEP_DEG = 10
 
 
@@ -99,20 +82,23 @@ def score_pose(data: PoseSet, context: EvalContext) -> Result:
     Raises:
         MienError: faces are found in no image; or factors cannot be had.
     """
-    context.say(f"{len(data)} images")
-    described = context.describe(data.images, COLUMNS)
-    if not described.found.any():
-        raise MienError("faces are found in no image; are these the right images?")
+    described = context.describe_faces(data.images, COLUMNS)
     predicted = _predictions(data, described)
     errors = {name: _Errors.of(angles, data.angles) for name, angles in predicted.items()}
-    shown = LINEAR if LINEAR in errors else RIDGE
+    known = LINEAR if LINEAR in errors else RIDGE
     return Result(
         scores=tuple(_scores(data, described, predicted, errors, context)),
         data=data.checksum,
         tables=(_table(errors), _by_yaw(data, errors)),
         plots=(_plot(data, predicted),),
-        failures=_failures(data, predicted[shown], errors[shown], context),
-        notes=(*data.notes, *_notes(described)),
+        failures=_failures(data, predicted[known], errors[known], context),
+        notes=(
+            *data.notes,
+            f"no face is found in {(~described.found).sum()} of {len(described)} images; they "
+            "count as frontal for the predicted angles and as the mean of other people for the "
+            "rest",
+            "single angles are taken in the benchmarks' order, Rx(-pitch) Ry(yaw) Rz(roll)",
+        ),
     )
 
 
@@ -143,50 +129,44 @@ def _scores(
     context: EvalContext,
 ) -> list[Score]:
     mains = (PREDICTED, LINEAR) if PREDICTED in errors else (RIDGE,)
+
+    def score(title: str, values: Array, *, main: bool = False) -> Score:
+        return mean_score(title, values, data.person, context.rng(INTERVAL), main=main)
+
     scores = []
     for name, error in errors.items():
         mean = error.angles.mean(axis=1)
-        scores.append(
-            error_score(f"mean error, {name}", mean, data.person, context, main=name in mains)
-        )
-        scores.append(error_score(f"geodesic error, {name}", error.geodesic, data.person, context))
+        scores.append(score(f"mean error, {name}", mean, main=name in mains))
+        scores.append(score(f"geodesic error, {name}", error.geodesic))
         if name in mains:
-            for place, angle in enumerate(ANGLES):
-                scores.append(
-                    error_score(
-                        f"{angle} error, {name}", error.angles[:, place], data.person, context
-                    )
-                )
+            scores += [
+                score(f"{angle} error, {name}", error.angles[:, k])
+                for k, angle in enumerate(ANGLES)
+            ]
     if PREDICTED in errors:
-        scores += _of_predicted(data, described, predicted[PREDICTED], context)
+        scores += _correlations(data, described.found, predicted[PREDICTED])
+        if data.sight is not None:
+            error = _Errors.of(predicted[PREDICTED], benchmark_angles(data.sight))
+            title = f"{PREDICTED}, seen along the line to the head"
+            scores.append(score(f"mean error, {title}", error.angles.mean(axis=1)))
+            scores.append(score(f"geodesic error, {title}", error.geodesic))
     if (~described.found).mean() > MAX_MISSING:
-        rows = np.flatnonzero(described.found)
         for name in mains:
-            mean = errors[name].angles.mean(axis=1)
-            title = f"mean error, {name}, where a face is found"
-            scores.append(error_score(title, mean[rows], data.person[rows], context))
+            mean = np.where(described.found, errors[name].angles.mean(axis=1), np.nan)
+            scores.append(score(f"mean error, {name}, where a face is found", mean))
     return scores
 
 
-def _of_predicted(
-    data: PoseSet, described: FactorColumns, angles: Array, context: EvalContext
-) -> list[Score]:
-    """Return the correlation of each predicted angle, and the error along the line to the head."""
+def _correlations(data: PoseSet, found: NDArray[np.bool_], angles: Array) -> list[Score]:
+    """Return the correlation of each predicted angle with the true one."""
     scores = []
-    found = described.found
     for place, angle in enumerate(ANGLES):
-        value = float("nan")
-        if min(np.ptp(angles[found, place]), np.ptp(data.angles[found, place])) > 0:
-            value = correlation(prediction=angles[found, place], target=data.angles[found, place])
+        value, one, other = float("nan"), angles[found, place], data.angles[found, place]
+        if min(np.ptp(one), np.ptp(other)) > 0:
+            value = correlation(prediction=one, target=other)
         scores.append(
             Score(f"{angle} correlation, {PREDICTED}", value, "correlation", int(found.sum()))
         )
-    if data.sight is not None:
-        error = _Errors.of(angles, benchmark_angles(data.sight))
-        title = f"{PREDICTED}, seen along the line to the head"
-        mean = error.angles.mean(axis=1)
-        scores.append(error_score(f"mean error, {title}", mean, data.person, context))
-        scores.append(error_score(f"geodesic error, {title}", error.geodesic, data.person, context))
     return scores
 
 
@@ -195,7 +175,7 @@ def _table(errors: dict[str, _Errors]) -> Table:
     for name, error in errors.items():
         each = error.angles.mean(axis=0)
         cells = (*each, each.mean(), error.geodesic.mean())
-        rows.append((name, *(round(float(cell), 3) for cell in cells)))
+        rows.append((name, *rounded(cells)))
     return Table(
         "Mean absolute error in degrees",
         ("predicted by", *ANGLES, "mean of the three", "geodesic"),
@@ -235,11 +215,11 @@ def _failures(
     data: PoseSet, predicted: Array, errors: _Errors, context: EvalContext
 ) -> tuple[Failure, ...]:
     failures = []
-    for row in np.argsort(-errors.geodesic, kind="stable")[: context.gallery]:
+    for row in worst(errors.geodesic, context.gallery):
         guess, true = (np.degrees(angles[row]) for angles in (predicted, data.angles))
         failures.append(
             Failure(
-                (shown(data.images, int(row)),),
+                (shown(data.images, row),),
                 f"{data.images.names[row]}: off by {errors.geodesic[row]:.0f} degrees; yaw, "
                 f"pitch, roll are {_three(true)}, predicted {_three(guess)}",
             )
@@ -249,15 +229,6 @@ def _failures(
 
 def _three(angles: Array) -> str:
     return ", ".join(f"{angle:.0f}" for angle in angles)
-
-
-def _notes(described: FactorColumns) -> list[str]:
-    lost = int((~described.found).sum())
-    return [
-        f"no face is found in {lost} of {len(described)} images; they count as frontal for the "
-        "predicted angles and as the mean of other people for the rest",
-        "single angles are taken in the benchmarks' order, Rx(-pitch) Ry(yaw) Rz(roll)",
-    ]
 
 
 def mien_rotation(angles: Array) -> NDArray[np.float64]:
@@ -279,14 +250,8 @@ def benchmark_rotation(angles: Array) -> NDArray[np.float64]:
         angles: yaw, pitch, roll as the benchmarks have them.
     """
     yaw, pitch, roll = np.moveaxis(np.asarray(angles, dtype=np.float64), -1, 0)
-    cy, sy, cp, sp, cr, sr = (f(a) for a in (yaw, pitch, roll) for f in (np.cos, np.sin))
-    # Ry(yaw) Rz(roll), then Rx(-pitch), which has +sin above the diagonal, multiplied out.
-    rows = [
-        np.stack([cy * cr, -cy * sr, sy], axis=-1),
-        np.stack([cp * sr - sp * sy * cr, cp * cr + sp * sy * sr, sp * cy], axis=-1),
-        np.stack([-sp * sr - cp * sy * cr, -sp * cr + cp * sy * sr, cp * cy], axis=-1),
-    ]
-    return np.stack(rows, axis=-2)
+    turns = np.stack([-pitch, yaw, roll], axis=-1)
+    return np.asarray(Rotation.from_euler("XYZ", turns).as_matrix(), dtype=np.float64)
 
 
 def geodesic_deg(*, predicted: Array, truth: Array) -> NDArray[np.float64]:

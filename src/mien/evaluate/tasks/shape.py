@@ -23,28 +23,20 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import binary_erosion
 
 from mien.errors import MienError
 from mien.evaluate.datasets.sets import ShapeSet
 from mien.evaluate.protocol import EvalContext, Failure, Result, Score, Table
-from mien.evaluate.scores import INTERVAL, error_score, shown, yaw_table
+from mien.evaluate.scores import INTERVAL, mean_score, shown, worst, yaw_table
 from mien.faces.crop import crop_face
 from mien.faces.face import Face
 from mien.geometry.camera import surface_normals, unproject
 from mien.geometry.rotation import rotation_to_angles
-from mien.linear.bootstrap import mean_interval
 from mien.linear.metrics import correlation
 from mien.model import Model
 
-__all__ = [
-    "RenderedDepth",
-    "normal_deviation_deg",
-    "normals_of",
-    "render_depth",
-    "scale_invariant_error",
-    "score_shape",
-    "shrunk",
-]
+__all__ = ["render_and_score", "shrunk"]
 
 Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]
@@ -72,6 +64,13 @@ class RenderedDepth:
     """Predicted head yaw, radians. [N]."""
 
 
+def render_and_score(truth: ShapeSet, context: EvalContext) -> Result:
+    """Render the depth of the images by the weights, and score it; raises as `score_shape`."""
+    model = context.rendering_model("shape")
+    rendered = render_depth(model, len(truth), truth.read, say=context.say)
+    return score_shape(truth, rendered, model.config.fov_deg, context)
+
+
 def score_shape(
     truth: ShapeSet, rendered: RenderedDepth, fov_deg: float, context: EvalContext
 ) -> Result:
@@ -93,18 +92,16 @@ def score_shape(
     errors = _errors(truth, rendered, mask, fov_deg)
     found = np.flatnonzero(seen)
     scores = [
-        error_score(
+        mean_score(
             f"{metric}, {name}",
             values[found],
             truth.group[found],
-            context,
+            context.rng(INTERVAL),
             unit=unit,
             main=name == PREDICTED,
         )
         for name, each in errors.items()
-        for metric, (values, unit) in zip(
-            ("SIDE", "MAD"), ((each[0], "x 0.01"), (each[1], "degrees")), strict=True
-        )
+        for metric, unit, values in zip(("SIDE", "MAD"), ("x 0.01", "degrees"), each, strict=True)
     ]
     scores.append(_correlation(truth, rendered, mask, found, context))
     lost = len(truth) - len(found)
@@ -198,10 +195,13 @@ def _correlation(
             for row in rows
         ]
     )
-    low, high = mean_interval(values=found, groups=truth.group[rows], rng=context.rng(INTERVAL))
-    value = float(found.mean())
-    return Score(
-        "depth correlation, predicted", value, "correlation", len(rows), low=low, high=high
+    return mean_score(
+        "depth correlation, predicted",
+        found,
+        truth.group[rows],
+        context.rng(INTERVAL),
+        unit="correlation",
+        higher_is_better=True,
     )
 
 
@@ -233,7 +233,7 @@ def _failures(
 ) -> tuple[Failure, ...]:
     side, angle = errors
     failures = []
-    for row in rows[np.argsort(-side[rows], kind="stable")][: context.gallery]:
+    for row in rows[worst(side[rows], context.gallery)]:
         maps = (
             _grey(truth.depth[row], truth.mask[row]),
             _grey(rendered.depth[row], rendered.mask[row]),
@@ -302,13 +302,7 @@ def normals_of(depth: Array, fov_deg: float) -> NDArray[np.float64]:
 
 def shrunk(mask: Mask) -> Mask:
     """Return masks less every pixel that has one outside among its eight neighbours. [N, H, W]."""
-    around = np.pad(mask, ((0, 0), (1, 1), (1, 1)))
-    height, width = mask.shape[1:]
-    kept = mask.copy()
-    for down in range(3):
-        for right in range(3):
-            kept &= around[:, down : down + height, right : right + width]
-    return kept
+    return np.asarray(binary_erosion(mask, np.ones((1, 3, 3))), dtype=bool)
 
 
 def render_depth(

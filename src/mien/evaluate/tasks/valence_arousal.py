@@ -6,27 +6,21 @@ fifth of the training rows (of the clips, where there are some); then it is fitt
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.evaluate.datasets.sets import ValenceArousalSet
-from mien.evaluate.protocol import (
-    EvalContext,
-    FactorColumns,
-    Failure,
-    Result,
-    Score,
-    Table,
-    checksum,
-)
-from mien.evaluate.scores import shown, yaw_table
-from mien.evaluate.tasks.labelled import MAIN, codes_of, known_sets, stream
+from mien.evaluate.protocol import EvalContext, FactorColumns, Failure, Result, Score
+from mien.evaluate.scores import missing_notes, shown, worst
+from mien.evaluate.tasks.labelled import MAIN, codes_of, known_sets, stream, yaw_tables
 from mien.linear.bootstrap import bootstrap
 from mien.linear.folds import held_out
 from mien.linear.metrics import concordance
 from mien.linear.ridge import Ridge, best_on
 
-__all__ = ["measure_valence_arousal", "predict_valence_arousal"]
+__all__ = ["measure_valence_arousal"]
 
 Array = NDArray[np.floating]
 Rows = NDArray[np.int64]
@@ -89,12 +83,13 @@ def measure_valence_arousal(
     error = np.abs(main_set - truth)
     return Result(
         scores=tuple(scores),
-        data=checksum(
-            f"{part} {task.images.names[int(row)]} {task.values[row].tolist()}"
-            for part, rows in (("train", task.train), ("test", task.test))
-            for row in rows
+        data=task.checksum,
+        tables=yaw_tables(
+            described,
+            task.test,
+            dict(zip(task.names, error.T, strict=True)),
+            title=f"Mean absolute error by predicted head yaw; {MAIN}",
         ),
-        tables=_by_yaw(task, described, error),
         failures=_failures(task, main_set, truth, context),
         notes=_notes(task, described),
     )
@@ -145,10 +140,7 @@ def _scores(
     def mean(rows: Rows) -> float:
         return float(np.mean([one(rows, column) for column in range(len(task.names))]))
 
-    statistics = {
-        name: (lambda rows, column=column: one(rows, column))
-        for column, name in enumerate(task.names)
-    }
+    statistics = {name: partial(one, column=column) for column, name in enumerate(task.names)}
     scores = []
     for place, (number, statistic) in enumerate({**statistics, "mean": mean}.items()):
         low, high = bootstrap(
@@ -161,26 +153,14 @@ def _scores(
     return scores
 
 
-def _by_yaw(
-    task: ValenceArousalSet, described: FactorColumns, error: NDArray[np.float64]
-) -> tuple[Table, ...]:
-    yaw = described["yaw_rad"][task.test]
-    if not np.isfinite(yaw).any():
-        return ()
-    title = f"Mean absolute error by predicted head yaw; {MAIN}"
-    values: dict[str, Array] = {name: error[:, k] for k, name in enumerate(task.names)}
-    return (yaw_table(title=title, yaw_rad=yaw, values=values),)
-
-
 def _failures(
     task: ValenceArousalSet,
     predicted: NDArray[np.float64],
     truth: NDArray[np.float64],
     context: EvalContext,
 ) -> tuple[Failure, ...]:
-    worst = np.argsort(-np.linalg.norm(predicted - truth, axis=1), kind="stable")[: context.gallery]
     failures = []
-    for row in worst:
+    for row in worst(np.linalg.norm(predicted - truth, axis=1), context.gallery):
         words = [
             f"{name} {truth[row, k]:+.2f}, predicted {predicted[row, k]:+.2f}"
             for k, name in enumerate(task.names)
@@ -192,11 +172,9 @@ def _failures(
 
 def _notes(task: ValenceArousalSet, described: FactorColumns) -> tuple[str, ...]:
     what = " and ".join(task.names)
-    notes = [f"{len(task.train)} images to train {what} on, {len(task.test)} to test on"]
-    lost = int((~described.found[task.train]).sum())
-    missing = int((~described.found[task.test]).sum())
-    if lost:
-        notes.append(f"{lost} training images without a face are left out of {what}")
-    if missing:
-        notes.append(f"{missing} test images without a face are given the mean {what}")
-    return tuple(notes)
+    train, test = described.found[task.train], described.found[task.test]
+    return (
+        f"{len(task.train)} images to train {what} on, {len(task.test)} to test on",
+        *missing_notes(train, f"{{}} training images without a face are left out of {what}"),
+        *missing_notes(test, f"{{}} test images without a face are given the mean {what}"),
+    )

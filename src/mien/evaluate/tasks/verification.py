@@ -6,7 +6,7 @@ codes, and by a verifier that is trained on the other folds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,8 +25,8 @@ from mien.evaluate.protocol import (
     Table,
     checksum,
 )
-from mien.evaluate.scores import shown, yaw_table
-from mien.linear.bootstrap import bootstrap, mean_interval
+from mien.evaluate.scores import MAX_MISSING, mean_score, rounded, shown, worst, yaw_table
+from mien.linear.bootstrap import bootstrap
 from mien.linear.verification import (
     Folded,
     auc,
@@ -39,7 +39,7 @@ from mien.linear.verification import (
 )
 from mien.linear.verifier import trained_decisions
 
-__all__ = ["FALSE_MATCH_RATES", "FaceCodes", "face_codes", "mirrored", "verify"]
+__all__ = ["mirrored", "verify"]
 
 Array = NDArray[np.floating]
 
@@ -52,8 +52,6 @@ CODES: Mapping[str, tuple[str, ...]] = {
 not all weights, and not all tables, have a face embedding."""
 FALSE_MATCH_RATES = (0.1, 0.01, 0.001)
 """False match rates at which the true match rate is reported, where there are pairs enough."""
-MAX_MISSING = 0.01
-"""From this fraction of pairs without a face on, those with one are scored apart too."""
 # Streams of random numbers.
 _INTERVALS, _TRAINED = 1, 2
 
@@ -74,16 +72,8 @@ class FaceCodes:
     """Whether mirror images have been described too."""
 
 
-def verify(
-    pairs: Pairs, context: EvalContext, *, notes: Sequence[str] = (), identify: bool = False
-) -> Result:
+def verify(pairs: Pairs, context: EvalContext) -> Result:
     """Score same-person decisions on pairs in folds, by cosine and by a trained verifier.
-
-    Args:
-        pairs: the pairs.
-        context: gives the factors and the seed.
-        notes: what a reader must know of the data.
-        identify: whether rank-1 identification among all people is scored, too.
 
     Raises:
         MienError: the codes cannot be had.
@@ -104,7 +94,7 @@ def verify(
             scores += _found_only(pairs, faces, folded[name], context)
         context.say(f"training verifiers on {name}")
         scores.append(_trained_score(pairs, faces, name, ending, context))
-    if identify and pairs.person is not None:
+    if pairs.identify and pairs.person is not None:
         scores += _rank_scores(pairs, faces, main, context)
     tables = [_fold_table(pairs, folded), _threshold_table(pairs, similarity[main], folded[main])]
     if faces.yaw_rad is not None:
@@ -116,7 +106,7 @@ def verify(
         plots=(_plot(pairs, similarity),),
         failures=_failures(pairs, similarity[main], folded[main], context.gallery),
         notes=(
-            *notes,
+            *pairs.notes,
             *([f"compared by {main} where no code is named"] if main == "face_embedding" else []),
             *_face_notes(pairs, faces),
         ),
@@ -204,9 +194,8 @@ def _percent(
     name: str, right: NDArray[np.bool_], group: NDArray[np.int64] | None, context: EvalContext
 ) -> Score:
     """Return the accuracy of decisions with its interval; people are resampled as a whole. %."""
-    values = 100.0 * np.asarray(right, dtype=np.float64)
-    low, high = mean_interval(values=values, groups=group, rng=context.rng(_INTERVALS))
-    return Score(name, float(values.mean()), "%", len(values), low, high)
+    rng = context.rng(_INTERVALS)
+    return mean_score(name, 100.0 * right, group, rng, unit="%", higher_is_better=True)
 
 
 def _cosine_scores(
@@ -276,26 +265,15 @@ def _rank_scores(pairs: Pairs, faces: FaceCodes, main: str, context: EvalContext
 
 
 def _fold_table(pairs: Pairs, folded: dict[str, Folded]) -> Table:
-    rows: list[tuple[str | float | None, ...]] = [
-        (
-            f"fold {int(fold) + 1}",
-            int((pairs.fold == fold).sum()),
-            *(
-                value
-                for part in folded.values()
-                for value in (
-                    round(100 * float(part.accuracy[i]), 2),
-                    round(float(part.threshold[i]), 4),
-                )
-            ),
-        )
-        for i, fold in enumerate(np.unique(pairs.fold))
-    ]
-    count = len(rows)
+    rows: list[tuple[str | float | None, ...]] = []
+    for i, fold in enumerate(np.unique(pairs.fold)):
+        cells: list[float] = []
+        for part in folded.values():
+            cells += rounded([100 * part.accuracy[i]], 2) + rounded([part.threshold[i]], 4)
+        rows.append((f"fold {int(fold) + 1}", int((pairs.fold == fold).sum()), *cells))
     errors: list[float | None] = []
     for part in folded.values():
-        error = 100 * float(part.accuracy.std(ddof=1)) / count**0.5
-        errors += [round(error, 2), None]
+        errors += [*rounded([100 * part.accuracy.std(ddof=1) / len(rows) ** 0.5], 2), None]
     rows.append(("standard error", len(pairs), *errors))
     names = [f"{name}: {what}" for name in folded for what in ("accuracy, %", "threshold")]
     return Table("Folds, by cosine", ("fold", "pairs", *names), tuple(rows))
@@ -338,22 +316,15 @@ def _plot(pairs: Pairs, similarity: dict[str, NDArray[np.float64]]) -> Plot:
         curve = roc(similarity=values, same=pairs.same)
         shown = curve.far > 0  # the axis is logarithmic
         lines[name] = (curve.far[shown].tolist(), curve.tar[shown].tolist())
-    return Plot(
-        "ROC curve",
-        "false match rate",
-        "true match rate",
-        lines,
-        True,
-    )
+    return Plot("ROC curve", "false match rate", "true match rate", lines, log_x=True)
 
 
 def _failures(pairs: Pairs, similarity: Array, folded: Folded, wanted: int) -> tuple[Failure, ...]:
     """Return the wrong decisions that are furthest from the threshold."""
     threshold = folded.threshold[np.unique(pairs.fold, return_inverse=True)[1].reshape(-1)]
     margin = np.where(folded.correct, -np.inf, np.abs(similarity - threshold))
-    worst = np.argsort(-margin, kind="stable")[: min(wanted, int((~folded.correct).sum()))]
     out = []
-    for row in worst:
+    for row in worst(margin, wanted):
         truth = "one person" if pairs.same[row] else "two people"
         caption = f"{truth}: cosine {similarity[row]:.2f}, threshold {threshold[row]:.2f}"
         both = (int(pairs.first[row]), int(pairs.second[row]))
