@@ -133,7 +133,8 @@ def _tasks(
         if video:
             yield from _video_tasks(blank, source, cropper, options)
         else:
-            yield partial(_read, blank, source, partial(read_still, source.full_path), cropper)
+            image = source.full_path if source.image is None else source.image
+            yield partial(_read, blank, source, partial(read_still, image), cropper)
 
 
 def _video_tasks(
