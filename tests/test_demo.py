@@ -63,5 +63,25 @@ def test_without_clips_there_is_nothing_to_show(tiny_model, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_an_error_leaves_nothing_behind(clips, tiny_model, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(demo, "write_mp4", fail)
+    with pytest.raises(MienError, match="No space left"):
+        run_demo(tmp_path / "a" / "out", model=tiny_model, clips=clips)
+    assert not (tmp_path / "a").exists()
+    before = {path: path.read_bytes() for path in clips.rglob("*") if path.is_file()}
+    with pytest.raises(MienError, match="No space left"):
+        run_demo(clips, model=tiny_model, clips=clips)
+    assert {path: path.read_bytes() for path in clips.rglob("*") if path.is_file()} == before
+
+
+def test_a_clip_is_never_overwritten(clips, tiny_model):
+    (clips / "a.mp4").rename(clips / "turntable.mp4")
+    with pytest.raises(MienError, match="is read and would be overwritten"):
+        run_demo(clips, model=tiny_model, clips=clips, overwrite=True)
+
+
 def test_the_shipped_clips_lie_inside_the_package():
     assert shipped_clips().parent.name == "shipped"

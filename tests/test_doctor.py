@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from mien import doctor
 from mien.doctor import KernelError, compare_golden, examine, kernel_error, record_golden
@@ -72,6 +73,36 @@ def test_what_cannot_be_recorded_or_read_is_said(tiny_model, small_crops, tmp_pa
     (tmp_path / "bad").write_bytes(b"no")
     with pytest.raises(MienError, match="cannot read the recorded output"):
         compare_golden(tiny_model, tmp_path / "bad")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.pop("images"), "holds no images"),
+        (lambda t: t.update(images=t["images"].float()), "holds no images"),
+        (lambda t: t.update(images=t["images"][0]), "holds no images"),
+        (lambda t: t.pop("rotation"), "differs from the weights in rotation"),
+        (lambda t: t.update(more=torch.ones(1)), "differs from the weights in more"),
+    ],
+)
+def test_damaged_recordings_are_refused(change, message, tiny_model, small_crops, tmp_path):
+    path = tmp_path / "golden.safetensors"
+    record_golden(tiny_model, small_crops, path)
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path, metadata={"weights_id": tiny_model.weights_id})
+    with pytest.raises(MienError, match=message):
+        compare_golden(tiny_model, path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_recordings_that_are_not_finite_differ(value, tiny_model, small_crops, tmp_path):
+    path = tmp_path / "golden.safetensors"
+    record_golden(tiny_model, small_crops, path)
+    tensors = load_file(path)
+    tensors["expression"][0] = value
+    save_file(tensors, path, metadata={"weights_id": tiny_model.weights_id})
+    assert compare_golden(tiny_model, path) == float("inf")
 
 
 def test_sound_weights_are_ok_and_damaged_ones_broken(

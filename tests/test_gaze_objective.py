@@ -173,27 +173,31 @@ def test_eye_crops_need_no_face() -> None:
     assert torch.equal(model.bottleneck(views).mean, model.bottleneck(other).mean)
 
 
-@pytest.mark.slow  # sixty steps on 64 canvases
 def test_a_code_of_gaze_is_learned_without_gaze() -> None:
     model = _model()
-    batch, gaze = _batch(64, seed=5, clips=16)
+    batch, gaze = _batch(32, seed=5, clips=8)
+    assert _unexplained(model, batch, gaze) > 0.6
     optimizer = torch.optim.Adam(
         [*model.bottleneck.parameters(), *model.autoencoder.parameters()], lr=3e-3
     )
     generator = torch.Generator().manual_seed(0)
     weights = GazeWeights(unattended_weight=0.0, eye_jitter_std=0.0, visible_fraction=1.0)
     # Trained on rotated and mirrored images, measured on the images as they are.
-    for step in range(60):
+    for step in range(20):
         loss = emib_loss(model, batch, weights, step=step, generator=generator).total
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+    assert _unexplained(model, batch, gaze) < 0.2
+
+
+def _unexplained(model, batch, gaze) -> float:
+    """The fraction of the variance of the horizontal gaze that no linear map of the code gives."""
     with torch.no_grad():
         code = model.bottleneck(normalised(cut_views(image_of(batch), SMALL))).mean
-    features = torch.cat([code, torch.ones(64, 1)], dim=1).double()
+    features = torch.cat([code, torch.ones(len(code), 1)], dim=1).double()
     fitted = features @ torch.linalg.lstsq(features, gaze.double()).solution
-    left = (fitted - gaze).square().sum(0) / (gaze - gaze.mean(0)).square().sum(0)
-    assert left[0] < 0.4, f"the code explains {1 - left[0]:.2f} of the horizontal gaze"
+    return float(((fitted - gaze).square().sum(0) / (gaze - gaze.mean(0)).square().sum(0))[0])
 
 
 def test_localizer_loss_counts_hidden_eyes_as_not_seen() -> None:

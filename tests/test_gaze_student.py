@@ -203,11 +203,11 @@ def test_variation_hides_some_eyes_and_repeats_from_its_seed():
 
 
 def test_a_student_learns_its_teachers_code(teacher):
-    student, batch = student_of(StudentConfig(code_dim=4, width=8, blocks=1)), batch_of(32)
+    student, batch = student_of(StudentConfig(code_dim=4, width=8, blocks=1)), batch_of(16)
     fit_scale(student, teacher, [batch], generator=torch.Generator().manual_seed(0))
     optimizer = torch.optim.AdamW(student.parameters(), lr=3e-3)
     errors = []
-    for step in range(60):
+    for step in range(40):
         loss = distill_loss(student, teacher, batch, generator=torch.Generator().manual_seed(step))
         assert loss.total.item() == pytest.approx(sum(v.item() for v in loss.parts.values()))
         optimizer.zero_grad()

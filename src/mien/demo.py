@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from mien.embedding.options import EmbedOptions
 from mien.embedding.run import embed_to_parquet
 from mien.errors import MienError
 from mien.media.image import to_uint8, write_png
+from mien.media.outputs import check_outputs, written_together
 from mien.media.video import write_mp4
 from mien.model import Model
 from mien.pipeline.portrait import read_clip
@@ -41,7 +43,7 @@ def run_demo(
     detector: str = "none",
     overwrite: bool = False,
 ) -> dict[Path, str]:
-    """Embed clips, then render their faces in every way.
+    """Embed clips, then render their faces in every way; all files are written or none.
 
     Args:
         out: folder to write to.
@@ -54,32 +56,46 @@ def run_demo(
         The files that were written: a table, a sheet, a film; and what each of them shows.
 
     Raises:
-        MienError: no clips, or files are there that may not be replaced.
+        MienError: no clips, one that cannot be read or shows no face, or files are there that may
+            not be replaced or are clips themselves.
     """
     clips = clips or shipped_clips()
     each = _clips_in(clips)
-    table, sheet, film = (out / name for name in ("faces.parquet", "faces.png", "turntable.mp4"))
-    for path in (table, sheet, film):
-        if path.exists() and not overwrite:
-            raise MienError(f"{path} exists: name another folder or give --overwrite")
-    out.mkdir(parents=True, exist_ok=True)
-    options = EmbedOptions(detector=detector)
-    summary = embed_to_parquet(clips, table, model=model, options=options, overwrite=overwrite)
-    crops = _choose(each[:_FACES], detector, model.config.image_size)
-    title = "mien: what these faces are made of"
-    subtitle = (
-        f"weights {model.weights_id}, learned without labels; each row is one image, "
-        "each column a way to render its factors"
+    files = [out / name for name in ("faces.parquet", "faces.png", "turntable.mp4")]
+    check_outputs(files, inputs=each, overwrite=overwrite)
+    with _folder(out), written_together(files, inputs=each, overwrite=overwrite) as places:
+        table, sheet, film = places
+        options = EmbedOptions(detector=detector)
+        rows = embed_to_parquet(clips, table, model=model, options=options).rows
+        crops = _choose(each[:_FACES], detector, model.config.image_size)
+        title = "mien: what these faces are made of"
+        subtitle = (
+            f"weights {model.weights_id}, learned without labels; each row is one image, "
+            "each column a way to render its factors"
+        )
+        columns = factor_columns(model, crops)
+        write_png(sheet, contact_sheet(columns, title=title, subtitle=subtitle))
+        write_mp4(film, _film(model, model.encode(crops[:_FILM_FACES])), fps=_FPS)
+    shown = (
+        f"{rows} faces and their factors",
+        "what they are made of: look at this first",
+        "the same faces, rotating",
     )
-    pixels = contact_sheet(factor_columns(model, crops), title=title, subtitle=subtitle)
-    write_png(sheet, pixels, overwrite=overwrite)
-    frames = _film(model, model.encode(crops[:_FILM_FACES]))
-    write_mp4(film, frames, fps=_FPS, overwrite=overwrite)
-    return {
-        table: f"{summary.rows} faces and their factors",
-        sheet: "what they are made of: look at this first",
-        film: "the same faces, rotating",
-    }
+    return dict(zip(files, shown, strict=True))
+
+
+@contextlib.contextmanager
+def _folder(path: Path) -> Iterator[None]:
+    """Make a folder with those above it; take away again what was made if the block fails."""
+    missing = [one for one in (path, *path.parents) if not one.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for one in missing:
+            with contextlib.suppress(OSError):
+                one.rmdir()
+        raise
 
 
 def _clips_in(folder: Path) -> list[Path]:

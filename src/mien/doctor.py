@@ -20,6 +20,7 @@ from mien.faces.detect import open_detector
 from mien.faces.yunet import find_yunet
 from mien.geometry.camera import place, project, unproject
 from mien.media.atomic import replacing
+from mien.media.bounded import read_bytes
 from mien.model import Model, load
 from mien.render.interpolate import interpolate
 from mien.render.mesh import grid_triangles
@@ -106,21 +107,27 @@ def compare_golden(model: Model, path: Path | None = None) -> float:
     Each factor's difference is taken relative to its largest recorded value.
 
     Raises:
-        MienError: nothing is recorded, or it was recorded for other weights.
+        MienError: nothing is recorded, it was recorded for other weights, or it is damaged.
     """
     path = path or _golden_file()
     try:
+        read_bytes(path)  # refuses pipes, devices and what is far too large
         with safe_open(path, framework="pt") as file:
             recorded_for = (file.metadata() or {}).get("weights_id")
             recorded = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, MienError) as error:
         raise MienError(f"cannot read the recorded output {path}: {error}") from error
     if recorded_for != model.weights_id:
         raise MienError(
             f"{path} was recorded for weights {recorded_for}, not {model.weights_id}; "
             "install the package again"
         )
-    factors = _factor_tensors(model.encode(recorded["images"]))
+    images = recorded.pop("images", torch.zeros(0))
+    if images.dtype != torch.uint8 or images.ndim != 4 or not len(images):
+        raise MienError(f"{path} holds no images; install the package again")
+    factors = _factor_tensors(model.encode(images))
+    if missing := sorted(factors.keys() ^ recorded.keys()):
+        raise MienError(f"{path} differs from the weights in {missing[0]}; install it again")
     return max(_relative(found, recorded[name]) for name, found in factors.items())
 
 
@@ -155,7 +162,7 @@ def kernel_error(backend: str, device: str = "cpu", *, seed: int = 0) -> KernelE
 
 def _relative(found: Tensor, expected: Tensor) -> float:
     found, expected = found.float().cpu(), expected.float().cpu()
-    if found.shape != expected.shape:
+    if found.shape != expected.shape or not (found - expected).isfinite().all():
         return float("inf")
     return float((found - expected).abs().max() / expected.abs().max().clamp_min(1e-6))
 

@@ -30,7 +30,7 @@ from mien.latentface.scene import render
 from mien.media.still import ImageLike
 from mien.types import Factors, GazeCode, Light, Pose, Rendering
 
-__all__ = ["Model", "WholeConfig", "load", "resolve_device", "tensors_of"]
+__all__ = ["Model", "WholeConfig", "load", "prepare", "resolve_device", "tensors_of"]
 
 _GAZE = "gaze."
 _WIDTHS = ("texture_dim", "shape_dim", "width", "neutral_width", "face_embedding_dim")

@@ -58,6 +58,24 @@ def pipe(path: Path) -> None:
     os.mkfifo(path)
 
 
+def thresholds(**changes):
+    """What the small weights' verification.json may hold."""
+    content = {
+        "format": "mien verification 1",
+        "code": "identity",
+        "mean": [0.0] * 32,
+        "measured_on": "nobody",
+        "thresholds": [{"similarity": 0.5, "false_match_rate": 0.01, "true_match_rate": 0.9}],
+    }
+
+    def write(path: Path) -> None:
+        known = json.loads(path.with_name("config.json").read_text())["sha256"][:12]
+        path.write_text(json.dumps(content | {"weights": known} | changes))
+
+    return write
+
+
+VERIFICATION = "tiny/verification.json"
 RENDER = "render a.png --out b.png --detector none --weights tiny"
 CONFIG, WEIGHTS, CARD = "tiny/config.json", "tiny/model.safetensors", "tiny/README.md"
 SCALE = "texture_scale.std"
@@ -92,6 +110,59 @@ CASES = [
     case("card tiny --has a.png", {"tiny/images.b2": "0123\n", "a.png": PNG}, 2, "entry 1 is no"),
     case("card tiny --has a.png", {"tiny/images.b2": b"\xff", "a.png": PNG}, 2, "entry 1 is no"),
     case("card tiny --has a.png", {"tiny/images.b2": "0" * 16, "a.png": PNG}, 0, "0 of 1 files"),
+    case("verify a.png b.png", {"a.png": PNG, "b.png": PNG}, 2, "thresholds were not measured"),
+    case("verify a.png", {"a.png": PNG}, 2, "Missing argument 'B'"),
+    case("verify a b --weights none", message="no weights at none"),
+    case("verify a b --false-match-rate much", message="value for '--false-match-rate'"),
+    *(
+        case(f"verify {words} --weights tiny --detector none", files, 2, message)
+        for words, files, message in [
+            ("a.png b.png", {VERIFICATION: "{"}, "verification.json is not JSON"),
+            ("a.png b.png", {VERIFICATION: "[]"}, "verification.json is damaged"),
+            ("a.png b.png", {VERIFICATION: pipe}, "pipe or a device"),
+            ("a.png b.png", {VERIFICATION: thresholds()}, "a.png"),
+            ("a.png a.png", {VERIFICATION: thresholds(), "a.png": ""}, "a.png"),
+            ("a.png a.png", {VERIFICATION: thresholds(), "a.png": "text"}, "a.png"),
+            ("a.png a.png", {VERIFICATION: thresholds(), "a.png": None}, "is a folder"),
+            ("a.png a.png", {VERIFICATION: thresholds(), "a.png": pipe}, "not an ordinary file"),
+            ("a.png a.png", {VERIFICATION: thresholds(mean=[1e9] * 32)}, "within 1e6"),
+            ("a.png a.png --false-match-rate nan", {VERIFICATION: thresholds()}, "there are 0.01"),
+            ("a.png a.png --device cpu:7", {VERIFICATION: thresholds()}, "cpu:7: no such device"),
+            ("a.png a.png --device meta", {VERIFICATION: thresholds()}, "meta: no such device"),
+        ]
+    ),
+    case(
+        "verify a.png b.png --weights tiny --detector none",
+        {VERIFICATION: thresholds(), "a.png": PNG, "b.png": PNG},
+        0,
+        "similarity 1.0000",
+    ),
+    case(
+        "verify a.png b.png --weights tiny --detector haar",
+        {VERIFICATION: thresholds(), "a.png": PNG, "b.png": PNG},
+        2,
+        "no face is found in a.png",
+    ),
+    case("demo --out o --clips none", message="no clips to show: cannot read none"),
+    case("demo --out o --clips c --weights tiny", {"c": None}, 2, "no clips to show in c"),
+    case("demo --out o --clips c --weights tiny", {"c/a.mp4": "text"}, 2, "a.mp4"),
+    case("demo --out o --clips c --weights tiny", {"c/a/b.txt": "text"}, 2, "c"),
+    case("demo --out o --clips c --weights tiny", {"c/a/b.png": PNG, "o": ""}, 2, "o"),
+    case("demo --out o --clips c --weights none", {"c/a/b.png": PNG}, 2, "no weights at none"),
+    case(
+        "demo --out o --clips c --weights tiny",
+        {"c/a/b.png": PNG, "o/faces.png": PNG},
+        2,
+        "faces.png exists",
+    ),
+    case("demo --out o --device vulkan --weights tiny", message="vulkan: no such device"),
+    case("demo --out o --detector x --weights tiny --clips c", {"c/a/b.png": PNG}, 2, "x"),
+    case("demo --out '' --weights tiny --clips tiny --overwrite", message="no clips to show"),
+    case("doctor extra", message="see mien doctor --help"),
+    case("nothing", message="No such command 'nothing'"),
+    case("card --nothing", message="No such option: --nothing"),
+    case("card tiny tiny", message="see mien card --help"),
+    case("card --has", message="requires an argument"),
     rendering(CARD, b"\xff\xfe", "", 0),
     rendering("tiny/images.b2", b"\xff\xfe", "", 0),
     rendering(CARD, pipe, "", 0),

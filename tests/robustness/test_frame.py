@@ -2,6 +2,7 @@
 
 import io
 import pickle  # noqa: TID251 - to see it refused
+import re
 import socket
 import sys
 import warnings
@@ -92,3 +93,32 @@ def test_connections_and_pickles_are_seen_even_if_swallowed(action):
     with no_network_no_pickle() as seen, suppress(PermissionError):
         action()
     assert seen
+
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted((ROOT / "src" / "mien").rglob("*.py"))
+FORBIDDEN = re.compile(
+    r"^\s*(?:import|from) (?:pickle|cPickle|dill|cloudpickle|joblib|shelve|marshal)\b"
+    r"|\bpickle\.loads?\(|\btorch\.load\(|allow_pickle ?= ?True|\byaml\.(?:unsafe_)?load\(",
+    re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_unpickles(path):
+    assert not FORBIDDEN.search(path.read_text(encoding="utf-8"))
+
+
+def test_what_unpickles_is_recognized():
+    for line in (
+        "import pickle",
+        "    from pickle import loads",
+        "x = pickle.loads(y)",
+        "torch.load(path)",
+        "np.load(path, allow_pickle=True)",
+        "yaml.load(text)",
+        "import joblib",
+    ):
+        assert FORBIDDEN.search(line)
+    for line in ("import pickletools", "yaml.safe_load(text)", "np.load(p, allow_pickle=False)"):
+        assert not FORBIDDEN.search(line)

@@ -136,3 +136,13 @@ def test_text_that_moves_the_cursor_is_escaped():
     assert cut.startswith("start a")
     assert cut.endswith("a end")
     assert " ... " in cut
+
+
+def test_without_a_home_folder_nothing_is_looked_for_there(monkeypatch, tmp_path):
+    from mien.faces.yunet import find_yunet
+
+    for name in ("HOME", "XDG_CACHE_HOME", "MIEN_CACHE", "MIEN_YUNET"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 5)  # nobody's
+    monkeypatch.chdir(tmp_path)
+    assert find_yunet() is None

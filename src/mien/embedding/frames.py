@@ -134,8 +134,8 @@ def _tasks(
         if video:
             yield from _video_tasks(blank, source, cropper, options)
         else:
-            read = partial(read_still, source.full_path)
-            yield partial(_read, blank, source, read, cropper, options)
+            image = source.full_path if source.image is None else source.image
+            yield partial(_read, blank, source, partial(read_still, image), cropper, options)
 
 
 def _video_tasks(

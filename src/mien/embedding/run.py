@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -30,7 +31,9 @@ from mien.embedding.readouts import (
 )
 from mien.embedding.summary import Status, Summary, summarise
 from mien.errors import MienError
+from mien.media.inputs import Source
 from mien.media.outputs import check_outputs
+from mien.media.still import ImageLike
 from mien.model import load
 from mien.pipeline.crops import Cropper
 from mien.pipeline.encode import Encoder, encode_crops, lengths_of
@@ -50,7 +53,11 @@ Paths = str | Path | Sequence[str | Path]
 
 
 def embed(
-    paths: Paths, *, model: Encoder | None = None, device: str = "cpu", **options: Any
+    paths: Paths | ImageLike | Sequence[ImageLike],
+    *,
+    model: Encoder | None = None,
+    device: str = "cpu",
+    **options: Any,
 ) -> pd.DataFrame:
     """Return the faces in images and videos as a DataFrame, one row per face per frame.
 
@@ -61,7 +68,8 @@ def embed(
     holds what made the table, and under "columns" each column's unit, frame and range.
 
     Args:
-        paths: images, videos, folders and globs.
+        paths: images, videos, folders and globs; or images in memory: RGB pixels uint8 [H, W, 3],
+            Pillow images, open binary files, whose `path` is then "image 0" and so on.
         model: from `mien.load`; None loads the shipped weights onto `device`.
         device: where to load the shipped weights: cpu, cuda, cuda:N, mps. A given model stays
             where it is.
@@ -76,11 +84,35 @@ def embed(
     job = _Job.of(model or load(device=device), EmbedOptions(**options))
     schema = job.schema(digest="")
     with (
-        list_inputs(paths) as listing,
+        _listed(paths) as listing,
         contextlib.closing(job.batches(listing, start=0)) as batches,
     ):
         encoded = [job.encode(batch, schema) for batch in batches]
     return data_frame(pa.Table.from_batches(encoded, schema=schema))
+
+
+@dataclass(frozen=True)
+class _InMemory:
+    """Images that are no files: listed like those that are."""
+
+    images: Sequence[ImageLike]
+
+    def sources(self) -> Iterator[Source]:
+        for number, image in enumerate(self.images):
+            yield Source(f"image {number}", f"image {number}", "image", image)
+
+
+def _listed(
+    given: Paths | ImageLike | Sequence[ImageLike],
+) -> contextlib.AbstractContextManager[Listing | _InMemory]:
+    one = isinstance(given, (str, os.PathLike)) or not isinstance(given, Sequence)
+    images = [given] if one else list(cast("Sequence[ImageLike]", given))
+    named = sum(isinstance(image, (str, os.PathLike)) for image in images)
+    if named == len(images):
+        return list_inputs(cast("Paths", given))
+    if named:
+        raise MienError("give paths or images in memory, not both at once")
+    return contextlib.nullcontext(_InMemory(cast("list[ImageLike]", images)))
 
 
 def embed_to_parquet(
@@ -216,7 +248,7 @@ class _Job:
             more=probe_columns(self.probes),
         )
 
-    def batches(self, listing: Listing, start: int) -> Generator[Batch]:
+    def batches(self, listing: Listing | _InMemory, start: int) -> Generator[Batch]:
         """Yield the faces of all inputs from number `start` on."""
         return read_batches(listing.sources(), self.cropper, self.options, start=start)
 

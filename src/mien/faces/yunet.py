@@ -134,7 +134,8 @@ def _cache() -> Path:
     place = os.environ.get("MIEN_CACHE")
     if place:
         return Path(place)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mien"
+    # Who has no home folder, as in a container, has nothing there either.
+    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "mien"  # noqa: PTH111
 
 
 def _advice() -> str:

@@ -25,6 +25,7 @@ from pathlib import Path
 from mien.errors import MienError
 from mien.media.kinds import Kind, kind_of, may_be_media
 from mien.media.names import to_text
+from mien.media.still import ImageLike
 
 __all__ = ["Inputs", "Source", "count", "expand"]
 
@@ -41,6 +42,8 @@ class Source:
     """Where it is: to be opened as it stands."""
     kind: Kind
     """Whether it is an image or a video."""
+    image: ImageLike | None = None
+    """The image itself, where it is in memory or an open file."""
 
 
 @dataclass(frozen=True)
