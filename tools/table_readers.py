@@ -153,7 +153,8 @@ def _plain(value: object) -> object:
         value = value.tolist()  # pyright: ignore[reportAttributeAccessIssue]
     if isinstance(value, list | tuple):
         return [_plain(part) for part in value]
-    missing = value is None or value != value or str(value) == "<NA>"
+    # pandas' NA is neither equal to itself nor not.
+    missing = value is None or str(value) in ("<NA>", "nan")
     return None if missing else value
 
 
