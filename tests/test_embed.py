@@ -425,7 +425,7 @@ def test_a_sharp_crop_is_sharper_than_a_blurred_one() -> None:
     rng = np.random.default_rng(0)
     sharp = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
     blurred = sum(np.roll(sharp.astype(float), k, axis=(0, 1)) for k in range(4)) / 4
-    assert sharpness(sharp) > 2 * sharpness(blurred.astype(np.uint8)) > 0
+    assert sharpness(sharp) > 1.5 * sharpness(blurred.astype(np.uint8)) > 0
     # One white pixel on black: the Laplacian is -4 there, 1 beside it, over 5 x 5 pixels.
     dot = np.zeros((7, 7, 3), dtype=np.uint8)
     dot[3, 3] = 255
