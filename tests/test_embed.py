@@ -18,8 +18,9 @@ import torch
 import mien
 from mien.embedding import job
 from mien.embedding.options import EmbedOptions
+from mien.embedding.quality import sharpness
 from mien.embedding.run import embed, embed_to_parquet
-from mien.embedding.summary import NO_FACE
+from mien.embedding.summary import LEFT_OUT, NO_FACE, Status
 from mien.errors import MienError
 from mien.geometry.rotation import angles_to_rotation
 from mien.media.frame import Frame
@@ -386,3 +387,46 @@ def test_a_table_that_is_there_is_kept(tmp_path: Path, model: FakeModel) -> None
         embed_to_parquet(tmp_path / "in", tmp_path, model=model, options=CROPS)
     embed_to_parquet(tmp_path / "in", out, model=model, options=CROPS, overwrite=True)
     assert len(read_table(out).frame) == 3
+
+
+def test_the_listing_at_the_start_decides(tmp_path: Path, model: FakeModel) -> None:
+    paths = write_images(tmp_path / "in", 12)
+
+    def meddle(status: Status) -> None:
+        if status.faces == 4:
+            paths[-1].unlink()
+            write_images(tmp_path / "in", 1, start=40)
+
+    options = EmbedOptions(detector="none", batch_size=4, workers=1)
+    out = tmp_path / "t.parquet"
+    summary = embed_to_parquet(
+        tmp_path / "in", out, model=model, options=options, on_progress=meddle
+    )
+    frame = read_table(out).frame
+    assert frame["path"].tolist() == [path.name for path in paths]
+    assert frame["face_found"].tolist() == [True] * 11 + [False]
+    assert "exist" in frame["reason"].iloc[-1] or "no such file" in frame["reason"].iloc[-1].lower()
+    assert sum(summary.failures.values()) == 1
+
+
+def test_small_and_uncertain_faces_are_left_out(tmp_path: Path, model: FakeModel) -> None:
+    write_png(tmp_path / "8.png", np.full((8, 8, 3), 90, dtype=np.uint8))
+    write_png(tmp_path / "9.png", np.full((9, 9, 3), 90, dtype=np.uint8))
+    frame = frame_of(tmp_path, model=model, detector="none", min_size=9, min_score=1)
+    assert frame["face_found"].tolist() == [False, True]
+    assert frame["reason"].tolist()[0] == LEFT_OUT
+    assert frame["side_px"].tolist()[1] == 9
+    assert frame["framing"].tolist()[1] == "image"
+    assert frame["sharpness"].tolist()[1] == 0
+    assert np.isnan(frame["side_px"].tolist()[0])
+
+
+def test_a_sharp_crop_is_sharper_than_a_blurred_one() -> None:
+    rng = np.random.default_rng(0)
+    sharp = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    blurred = sum(np.roll(sharp.astype(float), k, axis=(0, 1)) for k in range(4)) / 4
+    assert sharpness(sharp) > 1.5 * sharpness(blurred.astype(np.uint8)) > 0
+    # One white pixel on black: the Laplacian is -4 there, 1 beside it, over 5 x 5 pixels.
+    dot = np.zeros((7, 7, 3), dtype=np.uint8)
+    dot[3, 3] = 255
+    assert sharpness(dot) == pytest.approx(np.sqrt(20 / 25))

@@ -89,7 +89,7 @@ def table(folder: Path, *, missing: tuple[int, ...] = ()) -> Path:
     """An image a row; the last two rows are two faces of one image."""
     there = np.array([i not in missing for i in range(COUNT)])
     kind = pa.list_(pa.field("element", pa.float32(), nullable=False), DIM)
-    codes = pa.array([row if ok else None for row, ok in zip(CODES, there, strict=True)], type=kind)
+    codes = pa.array(np.where(there[:, None], CODES, 0).tolist(), type=kind)
     paths = [f"{min(i, COUNT - 2)}.png" for i in range(COUNT)]
     columns = {
         "path": pa.array(paths),

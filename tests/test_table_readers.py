@@ -28,11 +28,14 @@ def test_the_oldest_and_the_newest_read_each_others_tables(
     tool: ModuleType, tmp_path: Path
 ) -> None:
     try:
-        pythons = {version: tool.environment(tmp_path, version) for version in ("15", "26")}
+        pythons = {
+            version: tool.environment(tmp_path, version, others=False) for version in ("15", "26")
+        }
     except tool.Unavailable as error:
         pytest.skip(f"no package index here: {error}")
-    found = tool.matrix(pythons, tmp_path)
-    assert len(found) == 4 * len(tool.READERS)
+    programs = [name for name in tool.READERS if name.startswith(("pyarrow", "pandas"))]
+    found = tool.matrix(pythons, tmp_path, programs)
+    assert len(found) == 4 * len(programs) == 16
     assert {cell: verdict for cell, verdict in found.items() if verdict != "ok"} == {}
 
 

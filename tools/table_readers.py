@@ -42,8 +42,14 @@ class Unavailable(Exception):
     """The packages of an environment cannot be had here."""
 
 
-def environment(folder: Path, version: str, *, datasets: bool = False) -> Path:
+def environment(folder: Path, version: str, *, datasets: bool = False, others: bool = True) -> Path:
     """Return the Python of an environment, made if it is not there.
+
+    Args:
+        folder: of all environments.
+        version: of pyarrow.
+        datasets: whether HF datasets is in it.
+        others: whether there is more than pyarrow, NumPy and pandas.
 
     Raises:
         Unavailable: the packages cannot be installed here, as without a package index.
@@ -52,7 +58,7 @@ def environment(folder: Path, version: str, *, datasets: bool = False) -> Path:
     python = place / "bin" / "python"
     if not (place / "complete").exists():
         venv.create(place, with_pip=True, clear=True)
-        packages = list(ENVIRONMENTS[version])
+        packages = list(ENVIRONMENTS[version])[: None if others else 3]
         if datasets:
             packages.append(DATASETS.get(version, "datasets"))
         command = [str(python), "-m", "pip", "install", "--quiet", "--no-input", *packages]
@@ -64,21 +70,20 @@ def environment(folder: Path, version: str, *, datasets: bool = False) -> Path:
 
 
 def matrix(
-    pythons: dict[str, Path], folder: Path, *, datasets: bool = False
+    pythons: dict[str, Path], folder: Path, programs: Sequence[str] = READERS
 ) -> dict[tuple[str, str, str], str]:
     """Return what each program made of each table: (writer, reader's pyarrow, program) => "ok".
 
     Args:
         pythons: version of pyarrow => Python.
         folder: for the tables.
-        datasets: whether HF datasets reads too.
+        programs: what reads them.
     """
     found: dict[tuple[str, str, str], str] = {}
     for writer, python in pythons.items():
         table = folder / f"{writer}.parquet"
         _run(python, "write", str(table))
         for reader, other in pythons.items():
-            programs = [*READERS, *(["datasets"] if datasets else [])]
             said = json.loads(_run(other, "read", str(table), *programs))
             for program, verdict in said.items():
                 found[writer, reader, program] = verdict
@@ -153,7 +158,8 @@ def _plain(value: object) -> object:
         value = value.tolist()  # pyright: ignore[reportAttributeAccessIssue]
     if isinstance(value, list | tuple):
         return [_plain(part) for part in value]
-    missing = value is None or value != value or str(value) == "<NA>"
+    # pandas' NA is neither equal to itself nor not.
+    missing = value is None or str(value) in ("<NA>", "nan")
     return None if missing else value
 
 
@@ -235,7 +241,8 @@ def main(arguments: Sequence[str]) -> int:
         version: environment(given.folder, version, datasets=given.datasets)
         for version in given.pyarrow
     }
-    found = matrix(pythons, given.folder, datasets=given.datasets)
+    programs = (*READERS, *(["datasets"] if given.datasets else []))
+    found = matrix(pythons, given.folder, programs)
     for (writer, reader, program), verdict in found.items():
         _say(f"written by pyarrow {writer}, read by {program} beside pyarrow {reader}: {verdict}")
     wrong = sum(verdict != "ok" for verdict in found.values())
