@@ -107,6 +107,9 @@ def _mien(
 
 def main() -> None:
     """Run the command line of this process and leave with its exit code."""
+    # Before torch is imported: its threads else wait for work by spinning, and take the processors
+    # from those that read and detect (22 s of processor time in place of 13 for 100 images).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.exit(run(sys.argv[1:]))
 
 
