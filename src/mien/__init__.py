@@ -2,7 +2,7 @@
 
 `load` gives a model, `analyze` the faces in some images with their factors, `embed` a table of the
 faces in many images and videos, `embed_to_parquet` the same as a file by a job that can be
-resumed. `Factors` is what a model reads off faces, `MienError` is what goes wrong by the user's
+resumed. `detect` finds faces alone and `crop` cuts them out. `Factors` is what a model reads off faces, `MienError` is what goes wrong by the user's
 doing. Nothing heavy is imported before it is used.
 """
 
@@ -13,9 +13,28 @@ from typing import TYPE_CHECKING, Any
 from mien.version import VERSION
 
 if TYPE_CHECKING:
-    from mien._public import Factors, MienError, analyze, embed, embed_to_parquet, load
+    from mien._public import (
+        Factors,
+        MienError,
+        analyze,
+        crop,
+        detect,
+        embed,
+        embed_to_parquet,
+        load,
+    )
 
-__all__ = ["Factors", "MienError", "__version__", "analyze", "embed", "embed_to_parquet", "load"]
+__all__ = [
+    "Factors",
+    "MienError",
+    "__version__",
+    "analyze",
+    "crop",
+    "detect",
+    "embed",
+    "embed_to_parquet",
+    "load",
+]
 
 __version__ = VERSION
 

@@ -159,7 +159,7 @@ def _rows(
         frame = read()
         if frame.pixels is None:
             raise MienError("the frame is broken")
-        crops = cropper(frame.pixels)
+        crops = cropper(frame.pixels, photograph=frame.time_s is None)
     except Exception as error:  # noqa: BLE001 - one bad file or frame must not end the job
         return replace(_failed(number, source, blank, error), done=done)
     if not crops:
