@@ -2,8 +2,9 @@
 
 `load` gives a model, `analyze` the faces in some images with their factors, `embed` a table of the
 faces in many images and videos, `embed_to_parquet` the same as a file by a job that can be
-resumed. `detect` finds faces alone and `crop` cuts them out. `Factors` is what a model reads off faces, `MienError` is what goes wrong by the user's
-doing. Nothing heavy is imported before it is used.
+resumed; `detect` finds faces alone and `crop` cuts them out. `Factors` is what a model reads off
+faces, `MienError` is what goes wrong by the user's doing. Nothing heavy is imported before it is
+used.
 """
 
 from __future__ import annotations
