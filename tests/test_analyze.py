@@ -86,3 +86,7 @@ def test_what_cannot_be_read_is_named(tiny_model, broken, line):
 def test_batches_hold_at_least_one_face(tiny_model):
     with pytest.raises(MienError, match="batch_size is at least 1"):
         mien.analyze(image(0), model=tiny_model, detector="none", batch_size=0)
+
+
+def test_no_images_give_no_faces(tiny_model):
+    assert mien.analyze([], model=tiny_model, detector="none") == []

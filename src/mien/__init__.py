@@ -2,8 +2,9 @@
 
 `load` gives a model, `analyze` the faces in some images with their factors, `embed` a table of the
 faces in many images and videos, `embed_to_parquet` the same as a file by a job that can be
-resumed, `verify` whether two images show one person. `Factors` is what a model reads off faces,
-`MienError` is what goes wrong by the user's doing. Nothing heavy is imported before it is used.
+resumed, `verify` whether two images show one person; `detect` finds faces alone and `crop` cuts
+them out. `Factors` is what a model reads off faces, `MienError` is what goes wrong by the user's
+doing. Nothing heavy is imported before it is used.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mien.embedding.run import embed, embed_to_parquet
     from mien.model import load
     from mien.pipeline.analyze import analyze
+    from mien.pipeline.detect import crop, detect
     from mien.types import Factors
     from mien.verification import verify
 
@@ -26,6 +28,8 @@ __all__ = [
     "MienError",
     "__version__",
     "analyze",
+    "crop",
+    "detect",
     "embed",
     "embed_to_parquet",
     "load",
@@ -36,6 +40,8 @@ __version__ = VERSION
 _HOMES = {
     "Factors": "mien.types",
     "analyze": "mien.pipeline.analyze",
+    "crop": "mien.pipeline.detect",
+    "detect": "mien.pipeline.detect",
     "embed": "mien.embedding.run",
     "embed_to_parquet": "mien.embedding.run",
     "load": "mien.model",

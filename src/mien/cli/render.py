@@ -63,7 +63,8 @@ def render(
         ),
     ] = None,
     expression_from: Annotated[
-        Path | None, typer.Option("--expression-from", help="Put on this other face's expression.")
+        Path | None,
+        typer.Option("--expression-from", help="This other face's expression, brows to chin."),
     ] = None,
     neutral: Annotated[bool, typer.Option("--neutral", help="The face at rest.")] = False,
     depth: Annotated[bool, typer.Option("--depth", help="Render depth; near is white.")] = False,

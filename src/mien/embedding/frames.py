@@ -174,7 +174,7 @@ def _read(
         frame = read()
         if frame.pixels is None:
             raise MienError("the frame is broken")
-        crops = cropper(frame.pixels)
+        crops = cropper(frame.pixels, photograph=frame.time_s is None)
     except Exception as error:  # noqa: BLE001 - one bad file or frame must not end the job
         return _failed(blank, source, error)
     kept = [crop for crop in crops if _wanted(crop, frame, options)]

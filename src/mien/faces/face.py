@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -31,6 +31,9 @@ class Face:
     tip, the image-left and the image-right corner of the mouth. [5, 2], or None."""
     framing: Framing = "haar"
     """Whose idea of a box `box` is."""
+    turn: int = 0
+    """Quarters counterclockwise by which the image has to be turned for the face to be upright, 0
+    to 3; box and landmarks are in the image as it is."""
 
     def scaled(self, factor: float) -> Face:
         """Return the same face in the image enlarged by this factor."""
@@ -38,7 +41,7 @@ class Face:
         landmarks = None
         if self.landmarks is not None:
             landmarks = (self.landmarks * np.float32(factor)).astype(np.float32)
-        return Face((x1, y1, x2, y2), self.score, landmarks, self.framing)
+        return replace(self, box=(x1, y1, x2, y2), landmarks=landmarks)
 
 
 class Detector(Protocol):

@@ -97,7 +97,9 @@ def _crops(given: Sequence[ImageLike], cropper: Cropper) -> Generator[tuple[int,
         name = None if isinstance(image, (str, Path)) else _name(given, number)
         frame = read_still(image, name=name)
         assert frame.pixels is not None
-        return [(number, c, c.face.scaled(frame.scale)) for c in cropper(frame.pixels)]
+        return [
+            (number, c, c.face.scaled(frame.scale)) for c in cropper(frame.pixels, photograph=True)
+        ]
 
     tasks = (partial(work, number) for number in range(len(given)))
     with single_threaded_opencv(cropper.detector), contextlib.closing(prefetch(tasks)) as found:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from mien.faces.crop import crop_face, crop_square
 from mien.faces.detect import find_faces, open_detector
 from mien.faces.eye_crop import fit_eye_crop
 from mien.faces.face import Detector, Face
+from mien.faces.upright import find_upright, turn_face
 
 __all__ = ["Crop", "Cropper", "central_face", "largest_face"]
 
@@ -52,28 +53,35 @@ class Cropper:
         """
         return Cropper(open_detector("none" if isinstance(size, tuple) else detector), size)
 
-    def __call__(self, pixels: NDArray[np.uint8]) -> list[Crop]:
+    def __call__(self, pixels: NDArray[np.uint8], *, photograph: bool = False) -> list[Crop]:
         """Return the crops of a frame: all faces from left to right, or the one eye-region crop.
 
         Args:
             pixels: RGB [H, W, 3].
+            photograph: look for faces that are not upright or fill the image too, where no other
+                is found; that takes up to five times as long.
 
         Raises:
             MienError: it is to be an eye-region crop and cannot be one.
         """
         if isinstance(self.size, tuple):
             return [_eye_region(pixels, self.size)]
-        return [self.cut(pixels, face) for face in find_faces(pixels, self.detector)]
+        find = find_upright if photograph else find_faces
+        return [self.cut(pixels, face) for face in find(pixels, self.detector)]
 
     def cut(self, pixels: NDArray[np.uint8], face: Face) -> Crop:
-        """Return the crop of a face that is known, with the margin around it.
+        """Return the crop of a face that is known, upright, with the margin around it.
 
         Args:
             pixels: RGB [H, W, 3].
-            face: in these pixels.
+            face: in these pixels. Of one that is to be turned, `Crop.corner` is in the turned
+                frame.
         """
         if isinstance(self.size, tuple):
             raise TypeError("eye-region crops are whole frames")
+        if face.turn:
+            upright = replace(turn_face(face, face.turn, *pixels.shape[:2]), turn=0)
+            return replace(self.cut(np.rot90(pixels, face.turn), upright), face=face)
         x, y, side = crop_square(face)
         wide = self.size + 2 * self.margin
         half = side * wide / self.size / 2

@@ -14,6 +14,7 @@ from mien.errors import MienError
 from mien.faces.detect import find_faces
 from mien.faces.face import Face
 from mien.faces.track import Tracker
+from mien.faces.upright import find_upright
 from mien.media.frame import Frame
 from mien.media.names import to_text
 from mien.pipeline.crops import Cropper, largest_face
@@ -132,7 +133,8 @@ def _found(path: str | Path, cropper: Cropper) -> Iterator[tuple[Frame, dict[int
     """Yield each frame with its faces by their numbers; a face of a video keeps its number."""
     tracker = Tracker()
     for frame in read_media(path):
-        faces = [] if frame.pixels is None else find_faces(frame.pixels, cropper.detector)
+        find = find_upright if frame.time_s is None else find_faces
+        faces = [] if frame.pixels is None else find(frame.pixels, cropper.detector)
         numbers = tracker.update([face.box for face in faces], time_s=frame.time_s or 0.0)
         yield frame, dict(zip(numbers, faces, strict=True))
 
