@@ -368,11 +368,12 @@ def test_folders_of_synonyms_are_all_seven_classes_and_the_rest_is_counted(tmp_p
     assert "1 images are in no folder of a class; left out" in result.notes
 
 
+@pytest.mark.parametrize("top", ["", "DATASET/"])
 @pytest.mark.parametrize("names", [RAF, tuple("1234567"), ("Surprise", *RAF[1:])])
-def test_rafdb_in_folders_of_classes(tmp_path, names):
+def test_rafdb_in_folders_of_classes(tmp_path, names, top):
     for part in ("train", "test"):
         for number, name in enumerate(names):
-            put(tmp_path, f"DATASET/{part}/{name}/{part}_{number:05}_aligned.jpg", RGB)
+            put(tmp_path, f"{top}{part}/{name}/{part}_{number:05}_aligned.jpg", RGB)
     assert find_protocol("rafdb").matches(tmp_path)
     assert not find_protocol("fer2013").matches(tmp_path)
     (labelled,) = read_rafdb(tmp_path).labels
