@@ -23,10 +23,11 @@ from mien.evaluate.datasets.affectnet import read_affectnet
 from mien.evaluate.datasets.affwild2 import read_expressions
 from mien.evaluate.datasets.class_folders import class_place
 from mien.evaluate.datasets.columbia import read_columbia
-from mien.evaluate.datasets.files import open_tree
+from mien.evaluate.datasets.files import open_tree, read_matlab
 from mien.evaluate.datasets.insightface_bin import read_bin
 from mien.evaluate.datasets.lfw import read_lfw
 from mien.evaluate.datasets.rafdb import CLASSES as RAF, read_rafdb
+from mien.evaluate.datasets.sets import LabelledSet
 from mien.evaluate.datasets.yale_b import read_yale_b
 from mien.evaluate.protocol import Images
 from mien.evaluate.protocols import every_protocol, find_protocol
@@ -368,14 +369,16 @@ def test_folders_of_synonyms_are_all_seven_classes_and_the_rest_is_counted(tmp_p
     assert "1 images are in no folder of a class; left out" in result.notes
 
 
+@pytest.mark.parametrize("top", ["", "DATASET/"])
 @pytest.mark.parametrize("names", [RAF, tuple("1234567"), ("Surprise", *RAF[1:])])
-def test_rafdb_in_folders_of_classes(tmp_path, names):
+def test_rafdb_in_folders_of_classes(tmp_path, names, top):
     for part in ("train", "test"):
         for number, name in enumerate(names):
-            put(tmp_path, f"DATASET/{part}/{name}/{part}_{number:05}_aligned.jpg", RGB)
+            put(tmp_path, f"{top}{part}/{name}/{part}_{number:05}_aligned.jpg", RGB)
     assert find_protocol("rafdb").matches(tmp_path)
     assert not find_protocol("fer2013").matches(tmp_path)
     (labelled,) = read_rafdb(tmp_path).labels
+    assert isinstance(labelled, LabelledSet)
     told = [int(name.rsplit("_", 2)[1]) for name in labelled.images.names]
     assert labelled.labels.tolist() == told
     assert sorted(told) == sorted([*range(7), *range(7)])
@@ -470,8 +473,9 @@ def test_affwild2_of_the_sixth_challenge_with_its_second_batch(tmp_path):
     put(tmp_path, "cropped_aligned/Train2/00001.jpg", RGB)
     assert protocol.matches(tmp_path)
     assert not find_protocol("affwild2-va").matches(tmp_path)
-    data = read_expressions(tmp_path)
-    assert data.labels[0].labels.tolist() == [0, 1, 0, 1]
+    (labelled,) = read_expressions(tmp_path).labels
+    assert isinstance(labelled, LabelledSet)
+    assert labelled.labels.tolist() == [0, 1, 0, 1]
 
 
 def test_affectnet_rows_with_boxes_of_nan_or_beyond_reason_are_counted(tmp_path):
@@ -553,6 +557,30 @@ def test_images_that_are_not_used_are_counted(tmp_path):
     put(tmp_path, "holiday.jpg", RGB)
     data = read_columbia(tmp_path, eye_crops=False)
     assert data.notes[-1] == "1 other images are not used"
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_matlab_files_are_read_as_scipy_writes_them(tmp_path, compress):
+    rng = np.random.default_rng(0)
+    numbers = {
+        "a": rng.standard_normal((3, 4)),
+        "b": rng.integers(0, 200, (2, 3, 4)).astype(np.uint8),
+        "c": np.array([[7]]),
+        "d": rng.standard_normal((2, 1)).astype(np.float32),
+    }
+    texts = {"e": np.array(["rec_000", "rec_10"]), "f": np.array(["ä", "longer"], dtype=object)}
+    savemat(tmp_path / "x.mat", {**numbers, **texts, "g": {"h": 1}}, do_compression=compress)
+    tree = open_tree(tmp_path)
+    found = read_matlab(tree, "x.mat", *numbers, texts=tuple(texts))
+    for name, value in numbers.items():
+        assert found[name].dtype == np.float64
+        assert (found[name] == value).all()
+    for name, value in texts.items():
+        assert found[name].tolist() == value.tolist()
+    with pytest.raises(MienError, match="where numbers are due"):
+        read_matlab(tree, "x.mat", "g")
+    with pytest.raises(MienError, match="holds no z"):
+        read_matlab(tree, "x.mat", "z")
 
 
 def test_the_synonyms_name_no_class_twice():

@@ -23,7 +23,16 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.evaluate.datasets.class_folders import read_class_folders
-from mien.evaluate.datasets.files import Tree, ending_in, holds, listed, open_tree, require
+from mien.evaluate.datasets.files import (
+    Tree,
+    ending_in,
+    first_name,
+    holds,
+    listed,
+    open_tree,
+    require,
+)
+from mien.evaluate.datasets.rafdb import RAF_NAME
 from mien.evaluate.datasets.sets import DataSet, ExpressionSet, LabelledSet
 from mien.evaluate.protocol import Images
 
@@ -265,6 +274,8 @@ def _is_fer2013(path: Path) -> bool:
         return False  # that is FER+
     if any(holds(path, f"{folder}{name}") for folder in ("", "fer2013/") for name in CSV_NAMES):
         return True
+    if first_name(path, RAF_NAME, depth=4) is not None:
+        return False  # RAF-DB has class folders, too
     inside = any(holds(path, f"{name}/{angry}") for name in PARTS for angry in ANGRY)
     return inside or any(holds(Path(path) / "train.zip", angry) for angry in ANGRY)
 

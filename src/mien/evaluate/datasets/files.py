@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-import math
 import os
 import re
 import stat
@@ -26,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
+from mien.evaluate.datasets.matlab import read_variables
 from mien.evaluate.protocol import Images
 from mien.media.image import read
 from mien.media.names import to_text
@@ -54,8 +54,6 @@ MAX_NUMBER = 1e12
 """No number of a label is larger."""
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".pgm")
 """How the names of images end, in lower case."""
-MAX_MATLAB = 50_000_000
-"""Numbers in one variable of a Matlab file, at most."""
 _OPEN_ZIPS = 8
 _MAX_ENTRIES, _MAX_FOLDERS = 200, 3
 # What systems add to folders and zips on their own.
@@ -448,33 +446,25 @@ def read_matlab(
         tree: a data set.
         name: path of the file.
         fields: variables of numbers, as float64.
-        texts: variables of something else, as they are.
+        texts: variables of texts.
 
     Raises:
         MienError: the file is missing or damaged, or a variable is missing, too large, or holds
             something else than numbers.
     """
-    from scipy.io import loadmat, whosmat
-
     data = tree.read_bytes(name, most=MAX_IMAGE)
     try:
-        sizes = {variable: math.prod(shape) for variable, shape, _ in whosmat(io.BytesIO(data))}
-        for field in (*fields, *texts):
-            if sizes.get(field, 0) > MAX_MATLAB:
-                raise ValueError(f"{field} claims to hold {sizes[field]} numbers")
-        found = loadmat(io.BytesIO(data), variable_names=[*fields, *texts])
-    except Exception as error:  # SciPy raises many kinds
+        found = read_variables(data, frozenset((*fields, *texts)), most=MAX_IMAGE)
+    except ValueError as error:
         raise MienError(
             f"{tree}/{name} cannot be read as a Matlab file: {_reason(error)}"
         ) from error
     for field in (*fields, *texts):
         if field not in found:
             raise tree.error(name, f" holds no {field}")
-    try:
-        read = {field: np.asarray(found[field], dtype=np.float64) for field in fields}
-    except (TypeError, ValueError) as error:
-        raise tree.error(name, " holds something else where numbers are due") from error
-    return read | {field: np.asarray(found[field]) for field in texts}
+    if any(not isinstance(found[field], np.ndarray) for field in fields):
+        raise tree.error(name, " holds something else where numbers are due")
+    return {field: np.asarray(value) for field, value in found.items()}
 
 
 def _first_in(root: Path, folder: Path, pattern: re.Pattern[str], depth: int) -> str | None:

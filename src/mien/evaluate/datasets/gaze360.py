@@ -43,7 +43,7 @@ def read_gaze360(path: Path, *, max_training: int = MAX_TRAINING) -> GazeSet:
         path, marker=MARKER, bases=BASES, advice="give the folder that holds metadata.mat and imgs"
     )
     found = read_matlab(tree, MARKER, *FIELDS, "gaze_dir", texts=("recordings",))
-    recordings = [_name(entry) for entry in np.ravel(found["recordings"])]
+    recordings = [str(name).strip() for name in np.ravel(found["recordings"])]
     gaze = found["gaze_dir"]
     if not all((np.abs(found[field]) <= MAX_NUMBER).all() for field in FIELDS):
         raise tree.error(MARKER, " holds NaN where whole numbers are due")
@@ -75,13 +75,6 @@ def read_gaze360(path: Path, *, max_training: int = MAX_TRAINING) -> GazeSet:
             "intervals are by recording: one person may have several numbers in it",
         ),
     )
-
-
-def _name(entry: object) -> str:
-    """Return a name out of a Matlab array of characters or of cells."""
-    while isinstance(entry, np.ndarray):
-        entry = entry.reshape(-1)[0] if entry.size else ""
-    return str(entry).strip()
 
 
 def _check(

@@ -8,6 +8,7 @@ arrays are known by name and done by hand. A file with anything else is refused.
 from __future__ import annotations
 
 import pickletools
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -81,8 +82,10 @@ def read_inert(data: bytes) -> Any:
     """
     machine = _Machine()
     try:
-        for instruction, value, _ in pickletools.genops(data):
-            machine.do(instruction.name, value)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd escapes in texts: none of these is kept
+            for instruction, value, _ in pickletools.genops(data):
+                machine.do(instruction.name, value)
     except (AttributeError, IndexError, KeyError, LookupError, MemoryError, TypeError) as error:
         raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
     if len(machine.stack) != 1:
@@ -152,9 +155,10 @@ class _Machine:
     def _named(self, name: str, value: Any) -> None:
         if name in ("GLOBAL", "STACK_GLOBAL"):
             above = [] if name == "GLOBAL" else self._above(len(self.stack) - 2)
-            asked = tuple(above or str(value).split(" ", 1))
+            module, *rest = above or str(value).split(" ", 1)
+            asked = (str(module), str(rest[0]) if rest else "")
             if asked not in KNOWN:
-                raise ValueError(f"asks for {'.'.join(map(str, asked))}")
+                raise ValueError(f"asks for {'.'.join(asked)}")
             self.stack.append(_Name(KNOWN[asked]))
         elif name == "REDUCE":
             function, given = self._above(len(self.stack) - 2)

@@ -12,7 +12,7 @@ from mien.evaluate.datasets.class_folders import ClassFolders, read_class_folder
 from mien.evaluate.datasets.files import Tree, ending_in, first_name, holds, open_tree, require
 from mien.evaluate.datasets.sets import DataSet, ExpressionSet, LabelledSet
 
-__all__ = ["RAFDB"]
+__all__ = ["RAFDB", "RAF_NAME"]
 
 CLASSES = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
 """In the order of the labels 1 to 7."""
