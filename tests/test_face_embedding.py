@@ -127,6 +127,7 @@ def test_training_finds_it(tmp_path):
     words += ["model.texture_dim=8", "model.shape_dim=8", "model.feature_dim=16"]
     words += ["model.identity_directions=0", "model.neutral_width=8", "model.neutral_blocks=1"]
     words += [
+        "data.detector=none",
         "model.face_embedding_dim=4",
         "stage1.steps=1",
         "stage1.batch_size=4",

@@ -68,7 +68,11 @@ def parse_json(text: str) -> Any:
 
 def parse_yaml(text: str) -> Any:
     """Return the value of a YAML text; errors as of `parse_json`, and yaml.YAMLError."""
-    value = yaml.load(text, Loader=_PlainLoader)
+    loader = _PlainLoader(text)
+    try:
+        value = loader.get_single_data()
+    finally:
+        loader.dispose()
     _check(value, 0)
     return value
 

@@ -162,18 +162,18 @@ CASES = [
     *[
         (of_table(write, message), message)
         for write, message in [
-            (table(metadata={}), "another program dropped that"),
-            (table(metadata={"mien.detector": b"\xff"}), "no table of `mien embed`"),
-            (table(path=None), "no table of `mien embed`"),
-            (table(path=[3]), "a path that is 3"),
-            (table(path=[None]), "a path that is None"),
-            (table(path=[b"crops/a.png"]), "a path that is"),
-            (table(x2=[1e30]), "a box of"),
-            (table(x1=[float("nan")]), "a box of"),
-            (table(x1=[20]), "a box of"),
-            (table(x1=["left"]), "no table of `mien embed`"),
-            (table(frame=[None]), "no table of `mien embed`"),
-            (b"PAR1" + b"\0" * 40 + b"PAR1", "no table of `mien embed`"),
+            (table(metadata={}), "says nothing of how its boxes frame a face"),
+            (table(metadata={"mien.detector": b"\xff"}), "of how its boxes frame a face"),
+            (table(path=None), "has no column path"),
+            (table(path=[3]), "the column path holds int64, not string"),
+            (table(path=[None]), "the column path holds nothing in row 1"),
+            (table(path=[b"crops/a.png"]), "the column path holds binary, not string"),
+            (table(x2=[1e30]), "1 boxes are none, first that of"),
+            (table(x1=[float("nan")]), "1 boxes are none, first that of"),
+            (table(x1=[20]), "1 boxes are none, first that of"),
+            (table(x1=["left"]), "the column x1 holds string, not float"),
+            (table(frame=[None]), "the column frame holds nothing in row 1"),
+            (b"PAR1" + b"\0" * 40 + b"PAR1", "no Parquet file that can be read"),
         ]
     ],
     # head models
