@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from made_clips import write_clips
-from mien.data import cache as caching
+from mien.data import cache as caching, content
 from mien.data.cache import build_cache, open_cache
 from mien.data.options import DataOptions
 from mien.data.sources import absolute, find_sources
@@ -87,13 +87,13 @@ def test_other_content_or_options_are_another_cache(folder, tmp_path):
 
 
 def test_a_large_file_is_hashed_in_places(tmp_path, monkeypatch):
-    monkeypatch.setattr(caching, "_WHOLE", 10)
-    monkeypatch.setattr(caching, "_SPOT", 4)
+    monkeypatch.setattr(content, "_WHOLE", 10)
+    monkeypatch.setattr(content, "_SPOT", 4)
     file = tmp_path / "large"
     file.write_bytes(bytes(range(200)))
-    first = caching._content(file)  # pyright: ignore[reportPrivateUsage]
+    first = content._content(file)  # pyright: ignore[reportPrivateUsage]
     file.write_bytes(bytes(range(199)) + b"x")
-    assert caching._content(file) != first  # pyright: ignore[reportPrivateUsage]
+    assert content._content(file) != first  # pyright: ignore[reportPrivateUsage]
 
 
 def test_a_zip_holds_stills(folder, tmp_path):
