@@ -4,6 +4,7 @@ import os
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -41,13 +42,8 @@ def folder(tmp_path):
 
 
 def built(given, cache, *, size=32, say=lambda _: None, **options):
-    where = build_cache(
-        given,
-        cache,
-        image_size=size,
-        options=DataOptions(**({"detector": "none"} | options)),
-        report=say,
-    )
+    made: dict[str, Any] = {"detector": "none", **options}
+    where = build_cache(given, cache, image_size=size, options=DataOptions(**made), report=say)
     return open_cache(where)
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import zipfile
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -94,7 +94,8 @@ class Search:
 
 
 def built(given, cache, search=None, say=lambda _: None, **changes):
-    options = EyeDataOptions(**({"detector": "none"} | changes))
+    made: dict[str, Any] = {"detector": "none", **changes}
+    options = EyeDataOptions(**made)
     found = find_eye_sources([str(one) for one in given], options)
     pieces = [*found.known, *found.unknown]
     return open_eye_caches(

@@ -14,7 +14,6 @@ import yaml
 from mien import weights
 from mien.cli.main import run
 from mien.media.image import write_png
-from mien.train import engine
 from mien.train.engine import choose_precision
 from mien.train.process import Interrupted
 
@@ -196,8 +195,8 @@ def test_the_precision_is_chosen_once_and_kept(clips, tmp_path, capsys, monkeypa
 def test_bfloat16_is_what_torch_says_of_the_processor(monkeypatch):
     for found, native in (({"avx512_bf16": True}, True), ({"avx2": True}, False)):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=found: found, raising=False)
-        assert engine._cpu_has_bfloat16() is native
+        assert (choose_precision("auto", "cpu") == "bf16-mixed") is native
     monkeypatch.delattr(torch.cpu, "get_capabilities")  # as in older torch
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False, raising=False)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
-    assert engine._cpu_has_bfloat16()
+    assert choose_precision("auto", "cpu") == "bf16-mixed"
