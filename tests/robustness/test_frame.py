@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import typer
 
 from mien.errors import MienError
 from robustness.cases import case, check
@@ -26,10 +27,17 @@ def say(line, *, error="no"):
     refuse(error)
 
 
+def end(line):
+    sys.stderr.write(f"{line}\n")
+    raise typer.Exit(2)
+
+
 BAD = {
     "another code": lambda: None,
     "another message": lambda: refuse("yes"),
     "noise": lambda: say("working"),
+    "control characters": lambda: end("error: no \x1b[31m"),
+    "a long line": lambda: end("error: " + "no" * 600),
     "unforeseen": lambda: [].pop(),
     "a warning": lambda: warnings.warn("old", UserWarning, stacklevel=1),
     "half a file": lambda: refuse(str(Path("no").write_text(""))),
