@@ -424,7 +424,7 @@ def test_small_and_uncertain_faces_are_left_out(tmp_path: Path, model: FakeModel
 def test_a_sharp_crop_is_sharper_than_a_blurred_one() -> None:
     rng = np.random.default_rng(0)
     sharp = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
-    blurred = sum(np.roll(sharp.astype(float), k, axis=(0, 1)) for k in range(4)) / 4
+    blurred = np.mean([np.roll(sharp, k, axis=(0, 1)) for k in range(4)], axis=0)
     assert sharpness(sharp) > 1.5 * sharpness(blurred.astype(np.uint8)) > 0
     # One white pixel on black: the Laplacian is -4 there, 1 beside it, over 5 x 5 pixels.
     dot = np.zeros((7, 7, 3), dtype=np.uint8)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -151,7 +150,9 @@ def test_a_row_without_a_face_is_no_sample(rewritten: Path) -> None:
 
 
 def test_a_protocol_looks_codes_up(rewritten: Path) -> None:
-    images = Images(tuple(f"{i}.png" for i in range(COUNT)), lambda _: Path("none"))
+    images = Images(
+        tuple(f"{i}.png" for i in range(COUNT)), lambda _: np.zeros((1, 1, 3), np.uint8)
+    )
     found = describe_from(rewritten)(images, ("identity", "yaw_rad"))
     assert found.found.tolist() == FOUND.tolist()
     np.testing.assert_array_equal(found.columns["identity"][FOUND], CODES[FOUND])
@@ -244,4 +245,3 @@ def test_metadata_that_says_nothing_is_passed_over(tmp_path: Path) -> None:
         metadata = {b"mien.version": b"\xff", b"mien.options": options, b"\xfe": b"\xfe"}
         pq.write_table(read.replace_schema_metadata(metadata), table)
         assert read_table(table).frame["path"].tolist()[0] == "0.png"
-    assert pc.sum(pq.read_table(table).column("frame")).as_py() == 0

@@ -101,7 +101,7 @@ def _embed(inputs: Path, out: Path, weights: str | None) -> None:
     from mien.table.writer import PartWriter
 
     torch.set_num_threads(1)
-    PartWriter.__init__.__kwdefaults__["rows_per_part"] = 16
+    (PartWriter.__init__.__kwdefaults__ or {})["rows_per_part"] = 16
     options = EmbedOptions(detector="none", batch_size=8, workers=2)
     embed_to_parquet(inputs, out, model=load(weights), options=options, resume=True)
 

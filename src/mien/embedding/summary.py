@@ -89,7 +89,7 @@ def summarise(out: Path, *, inputs: int, resumed_at: int) -> Summary:
             found = batch.column(FACE_FOUND)
             faces += found.true_count
             for name in looked_for:
-                without_eyes += pc.and_not(found, batch.column(name)).true_count
+                without_eyes += pc.call_function("and_not", [found, batch.column(name)]).true_count
             for item in batch.column("reason").value_counts().to_pylist():
                 reasons[item["values"]] += item["counts"]
     without_face = reasons.pop(NO_FACE, 0) + reasons.pop(LEFT_OUT, 0)

@@ -139,7 +139,8 @@ class FaceFile:
                     "0 on"
                 )
             numbers.append(None if text is None else int(text))
-        return NamedFace(cells["path"], *numbers, None if person is None else cells[person])
+        frame, face_id = numbers
+        return NamedFace(cells["path"], frame, face_id, cells[person] if person else None)
 
 
 def number_of(text: str) -> float | None:

@@ -161,7 +161,7 @@ def check_scales(*scales: NDArray[Any]) -> None:
 def _built(kind: Any, value: Any) -> Any:
     """Return a value of a type from what `asdict` and JSON made of it; numbers are finite."""
     origin, inner = get_origin(kind), get_args(kind)
-    if is_dataclass(kind):
+    if isinstance(kind, type) and is_dataclass(kind):
         types = get_type_hints(kind)
         return kind(**{name: _built(types[name], value[name]) for name in types})
     if NoneType in inner:

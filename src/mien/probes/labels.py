@@ -181,17 +181,17 @@ def _directions(file: FaceFile, kind: tuple[str, ...], screen: Screen | None) ->
     texts = [[number_of(cells[name]) for name in kind] for _, cells in file.rows]
     values = np.array(texts, dtype=np.float64)  # what is no number becomes NaN
     file.refuse(
-        (~np.isfinite(values).all(axis=1)).tolist(), f"have no number in {' or '.join(kind)}"
+        np.asarray(~np.isfinite(values).all(axis=1)), f"have no number in {' or '.join(kind)}"
     )
     if screen is not None:
         return screen.directions(values)
     if kind == KINDS[2]:
         lengths = np.linalg.norm(values, axis=1, keepdims=True)
         file.refuse(
-            (np.abs(lengths[:, 0] - 1) > _UNIT).tolist(), "are no unit vectors (more than 1 % off)"
+            np.asarray(np.abs(lengths[:, 0] - 1) > _UNIT), "are no unit vectors (more than 1 % off)"
         )
         return values / lengths
     half, unit = (180.0, "degrees") if kind == KINDS[0] else (math.pi, "radians; are they degrees?")
     impossible = (np.abs(values) > np.array([half, half / 2])).any(axis=1)
-    file.refuse(impossible.tolist(), f"exceed what yaw and pitch can be in {unit}")
+    file.refuse(np.asarray(impossible), f"exceed what yaw and pitch can be in {unit}")
     return gaze_vector(*(values * (math.pi / half)).T)

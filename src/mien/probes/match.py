@@ -123,7 +123,7 @@ def match_labels(
         )
     rows = _rows(faces, labels.labels)
     values, lengths = _values(faces, columns)
-    seen = np.isfinite(values).all(axis=1)
+    seen = np.asarray(np.isfinite(values).all(axis=1))
     kept = [i for i, row in enumerate(rows) if seen[row]]
     codeless = tuple(labels.labels[i].name for i, row in enumerate(rows) if not seen[row])
     if not kept:
@@ -167,7 +167,7 @@ def match_targets(faces: pd.DataFrame, targets: Sequence[Target]) -> MatchedTarg
         )
     rows = rows_of_faces(faces, targets, "targets")
     codes, _ = _values(faces, [GAZE_CODE])
-    seen = np.isfinite(codes).all(axis=1) & bool(codes.shape[1])
+    seen = np.asarray(np.isfinite(codes).all(axis=1))
     kept = [i for i, row in enumerate(rows) if seen[row]]
     left_out = sorted(set(range(len(rows))) - set(kept))
     eyeless = tuple(targets[i].name for i in left_out)

@@ -138,7 +138,7 @@ def _json_values(column: pa.Array) -> list[Any]:
     """Return Python values, float32 with as many digits as tell it from its neighbours."""
     if pa.types.is_list(column.type):
         flat = _json_values(column.flatten())
-        ends = np.cumsum(pc.fill_null(pc.list_value_length(column), 0)).tolist()
+        ends = np.cumsum(pc.fill_null(pc.call_function("list_value_length", [column]), 0)).tolist()
         there = column.is_valid().to_pylist()
         starts = [0, *ends[:-1]]
         return [flat[a:b] if ok else None for a, b, ok in zip(starts, ends, there, strict=True)]

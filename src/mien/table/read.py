@@ -204,7 +204,7 @@ def code_matrix(
     lists = pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind)
     if not (lists or pa.types.is_large_list(kind)) or not pa.types.is_floating(kind.value_type):
         raise MienError(f"a column of codes holds {str(kind)[:100]}, not lists of numbers")
-    lengths = pc.unique(pc.list_value_length(column)).drop_null().to_pylist()
+    lengths = pc.call_function("list_value_length", [column]).unique().drop_null().to_pylist()
     if pa.types.is_fixed_size_list(kind):
         lengths = [kind.list_size]
     if len(lengths) > 1 or 0 in lengths:
@@ -295,7 +295,9 @@ def of_its_type(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArr
     if not fits and not pa.types.is_null(given) and str(given) != "string_view":
         raise MienError(f"{wanted} {str(given)[:100]}, not {kind}")
     if pa.types.is_floating(given) and pa.types.is_integer(kind):
-        column = pc.if_else(pc.is_nan(column), None, column)  # pandas' null
+        nothing = pa.scalar(None, given)  # pandas has NaN for it
+        missing = pc.call_function("is_nan", [column])
+        column = pc.call_function("if_else", [missing, nothing, column])
     try:
         column = column.cast(kind)
     except pa.ArrowInvalid as error:
