@@ -212,7 +212,7 @@ def test_an_unforeseen_error_is_a_row_too(
     def fail(*_: object) -> list[object]:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr(cropping, "find_faces", fail)
+    monkeypatch.setattr(cropping, "find_upright", fail)
     frame = frame_of(tmp_path, model=model, detector="none")
     assert frame["reason"].tolist() == ["unforeseen ZeroDivisionError: by zero"] * 2
 

@@ -81,7 +81,8 @@ def test_images_are_written_as_their_suffix_says(
 def test_a_face_can_be_chosen_and_all_can_be_rendered(tiny_folder, tmp_path, monkeypatch, capsys):
     faces = [Face((x, 0, x + 48, 48), 1.0, framing="image") for x in (96, 0, 48)]
     faces[2] = Face((48, 0, 97, 49), 1.0, framing="image")  # the largest
-    monkeypatch.setattr("mien.pipeline.crops.open_detector", lambda _: lambda _: faces)
+    finder = type("Finder", (), {"name": "finder", "__call__": lambda *_: faces})()
+    monkeypatch.setattr("mien.pipeline.crops.open_detector", lambda _: finder)
     write_png(tmp_path / "a.png", np.concatenate([image(i) for i in range(3)], axis=1))
     words = ["render", str(tmp_path / "a.png"), "--weights", str(tiny_folder), "--size", "48"]
     seen = {}

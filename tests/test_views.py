@@ -300,3 +300,11 @@ def test_an_expression_changes_the_inner_face_only(tiny_model, crops):
         assert change[0][..., edge].mean() < 0.1 * change[1][..., edge].mean()
         middle = (..., slice(14, 24), slice(12, 20))
         assert change[0][middle].mean() > 0.9 * change[1][middle].mean()
+
+
+def test_no_faces_give_no_images(tiny_model, crops):
+    none = tiny_model.encode(crops[:0])
+    pose = rotated_pose([0.3], [0.0])
+    assert render_edited(tiny_model, none, Edit()).image.shape == (0, 3, 32, 32)
+    large = render_edited(tiny_model, none, Edit(pose=pose, centred=True), size=48)
+    assert large.image.shape == (0, 3, 48, 48)

@@ -180,8 +180,8 @@ def visibility(depth: Tensor, pose: Pose, fov_deg: float) -> Tensor:
     """
     batch, _, height, width = depth.shape
     grid = unproject(depth, fov_deg)
-    placed = place(grid.reshape(batch, -1, 3), pose)
-    normals = surface_normals(grid).reshape(batch, 3, -1).transpose(1, 2)
+    placed = place(grid.flatten(1, 2), pose)
+    normals = surface_normals(grid).flatten(2).transpose(1, 2)
     rotated = normals @ pose.rotation.transpose(1, 2)
     facing = -(rotated * F.normalize(placed, dim=2)).sum(dim=2)
     trust = ((facing - _GRAZING) / (_PLAIN - _GRAZING)).clamp(0, 1)

@@ -87,7 +87,7 @@ def render_fine(
     batch, side = len(depth), _FINER * size
     surface = unproject(depth, fov_deg)
     normals = surface_normals(surface)
-    points = project(place(surface.reshape(batch, -1, 3), pose), side, side, fov_deg)
+    points = project(place(surface.flatten(1, 2), pose), side, side, fov_deg)
     triangles = grid_triangles(_GRID, _GRID).to(depth.device)
     fragments = rasterize(points, triangles, side, side)
     grid = pixel_grid(_GRID, _GRID, depth.device).reshape(1, -1, 2).expand(batch, -1, -1)
