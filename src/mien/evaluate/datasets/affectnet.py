@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import Tree, ending_in, holds, listed, open_tree, require
+from mien.evaluate.datasets.files import ending_in, holds, listed, require
 from mien.evaluate.datasets.sets import (
     DataSet,
     ExpressionSet,
@@ -25,6 +25,7 @@ from mien.evaluate.datasets.sets import (
     ValenceArousalSet,
     sample_per_class,
 )
+from mien.evaluate.datasets.tree import Tree, open_tree
 from mien.evaluate.protocol import Images
 
 __all__ = ["AFFECTNET"]
