@@ -242,7 +242,7 @@ def _number(tree: Tree, name: str) -> float:
         data.seek(0)
         value: NDArray[np.generic] = np.load(data, allow_pickle=False)
         return float(str(value.reshape(-1)[0]))
-    except (ValueError, IndexError, EOFError, OSError) as error:
+    except Exception as error:  # NumPy has many kinds for what is wrong with a header
         raise MienError(f"{tree}/{name} is not one number: {error}; copy it again") from error
 
 

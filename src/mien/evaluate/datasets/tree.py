@@ -30,8 +30,10 @@ from mien.media.names import to_text
 
 __all__ = ["IMAGES", "MAX_IMAGE", "Tree", "image_of", "open_one_zip", "open_tree", "reason_of"]
 
-MAX_BYTES, MAX_IMAGE = 1 << 30, 1 << 28
-"""Larger files of a data set, and larger image files in a zip, are refused. Bytes."""
+MAX_BYTES = 1 << 30
+"""Larger files of a data set are refused. Bytes."""
+MAX_IMAGE = 1 << 28
+"""Larger image files in a zip, or Matlab files, are refused. Bytes."""
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".pgm")
 """How the names of images end, in lower case."""
 _OPEN_ZIPS = 8
