@@ -25,7 +25,7 @@ from mien.evaluate.datasets.sets import (
     ValenceArousalSet,
     sample_per_class,
 )
-from mien.evaluate.datasets.tree import Tree, open_tree
+from mien.evaluate.datasets.tree import Tree, open_tree, reason_of
 from mien.evaluate.protocol import Images
 
 __all__ = ["AFFECTNET"]
@@ -243,7 +243,9 @@ def _number(tree: Tree, name: str) -> float:
         value: NDArray[np.generic] = np.load(data, allow_pickle=False)
         return float(str(value.reshape(-1)[0]))
     except Exception as error:  # NumPy has many kinds for what is wrong with a header
-        raise MienError(f"{tree}/{name} is not one number: {error}; copy it again") from error
+        raise MienError(
+            f"{tree}/{name} is not one number: {reason_of(error)}; copy it again"
+        ) from error
 
 
 def _matches(path: Path) -> bool:
