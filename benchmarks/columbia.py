@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.evaluate.datasets import columbia
-from mien.evaluate.datasets.files import Tree, open_tree
+from mien.evaluate.datasets.tree import Tree, open_tree
 from mien.faces.eye_crop import fit_eye_crop
 from mien.linear.folds import Fold, folds_of_people
 

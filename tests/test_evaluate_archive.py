@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import Tree, holds, image_of, open_tree
+from mien.evaluate.datasets.files import holds
+from mien.evaluate.datasets.tree import Tree, image_of, open_tree
 from mien.media.image import read
 
 FILES = ("faces/b/2.png", "faces/a/1.jpg", "labels.txt", ".hidden/x.txt", "__MACOSX/faces/1.jpg")

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import holds, open_tree
+from mien.evaluate.datasets.files import holds
+from mien.evaluate.datasets.tree import open_tree
 from mien.evaluate.protocol import (
     EvalContext,
     Failure,

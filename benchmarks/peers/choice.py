@@ -20,7 +20,7 @@ from benchmarks.same_person import verification_auc
 from numpy.typing import NDArray
 
 from mien.data.sources import LABELS_FILE
-from mien.evaluate.datasets.files import open_tree
+from mien.evaluate.datasets.tree import open_tree
 from mien.faces.crop import crop_face
 from mien.faces.detect import WholeImage
 from mien.linear.logistic import fit_linear

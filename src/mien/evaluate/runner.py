@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import data_places, open_tree
+from mien.evaluate.datasets.files import data_places
+from mien.evaluate.datasets.tree import open_tree
 from mien.evaluate.protocol import (
     MIRRORED,
     EvalContext,

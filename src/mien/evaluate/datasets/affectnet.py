@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import Tree, ending_in, holds, listed, open_tree, require
+from mien.evaluate.datasets.files import ending_in, holds, listed, require
 from mien.evaluate.datasets.sets import (
     DataSet,
     ExpressionSet,
@@ -25,6 +25,7 @@ from mien.evaluate.datasets.sets import (
     ValenceArousalSet,
     sample_per_class,
 )
+from mien.evaluate.datasets.tree import Tree, open_tree, reason_of
 from mien.evaluate.protocol import Images
 
 __all__ = ["AFFECTNET"]
@@ -241,8 +242,10 @@ def _number(tree: Tree, name: str) -> float:
         data.seek(0)
         value: NDArray[np.generic] = np.load(data, allow_pickle=False)
         return float(str(value.reshape(-1)[0]))
-    except (ValueError, IndexError, EOFError, OSError) as error:
-        raise MienError(f"{tree}/{name} is not one number: {error}; copy it again") from error
+    except Exception as error:  # NumPy has many kinds for what is wrong with a header
+        raise MienError(
+            f"{tree}/{name} is not one number: {reason_of(error)}; copy it again"
+        ) from error
 
 
 def _matches(path: Path) -> bool:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import Tree, numbers, open_tree
+from mien.evaluate.datasets.files import numbers
 from mien.evaluate.datasets.sets import (
     ActionUnitSet,
     DataSet,
@@ -26,6 +26,7 @@ from mien.evaluate.datasets.sets import (
     LabelledSet,
     ValenceArousalSet,
 )
+from mien.evaluate.datasets.tree import Tree, open_tree
 from mien.evaluate.protocol import Images
 
 __all__ = ["AFFWILD2_EXPRESSION", "AFFWILD2_UNITS", "AFFWILD2_VA"]

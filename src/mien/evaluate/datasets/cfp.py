@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import Tree, open_tree
 from mien.evaluate.datasets.insightface_bin import pair_set
 from mien.evaluate.datasets.pairs import ListedPair, Pairs, assemble
 from mien.evaluate.datasets.sets import DataSet
+from mien.evaluate.datasets.tree import Tree, open_tree
 
 __all__ = ["CFP_FF", "CFP_FP"]
 

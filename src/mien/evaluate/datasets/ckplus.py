@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import Tree, holds, open_tree
+from mien.evaluate.datasets.files import holds
 from mien.evaluate.datasets.sets import DataSet, ExpressionSet, LabelledSet
+from mien.evaluate.datasets.tree import Tree, open_tree
 
 __all__ = ["CKPLUS"]
 

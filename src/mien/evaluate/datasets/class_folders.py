@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import IMAGES, Tree, open_tree
+from mien.evaluate.datasets.tree import IMAGES, Tree, open_tree
 from mien.evaluate.protocol import Images
 
 __all__ = ["ClassFolders", "class_place", "read_class_folders"]

@@ -33,8 +33,9 @@ import cv2
 import numpy as np
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import first_name, open_tree
+from mien.evaluate.datasets.files import first_name
 from mien.evaluate.datasets.sets import DataSet, GazeSet
+from mien.evaluate.datasets.tree import open_tree
 from mien.geometry.gaze import gaze_vector
 from mien.linear.folds import folds_of_people
 

@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import Tree, found_below, numbers, root_of
+from mien.evaluate.datasets.files import found_below, numbers, root_of
 from mien.evaluate.datasets.sets import DataSet, GazeSet
+from mien.evaluate.datasets.tree import Tree
 from mien.geometry.gaze import gaze_vector
 from mien.linear.folds import folds_of_people
 

@@ -23,17 +23,10 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.evaluate.datasets.class_folders import read_class_folders
-from mien.evaluate.datasets.files import (
-    Tree,
-    ending_in,
-    first_name,
-    holds,
-    listed,
-    open_tree,
-    require,
-)
+from mien.evaluate.datasets.files import ending_in, first_name, holds, listed, require
 from mien.evaluate.datasets.rafdb import RAF_NAME
 from mien.evaluate.datasets.sets import DataSet, ExpressionSet, LabelledSet
+from mien.evaluate.datasets.tree import Tree, open_tree
 from mien.evaluate.protocol import Images
 
 __all__ = ["FER2013", "FERPLUS", "read_fer2013"]

@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.evaluate.datasets.files import MAX_NUMBER, Tree, found_below, read_matlab, root_of
+from mien.evaluate.datasets.files import MAX_NUMBER, found_below, read_matlab, root_of
 from mien.evaluate.datasets.sets import DataSet, GazeSet, evenly
+from mien.evaluate.datasets.tree import Tree
 
 __all__ = ["GAZE360"]
 

@@ -42,16 +42,15 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.evaluate.datasets.files import (
-    Tree,
     check_rotation,
     first_name,
     found_below,
     numbers,
-    open_tree,
     read_matlab,
     root_of,
 )
 from mien.evaluate.datasets.sets import DataSet, PoseSet
+from mien.evaluate.datasets.tree import Tree, open_tree
 
 __all__ = ["AFLW2000", "BIWI", "benchmark_angles"]
 

@@ -20,10 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import holds, image_of, open_tree
+from mien.evaluate.datasets.files import holds
 from mien.evaluate.datasets.inert import read_inert
 from mien.evaluate.datasets.pairs import FOLDS, Pairs, folds_by_order
 from mien.evaluate.datasets.sets import DataSet
+from mien.evaluate.datasets.tree import image_of, open_tree
 from mien.evaluate.protocol import EvalContext, Images
 from mien.media.names import to_text
 

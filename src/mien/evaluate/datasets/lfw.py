@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import Tree, open_tree
 from mien.evaluate.datasets.insightface_bin import pair_set
 from mien.evaluate.datasets.pairs import (
     ListedPair,
@@ -39,6 +38,7 @@ from mien.evaluate.datasets.pairs import (
     two_line_pairs,
 )
 from mien.evaluate.datasets.sets import DataSet
+from mien.evaluate.datasets.tree import Tree, open_tree
 
 __all__ = ["CALFW", "CPLFW", "LFW", "SLLFW", "person_of"]
 

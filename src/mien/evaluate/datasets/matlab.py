@@ -103,7 +103,7 @@ class _File:
             return ["".join(row.ravel()).rstrip() for row in rows]
         if kind not in _NUMBERS or code not in _TYPES:
             return None
-        values = np.frombuffer(data, np.dtype(_TYPES[code]).newbyteorder(self.order))
+        values = np.frombuffer(data, self.order + _TYPES[code])
         if len(values) != count:
             raise ValueError(f"{len(values)} numbers are there, of shape {shape}")
         return values.astype(np.float64).reshape(shape, order="F")
@@ -131,6 +131,10 @@ def read_variables(
     file = _File(orders[data[126:128]], most)
     try:
         found = file.variables(data[_HEADER:])
-        return {name: file.value(*rest) for name, *rest in found if name in names}
+        return {
+            name: file.value(kind, shape, parts)
+            for name, kind, shape, parts in found
+            if name in names
+        }
     except (RecursionError, struct.error, zlib.error) as error:
         raise ValueError(f"it is damaged: {error}") from error

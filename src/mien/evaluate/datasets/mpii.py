@@ -40,7 +40,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import Tree, found_below, numbers, read_matlab, root_of
+from mien.evaluate.datasets.files import found_below, numbers, read_matlab, root_of
 from mien.evaluate.datasets.gaze_normalization import (
     EYE_CROP,
     FACE,
@@ -50,6 +50,7 @@ from mien.evaluate.datasets.gaze_normalization import (
     normalisation,
 )
 from mien.evaluate.datasets.sets import DataSet, GazeSet
+from mien.evaluate.datasets.tree import Tree
 from mien.evaluate.protocol import Crop, Images
 from mien.linear.folds import folds_of_people
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import Tree
+from mien.evaluate.datasets.tree import Tree
 from mien.evaluate.protocol import Images
 
 __all__ = [

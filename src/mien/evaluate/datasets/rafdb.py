@@ -9,8 +9,9 @@ import numpy as np
 
 from mien.errors import MienError
 from mien.evaluate.datasets.class_folders import ClassFolders, read_class_folders
-from mien.evaluate.datasets.files import Tree, ending_in, first_name, holds, open_tree, require
+from mien.evaluate.datasets.files import ending_in, first_name, holds, require
 from mien.evaluate.datasets.sets import DataSet, ExpressionSet, LabelledSet
+from mien.evaluate.datasets.tree import Tree, open_tree
 
 __all__ = ["RAFDB", "RAF_NAME"]
 

@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import open_one_zip, open_tree
 from mien.evaluate.datasets.insightface_bin import SIDE, aligned, pair_set
 from mien.evaluate.datasets.pairs import FOLDS, Pairs, assemble, row_pairs
 from mien.evaluate.datasets.sets import DataSet
+from mien.evaluate.datasets.tree import open_one_zip, open_tree
 
 __all__ = ["AGEDB", "AGEDB30", "LFW_PEOPLE"]
 

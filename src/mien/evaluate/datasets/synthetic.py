@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import MAX_NUMBER, Tree, holds, open_tree
+from mien.evaluate.datasets.files import MAX_NUMBER, holds
 from mien.evaluate.datasets.sets import DataSet
+from mien.evaluate.datasets.tree import Tree, open_tree
 from mien.evaluate.protocol import Images, checksum
 from mien.geometry.gaze import gaze_angles
 

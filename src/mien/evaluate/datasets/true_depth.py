@@ -36,9 +36,10 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import MAX_IMAGE, Tree, holds, open_tree
+from mien.evaluate.datasets.files import holds
 from mien.evaluate.datasets.sets import DataSet, ShapeSet
 from mien.evaluate.datasets.synthetic import LABELS_FILE, Clips, inner_face, read_clips
+from mien.evaluate.datasets.tree import MAX_IMAGE, Tree, open_tree
 from mien.evaluate.protocol import EvalContext, checksum
 
 __all__ = ["RENDERED_SHAPE", "SYNFACE"]

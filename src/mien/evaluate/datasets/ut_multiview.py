@@ -36,10 +36,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import Tree, check_rotation, found_below, numbers, open_tree
+from mien.evaluate.datasets.files import check_rotation, found_below, numbers
 from mien.evaluate.datasets.gaze_normalization import EYE_CROP
 from mien.evaluate.datasets.mpii import Camera, Sample, to_gaze_set
 from mien.evaluate.datasets.sets import DataSet, GazeSet
+from mien.evaluate.datasets.tree import Tree, open_tree
 from mien.linear.folds import folds_of_people
 
 __all__ = ["UT_MULTIVIEW"]

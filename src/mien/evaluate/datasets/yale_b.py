@@ -29,8 +29,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluate.datasets.files import Tree, first_name, open_one_zip
+from mien.evaluate.datasets.files import first_name
 from mien.evaluate.datasets.sets import DataSet, LightSet
+from mien.evaluate.datasets.tree import Tree, open_one_zip
 
 __all__ = ["YALE_B"]
 
