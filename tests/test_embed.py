@@ -5,7 +5,6 @@ import os
 import weakref
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,13 @@ import pytest
 import torch
 
 import mien
+from made_model import FakeModel
 from mien.embedding import job
 from mien.embedding.options import EmbedOptions
 from mien.embedding.quality import sharpness
 from mien.embedding.run import embed, embed_to_parquet
 from mien.embedding.summary import LEFT_OUT, NO_FACE, Status
 from mien.errors import MienError
-from mien.geometry.rotation import angles_to_rotation
 from mien.media.frame import Frame
 from mien.media.image import write_png
 from mien.media.inputs import Source
@@ -32,54 +31,10 @@ from mien.pipeline import crops as cropping, read as reading
 from mien.table.read import code_matrix, read_table
 from mien.table.schema import COLUMNS
 from mien.table.writer import PartWriter
-from mien.types import Factors, GazeCode, Light, Pose
+from mien.types import Factors
 
 CROPS = EmbedOptions(detector="none", batch_size=4, workers=2)
 SHARED = Path(__file__).parents[2] / "shared"
-
-
-@dataclass(frozen=True)
-class FakeConfig:
-    texture_dim: int = 3
-    shape_dim: int = 2
-    face_embedding_dim: int = 0
-    gaze: None = None
-
-
-@dataclass
-class FakeModel:
-    """Codes are the crop's mean colour, so that every row can be checked against its image."""
-
-    weights_id: str = "fake00000000"
-    crop_size: int = 8
-    eye_crop_size: tuple[int, int] = (4, 8)
-    config: FakeConfig = field(default_factory=FakeConfig)
-    batches: list[int] = field(default_factory=list)
-
-    @property
-    def features_dim(self) -> int:
-        return 1
-
-    def encode(self, images: torch.Tensor, /, *, features: bool = False) -> Factors:
-        assert not features
-        assert images.dtype == torch.uint8
-        assert images.shape[1:] == (3, 8, 8)
-        self.batches.append(len(images))
-        colour = images.float().mean(dim=(2, 3))
-        turn = angles_to_rotation(*(0.001 * colour).unbind(dim=1))
-        level = colour[:, 0] / 255
-        direction = torch.tensor([[0.0, 0.0, -1.0]]).expand(len(images), 3)
-        return Factors(
-            neutral_texture=colour,
-            neutral_shape=colour[:, :2] / 2,
-            expression_texture=-colour / 4,
-            expression_shape=colour[:, 1:] / 8,
-            pose=Pose(turn, torch.zeros(len(images), 3)),
-            light=Light(level, 1 - level, direction),
-        )
-
-    def encode_eyes(self, eye_crops: torch.Tensor, /) -> GazeCode:
-        raise NotImplementedError
 
 
 def frame_of(*paths: Any, **options: Any) -> Any:

@@ -4,228 +4,133 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from robustness.cases import PNG, Content, case, check, image
-
-COUNT, DIM = 12, 4
-CODES = np.random.default_rng(0).normal(size=(COUNT, DIM)).astype(np.float32)
-EMBED = "embed a.png --weights tiny --detector none"
-LABELS = "path,mood\n" + "".join(f"{i}.png,{'xy'[i % 2]}\n" for i in range(COUNT))
-TARGETS = "path,gaze_yaw_deg,gaze_pitch_deg\n" + "".join(
-    f"{i}.png,{20 * (i % 3 - 1) + i / 10},{15 * (i // 3 - 1) - i / 7}\n" for i in range(COUNT)
+from robustness.made_tables import (
+    CALIBRATE,
+    COUNT,
+    DIM,
+    EMBED,
+    LABELS,
+    PROBE,
+    SCREEN,
+    TARGETS,
+    changed,
+    damaged,
+    link,
+    table,
+    twice,
 )
-PROBE = "probe t.parquet --columns identity --labels l.csv -o p.json"
-CALIBRATE = "calibrate t.parquet --targets l.csv -o c.json"
-SCREEN = CALIBRATE + " --screen s.json"
 
-
-def table(**changes: Any) -> Callable[[Path], None]:
-    """Return what writes a table; None leaves a column out."""
-
-    def write(path: Path) -> None:
-        kind = pa.list_(pa.field("element", pa.float32(), nullable=False), DIM)
-        columns: dict[str, Any] = {
-            "path": pa.array([f"{i}.png" for i in range(COUNT)]),
-            "frame": pa.array([0] * COUNT, pa.int64()),
-            "face_id": pa.array([0] * COUNT, pa.int32()),
-            "track_id": pa.nulls(COUNT, pa.int32()),
-            "face_found": pa.array([True] * COUNT),
-            "identity": pa.array(CODES.tolist(), kind),
-            "gaze_code": pa.array(CODES.tolist(), kind),
-            "eyes_found": pa.array([True] * COUNT),
-            **{
-                n: pa.array(CODES[:, i]) for i, n in enumerate(("yaw_rad", "pitch_rad", "roll_rad"))
-            },
-        }
-        metadata = changes.pop("metadata", {"mien.version": "0", "mien.model_id": "0123456789ab"})
-        there = {n: column for n, column in (columns | changes).items() if column is not None}
-        pq.write_table(pa.table(there).replace_schema_metadata(metadata), path)
-
-    return write
-
-
-def damaged(path: Path) -> None:
-    table()(path)
-    data = bytearray(path.read_bytes())
-    data[4:400] = bytes(396)
-    path.write_bytes(data)
-
-
-def twice(path: Path) -> None:
-    table()(path)
-    read = pq.read_table(path)
-    pq.write_table(read.append_column("path", read.column("path")), path)
-
-
-def link(target: str) -> Callable[[Path], None]:
-    return lambda path: path.symlink_to(target)
-
-
-def changed(part: str, value: object) -> Callable[[Path], None]:
-    """Return what writes a probe that was changed at `part` and sealed again."""
-
-    def write(path: Path) -> None:
-        from mien.probes.probe import FILE
-
-        length = 1.0 / DIM
-        body: dict[str, Any] = {
-            "label": "mood",
-            "columns": [["identity", 32]],
-            "classes": ["x", "y"],
-            "model_id": "",
-            "samples": 12,
-            "function": {
-                "mean": [0.0] * 32,
-                "scale": [1.0] * 32,
-                "weights": [[length, -length]] * 32,
-                "intercept": [0.0, 0.0],
-                "strength": 1.0,
-                "spread": None,
-            },
-            "held_out": {
-                "score": 50.0,
-                "low": 40.0,
-                "high": 60.0,
-                "baseline": 50.0,
-                "by": "faces",
-                "recall": [50.0, 50.0],
-                "correlation": None,
-            },
-            "curve": [{"labels": 6, "score": 50.0, "low": 40.0, "high": 60.0}],
-        }
-        *way, last = part.split(".")
-        inner = body
-        for name in way:
-            inner = inner[name]
-        inner[last] = value
-        FILE.write(body, path, overwrite=False)
-
-    return write
-
-
-def outputs() -> list[Any]:
-    """Return cases of outputs that would destroy something."""
-    a: dict[str, Content] = {"a.png": PNG}
-    probing: dict[str, Content] = {"t.parquet": table(), "l.csv": LABELS}
-    return [
-        case(f"{EMBED} -o a.png --overwrite", a, message="a.png"),
-        case(
-            f"{EMBED} -o t.parquet --overwrite", {**a, "t.parquet": link("a.png")}, message="read"
-        ),
-        case(f"{EMBED} -o ./b/../a.csv --overwrite", {**a, "b": None, "a.csv": link("a.png")}),
-        case(
-            "embed in --weights tiny -o x.csv --overwrite --detector none",
-            {"in/a.png": PNG, "x.csv": lambda path: os.link(path.parent / "in/a.png", path)},
-            message="would be overwritten",
-        ),
-        case(
-            f"{EMBED} -o t.parquet --overwrite", {**a, "t.parquet": os.mkfifo}, message="ordinary"
-        ),
-        case(f"{EMBED} -o /dev/null --overwrite", a, message="no ordinary file"),
-        case(f"{EMBED} -o t.parquet", {**a, "t.parquet": None}, message="is a folder"),
-        case(f"{EMBED} -o t.parquet", {**a, "t.parquet": "mine"}, message="give --overwrite"),
-        case(
-            f"{EMBED} -o t.parquet --overwrite",
-            {**a, "t.parquet": table()},
-            0,
-            "1 face",
-            changes=["t.parquet"],
-        ),
-        case(
-            f"{EMBED} -o l.parquet --overwrite",
-            {**a, "real.parquet": "old", "l.parquet": link("real.parquet")},
-            0,
-            "1 face",
-            changes=["real.parquet"],
-        ),
-        case(
-            f"{EMBED} -o t.parquet --overwrite",
-            {**a, ".t.parquet.parts/notes.txt": "mine"},
-            message="did not write",
-        ),
-        case(
-            f"{EMBED} -o t.parquet --overwrite",
-            {**a, ".t.parquet.parts/part-000000.done-1.parquet": "mine"},
-            message="did not write",
-        ),
+A: dict[str, Content] = {"a.png": PNG}
+PROBING: dict[str, Content] = {"t.parquet": table(), "l.csv": LABELS}
+OUTPUTS: list[Any] = [
+    case(f"{EMBED} -o a.png --overwrite", A, message="a.png"),
+    case(f"{EMBED} -o t.parquet --overwrite", {**A, "t.parquet": link("a.png")}, message="read"),
+    case(f"{EMBED} -o ./b/../a.csv --overwrite", {**A, "b": None, "a.csv": link("a.png")}),
+    case(
+        "embed in --weights tiny -o x.csv --overwrite --detector none",
+        {"in/a.png": PNG, "x.csv": lambda path: os.link(path.parent / "in/a.png", path)},
+        message="would be overwritten",
+    ),
+    case(f"{EMBED} -o t.parquet --overwrite", {**A, "t.parquet": os.mkfifo}, message="ordinary"),
+    case(f"{EMBED} -o /dev/null --overwrite", A, message="no ordinary file"),
+    case(f"{EMBED} -o t.parquet", {**A, "t.parquet": None}, message="is a folder"),
+    case(f"{EMBED} -o t.parquet", {**A, "t.parquet": "mine"}, message="give --overwrite"),
+    case(
+        f"{EMBED} -o t.parquet --overwrite",
+        {**A, "t.parquet": table()},
+        0,
+        "1 face",
+        changes=["t.parquet"],
+    ),
+    case(
+        f"{EMBED} -o l.parquet --overwrite",
+        {**A, "real.parquet": "old", "l.parquet": link("real.parquet")},
+        0,
+        "1 face",
+        changes=["real.parquet"],
+    ),
+    case(
+        f"{EMBED} -o t.parquet --overwrite",
+        {**A, ".t.parquet.parts/notes.txt": "mine"},
+        message="did not write",
+    ),
+    case(
+        f"{EMBED} -o t.parquet --overwrite",
+        {**A, ".t.parquet.parts/part-000000.done-1.parquet": "mine"},
+        message="did not write",
+    ),
+    case(
+        f"{EMBED} -o t.parquet --resume",
+        {**A, ".t.parquet.parts/notes.txt": ""},
+        message="move",
+    ),
+    case(
+        f"{EMBED} -o t.parquet --overwrite",
+        {**A, "photos/journal.json": "{}", ".t.parquet.parts": link("photos")},
+        message="link",
+    ),
+    case(f"{EMBED} -o t.parquet --overwrite", {**A, ".t.parquet.parts": "x"}, message="no folder"),
+    *(
         case(
             f"{EMBED} -o t.parquet --resume",
-            {**a, ".t.parquet.parts/notes.txt": ""},
-            message="move",
-        ),
-        case(
-            f"{EMBED} -o t.parquet --overwrite",
-            {**a, "photos/journal.json": "{}", ".t.parquet.parts": link("photos")},
-            message="link",
-        ),
-        case(
-            f"{EMBED} -o t.parquet --overwrite", {**a, ".t.parquet.parts": "x"}, message="no folder"
-        ),
-        *(
-            case(
-                f"{EMBED} -o t.parquet --resume",
-                {**a, ".t.parquet.parts/journal.json": journal},
-                message="journal.json is damaged",
-            )
-            for journal in ("[]", "{", "\xff", "[" * 100_000, "1e999", "null", "")
-        ),
-        case(
-            f"{EMBED} -o t.parquet --resume",
-            {**a, ".t.parquet.parts/journal.json": json.dumps({"format": "x" * 100_000})},
-            message="cannot resume",
-        ),
-        *(
-            case(f"{EMBED} -o {name}", a, message="a table is written as .parquet, .feather")
-            for name in ("t", "t.txt", "t.xlsx", "t.parquet.gz", "t.", "t.json")
-        ),
-        *(
-            case(f"{EMBED} -o t{end}", a, 0, "1 face", makes=[f"t{end}"])
-            for end in (".parquet", ".feather", ".csv", ".jsonl", ".CSV")
-        ),
-        case(f"{EMBED} -o no/such/t.parquet", a, 0, makes=["no/such/t.parquet"]),
-        case(f"{EMBED} -o a.png/t.parquet", a, message="t.parquet"),
-        case(PROBE.replace("p.json", "l.csv") + " --overwrite", probing, message="l.csv"),
-        case(PROBE.replace("p.json", "t.parquet") + " --overwrite", probing, message="t.parquet"),
-        case(PROBE, {**probing, "p.json": link("l.csv")}, message="would be overwritten"),
-        case(PROBE, {**probing, "p.json": "mine"}, message="exists"),
-        case(PROBE.replace("p.json", "/dev/null"), probing, message="ordinary"),
-        case(
-            CALIBRATE.replace("c.json", "l.csv") + " --overwrite",
-            {"t.parquet": table(), "l.csv": TARGETS},
-            message="would be overwritten",
-        ),
-        case(
-            "forget t.parquet --path 0.png --in-place",
-            {"real.parquet": table(), "t.parquet": link("real.parquet")},
-            0,
-            "1 rows",
-            changes=["real.parquet"],
-        ),
-        case(
-            "forget t.parquet --path 0.png -o t.parquet", {"t.parquet": table()}, message="exists"
-        ),
-        case(
-            "forget t.parquet --path none.png --in-place", {"t.parquet": table()}, message="no row"
-        ),
-        case(
-            "forget t.parquet --path 0.png -o l.parquet",
-            {"t.parquet": table(), "l.parquet": link("t.parquet")},
-            message="exists",
-        ),
-        case(
-            "forget t.parquet --path 0.png --in-place",
-            {"t.parquet": table(), ".t.parquet.parts/journal.json": "{}"},
-            message="unfinished",
-        ),
-    ]
+            {**A, ".t.parquet.parts/journal.json": journal},
+            message="journal.json is damaged",
+        )
+        for journal in ("[]", "{", "\xff", "[" * 100_000, "1e999", "null", "")
+    ),
+    case(
+        f"{EMBED} -o t.parquet --resume",
+        {**A, ".t.parquet.parts/journal.json": json.dumps({"format": "x" * 100_000})},
+        message="cannot resume",
+    ),
+    *(
+        case(f"{EMBED} -o {name}", A, message="a table is written as .parquet, .feather")
+        for name in ("t", "t.txt", "t.xlsx", "t.parquet.gz", "t.", "t.json")
+    ),
+    *(
+        case(f"{EMBED} -o t{end}", A, 0, "1 face", makes=[f"t{end}"])
+        for end in (".parquet", ".feather", ".csv", ".jsonl", ".CSV")
+    ),
+    case(f"{EMBED} -o no/such/t.parquet", A, 0, makes=["no/such/t.parquet"]),
+    case(f"{EMBED} -o a.png/t.parquet", A, message="t.parquet"),
+    case(PROBE.replace("p.json", "l.csv") + " --overwrite", PROBING, message="l.csv"),
+    case(PROBE.replace("p.json", "t.parquet") + " --overwrite", PROBING, message="t.parquet"),
+    case(PROBE, {**PROBING, "p.json": link("l.csv")}, message="would be overwritten"),
+    case(PROBE, {**PROBING, "p.json": "mine"}, message="exists"),
+    case(PROBE.replace("p.json", "/dev/null"), PROBING, message="ordinary"),
+    case(
+        CALIBRATE.replace("c.json", "l.csv") + " --overwrite",
+        {"t.parquet": table(), "l.csv": TARGETS},
+        message="would be overwritten",
+    ),
+    case(
+        "forget t.parquet --path 0.png --in-place",
+        {"real.parquet": table(), "t.parquet": link("real.parquet")},
+        0,
+        "1 rows",
+        changes=["real.parquet"],
+    ),
+    case("forget t.parquet --path 0.png -o t.parquet", {"t.parquet": table()}, message="exists"),
+    case("forget t.parquet --path none.png --in-place", {"t.parquet": table()}, message="no row"),
+    case(
+        "forget t.parquet --path 0.png -o l.parquet",
+        {"t.parquet": table(), "l.parquet": link("t.parquet")},
+        message="exists",
+    ),
+    case(
+        "forget t.parquet --path 0.png --in-place",
+        {"t.parquet": table(), ".t.parquet.parts/journal.json": "{}"},
+        message="unfinished",
+    ),
+]
+"""Outputs that would destroy something."""
 
 
 def numbers() -> list[Any]:
@@ -244,29 +149,31 @@ def numbers() -> list[Any]:
     ]
 
 
-def tables() -> list[Any]:
-    def bad(message: str, content: Content = None, **changes: Any) -> list[Any]:
-        files = {"l.csv": LABELS, "t.parquet": table(**changes) if content is None else content}
-        return [
-            case(PROBE, files, message=message),
-            case("forget t.parquet --path 0.png -o rest.parquet", files, message=message),
-        ]
-
-    def codes(message: str, column: Any) -> Any:
-        return case(PROBE, {"l.csv": LABELS, "t.parquet": table(identity=column)}, message=message)
-
+def bad_table(message: str, content: Content = None, **changes: Any) -> list[Any]:
+    files = {"l.csv": LABELS, "t.parquet": table(**changes) if content is None else content}
     return [
-        *bad("no Parquet file that can be read", "PAR1"),
-        *bad("no Parquet file that can be read", b"PAR1" + b"\xff" * 100 + b"PAR1"),
-        *bad("no Parquet file that can be read", ""),
-        *bad("no Parquet file that can be read", damaged),
-        *bad("is no file", os.mkfifo),
-        *bad("two columns path", twice),
-        *bad("no column path", path=None),
-        *bad("path holds int64", path=pa.array(range(COUNT))),
-        *bad("path holds binary", path=pa.array([b"x"] * COUNT)),
-        *bad("path holds struct", path=pa.array([{"a": 1}] * COUNT)),
-        *bad("nothing in row 1", path=pa.nulls(COUNT, pa.string())),
+        case(PROBE, files, message=message),
+        case("forget t.parquet --path 0.png -o rest.parquet", files, message=message),
+    ]
+
+
+def codes(message: str, column: Any) -> Any:
+    return case(PROBE, {"l.csv": LABELS, "t.parquet": table(identity=column)}, message=message)
+
+
+def tables() -> list[Any]:
+    return [
+        *bad_table("no Parquet file that can be read", "PAR1"),
+        *bad_table("no Parquet file that can be read", b"PAR1" + b"\xff" * 100 + b"PAR1"),
+        *bad_table("no Parquet file that can be read", ""),
+        *bad_table("no Parquet file that can be read", damaged),
+        *bad_table("is no file", os.mkfifo),
+        *bad_table("two columns path", twice),
+        *bad_table("no column path", path=None),
+        *bad_table("path holds int64", path=pa.array(range(COUNT))),
+        *bad_table("path holds binary", path=pa.array([b"x"] * COUNT)),
+        *bad_table("path holds struct", path=pa.array([{"a": 1}] * COUNT)),
+        *bad_table("nothing in row 1", path=pa.nulls(COUNT, pa.string())),
         codes("holds string, not lists", pa.array(["x"] * COUNT)),
         codes("holds struct", pa.array([{"a": 1.0}] * COUNT)),
         codes("not lists of numbers", pa.array([["x"]] * COUNT)),
@@ -413,7 +320,7 @@ def sealed() -> list[Any]:
     ]
 
 
-CASES = [*outputs(), *numbers(), *tables(), *label_files(), *gaze(), *sealed()]
+CASES = [*OUTPUTS, *numbers(), *tables(), *label_files(), *gaze(), *sealed()]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
