@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from mien import __main__ as entry
 from mien.cli import main as cli
 
 
@@ -19,5 +20,5 @@ def test_threads_wait_without_spinning_unless_told_otherwise(own, expected, monk
     monkeypatch.setattr(cli, "run", lambda _: seen.append(os.environ["OMP_WAIT_POLICY"]) or 0)
     monkeypatch.setattr(sys, "argv", ["mien"])
     with pytest.raises(SystemExit):
-        cli.main()
+        entry.main()
     assert seen == [expected]

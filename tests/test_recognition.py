@@ -166,6 +166,22 @@ def test_the_embedding_is_less_its_mean():
     assert network(images).mean(dim=0).abs().max() < 1e-5
 
 
+def test_whitened_embeddings_scatter_alike_within_people():
+    generator = torch.Generator().manual_seed(0)
+    network = RecognitionNetwork(32, 8, 6).eval()
+    images = torch.rand(200, 3, 32, 32, generator=generator)
+    before = network(images).detach().double()
+    within = torch.cov(before.T)
+    network.whiten(within)
+    after = torch.cov(network(images).detach().double().T)
+    # All but the shrinkage: the strongest direction is scaled down to the size of the others.
+    assert after.diagonal().std() / after.diagonal().mean() < within.diagonal().std() / (
+        within.diagonal().mean()
+    )
+    strengths = torch.linalg.eigvalsh(after)
+    assert strengths.max() / strengths.mean() < 2
+
+
 @pytest.fixture
 def photographs(tmp_path):
     rng = np.random.default_rng(0)

@@ -10,7 +10,7 @@ from mien.pipeline.portrait import read_clip
 
 def test_the_weights_are_small_and_have_a_card() -> None:
     folder = weights.shipped_folder()
-    assert sum(path.stat().st_size for path in folder.iterdir()) <= 20_000_000
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 30_000_000
     card = (folder / weights.CARD_FILE).read_text(encoding="utf-8")
     assert "FER-2013" in card
     assert "Known failures" in card

@@ -110,7 +110,12 @@ CASES = [
     case("card tiny --has a.png", {"tiny/images.b2": "0123\n", "a.png": PNG}, 2, "entry 1 is no"),
     case("card tiny --has a.png", {"tiny/images.b2": b"\xff", "a.png": PNG}, 2, "entry 1 is no"),
     case("card tiny --has a.png", {"tiny/images.b2": "0" * 16, "a.png": PNG}, 0, "0 of 1 files"),
-    case("verify a.png b.png", {"a.png": PNG, "b.png": PNG}, 2, "thresholds were not measured"),
+    case(
+        "verify a.png b.png --weights tiny",
+        {"a.png": PNG, "b.png": PNG},
+        2,
+        "thresholds were not measured",
+    ),
     case("verify a.png", {"a.png": PNG}, 2, "Missing argument 'B'"),
     case("verify a b --weights none", message="no weights at none"),
     case("verify a b --false-match-rate much", message="value for '--false-match-rate'"),

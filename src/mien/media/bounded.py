@@ -32,6 +32,8 @@ def read_bytes(path: str | os.PathLike[str], *, limit: int = 64 * MIB) -> bytes:
             raise MienError(f"{shown} is a folder; give the name of a file")
         if not stat.S_ISREG(kind):
             raise MienError(f"{shown} is a pipe or a device; give an ordinary file")
+        if status.st_size > limit:
+            raise _too_large(shown, limit)
         with Path(path).open("rb") as file:
             content = file.read(min(status.st_size, limit) + 1)  # memory for no more is asked for
     except FileNotFoundError as error:
@@ -39,9 +41,13 @@ def read_bytes(path: str | os.PathLike[str], *, limit: int = 64 * MIB) -> bytes:
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
         reason = getattr(error, "strerror", None) or error
         raise MienError(f"cannot read {shown}: {reason}") from error
-    if len(content) > limit:
-        raise MienError(f"{shown} is larger than {limit / MIB:,.0f} MiB; it is not read")
+    if len(content) > limit:  # it grew
+        raise _too_large(shown, limit)
     return content
+
+
+def _too_large(shown: str, limit: int) -> MienError:
+    return MienError(f"{shown} is larger than {limit / MIB:,.0f} MiB; it is not read")
 
 
 def read_text(path: str | os.PathLike[str], *, limit: int = 64 * MIB) -> str:
