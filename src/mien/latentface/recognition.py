@@ -19,6 +19,7 @@ from mien.latentface.networks import SmallEncoder
 
 __all__ = ["RecognitionNetwork", "nt_xent"]
 
+_SHRINKAGE = 0.1
 _NEVER = -1e4
 """In the place of sim / tau for what does not count."""
 
@@ -40,6 +41,25 @@ class RecognitionNetwork(nn.Module):
         self.encoder = SmallEncoder(image_size, width, dim)
         self.encoder.linear = nn.Linear(16 * self.encoder.map_channels, dim)
         self.register_buffer("mean", torch.zeros(dim))
+
+    @torch.no_grad()
+    def whiten(self, within: Tensor) -> None:
+        """Let views of one person scatter alike in all directions: e <- A^T e.
+
+            W + s I = U L U^T,    A = U L^(-1/2),    s = 0.1 tr(W) / K.
+
+        Args:
+            within: W, covariance of embeddings within people. [K, K].
+        """
+        dim = len(within)
+        spread = within.double() + _SHRINKAGE * within.diagonal().mean() * torch.eye(dim).double()
+        strength, axes = torch.linalg.eigh(spread.cpu())
+        linear, change = self.encoder.linear, (axes / strength.sqrt()).T.to(self.mean)
+        # Embeddings keep their size: they are stored in half precision.
+        change *= linear.weight.norm() / (change @ linear.weight).norm()
+        linear.weight.copy_(change @ linear.weight)
+        linear.bias.copy_(change @ linear.bias)
+        self.mean.copy_(change @ self.mean)
 
     def forward(self, images: Tensor) -> Tensor:
         """Crops in [0, 1], [B, 3, S, S] -> face embedding less its mean over photographs [B, K]."""

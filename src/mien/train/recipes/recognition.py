@@ -22,7 +22,7 @@ from mien.data.people_cache import (
     build_rendered_cache,
     open_people,
 )
-from mien.data.people_loader import PeopleLoader
+from mien.data.people_loader import PeopleLoader, photographed
 from mien.data.provenance import image_hashes
 from mien.data.seeds import seed_of
 from mien.data.sources import Sources, find_sources
@@ -45,7 +45,7 @@ _SHEET = 64
 CONSTANT_EMBEDDING = 0.01
 """Standard deviation over a batch below which everybody has the same embedding."""
 _MEAN_OF = 4096
-"""Photographs whose mean embedding is taken off."""
+"""People whose views give the covariance, and whose photographs give the mean that is taken off."""
 
 
 def check(config: RecognitionTrainConfig) -> None:
@@ -94,6 +94,8 @@ def pretrain(
     found = this.train(objective, loader, "recognition")
     network.load_state_dict(found, strict=False)
     if this.is_first:
+        network.eval()
+        network.whiten(_within(network, caches[-1], form, config.loop.seed))
         _take_mean(network, caches[-1], form)
         _export(this, sources, base, network)
         this.echo(f"weights are in {run.exported}")
@@ -189,9 +191,24 @@ def _start_from(network: RecognitionNetwork, base: LatentFace) -> None:
 
 
 @torch.no_grad()
+def _within(network: RecognitionNetwork, cache: PeopleCache, form: PeopleForm, seed: int) -> Tensor:
+    """Return the covariance of embeddings within people, of views as cameras give them. [K, K]."""
+    rng = np.random.default_rng(seed_of(seed, "within"))
+    people = np.linspace(0, len(cache) - 1, min(len(cache), _MEAN_OF)).round().astype(int)
+    views = cache.views.shape[1]
+    total = torch.zeros(len(network.mean), len(network.mean), dtype=torch.float64)
+    for person in people:
+        seen = np.stack([photographed(view, form.image_size, rng) for view in cache.views[person]])
+        images = torch.from_numpy(seen).to(network.mean.device).permute(0, 3, 1, 2).float() / 255
+        apart = network(images).double().cpu()
+        apart -= apart.mean(dim=0)
+        total += apart.T @ apart
+    return total / (len(people) * (views - 1))
+
+
+@torch.no_grad()
 def _take_mean(network: RecognitionNetwork, cache: PeopleCache, form: PeopleForm) -> None:
     """Set the mean that is taken off to that of the first views of many people."""
-    network.eval()
     edge = (form.side - form.image_size) // 2
     rows = np.linspace(0, len(cache) - 1, min(len(cache), _MEAN_OF)).round().astype(int)
     total = torch.zeros_like(network.mean)
