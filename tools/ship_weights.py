@@ -35,6 +35,9 @@ DATA = (
     "research use)",
     "1,505 images of Labeled Faces in the Wild, of people in none of View 2's test pairs "
     "(Huang et al. 2007, research use)",
+    "face embedding, whose network starts from the encoder trained on these: 20,000 photographs of "
+    "FairFace, without labels (Karkkainen and Joo 2021, CC BY 4.0), and 32,000 rendered images of "
+    "4,000 people who do not exist",
 )
 GAZE_DATA = (
     "gaze branch: 76,000 rendered images of 9,500 people who do not exist (`mien synth`), without "
