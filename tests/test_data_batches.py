@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -204,7 +205,8 @@ def test_a_loader_of_a_stream_alone():
         stream_fraction=1.0,
     )
     device = torch.device("cpu")
-    alone = Loader(None, sampling, options=NONE, image_size=SIZE, device=device, stream=Stream())
+    stream: Any = Stream()
+    alone = Loader(None, sampling, options=NONE, image_size=SIZE, device=device, stream=stream)
     batch = next(iter(alone.iterate(5, 6)))
     assert (batch["image"][:, 0, 0, 0] * 255).round().tolist() == [10.0] * 3 + [11.0] * 3
 

@@ -114,5 +114,6 @@ def test_directions_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> Non
 
 
 def test_an_unknown_basis_is_refused() -> None:
+    unknown: Any = "nose"
     with pytest.raises(ValueError, match="basis"):
-        ModelConfig(basis="nose")
+        ModelConfig(basis=unknown)

@@ -6,6 +6,7 @@ import shutil
 import struct
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -138,7 +139,7 @@ def test_a_size_that_changes_does_not_end_a_film(tmp_path):
     for pixels in found:
         assert pixels is not None
         assert pixels.shape == (48, 64, 3)
-    tall, small = found[1].astype(int), found[2].astype(int)
+    tall, small = (np.asarray(pixels, dtype=int) for pixels in found[1:])
     assert tall[:, :12].max() < 20, "black beside what is too tall"
     assert np.abs(tall[2:20, 20:28] - 160).mean() < 8
     assert np.abs(small - image()).mean() < 8
@@ -147,7 +148,7 @@ def test_a_size_that_changes_does_not_end_a_film(tmp_path):
 @pytest.mark.parametrize("height", [48, 720])
 @pytest.mark.parametrize("colour", [(253, 0, 0), (0, 250, 0), (10, 20, 240), (200, 150, 120)])
 def test_written_colours_come_back(tmp_path, height, colour):
-    write_mp4(tmp_path / "a.mp4", [flat(*colour, height, 64)] * 2, fps=25)
+    write_mp4(tmp_path / "a.mp4", [flat(*colour, height=height)] * 2, fps=25)
     assert np.abs(first(tmp_path / "a.mp4")[20, 20] - colour).max() <= 3
     with av.open(str(tmp_path / "a.mp4")) as container:
         frame = next(container.decode(video=0))
@@ -157,13 +158,13 @@ def test_written_colours_come_back(tmp_path, height, colour):
 
 def test_a_video_says_its_matrix_or_it_goes_by_its_size(tmp_path):
     """Stored as BT.601, as this writer does; read as BT.709 where that is said or to be assumed."""
-    red = [253, 0, 0]
+    red = (253, 0, 0)
     encoded(tmp_path / "small.mp4", [flat(*red)])
     assert np.abs(first(tmp_path / "small.mp4")[20, 20] - red).max() <= 3
-    encoded(tmp_path / "said.mp4", [flat(*red, 720, 64)], colorspace=6)
+    encoded(tmp_path / "said.mp4", [flat(*red, height=720)], colorspace=6)
     assert np.abs(first(tmp_path / "said.mp4")[20, 20] - red).max() <= 3
     encoded(tmp_path / "wrong.mp4", [flat(*red)], colorspace=1)
-    encoded(tmp_path / "large.mp4", [flat(*red, 720, 64)])
+    encoded(tmp_path / "large.mp4", [flat(*red, height=720)])
     for name in ("wrong.mp4", "large.mp4"):
         assert np.abs(first(tmp_path / name)[20, 20] - [255, 24, 0]).max() <= 3
 
@@ -186,7 +187,7 @@ def _with_sound(path: Path, codec: str = "aac", *, seconds: int = 3, rate: int =
         video = out.add_stream("libx264", rate=25)
         assert isinstance(video, VideoStream)
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
-        audio = out.add_stream(codec, rate=rate, layout="mono")
+        audio: Any = out.add_stream(codec, rate=rate, layout="mono")
         for _ in range(25 * seconds):
             out.mux(video.encode(av.VideoFrame.from_ndarray(image(), format="rgb24")))
         out.mux(video.encode(None))

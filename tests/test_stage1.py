@@ -1,6 +1,7 @@
 """Stage 1: image formation, losses, and that eight images can be learned by heart."""
 
 import math
+from typing import Literal
 
 import pytest
 import torch
@@ -189,7 +190,7 @@ def test_the_total_is_the_sum_of_its_parts() -> None:
 
 @pytest.mark.parametrize("size", [64, 128])
 @pytest.mark.parametrize("networks", ["small", "paper"])
-def test_sizes(size: int, networks: str) -> None:
+def test_sizes(size: int, networks: Literal["small", "paper"]) -> None:
     config = ModelConfig(
         networks=networks, image_size=size, width=16, feature_dim=64, texture_dim=32, shape_dim=32
     )
