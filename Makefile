@@ -1,6 +1,7 @@
 # make demo   set up, then look at the factors of the shipped faces (demo_out/)
 # make test   set up, then check the code and run the tests
 # make robustness  set up, then try bad files and inputs by the thousand
+# make coverage  the tests, and which lines they run
 # make check  format, lint, types and import floors only
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ JOBS ?= auto
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test tests robustness check setup clean
+.PHONY: demo test tests coverage robustness check setup clean
 
 demo: $(READY)
 	$(BIN)/mien demo --out $(OUT) --overwrite
@@ -22,6 +23,10 @@ test: $(READY)
 	$(MAKE) --no-print-directory --jobs 2 check tests
 
 tests: $(READY)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+# Tracing every line takes half as long again, so it has a target of its own.
+coverage: $(READY)
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n $(JOBS) --dist worksteal
 	$(BIN)/coverage combine --quiet

@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kills", [int(os.environ.get("MIEN_KILLS", "3"))])
+@pytest.mark.parametrize("kills", [int(os.environ.get("MIEN_KILLS", "2"))])
 def test_killed_runs_end_like_an_undisturbed_one(tmp_path, kills):
     words = [sys.executable, HERE / "killed_training.py", tmp_path, "--kills", str(kills)]
     path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
