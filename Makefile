@@ -25,7 +25,7 @@ test: $(READY)
 tests: $(READY)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
-# Tracing every line takes half as long again, so it has a target of its own.
+# Tracing lines takes its time: it has a target of its own.
 coverage: $(READY)
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n $(JOBS) --dist worksteal
