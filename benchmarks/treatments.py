@@ -48,7 +48,8 @@ def noisy(crop: Pixels, std: float) -> Pixels:
 
 def grey(crop: Pixels) -> Pixels:
     """Return a greyscale copy, RGB."""
-    return np.asarray(cv2.cvtColor(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB))
+    once = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+    return np.asarray(cv2.cvtColor(once, cv2.COLOR_GRAY2RGB), np.uint8)
 
 
 def linear(crop: Pixels) -> Pixels:
