@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 
+from mien.linear.verification import auc, roc
 from mien.media.image import read
 from mien.model import Model, load
 
@@ -90,10 +90,11 @@ def embedded(model: Model, crops: list[Pixels]) -> dict[str, NDArray[Any]]:
     return {name: torch.cat(part).numpy() for name, part in parts.items()}
 
 
-def auc(codes: NDArray[Any], person: NDArray[Any]) -> float:
+def area(codes: NDArray[Any], person: NDArray[Any]) -> float:
     """Return the AUC of all pairs by cosine."""
     first, second = np.triu_indices(len(codes), 1)
-    return float(roc_auc_score(person[first] == person[second], (codes @ codes.T)[first, second]))
+    similarity = (codes @ codes.T)[first, second]
+    return auc(curve=roc(similarity=similarity, same=person[first] == person[second]))
 
 
 def main() -> None:
@@ -113,7 +114,7 @@ def main() -> None:
         cells = []
         for code in CODES:
             cosine = (found[code] * plain[code]).sum(axis=1)
-            cells += [np.median(cosine), np.percentile(cosine, 5), auc(found[code], person)]
+            cells += [np.median(cosine), np.percentile(cosine, 5), area(found[code], person)]
         print(f"| {name} | " + " | ".join(f"{cell:.3f}" for cell in cells) + " |", flush=True)
 
 

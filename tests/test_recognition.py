@@ -19,6 +19,7 @@ from mien.faces.face import Face
 from mien.latentface.recognition import RecognitionNetwork, nt_xent
 from mien.media.image import write_png
 from mien.model import load
+from mien.synth import head_model
 from mien.synth.frame import rotation_matrix
 from mien.synth.photo_views import PhotoViews
 from mien.synth.toy import toy_head
@@ -204,7 +205,7 @@ class Finder:
 
 
 def test_a_run_from_images_to_weights(photographs, tiny_folder, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(people_cache, "load_head_model", lambda _: toy_head())
+    monkeypatch.setattr(head_model, "load_head_model", lambda _: toy_head())
     monkeypatch.setattr(people_cache, "open_detector", lambda _: Finder())
     (tmp_path / "head.npz").write_bytes(b"")
     out = tmp_path / "run"

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from mien import weights as weights_folder
 from mien.errors import MienError
+from mien.linear.verification import auc, roc
 from mien.model import Model, load
 from mien.pipeline.analyze import analyze
 from mien.verification import CODES, Reference, Threshold
@@ -136,9 +137,8 @@ def thresholds(
 
 def area(genuine: NDArray[np.float64], impostor: NDArray[np.float64]) -> float:
     """Return the chance that a genuine pair is more alike than an impostor pair."""
-    rising = np.sort(impostor)
-    below = np.searchsorted(rising, genuine, "left") + np.searchsorted(rising, genuine, "right")
-    return float(below.mean() / (2 * len(rising)))
+    same = np.arange(len(genuine) + len(impostor)) < len(genuine)
+    return auc(curve=roc(similarity=np.concatenate([genuine, impostor]), same=same))
 
 
 def say(line: str) -> None:

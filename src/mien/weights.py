@@ -36,6 +36,7 @@ __all__ = [
     "WEIGHTS_FILE",
     "check_keys",
     "check_sizes",
+    "is_half",
     "read",
     "read_card",
     "save",
@@ -316,6 +317,12 @@ def _read_header(folder: Path) -> dict[str, Any]:
 def _check_there(path: Path) -> None:
     if not path.exists():
         raise MienError(f"no {path.name} in {path.parent}: not a model folder")
+
+
+def is_half(tensors: Mapping[str, Tensor]) -> bool:
+    """Return whether float16 holds all floating-point tensors, of any shape, as they are."""
+    floats = (value for value in tensors.values() if value.is_floating_point())
+    return all(bool((value.half().float() == value).all()) for value in floats)
 
 
 def _as_stored(name: str, tensor: Tensor, half: bool) -> Tensor:  # noqa: FBT001

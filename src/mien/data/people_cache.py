@@ -20,6 +20,7 @@ from mien.data.cache import (
     Skipped,
     content_key,
     fill_folder,
+    known_crops,
     read_rows,
     wanted,
     write_rows,
@@ -27,18 +28,18 @@ from mien.data.cache import (
 from mien.data.options import PeopleDataOptions
 from mien.data.reading import PieceCropper, TrainingCrop
 from mien.data.seeds import seed_of
-from mien.data.sources import Sources, find_sources
+from mien.data.sources import Piece, find_sources
 from mien.faces.detect import open_detector
 from mien.synth.frame import Framing
-from mien.synth.head_model import load_head_model
+from mien.synth.head_model import HeadModel
 from mien.synth.photo_views import PhotoViews
 from mien.synth.stream import Stream
 
 __all__ = [
     "PeopleCache",
-    "PeopleForm",
     "build_photograph_cache",
     "build_rendered_cache",
+    "margin_of",
     "open_people",
 ]
 
@@ -68,19 +69,6 @@ Row = tuple[dict[str, Views], dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class PeopleForm:
-    """Sizes of the views."""
-
-    image_size: int
-    """S, side of the face crop. Pixels."""
-
-    @property
-    def side(self) -> int:
-        """Return P, side of a crop with its margin. Pixels."""
-        return self.image_size + 2 * round(self.image_size * _MARGIN)
-
-
-@dataclass(frozen=True)
 class PeopleCache:
     """Views that are ready to be sampled from."""
 
@@ -93,11 +81,16 @@ class PeopleCache:
         return len(self.views)
 
 
+def margin_of(image_size: int) -> int:
+    """Return the pixels that are kept on each side of a face crop of this side."""
+    return round(image_size * _MARGIN)
+
+
 def build_rendered_cache(
-    head_model: Path,
+    head: HeadModel,
     cache: Path,
     *,
-    form: PeopleForm,
+    image_size: int,
     options: PeopleDataOptions,
     seed: int,
     report: Callable[[str], None] = lambda _: None,
@@ -105,18 +98,18 @@ def build_rendered_cache(
     """Return the folder with the views of rendered people, made if it is not there.
 
     Args:
-        head_model: as of `synth:`.
+        head: the model that all of them share.
         cache: folder that all caches are kept in.
-        form: sizes.
+        image_size: S, side of the face crop. Pixels.
         options: how many people and views.
         seed: decides them.
         report: called with lines on how far it is.
 
     Raises:
-        MienError: the head model cannot be read, or the cache cannot be written.
+        MienError: the cache cannot be written.
     """
-    head = load_head_model(head_model)
-    shape = (FORMAT, "rendered", head.fingerprint, form, options.people, options.views, seed)
+    side = image_size + 2 * margin_of(image_size)
+    shape = (FORMAT, "rendered", head.fingerprint, image_size, options.people, options.views, seed)
     target = Path(cache) / content_key(shape, [])
 
     def fill(folder: Path) -> None:
@@ -127,14 +120,14 @@ def build_rendered_cache(
                 head,
                 seed=seed_of(seed, light),
                 frames_per_clip=half,
-                size=form.side,
+                size=side,
                 light=light,
                 framing=_FRAMING,
             )
             for light in ("changing", "hard")
         ]
         rows = (_rendered_person(streams, person, seed) for person in range(options.people))
-        write_rows(folder, rows, Skipped(), side=form.side, views=2 * half)
+        write_rows(folder, rows, Skipped(), side=side, views=2 * half)
 
     return fill_folder(target, fill)
 
@@ -158,11 +151,11 @@ def _rendered_person(streams: Sequence[Stream], number: int, seed: int) -> Row:
 
 
 def build_photograph_cache(
-    sources: Sources,
-    head_model: Path | None,
+    pieces: Sequence[Piece],
+    head: HeadModel | None,
     cache: Path,
     *,
-    form: PeopleForm,
+    image_size: int,
     options: PeopleDataOptions,
     seed: int,
     report: Callable[[str], None] = lambda _: None,
@@ -170,33 +163,35 @@ def build_photograph_cache(
     """Return the folder with the views of people in photographs and clips, made if need be.
 
     Args:
-        sources: files; the first view of a still is the photograph itself.
-        head_model: draws the others; None: they repeat the photograph.
+        pieces: what is read; the first view of a still is the photograph itself.
+        head: draws the others; None: they repeat the photograph.
         cache: folder that all caches are kept in.
-        form: sizes.
+        image_size: S, side of the face crop. Pixels.
         options: detector, frames of videos, number of views.
         seed: decides the views.
         report: called with lines on how far it is and on what was skipped.
 
     Raises:
-        MienError: no usable image at all, a head model that cannot be read, or the cache cannot be
-            written.
+        MienError: no usable image at all, or the cache cannot be written.
     """
-    head = load_head_model(head_model) if head_model else None
     excluded = find_sources(options.exclude).pieces if options.exclude else []
-    margin = (form.side - form.image_size) // 2
-    cropper = PieceCropper(form.image_size, margin, open_detector(options.detector), options.every)
+    margin, detector = margin_of(image_size), open_detector(options.detector)
+    cropper = PieceCropper(image_size, margin, detector, options.every)
     made_by = head.fingerprint if head else ""
-    named = (cropper.detector.name, options.every, options.views, seed)
-    shape = (FORMAT, "photographs", made_by, form, *named)
-    target = Path(cache) / content_key(shape, sources.pieces, excluded)
+    named = (made_by, image_size, detector.name, options.every, options.views, seed)
+    shape = (FORMAT, "photographs", *named, *known_crops(pieces, detector.name))
+    target = Path(cache) / content_key(shape, pieces, excluded)
 
     def fill(folder: Path) -> None:
         skipped = Skipped()
-        crops = wanted(Progress(sources.pieces, report), cropper, excluded, skipped)
+        crops = wanted(Progress(pieces, report), cropper, excluded, skipped)
         people = _People(PhotoViews(head) if head else None, options.views, seed)
         index, _ = write_rows(
-            folder, people.rows(crops), skipped, side=form.side, views=1 + options.views
+            folder,
+            people.rows(crops),
+            skipped,
+            side=image_size + 2 * margin,
+            views=1 + options.views,
         )
         report(f"cached {index['count']:,} people, {1 + options.views} views each")
         if people.unturned:
@@ -235,8 +230,8 @@ class _People:
             self.unturned += 1
             return np.stack([first.pixels] * (1 + self._views))
         rng = np.random.default_rng(seed_of(self._seed, "views", number))
-        behind, marks = np.stack(self._backgrounds), first.place(first.landmarks)
-        views = self._turned(first.pixels, marks, self._views, rng, behind)
+        marks = first.place(first.landmarks)
+        views = self._turned(first.pixels, marks, self._views, rng, self._backgrounds)
         return np.concatenate([first.pixels[None], views])
 
 

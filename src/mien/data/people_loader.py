@@ -14,6 +14,7 @@ from mien.data.loader import Shard, ahead
 from mien.data.people_cache import PeopleCache
 from mien.data.seeds import seed_of
 from mien.errors import MienError
+from mien.pipeline.encode import to_batch
 
 __all__ = ["PeopleLoader", "photographed"]
 
@@ -104,9 +105,8 @@ class PeopleLoader:
             cache, person, view = rows[row]
             own = np.random.default_rng(seed_of(self._seed, "view", step, int(row)))
             images.append(photographed(cache.views[person, view], self._size, own))
-        pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
         return {
-            "image": pixels.float() / 255,
+            "image": to_batch(images) / 255,
             "person": torch.tensor([people[row] for row in self._mine]),
         }
 

@@ -9,6 +9,7 @@ collect millions of faces for effective face recognition?").
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +71,7 @@ class PhotoViews:
         row = np.cumsum(kept) - 1
         triangles = head.triangles[kept[head.triangles].all(axis=1)]
         self._triangles = np.ascontiguousarray(row[triangles].astype(np.int64))
+        self._corners = self._triangles.astype(np.int32)
         marks = head.neutral[head.landmarks].astype(np.float64)
         eyes = marks[36:42].mean(axis=0), marks[42:48].mean(axis=0)
         controls = np.stack([*eyes, marks[30], marks[48], marks[54]])
@@ -91,7 +93,7 @@ class PhotoViews:
         landmarks: Array,
         count: int,
         rng: np.random.Generator,
-        backgrounds: Array,
+        backgrounds: Sequence[Pixels],
     ) -> Pixels:
         """Return other views of the person.
 
@@ -101,7 +103,7 @@ class PhotoViews:
                 image-right corner of the mouth; pixels, centres at integers. [5, 2].
             count: how many views, N.
             rng: source of all choices.
-            backgrounds: other images of any size, to be blurred. uint8 [M, H, W, 3], M at least 1.
+            backgrounds: other images, to be blurred; at least one. Each uint8 [H, W, 3].
 
         Returns:
             RGB, framed as the photograph is. uint8 [N, P, P, 3].
@@ -130,7 +132,7 @@ class PhotoViews:
         return _Fit(shape, rotation, scale, pixels[source])
 
     def _view(
-        self, photograph: Pixels, fit: _Fit, rng: np.random.Generator, backgrounds: Array
+        self, photograph: Pixels, fit: _Fit, rng: np.random.Generator, backgrounds: Sequence[Pixels]
     ) -> Pixels:
         size, fine = len(photograph), len(photograph) * _OVERSAMPLING
         posed, scale, offset = self._pose(fit, size, rng)
@@ -152,7 +154,7 @@ class PhotoViews:
         if rng.random() < _RELIT_CHANCE:
             normals = (self._normals(posed)[corners] * weights).sum(axis=2)
             colour *= _relight(normals, rng)
-        behind = backgrounds[rng.integers(len(backgrounds))]
+        behind = backgrounds[int(rng.integers(len(backgrounds)))]
         behind = cv2.GaussianBlur(behind, (0, 0), rng.uniform(3, 12))
         behind = cv2.resize(behind, (fine, fine)).astype(np.float32) * rng.uniform(0.5, 1.2)
         image = np.where((face >= 0)[..., None], colour, behind).clip(0, 255)
@@ -176,7 +178,7 @@ class PhotoViews:
     def _normals(self, points: Array) -> Array:
         """Return unit outward normals of the vertices. [V, 3]."""
         normals = np.empty(points.shape, dtype=np.float32)
-        smooth_normals(points.astype(np.float32), self._triangles.astype(np.int32), normals)
+        smooth_normals(points.astype(np.float32), self._corners, normals)
         return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
 
 

@@ -25,9 +25,26 @@ from mien.train.options import MixedPace
 from mien.train.recipes.run import Run
 
 if TYPE_CHECKING:
+    from mien.synth.head_model import HeadModel
     from mien.synth.stream import Stream
 
-__all__ = ["LocalizerSearch", "cache_eyes", "eye_loader", "open_stream"]
+__all__ = ["LocalizerSearch", "cache_eyes", "eye_loader", "load_head", "open_stream"]
+
+
+def load_head(models: Sequence[Path]) -> HeadModel | None:
+    """Return the head model of a run's synth: source, or None where none is given.
+
+    Args:
+        models: head models of the run's sources.
+
+    Raises:
+        MienError: several models, or one that cannot be read.
+    """
+    if len(models) > 1:
+        raise MienError("give one synth:HEAD_MODEL; several cannot be mixed")
+    from mien.synth import head_model  # the renderer is slow to import
+
+    return head_model.load_head_model(models[0]) if models else None
 
 
 def open_stream(run: Run[Any], models: Sequence[Path], size: int) -> Stream | None:
@@ -39,17 +56,15 @@ def open_stream(run: Run[Any], models: Sequence[Path], size: int) -> Stream | No
         size: side of the images. Pixels.
 
     Raises:
-        MienError: several models, or one that cannot be read.
+        MienError: as load_head.
     """
-    if len(models) > 1:
-        raise MienError("give one synth:HEAD_MODEL; several cannot be mixed")
-    if not models:
+    head = load_head(models)
+    if head is None:
         return None
-    from mien.synth.head_model import load_head_model  # the renderer is slow to import
     from mien.synth.stream import Stream
 
     seed, frames = seed_of(run.options.loop.seed, "stream"), run.options.data.stream_frames
-    return Stream(load_head_model(models[0]), seed=seed, frames_per_clip=frames, size=size)
+    return Stream(head, seed=seed, frames_per_clip=frames, size=size)
 
 
 def cache_eyes(

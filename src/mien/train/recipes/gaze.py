@@ -157,7 +157,7 @@ def _export(run: Run[GazeTrainConfig], sources: EyeSources, given: Model, branch
     trained = [*run.data, f"LatentFace: that of {base}"]
     card = card_text(Card(data=trained, config=asdict(run.config)))
     # LatentFace is not to change: it is halved only where it was half already.
-    half = all(bool((v.half().float() == v).all()) for v in network.state_dict().values())
+    half = weights.is_half(network.state_dict())
     config = {**asdict(network.config), "gaze": asdict(branch.config)}
     tensors = tensors_of(network, branch)
     folder = run.folder.exported

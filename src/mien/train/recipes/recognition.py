@@ -17,23 +17,24 @@ from mien import weights
 from mien.card import Card, card_text
 from mien.data.people_cache import (
     PeopleCache,
-    PeopleForm,
     build_photograph_cache,
     build_rendered_cache,
+    margin_of,
     open_people,
 )
 from mien.data.people_loader import PeopleLoader, photographed
 from mien.data.provenance import image_hashes
 from mien.data.seeds import seed_of
 from mien.data.sources import Sources, find_sources
-from mien.errors import MienError
 from mien.latentface.latentface import LatentFace
 from mien.latentface.recognition import RecognitionNetwork, nt_xent
 from mien.model import Model, load, tensors_of
+from mien.pipeline.encode import to_batch
 from mien.train.engine import once_per_node
 from mien.train.objective import ImageArray, Objective, Sign
 from mien.train.optim import without_decay
 from mien.train.options import LoopOptions
+from mien.train.recipes.data import load_head
 from mien.train.recipes.recognition_options import RecognitionOptions, RecognitionTrainConfig
 from mien.train.recipes.run import Run, start_run
 from mien.train.run_folder import RunFolder
@@ -73,15 +74,16 @@ def pretrain(
     """
     this = start_run(config, data, run, device, echo)
     sources, base = find_sources(data), load(config.init_from or None)
-    form = PeopleForm(base.network.config.image_size)
-    caches = [open_people(folder) for folder in _cached(this, sources, form)]
+    size = base.network.config.image_size
+    caches = [open_people(folder) for folder in _cached(this, sources, size)]
     stage = config.recognition
     with this.initial_weights():
-        network = RecognitionNetwork(form.image_size, base.network.config.width, stage.dim)
-    _start_from(network, base.network)
+        network = RecognitionNetwork(size, base.network.config.width, stage.dim)
+    if not _start_from(network, base.network):
+        this.say("the network starts from random weights: the encoder given is of another form")
     loader = PeopleLoader(
         caches,
-        image_size=form.image_size,
+        image_size=size,
         batch_size=stage.batch_size,
         fraction=config.data.rendered_fraction,
         seed=config.loop.seed,
@@ -95,10 +97,10 @@ def pretrain(
     network.load_state_dict(found, strict=False)
     if this.is_first:
         network.eval()
-        network.whiten(_within(network, caches[-1], form, config.loop.seed))
-        _take_mean(network, caches[-1], form)
+        network.whiten(_within(network, caches[-1], size, config.loop.seed))
+        _take_mean(network, caches[-1], size)
         _export(this, sources, base, network)
-        this.echo(f"weights are in {run.exported}")
+        this.say(f"weights are in {run.exported}")
     this.fabric.barrier()
     return run.exported
 
@@ -149,37 +151,31 @@ class RecognitionObjective(Objective[RecognitionNetwork]):
         return (rows * 255 + 0.5).to(torch.uint8).cpu().numpy()
 
 
-def _cached(run: Run[RecognitionTrainConfig], sources: Sources, form: PeopleForm) -> list[Path]:
+def _cached(run: Run[RecognitionTrainConfig], sources: Sources, size: int) -> list[Path]:
     """Return the folders of rendered people, then of photographs, where there are such."""
     options, seed = run.config.data, seed_of(run.config.loop.seed, "people")
-    if len(sources.streams) > 1:
-        raise MienError("give one synth:HEAD_MODEL; several cannot be mixed")
-    head = sources.streams[0] if sources.streams else None
-    shared = {"form": form, "options": options, "seed": seed, "report": run.echo}
-    folders = []
+    head = load_head(sources.streams)
+    shared = {"image_size": size, "options": options, "seed": seed, "report": run.say}
+    builds: list[Callable[[], Path]] = []
     if head is not None:
-        folders.append(
-            once_per_node(run.fabric, lambda: build_rendered_cache(head, run.cache, **shared))
-        )
+        builds.append(lambda: build_rendered_cache(head, run.cache, **shared))
     if sources.pieces:
-        folders.append(
-            once_per_node(
-                run.fabric, lambda: build_photograph_cache(sources, head, run.cache, **shared)
-            )
-        )
-    return folders
+        builds.append(lambda: build_photograph_cache(sources.pieces, head, run.cache, **shared))
+    return [once_per_node(run.fabric, build) for build in builds]
 
 
 @torch.no_grad()
-def _start_from(network: RecognitionNetwork, base: LatentFace) -> None:
-    """Take over the encoder, and what reads face embeddings off its maps, where they are alike."""
+def _start_from(network: RecognitionNetwork, base: LatentFace) -> bool:
+    """Take over the encoder, and what reads face embeddings off its maps, where they are alike.
+
+    Returns whether the encoder was.
+    """
     if isinstance(base.face_embedding, RecognitionNetwork):
         found = base.face_embedding.state_dict()
-        if {k: v.shape for k, v in found.items()} == {
-            k: v.shape for k, v in network.state_dict().items()
-        }:
+        if len(base.face_embedding.mean) == len(network.mean):
             network.load_state_dict(found)
             network.mean.zero_()
+            return True
     elif base.config.networks == "small":
         kept = base.autoencoder.trunk.state_dict()
         own = {k: v for k, v in kept.items() if not k.startswith("linear.")}
@@ -188,34 +184,34 @@ def _start_from(network: RecognitionNetwork, base: LatentFace) -> None:
         if linear is not None and linear.weight.T.shape == network.encoder.linear.weight.shape:
             network.encoder.linear.weight.copy_(linear.weight.T)
             network.encoder.linear.bias.copy_(-(linear.mean @ linear.weight))
+        return True
+    return False
 
 
 @torch.no_grad()
-def _within(network: RecognitionNetwork, cache: PeopleCache, form: PeopleForm, seed: int) -> Tensor:
+def _within(network: RecognitionNetwork, cache: PeopleCache, size: int, seed: int) -> Tensor:
     """Return the covariance of embeddings within people, of views as cameras give them. [K, K]."""
     rng = np.random.default_rng(seed_of(seed, "within"))
     people = np.linspace(0, len(cache) - 1, min(len(cache), _MEAN_OF)).round().astype(int)
     views = cache.views.shape[1]
     total = torch.zeros(len(network.mean), len(network.mean), dtype=torch.float64)
     for person in people:
-        seen = np.stack([photographed(view, form.image_size, rng) for view in cache.views[person]])
-        images = torch.from_numpy(seen).to(network.mean.device).permute(0, 3, 1, 2).float() / 255
-        apart = network(images).double().cpu()
+        seen = to_batch([photographed(view, size, rng) for view in cache.views[person]])
+        apart = network(seen.to(network.mean.device) / 255).double().cpu()
         apart -= apart.mean(dim=0)
         total += apart.T @ apart
     return total / (len(people) * (views - 1))
 
 
 @torch.no_grad()
-def _take_mean(network: RecognitionNetwork, cache: PeopleCache, form: PeopleForm) -> None:
+def _take_mean(network: RecognitionNetwork, cache: PeopleCache, size: int) -> None:
     """Set the mean that is taken off to that of the first views of many people."""
-    edge = (form.side - form.image_size) // 2
+    edge = margin_of(size)
     rows = np.linspace(0, len(cache) - 1, min(len(cache), _MEAN_OF)).round().astype(int)
     total = torch.zeros_like(network.mean)
     for part in np.array_split(rows, max(1, len(rows) // 256)):
         crops = cache.views[part, 0, edge:-edge, edge:-edge]
-        images = torch.from_numpy(crops).to(total.device).permute(0, 3, 1, 2).float() / 255
-        total += network(images).sum(dim=0)
+        total += network(to_batch(list(crops)).to(total.device) / 255).sum(dim=0)
     network.mean += total / len(rows)
 
 
@@ -243,11 +239,7 @@ def _export(
     trained = [*run.data, f"all but the face embedding: that of {origin}"]
     card = card_text(Card(data=trained, config=asdict(run.config)))
     gaze = {"gaze": asdict(given.gaze.config)} if given.gaze else {}
-    half = all(
-        bool((v.half().float() == v).all())
-        for v in given.network.state_dict().values()
-        if v.is_floating_point()
-    )
+    half = weights.is_half(given.network.state_dict())
     weights.save(
         run.folder.exported,
         tensors_of(whole, given.gaze),
