@@ -18,19 +18,7 @@ from scipy.io import savemat
 
 from made_factors import png
 from robustness.cases import case, check
-
-FER = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-HEAD = "emotion,pixels,Usage\n"
-PIXELS = " ".join(["7"] * 2304)
-EYE = np.eye(3)
-RGB = png(90, "jpeg")
-
-
-class Harmful:
-    """What unpickling would run."""
-
-    def __reduce__(self) -> Any:
-        return print, ("run",)
+from robustness.made_sets import EYE, FER, HEAD, PIXELS, RGB, Harmful
 
 
 def mat(**fields: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle  # noqa: TID251 - made here to be refused or read inertly
 import zipfile
-from typing import Any
 
 import numpy as np
 import pytest
@@ -31,20 +30,7 @@ from mien.evaluate.tasks import few_labels
 from mien.evaluate.tasks.copies import fingerprints, near_copies, without_copies
 from mien.evaluate.tasks.shape import render_depth
 from mien.linear import logistic
-
-FER = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-HEAD = "emotion,pixels,Usage\n"
-PIXELS = " ".join(["7"] * 2304)
-EYE = np.eye(3)
-RGB = png(90, "jpeg")
-
-
-class Harmful:
-    """What unpickling would run."""
-
-    def __reduce__(self) -> Any:
-        return print, ("run",)
-
+from robustness.made_sets import FER, HEAD, RGB
 
 AFFECT_TITLES = (
     "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,"
