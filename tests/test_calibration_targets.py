@@ -105,7 +105,7 @@ def test_impossible_screens_are_refused(
 def test_files_that_are_no_screen_are_refused(tmp_path: Path) -> None:
     with pytest.raises(MienError, match=r"no file .*none\.json"):
         read_screen(tmp_path / "none.json")
-    for text, message in (("{", "not JSON of finite numbers"), ("[1]", "does not hold the keys")):
+    for text, message in (("{", "not JSON of plain values"), ("[1]", "does not hold the keys")):
         (tmp_path / "s.json").write_text(text)
         with pytest.raises(MienError, match=message):
             read_screen(tmp_path / "s.json")

@@ -113,7 +113,7 @@ def test_damaged_and_foreign_ones_are_refused(tmp_path):
     with pytest.raises(MienError, match="format 99"):
         checkpoint.load_last(tmp_path)
     shutil.rmtree(path)
-    with pytest.raises(MienError, match="cannot read"):
+    with pytest.raises(MienError, match="there is no checkpoint"):
         checkpoint.load_last(tmp_path)
 
 

@@ -87,7 +87,7 @@ def test_a_wrong_override_is_refused_and_explained(assignment, message):
         ("stage1: {steps: yes}", "whole number"),
         ("stage9: {}", "stage9"),
         ("[1, 2]", "no keys"),
-        ("a: [", "cannot read"),
+        ("a: [", "is not YAML"),
     ],
 )
 def test_a_wrong_file_is_refused_and_explained(tmp_path, text, message):

@@ -274,8 +274,8 @@ def gaze() -> list[Any]:
             for screen, message in (
                 ("[" * 100_000, "nested too deep"),
                 (plain.replace("600", "9" * 400), "beyond 64 bits"),
-                (plain.replace("600", "1e999"), "not JSON of finite numbers"),
-                (plain.replace("600", "NaN"), "not JSON of finite numbers"),
+                (plain.replace("600", "1e999"), "not JSON of plain values"),
+                (plain.replace("600", "NaN"), "not JSON of plain values"),
                 (plain.replace("600", '"\\ud800"'), "surrogate"),
                 (plain.replace("600", "1e300"), "must be 1 numbers"),
                 (plain.replace("0.3", "0"), "above 0"),
@@ -303,7 +303,7 @@ def sealed() -> list[Any]:
         bad(
             json.dumps({"format": "mien-probe", "format_version": "9" * 5000}), "is of probe format"
         ),
-        bad('{"format": NaN}', "not JSON of finite numbers"),
+        bad('{"format": NaN}', "not JSON of plain values"),
         bad(b"\xff", "not UTF-8"),
         bad(os.mkfifo, "pipe"),
         bad(changed("function.scale", [0.0] * 32), "a scale is 0"),

@@ -26,9 +26,9 @@ from mien.data.content import content_key, pixels_hash
 from mien.data.options import DataOptions
 from mien.data.reading import NO_FACE, PieceCropper, TrainingCrop
 from mien.data.sources import Piece, find_sources
-from mien.documents import parse_json, read_text
 from mien.errors import MienError
 from mien.faces.detect import open_detector, single_threaded_opencv
+from mien.media.bounded import read_json
 from mien.pipeline.prefetch import prefetch
 
 __all__ = [
@@ -51,7 +51,7 @@ __all__ = [
 FORMAT = 1
 _INDEX = "cache.json"
 _STALE_S = 3600
-_DAMAGED = (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError)
+_DAMAGED = (MienError, OSError, ValueError, KeyError, TypeError, OverflowError)
 
 Crops = np.ndarray[Any, np.dtype[np.uint8]]
 Numbers = np.ndarray[Any, np.dtype[np.int64]]
@@ -272,7 +272,7 @@ def read_rows(
     try:
         path = folder / _INDEX
         path = path if path.is_file() else folder / FILES[_INDEX]
-        index = parse_json(read_text(path))
+        index = read_json(path)
         table = pq.read_table(folder / "items.parquet", columns=["clip", *columns])
         found: dict[str, Any] = {"clip": _clip_numbers(table["clip"].to_pylist())}
         index["skipped"] = dict(index["skipped"])

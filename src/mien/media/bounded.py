@@ -1,19 +1,27 @@
-"""Read small files whole: only ordinary ones, only up to a stated size, with one line if not."""
+"""Read small files whole: only ordinary ones, only up to a stated size, with one line if not.
+
+JSON and YAML of plain values: finite numbers, text that is Unicode, lists and mappings.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from mien.errors import MienError
 from mien.media.names import to_text
 
-__all__ = ["MIB", "read_bytes", "read_json", "read_text"]
+__all__ = ["MIB", "parse_json", "read_bytes", "read_json", "read_text", "read_yaml"]
 
 MIB = 1 << 20
+_MAX_DEPTH = 50
 
 
 def read_bytes(path: str | os.PathLike[str], *, limit: int = 64 * MIB) -> bytes:
@@ -65,42 +73,94 @@ def read_text(path: str | os.PathLike[str], *, limit: int = 64 * MIB) -> str:
         ) from error
 
 
-def read_json(path: str | os.PathLike[str], *, limit: int = 64 * MIB) -> Any:
-    """Return the content of a JSON file, whose numbers are finite; errors as `read_text`.
+def read_json(
+    path: str | os.PathLike[str], *, limit: int = 64 * MIB, advice: str = "write it again"
+) -> Any:
+    """Return what a JSON file holds; errors as `read_text`.
+
+    Args:
+        path: of the file.
+        limit: bytes.
+        advice: what the person should do about a file that is damaged.
 
     Raises:
-        MienError: also where it is no JSON, nested too deep, or holds NaN, infinity, a number that
-            no double holds, a whole number beyond 64 bits, or half a surrogate pair.
+        MienError: also where `parse_json` refuses it.
     """
-    text, shown = read_text(path, limit=limit), to_text(os.fspath(path))
-    try:
-        value = json.loads(
-            text, parse_float=_finite, parse_int=_whole, parse_constant=_refuse_constant
-        )
-        json.dumps(value, ensure_ascii=False).encode()  # refuses half a surrogate pair
-        return value
-    except RecursionError:
-        raise MienError(f"{shown} is nested too deep; write it again") from None
-    except UnicodeEncodeError:
-        raise MienError(f"{shown} holds half a surrogate pair; write it again") from None
-    except ValueError as error:
-        raise MienError(
-            f"{shown} is not JSON of finite numbers: {error}; write it again"
-        ) from error
+    return _parsed(path, "JSON", parse_json, limit, advice)
 
 
-def _finite(digits: str) -> float:
-    value = float(digits)
-    if value in (float("inf"), float("-inf")):
-        raise ValueError(f"{digits[:20]} is beyond what a double holds")
+def read_yaml(
+    path: str | os.PathLike[str], *, limit: int = 64 * MIB, advice: str = "write it again"
+) -> Any:
+    """Return what a YAML file holds, without aliases; otherwise as `read_json`."""
+    return _parsed(path, "YAML", _parse_yaml, limit, advice)
+
+
+def parse_json(text: str) -> Any:
+    """Return the value of a JSON text.
+
+    Raises:
+        ValueError: it is no JSON, nested deeper than 50, or holds a number that is not finite, a
+            whole number beyond 64 bits, or half a surrogate pair.
+        RecursionError: it is nested thousands deep.
+    """
+    value = json.loads(text, parse_constant=_refuse_constant)
+    _check(value, 0)
     return value
 
 
-def _whole(digits: str) -> int:
-    if len(digits) > 20 or not -(2**63) <= int(digits) < 2**64:
-        raise ValueError(f"{digits[:20]} is beyond 64 bits")
-    return int(digits)
+def _parse_yaml(text: str) -> Any:
+    loader = _PlainLoader(text)
+    try:
+        value = loader.get_single_data()
+    finally:
+        loader.dispose()
+    _check(value, 0)
+    return value
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Refuses aliases: a page of them stands for more than fits any memory."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.events.AliasEvent):
+            raise ValueError("it has an alias (*NAME), which is not read")
+        return super().compose_node(parent, index)
+
+
+def _parsed(
+    path: str | os.PathLike[str], kind: str, parse: Callable[[str], Any], limit: int, advice: str
+) -> Any:
+    text = read_text(path, limit=limit)
+    try:
+        return parse(text)
+    except RecursionError:
+        reason = "it is nested too deep"
+    except (ValueError, OverflowError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())[:200]
+    raise MienError(f"{to_text(os.fspath(path))} is not {kind} of plain values: {reason}; {advice}")
 
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is no number")
+
+
+def _check(value: Any, depth: int) -> None:
+    """Refuse what is no plain value: numbers that are not finite, text that is no Unicode."""
+    if depth > _MAX_DEPTH:
+        raise ValueError("it is nested too deep")
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _check(key, depth + 1)
+            _check(inner, depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            _check(inner, depth + 1)
+    elif isinstance(value, str):
+        value.encode("utf-8")  # raises ValueError on half of a surrogate pair
+    elif isinstance(value, (int, float)):
+        # Whole numbers beyond these are of no use either, and float() of them overflows.
+        if not (math.isfinite(value) if isinstance(value, float) else -(2**63) <= value < 2**64):
+            raise ValueError("a number in it is beyond all bounds")
+    elif value is not None:
+        raise ValueError(f"it holds a {type(value).__name__}, not text, numbers or lists")

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.media.bounded import MIB, read_json, read_text
+from mien.media.bounded import MIB, read_json, read_yaml
 
 __all__ = ["Screen", "read_screen"]
 
@@ -95,13 +94,7 @@ def read_screen(path: str | Path) -> Screen:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    if path.suffix.lower() == ".json":
-        given = read_json(path, limit=MIB)
-    else:
-        try:
-            given = yaml.safe_load(read_text(path, limit=MIB))
-        except (ValueError, RecursionError, yaml.YAMLError) as error:
-            raise MienError(f"{path} is no YAML that can be read") from error
+    given = (read_json if path.suffix.lower() == ".json" else read_yaml)(path, limit=MIB)
     if not isinstance(given, dict):
         raise MienError(f"{path} does not hold the keys of a screen: {', '.join(_KEYS)}")
     return given

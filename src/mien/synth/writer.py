@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 import torch
 
-from mien.documents import read_json
 from mien.errors import MienError
 from mien.fields import Range, check_fields
 from mien.media.atomic import write_text
+from mien.media.bounded import read_json
 from mien.synth.clip import Clip, Labels
 from mien.synth.head_model import HeadModel
 from mien.synth.label_table import is_label_table, write_label_table

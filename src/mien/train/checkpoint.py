@@ -21,9 +21,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mien.documents import read_json, read_text
 from mien.errors import MienError
 from mien.media.atomic import write_text
+from mien.media.bounded import MIB, read_json, read_text
 
 __all__ = [
     "Checkpoint",
@@ -99,6 +99,8 @@ def load_last(folder: Path) -> Checkpoint | None:
         return None
     path = folder / name
     advice = f"write the name of another one into {folder / 'last'} or start anew"
+    if not os.path.lexists(path / "state.json"):
+        raise MienError(f"there is no checkpoint {path}; {advice}")
     state = read_json(path / "state.json", advice=advice)
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         found = state.get("format") if isinstance(state, dict) else None
@@ -161,13 +163,9 @@ def restore_module(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 def _last_name(folder: Path) -> str | None:
     pointer = folder / "last"
-    try:
-        name = read_text(pointer, max_bytes=100).strip()
-    except FileNotFoundError:
+    if not os.path.lexists(pointer):
         return None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise MienError(f"cannot read {pointer}: {reason}; check its permissions") from error
+    name = read_text(pointer, limit=MIB).strip()
     if name and not re.fullmatch(r"step_\d+", name):
         raise MienError(f"{pointer} names no checkpoint; write one's name into it, or start anew")
     return name or None

@@ -20,9 +20,9 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 
 from mien.aliases import current_option, current_options
-from mien.documents import read_yaml
 from mien.errors import MienError
 from mien.fields import OptionError, hints_of
+from mien.media.bounded import read_yaml
 from mien.train.options import TrainConfig
 
 __all__ = [
@@ -64,7 +64,7 @@ def read_config(kind: type[T], name: str, overrides: Sequence[str] = ()) -> T:
     if not os.path.lexists(path):
         known = ", ".join(sorted(preset.stem for preset in presets.glob("*.yaml")))
         raise MienError(f"no configuration {name!r}; give {known} or a YAML file")
-    mapping = read_yaml(path) or {}
+    mapping = read_yaml(path, advice="mend the file") or {}
     if not isinstance(mapping, dict):
         raise MienError(f"configuration {path} holds no keys; write lines such as 'loop: ...'")
     return override(from_mapping(kind, mapping), overrides)

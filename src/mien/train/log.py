@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mien.documents import parse_json
 from mien.errors import MienError
 from mien.media.atomic import write_text
+from mien.media.bounded import parse_json
 from mien.media.image import write_png
 from mien.train.objective import ImageArray
 from mien.train.run_folder import RunFolder
