@@ -10,6 +10,7 @@ from mien.evaluate.datasets.pairs import Pairs, folds_by_order
 from mien.evaluate.protocol import EvalContext, FactorColumns, Images
 from mien.evaluate.tasks.verification import face_codes, mirrored, verify
 from mien.linear.verification import (
+    FoldedPairs,
     auc,
     best_threshold,
     decide_over_folds,
@@ -28,6 +29,14 @@ KNOWN = ("identity", "texture_code", "shape_code", "yaw_rad")
 
 def bools(*values):
     return np.array(values, dtype=bool)
+
+
+def among(*, same=None, fold, first=None, second=None):
+    """Pairs of which a test says no more than it needs."""
+    row = np.arange(len(fold))
+    first, second = (row if given is None else given for given in (first, second))
+    same = np.ones(len(fold), dtype=bool) if same is None else same
+    return FoldedPairs(first=first, second=second, same=same, fold=fold)
 
 
 def test_the_threshold_lies_half_way_and_in_the_middle_of_equals():
@@ -52,7 +61,7 @@ def test_pairs_without_a_face_are_never_accepted():
 def test_each_fold_is_decided_by_the_others_threshold():
     alike = np.array([0.1, 0.5, 0.6, 0.8])
     same, fold = bools(NO, YES, NO, YES), np.array([0, 0, 1, 1])
-    done = decide_over_folds(similarity=alike, same=same, fold=fold)
+    done = decide_over_folds(among(same=same, fold=fold), alike)
     assert done.threshold.tolist() == pytest.approx([0.7, 0.3])
     assert done.correct.tolist() == [True, False, False, True]
     assert done.accuracy.tolist() == [0.5, 0.5]
@@ -82,15 +91,12 @@ def test_ties_are_taken_together():
 def test_codes_are_centred_on_the_other_folds_only():
     codes = np.array([[5.0, 1.0], [5.0, -1.0], [9.0, 0.0], [1.0, 0.0]])
     first, second, fold = np.array([0, 2]), np.array([1, 3]), np.array([0, 1])
-    alike = fold_similarity(
-        codes=codes, found=np.ones(4, bool), first=first, second=second, fold=fold
-    )
+    pairs = among(first=first, second=second, fold=fold)
+    alike = fold_similarity(pairs, codes, np.ones(4, bool))
     # Both means are (5, 0): up against down, right against left.
     assert alike.tolist() == pytest.approx([-1.0, -1.0])
     moved = codes + np.array([[0.0, 0.0], [0.0, 0.0], [0.0, 7.0], [0.0, 7.0]])
-    one = fold_similarity(
-        codes=moved, found=np.ones(4, bool), first=first, second=second, fold=fold
-    )
+    one = fold_similarity(pairs, moved, np.ones(4, bool))
     # The first pair is seen from (5, 7), the second still from (5, 0).
     assert one[0] == pytest.approx(1.0)
     assert one[1] == pytest.approx((49 - 16) / (49 + 16))
@@ -98,13 +104,8 @@ def test_codes_are_centred_on_the_other_folds_only():
 
 def test_a_missing_face_is_minus_one_and_moves_no_mean():
     codes = np.array([[5.0, 1.0], [5.0, -1.0], [9.0, 0.0], [np.nan, np.nan]])
-    alike = fold_similarity(
-        codes=codes,
-        found=bools(YES, YES, YES, NO),
-        first=np.array([0, 2]),
-        second=np.array([1, 3]),
-        fold=np.array([0, 1]),
-    )
+    pairs = among(first=np.array([0, 2]), second=np.array([1, 3]), fold=np.array([0, 1]))
+    alike = fold_similarity(pairs, codes, bools(YES, YES, YES, NO))
     assert np.isfinite(alike).all()
     assert alike[1] == -1.0
 
@@ -140,47 +141,40 @@ def made_up(people=40, dim=6, noise=20.0):
     second = np.concatenate([one + 1, np.roll(one, 2) + 1])
     # People next to each other meet, so a few are in two folds.
     fold = np.tile(np.arange(people) * 4 // people, 2)
-    return codes, first, second, np.arange(2 * people) < people, fold
+    same = np.arange(2 * people) < people
+    return codes, FoldedPairs(first=first, second=second, same=same, fold=fold)
 
 
 def test_the_trained_verifier_learns_which_columns_matter():
-    codes, first, second, same, fold = made_up()
+    codes, pairs = made_up()
     found = np.ones(len(codes), dtype=bool)
-    alike = fold_similarity(codes=codes, found=found, first=first, second=second, fold=fold)
-    plain = decide_over_folds(similarity=alike, same=same, fold=fold).correct.mean()
-    given = {"codes": codes, "first": first, "second": second, "same": same, "fold": fold}
+    plain = decide_over_folds(pairs, fold_similarity(pairs, codes, found)).correct.mean()
     rng = np.random.default_rng(0)
-    trained = (trained_decisions(found=found, rng=rng, **given) == same).mean()
+    trained = (trained_decisions(pairs, codes, found, rng) == pairs.same).mean()
     assert plain < 0.75
     assert trained > plain + 0.1
-    found[first[0]] = False
-    assert not trained_decisions(found=found, rng=rng, **given)[0]
+    found[pairs.first[0]] = False
+    assert not trained_decisions(pairs, codes, found, rng)[0]
 
 
 def test_the_verifier_never_sees_the_tested_labels():
-    codes, first, second, same, fold = made_up()
-    given = {"codes": codes, "found": np.ones(len(codes), bool), "first": first, "second": second}
-    one = trained_decisions(same=same, fold=fold, rng=np.random.default_rng(0), **given)
-    turned = np.where(fold == 0, ~same, same)
-    other = trained_decisions(same=turned, fold=fold, rng=np.random.default_rng(0), **given)
-    assert (one[fold == 0] == other[fold == 0]).all()
+    codes, pairs = made_up()
+    tested = pairs.fold == 0
+    turned = replace(pairs, same=np.where(tested, ~pairs.same, pairs.same))
+    one, other = (
+        trained_decisions(given, codes, np.ones(len(codes), bool), np.random.default_rng(0))
+        for given in (pairs, turned)
+    )
+    assert (one[tested] == other[tested]).all()
     assert (one != other).any()
 
 
 def test_wide_codes_are_projected_and_still_tell_people_apart():
     rng = np.random.default_rng(1)
     who = np.repeat(rng.normal(size=(30, 1500)), 2, axis=0)
-    _, first, second, same, fold = made_up(people=30)
-    decided = trained_decisions(
-        codes=who,
-        found=np.ones(60, bool),
-        first=first,
-        second=second,
-        same=same,
-        fold=fold,
-        rng=np.random.default_rng(0),
-    )
-    assert (decided == same).mean() > 0.9
+    _, pairs = made_up(people=30)
+    decided = trained_decisions(pairs, who, np.ones(60, bool), np.random.default_rng(0))
+    assert (decided == pairs.same).mean() > 0.9
 
 
 def test_folds_follow_the_list_or_split_either_kind():
@@ -342,7 +336,7 @@ def test_a_fold_is_decided_by_the_threshold_of_the_others():
     # By its own threshold, 0.85, fold 0 would be all right; by the others', 0.3, half of it is.
     similarity = np.array([0.9, 0.8, 0.5, 0.1, 0.5, 0.1])
     same, fold = np.tile([True, False], 3), np.repeat(np.arange(3), 2)
-    found = decide_over_folds(similarity=similarity, same=same, fold=fold)
+    found = decide_over_folds(among(same=same, fold=fold), similarity)
     assert found.threshold[0] == pytest.approx(0.3)
     assert found.accuracy[0] == 0.5
 
@@ -352,7 +346,7 @@ def test_the_same_data_and_seed_give_the_same_and_other_data_another_name():
     codes = np.random.default_rng(5).normal(size=(40, 4))
     one, other = (verify(pairs, EvalContext(Describing(codes), seed=2)) for _ in range(2))
     assert one.scores == other.scores
-    flipped = Pairs(pairs.images, pairs.second, pairs.first, pairs.same, pairs.fold, pairs.person)
+    flipped = replace(pairs, first=pairs.second, second=pairs.first)
     assert verify(flipped, EvalContext(Describing(codes))).data != one.data
 
 
@@ -394,4 +388,4 @@ def test_rows_of_no_length_stay_finite():
 def test_pairs_that_make_no_sense_are_refused():
     pairs = people_in_pairs()
     with pytest.raises(ValueError, match="two folds"):
-        Pairs(pairs.images, pairs.first, pairs.second, pairs.same, np.zeros_like(pairs.fold))
+        replace(pairs, fold=np.zeros_like(pairs.fold))

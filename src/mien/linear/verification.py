@@ -25,6 +25,7 @@ from mien.linear.folds import over_folds, part_folds
 __all__ = [
     "MISSING",
     "Folded",
+    "FoldedPairs",
     "Roc",
     "auc",
     "best_threshold",
@@ -36,7 +37,6 @@ __all__ = [
     "roc",
     "sample_pairs",
     "tar_at_far",
-    "training_images",
     "unit_rows",
 ]
 
@@ -47,6 +47,33 @@ Bools = NDArray[np.bool_]
 MISSING = -1.0
 """Similarity of a pair of which one image has no face."""
 _SMALLEST = 1e-12
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldedPairs:
+    """Pairs of images: P pairs of N images."""
+
+    first: NDArray[np.int64]
+    """Number of each pair's first image. [P]."""
+    second: NDArray[np.int64]
+    """Number of its second. [P]."""
+    same: NDArray[np.bool_]
+    """Whether it is one person. [P]."""
+    fold: NDArray[np.int64]
+    """0, 1, ... [P]."""
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def seen(self, found: Bools) -> Bools:
+        """Return whether both images of each pair have a face. [N] => [P]."""
+        return found[self.first] & found[self.second]
+
+    def training_images(self, test: int, found: Bools) -> NDArray[np.int64]:
+        """Return the images with a face in the pairs of all folds but one, each once. [K]."""
+        others = self.fold != test
+        rows = np.union1d(self.first[others], self.second[others]).astype(np.int64)
+        return rows[found[rows]]
 
 
 @dataclass(frozen=True)
@@ -92,40 +119,22 @@ def cosine(*, codes: Array, mean: Array, first: Rows, second: Rows) -> NDArray[n
     return np.einsum("pd,pd->p", unit[first], unit[second])
 
 
-def training_images(
-    *, first: Rows, second: Rows, fold: Rows, test: int, found: Bools
-) -> NDArray[np.int64]:
-    """Return the images with a face in the pairs of all folds but one, each once. [K]."""
-    others = fold != test
-    rows = np.union1d(first[others], second[others]).astype(np.int64)
-    return rows[found[rows]]
-
-
-def fold_similarity(
-    *, codes: Array, found: Bools, first: Rows, second: Rows, fold: Rows
-) -> NDArray[np.float64]:
+def fold_similarity(pairs: FoldedPairs, codes: Array, found: Bools) -> NDArray[np.float64]:
     """Return each pair's cosine, codes centred on the mean of the other folds' images. [P].
 
     Args:
+        pairs: of images.
         codes: of images; NaN where there is no face. [N, D].
         found: whether an image has a face. [N].
-        first: row of each pair's first image. [P].
-        second: row of its second. [P].
-        fold: of each pair. [P].
     """
-    out = np.full(len(first), MISSING)
-    seen = found[first] & found[second]
-    for test in np.unique(fold):
-        rows = training_images(first=first, second=second, fold=fold, test=test, found=found)
-        pairs = np.flatnonzero((fold == test) & seen)
-        if not len(rows) or not len(pairs):
-            continue
-        out[pairs] = cosine(
-            codes=codes,
-            mean=codes[rows].mean(axis=0, dtype=np.float64),
-            first=first[pairs],
-            second=second[pairs],
-        )
+    out = np.full(len(pairs), MISSING)
+    for test in np.unique(pairs.fold):
+        rows = pairs.training_images(test, found)
+        some = np.flatnonzero((pairs.fold == test) & pairs.seen(found))
+        if len(rows) and len(some):
+            mean = codes[rows].mean(axis=0, dtype=np.float64)
+            first, second = pairs.first[some], pairs.second[some]
+            out[some] = cosine(codes=codes, mean=mean, first=first, second=second)
     return out
 
 
@@ -154,15 +163,9 @@ def best_threshold(*, similarity: Array, same: Bools) -> float:
     return float(between[best[(len(best) - 1) // 2]])
 
 
-def decide_over_folds(*, similarity: Array, same: Bools, fold: Rows) -> Folded:
-    """Decide each fold's pairs by the best threshold of all other folds.
-
-    Args:
-        similarity: [P].
-        same: whether it is one person. [P].
-        fold: of each pair. [P].
-    """
-    folds = part_folds(fold)
+def decide_over_folds(pairs: FoldedPairs, similarity: Array) -> Folded:
+    """Decide each fold's pairs by the best threshold of all other folds, similarities [P]."""
+    folds, same = part_folds(pairs.fold), pairs.same
     thresholds = np.array(
         [best_threshold(similarity=similarity[train], same=same[train]) for train, _ in folds]
     )

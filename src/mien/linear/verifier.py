@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline
 
 from mien.linear.folds import over_folds, part_folds
 from mien.linear.logistic import fit_logistic
-from mien.linear.verification import training_images, unit_rows
+from mien.linear.verification import FoldedPairs, unit_rows
 
 __all__ = ["WIDEST", "pair_features", "trained_decisions"]
 
@@ -37,40 +37,28 @@ def pair_features(*, first: Array, second: Array) -> Array:
 
 
 def trained_decisions(
-    *,
-    codes: Array,
-    found: Bools,
-    first: Rows,
-    second: Rows,
-    same: Bools,
-    fold: Rows,
-    rng: np.random.Generator,
+    pairs: FoldedPairs, codes: Array, found: Bools, rng: np.random.Generator
 ) -> Bools:
     """Return whether each pair is accepted as one person by the verifier of the other folds. [P].
 
     Args:
+        pairs: of images.
         codes: of images; NaN where there is no face. [N, D].
         found: whether an image has a face; a pair without is "two people" and trains nothing. [N].
-        first: row of each pair's first image. [P].
-        second: row of its second. [P].
-        same: whether it is one person. [P].
-        fold: of each pair. [P].
         rng: samples the projection of codes wider than `WIDEST`.
     """
     if codes.shape[1] > WIDEST:
         codes = codes @ (rng.standard_normal((codes.shape[1], WIDEST)) / WIDEST**0.5)
-    seen = found[first] & found[second]
+    same, fold, seen = pairs.same, pairs.fold, pairs.seen(found)
 
     def decide(train: Rows, test: Rows, number: int) -> Bools:
         decided = np.zeros(len(test), dtype=bool)
-        images = training_images(
-            first=first, second=second, fold=fold, test=int(names[number]), found=found
-        )
+        images = pairs.training_images(int(names[number]), found)
         train, tested = train[seen[train]], seen[test]
         if len(np.unique(same[train])) < 2 or not tested.any():
             return decided
         unit = unit_rows(codes=codes, mean=codes[images].mean(axis=0, dtype=np.float64))
-        features = pair_features(first=unit[first], second=unit[second])
+        features = pair_features(first=unit[pairs.first], second=unit[pairs.second])
         verifier = _verifier(features[train], same[train], fold[train])
         decided[tested] = verifier.predict(features[test[tested]])
         return decided

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from mien.errors import MienError
 from mien.evaluate.datasets.tree import Tree
 from mien.evaluate.protocol import Images
+from mien.linear.verification import FoldedPairs
 
 __all__ = [
     "FOLDS",
@@ -47,20 +48,12 @@ class ListedPair:
     """Whether it is one person."""
 
 
-@dataclass(frozen=True)
-class Pairs:
+@dataclass(frozen=True, kw_only=True)
+class Pairs(FoldedPairs):
     """Images, and pairs of them."""
 
     images: Images
     """Every image once; some may be in no pair. N of them."""
-    first: NDArray[np.int64]
-    """Number of each pair's first image. [P]."""
-    second: NDArray[np.int64]
-    """Number of its second. [P]."""
-    same: NDArray[np.bool_]
-    """Whether it is one person. [P]."""
-    fold: NDArray[np.int64]
-    """0, 1, ... [P]."""
     person: NDArray[np.int64] | None = None
     """Number of the person in each image; None where the data do not say. [N]."""
     width: float | None = None
@@ -80,9 +73,6 @@ class Pairs:
             raise ValueError("every image has a person")
         if self.images.crop == "box" and self.width is None:
             raise ValueError('crop "box" goes with the width of the images')
-
-    def __len__(self) -> int:
-        return len(self.first)
 
     @property
     def group(self) -> NDArray[np.int64] | None:

@@ -79,11 +79,10 @@ def verify(pairs: Pairs, context: EvalContext) -> Result:
         MienError: the codes cannot be had.
     """
     faces = face_codes(pairs.images, context, width=pairs.width)
-    similarity = {name: _similarity(pairs, faces, name) for name in faces.codes}
-    folded = {
-        name: decide_over_folds(similarity=values, same=pairs.same, fold=pairs.fold)
-        for name, values in similarity.items()
+    similarity = {
+        name: fold_similarity(pairs, codes, faces.found) for name, codes in faces.codes.items()
     }
+    folded = {name: decide_over_folds(pairs, values) for name, values in similarity.items()}
     main = next(iter(faces.codes))
     scores: list[Score] = []
     for name in faces.codes:
@@ -93,7 +92,9 @@ def verify(pairs: Pairs, context: EvalContext) -> Result:
         if name == main:
             scores += _found_only(pairs, faces, folded[name], context)
         context.say(f"training verifiers on {name}")
-        scores.append(_trained_score(pairs, faces, name, ending, context))
+        rng = context.rng(_TRAINED)
+        right = trained_decisions(pairs, faces.codes[name], faces.found, rng) == pairs.same
+        scores.append(_percent(f"accuracy, trained verifier{ending}", right, pairs.group, context))
     if pairs.identify and pairs.person is not None:
         scores += _rank_scores(pairs, faces, main, context)
     tables = [_fold_table(pairs, folded), _threshold_table(pairs, similarity[main], folded[main])]
@@ -180,16 +181,6 @@ def _mean_code(
     return np.where(both, (one + other) / 2, single)
 
 
-def _similarity(pairs: Pairs, faces: FaceCodes, name: str) -> NDArray[np.float64]:
-    return fold_similarity(
-        codes=faces.codes[name],
-        found=faces.found,
-        first=pairs.first,
-        second=pairs.second,
-        fold=pairs.fold,
-    )
-
-
 def _percent(
     name: str, right: NDArray[np.bool_], group: NDArray[np.int64] | None, context: EvalContext
 ) -> Score:
@@ -232,28 +223,12 @@ def _cosine_scores(
 def _found_only(
     pairs: Pairs, faces: FaceCodes, folded: Folded, context: EvalContext
 ) -> list[Score]:
-    seen = faces.found[pairs.first] & faces.found[pairs.second]
+    seen = pairs.seen(faces.found)
     if seen.mean() >= 1 - MAX_MISSING or not seen.any():
         return []
     group = None if pairs.group is None else pairs.group[seen]
     name = "accuracy, cosine, pairs with faces only"
     return [_percent(name, folded.correct[seen], group, context)]
-
-
-def _trained_score(
-    pairs: Pairs, faces: FaceCodes, name: str, ending: str, context: EvalContext
-) -> Score:
-    decided = trained_decisions(
-        codes=faces.codes[name],
-        found=faces.found,
-        first=pairs.first,
-        second=pairs.second,
-        same=pairs.same,
-        fold=pairs.fold,
-        rng=context.rng(_TRAINED),
-    )
-    right = decided == pairs.same
-    return _percent(f"accuracy, trained verifier{ending}", right, pairs.group, context)
 
 
 def _rank_scores(pairs: Pairs, faces: FaceCodes, main: str, context: EvalContext) -> list[Score]:
@@ -344,7 +319,7 @@ def _digest(pairs: Pairs) -> str:
 def _face_notes(pairs: Pairs, faces: FaceCodes) -> list[str]:
     out = []
     missing = int((~faces.found).sum())
-    lost = int((~(faces.found[pairs.first] & faces.found[pairs.second])).sum())
+    lost = int((~pairs.seen(faces.found)).sum())
     if missing:
         out.append(
             f"No face in {missing} of {len(faces.found)} images: {lost} pairs count as two people"
