@@ -6,13 +6,13 @@ intervals that ignore people are too narrow. So these are ours.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-__all__ = ["bootstrap", "mean_interval", "proportion_interval"]
+__all__ = ["bootstrap", "bootstrap_each", "mean_interval", "proportion_interval"]
 
 Array = NDArray[np.floating]
 TRIALS = 1000
@@ -61,10 +61,25 @@ def bootstrap(
     rng: np.random.Generator,
     trials: int = 200,
 ) -> tuple[float, float]:
-    """Return the 95 % percentile interval of any statistic of rows; NaN trials are left out.
+    """Return the 95 % percentile interval of any statistic of rows; as `bootstrap_each`."""
+    each = bootstrap_each(
+        lambda rows: [statistic(rows)], count=count, groups=groups, rng=rng, trials=trials
+    )
+    return each[0]
+
+
+def bootstrap_each(
+    statistic: Callable[[NDArray[np.int64]], Sequence[float]],
+    *,
+    count: int,
+    groups: NDArray[np.integer] | None = None,
+    rng: np.random.Generator,
+    trials: int = 200,
+) -> list[tuple[float, float]]:
+    """Return the 95 % percentile intervals of several numbers, all of the same samples.
 
     Args:
-        statistic: rows, some of them several times => the number.
+        statistic: rows, some of them several times => the numbers; NaN does not count.
         count: of rows.
         groups: rows of one group are resampled together. [N].
         rng: resamples.
@@ -77,7 +92,7 @@ def bootstrap(
     for _ in range(trials):
         picks = rng.integers(len(parts), size=len(parts))
         found.append(statistic(np.concatenate([parts[int(pick)] for pick in picks])))
-    return _ends(np.asarray(found))
+    return [_ends(each) for each in np.asarray(found, dtype=np.float64).T]
 
 
 def _ends(found: Array) -> tuple[float, float]:

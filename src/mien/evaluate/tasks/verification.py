@@ -26,7 +26,7 @@ from mien.evaluate.protocol import (
     checksum,
 )
 from mien.evaluate.scores import MAX_MISSING, mean_score, rounded, shown, worst, yaw_table
-from mien.linear.bootstrap import bootstrap
+from mien.linear.bootstrap import bootstrap_each
 from mien.linear.verification import (
     Folded,
     auc,
@@ -205,18 +205,14 @@ def _cosine_scores(
     rates = [rate for rate in FALSE_MATCH_RATES if rate * (~pairs.same).sum() >= 1]
     names = ["AUC", "EER", *(f"TAR at FAR {100 * rate:g} %" for rate in rates)]
     every = curve_numbers(np.arange(len(pairs)))
+    rng = context.rng(_INTERVALS)
+    ends = bootstrap_each(curve_numbers, count=len(pairs), groups=pairs.group, rng=rng)
     out = [replace(accuracy, main=not ending)]
-    for place, name in enumerate(names):
-        low, high = bootstrap(
-            lambda rows, place=place: curve_numbers(rows)[place],
-            count=len(pairs),
-            groups=pairs.group,
-            rng=context.rng(_INTERVALS),
-        )
+    for name, value, both in zip(names, every, ends, strict=True):
         unit = "AUC" if name == "AUC" else "%"
         full = f"{name}, cosine{ending}"
         better = name != "EER"
-        out.append(Score(full, every[place], unit, len(pairs), low, high, higher_is_better=better))
+        out.append(Score(full, value, unit, len(pairs), *both, higher_is_better=better))
     return out
 
 
