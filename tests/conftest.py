@@ -22,6 +22,11 @@ from mien.model import Model, load
 torch.set_num_threads(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the slow tests first: one that began last would keep a single core busy for long."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory) -> Path:
     """A saved model of the smallest size; its weights are random, its faces are not flat."""

@@ -78,6 +78,22 @@ def finish(work) -> None:
         raise SystemExit(f"a run failed with status {status}")
 
 
+def rows_of(out: Path) -> int:
+    log = out / "metrics.jsonl"
+    return log.read_bytes().count(b"\n") if log.exists() else 0
+
+
+def kill_after(child: int, out: Path, rows: int, more: float) -> bool:
+    """Kill a run some moments after its log has so many rows; return whether it was not done."""
+    while rows_of(out) < rows:
+        if os.waitpid(child, os.WNOHANG)[0]:
+            return False
+        time.sleep(0.005)
+    time.sleep(more)
+    os.kill(child, signal.SIGKILL)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
@@ -86,20 +102,15 @@ def main() -> None:
     given = parser.parse_args()
     rng, clips = random.Random(given.seed), given.folder / "clips"
     finish(lambda: make_clips(clips))
-    finish(lambda: train(clips, given.folder / "warm"))  # what is compiled is kept
-    begun = time.monotonic()
     finish(lambda: train(clips, given.folder / "whole"))
-    took = time.monotonic() - begun
     whole, alike, killed = outcome(given.folder / "whole"), 0, 0
+    rows = rows_of(given.folder / "whole")
     resumed = {"stage1": 0, "stage2": 0}
     for number in range(given.kills):
         out = given.folder / f"killed_{number}"
         for _ in range(2):  # the resumed run is killed, too
             child = started(lambda out=out: train(clips, out))
-            time.sleep(rng.uniform(0, took))
-            os.kill(child, signal.SIGKILL)
-            _, status = os.waitpid(child, 0)
-            killed += os.WIFSIGNALED(status)
+            killed += kill_after(child, out, rng.randint(1, rows), rng.uniform(0, 0.05))
         finish(lambda out=out: train(clips, out))
         text = (out / "train.log").read_text()
         for stage in resumed:

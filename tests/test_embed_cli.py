@@ -135,12 +135,9 @@ def start_slowly(line: list[str]) -> subprocess.Popen[str]:
 
 
 def wait_for_parts(process: subprocess.Popen[str], folder: Path) -> None:
-    for _ in range(1200):
-        if len(list(folder.glob("part-*"))) >= 2:
-            return
+    while len(list(folder.glob("part-*"))) < 2:
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.05)
-    pytest.fail("no part was written in a minute")
 
 
 def assert_same(left: Path, right: Path) -> None:
@@ -152,6 +149,7 @@ def assert_same(left: Path, right: Path) -> None:
         np.testing.assert_allclose(first.codes(name), second.codes(name), atol=1e-5)
 
 
+@pytest.mark.slow  # starts two processes, each of which imports torch
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_kill_9_and_ctrl_c_lose_nothing(
     tmp_path: Path, images: Path, tiny_folder: Path, capsys: pytest.CaptureFixture[str]
@@ -168,9 +166,7 @@ def test_kill_9_and_ctrl_c_lose_nothing(
     killed_at = len(list(parts.glob("part-*")))
 
     process = start_slowly(words(images, out, tiny_folder, "--resume"))
-    for _ in range(1200):
-        if len(list(parts.glob("part-*"))) > killed_at + 1:
-            break
+    while len(list(parts.glob("part-*"))) <= killed_at + 1 and process.poll() is None:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     printed = process.communicate()[1]

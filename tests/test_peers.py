@@ -240,6 +240,7 @@ def test_training_repeats_with_its_seed(tmp_path):
     assert not torch.equal(one, other)
 
 
+@pytest.mark.slow  # a step of stage 1 at its full size
 def test_training_takes_as_long_as_ours():
     assert mien_images() == 180_000
     network = small_simclr()

@@ -13,7 +13,7 @@ import pytest
 HERE = Path(__file__).parent
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # a process that forks eight runs
 @pytest.mark.parametrize("kills", [int(os.environ.get("MIEN_KILLS", "2"))])
 def test_killed_runs_end_like_an_undisturbed_one(tmp_path, kills):
     words = [sys.executable, HERE / "killed_training.py", tmp_path, "--kills", str(kills)]

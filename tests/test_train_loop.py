@@ -86,8 +86,7 @@ def test_kill_9_changes_nothing(tmp_path):
     toy.toy_run(tmp_path / "whole", [])
     process = child(tmp_path / "killed", "--pause", "0.05", wait=False)
     metrics = tmp_path / "killed" / "metrics.jsonl"
-    deadline = time.monotonic() + 300
-    while time.monotonic() < deadline and process.poll() is None:
+    while process.poll() is None:
         if metrics.exists() and metrics.read_text().count("\n") >= 5:
             break
         time.sleep(0.01)

@@ -35,6 +35,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--weights", default=None, help="those of the package if not given")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args(arguments)
+    # Once, and not in every run: what is killed is then the work and not the start.
+    import mien.embedding.run
+    import mien.media.video
+    import mien.model
+    import mien.table.writer  # noqa: F401
+
     chance = random.Random(given.seed)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
@@ -76,7 +82,7 @@ def _trial(
 
 
 def _start(work) -> int:  # noqa: ANN001 - a function without arguments
-    """Return the number of a process that does the work: forked, so that nothing is imported."""
+    """Return the number of a process that does the work: forked, so that all is imported."""
     process = os.fork()
     if process:
         return process

@@ -57,11 +57,13 @@ def environment(folder: Path, version: str, *, datasets: bool = False, others: b
     place = folder / f"{version}{'-datasets' * datasets}"
     python = place / "bin" / "python"
     if not (place / "complete").exists():
-        venv.create(place, with_pip=True, clear=True)
+        venv.create(place, clear=True)
         packages = list(ENVIRONMENTS[version])[: None if others else 3]
         if datasets:
             packages.append(DATASETS.get(version, "datasets"))
-        command = [str(python), "-m", "pip", "install", "--quiet", "--no-input", *packages]
+        # By the pip that is here, and without compiling all of pandas for two short runs.
+        pip = [sys.executable, "-m", "pip", "--python", str(python), "install"]
+        command = [*pip, "--quiet", "--no-input", "--no-compile", *packages]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise Unavailable(f"pyarrow {version}: {done.stderr.strip().splitlines()[-1:]}")

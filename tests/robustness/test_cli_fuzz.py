@@ -18,6 +18,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow  # 25 runs
 @given(JSON)
 def test_any_json(place, capfd, value):
     (place / "tiny" / "config.json").write_text(json.dumps(value))
