@@ -2,8 +2,7 @@
 
 faiss compares the high bytes as whole numbers (a flat index; L2, which orders vectors of length one
 as their cosine does); the candidates, 200 or more, are then ranked by cosines in float32 of both
-bytes. Without faiss NumPy computes those cosines for all. Either reads the low bytes of candidates
-alone from the disk.
+bytes, and only theirs are read from the disk again. Without faiss NumPy finds the candidates.
 """
 
 from __future__ import annotations
@@ -26,10 +25,12 @@ _CANDIDATES = 200
 _MANY = 4
 """Candidates for each face that is asked for."""
 _MOST = 4096
-"""Candidates that faiss is asked for; for more all cosines are computed."""
+"""Candidates that faiss is asked for; more are found by NumPy."""
 _SMALL_SHARD = 16384
 _QUERIES = 256
-"""Queries at a time, which bounds the memory of their candidates."""
+"""Queries at a time, which bounds the memory of their products."""
+_PIECE = 8192
+"""Candidates ranked at a time."""
 
 Positions = NDArray[np.int64]
 Cosines = NDArray[np.float32]
@@ -58,34 +59,35 @@ class Engine:
             top: how many; K is this, or all that there are.
         """
         top = min(top, len(self._codes))
-        wanted = max(_CANDIDATES, _MANY * top)
-        fast = self.name == "faiss" and wanted <= min(_MOST, len(self._codes))
-        search = self._by_faiss if fast else self._by_numpy
-        found = [
-            search(unit[at : at + _QUERIES], top, wanted) for at in range(0, len(unit), _QUERIES)
-        ]
+        wanted = min(max(_CANDIDATES, _MANY * top), len(self._codes))
+        fast = self.name == "faiss" and wanted <= _MOST
+        candidates = self._by_faiss if fast else self._by_numpy
+        found = []
+        for start in range(0, len(unit), _QUERIES):
+            asked = unit[start : start + _QUERIES]
+            found.append(self._ranked(candidates(asked, wanted), asked, top))
         empty = (np.empty((0, top), np.int64), np.empty((0, top), np.float32))
         positions, cosines = zip(empty, *found, strict=True)
         return np.concatenate(positions), np.concatenate(cosines)
 
-    def _by_numpy(self, unit: NDArray[np.float32], top: int, _: int) -> tuple[Positions, Cosines]:
+    def _by_numpy(self, unit: NDArray[np.float32], wanted: int) -> Positions:
+        """Return candidates by products with the high bytes. [Q, wanted]."""
         positions = np.empty((len(unit), 0), np.int64)
-        cosines = np.empty((len(unit), 0), np.float32)
+        products = np.empty((len(unit), 0), np.float32)
         start = 0
         for chunk in self._codes.chunks():
-            these = unit @ decode(chunk).T
+            these = unit @ chunk[:, 0].astype(np.float32).T
             rows = np.broadcast_to(np.arange(start, start + len(chunk)), these.shape)
             start += len(chunk)
-            positions, cosines = _best(
+            positions, products = _largest(
                 np.concatenate([positions, rows], axis=1),
-                np.concatenate([cosines, these], axis=1),
-                top,
+                np.concatenate([products, these], axis=1),
+                wanted,
             )
-        return positions, cosines
+        return positions
 
-    def _by_faiss(
-        self, unit: NDArray[np.float32], top: int, wanted: int
-    ) -> tuple[Positions, Cosines]:
+    def _by_faiss(self, unit: NDArray[np.float32], wanted: int) -> Positions:
+        """Return candidates by distances of the high bytes. [Q, wanted]."""
         if self._pool is None:
             self._load()
         assert self._pool is not None
@@ -99,9 +101,21 @@ class Engine:
         found = list(self._pool.map(work, self._shards))
         distances = np.concatenate([one[0] for one in found], axis=1)
         positions = np.concatenate([one[1] for one in found], axis=1)
-        positions, _ = _best(positions, -distances, wanted)
-        near = decode(self._codes.take(positions.ravel())).reshape(*positions.shape, -1)
-        return _best(positions, np.einsum("qkd,qd->qk", near, unit), top)
+        return _largest(positions, -distances, wanted)[0]
+
+    def _ranked(
+        self, positions: Positions, unit: NDArray[np.float32], top: int
+    ) -> tuple[Positions, Cosines]:
+        """Return the best candidates by both bytes, best first; ties by position. Each [Q, top]."""
+        cosines = np.empty(positions.shape, np.float32)
+        for query, candidates in enumerate(positions):
+            for start in range(0, len(candidates), _PIECE):
+                piece = candidates[start : start + _PIECE]
+                near = decode(self._codes.take(piece))
+                cosines[query, start : start + _PIECE] = near @ unit[query]
+        positions, cosines = _largest(positions, cosines, top)
+        order = np.lexsort((positions, -cosines), axis=1)
+        return np.take_along_axis(positions, order, 1), np.take_along_axis(cosines, order, 1)
 
     def _load(self) -> None:
         """Put the high bytes into faiss, a part for each processor."""
@@ -121,14 +135,14 @@ class Engine:
             self._shards.append((start, index))
 
 
-def _best(positions: Positions, values: Cosines, top: int) -> tuple[Positions, Cosines]:
-    """Return the largest values of each row and where they are, largest first; ties by position."""
-    if values.shape[1] > top:
-        chosen = np.argpartition(-values, top - 1, axis=1)[:, :top]
-        positions = np.take_along_axis(positions, chosen, axis=1)
-        values = np.take_along_axis(values, chosen, axis=1)
-    order = np.lexsort((positions, -values), axis=1)
-    return np.take_along_axis(positions, order, 1), np.take_along_axis(values, order, 1)
+def _largest(
+    positions: Positions, values: Cosines, count: int
+) -> tuple[Positions, Cosines]:
+    """Return the largest values of each row and where they are, in no order."""
+    if values.shape[1] <= count:
+        return positions, values
+    chosen = np.argpartition(-values, count - 1, axis=1)[:, :count]
+    return np.take_along_axis(positions, chosen, 1), np.take_along_axis(values, chosen, 1)
 
 
 def _processors() -> int:
