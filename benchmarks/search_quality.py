@@ -31,9 +31,9 @@ from mien.weights import shipped_folder
 __all__ = ["b_cubed", "main", "purity"]
 
 _GRID = {
-    "min_size": (2, 3, 5),
-    "min_samples": (1, 2, 3, 5),
-    "epsilon": (0.0, 0.15, 0.2, 0.25, 0.3, 0.35),
+    "min_size": (2, 3),
+    "min_samples": (1, 2),
+    "epsilon": (0.0, 0.2, 0.3),
 }
 _USUAL = {"min_size": 3, "min_samples": 2, "epsilon": 0.0}
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from made_faces import WEIGHTS_ID, people, write_faces
 from safetensors.numpy import load_file
 
 import mien.search
+from made_faces import WEIGHTS_ID, people, write_faces
 from mien.errors import MienError
 from mien.search.codes import Codes, decode, encode
 from mien.search.file import unfinished_of
@@ -57,7 +57,9 @@ def test_parts_of_codes_are_one_row_of_codes() -> None:
     expected = whole[kept]
     assert len(codes) == len(expected)
     np.testing.assert_array_equal(np.concatenate(list(codes.chunks())), expected)
-    np.testing.assert_array_equal(np.concatenate(list(codes.chunks(50, 12_345))), expected[50:12345])
+    np.testing.assert_array_equal(
+        np.concatenate(list(codes.chunks(50, 12_345))), expected[50:12345]
+    )
     places = rng.integers(0, len(expected), 100)
     np.testing.assert_array_equal(codes.take(places), expected[places])
     again = codes.only(np.arange(len(codes)) % 2 == 0)
@@ -248,9 +250,7 @@ def test_measured_weights_centre_codes_and_say_how_often_they_err(
     reference = Reference(weights_id(folder), "identity", mean, thresholds, "some people")
     reference.save(folder)
     codes = people(10, 5, 32)
-    table = write_faces(
-        tmp_path / "t.parquet", codes, weights=weights_id(folder), code="identity"
-    )
+    table = write_faces(tmp_path / "t.parquet", codes, weights=weights_id(folder), code="identity")
     index = mien.search.build(table, tmp_path / "i.mien", code="identity", weights=folder)
     asked = people(1, 3, 32, seed=3)
     cosines = np.array([reference.similarity(codes, one) for one in asked])

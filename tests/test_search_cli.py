@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from made_faces import people, write_faces
 from PIL import Image
 
 import mien
 import mien.search
+from made_faces import people, write_faces
 from mien.cli.main import run
 from mien.faces.face import Face
 from mien.media.image import write_png
@@ -32,7 +32,10 @@ WHO = [f"person-{i // 4}" for i in range(40)]
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     write_faces(tmp_path / "faces.parquet", CODES, person=WHO)
-    assert run("search build faces.parquet --out people.mien --person-column who".split()) == 0
+    assert (
+        run(["search", "build", "faces.parquet", "--out", "people.mien", "--person-column", "who"])
+        == 0
+    )
     return tmp_path
 
 
@@ -47,13 +50,13 @@ def photos(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         write_png(tmp_path / "in" / f"{name}.png", np.asarray(coarse.resize((48, 48))))
     words = ["--detector", "none", "--weights", str(tiny_folder)]
     assert run(["embed", "in", "-o", "t.parquet", *words]) == 0
-    assert run("search build t.parquet -o i.mien --code identity".split()) == 0
+    assert run(["search", "build", "t.parquet", "-o", "i.mien", "--code", "identity"]) == 0
     return tmp_path
 
 
 def test_a_table_asks_and_the_hits_are_printed(place, capsys) -> None:
     write_faces(place / "one.parquet", CODES[5:6])
-    assert run("search query people.mien one.parquet --top 2".split()) == 0
+    assert run(["search", "query", "people.mien", "one.parquet", "--top", "2"]) == 0
     seen = capsys.readouterr()
     lines = seen.out.splitlines()
     assert lines[0] == "one/0.jpg box 0 0 0 0"
@@ -86,11 +89,26 @@ def test_hits_are_written(place, end) -> None:
 
 def test_add_delete_info(place, capsys) -> None:
     write_faces(place / "more.parquet", people(1, 2, 16, seed=4), person=["new", "new"])
-    assert run("search add people.mien more.parquet".split()) == 0
+    assert run(["search", "add", "people.mien", "more.parquet"]) == 0
     assert "2 faces added, 0 there before, 0 rows without one; 42" in capsys.readouterr().err
-    assert run("search delete people.mien --person person-3 --row 0 --path faces/39*".split()) == 0
+    assert (
+        run(
+            [
+                "search",
+                "delete",
+                "people.mien",
+                "--person",
+                "person-3",
+                "--row",
+                "0",
+                "--path",
+                "faces/39*",
+            ]
+        )
+        == 0
+    )
     assert "6 faces deleted, 36 left" in capsys.readouterr().err
-    assert run("search info people.mien".split()) == 0
+    assert run(["search", "info", "people.mien"]) == 0
     out = capsys.readouterr().out
     assert "36 faces of 10 people (who)" in out
     assert "face_embedding [16] of weights 0123456789ab" in out
@@ -98,23 +116,23 @@ def test_add_delete_info(place, capsys) -> None:
 
 
 def test_without_a_person_column_the_path_is_the_person(place, capsys) -> None:
-    assert run("search build faces.parquet --out paths.mien".split()) == 0
-    assert run("search delete paths.mien --person faces/3.jpg".split()) == 0
+    assert run(["search", "build", "faces.parquet", "--out", "paths.mien"]) == 0
+    assert run(["search", "delete", "paths.mien", "--person", "faces/3.jpg"]) == 0
     assert "1 faces deleted, 39 left" in capsys.readouterr().err
 
 
 def test_forget_takes_people_out_of_an_index(place, capsys) -> None:
     before = (place / "people.mien").read_bytes()
-    assert run("forget people.mien --path faces/1*.jpg --out rest.mien".split()) == 0
+    assert run(["forget", "people.mien", "--path", "faces/1*.jpg", "--out", "rest.mien"]) == 0
     assert "11 faces taken out, 29 left: rest.mien" in capsys.readouterr().err
     assert (place / "people.mien").read_bytes() == before
-    assert run("forget people.mien --path faces/1*.jpg --in-place".split()) == 0
+    assert run(["forget", "people.mien", "--path", "faces/1*.jpg", "--in-place"]) == 0
     assert len(mien.search.open("people.mien")) == len(mien.search.open("rest.mien")) == 29
     assert b"faces/11.jpg" not in (place / "people.mien").read_bytes()
 
 
 def test_an_image_asks(photos, tiny_folder, capsys) -> None:
-    words = "search query i.mien in/b.png --detector none --weights".split()
+    words = ["search", "query", "i.mien", "in/b.png", "--detector", "none", "--weights"]
     assert run([*words, str(tiny_folder)]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[0] == "in/b.png box 0 0 48 48"
@@ -136,7 +154,7 @@ def test_every_face_of_an_image_asks(photos, tiny_folder, monkeypatch) -> None:
 def test_no_face_and_other_weights_are_said(photos, tiny_folder, capsys) -> None:
     assert run(["search", "query", "i.mien", "in/a.png", "--weights", str(tiny_folder)]) == 2
     assert "no face is found in in/a.png" in capsys.readouterr().err
-    assert run("search query i.mien in/a.png --detector none".split()) == 2
+    assert run(["search", "query", "i.mien", "in/a.png", "--detector", "none"]) == 2
     tiny = weights_id(tiny_folder)
     assert f"i.mien holds codes of weights {tiny}, not " in capsys.readouterr().err
 

@@ -9,8 +9,8 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from made_faces import people
 
+from made_faces import people
 from mien.search.codes import Codes, encode
 from mien.search.engine import Engine
 

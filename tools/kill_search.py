@@ -50,12 +50,12 @@ def main(arguments: Sequence[str]) -> int:
         for trial in range(given.trials):
             name = list(works)[trial % len(works)]
             delay = chance.uniform(0, seconds[name])
-            counts[f"{name}: {_trial(place, name, works[name], delay)}"] += 1
+            counts[f"{name}: {_trial(place, works[name], delay)}"] += 1
     sys.stdout.write("".join(f"{count:4} {what}\n" for what, count in sorted(counts.items())))
     return int(any("LOST" in what for what in counts))
 
 
-def _trial(place: Path, name: str, work: Callable[[Path], None], delay: float) -> str:
+def _trial(place: Path, work: Callable[[Path], None], delay: float) -> str:
     """Kill one change; return what is there afterwards."""
     from mien.errors import MienError
     from mien.search.index import open_index
@@ -163,7 +163,7 @@ def _start(work: Callable[[], None]) -> int:
 
 
 if __name__ == "__main__":
-    import pandas  # noqa: F401 - once, before the forks
+    import pandas as pd  # noqa: F401 - once, before the forks
 
     import mien.search.index
     import mien.verification  # noqa: F401

@@ -68,6 +68,8 @@ def outside(data: bytes) -> bytes:
 
 I: dict[str, Content] = {**T, "i.mien": index()}
 NAN = pa.array([[float("nan")] * DIM] * COUNT, pa.list_(pa.float32(), DIM))
+
+
 def broken() -> list[Any]:
     """Files in the place of an index."""
     return [

@@ -135,9 +135,7 @@ class Engine:
             self._shards.append((start, index))
 
 
-def _largest(
-    positions: Positions, values: Cosines, count: int
-) -> tuple[Positions, Cosines]:
+def _largest(positions: Positions, values: Cosines, count: int) -> tuple[Positions, Cosines]:
     """Return the largest values of each row and where they are, in no order."""
     if values.shape[1] <= count:
         return positions, values
