@@ -36,7 +36,6 @@ def write_faces(
     tracks: Sequence[int | None] | None = None,
     weights: str = WEIGHTS_ID,
     code: str = "face_embedding",
-    rows_per_group: int = 1000,
 ) -> Path:
     """Write a table with a face a row."""
     count = len(codes)
@@ -55,5 +54,5 @@ def write_faces(
         columns["who"] = pa.array(person)
     metadata = {"mien.version": "0", "mien.model_id": weights, "mien.detector": "none"}
     table = pa.table(columns).replace_schema_metadata(metadata)
-    pq.write_table(table, path, row_group_size=rows_per_group)
+    pq.write_table(table, path, row_group_size=30)
     return path

@@ -72,7 +72,7 @@ def test_hits_are_written(place, end) -> None:
     assert run(f"search query people.mien two.parquet --top 3 --out hits.{end}".split()) == 0
     path = place / f"hits.{end}"
     if end == "csv":
-        lines = list(csv.DictReader(path.open()))
+        lines = list(csv.DictReader(path.read_text().splitlines()))
     elif end == "jsonl":
         lines = [json.loads(line) for line in path.read_text().splitlines()]
     else:
