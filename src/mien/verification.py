@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from mien import weights as weights_folder
 from mien.errors import MienError
+from mien.linear.similarity import Threshold, centred
 from mien.media.atomic import write_text
 from mien.media.bounded import MIB, read_json
 from mien.media.names import to_text
@@ -34,18 +35,6 @@ CODES = ("face_embedding", "identity")
 """What faces may be compared by."""
 
 _FORMAT = "mien verification 1"
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """A similarity from which two faces are taken for one person, and what that costs."""
-
-    similarity: float
-    """In [-1, 1]."""
-    false_match_rate: float
-    """Pairs of different people that reach it, as a fraction."""
-    true_match_rate: float
-    """Pairs of one person that reach it, as a fraction."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,8 +72,7 @@ class Reference:
 
     def centred(self, codes: NDArray[np.float32]) -> NDArray[Any]:
         """Return codes less their mean, of length one. [..., D] => [..., D]."""
-        moved = codes.astype(np.float64) - self.mean
-        return moved / np.maximum(np.linalg.norm(moved, axis=-1, keepdims=True), 1e-12)
+        return centred(codes, self.mean)
 
     def threshold(self, false_match_rate: float) -> Threshold:
         """Return the threshold at a false match rate that was measured.

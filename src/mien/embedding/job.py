@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from mien.errors import MienError
 from mien.media.inputs import Inputs, Source, expand
+from mien.media.lock import take_lock
 from mien.media.names import to_text
 from mien.media.outputs import check_outputs
 from mien.table.formats import check_format, convert
@@ -245,17 +246,9 @@ class JobFolder:
             raise MienError(f"cannot write {self.out}: {reason}") from error
 
     def _take_lock(self) -> None:
-        try:
-            import fcntl
-        except ImportError:  # Windows, where two runs on one table are not noticed
-            return
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
-        self._lock = os.open(self.path / _LOCK, flags, 0o666)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self.close()
-            raise MienError(f"another run is writing {self.out}: wait for it or stop it") from error
+        self._lock = take_lock(
+            self.path / _LOCK, f"another run is writing {self.out}: wait for it or stop it"
+        )
 
     def _journal(self) -> object:
         """Return what the journal says; None if it is damaged or there is none."""

@@ -24,7 +24,7 @@ from mien.errors import MienError
 from mien.media.spreadsheet import safe_cell
 from mien.table.read import code_matrix, valid_rows
 
-__all__ = ["FORMATS", "check_format", "convert"]
+__all__ = ["FORMATS", "check_format", "convert", "write_table"]
 
 _ROWS = 1024
 
@@ -45,7 +45,21 @@ def check_format(out: Path) -> None:
         )
 
 
-def convert(parquet: Path, out: Path, suffix: str) -> None:
+def write_table(table: pa.Table, out: Path, suffix: str) -> None:
+    """Write a table that is in memory, in the form that a suffix of `FORMATS` asks for.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    if suffix == ".parquet":
+        pq.write_table(table, out, compression="zstd")
+        return
+    memory = pa.BufferOutputStream()
+    pq.write_table(table, memory)
+    convert(pa.BufferReader(memory.getvalue()), out, suffix)
+
+
+def convert(parquet: Path | pa.NativeFile, out: Path, suffix: str) -> None:
     """Write a Parquet table in another form, a thousand rows at a time.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ __all__ = [
     "code_matrix",
     "column_names",
     "data_frame",
+    "iterate_columns",
     "of_its_type",
     "open_table",
     "read_codes",
@@ -109,10 +110,34 @@ def read_columns(path: str | Path, names: Sequence[str]) -> pa.Table:
     path = Path(path)
     with open_table(path) as file:
         stored = {_present(name): name for name in file.schema_arrow.names}
-        missing = [name for name in names if name not in stored]
-        if missing:
-            raise MienError(f"{path} has no column {missing[0]}: it is no table of faces")
-        table = file.read(columns=[stored[name] for name in names])
+        table = file.read(columns=[stored[name] for name in _there(path, names, stored)])
+    return _typed(path, names, stored, table)
+
+
+def iterate_columns(path: str | Path, names: Sequence[str], *, rows: int) -> Iterator[pa.Table]:
+    """Yield some columns of a table as `read_columns` gives them, at most `rows` rows at a time.
+
+    Raises:
+        MienError: as `read_columns`.
+    """
+    path = Path(path)
+    with open_table(path) as file:
+        stored = {_present(name): name for name in file.schema_arrow.names}
+        columns = [stored[name] for name in _there(path, names, stored)]
+        for batch in file.iter_batches(batch_size=rows, columns=columns):
+            yield _typed(path, names, stored, pa.Table.from_batches([batch]))
+
+
+def _there(path: Path, names: Sequence[str], stored: Mapping[str, str]) -> Sequence[str]:
+    missing = [name for name in names if name not in stored]
+    if missing:
+        raise MienError(f"{path} has no column {missing[0]}: it is no table of faces")
+    return names
+
+
+def _typed(
+    path: Path, names: Sequence[str], stored: Mapping[str, str], table: pa.Table
+) -> pa.Table:
     table = _renamed(table.select([stored[name] for name in names]))
     fields = [table.schema.field(name) for name in names]
     columns = [of_its_type(path, name, table.column(name)) for name in names]

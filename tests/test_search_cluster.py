@@ -1,0 +1,82 @@
+"""Who is who: people whose faces are near each other are found, tracks are one, few are nobody."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from benchmarks.search_quality import b_cubed, purity
+
+import mien.search
+from made_faces import people, write_faces
+from mien.errors import MienError
+from mien.search import cluster as clusters
+from mien.search.cluster import cluster_vectors
+
+
+def test_people_are_told_apart() -> None:
+    codes = people(30, 8, 64, noise=0.4)
+    person = np.repeat(np.arange(30), 8)
+    labels = cluster_vectors(codes)
+    assert b_cubed(labels, person)[2] > 0.95
+    assert purity(labels, person) > 0.95
+
+
+def test_who_is_alone_is_nobody() -> None:
+    codes = np.concatenate([people(5, 10, 64, noise=0.3), people(6, 1, 64, seed=9)])
+    labels = cluster_vectors(codes)
+    assert len(set(labels[:50].tolist())) == 5
+    assert (labels[50:] == -1).all()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_few_faces_are_no_error(count: int) -> None:
+    assert (cluster_vectors(people(count, 1, 8)) == -1).all()
+
+
+def test_scores_are_those_of_a_small_example() -> None:
+    labels, person = np.array([0, 0, 0, 1, -1]), np.array([0, 0, 1, 1, 1])
+    precision, recall, f1 = b_cubed(labels, person)
+    assert precision == pytest.approx((2 / 3 + 2 / 3 + 1 / 3 + 1 + 1) / 5)
+    assert recall == pytest.approx((1 + 1 + 1 / 3 + 1 / 3 + 1 / 3) / 5)
+    assert f1 == pytest.approx(2 * precision * recall / (precision + recall))
+    assert purity(labels, person) == 3 / 4
+
+
+def test_the_table_is_written_again_with_who_it_is(tmp_path: Path) -> None:
+    codes = np.concatenate([people(3, 6, 32, noise=0.3), people(2, 3, 32, seed=7, noise=0.3)])
+    codes[4] = 0
+    paths = [f"{i}.jpg" for i in range(18)] + ["clip.mp4"] * 6
+    tracks = [None] * 18 + [0] * 3 + [1] * 3
+    table = write_faces(tmp_path / "t.parquet", codes, paths=paths, tracks=tracks)
+    out = tmp_path / "who.parquet"
+    done = mien.search.cluster(table, out)
+    person = pq.read_table(out).column("person").to_pylist()
+    assert (done.faces, done.people, done.alone) == (23, 5, 0)
+    assert person[4] is None
+    assert len({*person[0:4], person[5]}) == len(set(person[6:12])) == 1
+    # A track is a person, though nobody else looks like it.
+    assert len(set(person[18:21])) == len(set(person[21:])) == 1
+    assert len(set(person) - {None}) == 5
+    assert person[6] in ("person 1", "person 2")
+    assert pq.read_table(out).drop_columns("person").equals(pq.read_table(table))
+    index = mien.search.build(out, tmp_path / "i.mien", person_column="person")
+    assert index.info().people == 5
+
+
+def test_too_many_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clusters, "MAX_POINTS", 10)
+    table = write_faces(tmp_path / "t.parquet", people(11, 1, 8))
+    with pytest.raises(MienError, match="has 11 faces, tracks counted once; at most 10"):
+        mien.search.cluster(table, tmp_path / "o.parquet")
+    same = write_faces(tmp_path / "s.parquet", people(11, 1, 8), paths=["v"] * 11, tracks=[0] * 11)
+    assert mien.search.cluster(same, tmp_path / "o.parquet").people == 1
+
+
+@pytest.mark.slow  # minutes
+def test_a_hundred_thousand_faces_are_clustered() -> None:
+    codes = people(20_000, 5, 128, noise=0.4)
+    person = np.repeat(np.arange(20_000), 5)
+    assert b_cubed(cluster_vectors(codes), person)[2] > 0.9
