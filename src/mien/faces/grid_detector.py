@@ -89,7 +89,7 @@ def open_session(model: bytes, what: str) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # noqa: BLE001 - its errors share no class
+    except Exception as error:
         cause = str(error).splitlines()[0][:200]
         raise MienError(
             f"ONNX Runtime {onnxruntime.__version__} cannot load {what}: {cause}"

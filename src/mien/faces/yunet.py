@@ -19,14 +19,14 @@ from mien.errors import MienError
 from mien.faces.dense import Cells
 from mien.faces.grid_detector import STRIDES, GridDetector, open_session
 
-__all__ = ["YUNET_SHA256", "YunetDetector", "find_yunet"]
+__all__ = ["YUNET_SHA256", "YUNET_SOURCE", "YunetDetector", "find_yunet", "yunet_place"]
 
 YUNET_SHA256 = "ebafce4e3c118d6554634be5c27ab333b4c047a9a8c3faf1d7cf93101c22f0f0"
 """Hash of the one file that is loaded."""
 
 _NAME = "face_detection_yunet_2026may.onnx"
 _NAMES = (_NAME, "face_detection_yunet.onnx")
-_SOURCE = f"https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/{_NAME}"
+YUNET_SOURCE = f"https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/{_NAME}"
 _LEAST_SCORE = 0.6
 
 
@@ -87,6 +87,11 @@ def _cells(maps: Mapping[str, NDArray[np.float32]], stride: int) -> Cells:
     return np.sqrt(of_class * of_object), maps[f"bbox_{stride}"][0], maps[f"kps_{stride}"][0]
 
 
+def yunet_place() -> Path:
+    """Return where `mien download yunet` puts the file."""
+    return _cache() / _NAME
+
+
 def _cache() -> Path:
     place = os.environ.get("MIEN_CACHE")
     if place:
@@ -97,6 +102,5 @@ def _cache() -> Path:
 
 def _advice() -> str:
     return (
-        f"fetch {_SOURCE} (230 KB, SHA-256 {YUNET_SHA256}) into {_cache()} or name it in "
-        "MIEN_YUNET, or take --detector mien"
+        "mien download yunet fetches it (230 KB); or name it in MIEN_YUNET, or take --detector mien"
     )
