@@ -147,7 +147,7 @@ def test_detectors_are_looked_for(tmp_path, monkeypatch):
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path))
     monkeypatch.delenv("MIEN_YUNET", raising=False)
     found = {check.name: check.state for check in doctor.examine()}
-    assert found["haar detector"] == "ok"
+    assert found["mien's detector"] == "ok"
     assert found["yunet detector"] == "note"
 
     def missing(name):
@@ -156,7 +156,7 @@ def test_detectors_are_looked_for(tmp_path, monkeypatch):
     monkeypatch.setattr(doctor, "open_detector", missing)
     monkeypatch.setattr(doctor, "find_yunet", lambda: tmp_path)
     found = {check.name: check for check in doctor.examine()}
-    assert found["haar detector"].state == "broken"
+    assert found["mien's detector"].state == "broken"
     assert found["yunet detector"].detail == "no yunet here"
 
 

@@ -1,4 +1,4 @@
-"""Finding faces: both detectors, every kind of image, the same answer every time."""
+"""Finding faces: all detectors, every kind of image, the same answer every time."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def scene(*places: tuple[int, int, int], height: int = 480, width: int = 640) ->
     return image
 
 
-@pytest.fixture(scope="module", params=["haar", pytest.param("yunet", marks=needs_yunet)])
+@pytest.fixture(scope="module", params=["haar", "mien", pytest.param("yunet", marks=needs_yunet)])
 def detector(request) -> Iterator[Detector]:
     found = open_detector(request.param, yunet=MODEL if request.param == "yunet" else None)
     with single_threaded_opencv(found):
@@ -76,7 +76,7 @@ def test_one_face_and_where_it_is(detector):
     assert abs(y - 188) < 14
     assert 110 < side < 150
     assert 0.5 < face.score <= 1
-    assert face.framing == detector.name
+    assert face.framing == ("haar" if detector.name == "haar" else "yunet")
 
 
 def test_several_faces_from_left_to_right(detector):
@@ -150,18 +150,20 @@ def test_the_crop_shows_the_face(detector):
 
 
 @needs_yunet
-def test_both_detectors_cut_out_the_same_square():
+@pytest.mark.parametrize("name", ["haar", "mien"])
+def test_detectors_cut_out_the_same_square(name):
     image = scene((200, 100, 160))
     squares = [
-        crop_square(find_faces(image, open_detector(name, yunet=MODEL))[0])
-        for name in ("haar", "yunet")
+        crop_square(find_faces(image, open_detector(each, yunet=MODEL))[0])
+        for each in (name, "yunet")
     ]
     assert np.abs(np.subtract(squares[0], squares[1])).max() < 0.12 * squares[0][2]
 
 
-@needs_yunet
-def test_landmarks_are_in_order():
-    (face,) = find_faces(scene((200, 100, 160)), open_detector("yunet", yunet=MODEL))
+@pytest.mark.parametrize("name", ["mien", pytest.param("yunet", marks=needs_yunet)])
+def test_landmarks_are_in_order(name):
+    given = MODEL if name == "yunet" else None
+    (face,) = find_faces(scene((200, 100, 160)), open_detector(name, yunet=given))
     expected = [[260, 174], [300, 174], [280, 204], [262, 224], [298, 224]]
     assert face.landmarks is not None
     assert face.landmarks.dtype == np.float32
@@ -211,14 +213,14 @@ def refused(*arguments, **options) -> str:
     return str(caught.value)
 
 
-def test_auto_without_yunet_is_haar(no_yunet):
+def test_auto_without_yunet_is_the_packages_own(no_yunet):
     assert find_yunet() is None
-    assert open_detector("auto").name == "haar"
+    assert open_detector("auto").name == "mien"
 
 
 def test_yunet_that_is_missing_says_how_to_get_it(no_yunet, monkeypatch):
     message = refused("yunet")
-    for part in ("https://", YUNET_SHA256, str(no_yunet), "MIEN_YUNET", "--detector haar"):
+    for part in ("mien download yunet", "MIEN_YUNET", "--detector mien"):
         assert part in message
     assert "elsewhere.onnx" in refused("yunet", yunet=no_yunet / "elsewhere.onnx")
     monkeypatch.setenv("MIEN_YUNET", str(no_yunet / "given.onnx"))
@@ -249,7 +251,7 @@ def test_yunet_is_found_in_each_place(no_yunet, monkeypatch):
 
 def test_unknown_names():
     assert "there is no detector dlib" in refused("dlib")
-    assert set(DETECTORS) == {"auto", "haar", "yunet", "none"}
+    assert set(DETECTORS) == {"auto", "mien", "haar", "yunet", "none"}
 
 
 def test_opencv_without_cascades(monkeypatch):
@@ -269,11 +271,22 @@ def test_opencv_without_the_cascades_files(monkeypatch, tmp_path):
 
 
 @needs_yunet
-def test_opencv_without_yunet(monkeypatch):
+@pytest.mark.data
+def test_yunet_is_that_of_opencv():
+    """The reference: the same file run and decoded by OpenCV gives the same boxes and landmarks."""
     import cv2
 
-    monkeypatch.delattr(cv2, "FaceDetectorYN")
-    assert "cannot load YuNet" in refused("yunet", yunet=MODEL)
+    image = scene((400, 50, 120), (30, 200, 160), height=384)
+    reference = cv2.FaceDetectorYN.create(str(MODEL), "", (640, 384), 0.6, 0.3, 500)
+    rows = reference.detect(np.ascontiguousarray(image[:, :, ::-1]))[1]
+    rows = rows[np.argsort(rows[:, 0])]
+    faces = find_faces(image, open_detector("yunet", yunet=MODEL))
+    assert len(faces) == len(rows) == 2
+    for face, row in zip(faces, rows, strict=True):
+        corners = (*row[:2], *(row[:2] + row[2:4]))
+        assert np.abs(np.subtract(face.box, corners)).max() < 1e-3
+        assert np.abs(face.landmarks - row[4:14].reshape(5, 2)).max() < 1e-3
+        assert face.score == pytest.approx(row[14], abs=1e-5)
 
 
 def test_opencv_keeps_its_threads():
@@ -289,7 +302,8 @@ def test_opencv_keeps_its_threads():
 
 @needs_yunet
 @pytest.mark.data
-def test_both_detectors_agree_on_real_faces():
+@pytest.mark.parametrize("name", ["haar", "mien"])
+def test_detectors_agree_on_real_faces(name):
     """Same faces, same framing: the median square differs by less than 3 % of its side."""
     import io
     import zipfile
@@ -297,13 +311,13 @@ def test_both_detectors_agree_on_real_faces():
     archive = SHARED / "data" / "lfw-unpaired" / "images.zip"
     if not archive.is_file():
         pytest.skip("lfw-unpaired is not here")
-    haar, yunet = open_detector("haar"), open_detector("yunet", yunet=MODEL)
+    other, yunet = open_detector(name), open_detector("yunet", yunet=MODEL)
     pairs = []
     with zipfile.ZipFile(archive) as files:
         names = sorted(name for name in files.namelist() if name.endswith(".jpg"))[::90]
         for name in names:
             image = np.array(Image.open(io.BytesIO(files.read(name))).convert("RGB"))
-            first, second = find_faces(image, haar), find_faces(image, yunet)
+            first, second = find_faces(image, other), find_faces(image, yunet)
             if len(first) == len(second) == 1 and overlap(first[0].box, second[0].box) > 0.2:
                 pairs.append((crop_square(first[0]), crop_square(second[0])))
     squares = np.array(pairs)

@@ -72,7 +72,7 @@ def examine() -> Iterator[Check]:
     """Look at everything, quickest first."""
     yield from _versions()
     yield from _devices()
-    yield _look("haar detector", _haar)
+    yield _look("mien's detector", _own)
     yield _look("yunet detector", _yunet)
     yield _look("numba kernels", partial(_kernel, "numba", "cpu"))
     if torch.cuda.is_available():
@@ -235,14 +235,14 @@ def _recorded() -> tuple[str, str]:
     return state, f"largest difference {difference:.1e}"
 
 
-def _haar() -> tuple[str, str]:
-    open_detector("haar")
-    return "ok", "inside the OpenCV wheel"
+def _own() -> tuple[str, str]:
+    open_detector("mien")
+    return "ok", "inside the package"
 
 
 def _yunet() -> tuple[str, str]:
     found = find_yunet()
     if found is None:
-        return "note", "absent; `mien embed` takes haar instead"
+        return "note", "absent; mien's own is taken instead (mien download yunet)"
     open_detector("yunet")
     return "ok", str(found)

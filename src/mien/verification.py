@@ -223,7 +223,7 @@ def verify(
         weights: a folder of weights or `hub:owner/name`; None: the shipped ones.
         false_match_rate: one at which a threshold was measured, as a fraction.
         device: cpu, cuda, cuda:N, mps.
-        detector: auto, haar, yunet; none: each image is a face cut out from hairline to chin.
+        detector: auto, mien, yunet, haar; none: each image is a face cut out from hairline to chin.
 
     Raises:
         MienError: an image cannot be read or shows no face; no such threshold was measured for the

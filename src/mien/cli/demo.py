@@ -19,7 +19,8 @@ def demo(
         typer.Option("--clips", help="Your own folder of clips; else the shipped ones."),
     ] = None,
     detector: Annotated[
-        str, typer.Option("--detector", help="auto, haar or yunet; none: clips are face crops.")
+        str,
+        typer.Option("--detector", help="auto, mien, yunet or haar; none: clips are face crops."),
     ] = "none",
     weights: Annotated[
         str | None,

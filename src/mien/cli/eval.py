@@ -62,7 +62,8 @@ def evaluate(
     detector: Annotated[
         str | None,
         typer.Option(
-            show_default="auto", help="auto, haar, yunet; for images that are no face crops yet."
+            show_default="auto",
+            help="auto, mien, yunet, haar; for images that are no face crops yet.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides all sampling.")] = 0,

@@ -41,6 +41,7 @@ COMMANDS = {
     "synth": "Render labelled clips of made-up people.",
     "card": "What a model is, and whether it was trained on your images.",
     "forget": "Take people out of a table of faces.",
+    "download": "Fetch the face detector YuNet.",
     "demo": "Show the factors of the shipped faces.",
     "doctor": "Check versions, devices, detectors, kernels and weights.",
 }

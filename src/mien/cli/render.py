@@ -99,7 +99,9 @@ def render(
     ] = None,
     detector: Annotated[
         str,
-        typer.Option("--detector", help="auto, haar or yunet; none: INPUT is a face crop already."),
+        typer.Option(
+            "--detector", help="auto, mien, yunet or haar; none: INPUT is a face crop already."
+        ),
     ] = "auto",
     weights: Annotated[
         str | None, typer.Option("--weights", help="Folder, file or hub id; else the shipped ones.")

@@ -23,7 +23,8 @@ def verify(
         ),
     ] = 0.01,
     detector: Annotated[
-        str, typer.Option("--detector", help="auto, haar or yunet; none: images are face crops.")
+        str,
+        typer.Option("--detector", help="auto, mien, yunet or haar; none: images are face crops."),
     ] = "auto",
     weights: Annotated[
         str | None,

@@ -20,6 +20,7 @@ from mien.media.inputs import Source
 from mien.media.names import to_text
 from mien.media.video import info
 from mien.pipeline.crops import Crop, Cropper
+from mien.pipeline.known_faces import KnownFaces
 from mien.pipeline.prefetch import prefetch
 from mien.pipeline.read import Frame, read_media, read_still
 from mien.table.rows import FaceRow
@@ -174,7 +175,7 @@ def _read(
         frame = read()
         if frame.pixels is None:
             raise MienError("the frame is broken")
-        crops = cropper(frame.pixels, photograph=frame.time_s is None)
+        crops = _crops(frame, source, cropper)
     except Exception as error:  # noqa: BLE001 - one bad file or frame must not end the job
         return _failed(blank, source, error)
     kept = [crop for crop in crops if _wanted(crop, frame, options)]
@@ -196,6 +197,15 @@ def _read(
         for face_id, crop in enumerate(kept)
     )
     return replace(blank, rows=rows, crops=tuple(crop.pixels for crop in kept))
+
+
+def _crops(frame: Frame, source: Source, cropper: Cropper) -> list[Crop]:
+    """Return the crops of a frame: its faces detected, or known by the name of its file."""
+    assert frame.pixels is not None
+    if isinstance(cropper.detector, KnownFaces):
+        known = cropper.detector.of(source.path_label, source.full_path, frame.index)
+        return [cropper.cut(frame.pixels, face.scaled(1 / frame.scale)) for face in known]
+    return cropper(frame.pixels, photograph=frame.time_s is None)
 
 
 def _wanted(crop: Crop, frame: Frame, options: EmbedOptions) -> bool:

@@ -24,7 +24,8 @@ class EmbedOptions:
     detector: str | None = field(
         default=None,
         metadata={
-            "help": "auto, haar, yunet; none: every image is a face cut out from hairline to chin."
+            "help": "auto, mien, yunet, haar; none: every image is a face cut out from hairline to "
+            "chin; a .csv or .parquet file: boxes from elsewhere."
         },
     )
     batch_size: int = field(default=64, metadata={"help": "Faces encoded at a time."})

@@ -37,6 +37,7 @@ from mien.media.still import ImageLike
 from mien.model import load
 from mien.pipeline.crops import Cropper
 from mien.pipeline.encode import Encoder, encode_crops, lengths_of
+from mien.pipeline.known_faces import is_box_file
 from mien.table.read import data_frame
 from mien.table.rows import record_batch
 from mien.table.schema import TableInfo, arrow_schema
@@ -198,6 +199,8 @@ def _read_by(options: EmbedOptions, listing: Listing) -> Iterator[str | Path]:
     yield from options.probes
     if options.calibration is not None:
         yield options.calibration
+    if options.detector is not None and is_box_file(options.detector):
+        yield options.detector
     for source in listing.sources():
         yield source.full_path
 

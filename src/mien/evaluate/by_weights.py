@@ -44,7 +44,7 @@ def factors_by_weights(
 
     Args:
         model: reads the factors.
-        detector: auto, haar, yunet or none; opened when faces are to be detected.
+        detector: auto, mien, yunet, haar or none; opened when faces are to be detected.
         batch_size: faces encoded at a time.
         workers: threads that read and detect; None: one a processor, at most 16.
         on_progress: called with how many images are done, and of how many.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mien.errors import MienError
 from mien.faces.face import Detector, Face
 from mien.faces.haar import HaarDetector
+from mien.faces.own import OwnDetector
 from mien.faces.yunet import YunetDetector, find_yunet
 
 __all__ = [
@@ -24,7 +25,7 @@ __all__ = [
     "single_threaded_opencv",
 ]
 
-DETECTORS = ("auto", "haar", "yunet", "none")
+DETECTORS = ("auto", "mien", "yunet", "haar", "none")
 """The names that `open_detector` takes."""
 
 
@@ -43,8 +44,8 @@ def open_detector(name: str = "auto", *, yunet: str | Path | None = None) -> Det
     """Return a detector.
 
     Args:
-        name: `haar`; `yunet`; `none`; or `auto`: `yunet` where its file is found (as
-            `mien.faces.yunet.find_yunet` says), else `haar`. The detector's own name says which.
+        name: `mien`; `yunet`; `haar`; `none`; or `auto`: `yunet` where its file is found (as
+            `mien.faces.yunet.find_yunet` says), else `mien`. The detector's own name says which.
         yunet: YuNet's file.
 
     Raises:
@@ -54,8 +55,10 @@ def open_detector(name: str = "auto", *, yunet: str | Path | None = None) -> Det
         raise MienError(f"there is no detector {name}; give one of {', '.join(DETECTORS)}")
     if name == "none":
         return WholeImage()
-    if name == "haar" or (name == "auto" and find_yunet(yunet) is None):
+    if name == "haar":
         return HaarDetector()
+    if name == "mien" or (name == "auto" and find_yunet(yunet) is None):
+        return OwnDetector()
     return YunetDetector(yunet)
 
 

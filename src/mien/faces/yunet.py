@@ -9,33 +9,25 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.faces.face import Face
+from mien.faces.dense import Cells
+from mien.faces.grid_detector import STRIDES, GridDetector, open_session
 
-if TYPE_CHECKING:
-    import cv2
-
-__all__ = ["YUNET_SHA256", "YunetDetector", "find_yunet"]
+__all__ = ["YUNET_SHA256", "YUNET_SOURCE", "YunetDetector", "find_yunet", "yunet_place"]
 
 YUNET_SHA256 = "ebafce4e3c118d6554634be5c27ab333b4c047a9a8c3faf1d7cf93101c22f0f0"
 """Hash of the one file that is loaded."""
 
 _NAME = "face_detection_yunet_2026may.onnx"
 _NAMES = (_NAME, "face_detection_yunet.onnx")
-_SOURCE = f"https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/{_NAME}"
-# YuNet was made for faces of 10 to 300 pixels: large images are reduced, small ones enlarged.
-_LONGEST = 640
-_SHORTEST = 160
+YUNET_SOURCE = f"https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/{_NAME}"
 _LEAST_SCORE = 0.6
-_LEAST_SIDE = 8
-_LEAST_WORK = 64
 
 
 def find_yunet(given: str | Path | None = None) -> Path | None:
@@ -56,78 +48,48 @@ def find_yunet(given: str | Path | None = None) -> Path | None:
     return next((path for name in _NAMES if (path := _cache() / name).is_file()), None)
 
 
-class YunetDetector:
+class YunetDetector(GridDetector):
     """Finds faces with YuNet at a fixed working size; safe to share between threads."""
-
-    name = "yunet"
 
     def __init__(self, path: str | Path | None = None) -> None:
         """Load the file, see `find_yunet`.
 
         Raises:
-            MienError: if the file is not to be found, is another file, or OpenCV is too old.
+            MienError: if the file is not to be found, is another file, or cannot be loaded.
         """
         found = find_yunet(path)
         if found is None:
             raise MienError(f"the detector yunet is asked for and its file is missing; {_advice()}")
-        try:
-            self._model = np.frombuffer(found.read_bytes(), np.uint8)
-        except OSError as error:
-            raise MienError(f"cannot read {found}: {error.strerror}") from error
-        if hashlib.sha256(self._model.tobytes()).hexdigest() != YUNET_SHA256:
-            raise MienError(f"{found} is not the YuNet file that is known, or damaged; {_advice()}")
-        self._own = threading.local()
-        self._network()  # what cannot be loaded is refused here, not at the first image
+        session = open_session(_read(found), f"YuNet ({found})")
+        names = [each.name for each in session.get_outputs()]
 
-    def __call__(self, image: NDArray[np.uint8]) -> list[Face]:
-        """Return the faces of an RGB image [H, W, 3]; one below 8 pixels a side has none."""
-        import cv2
+        def answer(work: NDArray[np.uint8]) -> Sequence[Cells]:
+            image = np.ascontiguousarray(work[:, :, ::-1].transpose(2, 0, 1)[None], np.float32)
+            maps = dict(zip(names, session.run(None, {"input": image}), strict=True))
+            return [_cells(maps, stride) for stride in STRIDES]
 
-        height, width = image.shape[:2]
-        if min(height, width) < _LEAST_SIDE:
-            return []
-        scale = min(_LONGEST / max(height, width), max(1.0, _SHORTEST / min(height, width)))
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        work = cv2.cvtColor(cv2.resize(image, size, interpolation=kind), cv2.COLOR_RGB2BGR)
-        # OpenCV reads past the end of images that are wide and less than 33 pixels high.
-        right, below = (max(0, _LEAST_WORK - side) for side in size)
-        work = cv2.copyMakeBorder(work, 0, below, 0, right, cv2.BORDER_CONSTANT)
-        network = self._network()
-        network.setInputSize((work.shape[1], work.shape[0]))
-        rows = network.detect(work)[1]
-        to_image = np.array([width / size[0], height / size[1]])
-        found = [] if rows is None else rows
-        return [
-            _face(row, to_image) for row in found if np.isfinite(row).all() and min(row[2:4]) > 0
-        ]
-
-    def _network(self) -> cv2.FaceDetectorYN:
-        """Return this thread's network: one keeps its last image's size and sums."""
-        import cv2
-
-        network = getattr(self._own, "network", None)
-        if network is None:
-            nothing = np.zeros(0, np.uint8)
-            try:
-                network = cv2.FaceDetectorYN.create(
-                    "onnx", self._model, nothing, (_LONGEST, _LONGEST), _LEAST_SCORE, 0.3, 500
-                )
-            except (AttributeError, TypeError, cv2.error) as error:
-                raise MienError(
-                    f"OpenCV {cv2.__version__} cannot load YuNet; install "
-                    "opencv-python-headless 4.10 or later, or take --detector haar"
-                ) from error
-            self._own.network = network
-        return network
+        super().__init__("yunet", answer, _LEAST_SCORE)
 
 
-def _face(row: NDArray[np.float32], to_image: NDArray[np.float64]) -> Face:
-    corner, extent = row[0:2] * to_image, row[2:4] * to_image
-    x1, y1, x2, y2 = (float(side) for side in (*corner, *(corner + extent)))
-    # YuNet's order is the person's right first, which is the image's left.
-    landmarks = (row[4:14].reshape(5, 2) * to_image).astype(np.float32)
-    return Face((x1, y1, x2, y2), float(row[14]), landmarks, "yunet")
+def _read(path: Path) -> bytes:
+    try:
+        model = path.read_bytes()
+    except OSError as error:
+        raise MienError(f"cannot read {path}: {error.strerror}") from error
+    if hashlib.sha256(model).hexdigest() != YUNET_SHA256:
+        raise MienError(f"{path} is not the YuNet file that is known, or damaged; {_advice()}")
+    return model
+
+
+def _cells(maps: Mapping[str, NDArray[np.float32]], stride: int) -> Cells:
+    """Return the answers of one grid: the score is the geometric mean of YuNet's two."""
+    of_class, of_object = (maps[f"{name}_{stride}"][0, :, 0].clip(0, 1) for name in ("cls", "obj"))
+    return np.sqrt(of_class * of_object), maps[f"bbox_{stride}"][0], maps[f"kps_{stride}"][0]
+
+
+def yunet_place() -> Path:
+    """Return where `mien download yunet` puts the file."""
+    return _cache() / _NAME
 
 
 def _cache() -> Path:
@@ -140,6 +102,5 @@ def _cache() -> Path:
 
 def _advice() -> str:
     return (
-        f"fetch {_SOURCE} (230 KB, SHA-256 {YUNET_SHA256}) into {_cache()} or name it in "
-        "MIEN_YUNET, or take --detector haar"
+        "mien download yunet fetches it (230 KB); or name it in MIEN_YUNET, or take --detector mien"
     )

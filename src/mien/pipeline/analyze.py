@@ -62,7 +62,8 @@ def analyze(
             binary file. For videos and folders take `mien.embed`.
         model: from `mien.load`; None loads the shipped weights onto `device`.
         device: cpu, cuda, cuda:N, mps. A given model stays where it is.
-        detector: auto, haar, yunet; none: every image is a face cut out from hairline to chin.
+        detector: auto, mien, yunet, haar; none: every image is a face cut out from hairline to
+            chin.
         batch_size: faces encoded at a time.
         features: read the encoder's features too, which takes about as long again.
 

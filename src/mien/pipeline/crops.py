@@ -14,6 +14,7 @@ from mien.faces.detect import find_faces, open_detector
 from mien.faces.eye_crop import fit_eye_crop
 from mien.faces.face import Detector, Face
 from mien.faces.upright import find_upright, turn_face
+from mien.pipeline.known_faces import is_box_file, read_known_faces
 
 __all__ = ["Crop", "Cropper", "central_face", "largest_face"]
 
@@ -46,12 +47,19 @@ class Cropper:
 
     @staticmethod
     def open(detector: str, size: int | tuple[int, int]) -> Cropper:
-        """Open a detector by its name (auto, haar, yunet, none); eye-region crops need none.
+        """Open a detector by its name (auto, mien, yunet, haar, none); eye-region crops need none.
+
+        Args:
+            detector: its name, or a .csv or .parquet file of boxes (`pipeline.known_faces`).
+            size: of the crops. Pixels.
 
         Raises:
             MienError: the detector cannot be had here.
         """
-        return Cropper(open_detector("none" if isinstance(size, tuple) else detector), size)
+        if isinstance(size, tuple):
+            return Cropper(open_detector("none"), size)
+        known = is_box_file(detector)
+        return Cropper(read_known_faces(detector) if known else open_detector(detector), size)
 
     def __call__(self, pixels: NDArray[np.uint8], *, photograph: bool = False) -> list[Crop]:
         """Return the crops of a frame: all faces from left to right, or the one eye-region crop.

@@ -20,7 +20,7 @@ def detect(image: ImageLike, *, detector: str = "auto") -> list[Face]:
 
     Args:
         image: a path, RGB pixels uint8 [H, W, 3], a Pillow image, an open binary file.
-        detector: auto, haar, yunet; none: the whole image is one face.
+        detector: auto, mien, yunet, haar; none: the whole image is one face.
 
     Returns:
         Box and landmarks in the image's pixels, score 0 to 1; none where no face is found.

@@ -48,7 +48,7 @@ def read_portrait(
 
     Args:
         path: image or video.
-        detector: auto, haar or yunet; `none` takes the whole image for the crop.
+        detector: auto, mien, yunet or haar; `none` takes the whole image for the crop.
         size: side of the crop, pixels.
         face: take this face, counted from the left, from 0; of a video the frame that shows it.
         every: take all faces, from left to right.

@@ -44,7 +44,7 @@ class GazeReader:
         Args:
             model: whose gaze codes the calibration is for.
             calibration: makes directions of the codes.
-            detector: auto, haar or yunet; none: every image is a face crop already.
+            detector: auto, mien, yunet or haar; none: every image is a face crop already.
 
         Raises:
             MienError: if the weights have no gaze branch, the calibration belongs to others, or the

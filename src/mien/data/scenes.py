@@ -1,0 +1,242 @@
+"""Scenes for the detector's training: faces pasted over backgrounds, in sizes, turns and shapes.
+
+A scene is drawn larger than what the network sees, labelled by a teacher (YuNet) as it is, and only
+then turned and cut out: so the teacher's answers hold for heads that lie on their side, and for
+faces that the image's edge cuts, of which it knows nothing itself.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["CANVAS", "SceneSource", "draw_scene", "spoil"]
+
+Pixels = NDArray[np.uint8]
+CANVAS = 320
+"""Side of a scene. Pixels."""
+_LEAST, _MOST = 24.0, 520.0
+
+
+@dataclass(frozen=True)
+class SceneSource:
+    """What scenes are made of; all may be memory-mapped."""
+
+    faces: NDArray[np.uint8]
+    """Square images with one face in the middle. RGB [N, S, S, 3]."""
+    real: NDArray[np.float32]
+    """x1, y1, x2, y2 of the part of each that is a photograph, 0 to 1. [N, 4]."""
+    backgrounds: NDArray[np.uint8]
+    """Images without faces. RGB [M, T, T, 3]."""
+
+
+def draw_scene(source: SceneSource, rng: np.random.Generator) -> Pixels:
+    """Return a scene, RGB [CANVAS, CANVAS, 3]: a collage, a crowd, one large face or no face."""
+    kind = rng.choice(["crowd", "few", "one", "tiles", "empty"], p=[0.3, 0.25, 0.2, 0.12, 0.13])
+    if kind == "tiles":
+        return spoil(_tiles(source, rng), rng)
+    canvas = _background(source, rng)
+    for side in _sides(kind, rng):
+        _paste(canvas, source, side, rng)
+    for _ in range(rng.integers(0, 4)):
+        _cover(canvas, source, rng)
+    return spoil(canvas, rng)
+
+
+def _sides(kind: str, rng: np.random.Generator) -> list[float]:
+    """Return the sides of the images to be pasted, the smallest first. Pixels."""
+    if kind == "empty":
+        return []
+    low, high, count = {
+        "crowd": (_LEAST, 110.0, rng.integers(6, 22)),
+        "few": (50.0, 220.0, rng.integers(2, 6)),
+        "one": (150.0, _MOST, 1),
+    }[kind]
+    return sorted(np.exp(rng.uniform(math.log(low), math.log(high), count)).tolist())
+
+
+def _background(source: SceneSource, rng: np.random.Generator) -> Pixels:
+    choice = rng.random()
+    if choice < 0.55:
+        image = source.backgrounds[rng.integers(len(source.backgrounds))]
+        side = int(rng.uniform(0.35, 1) * image.shape[0])
+        x, y = rng.integers(0, image.shape[0] - side + 1, 2)
+        out = cv2.resize(image[y : y + side, x : x + side], (CANVAS, CANVAS), interpolation=cv2.INTER_AREA)
+        turned = np.rot90(out, int(rng.integers(4)))
+        return _recolour(np.ascontiguousarray(turned), rng)
+    if choice < 0.75:
+        return _texture(rng)
+    if choice < 0.9:
+        return _shuffled(source, rng)
+    flat = np.empty((CANVAS, CANVAS, 3), np.uint8)
+    flat[:] = rng.integers(0, 256, 3)
+    return flat
+
+
+def _texture(rng: np.random.Generator) -> Pixels:
+    """Return noise of several scales with lines, discs and letters on it."""
+    out = np.zeros((CANVAS, CANVAS, 3), np.float32)
+    for _ in range(rng.integers(1, 4)):
+        cells = int(np.exp(rng.uniform(math.log(2), math.log(120))))
+        noise = rng.random((cells, cells, 3 if rng.random() < 0.5 else 1), dtype=np.float32)
+        kind = cv2.INTER_CUBIC if rng.random() < 0.7 else cv2.INTER_NEAREST
+        grown = cv2.resize(noise, (CANVAS, CANVAS), interpolation=kind).reshape(CANVAS, CANVAS, -1)
+        out += grown * rng.uniform(0.3, 1)
+    out = out / max(float(out.max()), 1e-3) * rng.uniform(100, 255)
+    image = np.clip(out, 0, 255).astype(np.uint8)
+    for _ in range(rng.integers(0, 25)):
+        _shape(image, rng)
+    return image
+
+
+def _shape(image: Pixels, rng: np.random.Generator) -> None:
+    colour = [int(c) for c in rng.integers(0, 256, 3)]
+    x, y = (int(v) for v in rng.integers(0, CANVAS, 2))
+    size = int(np.exp(rng.uniform(math.log(3), math.log(90))))
+    kind = rng.integers(4)
+    if kind == 0:
+        cv2.line(image, (x, y), tuple(int(v) for v in rng.integers(0, CANVAS, 2)), colour, int(rng.integers(1, 8)))
+    elif kind == 1:
+        axes = size, int(size * rng.uniform(0.4, 1))
+        cv2.ellipse(image, (x, y), axes, float(rng.uniform(0, 180)), 0, 360, colour, -1 if rng.random() < 0.6 else 2)
+    elif kind == 2:
+        cv2.rectangle(image, (x, y), (x + size, y + int(size * rng.uniform(0.3, 2))), colour, -1 if rng.random() < 0.6 else 2)
+    else:
+        text = "".join(chr(c) for c in rng.integers(48, 122, 6))
+        cv2.putText(image, text, (x, y), int(rng.integers(0, 4)), size / 30, colour, 1 + size // 30)
+
+
+def _shuffled(source: SceneSource, rng: np.random.Generator) -> Pixels:
+    """Return pieces of faces put together at random: skin, hair and clothes without a face."""
+    cells = int(rng.integers(3, 9))
+    side = math.ceil(CANVAS / cells)
+    out = np.empty((cells * side, cells * side, 3), np.uint8)
+    for row in range(cells):
+        for column in range(cells):
+            image = source.faces[rng.integers(len(source.faces))]
+            part = int(image.shape[0] * rng.uniform(0.12, 0.3))
+            # The outer parts: an eye or a mouth alone is what a face is told by.
+            x = int(rng.choice([0, image.shape[0] - part]))
+            y = int(rng.integers(0, image.shape[0] - part))
+            piece = np.rot90(image[y : y + part, x : x + part], int(rng.integers(4)))
+            place = np.s_[row * side : (row + 1) * side, column * side : (column + 1) * side]
+            out[place] = cv2.resize(np.ascontiguousarray(piece), (side, side))
+    if rng.random() < 0.5:
+        out = cv2.GaussianBlur(out, (0, 0), float(rng.uniform(1, 8)))
+    return np.ascontiguousarray(out[:CANVAS, :CANVAS])
+
+
+def _tiles(source: SceneSource, rng: np.random.Generator) -> Pixels:
+    """Return a contact sheet of whole images."""
+    cells = int(rng.integers(2, 8))
+    side = math.ceil(CANVAS / cells)
+    gap = int(rng.integers(0, 4))
+    out = np.full((cells * side, cells * side, 3), rng.integers(0, 256), np.uint8)
+    for row in range(cells):
+        for column in range(cells):
+            image, _ = _face(source, rng)
+            image = cv2.resize(image, (side - gap, side - gap), interpolation=cv2.INTER_AREA)
+            y, x = row * side, column * side
+            out[y : y + side - gap, x : x + side - gap] = image
+    return np.ascontiguousarray(out[:CANVAS, :CANVAS])
+
+
+def _face(source: SceneSource, rng: np.random.Generator) -> tuple[Pixels, NDArray[np.float32]]:
+    """Return an image of a face and which part of it is real, mirrored and recoloured at random."""
+    row = int(rng.integers(len(source.faces)))
+    image, real = source.faces[row], source.real[row]
+    if rng.random() < 0.5:
+        image, real = image[:, ::-1], np.array([1 - real[2], real[1], 1 - real[0], real[3]], np.float32)
+    return _recolour(np.ascontiguousarray(image), rng), real
+
+
+def _recolour(image: Pixels, rng: np.random.Generator) -> Pixels:
+    if rng.random() < 0.3:
+        return image
+    gain = rng.uniform(0.5, 1.4) * rng.uniform(0.85, 1.15, 3)
+    levels = np.arange(256, dtype=np.float64)[:, None] / 255
+    table = 255 * (levels ** rng.uniform(0.6, 1.6)) * gain + rng.uniform(-20, 20)
+    return cv2.LUT(image, np.clip(table, 0, 255).astype(np.uint8)[None])
+
+
+def _paste(canvas: Pixels, source: SceneSource, side: float, rng: np.random.Generator) -> None:
+    """Paste a face, turned by up to 25 degrees, as a rectangle or an oval."""
+    image, real = _face(source, rng)
+    size = image.shape[0]
+    if rng.random() < 0.15:
+        few = max(8, int(size * rng.uniform(0.15, 0.5)))
+        image = cv2.resize(cv2.resize(image, (few, few), interpolation=cv2.INTER_AREA), (size, size))
+    x, y = rng.uniform(-0.1 * side, CANVAS - 0.9 * side, 2) if side < CANVAS else (
+        (CANVAS - side) * rng.uniform(0.2, 0.8, 2)
+    )
+    angle = rng.normal(0, 12) if rng.random() < 0.7 else 0.0
+    mask = _mask(size, real, rng, oval=bool(rng.random() < 0.6))
+    scale = side / size
+    if scale < 0.5:
+        few = max(8, round(size * scale * 1.2))
+        image = cv2.resize(image, (few, few), interpolation=cv2.INTER_AREA)
+        mask = cv2.resize(mask, (few, few), interpolation=cv2.INTER_AREA)
+        size, scale = few, side / few
+    reach = side * (abs(math.sin(math.radians(angle))) + 1) / 2
+    left, top = (max(0, math.floor(v + side / 2 - reach)) for v in (x, y))
+    right, below = (min(CANVAS, math.ceil(v + side / 2 + reach)) for v in (x, y))
+    if right <= left or below <= top:
+        return
+    affine = cv2.getRotationMatrix2D((size / 2, size / 2), float(angle), scale)
+    affine[:, 2] += np.array([x - left, y - top]) + side / 2 - size / 2
+    shape = (right - left, below - top)
+    drawn = cv2.warpAffine(image, affine, shape, borderMode=cv2.BORDER_REPLICATE)
+    alpha = cv2.warpAffine(mask, affine, shape)
+    place = canvas[top:below, left:right]
+    place[:] = cv2.blendLinear(drawn, place, alpha, 1 - alpha)
+
+
+def _mask(size: int, real: NDArray[np.float32], rng: np.random.Generator, *, oval: bool) -> NDArray[np.float32]:
+    """Return what is seen of a face's image: an oval around the head or all that is real."""
+    mask = np.zeros((size, size), np.float32)
+    x1, y1, x2, y2 = (round(float(v) * size) for v in real)
+    mask[y1:y2, x1:x2] = 1
+    if oval:
+        ring = np.zeros_like(mask)
+        centre = round(size * rng.uniform(0.47, 0.53)), round(size * rng.uniform(0.45, 0.52))
+        axes = round(size * rng.uniform(0.33, 0.48)), round(size * rng.uniform(0.42, 0.5))
+        cv2.ellipse(ring, centre, axes, 0, 0, 360, 1, -1)
+        mask *= ring
+    soft = size * rng.uniform(0.005, 0.05)
+    return cv2.GaussianBlur(mask, (0, 0), soft) if rng.random() < 0.8 else mask
+
+
+def _cover(canvas: Pixels, source: SceneSource, rng: np.random.Generator) -> None:
+    """Put something in front: a shape, or a piece of a background."""
+    if rng.random() < 0.5:
+        _shape(canvas, rng)
+        return
+    image = source.backgrounds[rng.integers(len(source.backgrounds))]
+    wide, high = (int(v) for v in rng.integers(8, 110, 2))
+    x, y = int(rng.integers(0, CANVAS - wide)), int(rng.integers(0, CANVAS - high))
+    u, v = int(rng.integers(0, image.shape[1] - wide)), int(rng.integers(0, image.shape[0] - high))
+    canvas[y : y + high, x : x + wide] = image[v : v + high, u : u + wide]
+
+
+def spoil(image: Pixels, rng: np.random.Generator) -> Pixels:
+    """Return the image greyed, darkened, blurred, with noise, compressed: each sometimes."""
+    if rng.random() < 0.12:
+        image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    if rng.random() < 0.25:
+        image = _recolour(image, rng)
+    if rng.random() < 0.2:
+        image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 2.5)))
+    if rng.random() < 0.2:
+        noise = rng.normal(0, rng.uniform(2, 18), image.shape)
+        image = np.clip(image + noise, 0, 255).astype(np.uint8)
+    if rng.random() < 0.4:
+        quality = int(rng.integers(25, 95))
+        done, coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        assert done
+        image = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
+    return np.ascontiguousarray(image)

@@ -1,0 +1,103 @@
+"""A detector whose network answers at the cells of three grids, run by ONNX Runtime.
+
+YuNet and mien's own detector are such; they differ in their file and in how its answers are
+ordered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import MienError
+from mien.faces.dense import Cells, decode, suppress
+from mien.faces.face import Face
+
+__all__ = ["STRIDES", "Answer", "GridDetector", "at_work_size", "open_session"]
+
+STRIDES = (8, 16, 32)
+"""Pixels between the cells of the three grids."""
+_CELL = 32
+"""Sides of what the network sees are multiples of it."""
+# Made for faces of 10 to 300 pixels: large images are reduced, small ones enlarged.
+_LONGEST = 640
+_SHORTEST = 160
+_LEAST_SIDE = 8
+_SAME = 0.3
+
+Answer = Callable[[NDArray[np.uint8]], Sequence[Cells]]
+"""RGB [H, W, 3], H and W multiples of 32 => the cells of the grids of strides 8, 16, 32."""
+
+
+class GridDetector:
+    """Finds faces in images of any size; safe to share between threads."""
+
+    def __init__(self, name: str, answer: Answer, least_score: float) -> None:
+        """Take a network.
+
+        Args:
+            name: of the detector.
+            answer: runs the network.
+            least_score: faces below it are left out.
+        """
+        self.name, self._answer, self._least_score = name, answer, least_score
+
+    def __call__(self, image: NDArray[np.uint8]) -> list[Face]:
+        """Return the faces of an RGB image [H, W, 3]; one below 8 pixels a side has none."""
+        height, width = image.shape[:2]
+        if min(height, width) < _LEAST_SIDE:
+            return []
+        work, to_image = at_work_size(image)
+        widths = [work.shape[1] // stride for stride in STRIDES]
+        rows = decode(self._answer(work), STRIDES, widths, self._least_score)
+        return [_face(row, to_image) for row in suppress(rows, _SAME)]
+
+
+def at_work_size(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Return an image as the network is given it, and pixels of the image per pixel of that. [2].
+
+    The longer side is at most 640 pixels, the shorter at least 160 where that can be; black is
+    added on the right and below to the next multiples of 32.
+    """
+    height, width = image.shape[:2]
+    scale = min(_LONGEST / max(height, width), max(1.0, _SHORTEST / min(height, width)))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    right, below = (-side % _CELL for side in size)
+    work = np.zeros((size[1] + below, size[0] + right, 3), np.uint8)
+    inner = work[: size[1], : size[0]]
+    kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    inner[:] = cv2.resize(image, size, interpolation=kind) if size != (width, height) else image
+    return work, np.array([width / size[0], height / size[1]])
+
+
+def open_session(model: bytes, what: str) -> Any:
+    """Return an ONNX Runtime session of one thread that does not spin while it waits.
+
+    Raises:
+        MienError: the model cannot be loaded.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        cause = str(error).splitlines()[0][:200]
+        raise MienError(
+            f"ONNX Runtime {onnxruntime.__version__} cannot load {what}: {cause}"
+        ) from error
+
+
+def _face(row: NDArray[np.float32], to_image: NDArray[np.float64]) -> Face:
+    points = row[:14].reshape(7, 2) * to_image
+    (x1, y1), (x2, y2) = points[0].tolist(), points[1].tolist()
+    # Landmarks: the person's right first, which is the image's left.
+    return Face((x1, y1, x2, y2), float(row[14]), points[2:].astype(np.float32), "yunet")
