@@ -41,7 +41,13 @@ def test_nobody_is_there_twice():
 
 
 def test_a_cut_to_somebody_else_at_the_same_place():
-    assert numbers([(0, 0, ANN), (1, 0, ANN), (2, 0, BOB), (3, 0, BOB), (9, 0, ANN)]) == [0, 0, 1, 1, 0]
+    assert numbers([(0, 0, ANN), (1, 0, ANN), (2, 0, BOB), (3, 0, BOB), (9, 0, ANN)]) == [
+        0,
+        0,
+        1,
+        1,
+        0,
+    ]
 
 
 def test_places_that_were_exchanged():
@@ -58,7 +64,9 @@ def test_each_video_begins_anew_and_stills_have_no_tracks():
     linker = TrackLinker()
     first = linker([row(0, 0), row(1, None, face=False)], ANN[None])
     assert [r.track_id for r in first] == [0, None]
-    other = linker([row(0, 0, path="w.mp4"), FaceRow("a.png", face_found=True)], np.stack([BOB, ANN]))
+    other = linker(
+        [row(0, 0, path="w.mp4"), FaceRow("a.png", face_found=True)], np.stack([BOB, ANN])
+    )
     assert [r.track_id for r in other] == [0, None]
 
 

@@ -30,6 +30,7 @@ from mien.embedding.readouts import (
     sees_features,
 )
 from mien.embedding.summary import Status, Summary, summarise
+from mien.embedding.tracks import TrackLinker
 from mien.errors import MienError
 from mien.media.inputs import Source
 from mien.media.outputs import check_outputs
@@ -88,7 +89,8 @@ def embed(
         _listed(paths) as listing,
         contextlib.closing(job.batches(listing, start=0)) as batches,
     ):
-        encoded = [job.encode(batch, schema) for batch in batches]
+        link = TrackLinker()
+        encoded = [job.encode(batch, schema, link) for batch in batches]
     return data_frame(pa.Table.from_batches(encoded, schema=schema))
 
 
@@ -178,10 +180,11 @@ def _write_rows(
     report: _Report,
 ) -> None:
     """Write the rows of all inputs from number `start` on, as parts."""
+    link = TrackLinker()
     try:
         with contextlib.closing(job.batches(listing, start)) as batches:
             for batch in batches:
-                rows = job.encode(batch, writer.schema)
+                rows = job.encode(batch, writer.schema, link)
                 with folder.writing():
                     writer.write(rows, batch.sources, batch.start)
                 report(batch)
@@ -255,8 +258,13 @@ class _Job:
         """Yield the faces of all inputs from number `start` on."""
         return read_batches(listing.sources(), self.cropper, self.options, start=start)
 
-    def encode(self, batch: Batch, schema: pa.Schema) -> pa.RecordBatch:
+    def encode(self, batch: Batch, schema: pa.Schema, link: TrackLinker) -> pa.RecordBatch:
         """Return the batch as rows of the table, factors included.
+
+        Args:
+            batch: the next one.
+            schema: of the table.
+            link: has seen the batches before of the same video.
 
         Raises:
             MienError: if the model, the calibration or a probe gives what is not a finite number.
@@ -273,7 +281,9 @@ class _Job:
         )
         gaze = self._directions(factors, names)
         probed = probe_values(self.probes, factors) if self.probes else None
-        return record_batch(batch.rows, factors, schema, gaze, probed)
+        looks = factors.face_embedding if isinstance(factors, Factors) else None
+        rows = link(batch.rows, None if looks is None else looks.float().cpu().numpy())
+        return record_batch(rows, factors, schema, gaze, probed)
 
     def _directions(
         self, factors: Factors | GazeCode, names: Sequence[str]
