@@ -12,6 +12,7 @@ EXTRAS = {
     "h5py": "eval",
     "skimage": "eval",
     "huggingface_hub": "hub",
+    "onnx": "export",
 }
 """Name of the module => extra."""
 

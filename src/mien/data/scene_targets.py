@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.scenes import CANVAS
+from mien.faces.dense import Cells
 
-__all__ = ["View", "sample_view", "seen", "targets"]
+__all__ = ["View", "join_cells", "sample_view", "seen", "targets"]
 
 View = NDArray[np.float64]
 """Maps a point of what is cut out to one of the scene. Pixels, 0 = the outer edge. [2, 3]."""
@@ -61,6 +62,24 @@ def seen(scene: NDArray[np.uint8], view: View, side: int) -> NDArray[np.uint8]:
         scene, by_pixel, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE
     )
     return np.asarray(turned, np.uint8)
+
+
+def join_cells(
+    grids: Sequence[Cells], shape: tuple[int, int], strides: Sequence[int]
+) -> list[NDArray[np.float32]]:
+    """Return a detector's cells as maps: score, box, landmarks. [15, H/t, W/t] for each grid.
+
+    Args:
+        grids: what a detector says of an image.
+        shape: H, W of the image. Pixels.
+        strides: t of each grid.
+    """
+    return [
+        np.concatenate([scores[:, None], boxes, marks], axis=1, dtype=np.float32)
+        .reshape(shape[0] // stride, shape[1] // stride, -1)
+        .transpose(2, 0, 1)
+        for (scores, boxes, marks), stride in zip(grids, strides, strict=True)
+    ]
 
 
 def targets(
