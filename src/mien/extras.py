@@ -13,6 +13,7 @@ EXTRAS = {
     "skimage": "eval",
     "huggingface_hub": "hub",
     "faiss": "search",
+    "onnx": "export",
 }
 """Name of the module => extra."""
 

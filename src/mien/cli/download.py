@@ -16,7 +16,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 @app.callback()
 def _download() -> None:
-    """Fetch files that mien can use and does not bring. No other command fetches anything unasked."""
+    """Fetch files that mien can use and does not bring."""
 
 
 @app.command()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from mien.cli.training import (
+    ASSIGNMENT,
     Device,
     Devices,
     EyeCrop,
@@ -24,7 +26,7 @@ from mien.cli.training import (
     sort_words,
 )
 
-__all__ = ["app", "gaze", "latentface", "recognition"]
+__all__ = ["app", "detector", "gaze", "latentface", "recognition"]
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -136,3 +138,57 @@ def recognition(
     changes += [f"init_from={absolute_weights(weights)}"] if weights is not None else []
     request = Request(out, config, sources, changes, resume, overwrite, device)
     run_method(Method(partial(read_config, RecognitionTrainConfig), check, pretrain), request)
+
+
+class _SourcesAfterOptions(TyperCommand):
+    """Takes several sources after one --backgrounds, as they may follow one --data."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        spread: list[str] = []
+        inside = False
+        for word in args:
+            if word.startswith("-"):
+                inside = word == "--backgrounds"
+            elif inside and spread[-1] != "--backgrounds" and not ASSIGNMENT.match(word):
+                spread.append("--backgrounds")
+            spread.append(word)
+        return super().parse_args(ctx, spread)
+
+
+@app.command(cls=_SourcesAfterOptions)
+def detector(
+    words: Words = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Folder or .zip of photographs, .parquet of `mien embed`, video, folder of "
+            "`mien synth`."
+        ),
+    ] = None,
+    backgrounds: Annotated[
+        list[str] | None,
+        typer.Option(help="Folder or .zip of images without faces; several may follow."),
+    ] = None,
+    out: Out = None,
+    config: _Config = "",
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    device: Device = "auto",
+    devices: Devices = None,
+    num_nodes: Nodes = None,
+) -> None:
+    """Train a small face detector on YuNet's answers, without labels; export it for ONNX Runtime.
+
+    Scenes are made of the faces in DATA and of BACKGROUNDS; YuNet says where it finds faces in
+    them, and the network learns that for the scenes turned and cut, too. Where the images are face
+    crops already, add data.detector=none.
+    """
+    from mien.train.config import read_config
+    from mien.train.recipes.detector import check, pretrain
+    from mien.train.recipes.detector_options import DetectorTrainConfig
+
+    sources, changes = sort_words(data, words, devices, num_nodes)
+    request = Request(
+        *(out, config, sources, changes, resume, overwrite, device), backgrounds=backgrounds or []
+    )
+    run_method(Method(partial(read_config, DetectorTrainConfig), check, pretrain), request)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mien.train.run_folder import RunFolder
 
 __all__ = [
+    "ASSIGNMENT",
     "Device",
     "Devices",
     "EyeCrop",
@@ -33,7 +34,8 @@ __all__ = [
     "sort_words",
 ]
 
-_ASSIGNMENT = re.compile(r"[a-z][a-z0-9_.]*=")
+ASSIGNMENT = re.compile(r"[a-z][a-z0-9_.]*=")
+"""How KEY=VALUE starts."""
 # What may be changed on --resume: it decides how the run is watched, not what it computes.
 _FREE = frozenset(
     [
@@ -92,6 +94,7 @@ class Request:
     resume: bool
     overwrite: bool
     device: str
+    backgrounds: list[str] = field(default_factory=list)
 
 
 def sort_words(
@@ -100,7 +103,7 @@ def sort_words(
     """Return sources and key=value changes."""
     sources, changes = list(data or []), []
     for word in words or []:
-        (changes if _ASSIGNMENT.match(word) else sources).append(word)
+        (changes if ASSIGNMENT.match(word) else sources).append(word)
     changes += [f"loop.devices={devices}"] if devices is not None else []
     changes += [f"loop.num_nodes={num_nodes}"] if num_nodes is not None else []
     return sources, changes
@@ -135,12 +138,13 @@ def _prepare(method: Method, request: Request, out: Path) -> tuple[Any, RunFolde
     resuming = request.resume and saved.is_file()
     fallback = str(saved) if resuming else "small"
     resolved = method.load(request.config or fallback, request.changes)
-    if request.sources:
-        given = tuple(absolute(source) for source in request.sources)
-        resolved = replace(resolved, data=replace(resolved.data, sources=given))
-    elif request.config and resuming:
-        kept = method.load(str(saved), ()).data.sources
-        resolved = replace(resolved, data=replace(resolved.data, sources=kept))
+    for name, sources in (("sources", request.sources), ("backgrounds", request.backgrounds)):
+        if sources:
+            given = tuple(absolute(source) for source in sources)
+            resolved = replace(resolved, data=replace(resolved.data, **{name: given}))
+        elif request.config and resuming and hasattr(resolved.data, name):
+            kept = getattr(method.load(str(saved), ()).data, name)
+            resolved = replace(resolved, data=replace(resolved.data, **{name: kept}))
     before = method.load(str(saved), ()) if resuming else None
     if resolved.loop.precision == "auto":
         kept = before.loop.precision if before else "auto"

@@ -12,10 +12,9 @@ import json
 import os
 import shutil
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,12 +23,12 @@ import numpy as np
 from mien.aliases import FILES
 from mien.data.content import content_key, pixels_hash
 from mien.data.options import DataOptions
-from mien.data.reading import NO_FACE, PieceCropper, TrainingCrop
+from mien.data.pieces import Progress, Skipped, read_pieces
+from mien.data.reading import PieceCropper, TrainingCrop
 from mien.data.sources import Piece, find_sources
 from mien.errors import MienError
-from mien.faces.detect import open_detector, single_threaded_opencv
+from mien.faces.detect import open_detector
 from mien.media.bounded import read_json
-from mien.pipeline.prefetch import prefetch
 
 __all__ = [
     "CropCache",
@@ -72,35 +71,6 @@ class CropCache:
 
     def __len__(self) -> int:
         return len(self.crops)
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """What was left out, by reason."""
-
-    reasons: Counter[str] = field(default_factory=Counter)
-    """How many."""
-    examples: dict[str, str] = field(default_factory=dict)
-    """The first of each."""
-
-    def add(self, reason: str, name: str) -> None:
-        """Count one more."""
-        self.reasons[reason] += 1
-        self.examples.setdefault(reason, name)
-
-    @property
-    def no_face(self) -> bool:
-        """Whether faces were looked for in vain."""
-        return NO_FACE in self.reasons
-
-    def lines(self) -> Iterator[str]:
-        """Yield a line for a person for each reason, the commonest first."""
-        for reason, count in self.reasons.most_common():
-            yield f"skipped {count:,}: {reason} (such as {self.examples[reason]})"
-
-    def summary(self) -> str:
-        """Return all reasons in a few words."""
-        return ", ".join(f"{n} {reason}" for reason, n in self.reasons.items()) or "nothing given"
 
 
 def build_cache(
@@ -206,6 +176,8 @@ def write_rows(
     folder: Path,
     rows: Iterable[tuple[Mapping[str, Crops], Mapping[str, Any]]],
     skipped: Skipped,
+    *,
+    source: str = "data",
     **sizes: Any,
 ) -> tuple[dict[str, Any], Mapping[str, list[Any]]]:
     """Write the arrays of all rows to NAME.u8, their other values to items.parquet.
@@ -215,6 +187,7 @@ def write_rows(
         rows: of each image its arrays, uint8 of the same shapes in all, and its values by column,
             `name` and `clip` among them.
         skipped: what was left out; filled when the rows are read.
+        source: what the rows are made of, for the error.
         sizes: of the arrays, kept in the index.
 
     Returns:
@@ -238,7 +211,7 @@ def write_rows(
                 columns[name].append(value)
     if not columns:
         hint = " (data.detector=none where they are face crops)" if skipped.no_face else ""
-        raise MienError(f"no usable image in the data: {skipped.summary()}; give others{hint}")
+        raise MienError(f"no usable image in the {source}: {skipped.summary()}; give others{hint}")
     texts = {name: _plain_text(columns[name]) for name in ("name", "clip")}
     pq.write_table(pa.table({**columns, **texts}), folder / "items.parquet")
     index = {
@@ -298,22 +271,6 @@ def open_cache(folder: Path) -> CropCache:
     return CropCache(rows["crops"], rows["clip"], folder.name, index["skipped"])
 
 
-class Progress:
-    """Reports every few seconds how far the pieces are."""
-
-    def __init__(self, pieces: Sequence[Piece], report: Callable[[str], None]) -> None:
-        self.pieces, self._report = pieces, report
-        self._start = self._last = time.monotonic()
-
-    def update(self, done: int) -> None:
-        """Report that so many pieces are done, if it is time to."""
-        now = time.monotonic()
-        if now - self._last > 15:
-            self._last = now
-            left = (now - self._start) / done * (len(self.pieces) - done)
-            self._report(f"caching: {done:,} of {len(self.pieces):,} files, {left:.0f} s left")
-
-
 def wanted(
     progress: Progress, cropper: PieceCropper, excluded: Sequence[Piece], skipped: Skipped
 ) -> Iterator[TrainingCrop]:
@@ -333,24 +290,10 @@ def _read_crops(
     progress: Progress | None = None,
 ) -> Iterator[TrainingCrop]:
     """Yield the crops in the order of the pieces; a bad piece is counted and left out."""
-
-    def attempt(piece: Piece) -> list[TrainingCrop] | MienError:
-        try:
-            return cropper.crops(piece)
-        except MienError as error:
-            return error
-
-    workers = os.cpu_count() or 1
-    tasks = (partial(attempt, piece) for piece in pieces)
-    found = prefetch(tasks, workers=workers, in_flight=8 * workers)
-    with single_threaded_opencv(cropper.detector), contextlib.closing(found):
-        for done, (piece, crops) in enumerate(zip(pieces, found, strict=True), start=1):
-            if not isinstance(crops, MienError):
-                yield from crops
-            elif skipped is not None:
-                skipped.add(str(crops), piece.name)
-            if progress is not None:
-                progress.update(done)
+    found = read_pieces(pieces, cropper.crops, cropper.detector, skipped, progress)
+    with contextlib.closing(found):
+        for _, crops in found:
+            yield from crops
 
 
 def _sweep(target: Path) -> None:

@@ -9,7 +9,13 @@ from typing import Literal
 from mien.errors import MienError
 from mien.fields import Amount, Count, Fraction, check_fields
 
-__all__ = ["DataOptions", "EyeDataOptions", "PeopleDataOptions", "SourceOptions"]
+__all__ = [
+    "DataOptions",
+    "EyeDataOptions",
+    "PeopleDataOptions",
+    "SceneDataOptions",
+    "SourceOptions",
+]
 
 
 @dataclass(frozen=True)
@@ -99,3 +105,19 @@ class PeopleDataOptions(SourceOptions):
     """Further views of every photograph; rendered people have one more in each of two looks."""
     rendered_fraction: Fraction = 0.35
     """Fraction of rendered people in a batch, where there are photographs as well."""
+
+
+@dataclass(frozen=True)
+class SceneDataOptions(SourceOptions):
+    """What the face detector learns from; see mien.data.scenes."""
+
+    detector: Literal["yunet", "none"] = "yunet"
+    """What finds the faces in photographs and videos; none = all images are face crops already.
+    The answers that are learned are YuNet's in either case."""
+    backgrounds: tuple[str, ...] = ()
+    """Sources of images without faces. Filled from --backgrounds."""
+    validation: str = ""
+    """Folder with photographs in its folders faces and no_faces; the least score is chosen on
+    them."""
+    licences: tuple[str, ...] = ()
+    """Licences of the images, for detector.json."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import threading
 import zipfile
@@ -21,7 +22,7 @@ from mien.media.names import to_text
 from mien.pipeline.crops import Crop, Cropper, largest_face
 from mien.pipeline.read import Frame, read_media, read_still
 
-__all__ = ["NO_FACE", "PieceCropper", "Pixels", "TrainingCrop"]
+__all__ = ["NO_FACE", "PieceCropper", "Pixels", "TrainingCrop", "bare_reasons"]
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 NO_FACE = "no face is found"
@@ -47,6 +48,9 @@ class TrainingCrop:
     """As the detector found them, counted as in `corner`. float32 [5, 2]."""
     eye_crop: bool = False
     """Whether it is an eye-region crop."""
+    real: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    """x1, y1, x2, y2 of the part that the file's image covers, 0 to 1; around it the image's
+    outermost pixels are repeated."""
 
     def place(self, points: Points) -> Points:
         """Return points of the file's image in pixels of the crop, pixel centres at integers.
@@ -80,17 +84,19 @@ class PieceCropper:
         Raises:
             MienError: it cannot be read, or there is no face; the message is the bare reason.
         """
-        try:
+        with bare_reasons(piece):
             found = list(self._eye_crops(piece) if piece.eye_crop else self._faces(piece))
             if not found and not piece.eye_crop:
                 raise MienError(NO_FACE)
-        except MienError as error:
-            # Reasons are counted: the file's name must not make each one different.
-            reason = str(error)
-            for name in (to_text(piece.file), piece.file.name):
-                reason = reason.replace(name, "").replace("  ", " ")
-            raise MienError(reason.strip()) from error
         return found
+
+    def frames(self, piece: Piece) -> Iterator[tuple[Frame, Pixels]]:
+        """Yield the image, or the sampled frames of a video, as they are; RGB uint8 [H, W, 3].
+
+        Raises:
+            MienError: it cannot be read.
+        """
+        yield from self._frames(piece, every=self.every)
 
     def _faces(self, piece: Piece) -> Iterator[TrainingCrop]:
         """Yield an image's faces; or those of a video's frames, each tracked face a clip."""
@@ -157,15 +163,42 @@ class PieceCropper:
         return archives[path]
 
 
+@contextlib.contextmanager
+def bare_reasons(piece: Piece) -> Iterator[None]:
+    """Take a piece's name out of the errors of the block.
+
+    Reasons are counted: the file's name must not make each one different.
+    """
+    try:
+        yield
+    except MienError as error:
+        reason = str(error)
+        for name in (to_text(piece.file), piece.file.name):
+            reason = reason.replace(name, "").replace("  ", " ")
+        raise MienError(reason.strip()) from error
+
+
 def _kept(
     crop: Crop, frame: Frame, name: str, clip: str, *, eye_crop: bool = False
 ) -> TrainingCrop:
     """Return a crop with its place in the file, whose image may have been reduced."""
     corner = (crop.corner[0] * frame.scale, crop.corner[1] * frame.scale)
     landmarks = crop.face.scaled(frame.scale).landmarks
+    scale = crop.scale / frame.scale
     return TrainingCrop(
-        crop.pixels, name, clip, corner, crop.scale / frame.scale, landmarks, eye_crop
+        crop.pixels, name, clip, corner, scale, landmarks, eye_crop, _real(crop, frame)
     )
+
+
+def _real(crop: Crop, frame: Frame) -> tuple[float, float, float, float]:
+    """Return the part of a crop that the frame covers."""
+    assert frame.pixels is not None
+    height, width = frame.pixels.shape[:2]
+    shown = [side / crop.scale for side in crop.pixels.shape[1::-1]]
+    (x, y), (wide, high) = crop.corner, shown
+    parts = (-x / wide, -y / high, (width - x) / wide, (height - y) / high)
+    x1, y1, x2, y2 = (min(1.0, max(0.0, part)) for part in parts)
+    return x1, y1, x2, y2
 
 
 def _known(piece: Piece, corners: Sequence[float]) -> Face:

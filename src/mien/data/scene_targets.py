@@ -10,21 +10,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.scenes import CANVAS
+from mien.faces.dense import Cells
 
-__all__ = ["View", "sample_view", "seen", "targets"]
+__all__ = ["View", "join_cells", "sample_view", "seen", "targets"]
 
 View = NDArray[np.float64]
 """Maps a point of what is cut out to one of the scene. Pixels, 0 = the outer edge. [2, 3]."""
 _TURNED = 0.45
+"""Fraction of the views that are turned."""
 _ANGLE = 75.0
+"""By how much at most. Degrees."""
+_CELL = 32
 
 
 def sample_view(side: int, rng: np.random.Generator) -> View:
-    """Return how the network's image lies in the scene: turned about its middle, or a part of it."""
+    """Return how the network's image lies in the scene: turned about its middle, or a part of it.
+
+    Args:
+        side: of the network's image, a multiple of 32, at most CANVAS. Pixels.
+        rng: source of all choices.
+    """
     turn = math.radians(rng.uniform(-_ANGLE, _ANGLE)) if rng.random() < _TURNED else 0.0
-    room = (CANVAS - side) // 32
+    room = (CANVAS - side) // _CELL
     # Moved by whole cells, so that an image that is not turned has the teacher's very cells.
-    corner = 32.0 * rng.integers(0, room + 1, 2)
+    corner = _CELL * rng.integers(0, room + 1, 2).astype(np.float64)
     cos, sin = math.cos(turn), math.sin(turn)
     middle = np.full(2, side / 2)
     turned = np.array([[cos, -sin], [sin, cos]])
@@ -32,7 +41,16 @@ def sample_view(side: int, rng: np.random.Generator) -> View:
 
 
 def seen(scene: NDArray[np.uint8], view: View, side: int) -> NDArray[np.uint8]:
-    """Return what is seen of a scene, RGB [side, side, 3]."""
+    """Return what is seen of a scene; beyond its border the outermost pixels go on.
+
+    Args:
+        scene: RGB, uint8 [CANVAS, CANVAS, 3].
+        view: see `View`.
+        side: of the network's image. Pixels.
+
+    Returns:
+        RGB, uint8 [side, side, 3].
+    """
     if view[0, 1] == 0:
         x, y = (round(v) for v in view[:, 2])
         return np.ascontiguousarray(scene[y : y + side, x : x + side])
@@ -40,9 +58,28 @@ def seen(scene: NDArray[np.uint8], view: View, side: int) -> NDArray[np.uint8]:
     by_pixel = view.copy()
     by_pixel[:, 2] += view[:, :2] @ half - half
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(
+    turned = cv2.warpAffine(
         scene, by_pixel, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE
     )
+    return np.asarray(turned, np.uint8)
+
+
+def join_cells(
+    grids: Sequence[Cells], shape: tuple[int, int], strides: Sequence[int]
+) -> list[NDArray[np.float32]]:
+    """Return a detector's cells as maps: score, box, landmarks. [15, H/t, W/t] for each grid.
+
+    Args:
+        grids: what a detector says of an image.
+        shape: H, W of the image. Pixels.
+        strides: t of each grid.
+    """
+    return [
+        np.concatenate([scores[:, None], boxes, marks], axis=1, dtype=np.float32)
+        .reshape(shape[0] // stride, shape[1] // stride, -1)
+        .transpose(2, 0, 1)
+        for (scores, boxes, marks), stride in zip(grids, strides, strict=True)
+    ]
 
 
 def targets(

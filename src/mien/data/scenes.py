@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -21,6 +20,9 @@ Pixels = NDArray[np.uint8]
 CANVAS = 320
 """Side of a scene. Pixels."""
 _LEAST, _MOST = 24.0, 520.0
+"""Sides of the smallest and the largest image of a face that is pasted. Pixels."""
+_KINDS = {"crowd": 0.3, "few": 0.25, "one": 0.2, "tiles": 0.12, "empty": 0.13}
+"""Kinds of scenes and how often each is drawn."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,16 @@ class SceneSource:
 
 
 def draw_scene(source: SceneSource, rng: np.random.Generator) -> Pixels:
-    """Return a scene, RGB [CANVAS, CANVAS, 3]: a collage, a crowd, one large face or no face."""
-    kind = rng.choice(["crowd", "few", "one", "tiles", "empty"], p=[0.3, 0.25, 0.2, 0.12, 0.13])
+    """Return a scene: a crowd, a few faces, one large face, a contact sheet, or no face.
+
+    Args:
+        source: faces and backgrounds.
+        rng: source of all choices.
+
+    Returns:
+        RGB, uint8 [CANVAS, CANVAS, 3].
+    """
+    kind = str(rng.choice(list(_KINDS), p=list(_KINDS.values())))
     if kind == "tiles":
         return spoil(_tiles(source, rng), rng)
     canvas = _background(source, rng)
@@ -61,12 +71,13 @@ def _sides(kind: str, rng: np.random.Generator) -> list[float]:
 
 
 def _background(source: SceneSource, rng: np.random.Generator) -> Pixels:
+    """Return a part of a background, a texture, pieces of faces or one colour."""
     choice = rng.random()
     if choice < 0.55:
         image = source.backgrounds[rng.integers(len(source.backgrounds))]
         side = int(rng.uniform(0.35, 1) * image.shape[0])
         x, y = rng.integers(0, image.shape[0] - side + 1, 2)
-        out = cv2.resize(image[y : y + side, x : x + side], (CANVAS, CANVAS), interpolation=cv2.INTER_AREA)
+        out = _resized(image[y : y + side, x : x + side], CANVAS, cv2.INTER_AREA)
         turned = np.rot90(out, int(rng.integers(4)))
         return _recolour(np.ascontiguousarray(turned), rng)
     if choice < 0.75:
@@ -95,20 +106,26 @@ def _texture(rng: np.random.Generator) -> Pixels:
 
 
 def _shape(image: Pixels, rng: np.random.Generator) -> None:
+    """Draw a line, an ellipse, a rectangle or letters."""
     colour = [int(c) for c in rng.integers(0, 256, 3)]
     x, y = (int(v) for v in rng.integers(0, CANVAS, 2))
     size = int(np.exp(rng.uniform(math.log(3), math.log(90))))
     kind = rng.integers(4)
     if kind == 0:
-        cv2.line(image, (x, y), tuple(int(v) for v in rng.integers(0, CANVAS, 2)), colour, int(rng.integers(1, 8)))
+        end = [int(v) for v in rng.integers(0, CANVAS, 2)]
+        cv2.line(image, (x, y), end, colour, int(rng.integers(1, 8)))
     elif kind == 1:
         axes = size, int(size * rng.uniform(0.4, 1))
-        cv2.ellipse(image, (x, y), axes, float(rng.uniform(0, 180)), 0, 360, colour, -1 if rng.random() < 0.6 else 2)
+        angle = float(rng.uniform(0, 180))
+        thickness = -1 if rng.random() < 0.6 else 2
+        cv2.ellipse(image, (x, y), axes, angle, 0, 360, colour, thickness)
     elif kind == 2:
-        cv2.rectangle(image, (x, y), (x + size, y + int(size * rng.uniform(0.3, 2))), colour, -1 if rng.random() < 0.6 else 2)
+        corner = (x + size, y + int(size * rng.uniform(0.3, 2)))
+        cv2.rectangle(image, (x, y), corner, colour, -1 if rng.random() < 0.6 else 2)
     else:
         text = "".join(chr(c) for c in rng.integers(48, 122, 6))
-        cv2.putText(image, text, (x, y), int(rng.integers(0, 4)), size / 30, colour, 1 + size // 30)
+        font = int(rng.integers(0, 4))
+        cv2.putText(image, text, (x, y), font, size / 30, colour, 1 + size // 30)
 
 
 def _shuffled(source: SceneSource, rng: np.random.Generator) -> Pixels:
@@ -125,9 +142,9 @@ def _shuffled(source: SceneSource, rng: np.random.Generator) -> Pixels:
             y = int(rng.integers(0, image.shape[0] - part))
             piece = np.rot90(image[y : y + part, x : x + part], int(rng.integers(4)))
             place = np.s_[row * side : (row + 1) * side, column * side : (column + 1) * side]
-            out[place] = cv2.resize(np.ascontiguousarray(piece), (side, side))
+            out[place] = _resized(np.ascontiguousarray(piece), side)
     if rng.random() < 0.5:
-        out = cv2.GaussianBlur(out, (0, 0), float(rng.uniform(1, 8)))
+        out = np.asarray(cv2.GaussianBlur(out, (0, 0), float(rng.uniform(1, 8))), np.uint8)
     return np.ascontiguousarray(out[:CANVAS, :CANVAS])
 
 
@@ -140,9 +157,9 @@ def _tiles(source: SceneSource, rng: np.random.Generator) -> Pixels:
     for row in range(cells):
         for column in range(cells):
             image, _ = _face(source, rng)
-            image = cv2.resize(image, (side - gap, side - gap), interpolation=cv2.INTER_AREA)
             y, x = row * side, column * side
-            out[y : y + side - gap, x : x + side - gap] = image
+            place = np.s_[y : y + side - gap, x : x + side - gap]
+            out[place] = _resized(image, side - gap, cv2.INTER_AREA)
     return np.ascontiguousarray(out[:CANVAS, :CANVAS])
 
 
@@ -151,17 +168,23 @@ def _face(source: SceneSource, rng: np.random.Generator) -> tuple[Pixels, NDArra
     row = int(rng.integers(len(source.faces)))
     image, real = source.faces[row], source.real[row]
     if rng.random() < 0.5:
-        image, real = image[:, ::-1], np.array([1 - real[2], real[1], 1 - real[0], real[3]], np.float32)
+        image = image[:, ::-1]
+        real = np.array([1 - real[2], real[1], 1 - real[0], real[3]], np.float32)
     return _recolour(np.ascontiguousarray(image), rng), real
 
 
 def _recolour(image: Pixels, rng: np.random.Generator) -> Pixels:
+    """Return the image with other brightness, contrast and white, mostly."""
     if rng.random() < 0.3:
         return image
     gain = rng.uniform(0.5, 1.4) * rng.uniform(0.85, 1.15, 3)
     levels = np.arange(256, dtype=np.float64)[:, None] / 255
     table = 255 * (levels ** rng.uniform(0.6, 1.6)) * gain + rng.uniform(-20, 20)
-    return cv2.LUT(image, np.clip(table, 0, 255).astype(np.uint8)[None])
+    return np.asarray(cv2.LUT(image, np.clip(table, 0, 255).astype(np.uint8)[None]), np.uint8)
+
+
+def _resized(image: Pixels, side: int, interpolation: int = cv2.INTER_LINEAR) -> Pixels:
+    return np.asarray(cv2.resize(image, (side, side), interpolation=interpolation), np.uint8)
 
 
 def _paste(canvas: Pixels, source: SceneSource, side: float, rng: np.random.Generator) -> None:
@@ -170,25 +193,24 @@ def _paste(canvas: Pixels, source: SceneSource, side: float, rng: np.random.Gene
     size = image.shape[0]
     if rng.random() < 0.15:
         few = max(8, int(size * rng.uniform(0.15, 0.5)))
-        image = cv2.resize(cv2.resize(image, (few, few), interpolation=cv2.INTER_AREA), (size, size))
-    x, y = rng.uniform(-0.1 * side, CANVAS - 0.9 * side, 2) if side < CANVAS else (
-        (CANVAS - side) * rng.uniform(0.2, 0.8, 2)
-    )
-    angle = rng.normal(0, 12) if rng.random() < 0.7 else 0.0
+        image = _resized(_resized(image, few, cv2.INTER_AREA), size)
+    corner = _corner(side, rng)
+    angle = float(rng.normal(0, 12)) if rng.random() < 0.7 else 0.0
     mask = _mask(size, real, rng, oval=bool(rng.random() < 0.6))
     scale = side / size
     if scale < 0.5:
         few = max(8, round(size * scale * 1.2))
-        image = cv2.resize(image, (few, few), interpolation=cv2.INTER_AREA)
+        image = _resized(image, few, cv2.INTER_AREA)
         mask = cv2.resize(mask, (few, few), interpolation=cv2.INTER_AREA)
         size, scale = few, side / few
+    # The part of the canvas that the turned square can reach.
     reach = side * (abs(math.sin(math.radians(angle))) + 1) / 2
-    left, top = (max(0, math.floor(v + side / 2 - reach)) for v in (x, y))
-    right, below = (min(CANVAS, math.ceil(v + side / 2 + reach)) for v in (x, y))
+    left, top = (max(0, math.floor(v + side / 2 - reach)) for v in corner)
+    right, below = (min(CANVAS, math.ceil(v + side / 2 + reach)) for v in corner)
     if right <= left or below <= top:
         return
-    affine = cv2.getRotationMatrix2D((size / 2, size / 2), float(angle), scale)
-    affine[:, 2] += np.array([x - left, y - top]) + side / 2 - size / 2
+    affine = cv2.getRotationMatrix2D((size / 2, size / 2), angle, scale)
+    affine[:, 2] += corner - np.array([left, top]) + side / 2 - size / 2
     shape = (right - left, below - top)
     drawn = cv2.warpAffine(image, affine, shape, borderMode=cv2.BORDER_REPLICATE)
     alpha = cv2.warpAffine(mask, affine, shape)
@@ -196,7 +218,16 @@ def _paste(canvas: Pixels, source: SceneSource, side: float, rng: np.random.Gene
     place[:] = cv2.blendLinear(drawn, place, alpha, 1 - alpha)
 
 
-def _mask(size: int, real: NDArray[np.float32], rng: np.random.Generator, *, oval: bool) -> NDArray[np.float32]:
+def _corner(side: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return where the top left corner of a pasted image lies: it may leave the canvas a little."""
+    if side < CANVAS:
+        return rng.uniform(-0.1 * side, CANVAS - 0.9 * side, 2)
+    return (CANVAS - side) * rng.uniform(0.2, 0.8, 2)
+
+
+def _mask(
+    size: int, real: NDArray[np.float32], rng: np.random.Generator, *, oval: bool
+) -> NDArray[np.float32]:
     """Return what is seen of a face's image: an oval around the head or all that is real."""
     mask = np.zeros((size, size), np.float32)
     x1, y1, x2, y2 = (round(float(v) * size) for v in real)
@@ -208,7 +239,9 @@ def _mask(size: int, real: NDArray[np.float32], rng: np.random.Generator, *, ova
         cv2.ellipse(ring, centre, axes, 0, 0, 360, 1, -1)
         mask *= ring
     soft = size * rng.uniform(0.005, 0.05)
-    return cv2.GaussianBlur(mask, (0, 0), soft) if rng.random() < 0.8 else mask
+    if rng.random() < 0.8:
+        return np.asarray(cv2.GaussianBlur(mask, (0, 0), soft), np.float32)
+    return mask
 
 
 def _cover(canvas: Pixels, source: SceneSource, rng: np.random.Generator) -> None:
@@ -226,17 +259,17 @@ def _cover(canvas: Pixels, source: SceneSource, rng: np.random.Generator) -> Non
 def spoil(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Return the image greyed, darkened, blurred, with noise, compressed: each sometimes."""
     if rng.random() < 0.12:
-        image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        image = np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.uint8)
     if rng.random() < 0.25:
         image = _recolour(image, rng)
     if rng.random() < 0.2:
-        image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 2.5)))
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 2.5))), np.uint8)
     if rng.random() < 0.2:
         noise = rng.normal(0, rng.uniform(2, 18), image.shape)
         image = np.clip(image + noise, 0, 255).astype(np.uint8)
     if rng.random() < 0.4:
         quality = int(rng.integers(25, 95))
-        done, coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        assert done
+        coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
         image = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
     return np.ascontiguousarray(image)

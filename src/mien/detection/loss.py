@@ -36,7 +36,9 @@ def detector_loss(maps: list[Tensor], targets: list[Tensor]) -> Loss:
     guess, truth = found[sure], wanted[sure]
     parts["box"] = (share * _one_minus_overlap(guess[:, 1:5], truth[:, 1:5])).sum()
     size = truth[:, 3:5].mean(dim=1, keepdim=True).exp()
-    apart = F.smooth_l1_loss(guess[:, 5:15] / size, truth[:, 5:15] / size, beta=0.02, reduction="none")
+    apart = F.smooth_l1_loss(
+        guess[:, 5:15] / size, truth[:, 5:15] / size, beta=0.02, reduction="none"
+    )
     parts["landmarks"] = 2 * (share * apart.mean(dim=1)).sum()
     sums = torch.stack(list(parts.values())).sum()
     seen = torch.sigmoid(logit.detach())
@@ -48,7 +50,7 @@ def detector_loss(maps: list[Tensor], targets: list[Tensor]) -> Loss:
 
 
 def _one_minus_overlap(guess: Tensor, truth: Tensor) -> Tensor:
-    """Return 1 - IoU of boxes dx, dy, log w, log h of the same cells, with a distance term (DIoU)."""
+    """Return 1 - IoU of boxes dx, dy, log w, log h of the same cells, and their distance (DIoU)."""
     size, wanted = guess[:, 2:].clamp(-4, 6).exp(), truth[:, 2:].exp()
     low = torch.maximum(guess[:, :2] - size / 2, truth[:, :2] - wanted / 2)
     high = torch.minimum(guess[:, :2] + size / 2, truth[:, :2] + wanted / 2)

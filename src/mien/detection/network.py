@@ -96,10 +96,9 @@ class DetectorNetwork(nn.Module):
     @torch.no_grad()
     def _start(self) -> None:
         for head in self.heads:
-            last = head[-1]
-            assert isinstance(last, nn.Conv2d) and last.bias is not None
-            last.bias.zero_()
-            last.bias[0] = _PRIOR
+            bias = head.get_parameter("1.bias")
+            bias.zero_()
+            bias[0] = _PRIOR
 
 
 def _same(width: int, count: int) -> list[_Block]:

@@ -46,6 +46,14 @@ class GridDetector:
         """
         self.name, self._answer, self._least_score = name, answer, least_score
 
+    def answer(self, work: NDArray[np.uint8]) -> Sequence[Cells]:
+        """Return what the network says at the cells of the grids of strides 8, 16, 32.
+
+        Args:
+            work: RGB [H, W, 3] as it is, H and W multiples of 32; see `at_work_size`.
+        """
+        return self._answer(work)
+
     def __call__(self, image: NDArray[np.uint8]) -> list[Face]:
         """Return the faces of an RGB image [H, W, 3]; one below 8 pixels a side has none."""
         height, width = image.shape[:2]
@@ -89,7 +97,7 @@ def open_session(model: bytes, what: str) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
+    except Exception as error:  # its errors share no class
         cause = str(error).splitlines()[0][:200]
         raise MienError(
             f"ONNX Runtime {onnxruntime.__version__} cannot load {what}: {cause}"
