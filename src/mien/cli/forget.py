@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mien.cli.terminal import say
 from mien.errors import MienError
+from mien.media.names import to_text
 
 __all__ = ["forget"]
 
@@ -45,4 +46,4 @@ def forget(
             "--resume, or delete that folder"
         )
     done = forget_rows(table, out or table, paths=path, track=track, overwrite=in_place)
-    print(f"{done.removed:,} rows taken out, {done.kept:,} left: {out or table}", file=sys.stderr)
+    say(f"{done.removed:,} rows taken out, {done.kept:,} left: {to_text(out or table)}")

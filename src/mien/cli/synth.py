@@ -7,6 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from mien.cli.terminal import show
+from mien.media.names import to_text
+
 __all__ = ["synth"]
 
 
@@ -61,4 +64,4 @@ def synth(
     shown = {"console": console, "transient": True, "disable": not console.is_terminal}
     for _ in track(writer, "rendering", total=identities, **shown):
         pass
-    print(f"{identities * frames} images of {identities} people in {out}")
+    show(f"{identities * frames} images of {identities} people in {to_text(out)}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mien.cli.terminal import say, show
 from mien.errors import MienError
 
 if TYPE_CHECKING:
@@ -178,11 +178,11 @@ def _train(method: Method, config: Any, run: RunFolder, device: str) -> None:
             data=list(config.data.sources),
             run=run,
             device=device,
-            echo=print if first else _nothing,
+            echo=show if first else _nothing,
         )
     except Interrupted as stop:
         if first:
-            print(stop, file=sys.stderr)
+            say(str(stop))
         raise typer.Exit(128 + stop.number) from stop
 
 
