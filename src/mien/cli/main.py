@@ -8,7 +8,6 @@ one line on stderr.
 from __future__ import annotations
 
 import ast
-import errno
 import importlib
 import inspect
 import sys
@@ -25,6 +24,7 @@ from mien.cli.signals import exit_code
 from mien.cli.terminal import one_line, say, show, stop_output
 from mien.errors import MienError
 from mien.extras import missing_line
+from mien.media.faults import fault
 
 __all__ = ["COMMANDS", "run"]
 
@@ -45,7 +45,6 @@ COMMANDS = {
 }
 
 _USAGE_ERROR = 2
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class _Interrupted(Exception):
@@ -219,7 +218,5 @@ def _misuse(error: Any) -> tuple[int, str]:
 def _fault(error: OSError) -> str:
     """Name the file that the system refused and what can be done."""
     where = f": {one_line(error.filename)}" if error.filename is not None else ""
-    if error.errno in _FULL:
-        quota = "" if error.errno == errno.ENOSPC else " that your quota grants"
-        return f"no space left on the disk{quota}{where}; free some and run again"
-    return f"{(error.strerror or str(error)).lower()}{where}"
+    reason, _, cure = fault(error).partition("; ")
+    return f"{reason.lower()}{where}" + (f"; {cure}" if cure else "")
