@@ -29,6 +29,7 @@ from mien.data.sources import Piece, find_sources
 from mien.documents import parse_json, read_text
 from mien.errors import MienError
 from mien.faces.detect import open_detector, single_threaded_opencv
+from mien.media.faults import fault
 from mien.pipeline.prefetch import prefetch
 
 __all__ = [
@@ -189,9 +190,7 @@ def fill_folder(target: Path, fill: Callable[[Path], None]) -> Path:
     except OSError as error:
         if is_cache(target):  # another run was faster
             return target
-        raise MienError(
-            f"cannot write the cache {target}: {error.strerror}; free the disk"
-        ) from error
+        raise MienError(f"cannot write the cache {target}: {fault(error)}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return target

@@ -31,7 +31,7 @@ from mien.table.writer import PART, Progress, join_parts, last_complete
 
 __all__ = ["JobFolder", "Listing", "job_digest", "list_inputs"]
 
-_FORMAT = 2
+_FORMAT = 3
 _JOURNAL, _LOCK, _UNFINISHED, _CONVERTED = "journal.json", "lock", "unfinished", "converted"
 _OURS = re.compile(rf"{re.escape(_JOURNAL)}|{_LOCK}|{_UNFINISHED}|{_CONVERTED}|{PART.pattern}")
 """Names of the files that mien writes into the folder."""
