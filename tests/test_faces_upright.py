@@ -27,7 +27,9 @@ class Finder:
     def __call__(self, image: np.ndarray) -> list[Face]:
         red = spots((image[..., 0] > 200) & (image[..., 2] < 50))
         blue = spots((image[..., 2] > 200) & (image[..., 0] < 50))
-        pairs = [(one, min(blue, key=lambda other: np.hypot(*(other - one)))) for one in red if blue]
+        pairs = [
+            (one, min(blue, key=lambda other: np.hypot(*(other - one)))) for one in red if blue
+        ]
         return [face for one, other in pairs for face in self.between(image, one, other)]
 
     def between(self, image: np.ndarray, one: np.ndarray, other: np.ndarray) -> list[Face]:
