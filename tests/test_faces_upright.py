@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -24,11 +25,15 @@ class Finder:
         self.score = score
 
     def __call__(self, image: np.ndarray) -> list[Face]:
-        red = np.argwhere((image[..., 0] > 200) & (image[..., 2] < 50))
-        blue = np.argwhere((image[..., 2] > 200) & (image[..., 0] < 50))
-        if not len(red) or not len(blue):
-            return []
-        (y1, x1), (y2, x2) = red.mean(axis=0) + 0.5, blue.mean(axis=0) + 0.5
+        red = spots((image[..., 0] > 200) & (image[..., 2] < 50))
+        blue = spots((image[..., 2] > 200) & (image[..., 0] < 50))
+        pairs = [
+            (one, min(blue, key=lambda other: np.hypot(*(other - one)))) for one in red if blue
+        ]
+        return [face for one, other in pairs for face in self.between(image, one, other)]
+
+    def between(self, image: np.ndarray, one: np.ndarray, other: np.ndarray) -> list[Face]:
+        (y1, x1), (y2, x2) = one, other
         if x2 - x1 < 3 * abs(y2 - y1):
             return []
         half, x, y = x2 - x1, (x1 + x2) / 2, (y1 + y2) / 2
@@ -37,6 +42,12 @@ class Finder:
             return []
         marks = np.array([(x1, y1), (x2, y2), (x, y), (x1, y), (x2, y)], np.float32)
         return [Face(box, self.score, marks, "image")]
+
+
+def spots(mask: np.ndarray) -> list[np.ndarray]:
+    """Middles of connected regions: y, x."""
+    _, _, _, middles = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    return [middle[::-1] + 0.5 for middle in middles[1:]]
 
 
 def photograph(height: int = 90, width: int = 140) -> np.ndarray:

@@ -97,7 +97,9 @@ def test_a_face_can_be_chosen_and_all_can_be_rendered(tiny_folder, tmp_path, mon
         assert part in capsys.readouterr().out
         seen[name] = read(tmp_path / f"{name}.png")
     assert np.array_equal(seen["largest"], seen["1"])
-    assert np.array_equal(seen["all"], np.concatenate([seen["0"], seen["1"], seen["2"]], axis=1))
+    apart = np.concatenate([seen["0"], seen["1"], seen["2"]], axis=1)
+    # Sums of a batch are rounded otherwise by some versions.
+    assert np.abs(seen["all"].astype(int) - apart).max() <= 1
     assert not np.array_equal(seen["0"], seen["2"])
     assert run([*words, "--out", str(tmp_path / "x.png"), "--face", "3"]) == 2
     assert "shows no face 3: 3 found" in capsys.readouterr().err

@@ -70,7 +70,7 @@ def read_sources(folder: Path) -> list[str]:
 def test_columns_stand_in_the_documented_order() -> None:
     assert " ".join(SCHEMA.names) == (
         "path frame time_s face_id track_id face_found det_score x1 y1 x2 y2 "
-        "framing side_px sharpness reason "
+        "framing turn_deg side_px sharpness reason "
         "identity expression texture_code shape_code yaw_rad pitch_rad roll_rad "
         "light_ambient light_diffuse light_x light_y light_z"
     )
@@ -133,7 +133,7 @@ def test_rows_carry_their_factors_and_null_where_there_is_no_face() -> None:
     assert table.column("reason").to_pylist() == [None, "broken", None]
     assert table.column("x2").to_pylist() == [3.0, None, 3.0]
     codes = ("identity", "expression", "texture_code", "shape_code")
-    for name in SCHEMA.names[15:]:
+    for name in SCHEMA.names[16:]:
         length = SCHEMA.field(name).type.list_size if name in codes else 0
         assert table.column(name)[1].as_py() == (length * [0.0] or None)
         assert not length or table.column(name).null_count == 0

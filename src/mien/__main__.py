@@ -15,11 +15,13 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         from mien.cli.main import run
+        from mien.cli.signals import stop_on_signals
         from mien.cli.terminal import prepare
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(130)
     prepare()
+    stop_on_signals()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -26,6 +26,7 @@ from mien.aliases import FILES, current_options, current_tensors
 from mien.errors import MienError
 from mien.media.atomic import replacing
 from mien.media.bounded import MIB, read_bytes, read_json
+from mien.media.faults import fault
 
 __all__ = [
     "CARD_FILE",
@@ -118,7 +119,7 @@ def save(
         if not images:  # an earlier model's list is not this one's
             (folder / IMAGES_FILE).unlink(missing_ok=True)
     except OSError as error:
-        raise MienError(f"cannot write the model to {folder}: {error.strerror}") from error
+        raise MienError(f"cannot write the model to {folder}: {fault(error)}") from error
 
 
 def read(where: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -33,7 +33,7 @@ from PIL import Image
 
 from mien.cli.main import run
 
-__all__ = ["PNG", "Case", "Content", "case", "check", "image"]
+__all__ = ["PNG", "Case", "Content", "case", "check", "image", "make_files"]
 
 Content = str | bytes | None | Callable[[Path], object]
 """Of a file: text, bytes, a function that makes it at a path; None makes a folder."""
@@ -71,8 +71,7 @@ case = Case
 
 def check(case: Case, place: Path, capfd: pytest.CaptureFixture[str]) -> tuple[str, str]:
     """Run a case in the folder `place` and return what it wrote to stdout and stderr."""
-    for name, content in case.files.items():
-        _make(place / name, content)
+    make_files(place, case.files)
     before = _contents(place)
     capfd.readouterr()
     with _bounded(), mock.patch.dict(os.environ, case.env):
@@ -107,6 +106,12 @@ def image(width: int = 48, height: int = 48, *, format: str = "PNG", seed: int =
 
 
 PNG = image()
+
+
+def make_files(place: Path, files: Mapping[str, Content]) -> None:
+    """Make files in a folder, in their order."""
+    for name, content in files.items():
+        _make(place / name, content)
 
 
 def _make(path: Path, content: Content) -> None:

@@ -20,6 +20,7 @@ from mien.evaluate.datasets.gaze360 import read_gaze360
 from mien.evaluate.datasets.insightface_bin import read_bin
 from mien.evaluate.datasets.lfw import read_lfw
 from mien.evaluate.datasets.rafdb import read_rafdb
+from robustness.bent import CHANGES, CUT, bent, one_line
 
 FILES = [b"\xff\xd8" + bytes([number] * 9) for number in range(4)]
 ARRAYS = [np.frombuffer(file, np.uint8) for file in FILES]
@@ -57,28 +58,6 @@ FILES_OF = {
     ),
     "annotations/EXPR_Set/Train_Set/v.txt": (b"Neutral,Anger\n0\n1\n", read_expressions),
 }
-
-
-def one_line(read, *given, **named):
-    """Return what a reader gives; None where it refuses the file in one line."""
-    try:
-        return read(*given, **named)
-    except MienError as error:
-        if "\n" in str(error):
-            raise AssertionError("one line is due") from error
-        return None
-
-
-def bent(data: bytes, changes: list[tuple[int, int]], cut: int) -> bytes:
-    """The same with some bytes changed, and its end cut off."""
-    out = bytearray(data)
-    for place, value in changes:
-        out[place % len(out)] = value
-    return bytes(out[: len(out) - cut % len(out)] if cut else out)
-
-
-CHANGES = st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 255)), max_size=4)
-CUT = st.one_of(st.just(0), st.integers(0, 2**20))
 
 
 @given(st.sampled_from(BINS), CHANGES, CUT)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien.cli.terminal import say
 from mien.errors import MienError
 from mien.media.outputs import check_outputs
 
@@ -79,7 +79,7 @@ def calibrate(
         names=matched.names,
     )
     made.save(out, overwrite=overwrite)
-    print("\n".join(_lines(made, matched)), file=sys.stderr)
+    say(*_lines(made, matched))
 
 
 def _lines(made: Calibration, matched: MatchedTargets) -> list[str]:

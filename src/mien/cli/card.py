@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mien.cli.terminal import printable
+from mien.cli.terminal import say, show
 from mien.errors import MienError
+from mien.media.names import to_text
 
 __all__ = ["card"]
 
@@ -34,7 +34,7 @@ def card(
     where = weights_folder.shipped_folder() if weights is None else weights
     if not has:
         text = weights_folder.read_card(where) or "no card was written with these weights"
-        print(printable(text))
+        show(text)
         return
     known = weights_folder.trained_on(where)
     if not known:
@@ -52,5 +52,5 @@ def _look_for(given: list[str], known: frozenset[str]) -> None:
         count += 1
         if hashed in known:
             found += 1
-            print(printable(str(Path(piece.file, piece.member))))
-    print(f"{found:,} of {count:,} files were trained on", file=sys.stderr)
+            show(to_text(Path(piece.file, piece.member)))
+    say(f"{found:,} of {count:,} files were trained on")

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from mien.cli.terminal import show
+from mien.media.names import to_text
+
 __all__ = ["demo"]
 
 
@@ -45,5 +48,5 @@ def demo(
     model = load(weights, device=device)
     files = run_demo(out, model=model, clips=clips, detector=detector, overwrite=overwrite)
     for path, what in files.items():
-        print(f"{path}  {what}")
-    print(f"done in {time.monotonic() - start:.0f} s")
+        show(f"{to_text(path)}  {what}")
+    show(f"done in {time.monotonic() - start:.0f} s")

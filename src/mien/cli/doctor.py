@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from mien.cli.terminal import printable
+
 __all__ = ["doctor"]
 
 _MARKS = {"ok": "[green]ok[/]", "note": "[dim]-[/]", "broken": "[bold red]broken[/]"}
@@ -20,7 +22,9 @@ def doctor() -> None:
     broken = 0
     for check in examine():
         broken += check.state == "broken"
-        console.print(f"{_MARKS[check.state]:>20}  {check.name:24} {escape(check.detail)}")
+        console.print(
+            f"{_MARKS[check.state]:>20}  {check.name:24} {escape(printable(check.detail))}"
+        )
     if broken:
         console.print(f"{broken} broken")
         raise typer.Exit(1)

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.terminal import printable
+from mien.cli.terminal import show
+from mien.media.names import to_text
 
 __all__ = ["app", "yunet"]
 
@@ -34,4 +35,4 @@ def yunet(
     from mien.faces.download import download_yunet
 
     place, written = download_yunet(source)
-    print(f"{printable(str(place))}: {'written' if written else 'was there already'}")
+    show(f"{to_text(place)}: {'written' if written else 'was there already'}")

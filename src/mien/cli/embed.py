@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mien.cli.progress import ProgressDisplay
+from mien.cli.signals import exit_code
+from mien.cli.terminal import say, show
 from mien.embedding.options import EmbedOptions, help_of
 from mien.errors import MienError
+from mien.media.names import to_text
 
 if TYPE_CHECKING:
     from mien.embedding.summary import Summary
 
 __all__ = ["embed"]
-
-_INTERRUPTED = 130
 
 
 def embed(
@@ -89,10 +89,10 @@ def embed(
             features=features,
         )
         summary = _run(inputs, out, options, (weights, device), (overwrite, resume))
-    except KeyboardInterrupt:
-        print(f"stopped; {_where_it_stands(out)}", file=sys.stderr)
-        raise typer.Exit(_INTERRUPTED) from None
-    print("\n".join(summary.lines()), file=sys.stderr)
+    except KeyboardInterrupt as error:
+        say(f"stopped; {_where_it_stands(out)}")
+        raise typer.Exit(exit_code(error)) from None
+    say(*summary.lines())
 
 
 def _run(
@@ -128,11 +128,11 @@ def _where_it_stands(out: Path) -> str:
     from mien.embedding.job import JobFolder
 
     if JobFolder(out).is_begun():
-        return f"what is finished is kept: the same command with --resume continues {out}"
+        return f"what is finished is kept: the same command with --resume continues {to_text(out)}"
     return "nothing was begun"
 
 
 def _print_schema() -> None:
     from mien.table.schema import describe_columns
 
-    print("\n".join(describe_columns()))
+    show(*describe_columns())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import sys
 import time
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -12,7 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien.cli.signals import exit_code
+from mien.cli.terminal import printable, say, show
 from mien.errors import MienError
+from mien.media.names import to_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +27,6 @@ __all__ = ["app"]
 
 _ALL = "all"
 _FAILED = 1
-_INTERRUPTED = 130
 _SECONDS_PER_LINE = 10.0
 
 app = typer.Typer(add_completion=False)
@@ -87,7 +88,7 @@ def evaluate(
     protocol that fails is a line in the report, and the exit code is 1.
     """
     if draws is not None:
-        _say("--draws is now called --trials")
+        say("--draws is now called --trials")
         trials = draws
     if list_protocols:
         _print_protocols()
@@ -113,8 +114,8 @@ def evaluate(
         _finish(report, out, overwrite=overwrite)
     if stopped:
         left = len(jobs) - len(done)
-        print(f"stopped; {left} of {len(jobs)} protocols are not in the report", file=sys.stderr)
-        raise typer.Exit(_INTERRUPTED)
+        say(f"stopped; {left} of {len(jobs)} protocols are not in the report")
+        raise typer.Exit(stopped)
     if report.failed:
         raise typer.Exit(_FAILED)
 
@@ -136,12 +137,12 @@ def _jobs(name: str, data: Path) -> tuple[tuple[Protocol, Path], ...]:
     from mien.evaluate.runner import find_data_sets, not_understood
 
     if name in OLD_NAMES:
-        _say(f"protocol {name} is now called {OLD_NAMES[name]}")
+        say(f"protocol {name} is now called {OLD_NAMES[name]}")
         name = OLD_NAMES[name]
     if name == _ALL:
         found = find_data_sets(data, every_protocol())
         for line in not_understood(data, found, every_protocol()):
-            _say(line)
+            say(line)
         return found
     return ((find_protocol(name), data),)
 
@@ -172,13 +173,13 @@ def _by_table(table: Path) -> _Source:
 def _context(source: _Source, seed: int, trials: int) -> EvalContext:
     from mien.evaluate.protocol import EvalContext
 
-    return EvalContext(source.describe, source.model, seed=seed, trials=trials, say=_say)
+    return EvalContext(source.describe, source.model, seed=seed, trials=trials, say=say)
 
 
 def _run(
     jobs: Sequence[tuple[Protocol, Path]], context: EvalContext, root: Path | None
-) -> tuple[list[Run], bool]:
-    """Return what is done, and whether the user broke off.
+) -> tuple[list[Run], int]:
+    """Return what is done, and the exit code if the user broke off, else 0.
 
     Without a root there is one protocol, and its failure is that of the command.
     """
@@ -190,9 +191,9 @@ def _run(
             done.append(run_protocol(*jobs[0], context))
         else:
             run_all(jobs, context, root=root, on_run=done.append)
-    except KeyboardInterrupt:
-        return done, True
-    return done, False
+    except KeyboardInterrupt as error:
+        return done, exit_code(error)
+    return done, 0
 
 
 def _report(done: Sequence[Run], source: _Source, seed: int, trials: int) -> Report:
@@ -208,7 +209,7 @@ def _finish(report: Report, out: Path, *, overwrite: bool) -> None:
 
     paths = write_report(report, out, overwrite=overwrite)
     _print_scores(report)
-    print(f"wrote {', '.join(map(str, paths))}", file=sys.stderr)
+    say(f"wrote {', '.join(map(to_text, paths))}")
 
 
 def _print_scores(report: Report) -> None:
@@ -226,9 +227,9 @@ def _print_scores(report: Report) -> None:
     for name in ("value", "95 % interval", "n"):
         grid.add_column(name, justify="right")
     for run in report.runs:
-        where = Text(run.protocol.name), Text(run.folder)
+        where = Text(run.protocol.name), Text(printable(run.folder))
         if run.result is None:
-            grid.add_row(*where, Text(f"failed: {run.error}", style="red"))
+            grid.add_row(*where, Text(printable(f"failed: {run.error}"), style="red"))
             continue
         for score in main_scores(run.result):
             values = score_text(score), interval_text(score), f"{score.count:,}"
@@ -240,9 +241,11 @@ def _print_protocols() -> None:
     from mien.evaluate.protocols import every_protocol
 
     for protocol in every_protocol():
-        print(f"{protocol.name} ({protocol.factor}): {protocol.title}")
-        print(f"  files   {' '.join(protocol.layout.split())}")
-        print(f"  source  {' '.join(protocol.source.split())}")
+        show(
+            f"{protocol.name} ({protocol.factor}): {protocol.title}",
+            f"  files   {' '.join(protocol.layout.split())}",
+            f"  source  {' '.join(protocol.source.split())}",
+        )
 
 
 def _need_extras() -> None:
@@ -266,9 +269,5 @@ class _Progress:
     def __call__(self, done: int, total: int) -> None:
         now = self._clock()
         if now - self._shown >= _SECONDS_PER_LINE:
-            _say(f"{done:,} of {total:,} images")
+            say(f"{done:,} of {total:,} images")
             self._shown = now
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

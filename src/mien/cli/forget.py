@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mien.cli.terminal import say
 from mien.errors import MienError
+from mien.media.names import to_text
 
 __all__ = ["forget"]
 
@@ -52,7 +53,7 @@ def forget(
             "--resume, or delete that folder"
         )
     done = forget_rows(table, out or table, paths=path, track=track, overwrite=in_place)
-    print(f"{done.removed:,} rows taken out, {done.kept:,} left: {out or table}", file=sys.stderr)
+    say(f"{done.removed:,} rows taken out, {done.kept:,} left: {to_text(out or table)}")
 
 
 def _forget_in_index(path: Path, paths: list[str], track: int | None, out: Path | None) -> None:
@@ -64,4 +65,4 @@ def _forget_in_index(path: Path, paths: list[str], track: int | None, out: Path 
     with open_index(path) as index:
         count = index.delete(paths=paths, track=track)
         index.save(out)
-    print(f"{count:,} faces taken out, {len(index):,} left: {out or path}", file=sys.stderr)
+    say(f"{count:,} faces taken out, {len(index):,} left: {to_text(out or path)}")

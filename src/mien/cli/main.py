@@ -8,13 +8,11 @@ one line on stderr.
 from __future__ import annotations
 
 import ast
-import errno
 import importlib
 import inspect
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import suppress
 from types import ModuleType
 from typing import Annotated, Any
 
@@ -22,9 +20,11 @@ import typer
 from typer.core import TyperGroup
 
 import mien
-from mien.cli.terminal import one_line, stop_output
+from mien.cli.signals import exit_code
+from mien.cli.terminal import one_line, say, show, stop_output
 from mien.errors import MienError
 from mien.extras import missing_line
+from mien.media.faults import fault
 
 __all__ = ["COMMANDS", "run"]
 
@@ -47,11 +47,14 @@ COMMANDS = {
 }
 
 _USAGE_ERROR = 2
-_INTERRUPTED = 130
 
 
 class _Interrupted(Exception):
-    """Ctrl-C, which typer would turn into an exit code without a word."""
+    """Ctrl-C or another signal, which typer would turn into an exit code without a word."""
+
+    def __init__(self, error: KeyboardInterrupt) -> None:
+        super().__init__()
+        self.code = exit_code(error)
 
 
 class _LazyCommands(TyperGroup):
@@ -61,7 +64,7 @@ class _LazyCommands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            raise _Interrupted from error
+            raise _Interrupted(error) from error
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the base class's signature
         return list(COMMANDS)
@@ -114,7 +117,7 @@ _app = typer.Typer(
 
 def _print_version(value: bool) -> None:
     if value:
-        print(f"mien {mien.__version__}")
+        show(f"mien {mien.__version__}")
         raise typer.Exit
 
 
@@ -141,7 +144,8 @@ def run(arguments: Sequence[str]) -> int:
 
     Returns:
         The exit code: 0 done, 1 a check failed or an unforeseen error, 2 bad input or a fault of
-        the machine (no space, no permission), 130 interrupted.
+        the machine (no space, no permission), 130 interrupted, 143 and 129 stopped by SIGTERM and
+        SIGHUP.
     """
     words, debug = _take_debug(list(arguments))
     words = words or ["--help"]
@@ -164,8 +168,7 @@ def _leave(line: str) -> None:
     except OSError:
         stop_output()
     if line:
-        with suppress(OSError):
-            print(line, file=sys.stderr, flush=True)
+        say(line)
 
 
 def _take_debug(words: list[str]) -> tuple[list[str], bool]:
@@ -181,8 +184,10 @@ def _explain(error: BaseException) -> tuple[int, str]:
     match error:
         case typer.Exit():
             answer = error.exit_code, ""
-        case _Interrupted() | KeyboardInterrupt() | typer.Abort():
-            answer = _INTERRUPTED, "interrupted"
+        case _Interrupted():
+            answer = error.code, "interrupted"
+        case KeyboardInterrupt() | typer.Abort():
+            answer = exit_code(error), "interrupted"
         case MienError():
             answer = _USAGE_ERROR, f"error: {text}"
         case BrokenPipeError():  # whoever read our output has left
@@ -215,6 +220,5 @@ def _misuse(error: Any) -> tuple[int, str]:
 def _fault(error: OSError) -> str:
     """Name the file that the system refused and what can be done."""
     where = f": {one_line(error.filename)}" if error.filename is not None else ""
-    if error.errno == errno.ENOSPC:
-        return f"no space left on the disk{where}; free some and run again"
-    return f"{(error.strerror or str(error)).lower()}{where}"
+    reason, _, cure = fault(error).partition("; ")
+    return f"{reason.lower()}{where}" + (f"; {cure}" if cure else "")

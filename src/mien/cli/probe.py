@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
-import sys
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien.cli.terminal import say, show
 from mien.errors import MienError
 from mien.media.outputs import check_outputs
 from mien.media.spreadsheet import safe_cell
@@ -98,7 +99,7 @@ def probe(
     made = fit_probe(matched, rng=np.random.default_rng(seed), kind=kind)
     next_ones = choose(made, matched, suggest) if suggest else None
     made.save(out, overwrite=overwrite)
-    print("\n".join(_lines(made, matched, given)), file=sys.stderr)
+    say(*_lines(made, matched, given))
     if next_ones is not None:
         _print_suggestions(faces.iloc[next_ones[0]], next_ones[1], made, given)
 
@@ -154,7 +155,8 @@ def _print_suggestions(
     """Print the faces as a file of labels that are yet to be filled in."""
     who = [] if given.person is None else [given.person]
     second = made.added[1]
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["path", "frame", "face_id", made.label, *who, f"{made.label}_guess", second])
     values: np.ndarray = prediction.values
     for i, (path, frame, face_id) in enumerate(
@@ -164,3 +166,4 @@ def _print_suggestions(
         empty = [""] * (1 + len(who))
         certainty = f"{prediction.certainty[i]:.3g}"
         writer.writerow([safe_cell(path), frame, face_id, *empty, guess, certainty])
+    show(text.getvalue().removesuffix("\n"))

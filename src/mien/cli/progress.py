@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
+from mien.cli.terminal import say
+
 if TYPE_CHECKING:
     from mien.embedding.summary import Status
 
@@ -49,7 +51,7 @@ class ProgressDisplay:
                 self._bar.add_task("", total=status.total)
             self._bar.update(0, completed=status.done, total=status.total, description=line)
         elif now - self._shown >= _SECONDS_PER_LINE:
-            print(line, file=self._stream, flush=True)
+            say(line, stream=self._stream)
             self._shown = now
 
 

@@ -13,6 +13,7 @@ import typer
 
 from mien.cli.render_gaze import gaze_arrows, redirected
 from mien.cli.render_request import MAX_SIZE, SIZE, Request, parse_light
+from mien.cli.terminal import show
 from mien.errors import MienError
 from mien.media.frame import Frame
 from mien.media.image import check_file
@@ -144,7 +145,7 @@ def render(
             mesh_place = None if mesh is None else places[len(outputs) - len(mesh_paths(mesh))]
             frames = _edited(model, request, mesh_place, said)
         _write(request, frames, places[0], said)
-    print(f"{', '.join(map(to_text, outputs))}: {'; '.join(said)}")
+    show(f"{', '.join(map(to_text, outputs))}: {'; '.join(said)}")
 
 
 def _write(request: Request, frames: Iterator[Frame], place: Path, said: list[str]) -> None:

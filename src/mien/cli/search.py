@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.terminal import printable
+from mien.cli.terminal import say, show
 from mien.errors import MienError
 from mien.media.outputs import check_outputs
 
@@ -60,9 +59,9 @@ def build(
         tables, out, code=code, person_column=person_column, weights=weights, overwrite=overwrite
     )
     assert index.added is not None
-    _say(f"{index.added.faces:,} faces, {index.added.left_out:,} rows without one left out: {out}")
+    say(f"{index.added.faces:,} faces, {index.added.left_out:,} rows without one left out: {out}")
     if not index.info().centred:
-        _say(
+        say(
             f"no thresholds are known for {code} of weights {index.weights_id}: plain cosine, no "
             "false match rates; --weights gives theirs"
         )
@@ -112,12 +111,12 @@ def query(
             answers += query_images(
                 opened, [path], top=top, weights=weights, device=device, detector=detector
             )
-    _say(_thresholds(opened))
+    say(_thresholds(opened))
     if out is None:
-        print("\n".join(_lines(answers)))
+        show(*_lines(answers))
         return
     _write(hits_table(answers), out, overwrite=overwrite)
-    _say(f"{len(answers):,} faces, {sum(len(a.hits) for a in answers):,} hits: {out}")
+    say(f"{len(answers):,} faces, {sum(len(a.hits) for a in answers):,} hits: {out}")
 
 
 @app.command()
@@ -134,7 +133,7 @@ def add(
     faces, left_out, already = (
         sum(getattr(one, name) for one in done) for name in ("faces", "left_out", "already")
     )
-    _say(
+    say(
         f"{faces:,} faces added, {already:,} there before, {left_out:,} rows without one; "
         f"{len(opened):,} in {index}"
     )
@@ -166,7 +165,7 @@ def delete(
     with open_index(index) as opened:
         count = opened.delete(person=person, paths=path or (), rows=row or ())
         opened.save()
-    _say(f"{count:,} faces deleted, {len(opened):,} left: {index}")
+    say(f"{count:,} faces deleted, {len(opened):,} left: {index}")
 
 
 @app.command()
@@ -177,19 +176,19 @@ def info(index: _IndexFile) -> None:
     opened = open_index(index)
     found = opened.info()
     people = "" if found.people is None else f" of {found.people:,} people ({found.person_column})"
-    print(f"{found.faces:,} faces{people}, {found.bytes:,} bytes")
-    print(f"{found.code} [{found.dim}] of weights {found.weights_id}")
-    print("centred cosine, as mien verify" if found.centred else "plain cosine, not centred")
+    show(f"{found.faces:,} faces{people}, {found.bytes:,} bytes")
+    show(f"{found.code} [{found.dim}] of weights {found.weights_id}")
+    show("centred cosine, as mien verify" if found.centred else "plain cosine, not centred")
     engine = "" if found.engine == "faiss" else " (slower; pip install 'mien[search]' for faiss)"
-    print(f"searched by {found.engine}{engine}")
+    show(f"searched by {found.engine}{engine}")
     for one in found.thresholds:
         chance = opened.false_match_chance(one.false_match_rate)
-        print(
+        show(
             f"from {one.similarity:.4f} on: false match rate {one.false_match_rate:.4%} a pair, "
             f"{chance:.2%} among all faces; true match rate {one.true_match_rate:.1%}"
         )
     if found.measured_on:
-        print(f"measured on {printable(found.measured_on)}")
+        show(f"measured on {printable(found.measured_on)}")
 
 
 @app.command()
@@ -227,52 +226,4 @@ def cluster(
         epsilon=epsilon,
         overwrite=overwrite,
     )
-    _say(f"{done.faces:,} faces: {done.people:,} people, {done.alone:,} faces of nobody: {out}")
-
-
-def _say(line: str) -> None:
-    print(printable(line), file=sys.stderr)
-
-
-def _thresholds(index: Index) -> str:
-    """Return what the strictest threshold that was measured means among so many faces."""
-    found = index.info()
-    if not found.thresholds:
-        return f"{found.faces:,} faces; no thresholds are known for {found.code} of these weights"
-    one = found.thresholds[-1]
-    chance = index.false_match_chance(one.false_match_rate)
-    return (
-        f"{found.faces:,} faces; from {one.similarity:.4f} on the false match rate is "
-        f"{one.false_match_rate:.4%} a pair: a stranger has a false match among all with chance "
-        f"{chance:.2%}"
-    )
-
-
-def _lines(answers: Iterable[Answer]) -> list[str]:
-    lines = []
-    for answer in answers:
-        lines.append(printable(answer.name))
-        for hit in answer.hits:
-            rate = ""
-            if hit.false_match_rate is not None:
-                rate = (
-                    f"  false match rate {hit.false_match_rate:.2%} a pair, "
-                    f"{hit.false_match_chance:.2%} among all"
-                )
-            person = "" if hit.person is None else f"{hit.person}  "
-            frame = f" frame {hit.frame}" if hit.frame else ""
-            lines.append(
-                printable(
-                    f"{hit.rank:4}  {hit.similarity:7.4f}  {person}{hit.path}{frame} "
-                    f"row {hit.row}{rate}"
-                )
-            )
-    return lines
-
-
-def _write(table: pa.Table, out: Path, *, overwrite: bool) -> None:
-    from mien.media.atomic import replacing
-    from mien.table.formats import write_table
-
-    with replacing(out, overwrite=overwrite) as unfinished:
-        write_table(table, unfinished, out.suffix.lower())
+    say(f"{done.faces:,} faces: {done.people:,} people, {done.alone:,} faces of nobody: {out}")

@@ -7,6 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from mien.cli.terminal import show
+from mien.media.names import to_text
+
 __all__ = ["synth"]
 
 
@@ -49,6 +52,7 @@ def synth(
     from rich.console import Console
     from rich.progress import track
 
+    from mien.media.folder import only_writer
     from mien.synth.head_model import load_head_model
     from mien.synth.toy import toy_head
     from mien.synth.writer import SynthConfig, clip_writer
@@ -56,9 +60,10 @@ def synth(
     words: Any = (image_format, gaze, light)  # checked there
     config = SynthConfig(identities, frames, size, seed, *words)
     head = toy_head() if head_model == "toy" else load_head_model(head_model)
-    writer = clip_writer(head, config, out, overwrite=overwrite, device=device)
     console = Console(stderr=True)
     shown = {"console": console, "transient": True, "disable": not console.is_terminal}
-    for _ in track(writer, "rendering", total=identities, **shown):
-        pass
-    print(f"{identities * frames} images of {identities} people in {out}")
+    with only_writer(out):
+        writer = clip_writer(head, config, out, overwrite=overwrite, device=device)
+        for _ in track(writer, "rendering", total=identities, **shown):
+            pass
+    show(f"{identities * frames} images of {identities} people in {to_text(out)}")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import os
 import sys
+import warnings
+from typing import TextIO
 
-__all__ = ["one_line", "prepare", "printable", "stop_output"]
+__all__ = ["one_line", "prepare", "printable", "say", "show", "stop_output"]
 
 _LONGEST = 500
 _WIDTHS = ("COLUMNS", "LINES")
@@ -16,7 +18,8 @@ def prepare() -> None:
     """Make stdin, stdout and stderr usable whatever they are.
 
     A closed one is opened on the null device: else the next file that is opened gets its number,
-    and what is printed goes into that file. What an encoding lacks is written as an escape.
+    and what is printed goes into that file. What an encoding lacks is written as an escape. A
+    warning is one line.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
@@ -28,15 +31,34 @@ def prepare() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    warnings.showwarning = _show_warning
     for name in _WIDTHS:
         if not os.environ.get(name, "1").isdecimal() or int(os.environ.get(name, "1")) < 1:
             del os.environ[name]
 
 
-def stop_output() -> None:
-    """Write no more to stdout, whose reader has left or whose disk is full."""
+def show(*lines: str) -> None:
+    """Print lines to stdout, where results go; a file name in them moves no cursor.
+
+    Raises:
+        OSError: nobody reads them, or their disk is full.
+    """
+    print(*map(printable, lines), sep="\n", flush=True)
+
+
+def say(*lines: str, stream: TextIO | None = None) -> None:
+    """Print lines to stderr, which tells how it goes; that nobody can read them stops no work."""
+    stream = sys.stderr if stream is None else stream
+    try:
+        print(*map(printable, lines), sep="\n", file=stream, flush=True)
+    except OSError:
+        stop_output(stream)
+
+
+def stop_output(stream: TextIO | None = None) -> None:
+    """Write no more to a stream (stdout) whose reader has left or whose disk is full."""
     null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
+    os.dup2(null, (sys.stdout if stream is None else stream).fileno())
     os.close(null)
 
 
@@ -55,6 +77,11 @@ def one_line(text: object) -> str:
         return line
     half = _LONGEST // 2 - 3
     return f"{line[:half]} ... {line[-half:]}"
+
+
+def _show_warning(message: Warning | str, *_: object) -> None:
+    """Print a warning as one line, without the place in the code."""
+    say(f"warning: {one_line(message)}")
 
 
 def _escape(character: str) -> str:

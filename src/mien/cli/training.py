@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mien.cli.terminal import say, show
 from mien.errors import MienError
 
 if TYPE_CHECKING:
@@ -123,16 +124,16 @@ def run_method(method: Method, request: Request) -> None:
     """
     if request.out is None:
         raise MienError("no folder for the run; give --out RUN")
-    config, run = _prepare(method, request, request.out)
-    _train(method, config, run, request.device)
+    config = _resolve(method, request, request.out)
+    with ExitStack() as stack:
+        run = _open(config, request, request.out, stack)
+        _train(method, config, run, request.device)
 
 
-def _prepare(method: Method, request: Request, out: Path) -> tuple[Any, RunFolder]:
+def _resolve(method: Method, request: Request, out: Path) -> Any:
+    """Return the configuration, checked; nothing is written."""
     from mien.data.sources import absolute
-    from mien.media.atomic import write_text
-    from mien.train.config import to_yaml
     from mien.train.engine import check_device, choose_precision
-    from mien.train.run_folder import RunFolder, is_first_process
 
     saved = out / "config.yaml"
     resuming = request.resume and saved.is_file()
@@ -154,10 +155,22 @@ def _prepare(method: Method, request: Request, out: Path) -> tuple[Any, RunFolde
         _refuse_changes(before, resolved, out)
     method.check(resolved)
     check_device(request.device)
+    return resolved
+
+
+def _open(config: Any, request: Request, out: Path, stack: ExitStack) -> RunFolder:
+    """Open the folder of the run for this run alone, until the stack is closed."""
+    from mien.media.atomic import write_text
+    from mien.media.folder import only_writer
+    from mien.train.config import to_yaml
+    from mien.train.run_folder import RunFolder, is_first_process
+
+    if is_first_process():
+        stack.enter_context(only_writer(out))
     run = RunFolder.open(out, resume=request.resume, overwrite=request.overwrite)
     if is_first_process():
-        write_text(run.config, to_yaml(resolved))
-    return resolved, run
+        write_text(run.config, to_yaml(config))
+    return run
 
 
 def _refuse_changes(before: Any, now: Any, out: Path) -> None:
@@ -182,11 +195,11 @@ def _train(method: Method, config: Any, run: RunFolder, device: str) -> None:
             data=list(config.data.sources),
             run=run,
             device=device,
-            echo=print if first else _nothing,
+            echo=show if first else _nothing,
         )
     except Interrupted as stop:
         if first:
-            print(stop, file=sys.stderr)
+            say(str(stop))
         raise typer.Exit(128 + stop.number) from stop
 
 

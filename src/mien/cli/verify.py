@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.terminal import printable
+from mien.cli.terminal import show
 
 __all__ = ["verify"]
 
@@ -50,10 +50,10 @@ def verify(
         detector=detector,
     )
     threshold = found.threshold
-    print(f"similarity {found.similarity:.4f}")
-    print(
+    show(
+        f"similarity {found.similarity:.4f}",
         f"threshold  {threshold.similarity:.4f}  false match rate "
-        f"{threshold.false_match_rate:.4%}, true match rate {threshold.true_match_rate:.1%}"
+        f"{threshold.false_match_rate:.4%}, true match rate {threshold.true_match_rate:.1%}",
+        f"measured   {found.measured_on}",
+        "taken for one person" if found.same else "taken for different people",
     )
-    print(f"measured   {printable(found.measured_on)}")
-    print("taken for one person" if found.same else "taken for different people")

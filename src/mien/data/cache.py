@@ -29,6 +29,7 @@ from mien.data.sources import Piece, find_sources
 from mien.errors import MienError
 from mien.faces.detect import open_detector
 from mien.media.bounded import read_json
+from mien.media.faults import fault
 
 __all__ = [
     "CropCache",
@@ -159,9 +160,7 @@ def fill_folder(target: Path, fill: Callable[[Path], None]) -> Path:
     except OSError as error:
         if is_cache(target):  # another run was faster
             return target
-        raise MienError(
-            f"cannot write the cache {target}: {error.strerror}; free the disk"
-        ) from error
+        raise MienError(f"cannot write the cache {target}: {fault(error)}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return target

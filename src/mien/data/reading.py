@@ -6,14 +6,14 @@ import contextlib
 import io
 import threading
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mien.data.sources import ZIP_FAULTS, Piece, open_member
+from mien.data.sources import ZIP_FAULTS, Box, Piece, open_member
 from mien.errors import MienError
 from mien.faces.detect import WholeImage, find_faces
 from mien.faces.face import Detector, Face
@@ -107,7 +107,7 @@ class PieceCropper:
             if piece.boxes:
                 known = [box for box in piece.boxes if box.frame == frame.index or not piece.video]
                 # Boxes are in the file's pixels, and the image may have been reduced.
-                faces = [_known(piece, box.corners).scaled(1 / frame.scale) for box in known]
+                faces = [_known(piece, box).scaled(1 / frame.scale) for box in known]
                 tracks = [box.track for box in known]
             else:
                 faces = find_faces(pixels, detector)
@@ -201,6 +201,5 @@ def _real(crop: Crop, frame: Frame) -> tuple[float, float, float, float]:
     return x1, y1, x2, y2
 
 
-def _known(piece: Piece, corners: Sequence[float]) -> Face:
-    x1, y1, x2, y2 = corners
-    return Face((x1, y1, x2, y2), 1.0, framing=piece.framing)
+def _known(piece: Piece, box: Box) -> Face:
+    return Face(box.corners, 1.0, framing=piece.framing, turn=box.turn)

@@ -52,6 +52,8 @@ class Box:
     """Same face over frames; -1 where it is not known."""
     corners: tuple[float, float, float, float]
     """x1, y1, x2, y2 in pixels of the image."""
+    turn: int = 0
+    """Quarters counterclockwise by which the image has to be turned, 0 to 3."""
 
 
 @dataclass(frozen=True)
@@ -227,7 +229,7 @@ def _table(path: Path) -> Iterator[Piece]:
     rows, framing = read_boxes(path)
     boxes: dict[str, list[Box]] = {}
     for row in rows:
-        boxes.setdefault(row.path, []).append(Box(row.frame, row.track, row.corners))
+        boxes.setdefault(row.path, []).append(Box(row.frame, row.track, row.corners, row.turn))
     for name in sorted(boxes):
         file = _beside(path, name)
         video = kind_of(file) == "video"

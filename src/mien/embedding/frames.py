@@ -191,6 +191,7 @@ def _read(
             det_score=None if no_detection else crop.face.score,
             box=crop.face.scaled(frame.scale).box,
             framing=crop.face.framing,
+            turn_deg=90 * crop.face.turn,
             side_px=_side_px(crop, frame),
             sharpness=sharpness(crop.pixels),
         )

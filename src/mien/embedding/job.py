@@ -8,7 +8,6 @@ The last act renames the joined parts to `faces.parquet` and removes the folder.
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -22,6 +21,7 @@ from typing import IO, Any
 import pyarrow as pa
 
 from mien.errors import MienError
+from mien.media.faults import FULL, fault
 from mien.media.inputs import Inputs, Source, expand
 from mien.media.lock import take_lock
 from mien.media.names import to_text
@@ -32,8 +32,7 @@ from mien.table.writer import PART, Progress, join_parts, last_complete
 
 __all__ = ["JobFolder", "Listing", "job_digest", "list_inputs"]
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_FORMAT = 2
+_FORMAT = 3
 _JOURNAL, _LOCK, _UNFINISHED, _CONVERTED = "journal.json", "lock", "unfinished", "converted"
 _OURS = re.compile(rf"{re.escape(_JOURNAL)}|{_LOCK}|{_UNFINISHED}|{_CONVERTED}|{PART.pattern}")
 """Names of the files that mien writes into the folder."""
@@ -237,13 +236,12 @@ class JobFolder:
         try:
             yield
         except OSError as error:
-            if error.errno in _FULL:
+            if error.errno in FULL:
                 raise MienError(
                     f"no space left on the disk of {self.out}: the finished rows are kept; "
                     "make room, then continue with --resume"
                 ) from error
-            reason = error.strerror or str(error).splitlines()[0]
-            raise MienError(f"cannot write {self.out}: {reason}") from error
+            raise MienError(f"cannot write {self.out}: {fault(error)}") from error
 
     def _take_lock(self) -> None:
         self._lock = take_lock(

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mien.columns import EYES_FOUND, FACE_FOUND
+from mien.media.names import to_text
 
 __all__ = ["LEFT_OUT", "NO_FACE", "Status", "Summary", "summarise"]
 
@@ -60,7 +61,9 @@ class Summary:
 
     def lines(self) -> list[str]:
         """Return it for a person, the reasons of failures most frequent first."""
-        text = f"{self.out}: {_count(self.faces, 'face')} in {_count(self.inputs, 'input')}"
+        text = (
+            f"{to_text(self.out)}: {_count(self.faces, 'face')} in {_count(self.inputs, 'input')}"
+        )
         if self.without_face:
             text += f"; {_count(self.without_face, 'frame')} without a face"
         if self.without_eyes:

@@ -25,8 +25,10 @@ from mien.evaluate.protocol import (
 )
 from mien.evaluate.report.html import report_html
 from mien.evaluate.report.report import Report, Run, report_json, scores_csv
-from mien.media.atomic import replacing
+from mien.media.faults import fault
+from mien.media.folder import made_folder
 from mien.media.names import to_text
+from mien.media.outputs import written_together
 
 __all__ = [
     "find_data_sets",
@@ -220,14 +222,13 @@ def write_report(report: Report, folder: Path, *, overwrite: bool = False) -> tu
     """
     refuse_report(folder, overwrite=overwrite)
     texts = (report_json(report), report_html(report), scores_csv(report))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MienError(f"cannot make {to_text(folder)}: {error.strerror}") from error
     paths = tuple(folder / name for name in REPORT_FILES)
-    for path, text in zip(paths, texts, strict=True):
-        with replacing(path, overwrite=overwrite) as unfinished:
-            unfinished.write_text(text, encoding="utf-8", newline="\n")
+    try:
+        with made_folder(folder), written_together(paths, overwrite=overwrite) as places:
+            for place, text in zip(places, texts, strict=True):
+                place.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise MienError(f"cannot make {to_text(folder)}: {fault(error)}") from error
     return paths
 
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mien.errors import MienError
+from mien.media.faults import fault
 from mien.media.names import to_text
-from mien.media.outputs import check_outputs
+from mien.media.outputs import check_outputs, put_in_place
 
 __all__ = ["replacing", "write_text"]
 
@@ -33,12 +34,12 @@ def replacing(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     unfinished = target.with_name(f".{secrets.token_hex(6)}.unfinished")
     try:
         yield unfinished
-        unfinished.replace(target)
+        put_in_place(unfinished, target, overwrite=overwrite)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise MienError(f"cannot write {to_text(path)}: {reason}") from error
+        raise MienError(f"cannot write {to_text(path)}: {fault(error)}") from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a disk that has turned read-only
+            unfinished.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

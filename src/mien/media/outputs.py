@@ -15,9 +15,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mien.errors import MienError
+from mien.media.faults import fault
 from mien.media.names import to_text
 
-__all__ = ["check_outputs", "same_file", "written_together"]
+__all__ = ["check_outputs", "put_in_place", "same_file", "written_together"]
 
 
 def check_outputs(
@@ -105,17 +106,44 @@ def written_together(
                 folders[target.parent] = folder
         places = tuple(folders[target.parent] / target.name for target in targets)
         yield places
-        _move(places, targets)
+        _move(places, targets, overwrite=overwrite)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
         names = ", ".join(to_text(output) for output in outputs)
-        raise MienError(f"cannot write {names}: {reason}") from error
+        raise MienError(f"cannot write {names}: {fault(error)}") from error
     finally:
         for folder in folders.values():
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _move(places: Sequence[Path], targets: Sequence[Path]) -> None:
+def put_in_place(place: Path, target: Path, *, overwrite: bool) -> None:
+    """Give a finished file its name; what appeared under it meanwhile is not replaced unasked.
+
+    Args:
+        place: the file, on the same file system.
+        target: its name; links are followed already.
+        overwrite: whether a file that is there may be replaced.
+
+    Raises:
+        MienError: another run has written the file meanwhile, and it may not be replaced.
+        OSError: the system refuses.
+    """
+    if overwrite:
+        place.replace(target)
+        return
+    try:
+        os.link(place, target)  # unlike a rename it never replaces
+    except FileExistsError as error:
+        raise MienError(
+            f"{to_text(target)} exists by now, another run wrote it: name another file or give "
+            "--overwrite"
+        ) from error
+    except OSError:  # a file system without hard links
+        place.replace(target)
+    else:
+        place.unlink()
+
+
+def _move(places: Sequence[Path], targets: Sequence[Path], *, overwrite: bool) -> None:
     """Move finished files to where they belong; on a fault put back what was there."""
     moved: list[tuple[Path, Path | None]] = []
     for place in places:
@@ -123,12 +151,14 @@ def _move(places: Sequence[Path], targets: Sequence[Path]) -> None:
     try:
         for place, target in zip(places, targets, strict=True):
             kept = None
-            if target.exists():
+            if overwrite and target.exists():
                 kept = place.with_name(f"{len(moved)}.before")
                 _keep(target, kept)
-            moved.append((target, kept))
-            place.replace(target)
-    except OSError:
+                moved.append((target, kept))
+            put_in_place(place, target, overwrite=overwrite)
+            if kept is None:
+                moved.append((target, None))
+    except BaseException:
         for target, kept in reversed(moved):
             if kept is None:
                 target.unlink(missing_ok=True)

@@ -147,9 +147,13 @@ def write_mp4(
     with contextlib.ExitStack() as stack:
         sound = None if sound_of is None else stack.enter_context(_opened(sound_of))
         unfinished = stack.enter_context(replacing(path, overwrite=overwrite))
+        # A file of ours: FFmpeg keeps its own open where closing it fails, as on a full disk.
+        file = _Written(stack.enter_context(unfinished.open("w+b")))
         try:
-            with av.open(str(unfinished), "w", format="mp4") as container:
-                return _encode(container, chain([first], waiting), fps, sound)
+            with av.open(file, "w", format="mp4") as container:
+                count = _encode(container, chain([first], waiting), fps, sound)
+            file.check()
+            return count
         except OSError:
             raise  # reported by `replacing`
         except FFmpegError as error:
@@ -194,6 +198,34 @@ class _Bytes:
 
     def __init__(self, file: IO[bytes]) -> None:
         self.read, self.seek, self.tell = file.read, file.seek, file.tell
+
+
+class _Written:
+    """A file that is written; keeps what went wrong, which FFmpeg forgets at its end."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self.tell = file, file.tell
+        self._error: BaseException | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._file.write(data)
+        except BaseException as error:
+            self._error = self._error or error
+            raise
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        try:
+            return self._file.seek(place, whence)
+        except BaseException as error:  # noqa: BLE001 - what is raised here is lost: `check` does
+            self._error = self._error or error
+            return -1
+
+    def check(self) -> None:
+        """Raise what went wrong, or does so now: a disk may be full, a signal may have come."""
+        if self._error is not None:
+            raise self._error
+        self._file.flush()
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -76,6 +77,7 @@ _MAX_BYTES, _MAX_COORDINATE, _MAX_INDEX = 1 << 30, 1e6, 10**9
 _DAMAGED = (
     *(OSError, ValueError, KeyError, EOFError, RuntimeError, TypeError, OverflowError),
     *(MemoryError, NotImplementedError, zipfile.BadZipFile, zlib.error),
+    *(SyntaxError, tokenize.TokenError),  # of NumPy, which reads the header as Python
 )
 _NEUTRAL_OBJ = "generic_neutral_mesh.obj"
 

@@ -220,18 +220,25 @@ def _write_person(clip: Clip, target: Path, suffix: str) -> None:
     if temporary.exists():
         shutil.rmtree(temporary)
     temporary.mkdir()
-    for t in range(len(clip)):
-        image = _encoded(clip.images[t].transpose(1, 2, 0), suffix)
-        (temporary / f"frame_{t:03d}.{suffix}").write_bytes(image)
-    # In an archive: a program that looks for images of faces must not find these.
-    with zipfile.ZipFile(temporary / TRUTH_FILE, "w") as archive:
+    try:
         for t in range(len(clip)):
-            units = np.clip(clip.depth[t] * DEPTH_UNITS_PER_CM + 0.5, 0, 65535).astype(np.uint16)
-            mask = clip.mask[t].astype(np.uint8) * 255
-            for kind, pixels in (("depth", units), ("mask", mask)):
-                entry = zipfile.ZipInfo(f"frame_{t:03d}_{kind}.png")
-                archive.writestr(entry, _encoded(pixels, "png"))
-    temporary.replace(target)
+            image = _encoded(clip.images[t].transpose(1, 2, 0), suffix)
+            (temporary / f"frame_{t:03d}.{suffix}").write_bytes(image)
+        # In an archive: a program that looks for images of faces must not find these.
+        with zipfile.ZipFile(temporary / TRUTH_FILE, "w") as archive:
+            for t in range(len(clip)):
+                units = np.clip(clip.depth[t] * DEPTH_UNITS_PER_CM + 0.5, 0, 65535).astype(
+                    np.uint16
+                )
+                mask = clip.mask[t].astype(np.uint8) * 255
+                for kind, pixels in (("depth", units), ("mask", mask)):
+                    entry = zipfile.ZipInfo(f"frame_{t:03d}_{kind}.png")
+                    archive.writestr(entry, _encoded(pixels, "png"))
+        temporary.replace(target)
+    except BaseException:
+        # On a full disk what could not be finished only takes room.
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
 
 
 def _encoded(pixels: np.ndarray, suffix: str) -> bytes:

@@ -21,6 +21,7 @@ _CORNERS = ("x1", "y1", "x2", "y2")
 _FRAMINGS = {"none": "image", "haar": "haar", "yunet": "yunet", "image": "image"}
 """Detector, or framing => framing."""
 _FARTHEST_PX = 1e6
+_TURN = "turn_deg"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class FaceBox:
     """Same face over frames; -1 where it is not known."""
     corners: tuple[float, float, float, float]
     """x1, y1, x2, y2 in pixels of the image."""
+    turn: int = 0
+    """Quarters counterclockwise by which the image has to be turned, 0 to 3."""
 
 
 def read_boxes(path: str | Path) -> tuple[Iterator[FaceBox], Framing]:
@@ -47,7 +50,8 @@ def read_boxes(path: str | Path) -> tuple[Iterator[FaceBox], Framing]:
     path = Path(path)
     there = column_names(path)
     names = ("path", "frame", "track_id", FACE_FOUND, *_CORNERS)
-    table = read_columns(path, [*names, *(["framing"] if "framing" in there else [])])
+    more = [name for name in ("framing", _TURN) if name in there]
+    table = read_columns(path, [*names, *more])
     found = table.filter(table.column(FACE_FOUND))
     framing = _framing(path, found)
     corners = np.stack(
@@ -67,13 +71,25 @@ def read_boxes(path: str | Path) -> tuple[Iterator[FaceBox], Framing]:
         found.column("frame").to_pylist(),
         found.column("track_id").to_pylist(),
         corners.tolist(),
+        _quarters(path, found),
         strict=True,
     )
     rows = (
-        FaceBox(name, frame, -1 if track is None else track, (x1, y1, x2, y2))
-        for name, frame, track, (x1, y1, x2, y2) in values
+        FaceBox(name, frame, -1 if track is None else track, (x1, y1, x2, y2), turn)
+        for name, frame, track, (x1, y1, x2, y2), turn in values
     )
     return rows, framing
+
+
+def _quarters(path: Path, found: pa.Table) -> list[int]:
+    """Return the turns of the faces in quarters; none in a table from before they were noted."""
+    if _TURN not in found.column_names:
+        return [0] * len(found)
+    turns = [turn or 0 for turn in found.column(_TURN).to_pylist()]
+    odd = next((turn for turn in turns if turn not in (0, 90, 180, 270)), None)
+    if odd is not None:
+        raise MienError(f"{path}: a turn of {odd} degrees is none of 0, 90, 180, 270: embed again")
+    return [turn // 90 for turn in turns]
 
 
 def _framing(path: Path, found: pa.Table) -> Framing:

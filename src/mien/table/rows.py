@@ -50,6 +50,8 @@ class FaceRow:
     """x1, y1, x2, y2 in pixels of the image."""
     framing: str | None = None
     """Whose idea of a face the box is: haar, yunet, or image for the whole of a crop."""
+    turn_deg: int | None = None
+    """Degrees counterclockwise by which the image was turned for the face to be upright."""
     side_px: float | None = None
     """Side of the square that is cut out, in pixels of the image."""
     sharpness: float | None = None

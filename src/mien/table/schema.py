@@ -86,6 +86,10 @@ COLUMNS: tuple[Column, ...] = (
     Column("x2", "float32", "px", _IMAGE, "> x1", "Right side of the box; null: no face."),
     Column("y2", "float32", "px", _IMAGE, "> y1", "Bottom of the face's box; null: no face."),
     Column("framing", "string", "", "", "haar | yunet | image", "Whose idea of a face the box is."),
+    Column(
+        *("turn_deg", "int32", "deg", _IMAGE, "0 | 90 | 180 | 270"),
+        "Turn of the image, counterclockwise, that makes the face upright; null: no face.",
+    ),
     Column("side_px", "float32", "px", _IMAGE, "> 0", "Side of the square cut out; null: no face."),
     Column(
         *("sharpness", "float32", "", "", ">= 0"),

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from mien.errors import MienError
 from mien.media.atomic import write_text
 from mien.media.bounded import MIB, read_json, read_text
+from mien.media.faults import fault
 
 __all__ = [
     "Checkpoint",
@@ -81,8 +82,8 @@ def save(
         temporary.replace(target)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        reason = getattr(error, "strerror", None) or error
-        raise MienError(f"cannot write checkpoint {target}: {reason}; free the disk") from error
+        reason = fault(error) if isinstance(error, OSError) else f"{error}; free the disk"
+        raise MienError(f"cannot write checkpoint {target}: {reason}") from error
     write_text(folder / "last", target.name)
     _prune(folder, keep_last, target.name)
     return target

@@ -15,6 +15,7 @@ from torch import Tensor
 from mien.errors import MienError
 from mien.media.atomic import write_text
 from mien.media.bounded import parse_json
+from mien.media.faults import fault
 from mien.media.image import write_png
 from mien.train.objective import ImageArray
 from mien.train.run_folder import RunFolder
@@ -176,4 +177,4 @@ def _append(run: RunFolder, name: str, text: str) -> None:
         with path.open("a", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        raise MienError(f"cannot write {path}: {error.strerror}; free the disk") from error
+        raise MienError(f"cannot write {path}: {fault(error)}") from error

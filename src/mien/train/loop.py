@@ -71,7 +71,7 @@ def fit(
 
     Raises:
         MienError: a loss or gradient is not finite, or a file cannot be written.
-        Interrupted: Ctrl-C or SIGTERM came; a checkpoint was written.
+        Interrupted: Ctrl-C, SIGTERM or SIGHUP came; a checkpoint was written.
     """
     training = _Training(objective, loader, run, options, pace, fabric)
     done = training.restore()
@@ -198,14 +198,22 @@ class _Training:
                 if count % options.checkpoint_every == 0 or count == steps or stop:
                     self.save(count)
                 if stop:
-                    where = f"checkpoint of step {count:,} is in {self.run.path}"
-                    raise Interrupted(
-                        f"stopped: {where}; continue with --resume", request.number or 2
-                    )
+                    raise self._interrupted(count, request)
+            if self._asked(request):  # since the last step: nobody else heard of it
+                raise self._interrupted(steps, request)
         finally:
             close = getattr(batches, "close", None)
             if close is not None:
                 close()
+
+    def _interrupted(self, count: int, request: StopRequest) -> Interrupted:
+        where = f"checkpoint of step {count:,} is in {self.run.path}"
+        return Interrupted(f"stopped: {where}; continue with --resume", request.number or 2)
+
+    def _asked(self, request: StopRequest) -> bool:
+        """Return whether any process was asked to stop."""
+        asked = torch.tensor(float(request.number is not None), device=self.fabric.device)
+        return bool(cast(Tensor, self.fabric.all_reduce(asked, reduce_op="sum")))
 
     def _advance(self, batch: dict[str, Tensor], step: int, request: StopRequest) -> bool:
         """Take one optimiser step; return whether the run was asked to stop."""

@@ -12,6 +12,7 @@ from types import FrameType
 
 __all__ = ["Interrupted", "StopRequest", "keep_freed_memory", "stop_on_signals"]
 
+_STOPS = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # names of glibc's malloc.h
 
 
@@ -32,20 +33,24 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Note the first Ctrl-C or SIGTERM in place of dying of it; the second one acts as usual."""
+    """Note the first Ctrl-C, SIGTERM or SIGHUP in place of dying of it; the second acts as usual.
+
+    A SIGHUP that is ignored, as by nohup, stays ignored.
+    """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [signal.Signals[name] for name in _STOPS if hasattr(signal, name)]
     usual = {number: signal.getsignal(number) for number in numbers}
+    usual = {number: handler for number, handler in usual.items() if handler != signal.SIG_IGN}
 
     def note(number: int, _: FrameType | None) -> None:
         request.number = number
         for each, handler in usual.items():
             signal.signal(each, handler)
 
-    for number in numbers:
+    for number in usual:
         signal.signal(number, note)
     try:
         yield request

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mien.aliases import STAGES
 from mien.errors import MienError
+from mien.media.faults import fault
 
 __all__ = ["RunFolder", "is_first_process"]
 
@@ -61,9 +62,7 @@ class RunFolder:
             for left_over in run.path.rglob(".*.unfinished"):  # by a run that was killed
                 left_over.unlink(missing_ok=True)
         except OSError as error:
-            raise MienError(
-                f"cannot use {run.path}: {error.strerror}; give another folder"
-            ) from error
+            raise MienError(f"cannot use {run.path}: {fault(error)}") from error
         return run
 
     def of_stage(self, name: str) -> RunFolder:
