@@ -39,7 +39,8 @@ def lively_network():
 
 def test_maps_have_a_cell_for_every_stride():
     network = DetectorNetwork().eval()
-    maps = network(torch.zeros(2, 3, 64, 96, dtype=torch.uint8))
+    with torch.no_grad():
+        maps = network(torch.zeros(2, 3, 64, 96, dtype=torch.uint8))
     assert [m.shape for m in maps] == [(2, CHANNELS, 64 // t, 96 // t) for t in STRIDES]
     # At the start hardly any cell is a face.
     assert max(float(m[:, 0].sigmoid().max()) for m in maps) < 0.1

@@ -193,13 +193,17 @@ def option_names(config, where=""):
 )
 def test_documented_training_options_exist(path):
     from mien.train.options import TrainConfig
+    from mien.train.recipes.detector_options import DetectorTrainConfig
     from mien.train.recipes.distill_options import DistillConfig
     from mien.train.recipes.gaze_options import GazeTrainConfig
     from mien.train.recipes.recognition_options import RecognitionTrainConfig
 
-    kinds = (TrainConfig, GazeTrainConfig, DistillConfig, RecognitionTrainConfig)
+    kinds = (
+        *(TrainConfig, GazeTrainConfig, DistillConfig, RecognitionTrainConfig),
+        DetectorTrainConfig,
+    )
     known = {name for kind in kinds for name in option_names(kind())}
-    groups = "model|data|loop|stage1|stage2|localizer|emib|distill|recognition"
+    groups = "model|data|loop|stage1|stage2|localizer|emib|distill|recognition|detector"
     text = path.read_text()
     found = re.findall(rf"(?<![\w./])((?:{groups})\.[\w.]+)=", text)
     found += re.findall(r"`((?:loop|stage1|stage2|localizer|emib|distill)\.[\w.]+)`", text)

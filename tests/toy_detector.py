@@ -13,19 +13,22 @@ MARKS = np.array([[-0.2, -0.2], [0.2, -0.2], [0, 0], [-0.2, 0.3], [0.2, 0.3]], n
 
 
 def toy_answer(image):
-    """Cells of the whole: every red cell says where the middle of all that is red near it is."""
+    """Cells of the whole: every red cell says where the red patch is that it lies in."""
+    red = image[..., 0].astype(np.float32) - image[..., 1:].max(axis=2) > 90
+    _, labels, patches, middles = cv2.connectedComponentsWithStats(red.astype(np.uint8))
     grids = []
-    red = (image[..., 0].astype(np.float32) - image[..., 1:].max(axis=2)).clip(0) / 255
     for stride in STRIDES:
-        score = cv2.resize(red, None, fx=1 / stride, fy=1 / stride, interpolation=cv2.INTER_AREA)
-        size = np.sqrt(cv2.blur(red, (97, 97)) * 97**2 + stride**2)
-        side = cv2.resize(size, None, fx=1 / stride, fy=1 / stride) / stride
-        side = side.reshape(-1, 1).astype(np.float32)
-        boxes = np.concatenate(
-            [np.full((len(side), 2), 0.5, np.float32), np.log(side).repeat(2, 1)], 1
-        )
-        marks = (0.5 + MARKS[None] * side[:, None]).reshape(len(side), 10)
-        grids.append(((1.2 * score).clip(0, 1).reshape(-1), boxes, marks))
+        shape = (image.shape[0] // stride, stride, image.shape[1] // stride, stride)
+        share = red.reshape(shape).mean(axis=(1, 3)).ravel().astype(np.float32)
+        label = labels.reshape(shape).max(axis=(1, 3)).ravel()
+        corner = np.stack(np.divmod(np.arange(len(label)), shape[2])[::-1], axis=1)
+        side = np.maximum(patches[label, cv2.CC_STAT_WIDTH], 2)[:, None] / stride
+        middle = middles[label] / stride - corner
+        boxes = np.concatenate([middle, np.log(side), np.log(side)], axis=1)
+        marks = middle[:, None] + MARKS * side[:, None]
+        score = (1.2 * share).clip(0, 1)
+        rest = boxes.astype(np.float32), marks.reshape(-1, 10).astype(np.float32)
+        grids.append((score, *rest))
     return grids
 
 
@@ -33,12 +36,12 @@ def toy_teacher(name="toy"):
     return GridDetector(name, toy_answer, 0.6)
 
 
-def face_image(seed, side=96):
-    """A grey image with a red face in its middle."""
+def face_image(seed, side=96, part=0.6):
+    """A grey image with a red face in its middle, `part` of it wide."""
     rng = np.random.default_rng(seed)
     image = np.full((side, side, 3), rng.integers(60, 120), np.uint8)
     middle = side // 2
-    cv2.circle(image, (middle, middle), int(side * 0.3), (230, 20, 20), -1)
+    cv2.circle(image, (middle, middle), int(side * part / 2), (230, 20, 20), -1)
     return image
 
 

@@ -19,6 +19,7 @@ from robustness.cases import case, check, image
 PRETRAIN = "pretrain latentface --device cpu --out run"
 SYNTH = "synth --head-model toy --identities 1 --frames 1 --size 16 --out out"
 CROPS = {"crops": None, "crops/a.png": image(32, 32), "crops/b.png": image(32, 32)}
+DETECTOR = {**CROPS, "empty": None}
 DEEP = "a: " + "[" * 3000 + "]" * 3000
 RUN = ["run/config.yaml", "run/train.log"]
 OURS = json.dumps({"program": "mien synth"})
@@ -154,6 +155,28 @@ CASES = [
             ("data.exclude=nowhere", "nowhere does not exist"),
         ]
     ],
+    # the detector's training
+    *[
+        (case(f"pretrain detector --device cpu --out run --data crops {words}", DETECTOR), message)
+        for words, message in [
+            ("", "no images without faces; give --backgrounds FOLDER"),
+            ("--backgrounds nowhere", "nowhere does not exist"),
+            ("--backgrounds empty", "empty holds no images"),
+            ("--backgrounds crops empty", "empty holds no images"),
+            ("--backgrounds synth:crops", "--backgrounds takes images without faces"),
+            ("synth:crops --backgrounds crops", "is no source of photographs"),
+            ("--backgrounds crops data.detector=haar", "data.detector takes yunet, none, not"),
+            ("--backgrounds crops", "no YuNet file at nowhere"),
+            ("--backgrounds crops data.validation=nowhere", "nowhere has no folder faces"),
+            ("--backgrounds crops data.validation=empty", "empty has no folder faces"),
+            ("--backgrounds crops detector.side=100", "must be a multiple of 32, not 100"),
+            ("--backgrounds crops detector.side=352", "detector.side must be from 32 to 320"),
+            ("--backgrounds crops detector.views=0", "detector.views must be from 1"),
+            ("--backgrounds crops detector.batch_size=33", "must be a multiple of detector.views"),
+            ("--backgrounds crops detector.least_score=2", "must be from 0 to 1"),
+            ("--backgrounds crops detector.speed=1", "unknown option 'detector.speed'"),
+        ]
+    ],
     # data whose faults are found when they are cropped: the run folder is there, to be resumed
     (case(f"{PRETRAIN} --data crops data.detector=haar", CROPS, makes=RUN), "no face is found"),
     (case(f"{PRETRAIN} --data a.zip", {"a.zip": bomb}, makes=RUN), "unpacks to more than"),
@@ -222,7 +245,8 @@ CASES = [
 
 
 @pytest.mark.parametrize(("case", "message"), CASES, ids=[f"{i}" for i in range(len(CASES))])
-def test_case(case, message, place, capfd):
+def test_case(case, message, place, capfd, monkeypatch):
+    monkeypatch.setenv("MIEN_YUNET", "nowhere")
     check(replace(case, message=message), place, capfd)
 
 

@@ -87,12 +87,11 @@ def check(config: DetectorTrainConfig) -> None:
         MienError: as find_sources; no teacher; a folder of validation images is missing.
         ModuleNotFoundError: onnx is missing, which the export needs.
     """
-    import onnx  # noqa: F401 - a run must not fail at its end
-
     _faces_of(config)
     _backgrounds_of(config)
     _validation(config.data.validation)
     open_teacher()
+    import onnx  # noqa: F401 - a run must not fail at its end
 
 
 def pretrain(
