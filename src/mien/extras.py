@@ -12,6 +12,9 @@ EXTRAS = {
     "h5py": "eval",
     "skimage": "eval",
     "huggingface_hub": "hub",
+    "onnx": "export",
+    "onnxscript": "export",
+    "openvino": "openvino",
 }
 """Name of the module => extra."""
 
