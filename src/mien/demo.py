@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from mien.embedding.options import EmbedOptions
 from mien.embedding.run import embed_to_parquet
 from mien.errors import MienError
 from mien.media.image import to_uint8, write_png
-from mien.media.outputs import check_outputs, written_together
+from mien.media.outputs import check_outputs, made_folder, written_together
 from mien.media.video import write_mp4
 from mien.model import Model
 from mien.pipeline.portrait import read_clip
@@ -63,7 +62,7 @@ def run_demo(
     each = _clips_in(clips)
     files = [out / name for name in ("faces.parquet", "faces.png", "turntable.mp4")]
     check_outputs(files, inputs=each, overwrite=overwrite)
-    with _folder(out), written_together(files, inputs=each, overwrite=overwrite) as places:
+    with made_folder(out), written_together(files, inputs=each, overwrite=overwrite) as places:
         table, sheet, film = places
         options = EmbedOptions(detector=detector)
         rows = embed_to_parquet(clips, table, model=model, options=options).rows
@@ -82,20 +81,6 @@ def run_demo(
         "the same faces, rotating",
     )
     return dict(zip(files, shown, strict=True))
-
-
-@contextlib.contextmanager
-def _folder(path: Path) -> Iterator[None]:
-    """Make a folder with those above it; take away again what was made if the block fails."""
-    missing = [one for one in (path, *path.parents) if not one.exists()]
-    path.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    except BaseException:
-        for one in missing:
-            with contextlib.suppress(OSError):
-                one.rmdir()
-        raise
 
 
 def _clips_in(folder: Path) -> list[Path]:

@@ -43,13 +43,17 @@ def export(
     weights' checksum.
     """
     from mien import weights as weights_folder
-    from mien.exporting.files import check_format, export as write
+    from mien.exporting.files import check_format, export as write, files_of
     from mien.exporting.parts import parts_of
+    from mien.media.outputs import check_outputs
     from mien.model import load
 
     check_format(form, external_data=external_data)
     where = weights_folder.shipped_folder() if weights is None else weights
     model = load(where, engine="torch")
+    names = ("encoder", "face", "decoder", *(("localizer", "gaze") if model.gaze else ()))
+    every = files_of(names, out, form, external_data=external_data)
+    check_outputs([path for each in every for path in each], overwrite=overwrite)
     given = _read(crops, model.crop_size)
     if model.gaze is None:
         print("no gaze branch in these weights: no localizer, no gaze", file=sys.stderr)

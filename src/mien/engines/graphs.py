@@ -252,8 +252,9 @@ class _PlainGroupNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, H, W]."""
         channels, height, width = x.shape[1:]
-        grouped = x.reshape(-1, self.groups, channels // self.groups * height * width)
-        flat = F.instance_norm(grouped, eps=self.eps).reshape(-1, channels, height, width)
+        size = channels // self.groups * height * width
+        grouped = F.layer_norm(x.reshape(-1, self.groups, size), (size,), eps=self.eps)
+        flat = grouped.reshape(-1, channels, height, width)
         return flat * self.weight[:, None, None] + self.bias[:, None, None]
 
 

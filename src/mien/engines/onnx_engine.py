@@ -44,7 +44,10 @@ class OnnxEngine:
 
     def __init__(self, sessions: dict[str, onnxruntime.InferenceSession]) -> None:
         """Take sessions for `face` and, where there is a gaze branch, `localizer` and `gaze`."""
-        self._sessions = sessions
+        self._sessions = {
+            name: (session, [each.name for each in session.get_inputs()])
+            for name, session in sessions.items()
+        }
 
     def factors(self, small: Tensor, /, *, features: bool) -> Factors:
         """Crops at the model's image size, [B, 3, S, S] -> factors without gaze."""
@@ -73,8 +76,7 @@ class OnnxEngine:
         return code
 
     def _run(self, name: str, *given: Tensor) -> list[Tensor]:
-        session = self._sessions[name]
-        names = [each.name for each in session.get_inputs()]
+        session, names = self._sessions[name]
         feed = {k: v.contiguous().numpy() for k, v in zip(names, given, strict=True)}
         return [torch.from_numpy(np.asarray(x)) for x in session.run(None, feed)]
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from mien.engines.write import OPSET, to_onnx, to_program
 from mien.errors import MienError
 from mien.exporting.parts import Part, Run, compare
-from mien.media.outputs import check_outputs, written_together
+from mien.media.outputs import check_outputs, made_folder, written_together
 from mien.version import VERSION
 
 __all__ = ["ENDINGS", "FORMATS", "TOLERANCE", "Exported", "check_format", "export", "files_of"]
@@ -72,21 +72,17 @@ def export(
 
     Raises:
         MienError: the format is not known, a file may not be written, a graph is too far from torch
-            or its batch is not free.
+            or its batch is not free. Then nothing is written.
         ModuleNotFoundError: the format's packages are not installed.
     """
     check_format(form, external_data=external_data)
     files = files_of([p.graph.name for p in parts], out, form, external_data=external_data)
     flat = [path for each in files for path in each]
     check_outputs(flat, overwrite=overwrite)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MienError(f"cannot write to the folder {out}: {error.strerror}") from error
     about = {"mien": VERSION, "weights_sha256": weights_sha256, "opset": str(OPSET)}
     write = {"onnx": _onnx, "openvino": _openvino, "torch": _torch}[form]
     done = []
-    with written_together(flat, overwrite=overwrite) as places:
+    with made_folder(out), written_together(flat, overwrite=overwrite) as places:
         at = iter(places)
         for part, paths in zip(parts, files, strict=True):
             there = [next(at) for _ in paths]
