@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from mien.errors import MienError
 from mien.media.still import ImageLike, pixels_of
 
-__all__ = ["checked", "prepare", "read_crops", "resized"]
+__all__ = ["check", "checked", "prepare", "read_crops", "resized", "to_floats"]
 
 
 def read_crops(images: ImageLike | Sequence[ImageLike], size: int) -> Tensor:
@@ -48,6 +48,12 @@ def prepare(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 def checked(images: Tensor) -> Tensor:
     """Return a batch of crops as float32; raise MienError where it is none. [B, 3, H, W]."""
+    check(images)
+    return to_floats(images)
+
+
+def check(images: Tensor) -> None:
+    """Raise MienError where a tensor is no batch of crops [B, 3, H, W], as `Model.encode` says."""
     if not isinstance(images, Tensor):
         raise MienError(f"images must be a torch tensor, not {type(images).__name__}")
     if images.ndim != 4 or images.shape[1] != 3:
@@ -57,22 +63,28 @@ def checked(images: Tensor) -> Tensor:
     if len(images) and not images.numel():
         raise MienError(f"images of {images.shape[2]} x {images.shape[3]} pixels show nothing")
     if images.dtype == torch.uint8:
-        images = images.float() / 255
-    elif not images.is_floating_point():
+        return
+    if not images.is_floating_point():
         raise MienError(f"images must be uint8 or float in [0, 1], not {images.dtype}")
-    elif images.numel() and (
+    if images.numel() and (
         not images.isfinite().all() or images.min() < -1e-3 or images.max() > 1 + 1e-3
     ):
         raise MienError("float images must lie in [0, 1] and be finite; divide 8-bit values by 255")
-    return images.float()
+
+
+def to_floats(images: Tensor) -> Tensor:
+    """Return crops that were checked as float32 in [0, 1]. [B, 3, H, W], contiguous."""
+    if images.dtype == torch.uint8:
+        return images.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
+    return images.float().clamp(0, 1).contiguous()
 
 
 def resized(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bring crops to `size`, in [0, 1]. [B, 3, *size]."""
+    """Bring crops in [0, 1] to `size`; of that size they are given back. [B, 3, *size]."""
     if not len(images):  # the resampling kernel is not made for it
         return images.new_zeros(0, 3, *size)
     if images.shape[-2:] != size:
         images = F.interpolate(
             images, size=size, mode="bilinear", antialias=True, align_corners=False
-        )
-    return images.clamp(0, 1)
+        ).clamp_(0, 1)
+    return images

@@ -14,6 +14,8 @@ EXTRAS = {
     "huggingface_hub": "hub",
     "faiss": "search",
     "onnx": "export",
+    "onnxscript": "export",
+    "openvino": "openvino",
 }
 """Name of the module => extra."""
 

@@ -7,18 +7,21 @@ the distance of the canonical face from the camera being 1.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from mien import weights
-from mien.batch import checked, prepare, read_crops, resized
+from mien.batch import check, checked, prepare, read_crops, resized, to_floats
+from mien.engines.engine import open_engine
 from mien.errors import MienError
-from mien.gaze.config import EYE_CROP_HEIGHT, EYE_CROP_WIDTH, FACE_CROP, GazeConfig
+from mien.gaze.config import EYE_CROP_HEIGHT, EYE_CROP_WIDTH, FACE_CROP, FACE_SIDE, GazeConfig
 from mien.gaze.cut import luminance
 from mien.gaze.emib import EMIB
 from mien.gaze.localizer import project_eyes
@@ -36,8 +39,10 @@ _GAZE = "gaze."
 _WIDTHS = ("texture_dim", "shape_dim", "width", "neutral_width", "face_embedding_dim")
 _GAZE_WIDTHS = ("code_dim", "dim", "stem_width", "eye_tokens", "band_tokens", "face_tokens")
 _GAZE_DEPTHS = ("bottleneck_depth", "encoder_depth", "decoder_depth")
-# Eyes are located in at most this many faces at a time: images at full size take memory.
-_MAX_EYES = 64
+# This many faces are looked at at a time: images at full size take memory, and what a processor
+# keeps near is small.
+_AT_A_TIME, _AT_A_TIME_ELSEWHERE, _FEWEST = 32, 256, 8
+_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True)
@@ -58,9 +63,11 @@ class Model:
         weights_id: str = "",
         card: str = "",
         images: Collection[str] = (),
+        engine: str = "torch",
     ) -> None:
         self.network = network.eval().requires_grad_(requires_grad=False)
         self.gaze = gaze.eval().requires_grad_(requires_grad=False) if gaze else None
+        self._engine = open_engine(engine, self.network, self.gaze)
         sizes = {k: v for k, v in asdict(network.config).items() if k != "gaze"}
         self.config = WholeConfig(**sizes, gaze=gaze.config if gaze else None)
         self.weights_id = weights_id
@@ -75,6 +82,11 @@ class Model:
         gaze = f"gaze code {self.config.gaze.code_dim}" if self.config.gaze else "no gaze branch"
         codes = f"codes {self.config.texture_dim} + {self.config.shape_dim}"
         return f"Model({name}, {self.config.image_size} px, {codes}, {gaze}, {self.device})"
+
+    @property
+    def engine(self) -> str:
+        """Return what encodes: `onnx` or `torch`. Rendering is torch's in either case."""
+        return self._engine.name
 
     @property
     def device(self) -> torch.device:
@@ -101,17 +113,27 @@ class Model:
         Raises:
             MienError: when the tensor is not such a batch, or an image cannot be read.
         """
-        given = checked(
-            images if isinstance(images, Tensor) else read_crops(images, self.crop_size)
-        )
+        given = images if isinstance(images, Tensor) else read_crops(images, self.crop_size)
+        check(given)
         if not len(given):  # not every operator takes an empty batch
             return self.encode(given.new_zeros(1, 3, *self._face_size), features=features)[:0]
+        parts = list(self._each(lambda rows: self._encode(rows, features), given))
+        return parts[0] if len(parts) == 1 else Factors.cat(parts)
+
+    @torch.no_grad()  # which holds for a thread
+    def _encode(self, crops: Tensor, features: bool) -> Factors:  # noqa: FBT001
+        """Read the factors off as many crops as are looked at at a time. [B, 3, H, W]."""
+        given = to_floats(crops)
         small = resized(given, self._face_size).to(self.device)
-        factors = self.network(small, features=features)
+        factors = self._engine.factors(small, features=features)
         if self.gaze is None:
             return factors
         # Both from the given image: one enlarged and reduced again would be blurred.
-        return replace(factors, gaze=self._read_gaze(*self._near_eyes(given, factors.pose)))
+        large, side = (FACE_CROP, FACE_CROP), small.shape[-1]
+        face = luminance(small) if given.shape[-2:] == large and side == FACE_SIDE else None
+        grey = luminance(resized(given, large).to(self.device))
+        guess = project_eyes(self.gaze.canonical_eyes, factors.pose, self.config.fov_deg)
+        return replace(factors, gaze=self.gaze(grey, guess, face=face, networks=self._engine))
 
     @property
     def features_dim(self) -> int:
@@ -132,8 +154,30 @@ class Model:
         Raises:
             MienError: when the tensor is not such a batch, or the weights have no gaze branch.
         """
-        self._gaze_branch()
-        return self._read_gaze(prepare(eye_crops, self.eye_crop_size).to(self.device), None)
+        branch, crops = self._gaze_branch(), prepare(eye_crops, self.eye_crop_size)
+        grey = luminance(crops.to(self.device))
+        if not len(grey):  # not every operator of the branch takes an empty batch
+            code, score = grey.new_zeros(0, branch.config.code_dim), grey.new_zeros(0)
+            return GazeCode(code, score > 0, grey.new_zeros(0, 2, 2), score)
+        return GazeCode.cat(list(self._each(self._read_eyes, grey)))
+
+    @torch.no_grad()
+    def _read_eyes(self, grey: Tensor) -> GazeCode:
+        return self._gaze_branch()(grey, is_face=False, networks=self._engine)
+
+    def _each(self, read: Callable[[Tensor], _Read], given: Tensor) -> Iterator[_Read]:
+        """Yield what is read of as many rows as are looked at at a time."""
+        if self.device.type != "cpu":
+            yield from (read(rows) for rows in given.split(_AT_A_TIME_ELSEWHERE))
+            return
+        # An engine of one thread a call: as many calls at a time as torch would take threads.
+        threads = torch.get_num_threads() if self._engine.name == "onnx" else 1
+        parts = given.split(min(_AT_A_TIME, max(_FEWEST, -(-len(given) // threads))))
+        if min(threads, len(parts)) == 1:
+            yield from map(read, parts)
+            return
+        with ThreadPoolExecutor(min(threads, len(parts)), "mien-encode") as pool:
+            yield from pool.map(read, parts)
 
     @torch.no_grad()
     def redirect_gaze(self, images: Tensor, codes: Tensor) -> Tensor:
@@ -156,8 +200,9 @@ class Model:
         if not len(given):
             return resized(given, (FACE_CROP, FACE_CROP)).to(self.device)
         pose = self.network(resized(given, self._face_size).to(self.device)).pose
-        codes = codes.to(self.device).expand(len(given), -1)
-        return redirect(branch, *self._near_eyes(given, pose), codes)
+        large = resized(given, (FACE_CROP, FACE_CROP)).to(self.device)
+        guess = project_eyes(branch.canonical_eyes, pose, self.config.fov_deg)
+        return redirect(branch, large, guess, codes.to(self.device).expand(len(given), -1))
 
     @property
     def crop_size(self) -> int:
@@ -173,26 +218,6 @@ class Model:
     def eye_crop_size(self) -> tuple[int, int]:
         """Return height and width of the eye-region crops `encode_eyes` wants at best. Pixels."""
         return EYE_CROP_HEIGHT, EYE_CROP_WIDTH
-
-    def _near_eyes(self, given: Tensor, pose: Pose) -> tuple[Tensor, Tensor]:
-        """Return crops as large as the gaze branch takes, and about where the eyes are there."""
-        eyes = self._gaze_branch().canonical_eyes
-        large = resized(given, (FACE_CROP, FACE_CROP)).to(self.device)
-        return large, project_eyes(eyes, pose, self.config.fov_deg)
-
-    def _read_gaze(self, images: Tensor, guess: Tensor | None) -> GazeCode:
-        """Locate eyes in face crops or, without a guess, in eye-region crops; read their code."""
-        branch, grey = self._gaze_branch(), luminance(images)
-        if not len(grey):  # not every operator of the branch takes an empty batch
-            code = grey.new_zeros(0, branch.config.code_dim)
-            score = grey.new_zeros(0)
-            return GazeCode(code, score > 0, grey.new_zeros(0, 2, 2), score)
-        codes = []
-        for start in range(0, len(grey), _MAX_EYES):
-            rows = slice(start, start + _MAX_EYES)
-            near = None if guess is None else guess[rows]
-            codes.append(branch(grey[rows], near, is_face=guess is not None))
-        return GazeCode.cat(codes)
 
     def _gaze_branch(self) -> EMIB:
         if self.gaze is None:
@@ -309,16 +334,19 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
-def load(where: str | Path | None = None, *, device: str = "cpu") -> Model:
+def load(where: str | Path | None = None, *, device: str = "cpu", engine: str = "auto") -> Model:
     """Load weights for encoding and rendering.
 
     Args:
         where: a folder or file of weights, or `hub:owner/name[@revision]`; None loads the shipped
             ones.
         device: `cpu`, `cuda`, `cuda:0`, `mps`.
+        engine: what encodes: `onnx` (onnxruntime, on the CPU), `torch`; `auto`: onnxruntime on the
+            CPU where the package has graphs for networks of these sizes, otherwise torch.
 
     Raises:
-        MienError: weights missing, of another version or tampered with; device not there.
+        MienError: weights missing, of another version or tampered with; device not there; no such
+            engine, or one that cannot run these networks there.
     """
     target = resolve_device(device)
     source = weights.shipped_folder() if where is None else where
@@ -350,12 +378,15 @@ def load(where: str | Path | None = None, *, device: str = "cpu") -> Model:
         card = weights.read_card(source)
     with suppress(MienError):
         images = weights.trained_on(source)
+    if target.type == "cpu":  # channels innermost: a fifth less time for its convolutions
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Model(
         network.to(target),
         gaze=gaze.to(target) if gaze else None,
         weights_id=weights.weights_id(source),
         card=card,
         images=images,
+        engine=engine,
     )
 
 

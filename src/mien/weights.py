@@ -37,6 +37,7 @@ __all__ = [
     "WEIGHTS_FILE",
     "check_keys",
     "check_sizes",
+    "checksum",
     "is_half",
     "read",
     "read_card",
@@ -160,7 +161,12 @@ def weights_id(where: str | os.PathLike[str]) -> str:
     Raises:
         MienError: there is no such model, or its config.json is damaged.
     """
-    return str(_read_header(_locate(where))["sha256"])[:12]
+    return checksum(where)[:12]
+
+
+def checksum(where: str | os.PathLike[str]) -> str:
+    """Return the weights' recorded sha256, hexadecimal; errors as of `weights_id`."""
+    return str(_read_header(_locate(where))["sha256"])
 
 
 def read_card(where: str | os.PathLike[str]) -> str:

@@ -39,6 +39,7 @@ COMMANDS = {
     "pretrain": "Learn a model from unlabelled images and clips.",
     "distill": "Train a small network to give the same codes.",
     "synth": "Render labelled clips of made-up people.",
+    "export": "Write a model as ONNX, OpenVINO or torch graphs, compared with torch.",
     "card": "What a model is, and whether it was trained on your images.",
     "forget": "Take people out of a table of faces.",
     "download": "Fetch the face detector YuNet.",

@@ -188,7 +188,7 @@ def info(index: _IndexFile) -> None:
             f"{chance:.2%} among all faces; true match rate {one.true_match_rate:.1%}"
         )
     if found.measured_on:
-        show(f"measured on {printable(found.measured_on)}")
+        show(f"measured on {found.measured_on}")
 
 
 @app.command()
@@ -227,3 +227,44 @@ def cluster(
         overwrite=overwrite,
     )
     say(f"{done.faces:,} faces: {done.people:,} people, {done.alone:,} faces of nobody: {out}")
+
+
+def _thresholds(index: Index) -> str:
+    """Return what the strictest threshold that was measured means among so many faces."""
+    found = index.info()
+    if not found.thresholds:
+        return f"{found.faces:,} faces; no thresholds are known for {found.code} of these weights"
+    one = found.thresholds[-1]
+    chance = index.false_match_chance(one.false_match_rate)
+    return (
+        f"{found.faces:,} faces; from {one.similarity:.4f} on the false match rate is "
+        f"{one.false_match_rate:.4%} a pair: a stranger has a false match among all with chance "
+        f"{chance:.2%}"
+    )
+
+
+def _lines(answers: Iterable[Answer]) -> list[str]:
+    lines = []
+    for answer in answers:
+        lines.append(answer.name)
+        for hit in answer.hits:
+            rate = ""
+            if hit.false_match_rate is not None:
+                rate = (
+                    f"  false match rate {hit.false_match_rate:.2%} a pair, "
+                    f"{hit.false_match_chance:.2%} among all"
+                )
+            person = "" if hit.person is None else f"{hit.person}  "
+            frame = f" frame {hit.frame}" if hit.frame else ""
+            lines.append(
+                f"{hit.rank:4}  {hit.similarity:7.4f}  {person}{hit.path}{frame} row {hit.row}{rate}"
+            )
+    return lines
+
+
+def _write(table: pa.Table, out: Path, *, overwrite: bool) -> None:
+    from mien.media.atomic import replacing
+    from mien.table.formats import write_table
+
+    with replacing(out, overwrite=overwrite) as unfinished:
+        write_table(table, unfinished, out.suffix.lower())

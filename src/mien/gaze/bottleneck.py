@@ -82,9 +82,12 @@ class FullFaceBottleneck(nn.Module):
             ],
             dim=1,
         )
-        for block in self.blocks:
+        for block in self.blocks[:-1]:
             tokens = block(tokens)
-        code = self.head(self.norm(tokens[:, 0])).float()
+        # The code is read off the query: nobody asks what becomes of the others in the last block.
+        last = self.blocks[-1] if len(self.blocks) else None
+        query = last.first(tokens) if isinstance(last, Block) else tokens
+        code = self.head(self.norm(query[:, 0])).float()
         if not config.variational:
             return Bottleneck(code, None)
         mean, log_variance = code.chunk(2, dim=1)

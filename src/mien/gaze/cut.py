@@ -23,6 +23,7 @@ __all__ = [
     "luminance",
     "normalised",
     "offsets",
+    "place_eyes",
     "sample_at",
 ]
 
@@ -80,8 +81,8 @@ class EyeViews:
 
 def luminance(images: Tensor) -> Tensor:
     """Return the luminance of RGB images. [B, 3, H, W] -> [B, 1, H, W]."""
-    weights = images.new_tensor([0.299, 0.587, 0.114])[None, :, None, None]
-    return (images * weights).sum(dim=1, keepdim=True)
+    red, green, blue = images.unbind(dim=1)
+    return (0.299 * red + 0.587 * green + 0.114 * blue)[:, None]
 
 
 def cut_views(
@@ -125,6 +126,13 @@ def cut_views(
         face_eyes=(moved - middle_of_face[:, None]) @ inverse + middle_of_face[:, None],
         has_face=image.has_face,
     )
+
+
+def place_eyes(image: EyeImage, config: GazeConfig) -> tuple[Tensor, Tensor]:
+    """Return where the eyes stand in the band and in the face of upright cuts. [B, 2, 2] each."""
+    half = image.eyes.new_tensor([(config.band_width - 1) / 2, (config.band_height - 1) / 2])
+    middle = image.eyes.mean(dim=1, keepdim=True)
+    return (image.eyes - middle) / 2 + half, image.face_eyes
 
 
 def normalised(views: EyeViews) -> EyeViews:

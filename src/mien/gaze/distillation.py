@@ -21,10 +21,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mien.gaze.config import FACE_CROP, FACE_SIDE
-from mien.gaze.cut import EyeImage, cut_views, normalised, sample_at
+from mien.gaze.cut import EyeImage, normalised, sample_at
 from mien.gaze.emib import EMIB
 from mien.gaze.student import BAND_HEIGHT, BAND_WIDTH, Student
 from mien.gaze.variation import image_of, sample_lenses
+from mien.gaze.windows import cut_upright
 from mien.types import Loss
 
 __all__ = ["Targets", "distill_loss", "fit_scale", "targets_of", "vary_bands"]
@@ -63,7 +64,7 @@ def targets_of(teacher: EMIB, image: EyeImage) -> Targets:
     found, logit = teacher.locate_eyes(image.pixels, None, is_face=False)
     moved = (found.eyes - image.eyes) * (FACE_SIDE / FACE_CROP)
     located = replace(image, eyes=found.eyes, face_eyes=image.face_eyes + moved)
-    code = teacher.bottleneck(normalised(cut_views(located, teacher.config))).mean
+    code = teacher.bottleneck(normalised(cut_upright(located, teacher.config))).mean
     return Targets(code.float(), logit.float().sigmoid(), found.eyes)
 
 

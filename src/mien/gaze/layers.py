@@ -27,11 +27,26 @@ class Block(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """[B, N, D] -> [B, N, D]."""
-        batch, count, dim = tokens.shape
-        qkv = self.qkv(self.norm1(tokens)).view(batch, count, 3, self.heads, dim // self.heads)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        query, key, value = self._heads(self.qkv(self.norm1(tokens)), 3)
+        return self._mixed(tokens, query, key, value)
+
+    def first(self, tokens: Tensor) -> Tensor:
+        """Return what becomes of the first token alone. [B, N, D] -> [B, 1, D]."""
+        dim = tokens.shape[2]
+        seen = self.norm1(tokens)
+        (query,) = self._heads(F.linear(seen[:, :1], self.qkv.weight[:dim], self.qkv.bias[:dim]), 1)
+        key, value = self._heads(F.linear(seen, self.qkv.weight[dim:], self.qkv.bias[dim:]), 2)
+        return self._mixed(tokens[:, :1], query, key, value)
+
+    def _heads(self, mapped: Tensor, parts: int) -> tuple[Tensor, ...]:
+        """Split parts and heads. [B, N, parts * D] -> parts of [B, heads, N, D / heads]."""
+        width = mapped.shape[2] // (parts * self.heads)
+        split = mapped.view(-1, mapped.shape[1], parts, self.heads, width)
+        return split.permute(2, 0, 3, 1, 4).unbind()
+
+    def _mixed(self, tokens: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         mixed = F.scaled_dot_product_attention(query, key, value)
-        tokens = tokens + self.out(mixed.transpose(1, 2).reshape(batch, count, dim))
+        tokens = tokens + self.out(mixed.transpose(1, 2).reshape(tokens.shape))
         return tokens + self.mlp(self.norm2(tokens))
 
 
@@ -100,7 +115,9 @@ class Upsampler(nn.Module):
 
 def patches(images: Tensor, side: int) -> Tensor:
     """Return an image's square patches, row by row. [B, 1, H, W] -> [B, N, side * side]."""
-    return F.unfold(images, side, stride=side).transpose(1, 2)
+    rows, columns = images.shape[2] // side, images.shape[3] // side
+    grid = images.reshape(-1, rows, side, columns, side).transpose(2, 3)
+    return grid.reshape(-1, rows * columns, side * side)
 
 
 def table_of(count: int, dim: int) -> nn.Parameter:

@@ -52,14 +52,17 @@ class EyeLocalizer(nn.Module):
 
     def forward(self, canvas: Tensor) -> Found:
         """Luminance in [0, 1] -> eyes. [B, 1, CANVAS_HEIGHT, CANVAS_WIDTH]."""
-        small = F.avg_pool2d(canvas, 2)
+        return self.find(F.avg_pool2d(canvas, 2))
+
+    def find(self, small: Tensor) -> Found:
+        """A canvas at half its size -> eyes. [B, 1, CANVAS_HEIGHT / 2, CANVAS_WIDTH / 2]."""
         mean = small.mean(dim=(1, 2, 3), keepdim=True)
         std = small.std(dim=(1, 2, 3), keepdim=True).clamp_min(0.04)
         features = self.layers((small - mean) / std)
         weight = self.maps(features).float().flatten(2).softmax(dim=2)
         rows, columns = features.shape[-2:]
         # Each cell stands for _STRIDE pixels of the canvas, its middle at (cell + 0.5) * _STRIDE.
-        cells = offsets((rows, columns), (-0.5, -0.5), canvas.device)
+        cells = offsets((rows, columns), (-0.5, -0.5), small.device)
         places = (cells * _STRIDE - 0.5).flatten(0, 1)
         at_eyes = torch.einsum("bkn,bcn->bkc", weight.to(features.dtype), features.flatten(2))
         return Found(weight @ places, self.score(at_eyes.flatten(1)).float()[:, 0])

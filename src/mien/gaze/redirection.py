@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mien.gaze.cut import cut_views, luminance, normalised, offsets
+from mien.gaze.cut import luminance, normalised, offsets
 from mien.gaze.emib import EMIB
+from mien.gaze.windows import cut_upright
 
 __all__ = ["redirect"]
 
@@ -29,7 +30,7 @@ def redirect(model: EMIB, images: Tensor, guess: Tensor | None, codes: Tensor) -
     """
     grey = luminance(images)
     image, _ = model.locate_eyes(grey, guess, is_face=True)
-    views = cut_views(image, model.config)
+    views = cut_upright(image, model.config)
     rendered = model.render_eyes(normalised(views), codes)
     mean = views.eyes.mean(dim=(-2, -1), keepdim=True)
     std = views.eyes.std(dim=(-2, -1), keepdim=True)

@@ -46,12 +46,17 @@ class LatentFace(nn.Module):
 
         Features, if wanted, are the encoder's maps, averaged over image and mirror image.
         """
-        encoded = self.autoencoder.encode(images)
-        factors = replace(self._factors(encoded), face_embedding=self._embedded(images, encoded))
+        factors, maps = self.read(images)
         if not features:
             return factors
-        both = (encoded.maps + self.autoencoder.maps(images.flip(-1))) / 2
+        both = (maps + self.autoencoder.maps(images.flip(-1))) / 2
         return replace(factors, features=both.flatten(1))
+
+    def read(self, images: Tensor) -> tuple[Factors, Tensor]:
+        """Return the factors of crops as for `forward` and the encoder's maps [B, C, 4, 4]."""
+        encoded = self.autoencoder.encode(images)
+        factors = replace(self._factors(encoded), face_embedding=self._embedded(images, encoded))
+        return factors, encoded.maps
 
     def _factors(self, encoded: Encoded) -> Factors:
         """Return the factors of what the autoencoder read off images."""

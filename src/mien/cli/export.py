@@ -1,0 +1,89 @@
+"""`mien export`: a model as files that other programs run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mien.cli.terminal import printable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["export"]
+
+
+def export(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")],
+    form: Annotated[
+        str, typer.Option("--format", help="onnx, openvino or torch (torch.export's .pt2).")
+    ] = "onnx",
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Folder or hub:owner/name of weights; otherwise those of the package."),
+    ] = None,
+    crops: Annotated[
+        list[Path] | None,
+        typer.Option(help="Face crop to compare with torch on; repeat it. Else the shipped clips."),
+    ] = None,
+    external_data: Annotated[
+        bool, typer.Option("--external-data", help="Weights of ONNX in a file beside the graph.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that are there.")
+    ] = False,
+) -> None:
+    """Write the encoder whole, and its face, localizer, gaze and decoder networks one by one.
+
+    Each graph takes any number of rows. Before anything is written each is run on face crops and
+    compared with torch; the largest differences are printed and stored in the file, beside the
+    weights' checksum.
+    """
+    from mien import weights as weights_folder
+    from mien.exporting.files import check_format, export as write, files_of
+    from mien.exporting.parts import parts_of
+    from mien.media.outputs import check_outputs
+    from mien.model import load
+
+    check_format(form, external_data=external_data)
+    where = weights_folder.shipped_folder() if weights is None else weights
+    model = load(where, engine="torch")
+    names = ("encoder", "face", "decoder", *(("localizer", "gaze") if model.gaze else ()))
+    every = files_of(names, out, form, external_data=external_data)
+    check_outputs([path for each in every for path in each], overwrite=overwrite)
+    given = _read(crops, model.crop_size)
+    if model.gaze is None:
+        print("no gaze branch in these weights: no localizer, no gaze", file=sys.stderr)
+    done = write(
+        parts_of(model, given),
+        out,
+        form,
+        weights_sha256=weights_folder.checksum(where),
+        external_data=external_data,
+        overwrite=overwrite,
+    )
+    print(f"largest differences to torch over {len(given)} crops:")
+    for each in done:
+        differences = ", ".join(f"{k} {v:.1e}" for k, v in each.parity.items())
+        print(printable(f"{each.path}: {differences}"))
+
+
+def _read(crops: list[Path] | None, size: int) -> Tensor:
+    """Return at least two face crops in [0, 1]. [B, 3, size, size]."""
+    import torch
+
+    from mien.batch import read_crops
+    from mien.demo import shipped_clips
+    from mien.errors import MienError
+    from mien.pipeline.portrait import read_clip
+
+    if crops:
+        if len(crops) < 2:
+            raise MienError("give at least two --crops: one is run alone, the others together")
+        return read_crops([str(path) for path in crops], size)
+    clips = sorted(shipped_clips().glob("*.mp4"))
+    every = [read_clip(clip, detector="none", size=size)[::4] for clip in clips]
+    return torch.cat(every).float() / 255

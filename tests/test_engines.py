@@ -1,0 +1,187 @@
+"""Engines give the same factors; each says what it is and what it cannot run."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import mien
+from mien.demo import shipped_clips
+from mien.engines.engine import open_engine
+from mien.engines.graphs import CodeGraph, EncoderGraph, FaceGraph, LocalizerGraph
+from mien.engines.onnx_engine import digest_of, find_graphs, graphs_folder, open_onnx, tensors_of
+from mien.errors import MienError
+from mien.gaze.config import GazeConfig
+from mien.gaze.emib import EMIB
+from mien.latentface.config import ModelConfig
+from mien.latentface.latentface import LatentFace
+from mien.model import Model
+from mien.pipeline.portrait import read_clip
+from mien.types import Factors
+
+SMALL = ModelConfig(image_size=32, texture_dim=8, shape_dim=8, width=8, feature_dim=16)
+
+
+@pytest.fixture(scope="module")
+def crops() -> torch.Tensor:
+    clips = sorted(shipped_clips().glob("*.mp4"))
+    return torch.cat([read_clip(c, detector="none", size=224)[::9] for c in clips])
+
+
+@pytest.fixture(scope="module")
+def by_onnx() -> Model:
+    return mien.load(engine="onnx")
+
+
+@pytest.fixture(scope="module")
+def by_torch() -> Model:
+    return mien.load(engine="torch")
+
+
+def _flat(factors: Factors) -> dict[str, torch.Tensor]:
+    assert factors.gaze is not None
+    assert factors.face_embedding is not None
+    return {
+        "identity": factors.identity,
+        "expression": factors.expression,
+        "face_embedding": factors.face_embedding,
+        "rotation": factors.pose.rotation,
+        "translation": factors.pose.translation,
+        "ambient": factors.light.ambient,
+        "diffuse": factors.light.diffuse,
+        "direction": factors.light.direction,
+        "gaze": factors.gaze.code,
+        "eyes": factors.gaze.eyes,
+        "score": factors.gaze.eye_score,
+    }
+
+
+def test_onnxruntime_is_the_default_on_the_cpu(by_onnx: Model, by_torch: Model) -> None:
+    assert mien.load().engine == by_onnx.engine == "onnx"
+    assert by_torch.engine == "torch"
+
+
+@pytest.mark.parametrize("size", [224, 64, 150])
+def test_both_engines_read_the_same_factors(
+    by_onnx: Model, by_torch: Model, crops: torch.Tensor, size: int
+) -> None:
+    given = crops[:, :, :size, :size].contiguous()
+    found, wanted = by_onnx.encode(given, features=True), by_torch.encode(given, features=True)
+    for name, value in _flat(wanted).items():
+        assert torch.allclose(_flat(found)[name], value, atol=5e-4), name
+    assert found.features is not None
+    assert wanted.features is not None
+    assert torch.allclose(found.features, wanted.features, atol=1e-4)
+    assert found.gaze is not None
+    assert wanted.gaze is not None
+    assert torch.equal(found.gaze.eyes_found, wanted.gaze.eyes_found)
+
+
+def test_both_engines_read_the_same_gaze_off_eye_crops(
+    by_onnx: Model, by_torch: Model, crops: torch.Tensor
+) -> None:
+    eyes = crops[:, :, 50:146, 12:212].contiguous()
+    found, wanted = by_onnx.encode_eyes(eyes), by_torch.encode_eyes(eyes)
+    assert torch.allclose(found.code, wanted.code, atol=5e-4)
+    assert torch.equal(found.eyes_found, wanted.eyes_found)
+
+
+def test_one_face_is_read_as_among_others(by_onnx: Model, crops: torch.Tensor) -> None:
+    alone, among = by_onnx.encode(crops[1:2]), by_onnx.encode(crops[:3])[1:2]
+    for name, value in _flat(alone).items():
+        assert torch.allclose(value, _flat(among)[name], atol=1e-4), name
+
+
+def test_calls_from_several_threads_do_not_mix(by_onnx: Model, crops: torch.Tensor) -> None:
+    wanted = [by_onnx.encode(crops[k : k + 2]).identity for k in range(4)]
+    found: dict[int, torch.Tensor] = {}
+
+    def work(number: int) -> None:
+        for _ in range(3):
+            found[number] = by_onnx.encode(crops[number : number + 2]).identity
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(torch.equal(found[k], wanted[k]) for k in range(4))
+
+
+def test_networks_of_other_sizes_are_run_by_torch(tmp_path: Path) -> None:
+    Model(LatentFace(SMALL), gaze=EMIB(GazeConfig(dim=16, heads=2))).save(tmp_path)
+    assert mien.load(tmp_path).engine == "torch"
+    with pytest.raises(MienError, match="no graphs for networks of these sizes; take engine torch"):
+        mien.load(tmp_path, engine="onnx")
+
+
+def test_an_engine_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(MienError, match="engine tvm: no such engine; take auto, onnx, torch"):
+        mien.load(engine="tvm")
+
+
+def test_without_onnxruntime_auto_is_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    network = LatentFace(SMALL)
+    assert open_engine("auto", network, None).name == "torch"
+    with pytest.raises(MienError, match="pip install onnxruntime"):
+        open_engine("onnx", network, None)
+
+
+def test_a_damaged_graph_is_one_line(tmp_path: Path, by_torch: Model) -> None:
+    network = by_torch.network
+    for name in ("face.onnx", "face.json"):
+        (tmp_path / name).write_bytes(b"{}")
+    with pytest.raises(MienError, match=r"engine onnx cannot use .*face\.onnx") as caught:
+        open_onnx(tmp_path, network, None)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_whole_encoder_is_the_model(by_torch: Model, crops: torch.Tensor) -> None:
+    graph = EncoderGraph(by_torch.network, by_torch.gaze)
+    with torch.no_grad():
+        found = dict(zip(graph.outputs, graph(crops[:6].float() / 255), strict=True))
+    wanted = by_torch.encode(crops[:6])
+    assert wanted.gaze is not None
+    assert torch.allclose(found["neutral_texture"], wanted.neutral_texture, atol=1e-4)
+    assert torch.allclose(found["gaze_code"], wanted.gaze.code, atol=1e-3)
+    assert torch.equal(found["eyes_found"], wanted.gaze.eyes_found)
+
+
+def test_the_packages_graphs_are_those_of_the_present_networks(by_torch: Model) -> None:
+    pytest.importorskip("onnxscript")
+    onnx = pytest.importorskip("onnx")
+    from mien.engines.write import to_onnx, without_weights
+
+    network, gaze = by_torch.network, by_torch.gaze
+    assert gaze is not None
+    folder = find_graphs(network, gaze)
+    assert folder == graphs_folder() / digest_of(network, gaze)
+    assert folder is not None
+    parts = (
+        ("network.", network, FaceGraph(network).as_graph()),
+        ("localizer.", gaze.localizer, LocalizerGraph(gaze.localizer).as_graph()),
+        ("bottleneck.", gaze.bottleneck, CodeGraph(gaze.bottleneck).as_graph()),
+    )
+    for prefix, owner, graph in parts:
+        proto, weights = without_weights(to_onnx(graph), prefix, tensors_of(owner).keys())
+        stored = onnx.load(str(folder / f"{graph.name}.onnx"), load_external_data=False)
+        assert json.loads((folder / f"{graph.name}.json").read_text()) == weights
+        kinds = [[node.op_type for node in each.graph.node] for each in (proto, stored)]
+        assert kinds[0] == kinds[1]
+        inline = [
+            {
+                x.name: onnx.numpy_helper.to_array(x)
+                for x in each.graph.initializer
+                if x.name not in weights
+            }
+            for each in (proto, stored)
+        ]
+        assert inline[0].keys() == inline[1].keys()
+        assert all(np.array_equal(value, inline[1][k]) for k, value in inline[0].items())

@@ -1,0 +1,189 @@
+"""`mien export`: files that other programs run, as near to torch as they say."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import mien
+from mien.cli.main import run
+from mien.engines.write import OPSET
+from mien.errors import MienError
+from mien.exporting.files import check_format, export, files_of
+from mien.exporting.parts import Part, parts_of
+from mien.gaze.config import GazeConfig
+from mien.gaze.emib import EMIB
+from mien.latentface.config import ModelConfig
+from mien.latentface.latentface import LatentFace
+from mien.model import Model
+from mien.weights import checksum
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = ModelConfig(image_size=32, texture_dim=8, shape_dim=8, width=8, feature_dim=16)
+GAZE = GazeConfig(code_dim=4, dim=16, heads=2, stem_width=4, bottleneck_depth=1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a small model with a gaze branch."""
+    where = tmp_path_factory.mktemp("weights")
+    Model(LatentFace(SMALL), gaze=EMIB(GAZE)).save(where)
+    return where
+
+
+@pytest.fixture(scope="module")
+def crops() -> torch.Tensor:
+    return torch.rand(3, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def needs_onnx() -> None:
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(name)
+
+
+@pytest.mark.usefixtures("needs_onnx")
+@pytest.mark.parametrize("external_data", [False, True])
+def test_onnx_files_take_any_batch_and_say_what_they_are(
+    folder: Path, crops: torch.Tensor, tmp_path: Path, external_data: bool
+) -> None:
+    import onnxruntime
+
+    model = mien.load(folder)
+    parts = parts_of(model, crops)
+    names = [part.graph.name for part in parts]
+    assert names == ["encoder", "face", "decoder", "localizer", "gaze"]
+    done = export(
+        parts, tmp_path, "onnx", weights_sha256=checksum(folder), external_data=external_data
+    )
+    files = files_of(names, tmp_path, "onnx", external_data=external_data)
+    assert sorted(tmp_path.iterdir()) == sorted(path for each in files for path in each)
+    for part, each in zip(parts, done, strict=True):
+        session = onnxruntime.InferenceSession(str(each.path))
+        about = session.get_modelmeta().custom_metadata_map
+        assert about["weights_sha256"] == checksum(folder)
+        assert about["opset"] == str(OPSET)
+        assert about["parity_crops"] == "3"
+        assert json.loads(about["parity_to_torch"]) == each.parity
+        assert all(value < 1e-3 for value in each.parity.values())
+        assert {value.shape[0] for value in session.get_inputs()} == {"batch"}
+        given = zip(session.get_inputs(), part.inputs, strict=True)
+        feed = {i.name: x.repeat(3, *[1] * (x.ndim - 1)).numpy() for i, x in given}
+        assert all(np.asarray(x).shape[0] == 9 for x in session.run(None, feed))
+
+
+@pytest.mark.usefixtures("needs_onnx")
+def test_the_command_prints_the_differences(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["export", "--weights", str(folder), "--out", str(tmp_path / "out")]
+    assert run(command) == 0
+    printed = capsys.readouterr().out
+    assert "largest differences to torch over" in printed
+    assert "gaze_code" in printed
+    before = (tmp_path / "out" / "encoder.onnx").read_bytes()
+    assert run(command) == 2
+    assert "exists" in capsys.readouterr().err
+    assert (tmp_path / "out" / "encoder.onnx").read_bytes() == before
+
+
+@pytest.mark.usefixtures("needs_onnx")
+def test_openvino_files(folder: Path, crops: torch.Tensor, tmp_path: Path) -> None:
+    openvino = pytest.importorskip("openvino")
+    parts = [p for p in parts_of(mien.load(folder), crops) if p.graph.name in ("face", "decoder")]
+    done = export(parts, tmp_path, "openvino", weights_sha256="ab")
+    for each in done:
+        model = openvino.Core().read_model(str(each.path))
+        assert model.get_rt_info(["mien", "weights_sha256"]).astype(str) == "ab"
+        assert model.inputs[0].partial_shape[0].is_dynamic
+        assert all(value < 1e-3 for value in each.parity.values())
+
+
+def test_torch_files(folder: Path, crops: torch.Tensor, tmp_path: Path) -> None:
+    parts = [p for p in parts_of(mien.load(folder), crops) if p.graph.name == "localizer"]
+    (done,) = export(parts, tmp_path, "torch", weights_sha256="ab")
+    assert done.path.name == "localizer.pt2"
+    assert max(done.parity.values()) < 1e-3
+
+
+def test_weights_without_gaze_give_what_they_have(crops: torch.Tensor) -> None:
+    parts = parts_of(Model(LatentFace(SMALL)), crops)
+    assert [part.graph.name for part in parts] == ["encoder", "face", "decoder"]
+    assert "gaze_code" not in parts[0].graph.outputs
+
+
+def test_a_graph_that_is_far_from_torch_is_not_written(
+    folder: Path, crops: torch.Tensor, tmp_path: Path
+) -> None:
+    (part,) = [p for p in parts_of(mien.load(folder), crops) if p.graph.name == "localizer"]
+
+    class Off(torch.nn.Module):
+        """Is traced once as it is, and differs when it is asked again."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = part.graph.module
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            eyes, logit = self.inner(x)
+            return eyes if torch.compiler.is_compiling() else eyes + 1, logit
+
+    off = Part(replace(part.graph, module=Off()), part.inputs)
+    with pytest.raises(MienError, match="differs from torch by 1 in eyes"):
+        export([off], tmp_path / "out", "torch", weights_sha256="ab")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("form", "external", "message"),
+    [
+        ("tflite", False, "--format tflite: no such format; take onnx, openvino, torch"),
+        ("torch", True, "--external-data is for --format onnx, not for torch"),
+    ],
+)
+def test_wrong_formats_are_refused(form: str, external: bool, message: str) -> None:
+    with pytest.raises(MienError, match=message):
+        check_format(form, external_data=external)
+
+
+def test_a_missing_package_names_its_extra(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert run(["export", "--weights", str(folder), "--out", str(tmp_path / "out")]) == 2
+    assert "pip install 'mien[export]'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("needs_onnx")
+def test_the_example_reads_factors_without_torch(
+    folder: Path, crops: torch.Tensor, tmp_path: Path
+) -> None:
+    model = mien.load(folder)
+    encoder = [p for p in parts_of(model, crops) if p.graph.name == "encoder"]
+    (done,) = export(encoder, tmp_path, "onnx", weights_sha256=checksum(folder))
+    pixels = (crops[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "face.png")
+    script = ROOT / "examples" / "factors_without_torch.py"
+    block = (
+        "import sys, runpy; sys.modules['torch'] = None; sys.argv = sys.argv[1:]; "
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    command = [sys.executable, "-c", block, str(script), str(done.path), str(tmp_path / "face.png")]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True)
+    factors = model.encode(Image.open(tmp_path / "face.png"))
+    length = float(factors.identity.norm())
+    assert f"length {length:.2f}" in shown.stdout
+    assert factors.gaze is not None
+    assert f"eyes found: {bool(factors.gaze.eyes_found[0])}" in shown.stdout
