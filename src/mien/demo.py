@@ -15,7 +15,7 @@ from mien.embedding.run import embed_to_parquet
 from mien.errors import MienError
 from mien.media.folder import made_folder
 from mien.media.image import to_uint8, write_png
-from mien.media.outputs import check_outputs, made_folder, written_together
+from mien.media.outputs import check_outputs, written_together
 from mien.media.video import write_mp4
 from mien.model import Model
 from mien.pipeline.portrait import read_clip

@@ -256,9 +256,8 @@ def _lines(answers: Iterable[Answer]) -> list[str]:
                 )
             person = "" if hit.person is None else f"{hit.person}  "
             frame = f" frame {hit.frame}" if hit.frame else ""
-            lines.append(
-                f"{hit.rank:4}  {hit.similarity:7.4f}  {person}{hit.path}{frame} row {hit.row}{rate}"
-            )
+            who = f"{person}{hit.path}{frame} row {hit.row}"
+            lines.append(f"{hit.rank:4}  {hit.similarity:7.4f}  {who}{rate}")
     return lines
 
 

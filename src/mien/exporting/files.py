@@ -15,7 +15,8 @@ from torch import Tensor
 from mien.engines.write import OPSET, to_onnx, to_program
 from mien.errors import MienError
 from mien.exporting.parts import Part, Run, compare
-from mien.media.outputs import check_outputs, made_folder, written_together
+from mien.media.folder import made_folder
+from mien.media.outputs import check_outputs, written_together
 from mien.version import VERSION
 
 __all__ = ["ENDINGS", "FORMATS", "TOLERANCE", "Exported", "check_format", "export", "files_of"]

@@ -18,7 +18,7 @@ from mien.errors import MienError
 from mien.media.faults import fault
 from mien.media.names import to_text
 
-__all__ = ["check_outputs", "made_folder", "put_in_place", "same_file", "written_together"]
+__all__ = ["check_outputs", "put_in_place", "same_file", "written_together"]
 
 
 def check_outputs(
@@ -73,27 +73,6 @@ def same_file(one: str | Path, other: str | Path) -> bool:
     if identity is None:
         return os.path.realpath(one) == os.path.realpath(other)
     return identity == _identity(Path(other))
-
-
-@contextlib.contextmanager
-def made_folder(path: Path) -> Iterator[None]:
-    """Make a folder with those above it; take away again what was made if the block fails.
-
-    Raises:
-        MienError: it cannot be made.
-    """
-    missing = [one for one in (path, *path.parents) if not one.exists()]
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MienError(f"cannot make the folder {to_text(path)}: {error.strerror}") from error
-    try:
-        yield
-    except BaseException:
-        for one in missing:
-            with contextlib.suppress(OSError):
-                one.rmdir()
-        raise
 
 
 @contextlib.contextmanager
