@@ -7,6 +7,7 @@ import io
 import json
 import zipfile
 from contextlib import suppress
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,7 @@ COLUMN = st.one_of(
     of_kind(pa.large_string(), st.sampled_from(["0.png", "", "1.png"])),
     of_kind(pa.binary(), st.binary(max_size=3)),
     of_kind(pa.timestamp("us"), st.integers(0, 2**40)),
-    of_kind(pa.decimal128(9, 2), st.integers(0, 99).map(str)),
+    of_kind(pa.decimal128(9, 2), st.integers(0, 99).map(Decimal)),
     of_kind(pa.struct({"a": pa.float32()}), st.fixed_dictionaries({"a": st.floats(width=32)})),
     of_kind(pa.list_(pa.float64()), LISTS),
     of_kind(pa.large_list(pa.float64()), LISTS),

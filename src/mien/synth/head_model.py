@@ -153,6 +153,8 @@ def load_head_model(path: Path | str) -> HeadModel:
         raise MienError(
             f"no head model at {path}; clone ICT-FaceKit and give its FaceXModel folder"
         )
+    if (raw.neutral.ndim, raw.identity.ndim, raw.expression.ndim) != (2, 3, 3):
+        raise MienError(f"{path}: its arrays have not the shapes of a head; convert it again")
     if len(raw.neutral) != ICT_VERTICES:
         raise MienError(
             f"{path}: {len(raw.neutral)} vertices, ICT-FaceKit has {ICT_VERTICES}; "
