@@ -17,7 +17,7 @@ SIDE = 256
 
 
 def source():
-    faces = np.stack([cv2.resize(face_image(seed), (144, 144)) for seed in range(4)])
+    faces = np.stack([face_image(seed, 144) for seed in range(4)])
     real = np.array([[0, 0, 1, 1]] * 3 + [[0.1, 0.2, 0.9, 1]], np.float32)
     return SceneSource(faces, real, np.stack([blue_image(seed, 400, 400) for seed in range(3)]))
 

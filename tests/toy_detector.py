@@ -50,7 +50,7 @@ def blue_image(seed, height=120, width=160):
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 200, (5, 6, 3), dtype=np.uint8)
     coarse[..., 0] = 0
-    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.resize(coarse, (width, height)), np.uint8)
 
 
 def write_images(folder, make, count):

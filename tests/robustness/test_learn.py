@@ -25,6 +25,11 @@ RUN = ["run/config.yaml", "run/train.log"]
 OURS = json.dumps({"program": "mien synth"})
 
 
+def detector(words):
+    words = f"pretrain detector --device cpu --out run --data crops {words}"
+    return case(words, DETECTOR, env={"MIEN_YUNET": "nowhere"})
+
+
 def config(text):
     return case(f"{PRETRAIN} --data crops --config mine.yaml", {**CROPS, "mine.yaml": text})
 
@@ -157,7 +162,7 @@ CASES = [
     ],
     # the detector's training
     *[
-        (case(f"pretrain detector --device cpu --out run --data crops {words}", DETECTOR), message)
+        (detector(words), message)
         for words, message in [
             ("", "no images without faces; give --backgrounds FOLDER"),
             ("--backgrounds nowhere", "nowhere does not exist"),
@@ -245,8 +250,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("case", "message"), CASES, ids=[f"{i}" for i in range(len(CASES))])
-def test_case(case, message, place, capfd, monkeypatch):
-    monkeypatch.setenv("MIEN_YUNET", "nowhere")
+def test_case(case, message, place, capfd):
     check(replace(case, message=message), place, capfd)
 
 
