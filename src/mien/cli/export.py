@@ -55,8 +55,6 @@ def export(
     every = files_of(names, out, form, external_data=external_data)
     check_outputs([path for each in every for path in each], overwrite=overwrite)
     given = _read(crops, model.crop_size)
-    if model.gaze is None:
-        print("no gaze branch in these weights: no localizer, no gaze", file=sys.stderr)
     done = write(
         parts_of(model, given),
         out,
@@ -65,6 +63,8 @@ def export(
         external_data=external_data,
         overwrite=overwrite,
     )
+    if model.gaze is None:
+        print("no gaze branch in these weights: no localizer, no gaze", file=sys.stderr)
     print(f"largest differences to torch over {len(given)} crops:")
     for each in done:
         differences = ", ".join(f"{k} {v:.1e}" for k, v in each.parity.items())
