@@ -19,9 +19,9 @@ __all__ = ["CANVAS", "SceneSource", "draw_scene", "spoil"]
 Pixels = NDArray[np.uint8]
 CANVAS = 320
 """Side of a scene. Pixels."""
-_LEAST, _MOST = 24.0, 520.0
+_LEAST, _MOST = 18.0, 520.0
 """Sides of the smallest and the largest image of a face that is pasted. Pixels."""
-_KINDS = {"crowd": 0.3, "few": 0.25, "one": 0.2, "tiles": 0.12, "empty": 0.13}
+_KINDS = {"crowd": 0.34, "few": 0.22, "one": 0.16, "tiles": 0.13, "empty": 0.15}
 """Kinds of scenes and how often each is drawn."""
 
 
@@ -106,11 +106,11 @@ def _texture(rng: np.random.Generator) -> Pixels:
 
 
 def _shape(image: Pixels, rng: np.random.Generator) -> None:
-    """Draw a line, an ellipse, a rectangle or letters."""
+    """Draw a line, an ellipse, a rectangle, letters or a chequer of black and white cells."""
     colour = [int(c) for c in rng.integers(0, 256, 3)]
     x, y = (int(v) for v in rng.integers(0, CANVAS, 2))
     size = int(np.exp(rng.uniform(math.log(3), math.log(90))))
-    kind = rng.integers(4)
+    kind = rng.integers(5)
     if kind == 0:
         end = [int(v) for v in rng.integers(0, CANVAS, 2)]
         cv2.line(image, (x, y), end, colour, int(rng.integers(1, 8)))
@@ -122,10 +122,28 @@ def _shape(image: Pixels, rng: np.random.Generator) -> None:
     elif kind == 2:
         corner = (x + size, y + int(size * rng.uniform(0.3, 2)))
         cv2.rectangle(image, (x, y), corner, colour, -1 if rng.random() < 0.6 else 2)
-    else:
+    elif kind == 3:
         text = "".join(chr(c) for c in rng.integers(48, 122, 6))
         font = int(rng.integers(0, 4))
         cv2.putText(image, text, (x, y), font, size / 30, colour, 1 + size // 30)
+    else:
+        _chequer(image, (x, y), 2 * size, rng)
+
+
+def _chequer(image: Pixels, place: tuple[int, int], side: int, rng: np.random.Generator) -> None:
+    """Draw random cells like those of a printed code, turned: its dark spots are no eyes."""
+    cells = int(rng.integers(3, 10))
+    marks = rng.integers(0, 2, (cells, cells), dtype=np.uint8) * 255
+    marks = cv2.copyMakeBorder(marks, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=(0,))
+    low, high = sorted(rng.integers(0, 256, 2).tolist())
+    shown = np.repeat(np.where(marks > 0, high, low).astype(np.uint8)[..., None], 3, axis=2)
+    scale = max(side, 8) / (cells + 2)
+    affine = cv2.getRotationMatrix2D((cells / 2 + 1, cells / 2 + 1), rng.uniform(0, 360), scale)
+    affine[:, 2] += np.array(place) - (cells / 2 + 1)
+    flags = cv2.INTER_NEAREST
+    cv2.warpAffine(
+        *(shown, affine, (CANVAS, CANVAS), image, flags), borderMode=cv2.BORDER_TRANSPARENT
+    )
 
 
 def _shuffled(source: SceneSource, rng: np.random.Generator) -> Pixels:
@@ -150,7 +168,7 @@ def _shuffled(source: SceneSource, rng: np.random.Generator) -> Pixels:
 
 def _tiles(source: SceneSource, rng: np.random.Generator) -> Pixels:
     """Return a contact sheet of whole images."""
-    cells = int(rng.integers(2, 8))
+    cells = int(rng.integers(2, 12))
     side = math.ceil(CANVAS / cells)
     gap = int(rng.integers(0, 4))
     out = np.full((cells * side, cells * side, 3), rng.integers(0, 256), np.uint8)
