@@ -26,6 +26,7 @@ import sys
 import tarfile
 import tempfile
 import time
+import tomllib
 import venv
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -78,6 +79,8 @@ class Build:
 
     name: str
     python: Path
+    entry: str
+    """What its command line is, as `module:function`."""
 
 
 @dataclass(frozen=True)
@@ -90,13 +93,14 @@ class Inputs:
     video: str
 
 
-def make_build(folder: Path, name: str, source: Path) -> Build:
-    """Make an environment that has this source and the packages of the present one."""
+def make_build(folder: Path, name: str, checkout: Path) -> Build:
+    """Make an environment that has a checkout's source and the packages of the present one."""
     venv.create(folder, with_pip=False, symlinks=True)
     (packages,) = folder.glob("lib/python*/site-packages")
-    lines = [str(source), *site.getsitepackages(), *_linked()]
+    lines = [str(checkout / "src"), *site.getsitepackages(), *_linked()]
     (packages / "build.pth").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return Build(name, folder / "bin" / "python")
+    project = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return Build(name, folder / "bin" / "python", project["scripts"]["mien"])
 
 
 def _linked() -> list[str]:
@@ -105,13 +109,16 @@ def _linked() -> list[str]:
 
 
 def check_out(commit: str, folder: Path) -> Path:
-    """Unpack a commit of this repository and return its source folder."""
+    """Unpack a commit of this repository and return the folder."""
     packed = subprocess.run(
-        ["git", "archive", commit, "src"], cwd=ROOT, capture_output=True, check=True
+        ["git", "archive", commit, "src", "pyproject.toml"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
     ).stdout
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
         archive.extractall(folder, filter="data")
-    return folder / "src"
+    return folder
 
 
 def make_inputs(faces: Path, folder: Path, count: int, frames: int) -> Inputs:
@@ -173,7 +180,9 @@ def _environment() -> dict[str, str]:
 
 def measure_start(build: Build, image: str, out: Path) -> dict[str, float]:
     """Time the whole process of `mien embed` on one image, seconds."""
-    command = [str(build.python), "-m", "mien", "embed", image, "--out", str(out), "--overwrite"]
+    module, function = build.entry.split(":")
+    call = f"from {module} import {function}; {function}()"
+    command = [str(build.python), "-c", call, "embed", image, "--out", str(out), "--overwrite"]
     begin = time.perf_counter()
     with subprocess.Popen(command, stderr=subprocess.PIPE, cwd="/", env=_environment()) as process:
         assert process.stderr is not None
@@ -270,10 +279,10 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        source = check_out(given.commit, folder / "before")
+        before = check_out(given.commit, folder / "before")
         builds = [
-            make_build(folder / "old", given.commit, source),
-            make_build(folder / "new", "now", ROOT / "src"),
+            make_build(folder / "old", given.commit, before),
+            make_build(folder / "new", "now", ROOT),
         ]
         inputs = make_inputs(given.faces, folder / "in", given.images, given.frames)
         rounds: dict[str, list[dict[str, float]]] = {build.name: [] for build in builds}

@@ -130,7 +130,7 @@ def _open(path: Path, owner: nn.Module) -> onnxruntime.InferenceSession:
         return onnxruntime.InferenceSession(
             path.read_bytes(), chosen, providers=["CPUExecutionProvider"]
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except Exception as error:  # onnxruntime's errors share no base class
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise MienError(
             f"engine onnx cannot use {path}: {reason[:200]}; install the package again, or take "
