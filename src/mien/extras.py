@@ -12,6 +12,11 @@ EXTRAS = {
     "h5py": "eval",
     "skimage": "eval",
     "huggingface_hub": "hub",
+    "fastapi": "serve",
+    "uvicorn": "serve",
+    "websockets": "serve",
+    "python_multipart": "serve",
+    "prometheus_client": "serve",
 }
 """Name of the module => extra."""
 
