@@ -116,7 +116,9 @@ async def _refuse_path(request: Request, error: Exception) -> Response:
         allow = ", ".join(sorted(_methods(request)))
         return await _refuse(
             request,
-            ApiError("method_not_allowed", f"this path takes {allow or 'GET'}", allow=allow or "GET"),
+            ApiError(
+                "method_not_allowed", f"this path takes {allow or 'GET'}", allow=allow or "GET"
+            ),
         )
     if error.status_code == 404:
         return await _refuse(request, ApiError("unknown_path", "there is nothing at this path"))

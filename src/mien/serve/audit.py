@@ -36,9 +36,7 @@ class Audit:
                 reason = (error.strerror or str(error)).lower()
                 raise MienError(f"cannot write {to_text(path)}: {reason}") from error
 
-    def write(
-        self, token: str, operation: str, status: int, counts: Mapping[str, int]
-    ) -> None:
+    def write(self, token: str, operation: str, status: int, counts: Mapping[str, int]) -> None:
         """Add a line: time (UTC), the token's name, the operation, its status and its counts."""
         if self._path is None:
             return

@@ -45,9 +45,7 @@ def type_of(request: Request, *taken: str) -> str:
     if encoding not in ("", "identity"):
         raise ApiError("unsupported_media_type", "send the body as it is, not compressed")
     if given not in taken:
-        raise ApiError(
-            "unsupported_media_type", f"the content type is one of {', '.join(taken)}"
-        )
+        raise ApiError("unsupported_media_type", f"the content type is one of {', '.join(taken)}")
     return given
 
 
@@ -140,7 +138,9 @@ async def read_parts(
     for name, part in form.multi_items():
         if name not in names or name in parts:
             shown = name if name.isprintable() and len(name) < 40 else "a part"
-            raise ApiError("invalid", f"{shown}: unknown, or there twice; parts: {', '.join(names)}")
+            raise ApiError(
+                "invalid", f"{shown}: unknown, or there twice; parts: {', '.join(names)}"
+            )
         parts[name] = part.encode() if isinstance(part, str) else await part.read()
     for name in needed:
         if not parts.get(name):
@@ -166,7 +166,7 @@ def form_schema(
         text: a part that is JSON text; "": none.
     """
     image = {"type": "string", "format": "binary", "minLength": 1}
-    parts: dict[str, Any] = {name: image for name in (*needed, *optional)}
+    parts: dict[str, Any] = dict.fromkeys((*needed, *optional), image)
     if text:
         parts[text] = {"type": "string", "contentMediaType": _JSON, "format": "edit-json"}
     schema = {

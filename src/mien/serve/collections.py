@@ -320,12 +320,11 @@ def _now() -> str:
 
 def _replace(path: Path, content: bytes) -> None:
     """Write a file whole, and have it on the disk before its name is given to it."""
-    with replacing(path, overwrite=True) as unfinished:
-        with unfinished.open("wb") as file:
-            os.fchmod(file.fileno(), 0o600)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+    with replacing(path, overwrite=True) as unfinished, unfinished.open("wb") as file:
+        os.fchmod(file.fileno(), 0o600)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _load(path: Path) -> Collection:

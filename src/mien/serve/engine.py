@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from mien.errors import MienError
 from mien.faces.detect import single_threaded_opencv
+from mien.faces.face import Face
 from mien.media.image import image_size
 from mien.model import Model
 from mien.pipeline.analyze import AnalyzedFace, find_crops, join
@@ -76,7 +77,12 @@ class Engine:
         return self._cropper.detector.name
 
     async def see(
-        self, data: bytes, *, name: str = "the image", photograph: bool = True, features: bool = False
+        self,
+        data: bytes,
+        *,
+        name: str = "the image",
+        photograph: bool = True,
+        features: bool = False,
     ) -> Seen:
         """Return the faces of an image.
 
@@ -91,14 +97,16 @@ class Engine:
                 shows too many faces.
         """
         with self._place():
-            work = self._readers.submit(self._read, data, name, photograph, features)
+            work = self._readers.submit(
+                self._read, data, name, photograph=photograph, features=features
+            )
             size, found, parts = await asyncio.wrap_future(work)
             factors = [await asyncio.wrap_future(part) for part in parts]
         self._metrics.images.inc()
         self._metrics.faces.inc(len(found))
         if not found:
             return Seen(*size, [])
-        return Seen(*size, join([(0, *one) for one in found], Factors.cat(factors)))
+        return Seen(*size, join([(0, crop, face) for crop, face in found], Factors.cat(factors)))
 
     async def render(self, work: Callable[[], Result]) -> Result:
         """Run work that renders, one at a time.
@@ -148,14 +156,12 @@ class Engine:
             self._metrics.queue.dec()
 
     def _read(
-        self, data: bytes, name: str, photograph: bool, features: bool  # noqa: FBT001
-    ) -> tuple[tuple[int, int], list[tuple[Crop, object]], list[Future[Factors]]]:
+        self, data: bytes, name: str, *, photograph: bool, features: bool
+    ) -> tuple[tuple[int, int], list[tuple[Crop, Face]], list[Future[Factors]]]:
         """Decode, detect, crop, and put the crops into the encoder's line."""
         size = self.check(data, name)
         try:
-            found = find_crops(
-                io.BytesIO(data), self._cropper, name=name, photograph=photograph
-            )
+            found = find_crops(io.BytesIO(data), self._cropper, name=name, photograph=photograph)
         except MienError as error:
             raise ApiError("unreadable_image", str(error)) from error
         if len(found) > self._options.max_faces:

@@ -59,9 +59,7 @@ KINDS = {
 class ApiError(MienError):
     """What a client is answered in place of a result."""
 
-    def __init__(
-        self, code: str, message: str, *, retry_after_s: int = 0, allow: str = ""
-    ) -> None:
+    def __init__(self, code: str, message: str, *, retry_after_s: int = 0, allow: str = "") -> None:
         super().__init__(message)
         self.code = code
         self.message = message

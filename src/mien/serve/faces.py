@@ -103,9 +103,7 @@ def faces_answer(
         _face(face, fields, calibration, prediction)
         for face, prediction in zip(seen.faces, predicted, strict=True)
     ]
-    return FacesAnswer(
-        width=seen.width, height=seen.height, weights_id=weights_id, faces=faces
-    )
+    return FacesAnswer(width=seen.width, height=seen.height, weights_id=weights_id, faces=faces)
 
 
 def _face(
@@ -144,9 +142,7 @@ def _gaze(factors: Factors, gaze: GazeCode, calibration: Calibration | None) -> 
             x, y, z = rounded(looks.direction[0])
             angles = (looks.yaw, looks.pitch, looks.std_rad)
             yaw, pitch, std = (float(part[0]) for part in angles)
-            found.direction = GazeAngles(
-                x=x, y=y, z=z, yaw_rad=yaw, pitch_rad=pitch, std_rad=std
-            )
+            found.direction = GazeAngles(x=x, y=y, z=z, yaw_rad=yaw, pitch_rad=pitch, std_rad=std)
     return found
 
 
@@ -175,9 +171,7 @@ def predicted_rows(probe: Probe, columns: dict[str, np.ndarray]) -> list[Predict
             chances = {n: round(float(p), 6) for n, p in zip(probe.classes, each, strict=True)}
         plain = float(value) if probe.numbers else str(value)
         rows.append(
-            Prediction(
-                label=probe.label, value=plain, certainty=certainty, probabilities=chances
-            )
+            Prediction(label=probe.label, value=plain, certainty=certainty, probabilities=chances)
         )
     return rows
 

@@ -66,7 +66,7 @@ class Gate:
             await self._app(scope, self._bounded(scope, receive), answer)
         except ApiError as error:
             await answer.refuse(error)
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it is, it is logged and answered
             _LOG.exception("request %s", scope["mien.request_id"])
             await answer.refuse(ApiError("internal", "a fault of the service; see its log"))
         finally:
@@ -233,4 +233,3 @@ def _token(scope: Scope, headers: Headers) -> str | None:
 def _operation(scope: Scope) -> str:
     """Return the name of the operation: one of those in the OpenAPI document, or `none`."""
     return getattr(scope.get("route"), "operation_id", None) or "none"
-

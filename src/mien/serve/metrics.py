@@ -16,24 +16,24 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        where = {"registry": self._registry}
+        own = self._registry
         self.requests = Counter(
-            "mien_requests", "Requests that were answered.", ["operation", "status"], **where
+            "mien_requests", "Requests that were answered.", ["operation", "status"], registry=own
         )
         self.seconds = Histogram(
             "mien_request_seconds",
             "From a request's head to the end of its answer.",
             ["operation"],
             buckets=_SECONDS,
-            **where,
+            registry=own,
         )
-        self.images = Counter("mien_images", "Images that were read.", **where)
-        self.faces = Counter("mien_faces", "Faces that were encoded.", **where)
+        self.images = Counter("mien_images", "Images that were read.", registry=own)
+        self.faces = Counter("mien_faces", "Faces that were encoded.", registry=own)
         self.batch = Histogram(
-            "mien_batch_faces", "Faces that were encoded together.", buckets=_FACES, **where
+            "mien_batch_faces", "Faces that were encoded together.", buckets=_FACES, registry=own
         )
-        self.queue = Gauge("mien_queue_images", "Images that wait or are worked at.", **where)
-        self.live = Gauge("mien_live_connections", "Live connections that are open.", **where)
+        self.queue = Gauge("mien_queue_images", "Images that wait or are worked at.", registry=own)
+        self.live = Gauge("mien_live_connections", "Live connections that are open.", registry=own)
 
     def text(self) -> bytes:
         """Return all counters in Prometheus' text format."""

@@ -20,8 +20,7 @@ from mien.serve.faces import given_light, given_pose, head_pose, light_factors
 from mien.serve.render_schemas import Edit, MapsAnswer
 from mien.types import Factors, GazeCode
 from mien.views.colours import on_background
-from mien.views.edit import Edit as ViewEdit
-from mien.views.edit import light_from, render_edited
+from mien.views.edit import Edit as ViewEdit, light_from, render_edited
 from mien.views.gaze_film import redirect_gaze
 from mien.views.mesh_export import face_mesh, glb_bytes
 
@@ -141,13 +140,9 @@ def with_expression(factors: Factors, code: list[float], model: Model) -> Factor
     """
     texture, width = model.config.texture_dim, model.config.texture_dim + model.config.shape_dim
     if len(code) != width:
-        raise ApiError(
-            "invalid", f"expression has {len(code)} numbers; these weights have {width}"
-        )
+        raise ApiError("invalid", f"expression has {len(code)} numbers; these weights have {width}")
     row = torch.tensor([code], dtype=torch.float32)
-    return replace(
-        factors, expression_texture=row[:, :texture], expression_shape=row[:, texture:]
-    )
+    return replace(factors, expression_texture=row[:, :texture], expression_shape=row[:, texture:])
 
 
 def maps(model: Model, factors: Factors, *, floats: bool) -> MapsAnswer:

@@ -18,6 +18,7 @@ from mien.serve.service import Service
 __all__ = [
     "COMMON",
     "Asked",
+    "Page",
     "Paging",
     "ServiceOf",
     "answers",
@@ -46,7 +47,9 @@ class Asked(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
-class _Page(Asked):
+class Page(Asked):
+    """Which rows of a list."""
+
     limit: int = Field(default=100, ge=1, le=1000, description="Rows at most.")
     cursor: str | None = Field(
         default=None,
@@ -57,7 +60,7 @@ class _Page(Asked):
     )
 
 
-Paging = Annotated[_Page, Query()]
+Paging = Annotated[Page, Query()]
 
 
 def answers(*codes: str, **more: Any) -> dict[int | str, dict[str, Any]]:
@@ -101,7 +104,7 @@ def count(connection: HTTPConnection, **counts: int) -> None:
     connection.scope.setdefault("mien.counts", {}).update(counts)
 
 
-def page(rows: Sequence[Row], asked: _Page) -> tuple[Sequence[Row], str | None]:
+def page(rows: Sequence[Row], asked: Page) -> tuple[Sequence[Row], str | None]:
     """Return the rows of a page, and the cursor of the next one.
 
     Raises:

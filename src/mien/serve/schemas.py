@@ -176,9 +176,7 @@ class Face(Answer):
     shape_code: list[float] | None = Field(default=None, description=_of("shape_code"))
     face_embedding: list[float] | None = Field(default=None, description=_of("face_embedding"))
     features: list[float] | None = Field(default=None, description=_of(FEATURES))
-    prediction: Prediction | None = Field(
-        default=None, description="Where a probe is asked for."
-    )
+    prediction: Prediction | None = Field(default=None, description="Where a probe is asked for.")
 
 
 class FacesAnswer(Answer):

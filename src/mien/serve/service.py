@@ -117,7 +117,8 @@ class Service:
         """
         if self.store is None:
             raise ApiError(
-                "collections_off", "this service keeps no collections (mien serve --collections DIR)"
+                "collections_off",
+                "this service keeps no collections (mien serve --collections DIR)",
             )
         return self.store
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -21,6 +21,7 @@ __all__ = [
     "FaceOut",
     "FacePage",
     "GazeAnswer",
+    "GazeInput",
     "PersonOut",
     "PersonPage",
     "PredictionsAnswer",
@@ -30,7 +31,11 @@ __all__ = [
 ]
 
 _MAX_SAMPLES = 5000
-Columns = dict[Literal[(*CODES, *NUMBERS)], Code | Number]  # pyright: ignore[reportInvalidTypeForm]
+if TYPE_CHECKING:
+    ColumnName = str
+else:
+    ColumnName = Literal[(*CODES, *NUMBERS)]
+Columns = dict[ColumnName, Code | Number]
 Person = Annotated[str, Field(min_length=1, max_length=100)]
 
 
@@ -144,14 +149,14 @@ class _Angles(Given):
     roll_rad: Number = 0.0
 
 
-class _GazeInput(Given):
+class GazeInput(Given):
     """A gaze code and, unless no sample has one, the head pose."""
 
     gaze_code: Code
     head_pose: _Angles | None = None
 
 
-class _GazeSample(_GazeInput):
+class _GazeSample(GazeInput):
     """A gaze code of `/v1/analyze`, and where the face looked."""
 
     target: _Direction
@@ -190,7 +195,7 @@ class CalibrationOut(Answer):
 class ApplyCalibrationBody(Given):
     """Gaze codes to be made directions."""
 
-    samples: list[_GazeInput] = Field(min_length=1, max_length=_MAX_SAMPLES)
+    samples: list[GazeInput] = Field(min_length=1, max_length=_MAX_SAMPLES)
 
 
 class _GazeOut(Answer):

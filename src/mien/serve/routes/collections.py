@@ -22,7 +22,7 @@ from mien.serve.collections import (
 from mien.serve.engine import largest
 from mien.serve.errors import ApiError
 from mien.serve.faces import box_of
-from mien.serve.replies import Asked, Paging, ServiceOf, answers, binary, count, page, reply
+from mien.serve.replies import Asked, Page, Paging, ServiceOf, answers, binary, count, page, reply
 from mien.serve.routes.analyze import IMAGE_FAULTS, code_of, rate_field, threshold_out
 from mien.serve.schemas import NAME
 from mien.serve.service import Service, same_rate
@@ -203,11 +203,7 @@ async def enrol_face(
     return reply(out, 201)
 
 
-class _Faces(Asked):
-    limit: int = Field(default=100, ge=1, le=1000, description="Rows at most.")
-    cursor: str | None = Field(
-        default=None, min_length=1, max_length=300, pattern="^[A-Za-z0-9_-]+$"
-    )
+class _Faces(Page):
     person: str | None = Field(default=None, pattern=NAME, description="Of this person alone.")
 
 
@@ -265,9 +261,7 @@ async def delete_face(
     response_model=PersonPage,
     responses=answers(*_MISSING),
 )
-async def list_people(
-    service: ServiceOf, collection: CollectionName, paging: Paging
-) -> Response:
+async def list_people(service: ServiceOf, collection: CollectionName, paging: Paging) -> Response:
     """List the people of a collection by name."""
     people = (await _collection(service, collection)).people
     rows, following = page(list(people.items()), paging)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import numpy as np
 from fastapi import APIRouter, Path, Request, Response
+from numpy.typing import NDArray
 from pydantic import Field
 
 from mien.columns import CODES, NUMBERS
@@ -28,12 +31,16 @@ from mien.serve.store_schemas import (
     CalibrationBody,
     CalibrationOut,
     GazeAnswer,
+    GazeInput,
     PredictionsAnswer,
     ProbeBody,
     ProbeOut,
 )
 
 __all__ = ["router"]
+
+Array = NDArray[np.float64]
+Result = TypeVar("Result")
 
 router = APIRouter(tags=["calibrations and probes"])
 
@@ -108,7 +115,7 @@ def _probe(number: str, made: Probe) -> ProbeOut:
 async def create_calibration(request: Request, service: ServiceOf) -> Response:
     """Learn from samples with known targets how a gaze code becomes a direction."""
     body = await read_json(request, CalibrationBody)
-    codes, pose = _gaze_inputs(service, body.samples)
+    codes, pose = await asyncio.to_thread(_gaze_inputs, service, body.samples)
     people = _people([sample.person for sample in body.samples])
     targets = np.array([[s.target.x, s.target.y, s.target.z] for s in body.samples])
     work = partial(
@@ -149,7 +156,7 @@ async def apply_calibration(request: Request, service: ServiceOf, calibration: N
     """Make directions of gaze codes."""
     made = service.calibrations.get(calibration)
     body = await read_json(request, ApplyCalibrationBody)
-    codes, pose = _gaze_inputs(service, body.samples)
+    codes, pose = await asyncio.to_thread(_gaze_inputs, service, body.samples)
     _check_weights(service, made.model_id)
     try:
         found = made.predict(codes, pose)
@@ -189,7 +196,7 @@ async def create_probe(request: Request, service: ServiceOf) -> Response:
     """Learn from labelled faces to predict the label: classes, or numbers."""
     body = await read_json(request, ProbeBody)
     columns = tuple(body.samples[0].columns)
-    values = _columns(service, [sample.columns for sample in body.samples])
+    values = await asyncio.to_thread(_columns, service, [s.columns for s in body.samples])
     people = _people([sample.person for sample in body.samples])
     names = tuple(f"sample {i}" for i in range(len(body.samples)))
     matched = MatchedLabels(
@@ -211,9 +218,7 @@ async def create_probe(request: Request, service: ServiceOf) -> Response:
     return reply(_probe(service.probes.add(made), made), 201)
 
 
-@router.get(
-    "/v1/probes", operation_id="list_probes", response_model=Probes, responses=answers()
-)
+@router.get("/v1/probes", operation_id="list_probes", response_model=Probes, responses=answers())
 async def list_probes(service: ServiceOf) -> Response:
     """List all probes; there are never more than 100."""
     found = [_probe(number, made) for number, made in service.probes.all().items()]
@@ -231,7 +236,7 @@ async def apply_probe(request: Request, service: ServiceOf, probe: Number) -> Re
     """Predict the label of faces."""
     made = service.probes.get(probe)
     body = await read_json(request, ApplyProbeBody)
-    values = _columns(service, [sample.columns for sample in body.samples])
+    values = await asyncio.to_thread(_columns, service, [s.columns for s in body.samples])
     _check_weights(service, made.model_id)
     try:
         found = predicted_rows(made, values)
@@ -253,7 +258,7 @@ async def delete_probe(service: ServiceOf, probe: Number) -> Response:
     return reply(Removed(id=probe))
 
 
-async def _fitted(service: Service, work):  # noqa: ANN001, ANN202 - a calibration or a probe
+async def _fitted(service: Service, work: Callable[[], Result]) -> Result:
     """Run a fit, for which the samples may be unfit."""
     try:
         return await service.engine.fit(work)
@@ -280,7 +285,7 @@ def _people(given: list[str | None]) -> list[str] | None:
     return known or None
 
 
-def _gaze_inputs(service: Service, samples):  # noqa: ANN001, ANN202 - samples with and without targets
+def _gaze_inputs(service: Service, samples: Sequence[GazeInput]) -> tuple[Array, Array | None]:
     """Return gaze codes [N, d] and head poses [N, 3], or None where no sample has one."""
     gaze = service.model.config.gaze
     if gaze is None:
@@ -303,7 +308,9 @@ def _gaze_inputs(service: Service, samples):  # noqa: ANN001, ANN202 - samples w
     return codes, np.array([[p.yaw_rad, p.pitch_rad, p.roll_rad] for p in poses])
 
 
-def _columns(service: Service, samples: list[dict]) -> dict[str, np.ndarray]:
+def _columns(
+    service: Service, samples: Sequence[Mapping[str, list[float] | float]]
+) -> dict[str, Array]:
     """Return the samples' columns, the same ones of all. Each [N, D]."""
     lengths = {**lengths_of(service.model, features=True), **dict.fromkeys(NUMBERS, 1)}
     names = list(samples[0])

@@ -127,9 +127,7 @@ async def _chosen(service: Service, data: bytes, number: int | None) -> Analyzed
     if number is None:
         return largest(faces)
     if number >= len(faces):
-        raise ApiError(
-            "no_face", f"the image shows {len(faces)} faces, counted from 0 at the left"
-        )
+        raise ApiError("no_face", f"the image shows {len(faces)} faces, counted from 0 at the left")
     return faces[number]
 
 

@@ -60,21 +60,20 @@ class Models(Answer):
 
 
 _FOREIGN: dict[int | str, dict[str, Any]] = {
-    403: {"model": ProblemEnvelope, "description": f"`foreign_host`: {KINDS['foreign_host'].meaning}."}
+    403: {
+        "model": ProblemEnvelope,
+        "description": f"`foreign_host`: {KINDS['foreign_host'].meaning}.",
+    }
 }
 
 
-@router.get(
-    "/v1/health", operation_id="health", response_model=Health, responses=_FOREIGN
-)
+@router.get("/v1/health", operation_id="health", response_model=Health, responses=_FOREIGN)
 async def health() -> Response:
     """Say that the service runs; needs no token."""
     return reply(Health(status="ok", version=VERSION))
 
 
-@router.get(
-    "/v1/models", operation_id="models", response_model=Models, responses=answers()
-)
+@router.get("/v1/models", operation_id="models", response_model=Models, responses=answers())
 async def models(service: ServiceOf) -> Response:
     """Say what weights are loaded and what is taken."""
     model, options = service.model, service.options
