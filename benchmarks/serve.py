@@ -102,7 +102,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--detector", default="none", help="none, auto, haar, yunet")
     parser.add_argument("--batch-size", type=int, default=32)
     options = parser.parse_args(arguments)
-    if not (0 < options.seconds <= 600 and 0 < options.clients <= 256 and 0 < options.images):
+    if not (0 < options.seconds <= 600 and 0 < options.clients <= 256 and options.images > 0):
         parser.error("--seconds is up to 600, --clients up to 256, --images 1 or more")
     return options
 
@@ -127,7 +127,10 @@ def library_alone(folder: str, options: argparse.Namespace) -> float:
     words = [folder, options.detector, str(options.batch_size), str(options.seconds / 3)]
     done = subprocess.run(
         [sys.executable, "-c", _ALONE, *words],
-        check=True, capture_output=True, text=True, env=_environment(),
+        check=True,
+        capture_output=True,
+        text=True,
+        env=_environment(),
     )
     return float(done.stdout)
 
@@ -145,7 +148,9 @@ def start_server(options: argparse.Namespace) -> tuple[subprocess.Popen[str], st
     ]
     server = subprocess.Popen(
         [sys.executable, "-m", "mien", "serve", *words],
-        stdout=subprocess.PIPE, text=True, env=_environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+        env=_environment(),
     )
     assert server.stdout is not None
     line = server.stdout.readline()
@@ -189,9 +194,7 @@ def memory_mib(pid: int) -> float:
     return 0.0
 
 
-def _client(
-    url: str, images: list[bytes], until: float, load: Load, *, once: bool = False
-) -> None:
+def _client(url: str, images: list[bytes], until: float, load: Load, *, once: bool = False) -> None:
     where = urlsplit(url)
     connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=120)
     number = 0

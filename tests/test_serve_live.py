@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from made_service import client_of, open_service, picture
 from starlette.websockets import WebSocketDisconnect
 
+from made_service import client_of, open_service, picture
 from mien.serve.tokens import Tokens
 
 
@@ -24,7 +24,9 @@ def test_frames_are_answered_one_by_one(monkeypatch, tmp_path):
             live.send_bytes(picture(first=0))
             assert live.receive_json()["faces"] == []
         assert service.live == 0
-    assert '"operation": "live", "status": 101, "images": 4' in (tmp_path / "audit.jsonl").read_text()
+    assert (
+        '"operation": "live", "status": 101, "images": 4' in (tmp_path / "audit.jsonl").read_text()
+    )
     kept = [path.name for path in tmp_path.rglob("*") if path.is_file()]
     assert sorted(kept) == [".lock", "audit.jsonl"]
 
@@ -61,7 +63,7 @@ def test_who_may_not_is_not_let_in(monkeypatch, path, headers, options):
     from starlette.testclient import WebSocketDenialResponse
 
     with client_of(open_service(monkeypatch, **options)) as client:  # noqa: SIM117
-        with pytest.raises((WebSocketDisconnect, WebSocketDenialResponse)):  # noqa: PT012
+        with pytest.raises((WebSocketDisconnect, WebSocketDenialResponse)):
             with client.websocket_connect(path, headers=headers) as live:
                 live.receive_json()
 
@@ -72,8 +74,9 @@ def test_a_page_gives_its_token_as_a_subprotocol(monkeypatch, tmp_path):
     path.chmod(0o600)
     service = open_service(monkeypatch, tokens=Tokens.read(path))
     protocols = ["mien", "bearer." + "t" * 40]
-    with client_of(service) as client:
-        with client.websocket_connect("/v1/live?fields=pose", subprotocols=protocols) as live:
+    path = "/v1/live?fields=pose"
+    with client_of(service) as client:  # noqa: SIM117
+        with client.websocket_connect(path, subprotocols=protocols) as live:
             assert live.accepted_subprotocol == "mien"
             live.send_bytes(picture())
             assert len(live.receive_json()["faces"]) == 1

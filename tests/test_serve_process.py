@@ -11,10 +11,10 @@ from http.client import HTTPResponse
 from pathlib import Path
 
 import pytest
-from made_service import picture
-from served import Served, with_thresholds
 
+from made_service import picture
 from mien.cli.main import run
+from served import Served, with_thresholds
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,10 @@ def test_it_answers_and_stops(weights, tmp_path):
         assert served.ask("GET", "/docs/page.js")[0] == 200
         taken = ["serve", "--port", str(served.port), "--weights", str(weights)]
         assert run(taken) == 2
-        assert run(["serve", "--port", "0", "--collections", str(tmp_path), "--weights", str(weights)]) == 2
+        assert (
+            run(["serve", "--port", "0", "--collections", str(tmp_path), "--weights", str(weights)])
+            == 2
+        )
         assert served.stop(signal.SIGINT) == (0, "")
 
 
@@ -43,7 +46,7 @@ def test_one_line_says_what_is_wrong(weights, tmp_path, capsys):
         assert run(["serve", "--port", port]) == 2
         assert capsys.readouterr().err.startswith(f"error: port {port} of 127.0.0.1 is taken;")
     for words, line in (
-        (["--host", "0.0.0.0"], "--token-file"),  # noqa: S104
+        (["--host", "0.0.0.0"], "--token-file"),
         (["--host", "192.0.2.1", "--token-file", "none"], "cannot listen"),
         (["--token-file", "none"], "no file none"),
         (["--weights", "none"], "none"),

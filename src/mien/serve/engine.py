@@ -96,7 +96,7 @@ class Engine:
             ApiError: as much is waiting as may wait; the image is too large, cannot be read, or
                 shows too many faces.
         """
-        with self._place():
+        with self.place():
             work = self._readers.submit(
                 self._read, data, name, photograph=photograph, features=features
             )
@@ -114,7 +114,7 @@ class Engine:
         Raises:
             ApiError: as much is waiting as may wait.
         """
-        with self._place():
+        with self.place():
             return await asyncio.wrap_future(self._renderer.submit(work))
 
     async def fit(self, work: Callable[[], Result]) -> Result:
@@ -139,7 +139,7 @@ class Engine:
         self._open.close()
 
     @contextlib.contextmanager
-    def _place(self) -> Iterator[None]:
+    def place(self) -> Iterator[None]:
         """Hold one of the fixed number of places; only the event loop's thread comes here."""
         if not self._room:
             raise ApiError(
