@@ -12,8 +12,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import numpy as np
-from made_service import reference
 
+from made_service import reference
 from mien.verification import Reference
 from mien.weights import weights_id
 

@@ -43,7 +43,10 @@ def test_one_frame_is_in_flight_at_a_time(monkeypatch):
         return await see(*given, **named)
 
     service.engine.see = slow
-    with client_of(service) as client, client.websocket_connect(f"{HERE}/v1/live?fields=pose") as live:
+    with (
+        client_of(service) as client,
+        client.websocket_connect(f"{HERE}/v1/live?fields=pose") as live,
+    ):
         live.send_bytes(picture())
         live.send_bytes(picture())
         assert live.receive_json()["error"]["code"] == "frame_in_flight"
