@@ -16,6 +16,11 @@ EXTRAS = {
     "onnx": "export",
     "onnxscript": "export",
     "openvino": "openvino",
+    "fastapi": "serve",
+    "uvicorn": "serve",
+    "websockets": "serve",
+    "python_multipart": "serve",
+    "prometheus_client": "serve",
 }
 """Name of the module => extra."""
 

@@ -34,6 +34,7 @@ __all__ = [
     "MAX_SIDE",
     "Image",
     "check_file",
+    "image_size",
     "read",
     "read_image",
     "to_uint8",
@@ -121,6 +122,31 @@ def read_image(
     except Exception as error:  # a decoder may raise anything when its bytes are broken
         reason = " ".join(str(error).split()) or type(error).__name__
         raise MienError(f"{shown} cannot be read as an image: {reason}") from error
+
+
+def image_size(file: IO[bytes], *, name: str = "the image") -> tuple[int, int]:
+    """Return width and height as the image's head has them; nothing is decoded. Pixels.
+
+    Args:
+        file: read from where it stands, and put back there.
+        name: what errors call it.
+
+    Raises:
+        MienError: it is empty, or no image that is known.
+    """
+    start = file.tell()
+    try:
+        _refuse_empty(file, name)
+        with _opened(file) as image:
+            return image.size
+    except MienError:
+        raise
+    except Exception as error:  # a decoder may raise anything when its bytes are broken
+        raise MienError(
+            f"{name} is not an image that can be read; convert it to JPEG or PNG, or leave it out"
+        ) from error
+    finally:
+        file.seek(start)
 
 
 def check_file(path: str | Path) -> None:

@@ -24,7 +24,7 @@ from mien.pipeline.prefetch import prefetch
 from mien.pipeline.read import ImageLike, read_still
 from mien.types import Factors
 
-__all__ = ["AnalyzedFace", "analyze"]
+__all__ = ["AnalyzedFace", "analyze", "find_crops", "join"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,10 +83,39 @@ def analyze(
             names = [_name(given, number) for number, _, _ in batch]
             factors = encode_crops(pixels, model, names=names, features=features)
             assert isinstance(factors, Factors)
-            for row, (number, crop, face) in enumerate(batch):
-                found = face.box, face.score, face.landmarks
-                faces.append(AnalyzedFace(number, *found, crop.pixels, factors[row : row + 1]))
+            faces += join(batch, factors)
     return faces
+
+
+def find_crops(
+    image: ImageLike, cropper: Cropper, *, name: str | None = None, photograph: bool = True
+) -> list[tuple[Crop, Face]]:
+    """Return the crops of an image from left to right, each with its face in the image's pixels.
+
+    Args:
+        image: one that `analyze` takes.
+        cropper: of face crops.
+        name: what errors call the image.
+        photograph: as for `Cropper`.
+
+    Raises:
+        MienError: the image cannot be read.
+    """
+    frame = read_still(image, name=name)
+    assert frame.pixels is not None
+    crops = cropper(frame.pixels, photograph=photograph)
+    return [(crop, crop.face.scaled(frame.scale)) for crop in crops]
+
+
+def join(found: Sequence[tuple[int, Crop, Face]], factors: Factors) -> list[AnalyzedFace]:
+    """Return faces of what was found, number of the image first, and its factors, a row each."""
+    return [
+        AnalyzedFace(
+            *(number, face.box, face.score, face.landmarks, crop.pixels),
+            factors[row : row + 1],
+        )
+        for row, (number, crop, face) in enumerate(found)
+    ]
 
 
 def _crops(given: Sequence[ImageLike], cropper: Cropper) -> Generator[tuple[int, Crop, Face]]:
@@ -96,11 +125,7 @@ def _crops(given: Sequence[ImageLike], cropper: Cropper) -> Generator[tuple[int,
         image = given[number]
         # A path stands in the message already.
         name = None if isinstance(image, (str, Path)) else _name(given, number)
-        frame = read_still(image, name=name)
-        assert frame.pixels is not None
-        return [
-            (number, c, c.face.scaled(frame.scale)) for c in cropper(frame.pixels, photograph=True)
-        ]
+        return [(number, *found) for found in find_crops(image, cropper, name=name)]
 
     tasks = (partial(work, number) for number in range(len(given)))
     with single_threaded_opencv(cropper.detector), contextlib.closing(prefetch(tasks)) as found:

@@ -1,0 +1,200 @@
+"""`/v1/analyze`, `/v1/compare`: the faces of an image; how alike two faces are."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import numpy as np
+from fastapi import APIRouter, Query, Request, Response
+from numpy.typing import NDArray
+from pydantic import Field
+
+from mien.columns import FEATURES
+from mien.pipeline.analyze import AnalyzedFace
+from mien.probes.gaze import Calibration
+from mien.probes.probe import Probe
+from mien.serve.bodies import (
+    decoded,
+    form_schema,
+    image_schema,
+    read_image,
+    read_json,
+    read_parts,
+    type_of,
+)
+from mien.serve.engine import largest
+from mien.serve.errors import ApiError
+from mien.serve.faces import box_of, faces_answer, wants_features
+from mien.serve.replies import Asked, ServiceOf, answers, count, reply
+from mien.serve.schemas import (
+    FIELDS,
+    Comparison,
+    FacesAnswer,
+    PairBody,
+    ThresholdOut,
+    fields_pattern,
+)
+from mien.serve.service import Service, same_rate
+from mien.verification import Reference, Threshold
+
+__all__ = [
+    "IMAGE_FAULTS",
+    "Analyze",
+    "code_of",
+    "fields_of",
+    "rate_field",
+    "readouts_of",
+    "router",
+    "threshold_out",
+]
+
+router = APIRouter(tags=["faces"])
+
+IMAGE_FAULTS = (
+    *("malformed_body", "body_too_slow", "request_too_large", "image_too_large"),
+    *("too_many_pixels", "unsupported_media_type", "invalid", "unreadable_image"),
+    "too_many_faces",
+)
+"""What may be wrong with a request that has an image."""
+_DEFAULT = ",".join(name for name in FIELDS if name != FEATURES)
+_NUMBER = r"^[0-9a-f]{16}$"
+
+rate_field = Field(
+    default=0.01, gt=0, lt=1, description="A false match rate at which a threshold was measured."
+)
+
+
+class Analyze(Asked):
+    """What is asked of an image."""
+
+    fields: str = Field(
+        default=_DEFAULT,
+        pattern=fields_pattern(FIELDS),
+        description=f"Names with commas between: {', '.join(FIELDS)}. `features` takes as long "
+        "again.",
+    )
+    calibration: str | None = Field(
+        default=None, pattern=_NUMBER, description="One of `/v1/calibrations`: gives directions."
+    )
+    probe: str | None = Field(
+        default=None, pattern=_NUMBER, description="One of `/v1/probes`: gives predictions."
+    )
+
+
+def fields_of(asked: Analyze) -> tuple[str, ...]:
+    """Return the names of the fields that are asked for."""
+    return tuple(dict.fromkeys(asked.fields.split(",")))
+
+
+def readouts_of(service: Service, asked: Analyze) -> tuple[Calibration | None, Probe | None]:
+    """Return the calibration and the probe that are asked for, None where none is.
+
+    Raises:
+        ApiError: there is no such one, or it was made with other weights.
+    """
+    calibration = probe = None
+    if asked.calibration is not None:
+        calibration = service.calibrations.get(asked.calibration)
+    if asked.probe is not None:
+        probe = service.probes.get(asked.probe)
+    for found in (calibration, probe):
+        if found is not None and found.model_id != service.model.weights_id:
+            raise ApiError("other_weights", f"it was made with the weights {found.model_id}")
+    return calibration, probe
+
+
+@router.post(
+    "/v1/analyze",
+    operation_id="analyze",
+    response_model=FacesAnswer,
+    openapi_extra=image_schema(),
+    responses=answers(*IMAGE_FAULTS, "unknown_calibration", "unknown_probe", "other_weights"),
+)
+async def analyze(
+    request: Request, service: ServiceOf, asked: Annotated[Analyze, Query()]
+) -> Response:
+    """Read the factors off all faces of an image; an image without faces gives an empty list."""
+    calibration, probe = readouts_of(service, asked)
+    fields = fields_of(asked)
+    data = await read_image(request)
+    seen = await service.engine.see(data, features=wants_features(fields, probe))
+    count(request, images=1, faces=len(seen.faces))
+    weights_id = service.model.weights_id
+    return reply(
+        await asyncio.to_thread(
+            faces_answer, seen, fields, weights_id, calibration=calibration, probe=probe
+        )
+    )
+
+
+class _Compare(Asked):
+    false_match_rate: float = rate_field
+
+
+@router.post(
+    "/v1/compare",
+    operation_id="compare",
+    response_model=Comparison,
+    openapi_extra=form_schema(PairBody, ("first", "second")),
+    responses=answers(*IMAGE_FAULTS, "no_face", "no_thresholds"),
+)
+async def compare(
+    request: Request, service: ServiceOf, asked: Annotated[_Compare, Query()]
+) -> Response:
+    """Compare the largest faces of two images."""
+    reference = service.thresholds()
+    rate = same_rate(reference, asked.false_match_rate)
+    if type_of(request, "application/json", "multipart/form-data") == "multipart/form-data":
+        parts = await read_parts(request, ("first", "second"))
+    else:
+        body = await read_json(request, PairBody)
+        parts = {n: await decoded(getattr(body, n), n) for n in ("first", "second")}
+    pair: dict[str, AnalyzedFace] = {}
+    for name, data in parts.items():
+        seen = await service.engine.see(data, name=name)
+        pair[name] = largest(seen.faces, name)
+    count(request, images=2, faces=2)
+    return reply(_comparison(reference, rate, pair["first"], pair["second"]))
+
+
+def _comparison(
+    reference: Reference, rate: float, first: AnalyzedFace, second: AnalyzedFace
+) -> Comparison:
+    similarity = float(reference.similarity(code_of(reference, first), code_of(reference, second)))
+    # Rounding may take a face's likeness to itself beyond 1.
+    similarity = min(1.0, max(-1.0, similarity))
+    chosen = reference.threshold(rate)
+    below = [t for t in reference.thresholds if t.similarity <= similarity]
+    above = [t for t in reference.thresholds if t.similarity > similarity]
+
+    def bounds(name: str) -> dict[str, float | None]:
+        return {
+            "at_least": getattr(above[0], name) if above else None,
+            "at_most": getattr(below[-1], name) if below else None,
+        }
+
+    return Comparison.model_validate(
+        {
+            "similarity": similarity,
+            "threshold": vars(chosen),
+            "reaches_threshold": similarity >= chosen.similarity,
+            "different_people": bounds("false_match_rate"),
+            "same_person": bounds("true_match_rate"),
+            "thresholds": [vars(one) for one in reference.thresholds],
+            "measured_on": reference.measured_on,
+            "code": reference.code,
+            "first": box_of(first),
+            "second": box_of(second),
+        }
+    )
+
+
+def code_of(reference: Reference, face: AnalyzedFace) -> NDArray[np.float32]:
+    """Return the code by which a face is compared. [D]."""
+    return getattr(face.factors, reference.code)[0].float().cpu().numpy()
+
+
+def threshold_out(threshold: Threshold) -> ThresholdOut:
+    """Return a threshold as it is answered."""
+    return ThresholdOut(**vars(threshold))
