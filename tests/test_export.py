@@ -27,7 +27,9 @@ from mien.model import Model
 from mien.weights import checksum
 
 ROOT = Path(__file__).resolve().parents[1]
-SMALL = ModelConfig(image_size=32, texture_dim=8, shape_dim=8, width=8, feature_dim=16)
+SMALL = ModelConfig(
+    image_size=32, texture_dim=8, shape_dim=8, width=8, feature_dim=16, neutral="regression"
+)
 GAZE = GazeConfig(code_dim=4, dim=16, heads=2, stem_width=4, bottleneck_depth=1)
 
 
@@ -118,6 +120,11 @@ def test_weights_without_gaze_give_what_they_have(crops: torch.Tensor) -> None:
     parts = parts_of(Model(LatentFace(SMALL)), crops)
     assert [part.graph.name for part in parts] == ["encoder", "face", "decoder"]
     assert "gaze_code" not in parts[0].graph.outputs
+
+
+def test_weights_with_a_diffusion_model_are_refused(crops: torch.Tensor) -> None:
+    with pytest.raises(MienError, match="diffusion model cannot be exported"):
+        parts_of(Model(LatentFace(replace(SMALL, neutral="diffusion"))), crops)
 
 
 def test_a_graph_that_is_far_from_torch_is_not_written(

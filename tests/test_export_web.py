@@ -22,7 +22,9 @@ from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
 from mien.model import Model
 
-SMALL = ModelConfig(image_size=32, texture_dim=8, shape_dim=8, width=8, feature_dim=16)
+SMALL = ModelConfig(
+    image_size=32, texture_dim=8, shape_dim=8, width=8, feature_dim=16, neutral="regression"
+)
 GAZE = GazeConfig(code_dim=4, dim=16, heads=2, stem_width=4, bottleneck_depth=1)
 SCRIPT = """
 const ort = require('onnxruntime-web');

@@ -21,7 +21,7 @@ CASES = [
         "b.png",
     ),
     case("export --out o --weights tiny", {"o/face.onnx": "x"}, 2, "o/face.onnx exists"),
-    case("export --out o --weights tiny --format torch", {"o": "x"}, 2, "cannot make the folder o"),
+    case("export --out o --weights tiny --format torch", {"o": "x"}, 2, "diffusion model"),
     case("export --out tiny --weights tiny", {"tiny/encoder.onnx": None}, 2, "is a folder"),
 ]
 

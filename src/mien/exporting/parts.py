@@ -17,6 +17,7 @@ from mien.engines.graphs import (
     Graph,
     LocalizerGraph,
 )
+from mien.errors import MienError
 from mien.gaze.cut import luminance, normalised
 from mien.gaze.emib import image_of_eyes, nearest_pixel
 from mien.gaze.localizer import project_eyes
@@ -45,7 +46,15 @@ def parts_of(model: Model, crops: Tensor) -> list[Part]:
     Args:
         model: on the CPU; without a gaze branch its two networks are left out.
         crops: face crops, uint8 or in [0, 1]. At least two. [B, 3, H, W].
+
+    Raises:
+        MienError: the neutral codes are sampled by diffusion, which the formats have no words for.
     """
+    if model.config.neutral == "diffusion":
+        raise MienError(
+            "weights whose neutral codes come from a diffusion model cannot be exported; take ones "
+            "trained with model.neutral=regression"
+        )
     network, gaze = model.network, model.gaze
     images = prepare(crops, (model.crop_size, model.crop_size))
     small = prepare(crops, (model.config.image_size, model.config.image_size))
