@@ -56,6 +56,13 @@ def embed(
             help="Folder, file or hub:owner/name of weights; otherwise those of the package."
         ),
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Only this of N parts of the inputs, I from 0 to N - 1; then mien table merge.",
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the table if it is there.")
@@ -88,7 +95,7 @@ def embed(
             probes=tuple(probe or ()),
             features=features,
         )
-        summary = _run(inputs, out, options, (weights, device), (overwrite, resume))
+        summary = _run(inputs, out, options, (weights, device), (overwrite, resume, shard))
     except KeyboardInterrupt:
         print(f"stopped; {_where_it_stands(out)}", file=sys.stderr)
         raise typer.Exit(_INTERRUPTED) from None
@@ -100,14 +107,15 @@ def _run(
     out: Path,
     options: EmbedOptions,
     model_options: tuple[str | None, str],
-    begin_options: tuple[bool, bool],
+    begin_options: tuple[bool, bool, str | None],
 ) -> Summary:
     from mien.embedding.job import JobFolder
-    from mien.embedding.run import embed_to_parquet
+    from mien.embedding.run import check_shard, embed_to_parquet
 
-    overwrite, resume = begin_options
+    overwrite, resume, shard = begin_options
     # Before the weights are read, which takes seconds.
     JobFolder(out).refuse(overwrite=overwrite, resume=resume)
+    check_shard(shard, out)
     from mien.model import load
 
     weights, device = model_options
@@ -121,6 +129,7 @@ def _run(
             overwrite=overwrite,
             resume=resume,
             on_progress=show,
+            shard=shard,
         )
 
 

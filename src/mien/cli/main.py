@@ -40,6 +40,7 @@ COMMANDS = {
     "distill": "Train a small network to give the same codes.",
     "synth": "Render labelled clips of made-up people.",
     "card": "What a model is, and whether it was trained on your images.",
+    "table": "Merge the tables of several machines; inspect and convert tables.",
     "forget": "Take people out of a table of faces.",
     "download": "Fetch the face detector YuNet.",
     "demo": "Show the factors of the shipped faces.",

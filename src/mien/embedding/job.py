@@ -9,20 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 
 from mien.errors import MienError
-from mien.media.inputs import Inputs, Source, expand
 from mien.media.lock import take_lock
 from mien.media.names import to_text
 from mien.media.outputs import check_outputs
@@ -30,64 +26,14 @@ from mien.table.formats import check_format, convert
 from mien.table.read import table_info
 from mien.table.writer import PART, Progress, join_parts, last_complete
 
-__all__ = ["JobFolder", "Listing", "job_digest", "list_inputs"]
+__all__ = ["JobFolder"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORMAT = 2
 _JOURNAL, _LOCK, _UNFINISHED, _CONVERTED = "journal.json", "lock", "unfinished", "converted"
 _OURS = re.compile(rf"{re.escape(_JOURNAL)}|{_LOCK}|{_UNFINISHED}|{_CONVERTED}|{PART.pattern}")
 """Names of the files that mien writes into the folder."""
-_IN_MEMORY = 2**24
-"""Bytes of a listing; what is longer lies in a temporary file."""
 _MOST_JOURNAL = 2**22
-
-
-@dataclass(frozen=True, eq=False)
-class Listing:
-    """The inputs as they were found when the job began; what comes later is not added."""
-
-    count: int
-    """Number of images and videos."""
-    digest: str
-    """The same for the same names, sizes and times of change, in the same order."""
-    lines: IO[str]
-    """A JSON array for each input: the fields of its `Source`."""
-
-    def sources(self) -> Iterator[Source]:
-        """Yield the inputs in order."""
-        self.lines.seek(0)
-        for line in self.lines:
-            yield Source(*json.loads(line))
-
-
-@contextlib.contextmanager
-def list_inputs(paths: Inputs) -> Iterator[Listing]:
-    """Go through the inputs once without reading them; the listing holds as long as the block.
-
-    Raises:
-        MienError: if an input does not exist or nothing is found.
-    """
-    hashed = hashlib.sha256()
-    count = 0
-    with tempfile.SpooledTemporaryFile(_IN_MEMORY, "w+", encoding="ascii") as lines:
-        for source in expand(paths):
-            try:
-                status = Path(source.full_path).stat()
-                facts = f"{status.st_size} {status.st_mtime_ns}"
-            except OSError:  # it will have a row with the reason
-                facts = "unreadable"
-            hashed.update(f"{source.path_label}\0{facts}\0".encode())
-            print(json.dumps([source.path_label, source.full_path, source.kind]), file=lines)
-            count += 1
-        if not count:
-            raise MienError("no image or video is found in the inputs")
-        yield Listing(count, hashed.hexdigest()[:16], lines)
-
-
-def job_digest(pinned: dict[str, Any]) -> str:
-    """Return 16 hex digits that are the same for the same job."""
-    text = json.dumps(pinned, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class JobFolder:
@@ -192,7 +138,8 @@ class JobFolder:
             joined = self.path / _UNFINISHED
             try:
                 join_parts(self.path, joined, schema)
-            except pa.ArrowException as error:
+            except MienError as error:
+                joined.unlink(missing_ok=True)
                 raise MienError(
                     f"a part in {self.path} is damaged: start over with --overwrite"
                 ) from error
@@ -264,7 +211,10 @@ class JobFolder:
         before = self._journal()
         if not isinstance(before, dict):
             raise MienError(f"{self.path / _JOURNAL} is damaged: start over with --overwrite")
-        for name, now in {"format": _FORMAT, **pinned}.items():
+        given = {"format": _FORMAT, **pinned}
+        # What only one of the two has differs, too.
+        for name in dict.fromkeys([*given, *before]):
+            now = given.get(name)
             if before.get(name) != now:
                 raise MienError(
                     f"cannot resume {self.out}: {name} was {str(before.get(name))[:200]} and is "
