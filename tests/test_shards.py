@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -129,7 +130,7 @@ def test_a_killed_shard_is_resumed(inputs, whole, tiny_model, tmp_path, monkeypa
         if status.faces >= 19:
             raise KeyboardInterrupt
 
-    more = {"model": tiny_model, "options": OPTIONS, "shard": "1/2"}
+    more: dict[str, Any] = {"model": tiny_model, "options": OPTIONS, "shard": "1/2"}
     with pytest.raises(KeyboardInterrupt):
         embed_to_parquet(inputs, out, on_progress=stop, **more)
     with pytest.raises(MienError, match=r"1\.parquet was begun and is not finished"):

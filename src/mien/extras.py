@@ -13,6 +13,7 @@ EXTRAS = {
     "skimage": "eval",
     "huggingface_hub": "hub",
     "faiss": "search",
+    "ray": "ray",
 }
 """Name of the module => extra."""
 

@@ -31,8 +31,13 @@ __all__ = ["JobFolder"]
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORMAT = 2
 _JOURNAL, _LOCK, _UNFINISHED, _CONVERTED = "journal.json", "lock", "unfinished", "converted"
-_OURS = re.compile(rf"{re.escape(_JOURNAL)}|{_LOCK}|{_UNFINISHED}|{_CONVERTED}|{PART.pattern}")
-"""Names of the files that mien writes into the folder."""
+_SHARD = r"[0-9a-f]{16}-\d{6}-of-\d{6}\.parquet"
+_SHARD_PARTS = re.compile(rf"\.({_SHARD})\.parts")
+_OURS = re.compile(
+    rf"{re.escape(_JOURNAL)}|{_LOCK}|{_UNFINISHED}|{_CONVERTED}|{PART.pattern}"
+    rf"|{_SHARD}|{_SHARD_PARTS.pattern}"
+)
+"""Names of what mien writes into the folder: those of shards, which are jobs of their own, too."""
 _MOST_JOURNAL = 2**22
 
 
@@ -46,6 +51,11 @@ class JobFolder:
         self.path = self.out.parent / f".{self.out.name}.parts"
         """The folder with the journal and the finished parts."""
         self._lock: int | None = None
+
+    @property
+    def unfinished(self) -> Path:
+        """Where the whole table is written, as Parquet, before it is put in its place."""
+        return self.path / _UNFINISHED
 
     def is_begun(self) -> bool:
         """Return whether there is an unfinished job.
@@ -135,7 +145,7 @@ class JobFolder:
     def finish(self, schema: pa.Schema) -> Path:
         """Join the parts and return the table, still in the folder, as Parquet."""
         with self.writing():
-            joined = self.path / _UNFINISHED
+            joined = self.unfinished
             try:
                 join_parts(self.path, joined, schema)
             except MienError as error:
@@ -224,6 +234,9 @@ class JobFolder:
     def _clear(self) -> None:
         # From the last part to the first, then the journal: what is left at any moment is a job.
         for path in sorted(self.path.iterdir(), reverse=True):
-            if _OURS.fullmatch(path.name) and path.name not in (_LOCK, _JOURNAL):
+            shard = _SHARD_PARTS.fullmatch(path.name)
+            if shard and path.is_dir() and not path.is_symlink():
+                JobFolder(self.path / shard[1]).remove()
+            elif _OURS.fullmatch(path.name) and path.name not in (_LOCK, _JOURNAL):
                 path.unlink()
         (self.path / _JOURNAL).unlink(missing_ok=True)

@@ -19,7 +19,7 @@ from mien.table.schema import TableInfo, job_digest, pinned, read_info
 from mien.table.shard import Shard
 from mien.table.writer import join_tables
 
-__all__ = ["Merged", "find_parts", "merge_shards"]
+__all__ = ["Merged", "find_parts", "join_shards", "merge_shards"]
 
 _SHOWN = 5
 
@@ -99,6 +99,23 @@ def merge_shards(
     check_format(Path(out))
     paths = find_parts(paths)
     check_outputs([out], inputs=paths, overwrite=overwrite)
+    with replacing(out, overwrite=overwrite) as unfinished:
+        done: list[Merged] = []
+        write_as(
+            unfinished,
+            Path(out).suffix.lower(),
+            lambda place: done.append(join_shards(paths, place, partial=partial)),
+        )
+    return done[0]
+
+
+def join_shards(paths: Sequence[Path], place: Path, *, partial: bool = False) -> Merged:
+    """Write the rows of all shards at a place, as Parquet; what there is to say as `merge_shards`.
+
+    Raises:
+        MienError: as `merge_shards`; then nothing or half a table is at the place.
+        OSError: if it cannot be written.
+    """
     parts = _in_order(_read_parts(paths))
     missing = _missing(parts)
     if missing and not partial:
@@ -111,14 +128,8 @@ def merge_shards(
     first = parts[0]
     whole = job_digest(pinned(first.info, first.shard.listing, first.shard.inputs))
     # No run of `embed` would give a table from which something is missing.
-    job = "" if missing or changed else whole
-    schema = _schema(first, job)
-    with replacing(out, overwrite=overwrite) as unfinished:
-        write_as(
-            unfinished,
-            Path(out).suffix.lower(),
-            lambda path: join_tables((part.path for part in parts), path, schema),
-        )
+    schema = _schema(first, "" if missing or changed else whole)
+    join_tables((part.path for part in parts), place, schema)
     return Merged(len(parts), sum(part.rows for part in parts), tuple(missing), changed)
 
 
