@@ -15,6 +15,7 @@ from mien.cli.main import run
 from mien.embedding.listing import list_inputs
 from mien.embedding.options import EmbedOptions
 from mien.embedding.run import embed_to_parquet
+from mien.embedding.summary import Summary
 from mien.errors import MienError
 from mien.media.image import write_png
 from mien.media.video import write_mp4
@@ -130,16 +131,19 @@ def test_a_killed_shard_is_resumed(inputs, whole, tiny_model, tmp_path, monkeypa
         if status.faces >= 19:
             raise KeyboardInterrupt
 
-    more: dict[str, Any] = {"model": tiny_model, "options": OPTIONS, "shard": "1/2"}
+    def embed_it(**changes: Any) -> Summary:
+        given: dict[str, Any] = {"model": tiny_model, "options": OPTIONS, "shard": "1/2"}
+        return embed_to_parquet(inputs, out, **(given | changes))
+
     with pytest.raises(KeyboardInterrupt):
-        embed_to_parquet(inputs, out, on_progress=stop, **more)
+        embed_it(on_progress=stop)
     with pytest.raises(MienError, match=r"1\.parquet was begun and is not finished"):
         merge_shards([tmp_path], tmp_path / "whole" / "m.parquet")
     with pytest.raises(MienError, match="shard was 1/2 and is 0/2"):
-        embed_to_parquet(inputs, out, resume=True, **(more | {"shard": "0/2"}))
+        embed_it(resume=True, shard="0/2")
     with pytest.raises(MienError, match="shard was 1/2 and is None"):
-        embed_to_parquet(inputs, out, resume=True, **(more | {"shard": None}))
-    done = embed_to_parquet(inputs, out, resume=True, **more)
+        embed_it(resume=True, shard=None)
+    done = embed_it(resume=True)
     assert 0 < done.resumed_at < done.inputs
     merge_shards([tmp_path], tmp_path.parent / "merged.parquet")
     assert (tmp_path.parent / "merged.parquet").read_bytes() == whole.read_bytes()
