@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("lightning_fabric", reason="needs mien[train]")
+import killed_training as making
 import toy_training as toy
+from mien.cli.main import run
 
 ROOT = Path(__file__).parents[1]
 CHANGES = ["loop.precision=32-true"]
@@ -29,7 +31,9 @@ pytestmark = [
 class Nodes:
     """Two torchruns, each the leader of a process group that is killed as a node goes down."""
 
-    def __init__(self, folder: Path, *arguments: str, processes: int = 1) -> None:
+    def __init__(
+        self, folder: Path, *arguments: str, processes: int = 1, mien: bool = False
+    ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = server.getsockname()[1]
         paths = os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")])
@@ -46,7 +50,8 @@ class Nodes:
             words = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2"]
             words += [f"--node-rank={node}", f"--nproc-per-node={processes}"]
             words += ["--master-addr=127.0.0.1", f"--master-port={port}"]
-            words += [str(ROOT / "tests" / "toy_training.py"), str(folder), *arguments]
+            toy_run = [str(ROOT / "tests" / "toy_training.py"), str(folder)]
+            words += ["-m", "mien", *arguments] if mien else [*toy_run, *arguments]
             with log.open("w") as file:
                 process = subprocess.Popen(
                     words, env=environment, stdout=file, stderr=file, start_new_session=True
@@ -102,9 +107,10 @@ def start():
 
 
 def test_two_nodes_have_the_losses_of_one_process_and_make_the_data_once_each(tmp_path, start):
-    toy.toy_run(tmp_path / "one", CHANGES, toy.ToyObjective(random=False))
+    changes = [*CHANGES, "stage1.batch_size=16"]  # 8 stills and 4 clips among 4 processes
+    toy.toy_run(tmp_path / "one", changes, toy.ToyObjective(random=False))
     data = tmp_path / "data"
-    nodes = start(tmp_path / "two", "--plain", "--data", str(data), *CHANGES, processes=2)
+    nodes = start(tmp_path / "two", "--plain", "--data", str(data), *changes, processes=2)
     assert nodes.wait() == [0, 0], nodes.said()
     alone, shared = rows(tmp_path / "one"), rows(tmp_path / "two")
     assert len(alone) == len(shared) == 9
@@ -137,3 +143,20 @@ def test_a_node_that_is_killed_ends_the_run_which_resumes_as_if_nothing_had_been
     assert again.wait() == [0, 0], again.said()
     assert "resumed from step" in (tmp_path / "killed" / "train.log").read_text()
     assert rows(tmp_path / "killed") == rows(tmp_path / "whole")
+
+
+def test_the_command_itself_runs_on_two_nodes(tmp_path, start):
+    clips = tmp_path / "clips"
+    making.make_clips(clips)
+    words = ["pretrain", "latentface", "--device", "cpu", "--config", "small", "--data", str(clips)]
+    changes = [*making.CHANGES, *CHANGES, "stage1.batch_size=12"]
+    assert run([*words, "--out", str(tmp_path / "one"), *changes]) == 0
+    out = tmp_path / "two"
+    nodes = start(out, *words, "--out", str(out), *changes, mien=True)
+    assert nodes.wait() == [0, 0], nodes.said()
+    assert sorted(path.name for path in (out / "exported").iterdir()) == sorted(
+        path.name for path in (tmp_path / "one" / "exported").iterdir()
+    )
+    alone, shared = rows(tmp_path / "one"), rows(out)
+    assert [row["step"] for row in alone] == [row["step"] for row in shared]
+    assert alone[0]["total"] == pytest.approx(shared[0]["total"], rel=0.02)

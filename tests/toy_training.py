@@ -107,7 +107,8 @@ def toy_run(
 ) -> Fitted:
     config = override(TrainConfig(), SMALL + changes)
     run = RunFolder.open(folder, resume=True)
-    write_text(run.config, "toy: true\n")
+    if is_first_process():
+        write_text(run.config, "toy: true\n")
     fabric = launch("cpu", config.loop)
     if data is not None:
         once_per_node(fabric, lambda: made_data(data, fabric))
