@@ -16,7 +16,7 @@ import torch
 
 import mien
 from made_model import FakeModel
-from mien.embedding import job
+from mien.embedding import listing
 from mien.embedding.options import EmbedOptions
 from mien.embedding.quality import sharpness
 from mien.embedding.run import embed, embed_to_parquet
@@ -250,7 +250,7 @@ def test_memory_does_not_grow_with_the_input(
     def endless(_: object) -> Iterator[Source]:
         return (Source(f"{i}", str(tmp_path / f"{i}"), "image") for i in range(1500))
 
-    monkeypatch.setattr(job, "expand", endless)
+    monkeypatch.setattr(listing, "expand", endless)
     monkeypatch.setattr(
         reading,
         "read_image",

@@ -12,7 +12,7 @@ import pytest
 from mien.cli.progress import ProgressDisplay, progress_line
 from mien.columns import code_lengths
 from mien.embedding.frames import FrameRows, gather
-from mien.embedding.job import list_inputs
+from mien.embedding.listing import list_inputs
 from mien.embedding.summary import NO_FACE, Status, Summary, summarise
 from mien.errors import MienError
 from mien.pipeline.prefetch import prefetch

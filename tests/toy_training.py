@@ -17,7 +17,7 @@ from mien.data.loader import Loader, Shard
 from mien.data.options import DataOptions
 from mien.media.atomic import write_text
 from mien.train.config import TrainConfig, override
-from mien.train.engine import launch
+from mien.train.engine import launch, once_per_node
 from mien.train.loop import Fitted, fit
 from mien.train.objective import Objective
 from mien.train.run_folder import RunFolder, is_first_process
@@ -103,12 +103,15 @@ def toy_loader(config: TrainConfig, shard: Shard | None = None) -> Loader:
 
 
 def toy_run(
-    folder: Path, changes: list[str], objective: ToyObjective | None = None, echo=None
+    folder: Path, changes: list[str], objective: ToyObjective | None = None, echo=None, data=None
 ) -> Fitted:
     config = override(TrainConfig(), SMALL + changes)
     run = RunFolder.open(folder, resume=True)
-    write_text(run.config, "toy: true\n")
+    if is_first_process():
+        write_text(run.config, "toy: true\n")
     fabric = launch("cpu", config.loop)
+    if data is not None:
+        once_per_node(fabric, lambda: made_data(data, fabric))
     shard = Shard(fabric.global_rank, fabric.world_size)
     fitted = fit(
         objective or ToyObjective(),
@@ -122,6 +125,15 @@ def toy_run(
     return fitted
 
 
+def made_data(folder: Path, fabric) -> Path:
+    """Stand for the cropping of faces: note who does it, on which node."""
+    path = folder / f"node{fabric.node_rank}" / "key"
+    path.mkdir(parents=True, exist_ok=True)
+    with (path / "made").open("a") as file:
+        file.write(f"{fabric.global_rank}\n")
+    return path
+
+
 def main() -> None:
     torch.set_num_threads(1)
     parser = argparse.ArgumentParser()
@@ -129,9 +141,10 @@ def main() -> None:
     parser.add_argument("--pause", type=float, default=0.0)
     parser.add_argument("--plain", action="store_true")
     parser.add_argument("--gradients", type=Path)
+    parser.add_argument("--data", type=Path)
     options, changes = parser.parse_known_args()
     objective = ToyObjective(random=not options.plain, pause_s=options.pause)
-    toy_run(options.folder, changes, objective)
+    toy_run(options.folder, changes, objective, data=options.data)
     if options.gradients is not None and is_first_process():
         gradients = {
             name: p.grad.contiguous()

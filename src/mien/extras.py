@@ -21,6 +21,7 @@ EXTRAS = {
     "websockets": "serve",
     "python_multipart": "serve",
     "prometheus_client": "serve",
+    "ray": "ray",
 }
 """Name of the module => extra."""
 

@@ -56,6 +56,20 @@ def embed(
             help="Folder, file or hub:owner/name of weights; otherwise those of the package."
         ),
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Only this of N parts of the inputs, I from 0 to N - 1; then mien table merge.",
+        ),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="On a Ray cluster: auto, HOST:PORT, or local for one on this machine.",
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the table if it is there.")
@@ -88,7 +102,7 @@ def embed(
             probes=tuple(probe or ()),
             features=features,
         )
-        summary = _run(inputs, out, options, (weights, device), (overwrite, resume))
+        summary = _run(inputs, out, options, (weights, device), (overwrite, resume, shard, ray))
     except KeyboardInterrupt as error:
         say(f"stopped; {_where_it_stands(out)}")
         raise typer.Exit(exit_code(error)) from None
@@ -100,23 +114,51 @@ def _run(
     out: Path,
     options: EmbedOptions,
     model_options: tuple[str | None, str],
-    begin_options: tuple[bool, bool],
+    begin_options: tuple[bool, bool, str | None, str | None],
 ) -> Summary:
     from mien.embedding.job import JobFolder
-    from mien.embedding.run import embed_to_parquet
+    from mien.embedding.run import check_shard, embed_to_parquet
 
-    overwrite, resume = begin_options
+    overwrite, resume, shard, ray = begin_options
     # Before the weights are read, which takes seconds.
     JobFolder(out).refuse(overwrite=overwrite, resume=resume)
+    check_shard(shard, out)
+    weights, device = model_options
+    if ray is not None:
+        if shard is not None:
+            raise MienError("--ray makes shards of its own: leave --shard out")
+        return _run_on_ray(inputs, out, options, (ray, weights, device), (overwrite, resume))
     from mien.model import load
 
-    weights, device = model_options
     model = load(weights, device=device)
     with ProgressDisplay() as show:
         return embed_to_parquet(
             inputs,
             out,
             model=model,
+            options=options,
+            overwrite=overwrite,
+            resume=resume,
+            on_progress=show,
+            shard=shard,
+        )
+
+
+def _run_on_ray(
+    inputs: list[str],
+    out: Path,
+    options: EmbedOptions,
+    cluster: tuple[str, str | None, str],
+    begin_options: tuple[bool, bool],
+) -> Summary:
+    from mien.embedding.on_ray import RayOptions, embed_on_ray
+
+    overwrite, resume = begin_options
+    with ProgressDisplay() as show:
+        return embed_on_ray(
+            inputs,
+            out,
+            ray=RayOptions(*cluster),
             options=options,
             overwrite=overwrite,
             resume=resume,

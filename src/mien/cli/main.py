@@ -42,6 +42,7 @@ COMMANDS = {
     "synth": "Render labelled clips of made-up people.",
     "export": "Write a model as ONNX, OpenVINO or torch graphs, compared with torch.",
     "card": "What a model is, and whether it was trained on your images.",
+    "table": "Merge the tables of several machines; inspect and convert tables.",
     "forget": "Take people out of a table of faces.",
     "download": "Fetch the face detector YuNet.",
     "demo": "Show the factors of the shipped faces.",

@@ -25,7 +25,7 @@ from mien.pipeline.prefetch import prefetch
 from mien.pipeline.read import Frame, read_media, read_still
 from mien.table.rows import FaceRow
 
-__all__ = ["Batch", "FrameRows", "gather", "read_batches"]
+__all__ = ["Batch", "FrameRows", "gather", "is_apart", "read_batches"]
 
 _ROWS_PER_CROP = 16
 
@@ -61,8 +61,28 @@ class Batch:
     """Number of the input from which a job could be resumed and would come to this very batch."""
 
 
+def is_apart(number: int, *, video: bool, after_video: bool, batch_size: int) -> bool:
+    """Return whether no batch has rows of this input and of one before it.
+
+    A job that is resumed at such an input, or a shard that begins there, has the batches, and to
+    the last bit the numbers, of a run that was neither interrupted nor shared.
+
+    Args:
+        number: of the input among all inputs.
+        video: whether it is one.
+        after_video: whether the one before it is one.
+        batch_size: faces.
+    """
+    return video or after_video or number % batch_size == 0
+
+
 def read_batches(
-    sources: Iterable[Source], cropper: Cropper, options: EmbedOptions, *, start: int
+    sources: Iterable[Source],
+    cropper: Cropper,
+    options: EmbedOptions,
+    *,
+    start: int,
+    first: int = 0,
 ) -> Generator[Batch]:
     """Yield the rows of the inputs in order, read and cut out on threads.
 
@@ -70,9 +90,10 @@ def read_batches(
         sources: the inputs.
         cropper: cuts faces or eye-region crops out.
         options: choice of frames, batch size, threads.
-        start: number of inputs to leave out at the beginning; a batch's `start`.
+        start: number of the input to begin with; a batch's `start`, or `first`.
+        first: number of the first of `sources`.
     """
-    tasks = _tasks(sources, cropper, options, start)
+    tasks = _tasks(islice(enumerate(sources, first), start - first, None), cropper, options)
     with (
         single_threaded_opencv(cropper.detector),
         contextlib.closing(prefetch(tasks, workers=options.workers)) as frames,
@@ -118,18 +139,17 @@ def gather(frames: Iterable[FrameRows], batch_size: int, *, start: int = 0) -> I
 
 
 def _tasks(
-    sources: Iterable[Source], cropper: Cropper, options: EmbedOptions, start: int
+    sources: Iterable[tuple[int, Source]], cropper: Cropper, options: EmbedOptions
 ) -> Iterator[Callable[[], FrameRows]]:
     """Yield the work of each image and each video frame, in order, as calls to be made.
 
     Taking from this decodes the videos; the calls read the images and detect the faces.
     """
     after_video = False
-    for number, source in islice(enumerate(sources), start, None):
+    for number, source in sources:
         video = source.kind != "image"
-        # A job that is resumed at such an input has the batches, and to the last bit the numbers,
-        # of one that was never interrupted.
-        apart = video or after_video or number % options.batch_size == 0
+        size = options.batch_size
+        apart = is_apart(number, video=video, after_video=after_video, batch_size=size)
         blank = FrameRows(number, (FaceRow(source.path_label),), apart=apart)
         after_video = video
         if video:

@@ -8,21 +8,17 @@ The last act renames the joined parts to `faces.parquet` and removes the folder.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 
 from mien.errors import MienError
 from mien.media.faults import FULL, fault
-from mien.media.inputs import Inputs, Source, expand
 from mien.media.lock import take_lock
 from mien.media.names import to_text
 from mien.media.outputs import check_outputs
@@ -30,63 +26,18 @@ from mien.table.formats import check_format, convert
 from mien.table.read import table_info
 from mien.table.writer import PART, Progress, join_parts, last_complete
 
-__all__ = ["JobFolder", "Listing", "job_digest", "list_inputs"]
+__all__ = ["JobFolder"]
 
 _FORMAT = 3
 _JOURNAL, _LOCK, _UNFINISHED, _CONVERTED = "journal.json", "lock", "unfinished", "converted"
-_OURS = re.compile(rf"{re.escape(_JOURNAL)}|{_LOCK}|{_UNFINISHED}|{_CONVERTED}|{PART.pattern}")
-"""Names of the files that mien writes into the folder."""
-_IN_MEMORY = 2**24
-"""Bytes of a listing; what is longer lies in a temporary file."""
+_SHARD = r"[0-9a-f]{16}-\d{6}-of-\d{6}\.parquet"
+_SHARD_PARTS = re.compile(rf"\.({_SHARD})\.parts")
+_OURS = re.compile(
+    rf"{re.escape(_JOURNAL)}|{_LOCK}|{_UNFINISHED}|{_CONVERTED}|{PART.pattern}"
+    rf"|{_SHARD}|{_SHARD_PARTS.pattern}"
+)
+"""Names of what mien writes into the folder: those of shards, which are jobs of their own, too."""
 _MOST_JOURNAL = 2**22
-
-
-@dataclass(frozen=True, eq=False)
-class Listing:
-    """The inputs as they were found when the job began; what comes later is not added."""
-
-    count: int
-    """Number of images and videos."""
-    digest: str
-    """The same for the same names, sizes and times of change, in the same order."""
-    lines: IO[str]
-    """A JSON array for each input: the fields of its `Source`."""
-
-    def sources(self) -> Iterator[Source]:
-        """Yield the inputs in order."""
-        self.lines.seek(0)
-        for line in self.lines:
-            yield Source(*json.loads(line))
-
-
-@contextlib.contextmanager
-def list_inputs(paths: Inputs) -> Iterator[Listing]:
-    """Go through the inputs once without reading them; the listing holds as long as the block.
-
-    Raises:
-        MienError: if an input does not exist or nothing is found.
-    """
-    hashed = hashlib.sha256()
-    count = 0
-    with tempfile.SpooledTemporaryFile(_IN_MEMORY, "w+", encoding="ascii") as lines:
-        for source in expand(paths):
-            try:
-                status = Path(source.full_path).stat()
-                facts = f"{status.st_size} {status.st_mtime_ns}"
-            except OSError:  # it will have a row with the reason
-                facts = "unreadable"
-            hashed.update(f"{source.path_label}\0{facts}\0".encode())
-            print(json.dumps([source.path_label, source.full_path, source.kind]), file=lines)
-            count += 1
-        if not count:
-            raise MienError("no image or video is found in the inputs")
-        yield Listing(count, hashed.hexdigest()[:16], lines)
-
-
-def job_digest(pinned: dict[str, Any]) -> str:
-    """Return 16 hex digits that are the same for the same job."""
-    text = json.dumps(pinned, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class JobFolder:
@@ -99,6 +50,11 @@ class JobFolder:
         self.path = self.out.parent / f".{self.out.name}.parts"
         """The folder with the journal and the finished parts."""
         self._lock: int | None = None
+
+    @property
+    def unfinished(self) -> Path:
+        """Where the whole table is written, as Parquet, before it is put in its place."""
+        return self.path / _UNFINISHED
 
     def is_begun(self) -> bool:
         """Return whether there is an unfinished job.
@@ -188,10 +144,11 @@ class JobFolder:
     def finish(self, schema: pa.Schema) -> Path:
         """Join the parts and return the table, still in the folder, as Parquet."""
         with self.writing():
-            joined = self.path / _UNFINISHED
+            joined = self.unfinished
             try:
                 join_parts(self.path, joined, schema)
-            except pa.ArrowException as error:
+            except MienError as error:
+                joined.unlink(missing_ok=True)
                 raise MienError(
                     f"a part in {self.path} is damaged: start over with --overwrite"
                 ) from error
@@ -262,7 +219,10 @@ class JobFolder:
         before = self._journal()
         if not isinstance(before, dict):
             raise MienError(f"{self.path / _JOURNAL} is damaged: start over with --overwrite")
-        for name, now in {"format": _FORMAT, **pinned}.items():
+        given = {"format": _FORMAT, **pinned}
+        # What only one of the two has differs, too.
+        for name in dict.fromkeys([*given, *before]):
+            now = given.get(name)
             if before.get(name) != now:
                 raise MienError(
                     f"cannot resume {self.out}: {name} was {str(before.get(name))[:200]} and is "
@@ -272,6 +232,9 @@ class JobFolder:
     def _clear(self) -> None:
         # From the last part to the first, then the journal: what is left at any moment is a job.
         for path in sorted(self.path.iterdir(), reverse=True):
-            if _OURS.fullmatch(path.name) and path.name not in (_LOCK, _JOURNAL):
+            shard = _SHARD_PARTS.fullmatch(path.name)
+            if shard and path.is_dir() and not path.is_symlink():
+                JobFolder(self.path / shard[1]).remove()
+            elif _OURS.fullmatch(path.name) and path.name not in (_LOCK, _JOURNAL):
                 path.unlink()
         (self.path / _JOURNAL).unlink(missing_ok=True)

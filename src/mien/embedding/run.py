@@ -17,7 +17,8 @@ import pyarrow as pa
 
 from mien.columns import GAZE_CODE
 from mien.embedding.frames import Batch, read_batches
-from mien.embedding.job import JobFolder, Listing, job_digest, list_inputs
+from mien.embedding.job import JobFolder
+from mien.embedding.listing import Listing, list_inputs
 from mien.embedding.options import EmbedOptions
 from mien.embedding.readouts import (
     CalibrationFile,
@@ -41,7 +42,8 @@ from mien.pipeline.encode import Encoder, encode_crops, lengths_of
 from mien.pipeline.known_faces import is_box_file
 from mien.table.read import data_frame
 from mien.table.rows import record_batch
-from mien.table.schema import TableInfo, arrow_schema
+from mien.table.schema import TableInfo, arrow_schema, job_digest, pinned
+from mien.table.shard import Shard, parse_shard
 from mien.table.writer import PartWriter
 from mien.types import Factors, GazeCode
 from mien.version import VERSION
@@ -49,7 +51,7 @@ from mien.version import VERSION
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Paths", "embed", "embed_to_parquet"]
+__all__ = ["Job", "Paths", "check_shard", "embed", "embed_listing", "embed_to_parquet", "read_by"]
 
 Paths = str | Path | Sequence[str | Path]
 
@@ -83,7 +85,7 @@ def embed(
         MienError: if an input does not exist, nothing is found, an option cannot be met, or the
             calibration or a probe belongs to other weights.
     """
-    job = _Job.of(model or load(device=device), EmbedOptions(**options))
+    job = Job.of(model or load(device=device), EmbedOptions(**options))
     schema = job.schema(digest="")
     with (
         _listed(paths) as listing,
@@ -99,6 +101,7 @@ class _InMemory:
     """Images that are no files: listed like those that are."""
 
     images: Sequence[ImageLike]
+    first: int = 0
 
     def sources(self) -> Iterator[Source]:
         for number, image in enumerate(self.images):
@@ -127,6 +130,7 @@ def embed_to_parquet(
     overwrite: bool = False,
     resume: bool = False,
     on_progress: Callable[[Status], None] | None = None,
+    shard: str | None = None,
 ) -> Summary:
     """Write the same table as `embed` to a file, in memory that does not grow with it.
 
@@ -142,37 +146,85 @@ def embed_to_parquet(
         resume: continue an unfinished table; begin if there is none; do nothing if it is
             complete.
         on_progress: called after each batch.
+        shard: I/N, I from 0: only this of N parts of the inputs, of about equal work; the table is
+            to be merged with the others by `mien.table.merge.merge_shards`.
 
     Raises:
-        MienError: as `embed`; also if the table may not be replaced or cannot be written, or if
-            the unfinished one is from other inputs, options or weights.
+        MienError: as `embed`; also if the table may not be replaced or cannot be written, if
+            the unfinished one is from other inputs, options or weights, or if there is no such
+            shard or it is to be written as other than Parquet.
     """
     folder = JobFolder(Path(out))
     folder.refuse(overwrite=overwrite, resume=resume)
     options = options or EmbedOptions()
-    job = _Job.of(model or load(), options)
+    chosen = check_shard(shard, out)
+    job = Job.of(model or load(), options)
     with list_inputs(paths) as listing:
-        check_outputs([out], inputs=_read_by(options, listing), overwrite=True)
-        pinned = job.pinned() | {"inputs": listing.digest, "number of inputs": listing.count}
-        digest = job_digest(pinned)
-        if resume and folder.is_finished(digest):
-            folder.remove()
-            return summarise(folder.out, inputs=listing.count, resumed_at=listing.count)
-        if resume:
-            folder.refuse_another(overwrite=overwrite)
-        with contextlib.closing(folder):
-            progress = folder.begin(pinned, resume=resume)
-            writer = PartWriter(folder.path, job.schema(digest), progress)
-            report = _Report(on_progress, listing.count, progress.sources)
-            _write_rows(job, listing, progress.sources, writer, folder, report)
-            joined = folder.finish(writer.schema)
-            counted = summarise(joined, inputs=listing.count, resumed_at=progress.sources)
-            folder.place(joined)
-        return replace(counted, out=folder.out)
+        part = listing if chosen is None else listing.part(*chosen, options.batch_size)
+        return _embed(job, part, folder, overwrite, resume, on_progress)
+
+
+def check_shard(shard: str | None, out: str | Path) -> tuple[int, int] | None:
+    """Return I and N of a shard I/N, or None of None.
+
+    Raises:
+        MienError: it is no shard, or its table would not be Parquet.
+    """
+    if shard is None:
+        return None
+    if Path(out).suffix.lower() != ".parquet":
+        raise MienError(f"{out}: shards are written as .parquet; mien table merge writes the rest")
+    return parse_shard(shard)
+
+
+def embed_listing(
+    listing: Listing,
+    out: str | Path,
+    *,
+    model: Encoder,
+    options: EmbedOptions,
+    on_progress: Callable[[Status], None] | None = None,
+) -> Summary:
+    """Write or continue the table of a listing, or of its shard, as `embed_to_parquet` does.
+
+    Raises:
+        MienError: as `embed_to_parquet` with `resume`.
+    """
+    folder = JobFolder(Path(out))
+    folder.refuse(overwrite=False, resume=True)
+    return _embed(Job.of(model, options), listing, folder, False, True, on_progress)
+
+
+def _embed(
+    job: Job,
+    listing: Listing,
+    folder: JobFolder,
+    overwrite: bool,  # noqa: FBT001
+    resume: bool,  # noqa: FBT001
+    on_progress: Callable[[Status], None] | None,
+) -> Summary:
+    check_outputs([folder.out], inputs=read_by(job.options, listing), overwrite=True)
+    pinned = job.pinned(listing)
+    digest = job_digest(pinned)
+    if resume and folder.is_finished(digest):
+        folder.remove()
+        return summarise(folder.out, inputs=listing.count, resumed_at=listing.count)
+    if resume:
+        folder.refuse_another(overwrite=overwrite)
+    with contextlib.closing(folder):
+        progress = folder.begin(pinned, resume=resume)
+        writer = PartWriter(folder.path, job.schema(digest, listing.shard), progress)
+        start = max(progress.sources, listing.first)
+        report = _Report(on_progress, listing, start)
+        _write_rows(job, listing, start, writer, folder, report)
+        joined = folder.finish(writer.schema)
+        counted = summarise(joined, inputs=listing.count, resumed_at=start - listing.first)
+        folder.place(joined)
+    return replace(counted, out=folder.out)
 
 
 def _write_rows(
-    job: _Job,
+    job: Job,
     listing: Listing,
     start: int,
     writer: PartWriter,
@@ -194,22 +246,21 @@ def _write_rows(
             writer.save_complete()
         raise
     with folder.writing():
-        writer.finish(listing.count)
+        writer.finish(listing.stop)
 
 
-def _read_by(options: EmbedOptions, listing: Listing) -> Iterator[str | Path]:
-    """Yield all files that a job reads: none of them may be its table."""
+def read_by(options: EmbedOptions, listing: Listing) -> Iterator[str | Path]:
+    """Yield all files that a job reads, other shards' too: none of them may be its table."""
     yield from options.probes
     if options.calibration is not None:
         yield options.calibration
     if options.detector is not None and is_box_file(options.detector):
         yield options.detector
-    for source in listing.sources():
-        yield source.full_path
+    yield from listing.paths()
 
 
 @dataclass(frozen=True)
-class _Job:
+class Job:
     """What decides the rows of given inputs: model and options."""
 
     model: Encoder
@@ -219,31 +270,30 @@ class _Job:
     probes: tuple[ProbeFile, ...]
 
     @staticmethod
-    def of(model: Encoder, options: EmbedOptions) -> _Job:
+    def of(model: Encoder, options: EmbedOptions) -> Job:
         gaze = open_calibration(model, options)
         probes = open_probes(model, options)
         size = model.eye_crop_size if options.eyes_only else model.crop_size
         cropper = Cropper.open(options.detector or "auto", size)
-        return _Job(model, options, cropper, gaze, probes)
+        return Job(model, options, cropper, gaze, probes)
 
-    def pinned(self) -> dict[str, Any]:
+    def pinned(self, listing: Listing) -> dict[str, Any]:
         """Return what must be the same for an interrupted run to be resumed, as JSON values."""
-        return {
-            "version": VERSION,
-            "weights": self.model.weights_id,
-            "detector": self.cropper.detector.name,
-            **self._choices(),
-        }
+        return pinned(self._info(), listing.digest, listing.total, listing.shard)
 
-    def schema(self, digest: str) -> pa.Schema:
-        """Return the table's schema; `digest` is that of a job on disk."""
-        info = TableInfo(
+    def _info(self, digest: str = "", shard: Shard | None = None) -> TableInfo:
+        return TableInfo(
             version=VERSION,
             model_id=self.model.weights_id,
             detector=self.cropper.detector.name,
             options=self._choices(),
             job=digest,
+            shard=shard,
         )
+
+    def schema(self, digest: str, shard: Shard | None = None) -> pa.Schema:
+        """Return the table's schema; `digest` and shard are those of a job on disk."""
+        info = self._info(digest, shard)
         lengths = lengths_of(self.model, features=self.options.features)
         if self.options.eyes_only:
             lengths = {name: dim for name, dim in lengths.items() if name == GAZE_CODE}
@@ -256,7 +306,9 @@ class _Job:
 
     def batches(self, listing: Listing | _InMemory, start: int) -> Generator[Batch]:
         """Yield the faces of all inputs from number `start` on."""
-        return read_batches(listing.sources(), self.cropper, self.options, start=start)
+        return read_batches(
+            listing.sources(), self.cropper, self.options, start=start, first=listing.first
+        )
 
     def encode(self, batch: Batch, schema: pa.Schema, link: TrackLinker) -> pa.RecordBatch:
         """Return the batch as rows of the table, factors included.
@@ -318,9 +370,12 @@ class _Job:
 class _Report:
     """Reports how far the job is to whoever wants to know."""
 
-    def __init__(self, listener: Callable[[Status], None] | None, total: int, start: int) -> None:
+    def __init__(
+        self, listener: Callable[[Status], None] | None, listing: Listing, start: int
+    ) -> None:
         self._listener = listener
-        self._status = Status(total, float(start), 0, 0)
+        self._first = listing.first
+        self._status = Status(listing.count, float(start - self._first), 0, 0)
         self._last: tuple[str, int] | None = None
         self._send()
 
@@ -329,7 +384,8 @@ class _Report:
         for row in batch.rows:
             frames += (row.path, row.frame) != self._last
             self._last = (row.path, row.frame)
-        self._status = replace(self._status, done=batch.done, frames=frames, faces=faces)
+        done = batch.done - self._first
+        self._status = replace(self._status, done=done, frames=frames, faces=faces)
         self._send()
 
     def _send(self) -> None:

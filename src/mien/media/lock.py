@@ -7,7 +7,11 @@ from pathlib import Path
 
 from mien.errors import MienError
 
-__all__ = ["take_lock"]
+__all__ = ["LockedError", "take_lock"]
+
+
+class LockedError(MienError):
+    """Another writer has the lock."""
 
 
 def take_lock(path: Path, refusal: str) -> int | None:
@@ -17,7 +21,7 @@ def take_lock(path: Path, refusal: str) -> int | None:
         The open file's descriptor; None on Windows, where two writers are not noticed.
 
     Raises:
-        MienError: another process, or another descriptor of this one, has it: says `refusal`.
+        LockedError: another process, or another descriptor of this one, has it: says `refusal`.
         OSError: the file cannot be made.
     """
     try:
@@ -29,5 +33,5 @@ def take_lock(path: Path, refusal: str) -> int | None:
         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(number)
-        raise MienError(refusal) from error
+        raise LockedError(refusal) from error
     return number

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -21,10 +21,21 @@ import pyarrow.parquet as pq
 
 from mien.columns import CODES
 from mien.errors import MienError
+from mien.media.atomic import replacing
+from mien.media.outputs import check_outputs
 from mien.media.spreadsheet import safe_cell
-from mien.table.read import code_matrix, valid_rows
+from mien.table.read import code_matrix, open_table, reading, valid_rows
+from mien.table.writer import read_checked, write_groups
 
-__all__ = ["FORMATS", "check_format", "convert", "write_table"]
+__all__ = [
+    "FORMATS",
+    "check_format",
+    "convert",
+    "convert_table",
+    "opened_table",
+    "write_as",
+    "write_table",
+]
 
 _ROWS = 1024
 
@@ -70,12 +81,105 @@ def convert(parquet: Path | pa.NativeFile, out: Path, suffix: str) -> None:
     Raises:
         OSError: if it cannot be written.
     """
-    change, opened = _OTHERS[suffix]
+    with pq.ParquetFile(parquet) as table:
+        _write(table.schema_arrow, table.iter_batches(batch_size=_ROWS), out, suffix)
+
+
+def write_as(out: Path, suffix: str, write: Callable[[Path], None]) -> None:
+    """Write a table in the form that a suffix of `FORMATS` asks for.
+
+    Args:
+        out: the file to be written; another stands beside it for a while.
+        suffix: one of `FORMATS`.
+        write: writes the table as Parquet at a path.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    if suffix == ".parquet":
+        write(out)
+        return
+    parquet = out.with_name(f"{out.name}.parquet")
+    try:
+        write(parquet)
+        convert(parquet, out, suffix)
+    finally:
+        parquet.unlink(missing_ok=True)
+
+
+def convert_table(source: str | Path, out: str | Path, *, overwrite: bool = False) -> int:
+    """Write a Parquet or Feather table in another form and return the number of its rows.
+
+    Args:
+        source: the table.
+        out: the file to write, its form by its name.
+        overwrite: whether it may be replaced.
+
+    Raises:
+        MienError: the table cannot be read, or is CSV or JSON lines, which do not say what made
+            them; or `out` cannot be written.
+    """
+    source, out = Path(source), Path(out)
+    check_format(out)
+    check_outputs([out], inputs=[source], overwrite=overwrite)
+    rows = 0
+
+    def counted(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        nonlocal rows
+        for batch in batches:
+            rows += batch.num_rows
+            yield batch
+
+    with opened_table(source) as (schema, batches), replacing(out, overwrite=overwrite) as place:
+        if out.suffix.lower() == ".parquet":
+            write_groups(counted(batches), place, schema)
+        else:
+            _write(schema, counted(batches), place, out.suffix.lower())
+    return rows
+
+
+@contextlib.contextmanager
+def opened_table(source: Path) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
+    """Give the schema and the rows of a Parquet or Feather table.
+
+    Raises:
+        MienError: it cannot be read, or is of another form.
+    """
+    suffix = source.suffix.lower()
+    if suffix in (".csv", ".jsonl"):
+        raise MienError(
+            f"{source}: {suffix} does not say what made it, nor which numbers are one vector; "
+            "read the .parquet or .feather table"
+        )
+    if suffix != ".feather":
+        with open_table(source) as file:
+            schema = file.schema_arrow
+        yield schema, read_checked(source)
+        return
+    if not source.is_file():
+        raise MienError(f"there is no table {source}; write one with mien embed")
     with contextlib.ExitStack() as stack:
-        table = stack.enter_context(pq.ParquetFile(parquet))
-        first = change(pa.Table.from_batches([], schema=table.schema_arrow))
-        writer = stack.enter_context(opened(out, first.schema))
-        for batch in table.iter_batches(batch_size=_ROWS):
+        with reading(source, "Feather"):
+            file = stack.enter_context(
+                pa.ipc.open_file(stack.enter_context(pa.OSFile(str(source))))
+            )
+            schema = file.schema
+        yield schema, _feather_batches(source, file)
+
+
+def _feather_batches(source: Path, file: pa.ipc.RecordBatchFileReader) -> Iterator[pa.RecordBatch]:
+    for number in range(file.num_record_batches):
+        with reading(source, "Feather"):
+            batch = file.get_batch(number)
+            batch.validate(full=True)
+        yield batch
+
+
+def _write(schema: pa.Schema, batches: Iterable[pa.RecordBatch], out: Path, suffix: str) -> None:
+    change, opened = _OTHERS[suffix]
+    first = change(pa.Table.from_batches([], schema=schema))
+    with opened(out, first.schema) as writer:
+        for batch in batches:
             changed = change(pa.Table.from_batches([batch])).cast(first.schema)
             for part in changed.combine_chunks().to_batches():
                 writer.write_batch(part)

@@ -269,8 +269,8 @@ def open_table(path: Path) -> Iterator[pq.ParquetFile]:
 
 
 @contextlib.contextmanager
-def reading(path: str | Path) -> Iterator[None]:
-    """Turn what goes wrong with a Parquet file into one line for the user.
+def reading(path: str | Path, form: str = "Parquet") -> Iterator[None]:
+    """Turn what goes wrong with a Parquet file, or one of another form, into one line.
 
     Raises:
         MienError: in place of pyarrow's and the system's errors.
@@ -284,7 +284,7 @@ def reading(path: str | Path) -> Iterator[None]:
                 f"{path} was written by mien 0.1, with nulls in its columns of codes, which "
                 f"pyarrow {pa.__version__} cannot read: install pyarrow 26 or embed again"
             ) from error
-        raise MienError(f"{path} is no Parquet file that can be read: {reason}") from error
+        raise MienError(f"{path} is no {form} file that can be read: {reason}") from error
 
 
 def _validity(name: str) -> tuple[str, ...]:

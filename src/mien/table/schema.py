@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 
 from mien.columns import EYES_FOUND, FACE_FOUND, GAZE_CODE
+from mien.table.shard import Shard
 
 __all__ = [
     "ARROW_TYPES",
@@ -20,6 +22,8 @@ __all__ = [
     "TableInfo",
     "arrow_schema",
     "describe_columns",
+    "job_digest",
+    "pinned",
     "read_info",
 ]
 
@@ -161,10 +165,15 @@ class TableInfo:
     """Digest of options, weights and inputs: equal jobs give equal tables."""
     euler_order: str = EULER_ORDER
     camera_frame: str = CAMERA_FRAME
+    shard: Shard | None = None
+    """Which part of the inputs the table has, of a job that several machines share."""
 
     def metadata(self, columns: Sequence[Column]) -> dict[str, str]:
         """Return the metadata of a table of these columns: strings, keys begin with "mien."."""
-        values = {name: value for name, value in asdict(self).items() if name != "options"}
+        others = ("options", "shard")
+        values = {name: value for name, value in asdict(self).items() if name not in others}
+        if self.shard is not None:
+            values["shard"] = self.shard.text()
         values["options"] = json.dumps(dict(self.options), sort_keys=True)
         values["columns"] = json.dumps({c.name: c.metadata() for c in columns})
         return {_PREFIX + name: value for name, value in values.items()}
@@ -224,9 +233,42 @@ def read_info(schema: pa.Schema) -> TableInfo | None:
     }
     try:
         options = json.loads(stored.pop("options", "{}"))
-        return TableInfo(**stored, options=dict(options))
+        text = stored.pop("shard", None)
+        shard = None if text is None else Shard.read(text)
+        return TableInfo(**stored, options=dict(options), shard=shard)
     except (TypeError, ValueError, RecursionError):
         return None
+
+
+def pinned(
+    info: TableInfo, listing: str, inputs: int, shard: Shard | None = None
+) -> dict[str, Any]:
+    """Return all that decides a table, as JSON values: what is the same for two runs of one job.
+
+    Args:
+        info: what makes the table; its `job` and `shard` do not count.
+        listing: digest of the inputs.
+        inputs: their number.
+        shard: the part of them that the table has, if not all.
+    """
+    whole = {
+        "version": info.version,
+        "weights": info.model_id,
+        "detector": info.detector,
+        **info.options,
+        "inputs": listing,
+        "number of inputs": inputs,
+    }
+    if shard is None:
+        return whole
+    # Shards begin where batches do: with another batch size they would overlap.
+    return whole | {"shard": shard.name, "batch size": shard.batch_size}
+
+
+def job_digest(pinned: Mapping[str, Any]) -> str:
+    """Return 16 hex digits that are the same for the same job."""
+    text = json.dumps(pinned, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def describe_columns() -> list[str]:

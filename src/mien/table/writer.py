@@ -8,23 +8,29 @@ the middle of a source, and is dropped when the job is resumed. `join_parts` joi
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mien.table.read import reading
+
 __all__ = [
     "PART",
     "PartWriter",
     "Progress",
     "join_parts",
+    "join_tables",
     "last_complete",
     "open_writer",
+    "read_checked",
     "write_batches",
+    "write_groups",
 ]
 
 PART = re.compile(r"part-(\d{6,})\.(?:done-(\d+)|open)\.parquet")
@@ -133,13 +139,57 @@ def last_complete(folder: Path) -> Progress:
 
 def join_parts(folder: Path, unfinished: Path, schema: pa.Schema) -> None:
     """Write all parts as one Parquet file, a row group at a time, in memory for one group."""
+    join_tables([path for _, _, path in _parts(folder)], unfinished, schema)
+
+
+def join_tables(paths: Iterable[Path], unfinished: Path, schema: pa.Schema) -> None:
+    """Write the rows of some tables as one, a row group at a time, in memory for one group.
+
+    How the rows are spread over the tables does not show in what is written.
+
+    Args:
+        paths: the tables, all with the columns of the schema, in order.
+        unfinished: the file to be written.
+        schema: of that file.
+
+    Raises:
+        MienError: a table cannot be read or is damaged; names it.
+        OSError: if the file cannot be written.
+    """
+    write_groups((batch for path in paths for batch in read_checked(path)), unfinished, schema)
+
+
+def write_groups(batches: Iterable[pa.RecordBatch], unfinished: Path, schema: pa.Schema) -> None:
+    """Write rows as one Parquet file with row groups of one size, in memory for one group."""
     with open_writer(unfinished, schema) as writer:
         waiting: list[pa.RecordBatch] = []
-        for _, _, path in _parts(folder):
-            with pq.ParquetFile(path) as part:
-                waiting.extend(part.iter_batches(batch_size=_ROWS_PER_GROUP))
-            waiting = _write_groups(writer, waiting, schema, min_rows=_ROWS_PER_GROUP)
+        rows = 0
+        for batch in batches:
+            waiting.append(batch)
+            rows += batch.num_rows
+            if rows >= _ROWS_PER_GROUP:
+                waiting = _write_groups(writer, waiting, schema, min_rows=_ROWS_PER_GROUP)
+                rows = sum(one.num_rows for one in waiting)
         _write_groups(writer, waiting, schema, min_rows=1)
+
+
+def read_checked(path: Path) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a table, its checksums compared.
+
+    Raises:
+        MienError: it cannot be read or is damaged; names it.
+    """
+    # Not around the yield: what goes wrong in writing is not this table's fault.
+    with contextlib.ExitStack() as stack:
+        with reading(path):
+            file = stack.enter_context(pq.ParquetFile(path, page_checksum_verification=True))
+            batches = file.iter_batches(batch_size=_ROWS_PER_GROUP)
+        while True:
+            with reading(path):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
 
 
 def write_batches(path: Path, batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> None:
@@ -151,7 +201,10 @@ def write_batches(path: Path, batches: Sequence[pa.RecordBatch], schema: pa.Sche
 def open_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     """Return a writer of tables with this schema."""
     # A dictionary of random numbers only costs time, and names compress without one.
-    return pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=False)
+    # Checksums: a bit that turned over on a disk must not become a face.
+    return pq.ParquetWriter(
+        path, schema, compression="zstd", use_dictionary=False, write_page_checksum=True
+    )
 
 
 def _write_groups(
