@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mien.cli.terminal import printable
+from mien.cli.terminal import say, show
 
 __all__ = ["app"]
 
@@ -50,7 +49,7 @@ def merge(
         text += f"; {len(done.missing):,} shards are missing"
     if done.changed:
         text += f"; rows had been taken out of {len(done.changed):,} of them"
-    print(printable(text), file=sys.stderr)
+    say(text)
 
 
 @app.command()
@@ -60,7 +59,7 @@ def info(
     """Say what a table holds and what made it, reading all of it: a damaged one is refused."""
     from mien.table.about import about_table
 
-    print(printable("\n".join(about_table(table).lines())))
+    show(*about_table(table).lines())
 
 
 @app.command()
@@ -75,4 +74,4 @@ def convert(
     from mien.table.formats import convert_table
 
     rows = convert_table(table, out, overwrite=overwrite)
-    print(printable(f"{out}: {rows:,} rows"), file=sys.stderr)
+    say(f"{out}: {rows:,} rows")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
@@ -21,6 +22,10 @@ from mien.faces.dense import Cells
 from mien.faces.grid_detector import GridDetector, open_session
 
 __all__ = ["MODEL_FILE", "OwnDetector"]
+
+# Medians against YuNet's boxes on LFW, CelebA, WLASL with CelebV-Text and FER-2013: sides 0.978,
+# 0.958, 0.998, 0.994; lower by 0.019, 0.022, 0.011, 0.005 sides.
+_LARGER, _LOW = 1.015, 0.012
 
 MODEL_FILE = "detector.onnx"
 """Name of the network's file in `mien.shipped`; detector.json beside it holds its SHA-256 and the
@@ -41,9 +46,17 @@ class OwnDetector(GridDetector):
 
         def answer(work: NDArray[np.uint8]) -> Sequence[Cells]:
             grids = session.run(None, {"image": work[None]})
-            return [(grid[0, :, 0], grid[0, :, 1:5], grid[0, :, 5:]) for grid in grids]
+            return [(grid[0, :, 0], _as_yunet(grid[0, :, 1:5]), grid[0, :, 5:]) for grid in grids]
 
         super().__init__("mien", answer, least_score)
+
+
+def _as_yunet(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return boxes dx, dy, log w, log h [N, 4] moved to where YuNet's are in the median."""
+    moved = boxes.copy()
+    moved[:, 1] -= _LOW * np.exp(boxes[:, 2:].mean(axis=1).clip(max=8))
+    moved[:, 2:] += math.log(_LARGER)
+    return moved
 
 
 @cache
