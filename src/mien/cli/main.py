@@ -34,6 +34,7 @@ COMMANDS = {
     "calibrate": "Learn what gaze codes mean in degrees, from few samples.",
     "probe": "Learn what any column of labels is in the codes, from few rows.",
     "verify": "Compare two faces: similarity, threshold, false match rate.",
+    "view": "Look at faces in a browser: in 3D, compared, a whole table of them.",
     "serve": "Answer requests of programs and pages on this machine.",
     "eval": "Measure weights or a table by published protocols, with a report.",
     "pretrain": "Learn a model from unlabelled images and clips.",
