@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import Field
 from starlette.requests import HTTPConnection
 
+from mien.serve.errors import ApiError
 from mien.serve.replies import Asked, ServiceOf
 from mien.serve.shown import Shown
 
@@ -92,7 +93,12 @@ async def neighbours(shown: ShownOf, number: Number, asked: Annotated[_Near, Que
 
 @router.get("/table/rows/{number}/image", operation_id="view_image")
 async def image(shown: ShownOf, service: ServiceOf, number: Number) -> Response:
-    """Give the face of a row, cut out of its own image."""
-    with service.engine.place():
-        data = await asyncio.to_thread(shown.explorer().image, number)
+    """Give the face of a row, cut out of its own image; nothing (204) where that is not there."""
+    try:
+        with service.engine.place():
+            data = await asyncio.to_thread(shown.explorer().image, number)
+    except ApiError as error:
+        if error.code != "no_image":
+            raise
+        return Response(status_code=204)
     return Response(data, media_type="image/jpeg")
