@@ -50,9 +50,9 @@ def serve(
         service = Service.open(options, tokens)
         prepare(service)
         host, port = listener.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
+        address = f"[{host}]" if ":" in host else host
         _log_to_stderr()
-        server = _Server(_config(service, shown), lambda: ready(f"http://{shown}:{port}"))
+        server = _Server(_config(service, shown), lambda: ready(f"http://{address}:{port}"))
         server.run(sockets=[listener])
 
 
