@@ -14,11 +14,12 @@ export class CompareView {
   private readonly message = el("p", { className: "message", role: "status" });
   private readonly row = el("div", { className: "side-by-side" });
   private readonly results = el("div", { className: "results" });
+  private readonly note = el("p", { className: "hint" });
   private entries: Entry[] = [];
 
   constructor(private readonly limits: () => Promise<api.Limits>, private readonly failed: (error: unknown) => string) {
     const drop = dropPlace("Add images", true, (files) => void this.take(files));
-    this.panel = el("div", {}, drop.row, this.message, this.row, this.results);
+    this.panel = el("div", {}, drop.row, this.message, this.row, this.results, this.note);
     this.say("Give two images or more; of each the largest face is compared.");
   }
 
@@ -54,12 +55,16 @@ export class CompareView {
     const few = this.entries.length < 2 ? "Give another image to compare." : "";
     this.say([...problems, few].filter(Boolean).join(" "), problems.length > 0);
     this.results.replaceChildren();
+    let measuredOn = "";
     const pairs = this.entries.flatMap((first, i) => this.entries.slice(i + 1).map((second): [Entry, Entry] => [first, second]));
     try {
       for (const [first, second] of pairs) {
         const found = await api.compare(first.picture.file, second.picture.file);
         this.results.append(pairTable(first, second, found));
+        measuredOn = found.measured_on;
       }
+      this.note.textContent = measuredOn && `Rates were measured on ${measuredOn}. On other people and images they `
+        + "differ: a comparison is no proof of who anybody is.";
     } catch (error) {
       this.say(this.failed(error), true);
       if (error instanceof api.Gone) void api.whenBack().then(() => this.show());
@@ -136,8 +141,7 @@ function pairTable(first: Entry, second: Entry, found: api.Comparison): HTMLElem
     el("p", { className: "verdict" },
       `Similarity ${found.similarity.toFixed(3)} ${above} the threshold ${threshold.similarity.toFixed(3)}, which `
       + `${percent(threshold.false_match_rate)} of pairs of different people reach (false match rate) and `
-      + `${percent(threshold.true_match_rate)} of pairs of one person. Measured on ${found.measured_on}; on other `
-      + "people the rates differ. This is no proof of who anybody is."),
+      + `${percent(threshold.true_match_rate)} of pairs of one person.`),
     el("table", { className: "numbers" },
       ...rows.map(([name, value]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, value)))));
 }

@@ -96,10 +96,11 @@ export class FaceView {
 
   private async openInput(number: number, frame: number): Promise<void> {
     const { name, kind } = this.inputs[number];
+    const last = name.replace(/^.*[\\/]/, "");
     this.frame.row.hidden = kind !== "video";
     if (!frame) this.frame.set(0);
     try {
-      await this.open(await api.input(number, frame), name);
+      await this.open(await api.input(number, frame), last);
     } catch (error) {
       this.say(this.failed(error), true);
     }

@@ -15,7 +15,7 @@ from PIL import Image
 
 from mien.columns import FACE_FOUND, FEATURES
 from mien.errors import MienError
-from mien.faces.crop import crop_square
+from mien.faces.crop import crop_face
 from mien.faces.face import Face, Framing
 from mien.media.kinds import kind_of
 from mien.media.names import from_text, to_text
@@ -121,10 +121,11 @@ class Explorer:
             ApiError: there is no such row.
         """
         self._check(number)
+        import pandas as pd  # slow to import
+
         cells = {}
         for name, value in self._frame.iloc[number].items():
-            missing = value is None or value != value or str(value) == "<NA>"  # noqa: PLR0124
-            cells[str(name)] = None if missing else _plain(value)
+            cells[str(name)] = None if pd.isna(value) else _plain(value)
         return {"row": int(self._rows[number]), "cells": cells}
 
     def neighbours(self, number: int, factor: str, count: int) -> dict[str, Any]:
@@ -160,7 +161,8 @@ class Explorer:
             raise ApiError("no_image", "the image of this row cannot be read") from error
         box = [float(cells.get(name, math.nan)) / scale for name in _CORNERS]
         file = io.BytesIO()
-        _cut(pixels, box, str(cells.get("framing", "image"))).save(file, "JPEG", quality=88)
+        cut = _cut(pixels, box, str(cells.get("framing", "image")))
+        Image.fromarray(cut).save(file, "JPEG", quality=88)
         return file.getvalue()
 
     def missing(self) -> int:
@@ -246,17 +248,11 @@ def _pixels(path: Path, number: int) -> tuple[NDArray[np.uint8], int]:
     raise MienError("the frame cannot be decoded")
 
 
-def _cut(pixels: NDArray[np.uint8], box: list[float], framing: str) -> Image.Image:
-    """Return the square around a face, small; the whole image where there is no box."""
-    image = Image.fromarray(pixels)
-    whole = Image.Resampling.BILINEAR
-    if not all(map(math.isfinite, box)) or box[2] <= box[0] or box[3] <= box[1]:
-        image.thumbnail((_SIDE, _SIDE))
-        return image
-    corners = (box[0], box[1], box[2], box[3])
-    x, y, side = crop_square(Face(corners, 1.0, framing=_FRAMINGS.get(framing, "image")))
-    left, top = max(0.0, x - side / 2), max(0.0, y - side / 2)
-    right, bottom = min(image.width, x + side / 2), min(image.height, y + side / 2)
-    if right - left < 1 or bottom - top < 1:
-        raise ApiError("no_image", "the box of this row lies outside its image")
-    return image.resize((_SIDE, _SIDE), whole, box=(left, top, right, bottom))
+def _cut(pixels: NDArray[np.uint8], box: list[float], framing: str) -> NDArray[np.uint8]:
+    """Return the square around a face, small; raises ApiError where its box is none."""
+    x1, y1, x2, y2 = box
+    most = 4 * max(pixels.shape[:2])
+    if not (0 < x2 - x1 < most and 0 < y2 - y1 < most and max(map(abs, box)) < most):
+        raise ApiError("no_image", "the box of this row does not fit its image")
+    face = Face((x1, y1, x2, y2), 1.0, framing=_FRAMINGS.get(framing, "image"))
+    return crop_face(pixels, face, _SIDE)
