@@ -99,7 +99,13 @@ def serving(shown: Shown | None = None, **options) -> Iterator[PageServer]:
     """Serve the shipped weights to whoever has `TOKEN`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mien.pipeline.crops.open_detector", lambda _: Detector())
-        given = {"rate": 1e6, "burst": 10**6, "max_image_mib": 1.0, "max_megapixels": 1.0, **options}
+        given = {
+            "rate": 1e6,
+            "burst": 10**6,
+            "max_image_mib": 1.0,
+            "max_megapixels": 1.0,
+            **options,
+        }
         service = Service.open(ServeOptions(**given), Tokens.of("page", TOKEN))
     server = PageServer(service, shown or Shown())
     try:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from made_service import base64_of
 from page_server import (
     ARGUMENTS,
     PATIENCE_MS,
@@ -148,8 +149,10 @@ def post(server, path, body):
 def test_the_page_shades_as_the_renderer_does(with_face, server):
     """The same pose and light: the image that the page draws is that of /v1/render."""
     page = with_face.page
-    image = __import__("base64").b64encode(FACE["buffer"]).decode()
-    found = json.loads(post(server, "/v1/analyze?fields=pose,light,identity,expression", {"image": image}))
+    image = base64_of(FACE["buffer"])
+    found = json.loads(
+        post(server, "/v1/analyze?fields=pose,light,identity,expression", {"image": image})
+    )
     face = found["faces"][0]
     factors = {name: face[name] for name in ("identity", "expression", "pose", "light")}
     for yaw, strength in ((15, 1.0), (-25, 0.0)):
@@ -324,9 +327,7 @@ def test_everything_has_a_name_and_is_reached_by_keys(with_face):
 
 @pytest.mark.parametrize(("scheme", "dark"), [("light", False), ("dark", True)])
 def test_dark_and_light_on_a_narrow_screen(browser, server, scheme, dark):
-    watched = opened(
-        browser, server, viewport={"width": 360, "height": 700}, color_scheme=scheme
-    )
+    watched = opened(browser, server, viewport={"width": 360, "height": 700}, color_scheme=scheme)
     page = watched.open()
     give(page, FACE)
     expect(page.locator(".stage.full .head[data-drawn]")).to_be_visible()

@@ -100,9 +100,7 @@ def render_edited(
 
 
 @torch.no_grad()
-def canonical_edited(
-    model: Model, factors: Factors, edit: Edit
-) -> tuple[Tensor, Tensor, Factors]:
+def canonical_edited(model: Model, factors: Factors, edit: Edit) -> tuple[Tensor, Tensor, Factors]:
     """Return what `render_edited` renders: canonical albedo and depth, and the changed factors.
 
     Raises:
