@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import schemathesis
 from hypothesis import strategies as st
+
 from made_service import base64_of, picture
 
 __all__ = ["IMAGES"]

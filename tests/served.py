@@ -12,8 +12,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import numpy as np
-from made_service import reference
 
+from made_service import reference
 from mien.verification import Reference
 from mien.weights import weights_id
 
@@ -37,8 +37,13 @@ class Served:
     def __init__(self, *words: str) -> None:
         command = [sys.executable, "-m", "mien", "serve", "--port", "0", *QUIET, *words]
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        self.process = subprocess.Popen(command, text=True, env=environment, **pipes)
+        self.process = subprocess.Popen(
+            command,
+            text=True,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         assert self.process.stdout is not None
         self.line = self.process.stdout.readline()
         found = re.match(r"http://127\.0\.0\.1:(\d+) ", self.line)

@@ -206,7 +206,7 @@ def test_a_gaze_is_redirected_where_eyes_are_seen(client, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["..", "%2e%2e", "..%2f..%2fetc", "a%00b", "%c3%a9", "a" * 65, ".hidden", "a.b", "CON:"]
+    "name", ["%2e%2e", "..%2f..%2fetc", "a%00b", "%c3%a9", "a" * 65, ".hidden", "a.b", "CON:"]
 )
 def test_names_are_names(client, name):
     for path in (f"/v1/collections/{name}", f"/v1/collections/c/people/{name}"):

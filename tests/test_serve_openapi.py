@@ -7,15 +7,15 @@ import os
 from pathlib import Path
 
 import hypothesis
-from hypothesis import HealthCheck as Health
 import pytest
 import schemathesis
+from hypothesis import HealthCheck as Health
+from schemathesis.core.result import Ok
 
 import made_up_requests  # noqa: F401 - registers the images
 from made_service import client_of, open_service
 from mien.cli.main import run
 from mien.serve.app import openapi_document
-from schemathesis.core.result import Ok
 from served import Served, with_thresholds
 
 ROOT = Path(__file__).parents[1]

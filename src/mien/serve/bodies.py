@@ -8,6 +8,7 @@ import binascii
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
@@ -134,6 +135,18 @@ async def read_parts(
     except (MultiPartException, KeyError) as error:
         reason = getattr(error, "message", "it has no boundary")
         raise ApiError("malformed_body", f"the body is not multipart: {reason}") from error
+    try:
+        parts = await _contents(form, names)
+    finally:
+        await form.close()
+    for name in needed:
+        if not parts.get(name):
+            raise ApiError("invalid", f"{name}: the part is missing or empty")
+    return parts
+
+
+async def _contents(form: FormData, names: tuple[str, ...]) -> dict[str, bytes]:
+    """Return the parts by their names; raises ApiError where one is unknown or there twice."""
     parts: dict[str, bytes] = {}
     for name, part in form.multi_items():
         if name not in names or name in parts:
@@ -142,9 +155,6 @@ async def read_parts(
                 "invalid", f"{shown}: unknown, or there twice; parts: {', '.join(names)}"
             )
         parts[name] = part.encode() if isinstance(part, str) else await part.read()
-    for name in needed:
-        if not parts.get(name):
-            raise ApiError("invalid", f"{name}: the part is missing or empty")
     return parts
 
 
