@@ -162,3 +162,23 @@ class Watched:
         """What is to be seen of an element. RGB float [H, W, 3]."""
         shot = self.page.locator(selector).screenshot()
         return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB"), dtype=float)
+
+
+def expect(locator):
+    from playwright.sync_api import expect as waiting
+
+    waiting.set_options(timeout=PATIENCE_MS)
+    return waiting(locator)
+
+
+def give(page, *files, button="Choose an image"):
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name=button).click()
+    chooser.value.set_files(list(files))
+
+
+def settled(page, work, selector=".head"):
+    """Do something and wait until it is drawn."""
+    before = page.locator(selector).get_attribute("data-drawn")
+    work()
+    expect(page.locator(selector)).not_to_have_attribute("data-drawn", before or "0")

@@ -20,13 +20,15 @@ from mien.geometry.rotation import angles_to_rotation
 from mien.serve.shown import Shown
 from page_server import (
     ARGUMENTS,
-    PATIENCE_MS,
     TOKEN,
     Watched,
     browser_path,
+    expect,
     face_image,
+    give,
     png,
     serving,
+    settled,
 )
 
 pytestmark = pytest.mark.slow
@@ -66,26 +68,6 @@ def watched(browser, server):
     found.page.context.close()
     assert not found.errors
     assert not found.elsewhere
-
-
-def expect(locator):
-    from playwright.sync_api import expect as waiting
-
-    waiting.set_options(timeout=PATIENCE_MS)
-    return waiting(locator)
-
-
-def give(page, *files, button="Choose an image"):
-    with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name=button).click()
-    chooser.value.set_files(list(files))
-
-
-def settled(page, work, selector=HEAD):
-    """Do something and wait until it is drawn."""
-    before = page.locator(selector).get_attribute("data-drawn")
-    work()
-    expect(page.locator(selector)).not_to_have_attribute("data-drawn", before or "0")
 
 
 def slide(page, label, value):
