@@ -35,6 +35,7 @@ COMMANDS = {
     "probe": "Learn what any column of labels is in the codes, from few rows.",
     "verify": "Compare two faces: similarity, threshold, false match rate.",
     "search": "Find faces like this one among a million; find who is who.",
+    "view": "Look at faces in a browser: in 3D, compared, a whole table of them.",
     "serve": "Answer requests of programs and pages on this machine.",
     "eval": "Measure weights or a table by published protocols, with a report.",
     "pretrain": "Learn a model from unlabelled images and clips.",

@@ -21,9 +21,10 @@ from mien.serve.bodies import explain
 from mien.serve.errors import ApiError, refusal
 from mien.serve.gate import Gate
 from mien.serve.render_schemas import Edit, MapsBody, RenderBody
-from mien.serve.routes import analyze, collections, live, readouts, render, status
+from mien.serve.routes import analyze, collections, live, readouts, render, status, view
 from mien.serve.schemas import ImageBody, PairBody
 from mien.serve.service import Service
+from mien.serve.shown import Shown
 from mien.serve.store_schemas import (
     ApplyCalibrationBody,
     ApplyProbeBody,
@@ -42,7 +43,7 @@ _BODIES = (
 )
 _GROUPS = (
     *(status.router, analyze.router, render.router, collections.router),
-    *(readouts.router, live.router),
+    *(readouts.router, live.router, view.router),
 )
 # Nothing is traced, measured or exported by the framework, whatever the environment says.
 _SILENT: Any = {
@@ -60,8 +61,13 @@ _ABOUT = (
 )
 
 
-def create_app(service: Service) -> FastAPI:
-    """Return the application around a service, which is closed when the application ends."""
+def create_app(service: Service, shown: Shown | None = None) -> FastAPI:
+    """Return the application around a service, which is closed when the application ends.
+
+    Args:
+        service: answers.
+        shown: what the page opens by itself; None: nothing.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -70,6 +76,7 @@ def create_app(service: Service) -> FastAPI:
 
     app = _bare(lifespan=lifespan)
     app.state.service = service
+    app.state.shown = shown or Shown()
     app.add_middleware(Gate, service=service)
     app.add_api_route("/openapi.json", _document, include_in_schema=False)
     app.mount("/docs", StaticFiles(directory=_HERE / "docs_page", html=True))

@@ -71,6 +71,11 @@ class MapsBody(Given):
     image: Base64Image | None = None
     neutral: bool = Field(default=False, description="The person at rest.")
     expression: Code | None = Field(default=None, description="Another face's `expression`.")
+    fine: bool = Field(
+        default=False,
+        description="As `/v1/render` prepares them: what the pose hid from the mirrored side, the "
+        "border behind the face, another expression in the face only, smoothed, 256 x 256.",
+    )
     encoding: Literal["png16", "float32"] = Field(
         default="png16",
         description="png16: albedo as 8-bit PNG, depth as 16-bit grey PNG; float32: both as "

@@ -20,7 +20,8 @@ from mien.serve.faces import given_light, given_pose, head_pose, light_factors
 from mien.serve.render_schemas import Edit, MapsAnswer
 from mien.types import Factors, GazeCode
 from mien.views.colours import on_background
-from mien.views.edit import Edit as ViewEdit, light_from, render_edited
+from mien.views.edit import Edit as ViewEdit, canonical_edited, light_from, render_edited
+from mien.views.fine import fine_maps
 from mien.views.gaze_film import redirect_gaze
 from mien.views.mesh_export import face_mesh, glb_bytes
 
@@ -145,23 +146,31 @@ def with_expression(factors: Factors, code: list[float], model: Model) -> Factor
     return replace(factors, expression_texture=row[:, :texture], expression_shape=row[:, texture:])
 
 
-def maps(model: Model, factors: Factors, *, floats: bool) -> MapsAnswer:
+def maps(model: Model, factors: Factors, edit: ViewEdit, *, fine: bool, floats: bool) -> MapsAnswer:
     """Return the canonical maps of a face, one row; for the rendering thread.
 
     Args:
         model: whose factors they are.
-        factors: one row.
+        factors: one row, as the face was seen.
+        edit: what to change.
+        fine: prepare them as for an image that is looked at.
         floats: as float32, in place of PNG files.
 
     Raises:
         ApiError: the factors do not fit the weights.
     """
     try:
-        canonical = model.canonical(factors)
+        if fine:
+            seen, surface, factors = canonical_edited(model, factors, edit)
+            seen, surface = fine_maps(seen, surface)
+        else:
+            factors = edit.apply(factors)
+            canonical = model.canonical(factors)
+            seen, surface = canonical.albedo, canonical.depth
     except MienError as error:
         raise ApiError("invalid", str(error)) from error
-    albedo = canonical.albedo.clamp(0, 1)
-    depth = canonical.depth[0, 0].float().cpu().numpy()
+    albedo = seen.clamp(0, 1)
+    depth = surface[0, 0].float().cpu().numpy()
     low, high = float(depth.min()), float(depth.max())
     if floats:
         colours = albedo[0].permute(1, 2, 0).float().cpu().numpy()

@@ -20,33 +20,46 @@ from mien.errors import MienError
 from mien.serve.app import create_app
 from mien.serve.options import ServeOptions
 from mien.serve.service import Service
+from mien.serve.shown import Shown
+from mien.serve.tokens import Tokens
 
 __all__ = ["serve"]
 
 
-def serve(options: ServeOptions, *, ready: Callable[[str], None]) -> None:
+def serve(
+    options: ServeOptions,
+    *,
+    ready: Callable[[str], None],
+    tokens: Tokens | None = None,
+    shown: Shown | None = None,
+    prepare: Callable[[Service], None] = lambda _: None,
+) -> None:
     """Load the weights, listen, and answer until SIGINT or SIGTERM; then end what is running.
 
     Args:
         options: of the service.
         ready: is told the address when requests are taken.
+        tokens: None: those of the options' file.
+        shown: what the page opens by itself.
+        prepare: is given the service before requests are taken.
 
     Raises:
         MienError: the port is taken, or weights, tokens, detector or folders cannot be had.
     """
     with contextlib.closing(_listening(options)) as listener:
-        service = Service.open(options)
+        service = Service.open(options, tokens)
+        prepare(service)
         host, port = listener.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
+        address = f"[{host}]" if ":" in host else host
         _log_to_stderr()
-        server = _Server(_config(service), lambda: ready(f"http://{shown}:{port}"))
+        server = _Server(_config(service, shown), lambda: ready(f"http://{address}:{port}"))
         server.run(sockets=[listener])
 
 
-def _config(service: Service) -> uvicorn.Config:
+def _config(service: Service, shown: Shown | None) -> uvicorn.Config:
     options = service.options
     return uvicorn.Config(
-        create_app(service),
+        create_app(service, shown),
         http=_protocol(options.body_timeout_s),
         ws="websockets-sansio",
         ws_max_size=options.image_bytes,

@@ -47,13 +47,17 @@ class Service:
     closing: bool = field(default=False)
 
     @staticmethod
-    def open(options: ServeOptions) -> Service:
+    def open(options: ServeOptions, tokens: Tokens | None = None) -> Service:
         """Load the weights and open what is to be kept.
+
+        Args:
+            options: of the service.
+            tokens: None: those of the options' file.
 
         Raises:
             MienError: weights, tokens, detector, device or folder cannot be had.
         """
-        tokens = Tokens.read(options.token_file)
+        tokens = tokens or Tokens.read(options.token_file)
         where = weights_folder.shipped_folder() if options.weights is None else options.weights
         model = load(where, device=options.device)
         reference = None

@@ -56,6 +56,11 @@ class Tokens:
             raise MienError(f"{shown} holds no token; give lines NAME TOKEN")
         return Tokens(hashes)
 
+    @staticmethod
+    def of(name: str, token: str) -> Tokens:
+        """Return one token under a name."""
+        return Tokens({name: hashlib.sha256(token.encode()).digest()})
+
     def name_of(self, token: str | None) -> str | None:
         """Return whose token it is; None: nobody's. Takes as long for any token."""
         if not self.hashes:

@@ -23,6 +23,7 @@ from mien.views.fine import render_fine
 
 __all__ = [
     "Edit",
+    "canonical_edited",
     "light_from",
     "push_back_border",
     "render_edited",
@@ -90,6 +91,21 @@ def render_edited(
     Raises:
         MienError: shapes that do not fit the model or each other; NaN or infinity.
     """
+    albedo, depth, changed = canonical_edited(model, factors, edit)
+    fov = model.config.fov_deg
+    pose = _centred(changed.pose, depth, fov) if edit.centred else changed.pose
+    if size is None:
+        return render(albedo, depth, pose, changed.light, fov)
+    return render_fine(albedo, depth, pose, changed.light, fov, size)
+
+
+@torch.no_grad()
+def canonical_edited(model: Model, factors: Factors, edit: Edit) -> tuple[Tensor, Tensor, Factors]:
+    """Return what `render_edited` renders: canonical albedo and depth, and the changed factors.
+
+    Raises:
+        MienError: shapes that do not fit the model or each other; NaN or infinity.
+    """
     factors = factors.to(model.device)
     changed = edit.apply(factors)
     canonical = model.canonical(changed)
@@ -100,11 +116,7 @@ def render_edited(
         depth = torch.lerp(before.depth, depth, weight)
     fov = model.config.fov_deg
     albedo = restore_hidden(albedo, visibility(depth, factors.pose, fov)).clamp(0, 1)
-    depth = push_back_border(depth)
-    pose = _centred(changed.pose, depth, fov) if edit.centred else changed.pose
-    if size is None:
-        return render(albedo, depth, pose, changed.light, fov)
-    return render_fine(albedo, depth, pose, changed.light, fov, size)
+    return albedo, push_back_border(depth), changed
 
 
 def _radius(depth: Tensor, middle: float, across: float, down: float) -> Tensor:

@@ -19,7 +19,7 @@ from mien.render.rasterize import rasterize
 from mien.render.shade import sample, shade
 from mien.types import Light, Pose, Rendering
 
-__all__ = ["enlarge", "render_fine", "smooth"]
+__all__ = ["enlarge", "fine_maps", "render_fine", "smooth"]
 
 _GRID = 256
 """Side of the maps that are sampled, in pixels: four of them for each of the networks'."""
@@ -63,6 +63,18 @@ def _splines(old: int, new: int) -> Tensor:
     return inner
 
 
+def fine_maps(albedo: Tensor, depth: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the maps that are sampled: smoothed and enlarged. [B, C, 256, 256].
+
+    Args:
+        albedo: canonical RGB. [B, 3, H, W].
+        depth: canonical z, face units. [B, 1, H, W].
+    """
+    # Splines blur a little, which a little sharpening makes up for.
+    sharp = albedo + (albedo - smooth(albedo)) / 2
+    return enlarge(sharp, _GRID).clamp(0, 1), enlarge(smooth(depth), _GRID)
+
+
 @torch.no_grad()
 def render_fine(
     albedo: Tensor, depth: Tensor, pose: Pose, light: Light, fov_deg: float, size: int
@@ -81,9 +93,7 @@ def render_fine(
         Images [B, C, size, size], their `mask` the part of a pixel that the face covers, 0 to 1;
         canonical maps [B, C, 256, 256].
     """
-    # Splines blur a little, which a little sharpening makes up for.
-    sharp = albedo + (albedo - smooth(albedo)) / 2
-    albedo, depth = enlarge(sharp, _GRID).clamp(0, 1), enlarge(smooth(depth), _GRID)
+    albedo, depth = fine_maps(albedo, depth)
     batch, side = len(depth), _FINER * size
     surface = unproject(depth, fov_deg)
     normals = surface_normals(surface)

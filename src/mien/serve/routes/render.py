@@ -33,6 +33,7 @@ from mien.serve.replies import ServiceOf, answers, binary, count, reply
 from mien.serve.routes.analyze import IMAGE_FAULTS
 from mien.serve.service import Service
 from mien.types import Factors
+from mien.views.edit import Edit as ViewEdit
 
 __all__ = ["router"]
 
@@ -150,9 +151,11 @@ async def canonical_maps(request: Request, service: ServiceOf) -> Response:
     else:
         data = await decoded(body.image or "", "image")
         factors = (await _chosen(service, data, None)).factors
-    factors = factors.neutral() if body.neutral else factors
+    expression = None
     if body.expression is not None:
-        factors = with_expression(factors, body.expression, service.model)
+        expression = with_expression(factors, body.expression, service.model)
+    edit = ViewEdit(neutral=body.neutral, expression=expression, inside_face=expression is not None)
     count(request, images=int(body.image is not None), faces=1)
-    work = partial(maps, service.model, factors, floats=body.encoding == "float32")
+    floats = body.encoding == "float32"
+    work = partial(maps, service.model, factors, edit, fine=body.fine, floats=floats)
     return reply(await service.engine.render(work))

@@ -1,0 +1,104 @@
+"""`/v1/view`: what the page of `mien view` opens by itself; empty where nothing was given."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+from pydantic import Field
+from starlette.requests import HTTPConnection
+
+from mien.serve.errors import ApiError
+from mien.serve.replies import Asked, ServiceOf
+from mien.serve.shown import Shown
+
+__all__ = ["router"]
+
+# No part of the service's document: these paths belong to the page that comes with them.
+router = APIRouter(prefix="/v1/view", include_in_schema=False)
+
+
+def _shown(connection: HTTPConnection) -> Shown:
+    return connection.app.state.shown
+
+
+ShownOf = Annotated[Shown, Depends(_shown)]
+Number = Annotated[int, Path(ge=0, le=10**6)]
+
+
+class _Frame(Asked):
+    frame: int = Field(default=0, ge=0, le=10**6)
+
+
+class _Column(Asked):
+    name: str = Field(min_length=1, max_length=300)
+
+
+class _Near(Asked):
+    by: str = Field(max_length=100)
+    count: int = Field(default=8, ge=1, le=50)
+
+
+def _json(content: Any) -> Response:
+    text = json.dumps(content, allow_nan=False)
+    return Response(text, media_type="application/json")
+
+
+@router.get("", operation_id="view")
+async def view(shown: ShownOf) -> Response:
+    """Name the inputs, and say whether there is a table."""
+    return _json(shown.about())
+
+
+@router.get("/inputs/{number}", operation_id="view_input")
+async def view_input(
+    shown: ShownOf, service: ServiceOf, number: Number, asked: Annotated[_Frame, Query()]
+) -> Response:
+    """Give an image that was given, or a frame of a video."""
+    limit = service.options.image_bytes
+    with service.engine.place():
+        data, kind = await asyncio.to_thread(shown.image, number, asked.frame, max_bytes=limit)
+    return Response(data, media_type=kind)
+
+
+@router.get("/table", operation_id="view_table")
+async def table(shown: ShownOf) -> Response:
+    """Name the table's columns and factors, and count the rows whose images are missing."""
+    explorer = shown.explorer()
+    missing = await asyncio.to_thread(explorer.missing)
+    return _json({**explorer.about(), "missing_images": missing})
+
+
+@router.get("/table/column", operation_id="view_column")
+async def column(shown: ShownOf, asked: Annotated[_Column, Query()]) -> Response:
+    """Give the values of a column, or places along a principal component."""
+    content = await asyncio.to_thread(shown.explorer().column, asked.name)
+    return await asyncio.to_thread(_json, content)
+
+
+@router.get("/table/rows/{number}", operation_id="view_row")
+async def row(shown: ShownOf, number: Number) -> Response:
+    """Say what the table says of a row."""
+    return _json(shown.explorer().row(number))
+
+
+@router.get("/table/rows/{number}/neighbours", operation_id="view_neighbours")
+async def neighbours(shown: ShownOf, number: Number, asked: Annotated[_Near, Query()]) -> Response:
+    """Find the rows most alike by a factor."""
+    work = shown.explorer().neighbours
+    return _json(await asyncio.to_thread(work, number, asked.by, asked.count))
+
+
+@router.get("/table/rows/{number}/image", operation_id="view_image")
+async def image(shown: ShownOf, service: ServiceOf, number: Number) -> Response:
+    """Give the face of a row, cut out of its own image; nothing (204) where that is not there."""
+    try:
+        with service.engine.place():
+            data = await asyncio.to_thread(shown.explorer().image, number)
+    except ApiError as error:
+        if error.code != "no_image":
+            raise
+        return Response(status_code=204)
+    return Response(data, media_type="image/jpeg")

@@ -1,0 +1,180 @@
+// All that leaves this page: requests to the server that it came from, with this run's token.
+
+export interface Pose { yaw_rad: number; pitch_rad: number; roll_rad: number; translation: number[] }
+export interface Light { ambient: number; diffuse: number; x: number; y: number; z: number }
+export interface Box { x1: number; y1: number; x2: number; y2: number }
+export interface Gaze {
+  eyes_found: boolean; eye_score: number; code?: number[];
+  direction?: { x: number; y: number; z: number; yaw_rad: number; pitch_rad: number; std_rad: number };
+}
+export interface Face {
+  box: Box; score: number; landmarks?: number[][]; pose: Pose; light: Light; gaze?: Gaze;
+  identity: number[]; expression: number[]; texture_code: number[]; shape_code: number[];
+  face_embedding?: number[];
+}
+export interface Faces { width: number; height: number; weights_id: string; faces: Face[] }
+export interface Maps {
+  size: number; fov_deg: number; albedo: Float32Array; depth: Float32Array; pose: Pose; light: Light;
+}
+interface Threshold { similarity: number; false_match_rate: number; true_match_rate: number }
+export interface Comparison {
+  similarity: number; threshold: Threshold; reaches_threshold: boolean; measured_on: string; code: string;
+  different_people: { at_least: number | null; at_most: number | null };
+  same_person: { at_least: number | null; at_most: number | null };
+  thresholds: Threshold[];
+}
+export interface Limits { image_bytes: number; image_pixels: number }
+export interface Shown { inputs: { name: string; kind: string }[]; table: boolean }
+
+/** What the server refused, in its own words. */
+export class Refused extends Error {
+  constructor(readonly code: string, message: string) { super(message); }
+}
+/** The server does not answer. */
+export class Gone extends Error {}
+
+type Watcher = (state: "here" | "gone" | "token") => void;
+let watcher: Watcher = () => {};
+let waiting: Promise<void> | null = null;
+
+const KEY = "mien-token";
+
+/** Take the token out of the address, where it would be seen and kept in the history. */
+export function takeToken(): void {
+  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (given === null) return;
+  sessionStorage.setItem(KEY, given);
+  history.replaceState(null, "", location.pathname);
+}
+
+export function setToken(token: string): void { sessionStorage.setItem(KEY, token); }
+
+export function watch(found: Watcher): void { watcher = found; }
+
+/** Wait until the server answers again; asks every two seconds. */
+export function whenBack(): Promise<void> {
+  waiting ??= new Promise((resolve) => {
+    const ask = async () => {
+      try {
+        if ((await fetch("/v1/health", { cache: "no-store" })).ok) {
+          waiting = null;
+          watcher("here");
+          resolve();
+          return;
+        }
+      } catch { /* not yet */ }
+      setTimeout(ask, 2000);
+    };
+    setTimeout(ask, 500);
+  });
+  return waiting;
+}
+
+async function ask(path: string, init: RequestInit = {}): Promise<Response> {
+  const headers = new Headers(init.headers);
+  const token = sessionStorage.getItem(KEY);
+  if (token !== null) headers.set("authorization", `Bearer ${token}`);
+  let answer: Response;
+  try {
+    answer = await fetch(path, { ...init, headers, cache: "no-store" });
+  } catch (error) {
+    if (init.signal?.aborted) throw error;
+    watcher("gone");
+    void whenBack();
+    throw new Gone("the server does not answer");
+  }
+  if (answer.ok) return answer;
+  let code = "internal", message = `the server answered ${answer.status}`;
+  try {
+    ({ code, message } = ((await answer.json()) as { error: { code: string; message: string } }).error);
+  } catch { /* no JSON: the status must do */ }
+  if (code === "unauthorized") watcher("token");
+  throw new Refused(code, message);
+}
+
+async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
+  return (await (await ask(path, { signal })).json()) as T;
+}
+
+const JSON_BODY = { "content-type": "application/json" };
+const FIELDS = "landmarks,pose,light,gaze,identity,expression,texture_code,shape_code,face_embedding";
+
+export async function limits(): Promise<Limits> {
+  return (await get<{ limits: Limits }>("/v1/models")).limits;
+}
+
+export async function calibrations(): Promise<{ id: string; samples: number }[]> {
+  return (await get<{ calibrations: { id: string; samples: number }[] }>("/v1/calibrations")).calibrations;
+}
+
+export async function analyze(image: Blob, calibration: string): Promise<Faces> {
+  const extra = calibration ? `&calibration=${calibration}` : "";
+  const headers = { "content-type": bodyType(image) };
+  const answer = await ask(`/v1/analyze?fields=${FIELDS}${extra}`, { method: "POST", headers, body: image });
+  return (await answer.json()) as Faces;
+}
+
+function bodyType(image: Blob): string {
+  return ["image/jpeg", "image/png", "image/webp"].includes(image.type) ? image.type : "application/octet-stream";
+}
+
+export async function compare(first: Blob, second: Blob): Promise<Comparison> {
+  const body = new FormData();
+  body.set("first", first);
+  body.set("second", second);
+  return (await (await ask("/v1/compare", { method: "POST", body })).json()) as Comparison;
+}
+
+function factorsOf(face: Face): object {
+  const { identity, expression, pose, light } = face;
+  return { identity, expression, pose, light };
+}
+
+/** Give the maps of a face with its expression so many times as strong: 0 is the neutral face. */
+export async function maps(face: Face, strength: number, signal?: AbortSignal): Promise<Maps> {
+  const body = JSON.stringify({
+    factors: factorsOf(face), fine: true, encoding: "float32",
+    ...(strength === 1 ? {} : { expression: face.expression.map((part) => part * strength) }),
+  });
+  const answer = await ask("/v1/maps", { method: "POST", headers: JSON_BODY, body, signal });
+  const found = (await answer.json()) as Omit<Maps, "albedo" | "depth"> & { albedo: string; depth: string };
+  return { ...found, albedo: floats(found.albedo), depth: floats(found.depth) };
+}
+
+export async function mesh(face: Face, strength: number): Promise<Blob> {
+  const edit = strength === 1 ? {} : { expression: face.expression.map((part) => part * strength) };
+  const body = JSON.stringify({ factors: factorsOf(face), output: "glb", ...edit });
+  return (await ask("/v1/render", { method: "POST", headers: JSON_BODY, body })).blob();
+}
+
+function floats(text: string): Float32Array {
+  const bytes = Uint8Array.from(atob(text), (one) => one.charCodeAt(0));
+  return new Float32Array(bytes.buffer);
+}
+
+export const shown = (): Promise<Shown> => get<Shown>("/v1/view");
+
+export async function input(number: number, frame: number): Promise<Blob> {
+  return (await ask(`/v1/view/inputs/${number}?frame=${frame}`)).blob();
+}
+
+export interface TableAbout {
+  name: string; faces: number; shown: number; limit: number; numbers: string[]; classes: string[];
+  factors: string[]; missing_images: number;
+}
+export type Column =
+  | { kind: "numbers"; values: (number | null)[] }
+  | { kind: "classes"; values: number[]; classes: string[] };
+export type Cell = string | number | boolean | null;
+
+export const table = (): Promise<TableAbout> => get("/v1/view/table");
+export const column = (name: string): Promise<Column> =>
+  get(`/v1/view/table/column?name=${encodeURIComponent(name)}`);
+export const row = (number: number, signal?: AbortSignal): Promise<{ row: number; cells: Record<string, Cell> }> =>
+  get(`/v1/view/table/rows/${number}`, signal);
+export const neighbours = (number: number, by: string): Promise<{ neighbours: { point: number; similarity: number }[] }> =>
+  get(`/v1/view/table/rows/${number}/neighbours?by=${by}`);
+export async function rowImage(number: number, signal?: AbortSignal): Promise<Blob | null> {
+  const answer = await ask(`/v1/view/table/rows/${number}/image`, { signal });
+  return answer.status === 204 ? null : answer.blob();
+}

@@ -1,0 +1,108 @@
+// The model's frames: x right, y down, z away from the camera; pixel centres at integers.
+
+export type Vector = [number, number, number];
+/** Rows of a matrix. */
+export type Matrix = [Vector, Vector, Vector];
+
+/**
+ * R = Ry(yaw) Rx(-pitch) Rz(roll), canonical to camera: pitch + looks up, yaw + is towards
+ * image-left, roll + is clockwise in the image.
+ */
+export function rotation(yaw: number, pitch: number, roll: number): Matrix {
+  const [cy, sy, cp, sp, cr, sr] = [
+    Math.cos(yaw), Math.sin(yaw), Math.cos(pitch), Math.sin(pitch), Math.cos(roll), Math.sin(roll),
+  ];
+  return [
+    [cy * cr - sy * sp * sr, -cy * sr - sy * sp * cr, sy * cp],
+    [cp * sr, cp * cr, sp],
+    [-sy * cr - cy * sp * sr, sy * sr - cy * sp * cr, cy * cp],
+  ];
+}
+
+export function times(matrix: Matrix, [x, y, z]: Vector): Vector {
+  return matrix.map((row) => row[0] * x + row[1] * y + row[2] * z) as Vector;
+}
+
+/** Focal length in pixels of a camera that sees `fov` degrees across so many pixels. */
+export function focalLength(size: number, fov: number): number {
+  return (size - 1) / 2 / Math.tan((fov * Math.PI) / 360);
+}
+
+/** Points that a depth map shows, x, y, z each. [size * size * 3]. */
+export function unproject(depth: Float32Array, size: number, fov: number): Float32Array {
+  const focal = focalLength(size, fov), middle = (size - 1) / 2;
+  const points = new Float32Array(3 * size * size);
+  for (let row = 0, i = 0; row < size; row++) {
+    for (let column = 0; column < size; column++, i++) {
+      const z = depth[i];
+      points.set([((column - middle) / focal) * z, ((row - middle) / focal) * z, z], 3 * i);
+    }
+  }
+  return points;
+}
+
+/** Outward unit normals by central differences; the border repeats its neighbour. */
+export function surfaceNormals(points: Float32Array, size: number): Float32Array {
+  const normals = new Float32Array(points.length);
+  const at = (row: number, column: number) => 3 * (row * size + column);
+  for (let row = 0; row < size; row++) {
+    for (let column = 0; column < size; column++) {
+      const r = Math.min(Math.max(row, 1), size - 2), c = Math.min(Math.max(column, 1), size - 2);
+      const [left, right, up, below] = [at(r, c - 1), at(r, c + 1), at(r - 1, c), at(r + 1, c)];
+      const [ax, ay, az] = [0, 1, 2].map((k) => points[right + k] - points[left + k]);
+      const [dx, dy, dz] = [0, 1, 2].map((k) => points[below + k] - points[up + k]);
+      // y down x right: down x across points towards the camera.
+      const [nx, ny, nz] = [dy * az - dz * ay, dz * ax - dx * az, dx * ay - dy * ax];
+      const length = Math.hypot(nx, ny, nz) || 1;
+      normals.set([nx / length, ny / length, nz / length], at(row, column));
+    }
+  }
+  return normals;
+}
+
+/** Two triangles for each cell of a grid, wound so that they face the camera. */
+export function gridTriangles(size: number): Uint32Array {
+  const index = new Uint32Array(6 * (size - 1) ** 2);
+  let next = 0;
+  for (let row = 0; row < size - 1; row++) {
+    for (let column = 0; column < size - 1; column++) {
+      const a = row * size + column, [b, c, d] = [a + size, a + 1, a + size + 1];
+      // Mirrored about the middle, as the model's own triangles are.
+      index.set(column < (size - 1) / 2 ? [a, b, d, a, d, c] : [a, b, c, c, b, d], next);
+      next += 6;
+    }
+  }
+  return index;
+}
+
+/** Lines along every `step`-th row and column of a grid, as pairs of vertices. */
+export function gridLines(size: number, step: number): Uint32Array {
+  const lines: number[] = [];
+  for (let one = 0; one < size; one += step) {
+    for (let along = 0; along < size - 1; along++) {
+      lines.push(one * size + along, one * size + along + 1, along * size + one, (along + 1) * size + one);
+    }
+  }
+  return Uint32Array.from(lines);
+}
+
+/** Half axes of the head's oval in the canonical image, as fractions of half its sides. */
+const OVAL = [0.85, 0.95];
+
+/** The shift that brings what the head's oval covers, once turned, to the middle of the image. */
+export function centring(points: Float32Array, size: number, turn: Matrix): Vector {
+  const low: Vector = [Infinity, Infinity, 0], high: Vector = [-Infinity, -Infinity, 0];
+  for (let row = 0; row < size; row += 4) {
+    for (let column = 0; column < size; column += 4) {
+      const x = ((2 * column) / (size - 1) - 1) / OVAL[0], y = ((2 * row) / (size - 1) - 1) / OVAL[1];
+      if (x * x + y * y >= 1) continue;
+      const i = 3 * (row * size + column);
+      const placed = times(turn, [points[i], points[i + 1], points[i + 2] - 1]);
+      for (const k of [0, 1]) {
+        low[k] = Math.min(low[k], placed[k]);
+        high[k] = Math.max(high[k], placed[k]);
+      }
+    }
+  }
+  return [-(low[0] + high[0]) / 2, -(low[1] + high[1]) / 2, 0];
+}
