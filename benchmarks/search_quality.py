@@ -23,7 +23,7 @@ from mien.embedding.options import EmbedOptions
 from mien.embedding.run import embed_to_parquet
 from mien.linear.similarity import centred
 from mien.model import Model, load
-from mien.search.cluster import cluster_vectors
+from mien.search.clusters import cluster_vectors
 from mien.table.read import read_codes, read_columns
 from mien.verification import Reference
 from mien.weights import shipped_folder

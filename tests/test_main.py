@@ -102,7 +102,10 @@ def test_an_error_without_words_has_its_name(command, capsys):
             OSError(errno.ENOSPC, "No space left on device", "a/b"),
             "error: no space left on the disk: a/b; free some and run again\n",
         ),
-        (PermissionError(errno.EACCES, "Permission denied", "x"), "error: permission denied: x\n"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "x"),
+            "error: permission denied: x; name another place\n",
+        ),
         (OSError(errno.EIO, "Input/output error"), "error: input/output error\n"),
     ],
 )

@@ -50,7 +50,7 @@ def test_a_link_is_not_overwritten_either(tmp_path):
 
 
 def test_full_disk_and_missing_folder_are_one_line(tmp_path):
-    with pytest.raises(MienError, match=r"cannot write .*out\.txt: No space left"):
+    with pytest.raises(MienError, match=r"cannot write .*out\.txt: no space left"):
         broken_off(tmp_path / "out.txt", OSError(errno.ENOSPC, "No space left on device"))
     assert list(tmp_path.iterdir()) == []
     with (

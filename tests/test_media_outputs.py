@@ -122,7 +122,7 @@ def test_what_was_there_comes_back_when_a_move_fails(
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", failing)
-    with pytest.raises(MienError, match="No space left"):
+    with pytest.raises(MienError, match="no space left"):
         write(outputs)
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert outputs[0].read_text() == "before"

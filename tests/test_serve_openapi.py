@@ -11,6 +11,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck as Health
 from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 import made_up_requests  # noqa: F401 - registers the images
 from made_service import client_of, open_service
@@ -93,7 +94,8 @@ def _try(operation, url: str, faults: list[str]) -> int:
         count += 1
         answer = case.call(base_url=url, headers={"Authorization": f"Bearer {TOKEN}"})
         try:
-            case.validate_response(answer)
+            # Some rules no schema tells: a cursor must be one that was given out, and so on.
+            case.validate_response(answer, excluded_checks=[positive_data_acceptance])
         except BaseExceptionGroup as error:  # all are counted
             faults.extend(f"{operation.label}: {fault}" for fault in error.exceptions)
 

@@ -107,7 +107,7 @@ def test_other_settings_a_full_folder_and_a_finished_run_are_refused(tmp_path):
     with pytest.raises(MienError, match="is a file"):
         write_clips(toy_head(), CONFIG, tmp_path / "mine/letter.txt")
     (out / "config.json").write_text("{")
-    with pytest.raises(MienError, match="cannot read"):
+    with pytest.raises(MienError, match="is not JSON"):
         write_clips(toy_head(), CONFIG, out)
 
 

@@ -113,7 +113,7 @@ def test_of_eye_crops_the_gaze_alone_is_known() -> None:
     frame: Any = data_frame(pa.Table.from_batches([batch]))
     assert frame["gaze_code"][3].tolist() == [9, 10, 11, 12]
     assert frame["gaze_code"][2] is None
-    others = [c.name for c in COLUMNS[15:] if not c.needs and c.kind != "codes"]
+    others = [c.name for c in COLUMNS[16:] if not c.needs and c.kind != "codes"]
     assert len(others) == 8
     assert not {"identity", "expression", "texture_code", "shape_code"} & set(frame)
     assert frame[others].isna().all(axis=None)

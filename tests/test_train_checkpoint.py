@@ -96,7 +96,7 @@ def test_a_full_disk_leaves_the_last_good_one(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "save_file", full)
-    with pytest.raises(MienError, match="No space left"):
+    with pytest.raises(MienError, match="no space left"):
         save(tmp_path, 2)
     assert last_step(tmp_path) == 1
     assert not list(tmp_path.glob(".step*"))

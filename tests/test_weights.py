@@ -87,7 +87,7 @@ def test_a_full_disk_leaves_the_old_model(folder, monkeypatch):
         return real(self, data)
 
     monkeypatch.setattr(Path, "write_bytes", fail)
-    with pytest.raises(MienError, match="No space"):
+    with pytest.raises(MienError, match="no space"):
         weights.save(folder, {"b": torch.ones(1)}, {}, "the last", overwrite=True)
     monkeypatch.undo()
     assert weights.read(folder)[0] == CONFIG

@@ -176,7 +176,7 @@ CASES = [
     rendering(CONFIG, b"\xff\xfe", "not UTF-8"),
     rendering(CONFIG, "[]", "does not describe a mien model"),
     rendering(CONFIG, "null", "does not describe a mien model"),
-    rendering(CONFIG, '{"format": "mien", "format_version": 1e999}', "beyond what a double"),
+    rendering(CONFIG, '{"format": "mien", "format_version": 1e999}', "beyond all bounds"),
     rendering(CONFIG, '{"format": "mien", "format_version": NaN}', "NaN is no number"),
     rendering(CONFIG, header(format_version=2), "weights format 2, this mien reads 1"),
     rendering(CONFIG, header(format_version=[1]), "weights format [1]"),
@@ -221,7 +221,7 @@ CASES = [
         }.items()
         for value in values
     ),
-    rendering(CONFIG, options(image_size=2**70), "beyond 64 bits"),
+    rendering(CONFIG, options(image_size=2**70), "beyond all bounds"),
     rendering(CONFIG, options(gaze=[1]), "do not fit their configuration"),
     rendering(CONFIG, options(gaze={"code_dim": 0}), "code_dim"),
     rendering(CONFIG, options(gaze={"eye_height": 16384, "eye_patch": 4}), "belong to"),

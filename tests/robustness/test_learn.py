@@ -166,8 +166,8 @@ CASES = [
         for words, message in [
             ("", "no images without faces; give --backgrounds FOLDER"),
             ("--backgrounds nowhere", "nowhere does not exist"),
-            ("--backgrounds empty", "empty holds no images"),
-            ("--backgrounds crops empty", "empty holds no images"),
+            ("--backgrounds empty", "no image or video in"),
+            ("--backgrounds crops empty", "no image or video in"),
             ("--backgrounds synth:crops", "--backgrounds takes images without faces"),
             ("synth:crops --backgrounds crops", "is no source of photographs"),
             ("--backgrounds crops data.detector=haar", "data.detector takes yunet, none, not"),

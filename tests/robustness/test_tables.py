@@ -273,7 +273,7 @@ def gaze() -> list[Any]:
             bad(message, pixels, screen)
             for screen, message in (
                 ("[" * 100_000, "nested too deep"),
-                (plain.replace("600", "9" * 400), "beyond 64 bits"),
+                (plain.replace("600", "9" * 400), "beyond all bounds"),
                 (plain.replace("600", "1e999"), "not JSON of plain values"),
                 (plain.replace("600", "NaN"), "not JSON of plain values"),
                 (plain.replace("600", '"\\ud800"'), "surrogate"),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.terminal import printable
+from mien.cli.terminal import say, show
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,11 +63,11 @@ def export(
         overwrite=overwrite,
     )
     if model.gaze is None:
-        print("no gaze branch in these weights: no localizer, no gaze", file=sys.stderr)
-    print(f"largest differences to torch over {len(given)} crops:")
+        say("no gaze branch in these weights: no localizer, no gaze")
+    show(f"largest differences to torch over {len(given)} crops:")
     for each in done:
         differences = ", ".join(f"{k} {v:.1e}" for k, v in each.parity.items())
-        print(printable(f"{each.path}: {differences}"))
+        show(f"{each.path}: {differences}")
 
 
 def _read(crops: list[Path] | None, size: int) -> Tensor:

@@ -214,7 +214,7 @@ def cluster(
     A track of a video counts as one face. At most 200,000 faces are clustered at a time. Faces that
     are near no others have no person.
     """
-    from mien.search.cluster import cluster as find
+    from mien.search.clusters import cluster as find
 
     done = find(
         table,

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from mien.cli.terminal import show
+
 __all__ = ["serve"]
 
 
@@ -68,8 +70,8 @@ def serve(
     if print_openapi:
         from mien.serve.app import openapi_text
 
-        print(openapi_text(), end="")
+        show(openapi_text().rstrip("\n"))
         return
     from mien.serve.run import serve as run
 
-    run(options, ready=lambda url: print(f"{url} (paths: {url}/docs; Ctrl-C stops)", flush=True))
+    run(options, ready=lambda url: show(f"{url} (paths: {url}/docs; Ctrl-C stops)"))

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from mien.cli.terminal import show
+
 __all__ = ["view"]
 
 
@@ -53,7 +55,7 @@ def view(
 
     def ready(url: str, opened: bool) -> None:
         what = "opened in the browser" if opened else "open it in a browser"
-        print(f"{url} ({what}; Ctrl-C stops)", flush=True)
+        show(f"{url} ({what}; Ctrl-C stops)")
 
     run(
         inputs or [],

@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mien.search.cluster import Clustered, cluster
+    from mien.search.clusters import Clustered, cluster
     from mien.search.index import Index, build, open_index as open
     from mien.search.query import Answer, query_images, query_table
     from mien.search.results import Added, Hit, IndexInfo
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    **dict.fromkeys(("Clustered", "cluster"), "cluster"),
+    **dict.fromkeys(("Clustered", "cluster"), "clusters"),
     **dict.fromkeys(("Index", "build", "open"), "index"),
     **dict.fromkeys(("Added", "Hit", "IndexInfo"), "results"),
     **dict.fromkeys(("Answer", "query_images", "query_table"), "query"),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mien.columns import FACE_EMBEDDING
 from mien.errors import MienError
 from mien.media.names import to_text
-from mien.search.build import numbered, units, write_new
+from mien.search.building import numbered, units, write_new
 from mien.search.codes import Codes, encode
 from mien.search.engine import Engine
 from mien.search.faces import read_faces, weights_of

@@ -22,7 +22,7 @@ from mien.linear.similarity import centred
 from mien.media.atomic import replacing
 from mien.media.names import to_text
 from mien.media.outputs import check_outputs
-from mien.search.build import reference_of
+from mien.search.building import reference_of
 from mien.search.faces import weights_of
 from mien.table.formats import check_format, convert
 from mien.table.read import column_names, open_table, read_codes, read_columns
@@ -43,6 +43,9 @@ MIN_SAMPLES = 2
 """Near faces that make a place dense."""
 EPSILON = 0.0
 """Clusters nearer than this are one; a distance, 1 - cosine."""
+_STRANGE = 0.6
+"""Whoever's nearest in a cluster is farther than this, and than nine in ten strangers, belongs to
+nobody; a distance, 1 - cosine."""
 _FARTHEST = 2.0
 _BLOCK = 1024
 
@@ -154,11 +157,22 @@ def cluster_vectors(
             **options,
         )
         graph = _graph(np.asarray(unit, np.float32), max(NEIGHBOURS, min_samples))
-        labels = made.fit_predict(graph).astype(np.int64)
+        # HDBSCAN changes the graph that it is given.
+        labels = _without_strangers(made.fit_predict(graph.copy()).astype(np.int64), graph)
     if sizes is not None:
         alone = (labels < 0) & (sizes >= min_size)
         labels[alone] = labels.max(initial=-1) + 1 + np.arange(alone.sum())
     return labels
+
+
+def _without_strangers(labels: NDArray[np.int64], graph: csr_array) -> NDArray[np.int64]:
+    """Return the labels, -1 for those who are like nobody else of their cluster. [N]."""
+    edges = graph.tocoo()
+    row, column = edges.coords
+    same = (labels[row] == labels[column]) & (labels[row] >= 0)
+    nearest = np.full(len(labels), np.inf)
+    np.minimum.at(nearest, row[same], edges.data[same])
+    return np.where(nearest <= _STRANGE, labels, -1)
 
 
 def _graph(unit: NDArray[np.float32], neighbours: int) -> csr_array:
