@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from typing import Any
 from urllib.request import Request, urlopen
 
 import numpy as np
@@ -168,7 +169,7 @@ def test_the_page_shades_as_the_renderer_does(with_face, server):
             page.wait_for_timeout(1500)
             page.get_by_role("button", name="Save PNG").click()
         own = Image.open(download.value.path()).convert("RGBA").resize((256, 256))
-        edit = {"size": 256}
+        edit: dict[str, Any] = {"size": 256}
         if strength != 1:
             edit["expression"] = [part * strength for part in face["expression"]]
         angle = float(np.radians(yaw))

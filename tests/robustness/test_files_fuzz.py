@@ -95,15 +95,17 @@ METADATA = st.dictionaries(
 def read_every_way(path: Path) -> None:
     """Call every reader of tables."""
     found = one_line(read_table, path)
-    for name in found.code_names if found else ():
-        one_line(found.codes, name)
+    if found is not None:
+        for name in found.code_names:
+            one_line(found.codes, name)
     one_line(read_codes, path, "identity")
     one_line(table_info, path)
     one_line(some_columns, path, ("path", "frame", "face_id", "identity", "yaw_rad"))
     one_line(lambda: list(read_boxes(path)[0]))
     describe = one_line(describe_from, path)
-    if describe is not None:
-        one_line(describe._values, "identity") if hasattr(describe, "_values") else None
+    values = getattr(describe, "_values", None)
+    if values is not None:
+        one_line(values, "identity")
     one_line(forget_rows, path, path.with_name("rest"), paths=["0.png"], track=0, overwrite=True)
 
 

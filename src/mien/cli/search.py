@@ -80,7 +80,8 @@ def query(
         typer.Option("--out", "-o", help="Write hits: .csv, .parquet, .jsonl or .feather."),
     ] = None,
     detector: Annotated[
-        str, typer.Option("--detector", help="auto, haar or yunet; none: images are face crops.")
+        str,
+        typer.Option("--detector", help="auto, mien, yunet or haar; none: images are face crops."),
     ] = "auto",
     weights: Annotated[
         str | None, typer.Option("--weights", help="Those of the index; else the shipped ones.")

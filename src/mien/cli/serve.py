@@ -36,7 +36,8 @@ def serve(
         str, typer.Option("--device", help="cpu, cuda, cuda:N or mps; it must be there.")
     ] = "cpu",
     detector: Annotated[
-        str, typer.Option("--detector", help="auto, haar or yunet; none: images are face crops.")
+        str,
+        typer.Option("--detector", help="auto, mien, yunet or haar; none: images are face crops."),
     ] = "auto",
     max_image_mib: Annotated[float, typer.Option(help="Of one image.")] = 10.0,
     max_megapixels: Annotated[float, typer.Option(help="Of one image.")] = 40.0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -37,7 +37,8 @@ def view(
         str, typer.Option("--device", help="cpu, cuda, cuda:N or mps; it must be there.")
     ] = "cpu",
     detector: Annotated[
-        str, typer.Option("--detector", help="auto, haar or yunet; none: images are face crops.")
+        str,
+        typer.Option("--detector", help="auto, mien, yunet or haar; none: images are face crops."),
     ] = "auto",
 ) -> None:
     """Look at faces in a browser: turned and relit in 3D, compared, a table as a cloud of points.
@@ -49,9 +50,8 @@ def view(
     from mien.serve.view import view as run
 
     # The page asks for an image for each point that is hovered over.
-    options = ServeOptions(
-        port=port, weights=weights, device=device, detector=detector, rate=1000.0, burst=2000
-    )
+    given: dict[str, Any] = {"weights": weights, "device": device, "detector": detector}
+    options = ServeOptions(port=port, rate=1000.0, burst=2000, **given)
 
     def ready(url: str, opened: bool) -> None:
         what = "opened in the browser" if opened else "open it in a browser"

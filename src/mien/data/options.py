@@ -28,7 +28,7 @@ class SourceOptions:
     """Sources whose images must not be trained on; compared by the pixels of the crop."""
     cache: str = ""
     """Folder of the crop cache; empty = the run folder's own."""
-    detector: Literal["auto", "haar", "yunet", "none"] = "auto"
+    detector: Literal["auto", "mien", "yunet", "haar", "none"] = "auto"
     """What finds the faces in photographs and videos; none = all images are face crops already, as
     those of `mien synth` are known to be."""
     every: Count = 5

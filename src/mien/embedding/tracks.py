@@ -76,7 +76,7 @@ class TrackLinker:
         if track is None or track.likeness(look) < _OTHER:
             track = self._known(look, row.time_s, but=track) or self._new(look, row.time_s)
             self._by_place[row.track_id] = track
-        track.look = _KEEP * track.look + (1 - _KEEP) * look
+        track.look = (_KEEP * track.look + (1 - _KEEP) * look).astype(np.float32)
         track.seen_s = row.time_s
         self._here.add(track.number)
         return replace(row, track_id=track.number)

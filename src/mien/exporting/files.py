@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -138,7 +139,7 @@ def _runner(session: Any) -> Run:
 
 
 def _openvino(part: Part, places: Sequence[Path], about: Mapping[str, str]) -> Mapping[str, float]:
-    import openvino
+    openvino: Any = importlib.import_module("openvino")
 
     core = openvino.Core()
     model = core.read_model(to_onnx(part.graph).SerializeToString())

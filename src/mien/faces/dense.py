@@ -40,7 +40,7 @@ def decode(
         half = np.exp(np.minimum(boxes[kept, 2:], 8)) / 2
         points = marks[kept].reshape(-1, 5, 2) + cell[:, None]
         found = np.concatenate([centre - half, centre + half, points.reshape(-1, 10)], axis=1)
-        rows.append(np.concatenate([found * stride, scores[kept, None]], axis=1))
+        rows.append(np.concatenate([found * stride, scores[kept, None]], axis=1, dtype=np.float32))
     joined = np.concatenate(rows).astype(np.float32)
     return joined[np.isfinite(joined).all(axis=1)]
 

@@ -71,7 +71,8 @@ def query_images(
         top: how many for each face.
         weights: those of the index; None: the shipped ones.
         device: cpu, cuda, cuda:N, mps.
-        detector: auto, haar, yunet; none: each image is a face cut out from hairline to chin.
+        detector: auto, mien, yunet, haar; none: each image is a face cut out from hairline to
+            chin.
 
     Raises:
         MienError: an image cannot be read or shows no face; the weights are not the index's; or as

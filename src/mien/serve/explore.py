@@ -196,7 +196,7 @@ class Explorer:
         with self._lock:
             if factor not in self._codes:
                 codes = self._table.codes(factor)[self._rows]
-                good = np.isfinite(codes).all(axis=1)
+                good = np.asarray(np.isfinite(codes).all(axis=1))
                 codes = codes - (codes[good].mean(axis=0) if good.any() else 0)
                 self._codes[factor] = np.where(good[:, None], codes, np.float32(0))
             return self._codes[factor]

@@ -31,7 +31,7 @@ class ServeOptions:
     """File of who did what; None: `audit.jsonl` in the folder of collections, or nowhere."""
     weights: str | None = None
     device: str = "cpu"
-    detector: Literal["auto", "haar", "yunet", "none"] = "auto"
+    detector: Literal["auto", "mien", "yunet", "haar", "none"] = "auto"
     max_image_mib: Annotated[float, Range(0.01, 64)] = 10.0
     """Of one image, encoded."""
     max_megapixels: Annotated[float, Range(0.01, 400)] = 40.0
