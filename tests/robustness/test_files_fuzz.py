@@ -169,18 +169,13 @@ def test_bytes_of_labels(file, text, changes, cut):
     one_line(read_targets, file)
 
 
-OPTIONS = st.recursive(
-    JSON,
-    lambda inner: st.dictionaries(
-        st.sampled_from(
-            ["model", "data", "loop", "stage1", "stage2", "steps", "sources", "precision", "seed",
-             "image_size", "loss_weights", "emib", "localizer", "student", "likeness_dim", "clip"]
-        ),
-        inner,
-        max_size=4,
-    ),
-    max_leaves=6,
+OPTION = st.sampled_from(
+    ["model", "data", "loop", "stage1", "stage2", "steps", "sources", "precision", "seed",
+     "image_size", "loss_weights", "emib", "localizer", "student", "likeness_dim", "clip"]
 )  # fmt: skip
+OPTIONS = JSON | st.dictionaries(
+    OPTION, JSON | st.dictionaries(OPTION, JSON, max_size=4), max_size=4
+)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
