@@ -4,7 +4,7 @@
     python -m benchmarks.embedding --faces 100 1000 10000 --images FOLDER --device cuda
 
 Each line is a process of its own: made-up crops with the detector `none`, then images with
-`haar` (those of FOLDER, else the clips that the package ships). Ratios are to the first line, all
+`mien` (those of FOLDER, else the clips that the package ships). Ratios are to the first line, all
 measured in one run. If throughput keeps level and memory too, the time is linear and the memory
 constant. Seconds include finding inputs, decoding, encoding and writing, and not loading the model.
 """
@@ -51,9 +51,9 @@ def main() -> None:
             first = first or found
             show(f"{count:,} crops, none", found, first)
         if given.images.is_dir() and any(given.images.iterdir()):
-            show("images, haar", run_alone("haar", given.images), first or {})
+            show("images, mien", run_alone("mien", given.images), first or {})
         else:
-            print(f"images, haar: nothing in {given.images}; give --images FOLDER")
+            print(f"images, mien: nothing in {given.images}; give --images FOLDER")
 
 
 def write_crops(folder: Path, count: int) -> None:
