@@ -105,6 +105,14 @@ def test_a_table_of_mien_is_such_a_file(tmp_path, photos, tiny_model):
     assert one.frame.framing.tolist() == two.frame.framing.tolist() == ["image"] * 2
 
 
+def test_the_turn_of_a_table_of_mien_is_kept(tmp_path):
+    rows = {"path": ["a.png"], "x1": [1], "y1": [1], "x2": [5], "y2": [5]}
+    known = read_known_faces(written(tmp_path / "t.parquet", rows | {"turn_deg": [270]}))
+    assert [face.turn for face in known.of("a.png", "a.png", 0)] == [3]
+    with pytest.raises(MienError, match="a turn of 45 degrees"):
+        read_known_faces(written(tmp_path / "u.parquet", rows | {"turn_deg": [45]}))
+
+
 def test_the_table_is_not_written_over_the_boxes(tmp_path, photos, capsys):
     boxes = written(
         tmp_path / "boxes.csv", {"path": ["a.png"], "x": [1], "y": [1], "w": [9], "h": [9]}

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from mien.errors import MienError
 from mien.faces.face import Box, Face, Framing
 from mien.media.names import to_text
+from mien.table.boxes import quarters
 
 __all__ = ["KnownFaces", "is_box_file", "read_known_faces"]
 
@@ -102,7 +103,7 @@ def read_known_faces(path: str | Path) -> KnownFaces:
     frames = _numbers(path, table, "frame") if "frame" in table.column_names else None
     boxes = _boxes(path, table)
     scores = _numbers(path, table, "det_score") if "det_score" in table.column_names else None
-    framings = _framings(path, table)
+    framings, turns = _framings(path, table), quarters(path, table)
     faces: dict[tuple[str, int], list[Face]] = {}
     for row in np.flatnonzero(_there(table)).tolist():
         box = boxes[row]
@@ -111,7 +112,9 @@ def read_known_faces(path: str | Path) -> KnownFaces:
         key = str(names[row]), 0 if frames is None else int(np.nan_to_num(frames[row]))
         score = 1.0 if scores is None else float(np.nan_to_num(scores[row], nan=1.0))
         corners = cast(Box, tuple(box.tolist()))
-        faces.setdefault(key, []).append(Face(corners, score, framing=framings[row]))
+        faces.setdefault(key, []).append(
+            Face(corners, score, framing=framings[row], turn=turns[row])
+        )
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return KnownFaces(f"boxes-{digest[:12]}", path, faces)
@@ -122,7 +125,7 @@ def _read(path: Path) -> pa.Table:
         raise MienError(f"no file {path} of boxes; see to its name")
     if path.stat().st_size > _MOST_BYTES:
         raise MienError(f"{path} is larger than {_MOST_BYTES >> 30} GiB; it is not read")
-    wanted = {*_PATHS, "frame", "det_score", "framing", "face_found"}
+    wanted = {*_PATHS, "frame", "det_score", "framing", "face_found", "turn_deg"}
     wanted |= {name for names in (*_CORNERS, *_EXTENTS) for name in names}
     try:
         if path.suffix.lower() == ".csv":

@@ -15,10 +15,10 @@ from mien.errors import MienError
 from mien.faces.face import Framing
 from mien.table.read import column_names, read_columns
 
-__all__ = ["FaceBox", "read_boxes"]
+__all__ = ["FaceBox", "quarters", "read_boxes"]
 
 _CORNERS = ("x1", "y1", "x2", "y2")
-_FRAMINGS = {"none": "image", "haar": "haar", "yunet": "yunet", "image": "image"}
+_FRAMINGS = {"none": "image", "haar": "haar", "yunet": "yunet", "mien": "yunet", "image": "image"}
 """Detector, or framing => framing."""
 _FARTHEST_PX = 1e6
 _TURN = "turn_deg"
@@ -71,7 +71,7 @@ def read_boxes(path: str | Path) -> tuple[Iterator[FaceBox], Framing]:
         found.column("frame").to_pylist(),
         found.column("track_id").to_pylist(),
         corners.tolist(),
-        _quarters(path, found),
+        quarters(path, found),
         strict=True,
     )
     rows = (
@@ -81,7 +81,7 @@ def read_boxes(path: str | Path) -> tuple[Iterator[FaceBox], Framing]:
     return rows, framing
 
 
-def _quarters(path: Path, found: pa.Table) -> list[int]:
+def quarters(path: Path, found: pa.Table) -> list[int]:
     """Return the turns of the faces in quarters; none in a table from before they were noted."""
     if _TURN not in found.column_names:
         return [0] * len(found)
@@ -89,7 +89,7 @@ def _quarters(path: Path, found: pa.Table) -> list[int]:
     odd = next((turn for turn in turns if turn not in (0, 90, 180, 270)), None)
     if odd is not None:
         raise MienError(f"{path}: a turn of {odd} degrees is none of 0, 90, 180, 270: embed again")
-    return [turn // 90 for turn in turns]
+    return [int(turn) // 90 for turn in turns]
 
 
 def _framing(path: Path, found: pa.Table) -> Framing:
