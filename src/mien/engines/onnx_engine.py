@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from mien.engines.graphs import factors_of
 from mien.errors import MienError
+from mien.faces.session import one_thread
 from mien.gaze.cut import EyeViews
 from mien.gaze.emib import EMIB
 from mien.gaze.localizer import Found
@@ -32,7 +33,6 @@ __all__ = [
     "find_graphs",
     "graphs_folder",
     "open_onnx",
-    "options",
     "tensors_of",
 ]
 
@@ -81,15 +81,6 @@ class OnnxEngine:
         return [torch.from_numpy(np.asarray(x)) for x in session.run(None, feed)]
 
 
-def options() -> onnxruntime.SessionOptions:
-    """Return options for one thread a call: as many calls as there are cores run side by side."""
-    chosen = onnxruntime.SessionOptions()
-    chosen.intra_op_num_threads = chosen.inter_op_num_threads = 1
-    chosen.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    chosen.log_severity_level = 3
-    return chosen
-
-
 def graphs_folder() -> Path:
     """Return the folder of the package's graphs: one folder each for networks of some sizes."""
     return Path(__file__).parent.parent / "shipped" / "graphs"
@@ -125,7 +116,7 @@ def _open(path: Path, owner: nn.Module) -> onnxruntime.InferenceSession:
         weights = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         tensors = tensors_of(owner)
         values = {k: _value(tensors[name]) for k, name in weights.items()}
-        chosen = options()
+        chosen = one_thread()
         chosen.add_external_initializers(list(values), list(values.values()))
         return onnxruntime.InferenceSession(
             path.read_bytes(), chosen, providers=["CPUExecutionProvider"]

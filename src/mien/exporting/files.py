@@ -110,10 +110,12 @@ def _onnx(part: Part, places: Sequence[Path], about: Mapping[str, str]) -> Mappi
     import onnx
     import onnxruntime
 
-    from mien.engines.onnx_engine import options
+    from mien.faces.session import one_thread
 
     def opened(source: Any) -> onnxruntime.InferenceSession:
-        return onnxruntime.InferenceSession(source, options(), providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            source, one_thread(), providers=["CPUExecutionProvider"]
+        )
 
     parity, kept = _measured(part, _runner(opened(proto.SerializeToString())), about)
     for key, value in kept.items():

@@ -7,17 +7,15 @@ ordered.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import MienError
 from mien.faces.dense import Cells, decode, suppress
 from mien.faces.face import Face
 
-__all__ = ["STRIDES", "Answer", "GridDetector", "at_work_size", "open_session"]
+__all__ = ["STRIDES", "Answer", "GridDetector", "at_work_size"]
 
 STRIDES = (8, 16, 32)
 """Pixels between the cells of the three grids."""
@@ -80,28 +78,6 @@ def at_work_size(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[n
     kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     inner[:] = cv2.resize(image, size, interpolation=kind) if size != (width, height) else image
     return work, np.array([width / size[0], height / size[1]])
-
-
-def open_session(model: bytes, what: str) -> Any:
-    """Return an ONNX Runtime session of one thread that does not spin while it waits.
-
-    Raises:
-        MienError: the model cannot be loaded.
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its errors share no class
-        cause = str(error).splitlines()[0][:200]
-        raise MienError(
-            f"ONNX Runtime {onnxruntime.__version__} cannot load {what}: {cause}"
-        ) from error
 
 
 def _face(row: NDArray[np.float32], to_image: NDArray[np.float64]) -> Face:

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.faces.dense import Cells
-from mien.faces.grid_detector import GridDetector, open_session
+from mien.faces.grid_detector import GridDetector
+from mien.faces.session import open_session
 
 __all__ = ["MODEL_FILE", "OwnDetector"]
 

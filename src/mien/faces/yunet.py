@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.faces.dense import Cells
-from mien.faces.grid_detector import STRIDES, GridDetector, open_session
+from mien.faces.grid_detector import STRIDES, GridDetector
+from mien.faces.session import open_session
 
 __all__ = ["YUNET_SHA256", "YUNET_SOURCE", "YunetDetector", "find_yunet", "yunet_place"]
 
