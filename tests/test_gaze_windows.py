@@ -6,11 +6,17 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mien.gaze.config import CANVAS_HEIGHT, CANVAS_WIDTH, FACE_CROP, GazeConfig
-from mien.gaze.cut import cut_views
+from mien.gaze.config import (
+    CANVAS_HEIGHT,
+    CANVAS_MIDDLE,
+    CANVAS_WIDTH,
+    FACE_CROP,
+    GazeConfig,
+)
+from mien.gaze.cut import EyeViews, cut_views
 from mien.gaze.emib import EMIB, image_of_eyes
 from mien.gaze.layers import Block, patches
-from mien.gaze.localizer import cut_canvas
+from mien.gaze.localizer import Found, cut_canvas
 from mien.gaze.windows import cut_half_canvas, cut_upright, window
 
 SMALL = GazeConfig(dim=16, heads=2, stem_width=4, bottleneck_depth=1)
@@ -59,32 +65,27 @@ def test_upright_cuts_are_the_sampled_ones(is_face: bool) -> None:
 def test_the_second_pass_leaves_out_faces_whose_canvas_stayed() -> None:
     branch = EMIB(SMALL).eval()
     seen: list[int] = []
+    moves = torch.tensor([[0.2, -0.4], [0.0, 0.0], [7.0, 3.0]])
 
-    class Counted:
-        def find_eyes(self, half_canvas: torch.Tensor) -> object:
+    class Moving:
+        """Finds eyes in the middle of the canvas of all but the third face, at first."""
+
+        def find_eyes(self, half_canvas: torch.Tensor) -> Found:
+            off = moves if not seen else torch.zeros(len(half_canvas), 2)
             seen.append(len(half_canvas))
-            return branch.find_eyes(half_canvas)
+            middle = (torch.tensor(CANVAS_MIDDLE) + off)[:, None]
+            eyes = middle + torch.tensor([[-20.0, 0], [20, 0]])
+            return Found(eyes, torch.zeros(len(half_canvas)))
 
-        def read_code(self, views: object) -> torch.Tensor:
-            return branch.read_code(views)  # type: ignore[arg-type]
+        def read_code(self, views: EyeViews) -> torch.Tensor:
+            return branch.read_code(views)
 
-    pixels = _pixels(3)
     with torch.no_grad():
-        image, _ = branch.locate_eyes(pixels, None, is_face=True)
-        twice = image.eyes.mean(dim=1)
-        # From a place that finds itself, the canvas is the same again.
-        guess = ((twice + 0.5) / FACE_CROP)[:, None].expand(-1, 2, -1)
-        for _ in range(4):
-            stays, _ = branch.locate_eyes(pixels, guess, is_face=True)
-            guess = ((stays.eyes.mean(dim=1) + 0.5) / FACE_CROP)[:, None].expand(-1, 2, -1)
-        guess = torch.cat([guess[:2], guess[2:] + 0.2])
-        branch(pixels, guess, networks=Counted())
-        for row in range(3):
-            alone, _ = branch.locate_eyes(pixels[row : row + 1], guess[row : row + 1], is_face=True)
-            both, _ = branch.locate_eyes(pixels, guess, is_face=True)
-            assert torch.allclose(alone.eyes, both.eyes[row : row + 1], atol=1e-3)
-    assert seen[0] == 3
-    assert sum(seen[1:]) < 3
+        found = branch(_pixels(3), networks=Moving())
+    assert seen == [3, 1]
+    # The middle of the image is at 111.5, and its nearest whole pixel at 112.
+    middles = (found.eyes * FACE_CROP - 0.5).mean(dim=1)
+    assert torch.allclose(middles, 112 + moves, atol=1e-3)
 
 
 def test_the_first_token_alone_is_that_of_all() -> None:
