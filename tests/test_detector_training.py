@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
+from importlib import resources
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 
 from mien.cli.main import run
 from mien.data import scene_cache
@@ -25,8 +27,11 @@ from mien.faces import own
 from mien.faces.grid_detector import STRIDES
 from mien.media.image import write_png
 from mien.train.recipes import detector as recipe
+from mien.train.recipes.detector_export import load_network
 from mien.train.recipes.detector_options import DetectorOptions, DetectorTrainConfig
 from toy_detector import blue_image, face_image, toy_teacher, write_images
+
+SHIPPED = resources.files("mien.shipped").joinpath("detector.safetensors")
 
 
 @pytest.fixture
@@ -240,6 +245,43 @@ def test_a_run_from_images_to_a_detector(images, toy, tmp_path, capsys, monkeypa
         assert np.allclose(scores, 1 / (1 + np.exp(-rows[:, 0])), atol=1e-4)
         moved = own._as_yunet(rows[:, 1:5])  # pyright: ignore[reportPrivateUsage]
         assert np.allclose(np.concatenate([boxes, marks], 1), np.c_[moved, rows[:, 5:]], atol=1e-4)
+
+
+def test_a_run_goes_on_from_a_detector(images, toy, tmp_path, capsys):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert run(words(images, first)) == 0, capsys.readouterr().err
+    start = first / "exported"
+    still = [f"detector.init_from={start}", "detector.steps=1", "detector.learning_rate=0"]
+    assert run(words(images, second, *still)) == 0, capsys.readouterr().err
+    before, after = (load_file(x / "exported" / "detector.safetensors") for x in (first, second))
+    for name, value in before.items():
+        if "running" not in name and "num_batches" not in name:
+            assert torch.equal(after[name], value), name
+    origin = json.loads((second / "exported" / "detector.json").read_text())["learned_from"]
+    content = (start / "detector.safetensors").read_bytes()
+    assert origin["init_from"] == hashlib.sha256(content).hexdigest()
+    assert load_network("mien")[1] == hashlib.sha256(SHIPPED.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("fault", ["missing", "damaged", "other", "infinite"])
+def test_a_start_that_is_no_detector_is_refused(images, toy, tmp_path, capsys, fault):
+    tensors = DetectorNetwork().state_dict()
+    name = next(iter(tensors))
+    if fault == "infinite":
+        tensors[name] = torch.full_like(tensors[name], torch.inf)
+    elif fault == "other":
+        del tensors[name]
+    if fault != "missing":
+        content = b"no" if fault == "damaged" else save(tensors)
+        (tmp_path / "detector.safetensors").write_bytes(content)
+    out = tmp_path / "run"
+    assert run(words(images, out, f"detector.init_from={tmp_path}")) == 2
+    said = capsys.readouterr().err
+    assert "detector.safetensors" in said or "tensor" in said
+    assert said.count("\n") == 1
+    assert not out.exists()
 
 
 def test_without_onnx_no_run_begins(images, toy, tmp_path, capsys, monkeypatch):

@@ -43,7 +43,7 @@ from mien.train.engine import once_per_node
 from mien.train.objective import ImageArray, Objective, Sign
 from mien.train.optim import without_decay
 from mien.train.options import LoopOptions
-from mien.train.recipes.detector_export import Origin, export
+from mien.train.recipes.detector_export import Origin, export, load_network
 from mien.train.recipes.detector_options import DetectorOptions, DetectorTrainConfig
 from mien.train.recipes.detector_sheet import sheet
 from mien.train.recipes.run import Run, start_run
@@ -91,6 +91,7 @@ def check(config: DetectorTrainConfig) -> None:
     _backgrounds_of(config)
     _validation(config.data.validation)
     open_teacher()
+    _start(config.detector)
     import onnx  # noqa: F401 - a run must not fail at its end
 
 
@@ -111,7 +112,7 @@ def pretrain(
     scenes = _cached(this, teacher.detector)
     mixture = SceneMixture(stage.side, stage.batch_size, stage.views, config.loop.seed)
     with this.initial_weights():
-        network = DetectorNetwork()
+        network, start = _start(stage)
     network = network.to(this.fabric.device)
     validation = _validation(config.data.validation)
     if validation:  # before the training, not after it
@@ -134,7 +135,8 @@ def pretrain(
         _say(this, choice)
         least = choice.least_score if choice else stage.least_score
         backgrounds = list(config.data.backgrounds)
-        export(network, run.exported, least, choice, _origin(this, scenes, teacher, backgrounds))
+        origin = _origin(this, scenes, teacher, backgrounds, start)
+        export(network, run.exported, least, choice, origin)
         this.say(f"the detector is in {run.exported}")
     this.fabric.barrier()
     return run.exported
@@ -189,6 +191,11 @@ def mend_statistics(
     with contextlib.closing(batches):
         update_bn((batch["image"] for batch in batches), network)
     return network.eval()
+
+
+def _start(stage: DetectorOptions) -> tuple[DetectorNetwork, str | None]:
+    """Return the network that training starts with, and which one that is."""
+    return load_network(stage.init_from) if stage.init_from else (DetectorNetwork(), None)
 
 
 def _faces_of(config: DetectorTrainConfig) -> Sources:
@@ -262,7 +269,11 @@ def _say(run: Run[DetectorTrainConfig], choice: ScoreChoice | None) -> None:
 
 
 def _origin(
-    run: Run[DetectorTrainConfig], scenes: SceneCache, teacher: Teacher, backgrounds: list[str]
+    run: Run[DetectorTrainConfig],
+    scenes: SceneCache,
+    teacher: Teacher,
+    backgrounds: list[str],
+    start: str | None,
 ) -> Origin:
     source = scenes.source
     return Origin(
@@ -276,4 +287,5 @@ def _origin(
         background_squares=len(source.backgrounds),
         squares_with_face=scenes.with_face,
         steps=run.config.detector.steps,
+        init_from=start,
     )

@@ -6,24 +6,31 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib import resources
 from pathlib import Path
 
 import torch
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load as parse_safetensors, save
 
+from mien import weights
 from mien.data.sources import place_of
 from mien.detection.export import OPSET, onnx_model
 from mien.detection.least_score import ScoreChoice
 from mien.detection.network import DetectorNetwork
 from mien.errors import MienError
 from mien.faces.own import MODEL_FILE
+from mien.media.bounded import MIB, read_bytes
 from mien.media.names import to_text
 from mien.media.outputs import written_together
 
-__all__ = ["DESCRIPTION_FILE", "TENSORS_FILE", "Origin", "export"]
+__all__ = ["DESCRIPTION_FILE", "TENSORS_FILE", "Origin", "export", "load_network"]
 
 TENSORS_FILE = "detector.safetensors"
 DESCRIPTION_FILE = "detector.json"
+OWN = "mien"
+"""Stands for the package's own detector."""
+_MOST_BYTES = 8 * MIB
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,32 @@ class Origin:
     """Squares that were left out, for the teacher finds a face there."""
     steps: int
     """Optimiser steps."""
+    init_from: str | None = None
+    """SHA-256 of the tensors that the network started from; None: random ones."""
+
+
+def load_network(where: str) -> tuple[DetectorNetwork, str]:
+    """Read an exported detector to train it on: the network, and its tensors' SHA-256.
+
+    Args:
+        where: folder with detector.safetensors; `mien` is the package's own detector.
+
+    Raises:
+        MienError: no such file, or other or damaged tensors.
+    """
+    folder = resources.files("mien.shipped") if where == OWN else Path(where)
+    path = Path(str(folder.joinpath(TENSORS_FILE)))
+    content = read_bytes(path, limit=_MOST_BYTES)
+    try:
+        tensors = parse_safetensors(content)
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise MienError(f"{path} is not a safetensors file: {error}") from error
+    network = DetectorNetwork()
+    weights.check_keys(network.state_dict(), tensors, path)
+    if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
+        raise MienError(f"{path} has weights that are not finite; train it again")
+    network.load_state_dict(tensors)
+    return network, hashlib.sha256(content).hexdigest()
 
 
 def export(

@@ -27,6 +27,9 @@ class DetectorOptions(Pace):
     min_lr_ratio: Fraction = 0.01
     weight_decay: Amount = 0.01
     frames: Count = 1
+    init_from: str = ""
+    """Folder with the detector.safetensors to go on from, `mien` = the package's own detector;
+    empty = random weights."""
     side: Annotated[int, Range(_CELL, CANVAS)] = 256
     """Side of what the network sees while it learns, a multiple of 32. Pixels."""
     views: Annotated[int, Range(1, 64)] = 2
