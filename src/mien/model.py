@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import Tensor
 from mien import weights
 from mien.batch import check, checked, prepare, read_crops, resized, to_floats
 from mien.engines.engine import open_engine
+from mien.engines.side_by_side import side_by_side
 from mien.errors import MienError
 from mien.gaze.config import EYE_CROP_HEIGHT, EYE_CROP_WIDTH, FACE_CROP, FACE_SIDE, GazeConfig
 from mien.gaze.cut import luminance
@@ -40,8 +40,8 @@ _WIDTHS = ("texture_dim", "shape_dim", "width", "neutral_width", "face_embedding
 _GAZE_WIDTHS = ("code_dim", "dim", "stem_width", "eye_tokens", "band_tokens", "face_tokens")
 _GAZE_DEPTHS = ("bottleneck_depth", "encoder_depth", "decoder_depth")
 # This many faces are looked at at a time: images at full size take memory, and what a processor
-# keeps near is small.
-_AT_A_TIME, _AT_A_TIME_ELSEWHERE, _FEWEST = 32, 256, 8
+# keeps near is small. More than 8 are no faster.
+_AT_A_TIME, _AT_A_TIME_ELSEWHERE, _FEWEST = 8, 256, 4
 _Read = TypeVar("_Read")
 
 
@@ -173,11 +173,7 @@ class Model:
         # An engine of one thread a call: as many calls at a time as torch would take threads.
         threads = torch.get_num_threads() if self._engine.name == "onnx" else 1
         parts = given.split(min(_AT_A_TIME, max(_FEWEST, -(-len(given) // threads))))
-        if min(threads, len(parts)) == 1:
-            yield from map(read, parts)
-            return
-        with ThreadPoolExecutor(min(threads, len(parts)), "mien-encode") as pool:
-            yield from pool.map(read, parts)
+        yield from side_by_side(read, parts, threads)
 
     @torch.no_grad()
     def redirect_gaze(self, images: Tensor, codes: Tensor) -> Tensor:
@@ -365,7 +361,7 @@ def load(where: str | Path | None = None, *, device: str = "cpu", engine: str = 
         weights.check_sizes(own, str(source), sizes, _WIDTHS, ("neutral_blocks",))
         network = LatentFace(sizes)
         weights.check_keys(network.state_dict(), own, str(source))
-        network.load_state_dict(own)
+        network.load_state_dict(own, assign=True)
         gaze = _gaze_of(gaze_sizes, branch, str(source)) if gaze_sizes else None
     except (TypeError, ValueError, RuntimeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -394,5 +390,5 @@ def _gaze_of(sizes: GazeConfig, tensors: dict[str, Tensor], source: str) -> EMIB
     weights.check_sizes(tensors, source, sizes, _GAZE_WIDTHS, _GAZE_DEPTHS)
     gaze = EMIB(sizes)
     weights.check_keys(gaze.state_dict(), tensors, source)
-    gaze.load_state_dict(tensors)
+    gaze.load_state_dict(tensors, assign=True)
     return gaze
