@@ -233,3 +233,21 @@ def test_photographs_are_detected_and_rendered_crops_are_known(folder, tmp_path)
     assert len(known) == 4
     assert np.array_equal(known.crops, plain.crops)
     assert known.key != plain.key
+
+
+def test_two_runs_may_make_one_cache_at_once(tmp_path):
+    target, made = tmp_path / "key", []
+
+    def fill(folder):
+        """Write a cache; the first to come lets a second run make the same one meanwhile."""
+        first = not made
+        made.append(folder)
+        if first:
+            assert caching.fill_folder(target, fill) == target
+        (folder / "items.u8").write_bytes(b"12")
+        (folder / "cache.json").write_text("{}")
+
+    assert caching.fill_folder(target, fill) == target
+    assert len(set(made)) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["key"]
+    assert caching.is_cache(target)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import time
 from collections import defaultdict
@@ -151,7 +152,8 @@ def fill_folder(target: Path, fill: Callable[[Path], None]) -> Path:
     """
     if is_cache(target):
         return target
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    # Machines that share a disk may have processes of one number.
+    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
         _sweep(target)
         temporary.mkdir(parents=True)
@@ -298,9 +300,11 @@ def _read_crops(
 def _sweep(target: Path) -> None:
     """Remove what killed runs left of this cache; one that is being written is younger."""
     for folder in target.parent.glob(f".{target.name}.*"):
-        written = max((file.stat().st_mtime for file in folder.glob("*.u8")), default=0.0)
-        if time.time() - written > _STALE_S:
-            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another run may sweep, too
+            files = list(folder.glob("*.u8")) or [folder]  # nothing is written yet
+            written = max(file.stat().st_mtime for file in files)
+            if time.time() - written > _STALE_S:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _clip_numbers(clips: Sequence[str]) -> Numbers:
