@@ -30,7 +30,7 @@ def read_crops(images: ImageLike | Sequence[ImageLike], size: int) -> Tensor:
     crops = [torch.zeros(0, 3, size, size)]
     for number, image in enumerate(cast("Sequence[ImageLike]", images)):
         name = None if isinstance(image, (str, Path)) else f"image {number}"
-        pixels = torch.from_numpy(np.ascontiguousarray(pixels_of(image, name)))
+        pixels = torch.from_numpy(np.require(pixels_of(image, name), requirements=["C", "W"]))
         crops.append(resized(pixels.permute(2, 0, 1)[None].float() / 255, (size, size)))
     return torch.cat(crops)
 
