@@ -20,6 +20,7 @@ from mien.columns import (
     POSE,
 )
 from mien.geometry.rotation import rotation_to_angles
+from mien.table.arrays import list_to_arrow, to_arrow
 from mien.table.schema import GAZE
 from mien.types import Factors, GazeCode
 
@@ -115,7 +116,7 @@ def _facts(rows: Sequence[FaceRow], schema: pa.Schema) -> dict[str, pa.Array]:
     values: dict[str, list[Any]] = {n: [plain(getattr(row, n)) for row in rows] for n in names}
     for index, name in enumerate(("x1", "y1", "x2", "y2")):
         values[name] = [None if row.box is None else row.box[index] for row in rows]
-    return {name: pa.array(of, type=schema.field(name).type) for name, of in values.items()}
+    return {name: list_to_arrow(of, schema.field(name).type) for name, of in values.items()}
 
 
 def factor_columns(factors: Factors | GazeCode) -> dict[str, np.ndarray]:
@@ -164,5 +165,7 @@ def _filled(
     # What means nothing leaves nothing of itself in the file.
     full[~there] = 0
     if lists:
-        return pa.FixedSizeListArray.from_arrays(pa.array(full.reshape(-1)), type=field.type)
-    return pa.array(full, type=field.type, mask=~there if field.nullable else None)
+        return pa.FixedSizeListArray.from_arrays(
+            to_arrow(full.reshape(-1), field.type.value_type), type=field.type
+        )
+    return to_arrow(full, field.type, there if field.nullable else None)
