@@ -224,6 +224,12 @@ def test_lids_are_shut_together_or_not_known():
     assert np.isnan(lids_open(weights, ["jawOpen"] * 3)).all()
 
 
+def test_lids_that_are_lifted_are_not_shut():
+    names = ["eyeBlink_L", "eyeBlink_R", "eyeWide_L", "eyeWide_R"]
+    weights = np.array([[1.2, 1.2, 0, 0], [1.2, 1.2, 1.2, 1.2], [1.2, 1.2, 0.2, 0.7], [0, 0, 1, 1]])
+    assert lids_open(weights, names).tolist() == pytest.approx([0, np.nan, np.nan, 1], nan_ok=True)
+
+
 def test_hidden_eyes_and_wild_places_are_refused():
     assert placeable(EYES[0], 64, 64)
     assert not placeable(EYES[0] + 40, 64, 64)

@@ -17,6 +17,8 @@ __all__ = ["EyeLabel", "lids_open", "read_eye_labels"]
 Numbers = np.ndarray[Any, np.dtype[np.float32]]
 
 _LIDS = ("eyeBlink_L", "eyeBlink_R")
+# What lifts the lids that the first pair shuts: of frightened and surprised faces they stay open.
+_WIDE = ("eyeWide_L", "eyeWide_R")
 # Weight of the lids' shape above which an eye is shut; below the lower one it is open.
 _SHUT, _HALF_SHUT = 0.75, 0.45
 
@@ -36,12 +38,19 @@ def lids_open(weights: Numbers, names: Sequence[str]) -> Numbers:
 
     Args:
         weights: of the expression shapes. [T, E].
-        names: of the shapes; NaN for a head without lids.
+        names: of the shapes; NaN for a head without lids. Where it has shapes of wide eyes, what
+            they lift is taken off.
     """
     if any(name not in names for name in _LIDS):
         return np.full(len(weights), np.nan, dtype=np.float32)
-    shut = weights[:, [list(names).index(name) for name in _LIDS]].min(axis=1)
-    state = np.where(shut > _SHUT, 0.0, np.where(shut >= _HALF_SHUT, np.nan, 1.0))
+    columns = list(names)
+    lids = weights[:, [columns.index(name) for name in _LIDS]]
+    lifted = np.zeros_like(lids)
+    if all(name in columns for name in _WIDE):
+        lifted = weights[:, [columns.index(name) for name in _WIDE]]
+    shut = (lids - lifted).min(axis=1) > _SHUT
+    is_open = lids.min(axis=1) < _HALF_SHUT
+    state = np.where(shut, 0.0, np.where(is_open, 1.0, np.nan))
     return state.astype(np.float32)
 
 
