@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien.cli.options import Overwrite
 from mien.cli.terminal import say
 from mien.errors import MienError
 from mien.media.outputs import check_outputs
@@ -42,9 +43,7 @@ def calibrate(
     seed: Annotated[
         int, typer.Option(min=0, help="Of what is held out when the error is measured.")
     ] = 0,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the calibration if it is there.")
-    ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Learn from a few samples with known targets how a gaze code becomes a direction.
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mien.cli.options import Detector, Device, Overwrite, Weights
 from mien.cli.terminal import show
 from mien.media.names import to_text
 
@@ -21,18 +22,10 @@ def demo(
         Path | None,
         typer.Option("--clips", help="Your own folder of clips; else the shipped ones."),
     ] = None,
-    detector: Annotated[
-        str,
-        typer.Option("--detector", help="auto, mien, yunet or haar; none: clips are face crops."),
-    ] = "none",
-    weights: Annotated[
-        str | None,
-        typer.Option("--weights", help="Folder, file or hub:owner/name; else the shipped ones."),
-    ] = None,
-    device: Annotated[
-        str, typer.Option("--device", help="cpu, cuda, cuda:N or mps; it must be there.")
-    ] = "cpu",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files.")] = False,
+    detector: Detector = "none",
+    weights: Weights = None,
+    device: Device = "cpu",
+    overwrite: Overwrite = False,
 ) -> None:
     """Embed the shipped clips with the shipped weights, and render what was found.
 

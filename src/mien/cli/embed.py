@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien.cli.options import Device, Overwrite, Weights
 from mien.cli.progress import ProgressDisplay
 from mien.cli.signals import exit_code
 from mien.cli.terminal import say, show
@@ -40,9 +41,7 @@ def embed(
     calibration: Annotated[Path | None, typer.Option(help=help_of("calibration"))] = None,
     probe: Annotated[list[Path] | None, typer.Option(help=help_of("probes"))] = None,
     features: Annotated[bool, typer.Option("--features", help=help_of("features"))] = False,
-    device: Annotated[
-        str, typer.Option(help="cpu, cuda, cuda:N or mps; it must be there.")
-    ] = "cpu",
+    device: Device = "cpu",
     batch_size: Annotated[
         int, typer.Option(min=1, help=help_of("batch_size"))
     ] = EmbedOptions.batch_size,
@@ -50,12 +49,7 @@ def embed(
     fps: Annotated[float | None, typer.Option(help=help_of("fps"))] = None,
     min_score: Annotated[float | None, typer.Option(help=help_of("min_score"))] = None,
     min_size: Annotated[float | None, typer.Option(help=help_of("min_size"))] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            help="Folder, file or hub:owner/name of weights; otherwise those of the package."
-        ),
-    ] = None,
+    weights: Weights = None,
     shard: Annotated[
         str | None,
         typer.Option(
@@ -71,9 +65,7 @@ def embed(
         ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the table if it is there.")
-    ] = False,
+    overwrite: Overwrite = False,
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the columns of the table and stop.")
     ] = False,

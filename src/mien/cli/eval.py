@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien.cli.options import Device, Overwrite, Weights
 from mien.cli.signals import exit_code
 from mien.cli.terminal import printable, say, show
 from mien.errors import MienError
@@ -50,12 +51,7 @@ def evaluate(
         Path | None,
         typer.Option("--out", "-o", help="Folder of report.json, report.html and scores.csv."),
     ] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            help="Folder, file or hub:owner/name of weights; otherwise those of the package."
-        ),
-    ] = None,
+    weights: Weights = None,
     table: Annotated[
         Path | None,
         typer.Option(help="Take the factors from this table of mien embed, not from weights."),
@@ -72,12 +68,8 @@ def evaluate(
         int, typer.Option(min=1, help="Repetitions where few samples are chosen.")
     ] = 10,
     draws: Annotated[int | None, typer.Option(min=1, hidden=True, help="Old name.")] = None,
-    device: Annotated[
-        str, typer.Option(help="cpu, cuda, cuda:N or mps; it must be there.")
-    ] = "cpu",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the report if it is there.")
-    ] = False,
+    device: Device = "cpu",
+    overwrite: Overwrite = False,
     list_protocols: Annotated[
         bool, typer.Option("--list", help="Print the protocols, their files, their source; stop.")
     ] = False,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien.cli.options import Overwrite, Weights
 from mien.cli.terminal import say, show
 
 if TYPE_CHECKING:
@@ -20,10 +21,7 @@ def export(
     form: Annotated[
         str, typer.Option("--format", help="onnx, openvino or torch (torch.export's .pt2).")
     ] = "onnx",
-    weights: Annotated[
-        str | None,
-        typer.Option(help="Folder or hub:owner/name of weights; otherwise those of the package."),
-    ] = None,
+    weights: Weights = None,
     crops: Annotated[
         list[Path] | None,
         typer.Option(help="Face crop to compare with torch on; repeat it. Else the shipped clips."),
@@ -31,9 +29,7 @@ def export(
     external_data: Annotated[
         bool, typer.Option("--external-data", help="Weights of ONNX in a file beside the graph.")
     ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that are there.")
-    ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write the encoder whole, and its face, localizer, gaze and decoder networks one by one.
 

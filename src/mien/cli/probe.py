@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien.cli.options import Overwrite
 from mien.cli.terminal import say, show
 from mien.errors import MienError
 from mien.media.outputs import check_outputs
@@ -59,9 +60,7 @@ def probe(
         int, typer.Option(min=0, help="Print that many faces, as CSV, to be labelled next.")
     ] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Of what is left out and held out.")] = 0,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the probe if it is there.")
-    ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Learn from a few labelled faces to predict any label: classes, or numbers.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import typer
 
+from mien.cli.options import Detector, Device, Overwrite, Weights
 from mien.cli.render_gaze import gaze_arrows, redirected
 from mien.cli.render_request import MAX_SIZE, SIZE, Request, parse_light
 from mien.cli.terminal import show
@@ -98,19 +99,10 @@ def render(
             "--size", help="Side of the images.", min=16, max=MAX_SIZE, show_default=str(SIZE)
         ),
     ] = None,
-    detector: Annotated[
-        str,
-        typer.Option(
-            "--detector", help="auto, mien, yunet or haar; none: INPUT is a face crop already."
-        ),
-    ] = "auto",
-    weights: Annotated[
-        str | None, typer.Option("--weights", help="Folder, file or hub id; else the shipped ones.")
-    ] = None,
-    device: Annotated[
-        str, typer.Option("--device", help="cpu, cuda, cuda:N or mps; it must be there.")
-    ] = "cpu",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files.")] = False,
+    detector: Detector = "auto",
+    weights: Weights = None,
+    device: Device = "cpu",
+    overwrite: Overwrite = False,
 ) -> None:
     """Render the largest face of INPUT again: rotated, relit, with another expression, as a mesh.
 

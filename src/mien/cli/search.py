@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien.cli.options import Detector, Device, Overwrite
 from mien.cli.terminal import say, show
 from mien.errors import MienError
 from mien.media.outputs import check_outputs
@@ -28,7 +29,6 @@ _Weights = Annotated[
     str | None,
     typer.Option("--weights", help="Those that made the table; else the shipped ones are tried."),
 ]
-_Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it is there.")]
 
 
 @app.callback()
@@ -46,7 +46,7 @@ def build(
         typer.Option(help="Column with who it is: person, in a table of mien search cluster."),
     ] = None,
     weights: _Weights = None,
-    overwrite: _Overwrite = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Make an index of all faces in some tables.
 
@@ -79,17 +79,12 @@ def query(
         Path | None,
         typer.Option("--out", "-o", help="Write hits: .csv, .parquet, .jsonl or .feather."),
     ] = None,
-    detector: Annotated[
-        str,
-        typer.Option("--detector", help="auto, mien, yunet or haar; none: images are face crops."),
-    ] = "auto",
+    detector: Detector = "auto",
     weights: Annotated[
         str | None, typer.Option("--weights", help="Those of the index; else the shipped ones.")
     ] = None,
-    device: Annotated[
-        str, typer.Option("--device", help="cpu, cuda, cuda:N or mps; it must be there.")
-    ] = "cpu",
-    overwrite: _Overwrite = False,
+    device: Device = "cpu",
+    overwrite: Overwrite = False,
 ) -> None:
     """Show the nearest faces of an index, for every face in images or tables.
 
@@ -208,7 +203,7 @@ def cluster(
         float, typer.Option(help="Clusters nearer than this (1 - cosine) are one person.")
     ] = 0.0,
     weights: _Weights = None,
-    overwrite: _Overwrite = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Find who is who in an album or a video: the table again, with a column person.
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mien.cli.options import Detector, Device, Weights
 from mien.cli.terminal import show
 
 __all__ = ["serve"]
@@ -28,17 +29,9 @@ def serve(
         Path | None,
         typer.Option(help="File of who did what; else audit.jsonl in the folder of collections."),
     ] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option("--weights", help="Folder, file or hub:owner/name; else the shipped ones."),
-    ] = None,
-    device: Annotated[
-        str, typer.Option("--device", help="cpu, cuda, cuda:N or mps; it must be there.")
-    ] = "cpu",
-    detector: Annotated[
-        str,
-        typer.Option("--detector", help="auto, mien, yunet or haar; none: images are face crops."),
-    ] = "auto",
+    weights: Weights = None,
+    device: Device = "cpu",
+    detector: Detector = "auto",
     max_image_mib: Annotated[float, typer.Option(help="Of one image.")] = 10.0,
     max_megapixels: Annotated[float, typer.Option(help="Of one image.")] = 40.0,
     max_request_mib: Annotated[float, typer.Option(help="Of one request.")] = 64.0,

@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
+from mien.cli.options import Overwrite
 from mien.cli.terminal import say, show
 
 __all__ = ["app"]
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
-
-_Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it is there.")]
 
 
 @app.callback()
@@ -34,7 +33,7 @@ def merge(
     partial: Annotated[
         bool, typer.Option("--partial", help="Merge what is there though shards are missing.")
     ] = False,
-    overwrite: _Overwrite = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Put the tables of all shards together: the table that one machine would have written.
 
@@ -68,7 +67,7 @@ def convert(
     out: Annotated[
         Path, typer.Argument(metavar="OUT", help="Its new form: .parquet, .feather, .csv, .jsonl.")
     ],
-    overwrite: _Overwrite = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write a table in the form that the name of OUT asks for."""
     from mien.table.formats import convert_table

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mien.cli.options import Detector, Device, Weights
 from mien.cli.terminal import show
 
 __all__ = ["verify"]
@@ -22,17 +23,9 @@ def verify(
             help="How many of different people may be taken for one: a rate that was measured.",
         ),
     ] = 0.01,
-    detector: Annotated[
-        str,
-        typer.Option("--detector", help="auto, mien, yunet or haar; none: images are face crops."),
-    ] = "auto",
-    weights: Annotated[
-        str | None,
-        typer.Option("--weights", help="Folder, file or hub:owner/name; else the shipped ones."),
-    ] = None,
-    device: Annotated[
-        str, typer.Option("--device", help="cpu, cuda, cuda:N or mps; it must be there.")
-    ] = "cpu",
+    detector: Detector = "auto",
+    weights: Weights = None,
+    device: Device = "cpu",
 ) -> None:
     """Compare the largest faces of two images: similarity, threshold, and its error rates.
 

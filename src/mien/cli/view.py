@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mien.cli.options import Detector, Device, Weights
 from mien.cli.terminal import show
 
 __all__ = ["view"]
@@ -29,17 +30,9 @@ def view(
         bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")
     ] = True,
     port: Annotated[int, typer.Option(help="0: any that is free.")] = 0,
-    weights: Annotated[
-        str | None,
-        typer.Option("--weights", help="Folder, file or hub:owner/name; else the shipped ones."),
-    ] = None,
-    device: Annotated[
-        str, typer.Option("--device", help="cpu, cuda, cuda:N or mps; it must be there.")
-    ] = "cpu",
-    detector: Annotated[
-        str,
-        typer.Option("--detector", help="auto, mien, yunet or haar; none: images are face crops."),
-    ] = "auto",
+    weights: Weights = None,
+    device: Device = "cpu",
+    detector: Detector = "auto",
 ) -> None:
     """Look at faces in a browser: turned and relit in 3D, compared, a table as a cloud of points.
 
