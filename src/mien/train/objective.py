@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mien.train.optim import without_decay
 from mien.train.options import LoopOptions
 from mien.types import Loss
 
@@ -34,6 +35,8 @@ class Objective(Generic[Module]):
     unused_parameters = False
     """Whether some step gives a parameter that requires a gradient none. Processes that train
     together must then look for such parameters at every step."""
+    decays_vectors = True
+    """Whether biases and gains decay as matrices and kernels do."""
     signs: ClassVar[tuple[Sign, ...]] = ()
     """Of a collapse, such as a flat depth."""
 
@@ -47,7 +50,8 @@ class Objective(Generic[Module]):
 
     def parameter_groups(self, options: LoopOptions) -> list[dict[str, Any]]:  # noqa: ARG002
         """Return groups for the optimiser; `lr_scale` and `weight_decay` are read."""
-        return [{"params": list(self.module.parameters())}]
+        learned = self.module.parameters()
+        return [{"params": list(learned)}] if self.decays_vectors else without_decay(learned)
 
     def contact_sheet(self, batch: dict[str, Tensor], step: int) -> ImageArray | None:  # noqa: ARG002
         """Return an image to look at, uint8 [H, W, 3], or None where there is nothing to show."""

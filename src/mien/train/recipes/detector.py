@@ -41,8 +41,6 @@ from mien.faces.grid_detector import STRIDES, GridDetector
 from mien.faces.yunet import YUNET_SHA256, YunetDetector
 from mien.train.engine import once_per_node
 from mien.train.objective import ImageArray, Objective, Sign
-from mien.train.optim import without_decay
-from mien.train.options import LoopOptions
 from mien.train.recipes.detector_export import Origin, export, load_network
 from mien.train.recipes.detector_options import DetectorOptions, DetectorTrainConfig
 from mien.train.recipes.detector_sheet import sheet
@@ -145,6 +143,7 @@ def pretrain(
 class DetectorObjective(Objective[DetectorNetwork]):
     """The teacher's score, box and landmarks at every cell."""
 
+    decays_vectors = False
     signs = (
         Sign(
             *("score_on_faces", 0.05, math.inf),
@@ -160,10 +159,6 @@ class DetectorObjective(Objective[DetectorNetwork]):
         """Return the loss of a batch of mien.data.scene_loader."""
         wanted = [batch[target_name(stride)] for stride in STRIDES]
         return detector_loss(self.module(batch["image"]), wanted)
-
-    def parameter_groups(self, options: LoopOptions) -> list[dict[str, Any]]:  # noqa: ARG002
-        """Return kernels, then biases and gains, which are not decayed."""
-        return without_decay(self.module.parameters())
 
     def contact_sheet(self, batch: dict[str, Tensor], step: int) -> ImageArray:  # noqa: ARG002
         """Return images with the faces of targets (green) and predictions (orange) on them."""

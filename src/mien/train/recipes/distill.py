@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,8 +25,6 @@ from mien.gaze.variation import image_of
 from mien.media.atomic import write_text
 from mien.model import Model, load
 from mien.train.objective import ImageArray, Objective, Sign
-from mien.train.optim import without_decay
-from mien.train.options import LoopOptions
 from mien.train.recipes.data import eye_loader
 from mien.train.recipes.distill_data import open_data, validation_batches
 from mien.train.recipes.distill_options import DistillConfig
@@ -58,6 +55,7 @@ _MIN_SEEN = 0.5  # fraction of images with eyes below which there is little to l
 class DistillObjective(Objective[Student]):
     """Trains a student to give its teacher's code; the teacher stays as it is."""
 
+    decays_vectors = False
     signs = (
         Sign(
             *("eyes_seen", _MIN_SEEN, math.inf),
@@ -76,10 +74,6 @@ class DistillObjective(Objective[Student]):
     def compute(self, batch: dict[str, Tensor], step: int, generator: torch.Generator) -> Loss:  # noqa: ARG002
         """Return the loss of a batch of canvases."""
         return distill_loss(self.module, self._teacher, batch, generator=generator)
-
-    def parameter_groups(self, options: LoopOptions) -> list[dict[str, Any]]:  # noqa: ARG002
-        """Return the weights, and apart the scales and offsets, which must not decay."""
-        return without_decay(self.module.parameters())
 
     @torch.no_grad()
     def contact_sheet(self, batch: dict[str, Tensor], step: int) -> ImageArray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,8 +12,6 @@ from mien.gaze.localizer import EyeLocalizer
 from mien.gaze.localizer_objective import localizer_loss
 from mien.gaze.objective import GazeWeights, emib_loss, emib_sheet
 from mien.train.objective import ImageArray, Objective, Sign
-from mien.train.optim import without_decay
-from mien.train.options import LoopOptions
 from mien.types import Loss
 
 __all__ = ["EmibObjective", "LocalizerObjective"]
@@ -45,6 +42,7 @@ class EmibObjective(Objective[EMIB]):
 
     unused_parameters = True
     """Eye-unattended steps do not use the bottleneck, others not the head of the surroundings."""
+    decays_vectors = False
     signs = (
         Sign(
             *("code_std", CONSTANT_CODE, math.inf),
@@ -63,10 +61,6 @@ class EmibObjective(Objective[EMIB]):
     def compute(self, batch: dict[str, Tensor], step: int, generator: torch.Generator) -> Loss:
         """Return the loss of a batch of mien.data.eye_loader."""
         return emib_loss(self.module, batch, self.weights, step=step, generator=generator)
-
-    def parameter_groups(self, options: LoopOptions) -> list[dict[str, Any]]:  # noqa: ARG002
-        """Return matrices and kernels, then biases and gains, which are not decayed."""
-        return without_decay(self.module.parameters())
 
     def contact_sheet(self, batch: dict[str, Tensor], step: int) -> ImageArray:  # noqa: ARG002
         """Return eyes as rendered with their own, another's and the mean code."""

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -32,8 +31,6 @@ from mien.model import Model, load, tensors_of
 from mien.pipeline.encode import to_batch
 from mien.train.engine import once_per_node
 from mien.train.objective import ImageArray, Objective, Sign
-from mien.train.optim import without_decay
-from mien.train.options import LoopOptions
 from mien.train.recipes.data import load_head
 from mien.train.recipes.recognition_options import RecognitionOptions, RecognitionTrainConfig
 from mien.train.recipes.run import Run, start_run
@@ -111,6 +108,7 @@ class RecognitionObjective(Objective[RecognitionNetwork]):
     The two kinds do not compete: telling renderings from photographs earns nothing.
     """
 
+    decays_vectors = False
     signs = (
         Sign(
             *("embedding_std", CONSTANT_EMBEDDING, math.inf),
@@ -137,10 +135,6 @@ class RecognitionObjective(Objective[RecognitionNetwork]):
         }
         spread = F.normalize(embedding.detach(), dim=1).std(dim=0).mean()
         return Loss(torch.stack(list(parts.values())).sum(), parts, {"embedding_std": spread})
-
-    def parameter_groups(self, options: LoopOptions) -> list[dict[str, Any]]:  # noqa: ARG002
-        """Return matrices and kernels, then biases and gains, which are not decayed."""
-        return without_decay(self.module.parameters())
 
     def contact_sheet(self, batch: dict[str, Tensor], step: int) -> ImageArray:  # noqa: ARG002
         """Return images as the network is given them. uint8 [H, W, 3]."""
