@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 # Threads that wait for work spin by default: on busy cores they steal the time of those that work.
@@ -13,7 +16,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
 import torch
+from filelock import FileLock
 
+from mien.cli.main import run
+from mien.gaze.config import GazeConfig
+from mien.gaze.emib import EMIB
 from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
 from mien.model import Model, load
@@ -66,3 +73,44 @@ def crops() -> torch.Tensor:
     generator = torch.Generator().manual_seed(2)
     coarse = torch.rand(3, 3, 4, 4, generator=generator)
     return torch.nn.functional.interpolate(coarse, (32, 32), mode="bilinear", align_corners=True)
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Gives a function of a name and of what fills a new folder: the folder of that name.
+
+    It is filled once in a run of the tests, by whichever process comes first; others wait.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def made(name: str, fill: Callable[[Path], object]) -> Path:
+        place, unfinished = shared / name, tmp_path_factory.mktemp(name)
+        with FileLock(f"{place}.lock"):
+            if not place.exists():
+                fill(unfinished)
+                unfinished.rename(place)
+        return place
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def exported_model(once) -> Path:
+    """A small model with a gaze branch, `weights`; `out` by `mien export`, which `printed` that."""
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(name)
+
+    def fill(folder: Path) -> None:
+        sizes = ModelConfig(
+            image_size=32, texture_dim=8, shape_dim=8, width=8, feature_dim=16, neutral="regression"
+        )
+        branch = GazeConfig(code_dim=4, dim=16, heads=2, stem_width=4, bottleneck_depth=1)
+        Model(LatentFace(sizes), gaze=EMIB(branch)).save(folder / "weights")
+        printed = io.StringIO()
+        words = ["export", "--weights", str(folder / "weights"), "--out", str(folder / "out")]
+        with contextlib.redirect_stdout(printed):
+            assert run(words) == 0
+        (folder / "printed").write_text(printed.getvalue())
+
+    return once("exported", fill)

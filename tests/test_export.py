@@ -15,30 +15,35 @@ from PIL import Image
 
 import mien
 from mien.cli.main import run
+from mien.demo import shipped_clips
+from mien.engines.graphs import Graph
 from mien.engines.write import OPSET
 from mien.errors import MienError
 from mien.exporting.files import check_format, export, files_of
 from mien.exporting.parts import Part, parts_of
-from mien.gaze.config import GazeConfig
-from mien.gaze.emib import EMIB
 from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
 from mien.model import Model
+from mien.pipeline.portrait import read_clip
 from mien.weights import checksum
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ModelConfig(
     image_size=32, texture_dim=8, shape_dim=8, width=8, feature_dim=16, neutral="regression"
 )
-GAZE = GazeConfig(code_dim=4, dim=16, heads=2, stem_width=4, bottleneck_depth=1)
+CLIPS = sorted(shipped_clips().glob("*.mp4"))
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a small model with a gaze branch."""
-    where = tmp_path_factory.mktemp("weights")
-    Model(LatentFace(SMALL), gaze=EMIB(GAZE)).save(where)
-    return where
+def exported(exported_model: Path) -> Path:
+    """Return the folder that `mien export` wrote, once for all tests."""
+    return exported_model / "out"
+
+
+@pytest.fixture(scope="module")
+def folder(exported_model: Path) -> Path:
+    """Return the weights that were exported."""
+    return exported_model / "weights"
 
 
 @pytest.fixture(scope="module")
@@ -46,60 +51,77 @@ def crops() -> torch.Tensor:
     return torch.rand(3, 3, 224, 224, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.fixture
-def needs_onnx() -> None:
-    for name in ("onnx", "onnxscript", "onnxruntime"):
-        pytest.importorskip(name)
-
-
-@pytest.mark.usefixtures("needs_onnx")
-@pytest.mark.parametrize("external_data", [False, True])
 def test_onnx_files_take_any_batch_and_say_what_they_are(
-    folder: Path, crops: torch.Tensor, tmp_path: Path, external_data: bool
+    folder: Path, exported: Path, crops: torch.Tensor
 ) -> None:
     import onnxruntime
 
-    model = mien.load(folder)
-    parts = parts_of(model, crops)
+    parts = parts_of(mien.load(folder), crops)
     names = [part.graph.name for part in parts]
     assert names == ["encoder", "face", "decoder", "localizer", "gaze"]
-    done = export(
-        parts, tmp_path, "onnx", weights_sha256=checksum(folder), external_data=external_data
-    )
-    files = files_of(names, tmp_path, "onnx", external_data=external_data)
-    assert sorted(tmp_path.iterdir()) == sorted(path for each in files for path in each)
-    for part, each in zip(parts, done, strict=True):
-        session = onnxruntime.InferenceSession(str(each.path))
+    files = files_of(names, exported, "onnx")
+    assert sorted(exported.iterdir()) == sorted(path for each in files for path in each)
+    count = sum(len(read_clip(c, detector="none", size=224)[::4]) for c in CLIPS)
+    for part, (path,) in zip(parts, files, strict=True):
+        session = onnxruntime.InferenceSession(str(path))
         about = session.get_modelmeta().custom_metadata_map
         assert about["weights_sha256"] == checksum(folder)
         assert about["opset"] == str(OPSET)
-        assert about["parity_crops"] == "3"
-        assert json.loads(about["parity_to_torch"]) == each.parity
-        assert all(value < 1e-3 for value in each.parity.values())
+        assert about["parity_crops"] == str(count)
+        parity = json.loads(about["parity_to_torch"])
+        assert list(parity) == list(part.graph.outputs)
+        assert all(value < 1e-3 for value in parity.values())
         assert {value.shape[0] for value in session.get_inputs()} == {"batch"}
         given = zip(session.get_inputs(), part.inputs, strict=True)
         feed = {i.name: x.repeat(3, *[1] * (x.ndim - 1)).numpy() for i, x in given}
         assert all(np.asarray(x).shape[0] == 9 for x in session.run(None, feed))
 
 
-@pytest.mark.usefixtures("needs_onnx")
-def test_the_command_prints_the_differences(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_weights_stand_beside_an_onnx_file(
+    folder: Path, exported: Path, crops: torch.Tensor, tmp_path: Path
 ) -> None:
-    command = ["export", "--weights", str(folder), "--out", str(tmp_path / "out")]
-    assert run(command) == 0
-    printed = capsys.readouterr().out
+    import onnxruntime
+
+    parts = [p for p in parts_of(mien.load(folder), crops) if p.graph.name == "localizer"]
+    (done,) = export(parts, tmp_path, "onnx", weights_sha256="ab", external_data=True)
+    names = [path.name for path in sorted(tmp_path.iterdir())]
+    assert names == ["localizer.onnx", "localizer.onnx.data"]
+    whole = (exported / "localizer.onnx").stat().st_size
+    assert done.path.stat().st_size < whole < (tmp_path / names[1]).stat().st_size * 1.5
+    session = onnxruntime.InferenceSession(str(done.path))
+    about = session.get_modelmeta().custom_metadata_map
+    assert about["weights_sha256"] == "ab"
+    assert about["parity_crops"] == "3"
+    assert json.loads(about["parity_to_torch"]) == done.parity
+    assert all(value < 1e-3 for value in done.parity.values())
+
+
+def test_the_command_prints_the_differences(
+    exported_model: Path, folder: Path, exported: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    printed = (exported_model / "printed").read_text()
     assert "largest differences to torch over" in printed
     assert "gaze_code" in printed
-    before = (tmp_path / "out" / "encoder.onnx").read_bytes()
-    assert run(command) == 2
+    before = (exported / "encoder.onnx").read_bytes()
+    assert run(["export", "--weights", str(folder), "--out", str(exported)]) == 2
     assert "exists" in capsys.readouterr().err
-    assert (tmp_path / "out" / "encoder.onnx").read_bytes() == before
+    assert (exported / "encoder.onnx").read_bytes() == before
 
 
-@pytest.mark.usefixtures("needs_onnx")
-def test_openvino_files(folder: Path, crops: torch.Tensor, tmp_path: Path) -> None:
+def test_openvino_files(
+    folder: Path,
+    exported: Path,
+    crops: torch.Tensor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     openvino = pytest.importorskip("openvino")
+    import onnx
+
+    def written_before(graph: Graph) -> object:
+        return onnx.load(str(exported / f"{graph.name}.onnx"))
+
+    monkeypatch.setattr("mien.exporting.files.to_onnx", written_before)
     parts = [p for p in parts_of(mien.load(folder), crops) if p.graph.name in ("face", "decoder")]
     done = export(parts, tmp_path, "openvino", weights_sha256="ab")
     for each in done:
@@ -173,13 +195,10 @@ def test_a_missing_package_names_its_extra(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.usefixtures("needs_onnx")
 def test_the_example_reads_factors_without_torch(
-    folder: Path, crops: torch.Tensor, tmp_path: Path
+    folder: Path, exported: Path, crops: torch.Tensor, tmp_path: Path
 ) -> None:
     model = mien.load(folder)
-    encoder = [p for p in parts_of(model, crops) if p.graph.name == "encoder"]
-    (done,) = export(encoder, tmp_path, "onnx", weights_sha256=checksum(folder))
     pixels = (crops[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
     Image.fromarray(pixels).save(tmp_path / "face.png")
     script = ROOT / "examples" / "factors_without_torch.py"
@@ -187,7 +206,8 @@ def test_the_example_reads_factors_without_torch(
         "import sys, runpy; sys.modules['torch'] = None; sys.argv = sys.argv[1:]; "
         "runpy.run_path(sys.argv[0], run_name='__main__')"
     )
-    command = [sys.executable, "-c", block, str(script), str(done.path), str(tmp_path / "face.png")]
+    command = [sys.executable, "-c", block, str(script), str(exported / "encoder.onnx")]
+    command += [str(tmp_path / "face.png")]
     shown = subprocess.run(command, capture_output=True, text=True, check=True)
     factors = model.encode(Image.open(tmp_path / "face.png"))
     length = shown.stdout.partition("length ")[2].partition("\n")[0]

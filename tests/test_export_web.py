@@ -14,18 +14,9 @@ import numpy as np
 import pytest
 import torch
 
-from mien.exporting.files import export
+import mien
 from mien.exporting.parts import parts_of
-from mien.gaze.config import GazeConfig
-from mien.gaze.emib import EMIB
-from mien.latentface.config import ModelConfig
-from mien.latentface.latentface import LatentFace
-from mien.model import Model
 
-SMALL = ModelConfig(
-    image_size=32, texture_dim=8, shape_dim=8, width=8, feature_dim=16, neutral="regression"
-)
-GAZE = GazeConfig(code_dim=4, dim=16, heads=2, stem_width=4, bottleneck_depth=1)
 SCRIPT = """
 const ort = require('onnxruntime-web');
 const fs = require('fs');
@@ -54,18 +45,16 @@ def _web_is_there() -> bool:
 
 
 @pytest.mark.skipif(not _web_is_there(), reason="node or the npm package onnxruntime-web is absent")
-def test_the_encoder_runs_in_onnxruntime_web(tmp_path: Path) -> None:
-    for name in ("onnx", "onnxscript", "onnxruntime"):
-        pytest.importorskip(name)
-    model = Model(LatentFace(SMALL), gaze=EMIB(GAZE))
+def test_the_encoder_runs_in_onnxruntime_web(exported_model: Path, tmp_path: Path) -> None:
     images = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    parts = [part for part in parts_of(model, images) if part.graph.name == "encoder"]
-    (done,) = export(parts, tmp_path, "onnx", weights_sha256="none")
+    parts = parts_of(mien.load(exported_model / "weights"), images)
+    (encoder,) = [part for part in parts if part.graph.name == "encoder"]
     (tmp_path / "pixels").write_bytes(images.numpy().tobytes())
-    command = ["node", "-e", SCRIPT, str(done.path), str(tmp_path / "pixels"), "2"]
+    graph = exported_model / "out" / "encoder.onnx"
+    command = ["node", "-e", SCRIPT, str(graph), str(tmp_path / "pixels"), "2"]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     found = json.loads(run.stdout.splitlines()[-1])
-    wanted = dict(zip(parts[0].graph.outputs, parts[0].graph.module(images), strict=True))
+    wanted = dict(zip(encoder.graph.outputs, encoder.graph.module(images), strict=True))
     for name, values in found.items():
         assert np.allclose(values, wanted[name].detach().flatten().numpy(), atol=1e-3), name
