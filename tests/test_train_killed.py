@@ -13,8 +13,8 @@ import pytest
 HERE = Path(__file__).parent
 
 
-@pytest.mark.slow  # a process that forks eight runs
-@pytest.mark.parametrize("kills", [int(os.environ.get("MIEN_KILLS", "2"))])
+@pytest.mark.slow  # a process that forks four runs
+@pytest.mark.parametrize("kills", [int(os.environ.get("MIEN_KILLS", "1"))])
 def test_killed_runs_end_like_an_undisturbed_one(tmp_path, kills):
     words = [sys.executable, HERE / "killed_training.py", tmp_path, "--kills", str(kills)]
     path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
