@@ -28,7 +28,7 @@ PartWriter.__init__.__kwdefaults__["rows_per_part"] = 8
 encode = run.encode_crops
 # A shell that starts the tests in the background has its children ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-run.encode_crops = lambda *given, **more: (time.sleep(0.2), encode(*given, **more))[1]
+run.encode_crops = lambda *given, **more: (time.sleep(0.4), encode(*given, **more))[1]
 main()
 """
 
