@@ -149,9 +149,9 @@ def assert_same(left: Path, right: Path) -> None:
         np.testing.assert_allclose(first.codes(name), second.codes(name), atol=1e-5)
 
 
-@pytest.mark.slow  # starts two processes, each of which imports torch
+@pytest.mark.slow  # starts a process, which imports torch
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-def test_kill_9_and_ctrl_c_lose_nothing(
+def test_ctrl_c_loses_nothing(
     tmp_path: Path, images: Path, tiny_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole, out = tmp_path / "whole.parquet", tmp_path / "t.parquet"
@@ -160,14 +160,6 @@ def test_kill_9_and_ctrl_c_lose_nothing(
 
     process = start_slowly(words(images, out, tiny_folder))
     wait_for_parts(process, parts)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert not out.exists()
-    killed_at = len(list(parts.glob("part-*")))
-
-    process = start_slowly(words(images, out, tiny_folder, "--resume"))
-    while len(list(parts.glob("part-*"))) <= killed_at + 1 and process.poll() is None:
-        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     printed = process.communicate()[1]
     assert process.returncode == 130
