@@ -1,6 +1,7 @@
 """The peers: what they compute, how they are trained, how fast they are."""
 
 import math
+import time
 from dataclasses import replace
 
 import numpy as np
