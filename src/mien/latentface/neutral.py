@@ -72,42 +72,45 @@ class _Block(nn.Module):
         return x + self.second(F.silu(self.first(h)))
 
 
-class NeutralRegressor(nn.Module):
-    """The control: E[neutral | code] in one call."""
+class _Residual(nn.Module):
+    """Blocks beside a linear map of the code, which is all there is of it at the start."""
 
-    def __init__(self, dim: int, width: int, blocks: int) -> None:
+    def __init__(self, given: int, dim: int, width: int, blocks: int, time_dim: int) -> None:
         super().__init__()
-        self.enter = nn.Linear(dim, width)
-        self.blocks = nn.ModuleList(_Block(width, 0) for _ in range(blocks))
+        self.enter = nn.Linear(given, width)
+        self.blocks = nn.ModuleList(_Block(width, time_dim) for _ in range(blocks))
         self.leave = nn.Linear(width, dim)
         self.skip = nn.Linear(dim, dim, bias=False)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
         nn.init.eye_(self.skip.weight)
 
-    def forward(self, code: Tensor) -> Tensor:
-        """Code [B, D] -> neutral code [B, D]."""
-        h = self.enter(code)
+    def _mapped(self, given: Tensor, code: Tensor, time: Tensor | None) -> Tensor:
+        h = self.enter(given)
         for block in self.blocks:
-            h = block(h, None)
+            h = block(h, time)
         return self.skip(code) + self.leave(h)
 
 
-class NeutralDiffusion(nn.Module):
+class NeutralRegressor(_Residual):
+    """The control: E[neutral | code] in one call."""
+
+    def __init__(self, dim: int, width: int, blocks: int) -> None:
+        super().__init__(dim, dim, width, blocks, 0)
+
+    def forward(self, code: Tensor) -> Tensor:
+        """Code [B, D] -> neutral code [B, D]."""
+        return self._mapped(code, code, None)
+
+
+class NeutralDiffusion(_Residual):
     """The RDM: samples the neutral code, given one frame's code (LatentFace section 3)."""
 
     noise: Tensor
 
     def __init__(self, dim: int, width: int, blocks: int, steps: int) -> None:
-        super().__init__()
+        super().__init__(2 * dim, dim, width, blocks, 64)
         self.steps = steps
-        self.enter = nn.Linear(2 * dim, width)
-        self.blocks = nn.ModuleList(_Block(width, 64) for _ in range(blocks))
-        self.leave = nn.Linear(width, dim)
-        self.skip = nn.Linear(dim, dim, bias=False)
-        nn.init.zeros_(self.leave.weight)
-        nn.init.zeros_(self.leave.bias)
-        nn.init.eye_(self.skip.weight)
         self.register_buffer("noise", starting_noise(dim), persistent=False)
 
     def predict(self, noisy: Tensor, code: Tensor, t: Tensor) -> Tensor:
@@ -115,10 +118,7 @@ class NeutralDiffusion(nn.Module):
         frequency = torch.exp(torch.arange(32, device=t.device) * (-math.log(1e4) / 32))
         phase = t[:, None] / STEPS * 1000 * frequency
         time = torch.cat([phase.sin(), phase.cos()], dim=1)
-        h = self.enter(torch.cat([noisy, code], dim=1))
-        for block in self.blocks:
-            h = block(h, time)
-        return self.skip(code) + self.leave(h)
+        return self._mapped(torch.cat([noisy, code], dim=1), code, time)
 
     def forward(self, code: Tensor) -> Tensor:
         """Code [B, D] -> neutral code by DDIM from the fixed noise. [B, D]."""
