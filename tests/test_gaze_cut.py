@@ -7,9 +7,10 @@ import math
 import pytest
 import torch
 
+from made_canvases import cut_canvas
 from mien.gaze.config import CANVAS_HEIGHT, CANVAS_WIDTH, FACE_SIDE, GazeConfig
 from mien.gaze.cut import EyeImage, EyeViews, cut_views, eye_mask, luminance, normalised
-from mien.gaze.localizer import EyeLocalizer, cut_canvas, fit_canonical_eyes, project_eyes
+from mien.gaze.localizer import EyeLocalizer, fit_canonical_eyes, project_eyes
 from mien.gaze.variation import image_of, jitter, relit, sample_affine
 from mien.geometry.camera import focal_length
 from mien.geometry.rotation import angles_to_rotation

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from made_canvases import cut_canvas
 from mien.errors import MienError
 from mien.gaze.config import CANVAS_HEIGHT, CANVAS_WIDTH, FACE_SIDE, GazeConfig
 from mien.gaze.distillation import distill_loss, fit_scale, targets_of, vary_bands
@@ -140,8 +141,6 @@ def test_other_weights_are_refused(tmp_path, tiny_folder):
 
 def test_a_teacher_is_asked_as_when_faces_are_embedded(teacher):
     """The canvas is cut from the face and the face is known: the same code as from the face."""
-    from mien.gaze.localizer import cut_canvas
-
     coarse = torch.rand(4, 1, 28, 28, generator=torch.Generator().manual_seed(3))
     faces = torch.nn.functional.interpolate(coarse, (224, 224), mode="bilinear")
     guess = torch.tensor([[[0.3, 0.45], [0.7, 0.45]]]).expand(4, 2, 2)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from made_canvases import cut_canvas
 from mien.gaze.config import (
     CANVAS_HEIGHT,
     CANVAS_MIDDLE,
@@ -16,7 +17,7 @@ from mien.gaze.config import (
 from mien.gaze.cut import EyeViews, cut_views
 from mien.gaze.emib import EMIB, image_of_eyes
 from mien.gaze.layers import Block, patches
-from mien.gaze.localizer import Found, cut_canvas
+from mien.gaze.localizer import Found
 from mien.gaze.windows import cut_half_canvas, cut_upright, window
 
 SMALL = GazeConfig(dim=16, heads=2, stem_width=4, bottleneck_depth=1)

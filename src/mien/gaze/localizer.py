@@ -13,13 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mien.gaze.config import CANVAS_HEIGHT, CANVAS_MIDDLE, CANVAS_WIDTH
-from mien.gaze.cut import offsets, sample_at
+from mien.gaze.cut import offsets
 from mien.gaze.layers import ResidualBlock
 from mien.geometry.camera import focal_length, place
 from mien.types import Pose
 
-__all__ = ["EyeLocalizer", "Found", "cut_canvas", "fit_canonical_eyes", "project_eyes"]
+__all__ = ["EyeLocalizer", "Found", "fit_canonical_eyes", "project_eyes"]
 
 _STRIDE = 8
 
@@ -66,19 +65,6 @@ class EyeLocalizer(nn.Module):
         places = (cells * _STRIDE - 0.5).flatten(0, 1)
         at_eyes = torch.einsum("bkn,bcn->bkc", weight.to(features.dtype), features.flatten(2))
         return Found(weight @ places, self.score(at_eyes.flatten(1)).float()[:, 0])
-
-
-def cut_canvas(pixels: Tensor, middle: Tensor) -> Tensor:
-    """Cut [B, 1, CANVAS_HEIGHT, CANVAS_WIDTH] around the middle between the eyes.
-
-    Beyond the image its border goes on. That middle falls on CANVAS_MIDDLE.
-
-    Args:
-        pixels: luminance. [B, 1, H, W].
-        middle: x, y in pixels; whole numbers keep the pixels as they are. [B, 2].
-    """
-    around = offsets((CANVAS_HEIGHT, CANVAS_WIDTH), CANVAS_MIDDLE, pixels.device)
-    return sample_at(pixels, around + middle[:, None, None])
 
 
 def project_eyes(canonical_eyes: Tensor, pose: Pose, fov_deg: float) -> Tensor:

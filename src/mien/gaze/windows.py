@@ -1,8 +1,8 @@
 """Cuts out of upright images, by whole pixels and one weighted sum of neighbours.
 
-What `cut_views` and `cut_canvas` sample at any place and angle is, without an angle, a window at
-whole pixels, shifted by a fraction that all of its pixels share: a tenth of the work, and the same
-numbers but for rounding.
+What `cut_views` samples at any place and angle is, without an angle, a window at whole pixels,
+shifted by a fraction that all of its pixels share: a tenth of the work, and the same numbers but
+for rounding.
 """
 
 from __future__ import annotations
@@ -37,8 +37,6 @@ def window(pixels: Tensor, corner: Tensor, size: tuple[int, int]) -> Tensor:
 
 def cut_half_canvas(pixels: Tensor, middle: Tensor) -> Tensor:
     """Cut the canvas around a middle, two pixels averaged to one either way.
-
-    The same as `avg_pool2d(cut_canvas(pixels, middle), 2)`.
 
     Args:
         pixels: luminance. [B, 1, H, W].
