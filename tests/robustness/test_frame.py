@@ -110,9 +110,8 @@ FORBIDDEN = re.compile(
 )
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_nothing_unpickles(path):
-    assert not FORBIDDEN.search(path.read_text(encoding="utf-8"))
+def test_nothing_unpickles():
+    assert [p for p in SOURCES if FORBIDDEN.search(p.read_text(encoding="utf-8"))] == []
 
 
 def test_what_unpickles_is_recognized():
