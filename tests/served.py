@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from http.client import HTTPConnection
 from pathlib import Path
 
 import numpy as np
 
+from forked import Command
 from made_service import reference
 from mien.verification import Reference
 from mien.weights import weights_id
 
-ROOT = Path(__file__).parents[1]
 QUIET = ("--detector", "none", "--batch-wait-ms", "0")
 
 
@@ -35,19 +32,10 @@ class Served:
     """A running service."""
 
     def __init__(self, *words: str) -> None:
-        command = [sys.executable, "-m", "mien", "serve", "--port", "0", *QUIET, *words]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-        self.process = subprocess.Popen(
-            command,
-            text=True,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        assert self.process.stdout is not None
-        self.line = self.process.stdout.readline()
+        self.process = Command(["serve", "--port", "0", *QUIET, *words])
+        self.line = self.process.first_line()
         found = re.match(r"http://127\.0\.0\.1:(\d+) ", self.line)
-        assert found, (self.line, self.process.communicate())
+        assert found, (self.line, self.process.finish())
         self.port = int(found[1])
 
     def ask(self, method: str, path: str, body: bytes = b"", kind: str = "image/png"):
@@ -60,13 +48,11 @@ class Served:
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         self.process.send_signal(number)
-        _, errors = self.process.communicate(timeout=60)
-        return self.process.returncode, errors
+        code, _, errors = self.process.finish(60)
+        return code, errors
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.communicate()
+        self.process.kill()

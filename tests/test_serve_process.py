@@ -78,8 +78,8 @@ def test_what_runs_ends_before_it_stops(weights):
             answer.begin()
             assert answer.status == 200
             assert json.loads(answer.read())["faces"]
-        _, errors = served.process.communicate(timeout=60)
-        assert (served.process.returncode, errors) == (0, "")
+        code, _, errors = served.process.finish(60)
+        assert (code, errors) == (0, "")
 
 
 def test_slow_clients_hold_nobody_up(weights):

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
+from forked import Command
 from made_service import picture
 from mien.cli.main import run
-from served import ROOT, with_thresholds
+from served import with_thresholds
 
 
 def ask(port, path, token=None, host=None):
@@ -34,19 +32,11 @@ def test_the_command_serves_its_page(tiny_folder, tmp_path):
     weights = with_thresholds(tiny_folder, tmp_path / "weights")
     (tmp_path / "anna.png").write_bytes(picture())
     words = ["view", "anna.png", "--no-browser", "--weights", str(weights), "--detector", "none"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mien", *words],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = Command(words, cwd=tmp_path)
     try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
+        line = process.first_line()
         found = re.match(r"http://127\.0\.0\.1:(\d+)/#token=([\w-]{43}) \(open it", line)
-        assert found, (line, process.communicate())
+        assert found, (line, process.finish())
         port, token = int(found[1]), found[2]
         status, page = ask(port, "/")
         assert status == 200
@@ -59,12 +49,11 @@ def test_the_command_serves_its_page(tiny_folder, tmp_path):
         assert (status, json.loads(content)) == (200, expected)
         assert ask(port, "/v1/view/inputs/0", token)[1] == picture()
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
-        assert (process.returncode, errors) == (0, "")
+        code, _, errors = process.finish(60)
+        assert (code, errors) == (0, "")
         assert sorted(p.name for p in tmp_path.iterdir()) == ["anna.png", "weights"]
     finally:
         process.kill()
-        process.communicate()
 
 
 def test_a_calibration_of_other_weights_is_refused(tiny_folder, tmp_path, capsys, monkeypatch):

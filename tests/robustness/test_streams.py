@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import ast
-import os
 import shlex
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from forked import Command, Streams
 from mien.cli.main import run
 from mien.media.video import write_mp4
 from robustness.cases import Content, image, make_files
@@ -23,19 +21,15 @@ WORDS = "embed in --weights tiny --detector none -o t.parquet"
 PHOTOS: dict[str, Content] = {f"in/{n}.png": image(seed=n) for n in range(2)}
 
 
-def started(place: Path, redirected: str) -> subprocess.CompletedProcess[bytes]:
-    words = f"exec {shlex.quote(sys.executable)} -m mien {WORDS} {redirected}"
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    return subprocess.run(
-        ["sh", "-c", words], cwd=place, env=environment, capture_output=True, check=False
-    )
-
-
-@pytest.mark.parametrize("redirected", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-", "2>/dev/full"])
-def test_a_table_is_written_whoever_listens(place: Path, redirected: str) -> None:
+@pytest.mark.parametrize(
+    "streams",
+    [{2: None}, {1: None, 2: None}, {0: None, 1: None, 2: None}, {2: "/dev/full"}],
+    ids=["2>&-", ">&- 2>&-", "<&- >&- 2>&-", "2>/dev/full"],
+)
+def test_a_table_is_written_whoever_listens(place: Path, streams: Streams) -> None:
     make_files(place, PHOTOS)
-    done = started(place, redirected)
-    assert done.returncode == 0, done.stderr
+    code, _, errors = Command(shlex.split(WORDS), cwd=place, streams=streams).finish()
+    assert code == 0, errors
     written = (place / "t.parquet").read_bytes()
     (place / "t.parquet").unlink()
     assert run(shlex.split(WORDS)) == 0
@@ -49,24 +43,17 @@ def test_a_signal_from_outside_ends_the_process_in_order(place: Path, name: str)
     if signal.getsignal(getattr(signal, name)) == signal.SIG_IGN:
         pytest.skip(f"{name} is ignored here, as under nohup, and stays so")
     make_files(place, PHOTOS)
-    code = (
+    before = (
         "import os, signal, threading, mien.embedding.run as job\n"
         "def stop(*_, **__):\n"
         f"    os.kill(os.getpid(), signal.{name})\n"
         "    threading.Event().wait(60)\n"
         "job.record_batch = stop\n"
-        f"import sys; sys.argv = ['mien', *{shlex.split(WORDS)!r}]\n"
-        "from mien.__main__ import main\n"
-        "main()\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=place, env=os.environ | {"PYTHONPATH": str(ROOT / "src")}, capture_output=True,
-        check=False, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 128 + getattr(signal, name), done.stderr
-    assert done.stderr.startswith(b"stopped; ")
-    assert done.stderr.count(b"\n") == 1
+    code, _, errors = Command(shlex.split(WORDS), cwd=place, before=before).finish()
+    assert code == 128 + getattr(signal, name), errors
+    assert errors.startswith("stopped; ")
+    assert errors.count("\n") == 1
     assert not (place / "t.parquet").exists()
 
 
