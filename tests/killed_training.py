@@ -26,8 +26,8 @@ from mien.synth.writer import SynthConfig
 CHANGES = [
     *("model.image_size=32", "model.texture_dim=8", "model.shape_dim=8", "model.width=8"),
     *("model.feature_dim=16", "model.neutral_width=16", "model.neutral_blocks=1"),
-    *("stage1.steps=12", "stage1.batch_size=6", "stage2.steps=12", "stage2.batch_size=6"),
-    *("stage2.frames=2", "loop.checkpoint_every=2", "loop.log_every=2"),
+    *("stage1.steps=6", "stage1.batch_size=6", "stage2.steps=6", "stage2.batch_size=6"),
+    *("stage2.frames=2", "loop.checkpoint_every=2", "loop.log_every=1"),
     *("loop.log_images_every=0", "loop.tensorboard=false"),
 ]
 

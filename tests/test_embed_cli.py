@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,25 +9,21 @@ import numpy as np
 import pytest
 import torch
 
+from forked import Command
 from mien.cli.main import run
 from mien.embedding.job import JobFolder
 from mien.media.image import write_png
 from mien.table.read import read_table
 from mien.table.schema import COLUMNS
 
-ROOT = Path(__file__).parents[1]
 # The real command in a process of its own: small parts, often written, and in no hurry.
 SLOW_EMBED = """
-import signal, sys, time
+import time
 from mien.embedding import run
 from mien.table.writer import PartWriter
-from mien.__main__ import main
 PartWriter.__init__.__kwdefaults__["rows_per_part"] = 8
 encode = run.encode_crops
-# A shell that starts the tests in the background has its children ignore Ctrl-C.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 run.encode_crops = lambda *given, **more: (time.sleep(0.4), encode(*given, **more))[1]
-main()
 """
 
 
@@ -124,19 +118,9 @@ def test_what_is_wrong_is_one_line(
     assert {path.name for path in tmp_path.iterdir()} == {"empty", "a.jpg", "there.parquet"}
 
 
-def start_slowly(line: list[str]) -> subprocess.Popen[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-c", SLOW_EMBED, *line],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
-
-
-def wait_for_parts(process: subprocess.Popen[str], folder: Path) -> None:
+def wait_for_parts(process: Command, folder: Path) -> None:
     while len(list(folder.glob("part-*"))) < 2:
-        assert process.poll() is None, process.communicate()[1]
+        assert process.poll() is None, process.finish()[2]
         time.sleep(0.05)
 
 
@@ -149,7 +133,6 @@ def assert_same(left: Path, right: Path) -> None:
         np.testing.assert_allclose(first.codes(name), second.codes(name), atol=1e-5)
 
 
-@pytest.mark.slow  # starts a process, which imports torch
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_ctrl_c_loses_nothing(
     tmp_path: Path, images: Path, tiny_folder: Path, capsys: pytest.CaptureFixture[str]
@@ -158,11 +141,11 @@ def test_ctrl_c_loses_nothing(
     assert run(words(images, whole, tiny_folder)) == 0
     parts = JobFolder(out).path
 
-    process = start_slowly(words(images, out, tiny_folder))
+    process = Command(words(images, out, tiny_folder), before=SLOW_EMBED)
     wait_for_parts(process, parts)
     process.send_signal(signal.SIGINT)
-    printed = process.communicate()[1]
-    assert process.returncode == 130
+    code, _, printed = process.finish()
+    assert code == 130
     # On a slow machine a line on how far it is may stand before.
     last = printed.splitlines()[-1]
     assert last.startswith("stopped; ")

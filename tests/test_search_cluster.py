@@ -78,6 +78,6 @@ def test_too_many_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.slow  # time grows with the square of the faces: 100,000 take two minutes
 def test_many_faces_are_clustered() -> None:
-    codes = people(4_000, 5, 128, noise=0.4)
-    person = np.repeat(np.arange(4_000), 5)
+    codes = people(1_500, 5, 128, noise=0.4)
+    person = np.repeat(np.arange(1_500), 5)
     assert b_cubed(cluster_vectors(codes), person)[2] > 0.9

@@ -25,7 +25,7 @@ import numpy as np
 
 __all__ = ["main"]
 
-_IMAGES, _FRAMES, _AGAIN = 90, 40, 0.3
+_IMAGES, _FRAMES, _AGAIN = 50, 24, 0.3
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -107,7 +107,7 @@ def _embed(inputs: Path, out: Path, weights: str | None) -> None:
     from mien.table.writer import PartWriter
 
     torch.set_num_threads(1)
-    (PartWriter.__init__.__kwdefaults__ or {})["rows_per_part"] = 16
+    (PartWriter.__init__.__kwdefaults__ or {})["rows_per_part"] = 8
     options = EmbedOptions(detector="none", batch_size=8, workers=2)
     embed_to_parquet(inputs, out, model=load(weights), options=options, resume=True)
 
