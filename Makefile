@@ -1,7 +1,7 @@
 # make demo   set up, then look at the factors of the shipped faces (demo_out/)
 # make test   set up, then check the code and run the tests
 # make robustness  set up, then try bad files and inputs by the thousand
-# make kills  set up, then kill runs by the dozen: each must resume as if nothing had been
+# make slow   set up, then what takes long: kills by the dozen, old readers, the largest graph
 # make coverage  the tests, and which lines they run
 # make check  format, lint, types and import floors only
 
@@ -14,7 +14,7 @@ JOBS ?= auto
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test tests coverage robustness kills check setup clean
+.PHONY: demo test tests coverage robustness slow check setup clean
 
 demo: $(READY)
 	$(BIN)/mien demo --out $(OUT) --overwrite
@@ -36,9 +36,8 @@ coverage: $(READY)
 robustness: $(READY)
 	MIEN_HYPOTHESIS=long $(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/robustness
 
-kills: $(READY)
-	MIEN_KILLS=20 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal \
-	  tests/test_embed_kill.py tests/test_train_killed.py
+slow: $(READY)
+	MIEN_KILLS=20 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "slow or long"
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -28,7 +28,7 @@ CHANGES = [
     *("model.feature_dim=16", "model.neutral_width=16", "model.neutral_blocks=1"),
     *("stage1.steps=6", "stage1.batch_size=6", "stage2.steps=6", "stage2.batch_size=6"),
     *("stage2.frames=2", "loop.checkpoint_every=2", "loop.log_every=1"),
-    *("loop.log_images_every=0", "loop.tensorboard=false"),
+    *("loop.log_images_every=0", "loop.tensorboard=false", "loop.precision=32-true"),
 ]
 
 

@@ -24,7 +24,7 @@ def tool() -> ModuleType:
 
 
 @pytest.mark.network
-@pytest.mark.slow  # an environment is made
+@pytest.mark.long  # an environment is made; what is installed reads a table below
 def test_the_oldest_and_the_newest_read_each_others_tables(
     tool: ModuleType, tmp_path: Path
 ) -> None:
