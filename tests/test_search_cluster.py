@@ -32,6 +32,20 @@ def test_who_is_alone_is_nobody() -> None:
     assert (labels[50:] == -1).sum() >= 5
 
 
+@pytest.mark.parametrize(("epsilon", "expected"), [(0.02, 4), (0.3, 2), (2.0, 1)])
+def test_clusters_nearer_than_epsilon_are_one(epsilon: float, expected: int) -> None:
+    rng = np.random.default_rng(0)
+    families = np.repeat(np.linalg.qr(rng.normal(size=(64, 2)))[0].T, 2, axis=0)
+    faces = families + 0.04 * rng.normal(size=families.shape)  # two families of two people each
+    faces = np.repeat(faces, 10, axis=0)
+    faces += 0.003 * rng.normal(size=faces.shape)
+    faces /= np.linalg.norm(faces, axis=1, keepdims=True)
+    labels = cluster_vectors(faces, epsilon=epsilon)
+    assert (labels >= 0).all()
+    assert len(set(labels.tolist())) == expected
+    assert all(len(set(labels[i : i + 10].tolist())) == 1 for i in range(0, 40, 10))
+
+
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_few_faces_are_no_error(count: int) -> None:
     assert (cluster_vectors(people(count, 1, 8)) == -1).all()

@@ -138,7 +138,7 @@ CASES = [
     case(f"{QUERY} -o i.mien --overwrite", I, message="is read and would be overwritten"),
     case(f"{QUERY} -o h.csv", {**I, "h.csv": "mine"}, message="exists"),
     case("search query i.mien a.png", {**I, "a.png": PNG}, message="holds codes of weights"),
-    case("search query i.mien none.png", I, message="holds codes of weights"),
+    case("search query i.mien none.png", I, message="cannot read none.png"),
     case("search add i.mien t.parquet", I, 0, "0 faces added, 12 there", changes=["i.mien"]),
     case("search add i.mien u.parquet", I, message="there is no table u.parquet"),
     case(

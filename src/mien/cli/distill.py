@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "gaze"]
 
-app = typer.Typer(add_completion=False, no_args_is_help=True)
+app = typer.Typer(add_completion=False)
 
 _STUDENTS = ("cnn",)
 

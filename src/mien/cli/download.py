@@ -12,7 +12,7 @@ from mien.media.names import to_text
 
 __all__ = ["app", "yunet"]
 
-app = typer.Typer(add_completion=False, no_args_is_help=True)
+app = typer.Typer(add_completion=False)
 
 
 @app.callback()

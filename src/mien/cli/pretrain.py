@@ -28,7 +28,7 @@ from mien.cli.training import (
 
 __all__ = ["app", "detector", "gaze", "latentface", "recognition"]
 
-app = typer.Typer(add_completion=False, no_args_is_help=True)
+app = typer.Typer(add_completion=False)
 
 _Config = Annotated[str, typer.Option(help="small, paper or a YAML file.")]
 

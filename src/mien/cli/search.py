@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(add_completion=False, no_args_is_help=True)
+app = typer.Typer(add_completion=False)
 
 _IndexFile = Annotated[Path, typer.Argument(metavar="INDEX", help="A file of mien search build.")]
 _Code = Annotated[str, typer.Option("--code", help="Column of vectors to search by.")]
@@ -107,11 +107,12 @@ def query(
             answers += query_images(
                 opened, [path], top=top, weights=weights, device=device, detector=detector
             )
-    say(_thresholds(opened))
     if out is None:
+        say(_thresholds(opened))
         show(*_lines(answers))
         return
     _write(hits_table(answers), out, overwrite=overwrite)
+    say(_thresholds(opened))
     say(f"{len(answers):,} faces, {sum(len(a.hits) for a in answers):,} hits: {out}")
 
 

@@ -12,7 +12,7 @@ from mien.cli.terminal import say, show
 
 __all__ = ["app"]
 
-app = typer.Typer(add_completion=False, no_args_is_help=True)
+app = typer.Typer(add_completion=False)
 
 
 @app.callback()

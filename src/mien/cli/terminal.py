@@ -32,6 +32,8 @@ def prepare() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = _show_warning
+    # What Pillow warns of in a damaged image is said by the error, or is of no account.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     for name in _WIDTHS:
         if not os.environ.get(name, "1").isdecimal() or int(os.environ.get(name, "1")) < 1:
             del os.environ[name]

@@ -39,7 +39,7 @@ from mien.media.still import ImageLike
 from mien.model import load
 from mien.pipeline.crops import Cropper
 from mien.pipeline.encode import Encoder, encode_crops, lengths_of
-from mien.pipeline.known_faces import is_box_file
+from mien.pipeline.known_faces import KnownFaces, is_box_file
 from mien.table.read import data_frame
 from mien.table.rows import record_batch
 from mien.table.schema import TableInfo, arrow_schema, job_digest, pinned
@@ -204,6 +204,9 @@ def _embed(
     on_progress: Callable[[Status], None] | None,
 ) -> Summary:
     check_outputs([folder.out], inputs=read_by(job.options, listing), overwrite=True)
+    known = job.cropper.detector
+    if isinstance(known, KnownFaces) and listing.shard is None:
+        known.refuse_strangers((s.path_label, s.full_path) for s in listing.sources())
     pinned = job.pinned(listing)
     digest = job_digest(pinned)
     if resume and folder.is_finished(digest):

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mien.errors import MienError
 from mien.faces.face import Face, Framing
 
 __all__ = ["crop_face", "crop_square"]
@@ -35,6 +36,9 @@ _SQUARES: dict[Framing, tuple[float, float, float]] = {
     "yunet": (1.11, 0.0075, -0.018),
     "image": (1.0, 0.0, 0.0),
 }
+
+_LARGEST = 8
+"""Side of a square that is cut out, in sides of the image."""
 
 
 def crop_square(face: Face) -> tuple[float, float, float]:
@@ -48,6 +52,16 @@ def crop_square(face: Face) -> tuple[float, float, float]:
     return (x1 + x2) / 2 + right * size, (y1 + y2) / 2 + down * size, side * size
 
 
+def _check_square(x: float, y: float, side: float, height: int, width: int) -> None:
+    outside = abs(x - width / 2) >= (width + side) / 2 or abs(y - height / 2) >= (height + side) / 2
+    if outside or side > _LARGEST * max(height, width):
+        what = "lies outside" if outside else "is far larger than"
+        raise MienError(
+            f"the box of a face, {side:.0f} pixels around ({x:.0f}, {y:.0f}), {what} the image of "
+            f"{width} x {height} pixels"
+        )
+
+
 def crop_face(image: NDArray[np.uint8], face: Face, size: int) -> NDArray[np.uint8]:
     """Cut a face out as a square of `size` pixels; RGB [size, size, 3].
 
@@ -58,8 +72,13 @@ def crop_face(image: NDArray[np.uint8], face: Face, size: int) -> NDArray[np.uin
         image: RGB [H, W, 3].
         face: a face in this image's pixels.
         size: side of the result in pixels.
+
+    Raises:
+        MienError: the square shows nothing of the image, or next to nothing: the box is another
+            image's, or in other units.
     """
     x, y, side = crop_square(face)
+    _check_square(x, y, side, *image.shape[:2])
     left, top = x - side / 2, y - side / 2
     margin = math.ceil(side / size) + 1  # what the filter reaches over the square's edge
     columns = np.arange(math.floor(left) - margin, math.ceil(left + side) + margin)

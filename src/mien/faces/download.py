@@ -63,12 +63,13 @@ def _fetched() -> bytes:
             "MIEN_OFFLINE forbids to fetch YuNet; copy its file here by other means and say "
             "mien download yunet --from FILE"
         )
+    import http.client
     import urllib.request
 
     try:
         with urllib.request.urlopen(YUNET_SOURCE, timeout=_PATIENCE_S) as answer:
             return answer.read(_MOST_BYTES)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         cause = getattr(error, "reason", None) or error
         raise MienError(
             f"cannot fetch {YUNET_SOURCE}: {cause}; on a machine without network fetch it "

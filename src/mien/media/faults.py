@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 
 __all__ = ["FULL", "fault"]
 
@@ -22,4 +23,6 @@ def fault(error: OSError) -> str:
     known = _WORDS.get(error.errno or 0)
     if known is not None:
         return known
+    if error.errno:  # the libraries' own words for it name a temporary file
+        return os.strerror(error.errno)
     return error.strerror or " ".join(str(error).split())[:200] or type(error).__name__

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -42,6 +42,8 @@ _EXTENTS = (
 _FRAMINGS = ("haar", "yunet", "image")
 _FARTHEST_PX = 1e6
 _MOST_BYTES = 4 << 30
+_LAST_FRAME = 2**53
+_YES, _NO = ("true", "1", "1.0"), ("false", "0", "0.0", "none", "nan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,17 +75,33 @@ class KnownFaces:
                 by its mere name.
             frame: number of the frame; 0 for an image.
         """
-        here = os.path.abspath(full_path)  # noqa: PTH100 - links are names of their own
-        beside = os.path.relpath(here, self.path.resolve().parent)
-        names = (
-            label,
-            to_text(full_path),
-            to_text(here),
-            to_text(beside),
-            to_text(Path(here).name),
-        )
+        names = self._names(label, full_path)
         found = next((self.faces[name, frame] for name in names if (name, frame) in self.faces), ())
         return sorted(found, key=lambda face: (*face.box, -face.score))
+
+    def refuse_strangers(self, inputs: Iterable[tuple[str, str]]) -> None:
+        """Refuse inputs of which none is named in the file: its names are of another kind.
+
+        Args:
+            inputs: label and full path of each, as for `of`.
+
+        Raises:
+            MienError: so.
+        """
+        known = {name for name, _ in self.faces}
+        if known and not any(known.intersection(self._names(*each)) for each in inputs):
+            first = next(iter(self.faces))[0]
+            raise MienError(
+                f"{self.path} names none of the inputs, but {first[:100]!r}; give names as mien "
+                "embed does in the column path, relative to the file, or the last part alone"
+            )
+
+    def _names(self, label: str, full_path: str) -> tuple[str, ...]:
+        """Return how the file may call an input."""
+        here = os.path.abspath(full_path)  # noqa: PTH100 - links are names of their own
+        beside = os.path.relpath(here, self.path.resolve().parent)
+        every = (full_path, here, beside, Path(here).name)
+        return (label, *map(to_text, every))
 
 
 def is_box_file(detector: str) -> bool:
@@ -99,17 +117,19 @@ def read_known_faces(path: str | Path) -> KnownFaces:
     """
     path = Path(path)
     table = _read(path)
-    names = _column(path, table, _PATHS)
-    frames = _numbers(path, table, "frame") if "frame" in table.column_names else None
+    names = _names(path, table)
+    frames = _frames(path, table)
     boxes = _boxes(path, table)
     scores = _numbers(path, table, "det_score") if "det_score" in table.column_names else None
+    if scores is not None and np.isinf(scores).any():
+        raise MienError(f"{path}: the column det_score holds infinity")
     framings, turns = _framings(path, table), quarters(path, table)
     faces: dict[tuple[str, int], list[Face]] = {}
-    for row in np.flatnonzero(_there(table)).tolist():
+    for row in np.flatnonzero(_there(path, table)).tolist():
         box = boxes[row]
         if not (np.abs(box) <= _FARTHEST_PX).all() or (box[2:] <= box[:2]).any():
             raise MienError(f"{path}: row {row + 1} has no box: {[float(f'{v:.6g}') for v in box]}")
-        key = str(names[row]), 0 if frames is None else int(np.nan_to_num(frames[row]))
+        key = names[row], frames[row]
         score = 1.0 if scores is None else float(np.nan_to_num(scores[row], nan=1.0))
         corners = cast(Box, tuple(box.tolist()))
         faces.setdefault(key, []).append(
@@ -131,7 +151,11 @@ def _read(path: Path) -> pa.Table:
         if path.suffix.lower() == ".csv":
             every = pacsv.open_csv(path).schema.names
             kept = [name for name in every if name in wanted]
-            options = pacsv.ConvertOptions(include_columns=kept, strings_can_be_null=True)
+            options = pacsv.ConvertOptions(
+                include_columns=kept,
+                strings_can_be_null=True,
+                column_types=dict.fromkeys((*_PATHS, "framing"), pa.string()),
+            )
             table = pacsv.read_csv(path, convert_options=options)
         else:
             with pq.ParquetFile(path) as file:
@@ -145,20 +169,48 @@ def _read(path: Path) -> pa.Table:
     return table
 
 
-def _column(path: Path, table: pa.Table, choices: Sequence[str]) -> list[object]:
-    name = next((each for each in choices if each in table.column_names), None)
+def _names(path: Path, table: pa.Table) -> list[str]:
+    """Return the names of the images. [N]."""
+    name = next((each for each in _PATHS if each in table.column_names), None)
     if name is None:
-        raise MienError(f"{path} has no column {choices[0]} (or {', '.join(choices[1:])})")
-    return table.column(name).to_pylist()
+        raise MienError(f"{path} has no column {_PATHS[0]} (or {', '.join(_PATHS[1:])})")
+    return _texts(path, table, name, null="")
+
+
+def _frames(path: Path, table: pa.Table) -> list[int]:
+    """Return the numbers of the frames; 0 where there is none. [N]."""
+    if "frame" not in table.column_names:
+        return [0] * len(table)
+    numbers = np.nan_to_num(_numbers(path, table, "frame"), posinf=-1)
+    bad = (numbers < 0) | (numbers > _LAST_FRAME) | (numbers != numbers.round())
+    if bad.any():
+        row = int(bad.argmax())
+        raise MienError(f"{path}: row {row + 1} has frame {table['frame'][row]}, not 0, 1, 2, ...")
+    return numbers.astype(np.int64).tolist()
+
+
+def _texts(path: Path, table: pa.Table, name: str, *, null: str) -> list[str]:
+    kind = table.schema.field(name).type
+    inner = kind.value_type if pa.types.is_dictionary(kind) else kind
+    text = "string" in str(inner) and not pa.types.is_nested(inner)
+    if not text and not pa.types.is_null(inner):
+        raise MienError(f"{path}: the column {name} holds {str(kind)[:100]}, not texts")
+    return [null if value is None else value for value in table.column(name).to_pylist()]
 
 
 def _numbers(path: Path, table: pa.Table, name: str) -> NDArray[np.float64]:
     column = table.column(name)
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    kind = column.type
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         if column.null_count == len(column):
             return np.full(len(column), np.nan)
-        raise MienError(f"{path}: the column {name} holds {column.type}, not numbers")
-    return column.cast(pa.float64()).to_numpy()
+        raise MienError(f"{path}: the column {name} holds {str(kind)[:100]}, not numbers")
+    try:
+        return column.cast(pa.float64()).to_numpy()
+    except pa.ArrowInvalid as error:
+        raise MienError(f"{path}: the column {name} holds numbers beyond all bounds") from error
 
 
 def _boxes(path: Path, table: pa.Table) -> NDArray[np.float64]:
@@ -176,19 +228,23 @@ def _boxes(path: Path, table: pa.Table) -> NDArray[np.float64]:
     raise MienError(f"{path} has no boxes; a box is four columns of one of these forms: {forms}")
 
 
-def _there(table: pa.Table) -> NDArray[np.bool_]:
+def _there(path: Path, table: pa.Table) -> NDArray[np.bool_]:
     """Return which rows are faces: all but those that a table of mien calls none."""
     if "face_found" not in table.column_names:
         return np.ones(len(table), bool)
-    return np.array(
-        [value in (True, "true", "True", 1) for value in table["face_found"].to_pylist()]
-    )
+    found = []
+    for row, value in enumerate(table["face_found"].to_pylist(), start=1):
+        text = str(value).lower()
+        if text not in _YES + _NO:
+            raise MienError(f"{path}: row {row} has face_found {text[:40]}, not true or false")
+        found.append(text in _YES)
+    return np.array(found, bool)
 
 
 def _framings(path: Path, table: pa.Table) -> list[Framing]:
     if "framing" not in table.column_names:
         return ["yunet"] * len(table)
-    found = [value or "yunet" for value in table["framing"].to_pylist()]
+    found = [value or "yunet" for value in _texts(path, table, "framing", null="yunet")]
     unknown = set(found) - set(_FRAMINGS)
     if unknown:
         raise MienError(

@@ -17,7 +17,7 @@ from mien.media.names import to_text
 from mien.media.outputs import check_outputs, same_file
 from mien.search.codes import encode
 from mien.search.faces import read_faces, weights_of
-from mien.search.file import ROWS, Header, writing
+from mien.search.file import MAX_DIM, ROWS, Header, writing
 from mien.search.lock import WriteLock
 from mien.search.results import Added
 
@@ -83,6 +83,11 @@ def write_new(
                         continue
                     if not header.dim:
                         header = replace(header, dim=faces.vectors.shape[1])
+                        if header.dim > MAX_DIM:
+                            raise MienError(
+                                f"{to_text(table)}: {code} has {header.dim:,} numbers; up to "
+                                f"{MAX_DIM:,} can be indexed"
+                            )
                     codes = encode(units(header, faces.vectors, table))
                     writer.append([codes], numbered(faces.rows, writer.count))
             if not writer.count:

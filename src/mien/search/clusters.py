@@ -149,7 +149,6 @@ def cluster_vectors(
         made = HDBSCAN(
             min_cluster_size=min_size,
             min_samples=min_samples,
-            cluster_selection_epsilon=epsilon,
             cluster_selection_method="leaf" if epsilon else "eom",
             metric="precomputed",
             algorithm="brute",
@@ -158,11 +157,46 @@ def cluster_vectors(
         )
         graph = _graph(np.asarray(unit, np.float32), max(NEIGHBOURS, min_samples))
         # HDBSCAN changes the graph that it is given.
-        labels = _without_strangers(made.fit_predict(graph.copy()).astype(np.int64), graph)
+        labels = made.fit_predict(graph.copy()).astype(np.int64)
+        if epsilon:
+            labels = _merged(labels, graph, min_samples, epsilon)
+        labels = _without_strangers(labels, graph)
     if sizes is not None:
         alone = (labels < 0) & (sizes >= min_size)
         labels[alone] = labels.max(initial=-1) + 1 + np.arange(alone.sum())
     return labels
+
+
+def _merged(
+    labels: NDArray[np.int64], graph: csr_array, min_samples: int, epsilon: float
+) -> NDArray[np.int64]:
+    """Return the labels, clusters nearer than epsilon and what lies between them made one. [N].
+
+    scikit-learn's own (1.9) ends in a TypeError with NumPy 2.4 as soon as two are to be one.
+    """
+    from scipy.sparse import coo_array, csgraph
+
+    core = np.full(graph.shape[0], np.inf)
+    for point in range(len(core)):
+        near = graph.data[graph.indptr[point] : graph.indptr[point + 1]]
+        if len(near) >= min_samples:
+            core[point] = np.partition(near, min_samples - 1)[min_samples - 1]
+    edges = graph.tocoo()
+    row, column = edges.coords
+    near = np.maximum(edges.data, np.maximum(core[row], core[column])) <= epsilon
+    linked = coo_array((np.ones(near.sum()), (row[near], column[near])), shape=graph.shape)
+    part = csgraph.connected_components(linked.tocsr(), directed=False)[1]
+    # Clusters and parts are tied by the points that are in both.
+    there, clusters = labels >= 0, int(labels.max(initial=-1)) + 1
+    count = clusters + int(part.max()) + 1
+    ties = coo_array(
+        (np.ones(there.sum()), (labels[there], clusters + part[there])), shape=(count, count)
+    )
+    group = csgraph.connected_components(ties.tocsr(), directed=False)[1]
+    sizes = np.bincount(group[:clusters], minlength=group.max() + 1)
+    of_point = np.where(there, group[labels], group[clusters + part])
+    merged = np.where(there | (sizes[of_point] > 1), of_point, -1)
+    return merged
 
 
 def _without_strangers(labels: NDArray[np.int64], graph: csr_array) -> NDArray[np.int64]:

@@ -78,7 +78,8 @@ def read_faces(
         names[person_column] = None
     first = 0
     for batch in iterate_columns(table, list(names), rows=_BATCH):
-        matrix = code_matrix(batch.column(code), valid_rows(batch, code))
+        what = f"{shown}: the column {code}"
+        matrix = code_matrix(batch.column(code), valid_rows(batch, code), what=what)
         # A row that is null means nothing; one that holds NaN in a face's code is a fault.
         there_is = np.asarray(batch.column(code).is_valid())
         valid = valid_rows(batch, code)

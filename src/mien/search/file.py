@@ -30,7 +30,16 @@ from mien.media.names import to_text
 from mien.media.outputs import check_outputs
 from mien.search.codes import Codes
 
-__all__ = ["ROWS", "Content", "Header", "is_index", "read_file", "unfinished_of", "writing"]
+__all__ = [
+    "MAX_DIM",
+    "ROWS",
+    "Content",
+    "Header",
+    "is_index",
+    "read_file",
+    "unfinished_of",
+    "writing",
+]
 
 ROWS = pa.schema(
     [
@@ -48,7 +57,8 @@ ROWS = pa.schema(
 _FORMAT, _VERSION = "mien index", 1
 _SPACE = 16384
 _BLANK = "0" * 64
-_MAX_DIM = 1 << 16
+MAX_DIM = 1 << 16
+"""Numbers of a code."""
 _MAX_TEXT = 2000
 _PIECE = 1 << 22
 
@@ -195,7 +205,7 @@ def _content(file: IO[bytes], found: dict[str, Any], shown: str) -> tuple[Header
         codes = _mapped(file, found["codes"], np.dtype(np.uint8))
         rows = _mapped(file, found["rows"], np.dtype(np.uint8))
         count, two, dim = codes.shape
-        if two != 2 or not 1 <= dim <= _MAX_DIM or mean.shape not in ((0,), (dim,)):
+        if two != 2 or not 1 <= dim <= MAX_DIM or mean.shape not in ((0,), (dim,)):
             raise ValueError("shapes")
         header = Header(
             **values, dim=dim, thresholds=thresholds, mean=np.array(mean) if len(mean) else None
@@ -237,7 +247,7 @@ def writing(path: str | Path, header: Header, *, overwrite: bool) -> Iterator[_W
     (target,) = check_outputs([path], overwrite=overwrite)
     unfinished = unfinished_of(target)
     try:
-        unfinished.unlink(missing_ok=True)  # of a process that was killed
+        _remove_left(unfinished)
         try:
             with unfinished.open("xb") as file:
                 writer = _Writer(file, header)
@@ -252,6 +262,22 @@ def writing(path: str | Path, header: Header, *, overwrite: bool) -> Iterator[_W
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise MienError(f"cannot write {to_text(path)}: {reason}") from error
+
+
+def _remove_left(unfinished: Path) -> None:
+    """Remove what a process that was killed has left; refuse what somebody else has put there."""
+    if not os.path.lexists(unfinished):
+        return
+    ours = not unfinished.is_symlink() and unfinished.is_file()
+    if ours and not is_index(unfinished):
+        with unfinished.open("rb") as file:
+            ours = not file.read(_SPACE).strip(b"\0")  # the header is written last
+    if not ours:
+        raise MienError(
+            f"{to_text(unfinished)} stands where an index is written before it is whole, and mien "
+            "did not write it; move it away"
+        )
+    unfinished.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

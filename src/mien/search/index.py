@@ -69,6 +69,11 @@ class Index:
         return self._content.header.code
 
     @property
+    def dim(self) -> int:
+        """Return how many numbers a code has."""
+        return self._content.header.dim
+
+    @property
     def rows(self) -> pa.Table:
         """Return row, person, path, frame, face_id, track_id and box of each face. [N]."""
         return self._content.rows
@@ -225,8 +230,8 @@ class Index:
                 found &= self.rows.column("track_id").fill_null(-1).to_numpy() == track
             wanted |= found
         numbers = self.rows.column("row").to_numpy()
-        missing = np.setdiff1d(np.asarray(rows, np.int64), numbers)
-        if len(missing):
+        missing = sorted(set(rows).difference(numbers.tolist()))
+        if missing:
             raise MienError(f"no row {missing[0]} in {to_text(self.path)}")
         wanted |= np.isin(numbers, np.asarray(rows, np.int64))
         if not wanted.any():

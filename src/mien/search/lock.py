@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from pathlib import Path
 
 from mien.errors import MienError
@@ -51,7 +52,9 @@ class WriteLock:
         """Let another have it."""
         if self._number is None:
             return
-        if self._is_there():
+        # One that holds anything was somebody's before.
+        status = os.fstat(self._number)
+        if self._is_there() and stat.S_ISREG(status.st_mode) and not status.st_size:
             self._path.unlink(missing_ok=True)
         os.close(self._number)
         self._number = None

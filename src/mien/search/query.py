@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mien.columns import FACE_CODES, FACE_EMBEDDING, FEATURES
 from mien.errors import MienError
+from mien.media.image import check_file
 from mien.media.names import to_text
 from mien.media.still import ImageLike
 from mien.search.faces import read_faces, weights_of
@@ -88,6 +89,9 @@ def query_images(
             "a table of mien embed"
         )
     index.check_top(top)
+    for image in images:
+        if isinstance(image, (str, Path)):
+            check_file(image)  # before the weights are read, and spoken of
     where = weights_folder.shipped_folder() if weights is None else weights
     if (found_id := weights_folder.weights_id(where)) != index.weights_id:
         raise MienError(
@@ -132,6 +136,11 @@ def query_table(index: Index, table: str | Path, *, top: int = 20) -> Iterator[A
     some = False
     for faces in read_faces(table, index.code):
         some |= len(faces.vectors) > 0
+        if faces.vectors.shape[1] != index.dim:
+            raise MienError(
+                f"{to_text(table)}: {index.code} has {faces.vectors.shape[1]} numbers, those of "
+                f"{to_text(index.path)} have {index.dim}; embed the images again"
+            )
         yield from _answers(index, faces.vectors, faces.rows, top)
     if not some:
         raise MienError(f"no face in {to_text(table)} has a {index.code}: nothing to ask for")

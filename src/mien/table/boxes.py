@@ -85,7 +85,10 @@ def quarters(path: Path, found: pa.Table) -> list[int]:
     """Return the turns of the faces in quarters; none in a table from before they were noted."""
     if _TURN not in found.column_names:
         return [0] * len(found)
-    turns = [turn or 0 for turn in found.column(_TURN).to_pylist()]
+    # A number that is missing is NaN where pandas has written it.
+    turns = [
+        0 if turn is None or turn != turn else turn for turn in found.column(_TURN).to_pylist()
+    ]
     odd = next((turn for turn in turns if turn not in (0, 90, 180, 270)), None)
     if odd is not None:
         raise MienError(f"{path}: a turn of {odd} degrees is none of 0, 90, 180, 270: embed again")

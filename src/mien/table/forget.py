@@ -12,6 +12,8 @@ import pyarrow as pa
 
 from mien.errors import MienError
 from mien.media.atomic import replacing
+from mien.media.outputs import same_file
+from mien.table.formats import check_format, write_as
 from mien.table.read import of_its_type, open_table, reading
 from mien.table.writer import open_writer
 
@@ -40,7 +42,8 @@ def forget_rows(
 
     Args:
         table: the table to read.
-        out: the table to write; may be the same file with `overwrite`.
+        out: the table to write, its form by its name; may be the same file with `overwrite`, which
+            stays Parquet.
         paths: patterns for the column `path`: `*`, `?` and `[...]`; `*` also stands for `/`.
         track: take out this track of these files only.
         overwrite: whether `out` may be replaced.
@@ -48,15 +51,32 @@ def forget_rows(
     Raises:
         MienError: if no row matches, the table cannot be read, or `out` cannot be written.
     """
+    out = Path(out)
+    suffix = ".parquet"
+    if not same_file(table, out):
+        check_format(out)
+        suffix = out.suffix.lower()
+    done: list[Forgotten] = []
+    with replacing(out, overwrite=overwrite) as unfinished:
+        write_as(
+            unfinished,
+            suffix,
+            lambda place: done.append(_write_rest(Path(table), place, paths, track)),
+        )
+    return done[0]
+
+
+def _write_rest(table: Path, place: Path, paths: Sequence[str], track: int | None) -> Forgotten:
+    """Write what is left, as Parquet; raises MienError as `forget_rows`."""
     removed = kept = 0
-    with open_table(Path(table)) as file, replacing(out, overwrite=overwrite) as unfinished:
+    with open_table(table) as file:
         # No run of `embed` would give this table.
         metadata = (file.schema_arrow.metadata or {}) | {b"mien.job": b""}
-        with open_writer(unfinished, file.schema_arrow.with_metadata(metadata)) as writer:
+        with open_writer(place, file.schema_arrow.with_metadata(metadata)) as writer:
             for index in range(file.num_row_groups):
                 with reading(table):  # what is damaged is not what is written
                     group = file.read_row_group(index).replace_schema_metadata(metadata)
-                wanted = _matches(Path(table), group, paths, track)
+                wanted = _matches(table, group, paths, track)
                 removed += int(wanted.sum())
                 left = group.filter(pa.array(~wanted))
                 kept += len(left)

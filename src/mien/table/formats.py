@@ -2,14 +2,18 @@
 
 Feather holds what Parquet does, metadata and zeros included. CSV and JSON lines are for people and
 for programs that know neither: there a vector that means nothing is empty, in CSV a vector is a
-column for each number (`identity_0`, `identity_1`, ...), and texts are no formulas.
+column for each number (`identity_0`, `identity_1`, ...), and texts are no formulas. What another
+program has added goes along where the form can hold it; else nothing is written.
 """
 
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
+import decimal
 import json
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -18,10 +22,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from mien.columns import CODES
 from mien.errors import MienError
 from mien.media.atomic import replacing
+from mien.media.names import to_text
 from mien.media.outputs import check_outputs
 from mien.media.spreadsheet import safe_cell
 from mien.table.read import code_matrix, open_table, reading, valid_rows
@@ -79,6 +85,7 @@ def convert(parquet: Path | pa.NativeFile, out: Path, suffix: str) -> None:
         suffix: one of `FORMATS` but Parquet's.
 
     Raises:
+        MienError: a column holds what the form cannot.
         OSError: if it cannot be written.
     """
     with pq.ParquetFile(parquet) as table:
@@ -133,8 +140,11 @@ def convert_table(source: str | Path, out: str | Path, *, overwrite: bool = Fals
     with opened_table(source) as (schema, batches), replacing(out, overwrite=overwrite) as place:
         if out.suffix.lower() == ".parquet":
             write_groups(counted(batches), place, schema)
-        else:
+            return rows
+        try:
             _write(schema, counted(batches), place, out.suffix.lower())
+        except _UnfitError as error:
+            raise MienError(f"{to_text(source)}: {error}") from error
     return rows
 
 
@@ -175,14 +185,36 @@ def _feather_batches(source: Path, file: pa.ipc.RecordBatchFileReader) -> Iterat
         yield batch
 
 
+class _UnfitError(MienError):
+    """A column holds what a form cannot; does not name the table."""
+
+
 def _write(schema: pa.Schema, batches: Iterable[pa.RecordBatch], out: Path, suffix: str) -> None:
     change, opened = _OTHERS[suffix]
-    first = change(pa.Table.from_batches([], schema=schema))
+    batches = iter(batches)
+    begun = _until_known(schema, batches)
+    first = change(pa.Table.from_batches(begun, schema=schema))
     with opened(out, first.schema) as writer:
-        for batch in batches:
-            changed = change(pa.Table.from_batches([batch])).cast(first.schema)
-            for part in changed.combine_chunks().to_batches():
+        for batch in chain(begun, batches):
+            changed = change(pa.Table.from_batches([batch], schema=schema))
+            if changed.schema.names != first.schema.names:
+                raise _UnfitError("a column of codes holds lists of several lengths")
+            for part in changed.cast(first.schema).combine_chunks().to_batches():
                 writer.write_batch(part)
+
+
+def _until_known(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> list[pa.RecordBatch]:
+    """Return as many batches as tell how long the lists of codes are: none where the types do."""
+    unknown = {
+        field.name
+        for field in schema
+        if field.name in CODES and not pa.types.is_fixed_size_list(field.type)
+    }
+    begun: list[pa.RecordBatch] = []
+    while unknown and (batch := next(batches, None)) is not None:
+        begun.append(batch)
+        unknown = {name for name in unknown if not batch.column(name).is_valid().true_count}
+    return begun
 
 
 def _as_it_is(table: pa.Table) -> pa.Table:
@@ -193,8 +225,7 @@ def _with_empty_cells(table: pa.Table) -> pa.Table:
     """Return the table with null in place of vectors that mean nothing; float32 stays."""
     for place, name in enumerate(table.column_names):
         if name in CODES:
-            column = table.column(name)
-            matrix = code_matrix(column, valid_rows(table, name))
+            matrix = _codes(table, name)
             lists = [None if np.isnan(row).any() else row for row in matrix]
             table = table.set_column(place, name, pa.array(lists, type=pa.list_(pa.float32())))
     return table
@@ -207,18 +238,39 @@ def _with_a_column_a_number(table: pa.Table) -> pa.Table:
     for name, column in zip(table.column_names, table.columns, strict=True):
         if name in CODES:
             # NaN becomes null: an empty cell.
-            matrix = code_matrix(column, valid_rows(table, name))
-            names += [f"{name}_{i}" for i in range(column.type.list_size)]
+            matrix = _codes(table, name)
+            names += [f"{name}_{i}" for i in range(matrix.shape[1])]
             columns += [pa.array(values, from_pandas=True) for values in matrix.T]
             continue
-        if pa.types.is_string(column.type):
+        kind = column.type
+        if pa.types.is_dictionary(kind):
+            column = column.cast(kind.value_type)
+            kind = column.type
+        if pa.types.is_nested(kind) or "binary" in str(kind):
+            raise _UnfitError(
+                f"the column {name} holds {str(kind)[:100]}, for which CSV has no form; leave it "
+                "out, or write .parquet or .feather"
+            )
+        if _is_text(kind):
             texts = [None if text is None else safe_cell(text) for text in column.to_pylist()]
             column = pa.array(texts, type=pa.string())
-        elif pa.types.is_boolean(column.type):
+        elif pa.types.is_boolean(kind):
             column = pc.cast(column, pa.string())
-        names.append(name)
+        names.append(safe_cell(name))
         columns.append(column)
     return pa.Table.from_arrays(columns, names=names)
+
+
+def _codes(table: pa.Table, name: str) -> NDArray[np.float32]:
+    """Return a column of codes, NaN where it means nothing. [N, D]."""
+    try:
+        return code_matrix(table.column(name), valid_rows(table, name), what=f"the column {name}")
+    except MienError as error:
+        raise _UnfitError(str(error)) from error
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or str(kind) == "string_view"
 
 
 @contextlib.contextmanager
@@ -243,7 +295,33 @@ class _JsonLines:
         columns = [_json_values(column) for column in batch.columns]
         for row in zip(*columns, strict=True):
             line = dict(zip(batch.schema.names, row, strict=True))
-            self._file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+            try:
+                text = json.dumps(line, ensure_ascii=False, allow_nan=False, default=_as_text)
+            except (TypeError, ValueError) as error:
+                raise _unfit_json(line) from error
+            self._file.write(text + "\n")
+
+
+def _as_text(value: object) -> str:
+    """Return what JSON has no form for as the text that it is known by."""
+    if isinstance(value, dt.date | dt.time):
+        return value.isoformat()
+    if isinstance(value, dt.timedelta | decimal.Decimal):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+def _unfit_json(line: dict[str, Any]) -> _UnfitError:
+    """Return why a line could not be written: the first column that cannot."""
+    for name, value in line.items():
+        try:
+            json.dumps(value, allow_nan=False, default=_as_text)
+        except (TypeError, ValueError):
+            return _UnfitError(
+                f"the column {name} holds {str(value)[:40]}, for which JSON has no form; leave it "
+                "out, or write .parquet or .feather"
+            )
+    return _UnfitError("a row has no form in JSON; write .parquet or .feather")
 
 
 @contextlib.contextmanager
@@ -254,18 +332,21 @@ def _json_lines(path: Path, _: pa.Schema) -> Iterator[_Writer]:
 
 def _json_values(column: pa.Array) -> list[Any]:
     """Return Python values, float32 with as many digits as tell it from its neighbours."""
-    if pa.types.is_list(column.type):
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
         flat = _json_values(column.flatten())
         ends = np.cumsum(pc.fill_null(pc.call_function("list_value_length", [column]), 0)).tolist()
         there = column.is_valid().to_pylist()
         starts = [0, *ends[:-1]]
         return [flat[a:b] if ok else None for a, b, ok in zip(starts, ends, there, strict=True)]
+    if not pa.types.is_floating(column.type):
+        return column.to_pylist()
+    numbers = column.to_numpy(zero_copy_only=False)
     if pa.types.is_float32(column.type):
-        texts = column.to_numpy(zero_copy_only=False).astype(str)
-        values = texts.astype(np.float64).tolist()
-        there = column.is_valid().to_pylist()
-        return [value if ok else None for value, ok in zip(values, there, strict=True)]
-    return column.to_pylist()
+        numbers = numbers.astype(str)
+    # What is no number, NaN, is nothing.
+    values = numbers.astype(np.float64)
+    there = np.asarray(column.is_valid()) & ~np.isnan(values)
+    return [value if ok else None for value, ok in zip(values.tolist(), there, strict=True)]
 
 
 _Change = Callable[[pa.Table], pa.Table]

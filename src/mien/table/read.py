@@ -41,6 +41,11 @@ __all__ = [
 
 _TYPES = {c.name: ARROW_TYPES[c.kind] for c in COLUMNS if c.kind in ARROW_TYPES}
 _NEVER_NULL = ("path", "frame", FACE_FOUND)
+_CURES = {
+    ".feather": "; make one of it with mien table convert",
+    ".csv": "; mien embed writes .parquet, too, and only that can be read back",
+    ".jsonl": "; mien embed writes .parquet, too, and only that can be read back",
+}
 _OLD_NULLS = "Expected all lists to be of size"
 
 
@@ -153,7 +158,8 @@ def read_codes(path: str | Path, name: str) -> NDArray[np.float32]:
     """
     checks = [check for check in _validity(name) if check in column_names(path)]
     table = read_columns(path, [name, *checks])
-    return code_matrix(table.column(name), valid_rows(table, name))
+    what = f"{path}: the column {name}"
+    return code_matrix(table.column(name), valid_rows(table, name), what=what)
 
 
 def some_columns(path: str | Path, names: Sequence[str]) -> pd.DataFrame:
@@ -187,7 +193,8 @@ def data_frame(table: pa.Table) -> pd.DataFrame:
     if EYES_FOUND in frame:
         frame[EYES_FOUND] = frame[EYES_FOUND].astype(pd.BooleanDtype())
     for name in codes:
-        matrix, valid = code_matrix(table.column(name)), valid_rows(table, name)
+        matrix = code_matrix(table.column(name), what=f"the column {name}")
+        valid = valid_rows(table, name)
         if valid is None:
             valid = np.ones(len(matrix), dtype=bool)
         valid &= np.asarray(table.column(name).is_valid())
@@ -213,7 +220,7 @@ def table_info(path: str | Path) -> TableInfo | None:
 
 
 def code_matrix(
-    column: pa.ChunkedArray, valid: NDArray[np.bool_] | None = None
+    column: pa.ChunkedArray, valid: NDArray[np.bool_] | None = None, *, what: str
 ) -> NDArray[np.float32]:
     """Return a column of codes as one matrix, NaN where a row is null or not valid. [N, D].
 
@@ -221,6 +228,7 @@ def code_matrix(
         column: lists of one length: of a fixed size, as mien writes them, or others, as tables
             have that another program has written anew.
         valid: rows whose codes mean something. [N].
+        what: the column's name, for errors.
 
     Raises:
         MienError: if it holds no lists of numbers, or lists of different lengths.
@@ -228,12 +236,12 @@ def code_matrix(
     kind = column.type
     lists = pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind)
     if not (lists or pa.types.is_large_list(kind)) or not pa.types.is_floating(kind.value_type):
-        raise MienError(f"a column of codes holds {str(kind)[:100]}, not lists of numbers")
+        raise MienError(f"{what} holds {str(kind)[:100]}, not lists of numbers")
     lengths = pc.call_function("list_value_length", [column]).unique().drop_null().to_pylist()
     if pa.types.is_fixed_size_list(kind):
         lengths = [kind.list_size]
     if len(lengths) > 1 or 0 in lengths:
-        raise MienError(f"a column of codes holds lists of {len(lengths)} lengths: {lengths[:5]}")
+        raise MienError(f"{what} holds lists of {len(lengths)} lengths: {lengths[:5]}")
     length = lengths[0] if lengths else 0
     matrix = np.full((len(column), length), np.nan, dtype=np.float32)
     start = 0
@@ -284,7 +292,10 @@ def reading(path: str | Path, form: str = "Parquet") -> Iterator[None]:
                 f"{path} was written by mien 0.1, with nulls in its columns of codes, which "
                 f"pyarrow {pa.__version__} cannot read: install pyarrow 26 or embed again"
             ) from error
-        raise MienError(f"{path} is no {form} file that can be read: {reason}") from error
+        cure = _CURES.get(Path(path).suffix.lower(), "") if form == "Parquet" else ""
+        raise MienError(
+            f"{path} is no {form} file that can be read: {reason.rstrip('.')}{cure}"
+        ) from error
 
 
 def _validity(name: str) -> tuple[str, ...]:
@@ -295,10 +306,18 @@ def _validity(name: str) -> tuple[str, ...]:
 
 
 def valid_rows(table: pa.Table, name: str) -> NDArray[np.bool_] | None:
-    """Return where a column of codes means something; None if the table does not say. [N]."""
+    """Return where a column of codes means something; None if the table does not say. [N].
+
+    Raises:
+        MienError: what says so does not say yes or no.
+    """
     checks = [check for check in _validity(name) if check in table.column_names]
     if not checks:
         return None
+    for check in checks:
+        kind = table.schema.field(check).type
+        if not pa.types.is_boolean(kind):
+            raise MienError(f"the column {check} holds {str(kind)[:100]}, not true and false")
     return np.all([pc.fill_null(table.column(check), False) for check in checks], axis=0)
 
 
