@@ -163,6 +163,19 @@ CASES = [
     case("demo --out o --device vulkan --weights tiny", message="vulkan: no such device"),
     case("demo --out o --detector x --weights tiny --clips c", {"c/a/b.png": PNG}, 2, "x"),
     case("demo --out '' --weights tiny --clips tiny --overwrite", message="no clips to show"),
+    *(
+        case(f"download {words}", files, 2, message, env={"MIEN_OFFLINE": "1", "MIEN_CACHE": "c"})
+        for words, files, message in [
+            ("", {}, "Missing command"),
+            ("yunet", {}, "MIEN_OFFLINE forbids"),
+            ("yunet --from none", {}, "no file none"),
+            ("yunet --from w", {"w": ""}, "is not the YuNet file"),
+            ("yunet --from w", {"w": None}, "w is a folder"),
+            ("yunet --from w", {"w": pipe}, "pipe or a device"),
+            ("yunet --from w", {"w": lambda p: (p.touch(), os.truncate(p, 1 << 33))}, "larger"),
+            ("yunet --from /dev/zero", {}, "pipe or a device"),
+        ]
+    ),
     case("doctor extra", message="see mien doctor --help"),
     case("nothing", message="No such command 'nothing'"),
     case("card --nothing", message="No such option: --nothing"),

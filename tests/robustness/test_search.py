@@ -92,6 +92,23 @@ def broken() -> list[Any]:
     ]
 
 
+WIDE = pa.array([[1.0] * 70_000] * COUNT, pa.list_(pa.float32(), 70_000))
+TEXT = pa.array(["x"] * COUNT)
+
+
+def taken_names() -> list[Any]:
+    """Somebody's files under the names of what stands beside an index for a while."""
+    return [
+        *(
+            case(BUILD, {"t.parquet": t(), ".i.mien.unfinished": content}, message="move it away")
+            for content in ("mine", None, link("t.parquet"))
+        ),
+        case(BUILD, {"t.parquet": t(), ".i.mien.lock": "mine"}, 0, makes=["i.mien"]),
+        case(BUILD, {"t.parquet": t(), ".i.mien.lock": os.mkfifo}, 0, makes=["i.mien"]),
+        case(BUILD, {"t.parquet": t(), ".i.mien.lock": None}, message="cannot write i.mien"),
+    ]
+
+
 CASES = [
     case(BUILD, {"t.parquet": t()}, 0, "12 faces", makes=["i.mien"]),
     case(BUILD, {"t.parquet": t(face_found=pa.array([False] * COUNT))}, message="nothing is"),
@@ -177,7 +194,22 @@ CASES = [
         )
         for end in ("csv", "parquet", "jsonl")
     ),
+    *taken_names(),
     *broken(),
+    case(BUILD, {"t.parquet": t(identity=WIDE)}, message="up to 65,536 can be indexed"),
+    case(BUILD, {"t.parquet": t(identity=TEXT)}, message="t.parquet: the column identity holds"),
+    case(f"search delete i.mien --row {'9' * 30}", I, message=f"no row {'9' * 30} in i.mien"),
+    case(f"{QUERY} -o no/h.csv", I, message="cannot write no/h.csv: No such file"),
+    case("search query i.mien .", I, message=". is a folder"),
+    case(
+        "search query i.mien u.parquet",
+        {**I, "u.parquet": t(identity=pa.array([[1.0, 2.0]] * COUNT))},
+        message="u.parquet: identity has 2 numbers, those of i.mien have 4",
+    ),
+    case("search", message="Missing command"),
+    case("forget t.parquet --path 0.png -o x", T, message="x: a table is written as"),
+    case("forget t.parquet --path 0.png -o x.csv", T, 0, "11 left", makes=["x.csv"]),
+    case("forget t.csv --path 0.png -o x.csv", {"t.csv": "path,face_found\n"}, message="be read"),
 ]
 
 

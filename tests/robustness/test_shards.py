@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from mien.cli.main import run
 from robustness.cases import PNG, Content, case, check, image
-from robustness.made_tables import damaged, link, table, twice
+from robustness.made_tables import CODES, COUNT, damaged, link, table, twice
 
 IN: dict[str, Content] = {"in/a.png": PNG, "in/b.png": image(seed=1), "in/c.png": image(seed=2)}
 EMBED = "embed in --weights tiny --detector none --batch-size 1"
@@ -134,9 +137,64 @@ def others() -> list[Any]:
     ]
 
 
-CASES = [*shards(), *merges(), *others()]
+LISTS = pa.array(CODES.tolist(), pa.list_(pa.float32()))
+LARGE = pa.array(CODES.tolist(), pa.large_list(pa.float64()))
+UNEVEN = pa.array([[1.0]] * (COUNT - 1) + [[1.0, 2.0]])
+ODD = pa.array([float("nan"), float("inf")] * (COUNT // 2))
+NAN = pa.array([float("nan")] * COUNT, pa.float32())
+
+
+def rewritten() -> list[Any]:
+    """Tables that other programs have written anew, or added something to."""
+
+    def converted(end: str, message: str, code: int = 2, **columns: Any) -> Any:
+        files: dict[str, Content] = {"t.parquet": table(**columns)}
+        made = [] if code else [f"u.{end}"]
+        return case(f"table convert t.parquet u.{end}", files, code, message, makes=made)
+
+    return [
+        *(
+            converted(end, "12 rows", 0, identity=codes)
+            for end in ("csv", "jsonl", "feather", "parquet")
+            for codes in (LISTS, LARGE)
+        ),
+        *(converted(end, "12 rows", 0, more=NAN) for end in ("csv", "jsonl")),
+        converted("jsonl", "12 rows", 0, more=pa.array([date(2020, 1, 2)] * COUNT)),
+        converted("jsonl", "12 rows", 0, more=pa.array([timedelta(1)] * COUNT)),
+        converted("csv", "12 rows", 0, identity=pa.nulls(COUNT, pa.list_(pa.float32()))),
+        converted("csv", "t.parquet: the column identity holds lists of 2 l", identity=UNEVEN),
+        converted("csv", "the column identity holds string", identity=pa.array(["x"] * COUNT)),
+        converted("csv", "face_found holds int64, not true", face_found=pa.array([1] * COUNT)),
+        converted("csv", "the column more holds struct", more=pa.array([{"a": 1}] * COUNT)),
+        converted("csv", "the column more holds binary", more=pa.array([b"\xff"] * COUNT)),
+        converted("jsonl", "the column more holds b'", more=pa.array([b"\xff"] * COUNT)),
+        converted("jsonl", "the column more holds inf", more=ODD),
+        case("table info t.feather", {"t.feather": table()}, message="no Feather file"),
+        case("table", message="Missing command"),
+        case(
+            "embed in/a.png --weights tiny --detector none -o t\udcff.parquet",
+            IN,
+            message="must be UTF-8",
+        ),
+    ]
+
+
+CASES = [*shards(), *merges(), *others(), *rewritten()]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_case(case: Any, place: Path, capfd: pytest.CaptureFixture[str]) -> None:
     check(case, place, capfd)
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())]
+)
+def test_no_text_of_any_type_is_a_formula(kind: pa.DataType, place: Path) -> None:
+    table(path=pa.array(["=1+1"] * COUNT).cast(kind), **{"@more": LISTS.slice(0).is_valid()})(
+        place / "t.parquet"
+    )
+    assert run(["table", "convert", "t.parquet", "u.csv"]) == 0
+    head, first, *_ = (place / "u.csv").read_text().splitlines()
+    assert '"\'@more"' in head
+    assert first.startswith('"\'=1+1"')

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli.options import Detector, Device, Overwrite
-from mien.cli.terminal import say, show
+from mien.cli.terminal import one_line, say, show
 from mien.errors import MienError
 from mien.media.outputs import check_outputs
 
@@ -243,7 +243,7 @@ def _thresholds(index: Index) -> str:
 def _lines(answers: Iterable[Answer]) -> list[str]:
     lines = []
     for answer in answers:
-        lines.append(answer.name)
+        lines.append(one_line(answer.name))
         for hit in answer.hits:
             rate = ""
             if hit.false_match_rate is not None:
@@ -251,9 +251,9 @@ def _lines(answers: Iterable[Answer]) -> list[str]:
                     f"  false match rate {hit.false_match_rate:.2%} a pair, "
                     f"{hit.false_match_chance:.2%} among all"
                 )
-            person = "" if hit.person is None else f"{hit.person}  "
+            person = "" if hit.person is None else f"{one_line(hit.person)}  "
             frame = f" frame {hit.frame}" if hit.frame else ""
-            who = f"{person}{hit.path}{frame} row {hit.row}"
+            who = f"{person}{one_line(hit.path)}{frame} row {hit.row}"
             lines.append(f"{hit.rank:4}  {hit.similarity:7.4f}  {who}{rate}")
     return lines
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 
-__all__ = ["from_text", "to_text"]
+__all__ = ["from_text", "is_utf8", "to_text"]
 
 _GROUP = r"x[0-9a-f]{2}|u[0-9a-f]{4}"
 _UNFIT = re.compile(rf"[\x00-\x1f\x7f\ud800-\udfff]|\\(?={_GROUP})")
@@ -27,6 +27,15 @@ def to_text(name: str | os.PathLike[str]) -> str:
 def from_text(text: str) -> str:
     """Return the file name that `to_text` wrote as this text."""
     return _ESCAPED.sub(_unescape, text)
+
+
+def is_utf8(path: str | os.PathLike[str]) -> bool:
+    """Return whether the whole path of a file can be given to libraries that take UTF-8 alone."""
+    try:
+        os.path.abspath(os.fspath(path)).encode()  # noqa: PTH100 - links stay
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from mien.columns import CODES
 from mien.errors import MienError
 from mien.media.atomic import replacing
-from mien.media.names import to_text
+from mien.media.names import is_utf8, to_text
 from mien.media.outputs import check_outputs
 from mien.media.spreadsheet import safe_cell
 from mien.table.read import code_matrix, open_table, reading, valid_rows
@@ -54,8 +54,10 @@ def check_format(out: Path) -> None:
     """Refuse a table whose name does not say in which form it is to be written.
 
     Raises:
-        MienError: the name does not end in one of `FORMATS`.
+        MienError: the name does not end in one of `FORMATS`, or is one that pyarrow cannot open.
     """
+    if not is_utf8(out):
+        raise MienError(f"{to_text(out)}: the path of a table must be UTF-8; give another name")
     if out.suffix.lower() not in FORMATS:
         raise MienError(
             f"{out}: a table is written as {', '.join(FORMATS)}; give a name that ends in one"

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mien.aliases import COLUMNS as OLD_NAMES
 from mien.columns import CODES, EYES_FOUND, FACE_FOUND, NEED_EYES
 from mien.errors import MienError
+from mien.media.names import to_text
 from mien.table.schema import ARROW_TYPES, COLUMNS, TableInfo, read_info
 
 if TYPE_CHECKING:
@@ -285,6 +286,8 @@ def reading(path: str | Path, form: str = "Parquet") -> Iterator[None]:
     """
     try:
         yield
+    except UnicodeEncodeError as error:
+        raise MienError(f"the path of {to_text(path)} is not UTF-8: rename it") from error
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())[:200]
         if _OLD_NULLS in reason:
