@@ -1,4 +1,4 @@
-"""Notes and refuses what no command may do: connect to anything, unpickle anything."""
+"""Notes and refuses what no command may do: connect or listen to others, unpickle anything."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from unittest import mock
 __all__ = ["no_network_no_pickle"]
 
 _CONNECTS = ("socket.connect", "socket.getaddrinfo", "socket.sendto", "socket.sendmsg")
+_LOOPBACK = ("127.0.0.1", "::1")
 # Numba keeps its own compiled code in pickled files; what the user gives never gets there. The
 # tests themselves have commands forked by a process of this machine.
 _OWN = ("numba", "multiprocessing.forkserver")
@@ -39,8 +40,17 @@ def no_network_no_pickle() -> Iterator[list[str]]:
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     """See it whoever calls; a hook cannot be taken away again."""
-    if _notes and (event in _CONNECTS or event == "pickle.find_class") and not _is_own():
+    if not _notes or _is_own():
+        return
+    reaches_out = event in _CONNECTS and not _is_own_address(event, arguments)
+    listens = event == "socket.bind" and arguments[1][0] not in _LOOPBACK
+    if reaches_out or listens or event == "pickle.find_class":
         _refuse(f"{event} {arguments}")
+
+
+def _is_own_address(event: str, arguments: tuple[Any, ...]) -> bool:
+    """Return whether an address of this machine is taken apart, which asks nobody."""
+    return event == "socket.getaddrinfo" and arguments[0] in _LOOPBACK
 
 
 def _refusing(real: Callable[..., Any]) -> Callable[..., Any]:

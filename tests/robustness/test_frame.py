@@ -89,10 +89,11 @@ def test_new_files_are_named(doctor, place, capfd):
     [
         lambda: socket.create_connection(("127.0.0.1", 9), timeout=1),
         lambda: socket.getaddrinfo("localhost", 80),
+        lambda: socket.socket().bind(("0.0.0.0", 0)),
         lambda: pickle.loads(b"]."),  # noqa: S301
         lambda: pickle.Unpickler(io.BytesIO(pickle.dumps(Path("x")))).load(),  # noqa: S301
     ],
-    ids=["connect", "look up", "unpickle", "unpickler"],
+    ids=["connect", "look up", "listen", "unpickle", "unpickler"],
 )
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 def test_connections_and_pickles_are_seen_even_if_swallowed(action):
