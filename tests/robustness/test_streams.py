@@ -36,6 +36,38 @@ def test_a_table_is_written_whoever_listens(place: Path, streams: Streams) -> No
     assert (place / "t.parquet").read_bytes() == written
 
 
+def unread(place: Path, words: str, *, stream: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a command one of whose streams is a pipe that nobody reads any more."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | {stream: writer}
+    try:
+        return subprocess.run(
+            [sys.executable, "-m", "mien", *shlex.split(words)],
+            cwd=place, env=os.environ | {"PYTHONPATH": str(ROOT / "src")}, check=False, **streams,
+        )  # fmt: skip
+    finally:
+        os.close(writer)
+
+
+@pytest.mark.parametrize("words", ["embed --schema", "table info t.parquet"])
+def test_a_reader_that_leaves_ends_a_command_without_a_word(place: Path, words: str) -> None:
+    """As `mien ... | head -1` does."""
+    make_files(place, {"t.parquet": table()})
+    done = unread(place, words, stream="stdout")
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_nobody_has_to_read_how_it_goes(place: Path) -> None:
+    make_files(place, PHOTOS)
+    assert unread(place, WORDS, stream="stderr").returncode == 0
+    assert (place / "t.parquet").exists()
+
+
+def test_nobody_has_to_read_of_an_error(place: Path) -> None:
+    assert unread(place, "embed nothing -o t.parquet", stream="stderr").returncode == 2
+
+
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_signal_from_outside_ends_the_process_in_order(place: Path, name: str) -> None:
     if not hasattr(signal, name):

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,15 @@ def test_text_that_moves_the_cursor_is_escaped():
     assert cut.startswith("start a")
     assert cut.endswith("a end")
     assert " ... " in cut
+
+
+def test_what_pillow_warns_of_is_no_line(capsys):
+    with warnings.catch_warnings():
+        warnings.resetwarnings()
+        terminal.prepare()
+        for module, line in (("PIL.TiffImagePlugin", 982), ("mien.somewhere", 1)):
+            warnings.warn_explicit("Truncated File Read", UserWarning, "x.py", line, module)
+        assert capsys.readouterr().err == "warning: Truncated File Read\n"
 
 
 def test_without_a_home_folder_nothing_is_looked_for_there(monkeypatch, tmp_path):
