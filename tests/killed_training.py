@@ -1,6 +1,7 @@
-"""Kill `mien pretrain latentface` at random moments, resume it, and compare with a whole run.
+"""Kill `mien pretrain` at random moments, resume it, and compare with a whole run.
 
     python tests/killed_training.py FOLDER --kills 20
+    python tests/killed_training.py FOLDER --kills 20 --recipe gaze
 
 Prints one line of JSON: kills, how often each stage was resumed, and whether all ended alike. The
 runs are forked from one process that has imported everything and computed nothing.
@@ -18,12 +19,13 @@ import sys
 import time
 from pathlib import Path
 
-import mien.train.recipes.latentface  # noqa: F401 - imported once, before the forks
+import mien.train.recipes.gaze
+import mien.train.recipes.latentface  # noqa: F401 - both imported once, before the forks
 from mien.cli.main import run
 from mien.synth.toy import toy_head
 from mien.synth.writer import SynthConfig
 
-CHANGES = [
+LATENTFACE = [
     *("model.image_size=32", "model.texture_dim=8", "model.shape_dim=8", "model.width=8"),
     *("model.feature_dim=16", "model.neutral_width=16", "model.neutral_blocks=1"),
     *("stage1.steps=6", "stage1.batch_size=6", "stage2.steps=6", "stage2.batch_size=6"),
@@ -32,10 +34,25 @@ CHANGES = [
 ]
 
 
-def make_clips(folder: Path) -> None:
+GAZE = [
+    *("model.code_dim=4", "model.dim=16", "model.heads=2", "model.stem_width=4"),
+    *("model.bottleneck_depth=1", "model.encoder_depth=1", "model.decoder_depth=1"),
+    *("localizer.steps=8", "localizer.batch_size=4", "localizer.frames=2"),
+    *("emib.steps=8", "emib.batch_size=4", "emib.frames=2"),
+    *("loop.checkpoint_every=2", "loop.log_every=1", "loop.log_images_every=0"),
+    "loop.tensorboard=false",
+]
+RECIPES = {
+    "latentface": (["--config", "small", *LATENTFACE], 32, ("stage1", "stage2")),
+    "gaze": (GAZE, 96, ("localizer", "emib")),
+}
+"""Options, side of the clips, stages."""
+
+
+def make_clips(folder: Path, size: int) -> None:
     from made_clips import write_clips
 
-    write_clips(toy_head(), SynthConfig(identities=3, frames=3, size=32), folder)
+    write_clips(toy_head(), SynthConfig(identities=3, frames=3, size=size), folder)
 
 
 def started(work) -> int:
@@ -55,9 +72,9 @@ def started(work) -> int:
         os._exit(code or 0)
 
 
-def train(clips: Path, out: Path) -> int:
-    words = ["pretrain", "latentface", "--device", "cpu", "--resume", "--config", "small"]
-    return run([*words, "--data", str(clips), "--out", str(out), *CHANGES])
+def train(recipe: str, clips: Path, out: Path) -> int:
+    words = ["pretrain", recipe, "--device", "cpu", "--resume"]
+    return run([*words, "--data", str(clips), "--out", str(out), *RECIPES[recipe][0]])
 
 
 def outcome(out: Path) -> str:
@@ -99,19 +116,21 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--recipe", choices=list(RECIPES), default="latentface")
     given = parser.parse_args()
     rng, clips = random.Random(given.seed), given.folder / "clips"
-    finish(lambda: make_clips(clips))
-    finish(lambda: train(clips, given.folder / "whole"))
+    _, size, stages = RECIPES[given.recipe]
+    finish(lambda: make_clips(clips, size))
+    finish(lambda: train(given.recipe, clips, given.folder / "whole"))
     whole, alike, killed = outcome(given.folder / "whole"), 0, 0
     rows = rows_of(given.folder / "whole")
-    resumed = {"stage1": 0, "stage2": 0}
+    resumed = dict.fromkeys(stages, 0)
     for number in range(given.kills):
         out = given.folder / f"killed_{number}"
         for _ in range(2):  # the resumed run is killed, too
-            child = started(lambda out=out: train(clips, out))
+            child = started(lambda out=out: train(given.recipe, clips, out))
             killed += kill_after(child, out, rng.randint(1, rows), rng.uniform(0, 0.05))
-        finish(lambda out=out: train(clips, out))
+        finish(lambda out=out: train(given.recipe, clips, out))
         text = (out / "train.log").read_text()
         for stage in resumed:
             resumed[stage] += text.count(f"{stage}: resumed from step")
