@@ -104,6 +104,37 @@ def test_a_doubtful_find_gives_way_to_a_sure_one_only():
     assert [face.box for face in find_upright(lying, Doubtful(0.8))] == [(0, 0, 9, 9)]
 
 
+@pytest.mark.parametrize(
+    ("upright", "turned", "expected"),
+    [(0.7, 0.95, 2), (0.8, 0.84, 0), (0.88, 0.9, 0), (0.92, 0.99, 0)],
+)
+def test_a_lying_face_that_is_taken_for_an_upright_one_gives_way(upright, turned, expected):
+    class Credulous(Finder):
+        """Sees the lying face, too, with a lower score."""
+
+        def __call__(self, image):
+            return super().__call__(image) or [Face((0, 0, 9, 9), upright, framing="image")]
+
+    lying = np.ascontiguousarray(np.rot90(photograph(), 2))
+    (face,) = find_upright(lying, Credulous(turned))
+    assert face.turn == expected
+
+
+def test_an_uncertain_face_costs_three_small_looks():
+    seen = []
+
+    class Counting(Finder):
+        def __call__(self, image):
+            seen.append(image.shape[:2])
+            return super().__call__(image)
+
+    image = np.pad(photograph(), ((300, 300), (300, 300), (0, 0)), constant_values=120)
+    assert [face.turn for face in find_upright(image, Counting(0.7))] == [0]
+    assert seen[0] == image.shape[:2]
+    assert len(seen) == 4
+    assert max(max(shape) for shape in seen[1:]) == 320
+
+
 def test_nothing_is_made_up():
     assert find_upright(np.full((40, 50, 3), 120, np.uint8), Finder()) == []
 
