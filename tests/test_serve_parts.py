@@ -89,6 +89,27 @@ def test_the_fault_of_one_is_not_that_of_others():
     encoder.close()
 
 
+@pytest.mark.parametrize("encoding", [False, True])
+def test_who_leaves_takes_nobody_along(encoding):
+    model = small_model(gaze=False)
+    encode, began, go = model.encode, threading.Event(), threading.Event()
+
+    def slow(images, *, features=False):
+        began.set()
+        go.wait(30)
+        return encode(images, features=features)
+
+    model.encode = slow
+    encoder = BatchEncoder(model, size=1, wait_s=0, room=4)
+    (first,), (second,) = encoder.submit(crops(1)), encoder.submit(crops(1, seed=1))
+    began.wait(30)
+    assert (first if encoding else second).cancel() is not encoding
+    go.set()
+    (third,) = encoder.submit(crops(1, seed=2))
+    assert len(third.result(30)) == 1
+    encoder.close()
+
+
 def test_a_full_line_is_said_at_once(monkeypatch):
     service = open_service(monkeypatch, max_queue=1)
     with client_of(service) as client, service.engine.place():

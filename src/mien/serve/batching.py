@@ -95,7 +95,11 @@ class BatchEncoder:
         self._thread.join()
 
     def _work(self) -> None:
-        while batch := self._next():
+        while taken := self._next():
+            # Whoever has left waits for nothing, and nothing is told to them.
+            batch = [job for job in taken if job.done.set_running_or_notify_cancel()]
+            if not batch:
+                continue
             try:
                 self._encode(batch)
             except Exception:  # noqa: BLE001 - whichever image it is, the others are well
