@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import av
@@ -75,7 +76,13 @@ class PageServer:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", self.port))
         self.port = listener.getsockname()[1]
-        config = uvicorn.Config(self.app, log_config=None, lifespan="off", timeout_keep_alive=15)
+        config = uvicorn.Config(
+            self.app,
+            log_config=None,
+            lifespan="off",
+            timeout_keep_alive=15,
+            timeout_graceful_shutdown=2,
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [listener]}, daemon=True
@@ -86,7 +93,6 @@ class PageServer:
 
     def stop(self) -> None:
         self._server.should_exit = True
-        self._server.force_exit = True
         self._thread.join()
 
     @property
@@ -132,6 +138,18 @@ def png(image: Image.Image | np.ndarray) -> bytes:
     return file.getvalue()
 
 
+@contextlib.contextmanager
+def a_browser(*more: str) -> Iterator[Any]:
+    """A browser with these further arguments; the test is skipped where there is none."""
+    path = browser_path()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        found = play.chromium.launch(executable_path=path, args=[*ARGUMENTS, *more])
+        yield found
+        found.close()
+
+
 class Watched:
     """A page whose errors and requests to elsewhere are gathered."""
 
@@ -162,6 +180,13 @@ class Watched:
         """What is to be seen of an element. RGB float [H, W, 3]."""
         shot = self.page.locator(selector).screenshot()
         return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB"), dtype=float)
+
+
+def opened(browser, server: PageServer, **options) -> Watched:
+    """A new page of its own; it is opened by `Watched.open`."""
+    size = {"width": 1100, "height": 900}
+    context = browser.new_context(**{"viewport": size, "accept_downloads": True, **options})
+    return Watched(context.new_page(), server)
 
 
 def expect(locator):

@@ -14,19 +14,16 @@ import torch
 from PIL import Image
 
 from made_service import base64_of
-from mien.embedding.options import EmbedOptions
-from mien.embedding.run import embed_to_parquet
 from mien.geometry.camera import unproject
 from mien.geometry.rotation import angles_to_rotation
-from mien.serve.shown import Shown
 from page_server import (
-    ARGUMENTS,
     TOKEN,
-    Watched,
+    a_browser,
     browser_path,
     expect,
     face_image,
     give,
+    opened,
     png,
     serving,
     settled,
@@ -39,13 +36,8 @@ FACE = {"name": "anna.png", "mimeType": "image/png", "buffer": png(face_image())
 
 @pytest.fixture(scope="module")
 def browser():
-    path = browser_path()
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        found = play.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+    with a_browser() as found:
         yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +45,6 @@ def server():
     browser_path()
     with serving() as running:
         yield running
-
-
-def opened(browser, server, **options):
-    size = {"width": 1100, "height": 900}
-    context = browser.new_context(**{"viewport": size, "accept_downloads": True, **options})
-    return Watched(context.new_page(), server)
 
 
 @pytest.fixture
@@ -280,7 +266,7 @@ def test_faces_are_compared(watched):
     assert "Similarity 1.000 reaches the threshold" in texts[0]
     assert "false match rate" in texts[0]
     assert "stays below the threshold" in texts[1]
-    page.get_by_role("button", name="Take ben.png away").click()
+    page.get_by_role("button", name="Take away ben.png").click()
     expect(page.locator(".pair")).to_have_count(1)
 
 
@@ -345,49 +331,3 @@ def test_dark_and_light_on_a_narrow_screen(browser, server, scheme, dark):
     assert (shot.mean() < 110) == dark
     page.context.close()
     assert not watched.errors
-
-
-@pytest.fixture(scope="module")
-def with_table(tmp_path_factory):
-    """A table of all shipped people, of whom one image is gone."""
-    place = tmp_path_factory.mktemp("table")
-    for person in range(1, 9):
-        for frame in (0, 5, 10):
-            face_image(person, frame).save(place / f"{person}_{frame}.png")
-    embed_to_parquet(place, place / "faces.parquet", options=EmbedOptions("none"))
-    (place / "8_5.png").unlink()
-    return place / "faces.parquet"
-
-
-def test_a_table_is_a_cloud_of_points(browser, with_table):
-    shown = Shown.open([with_table], None, max_bytes=1 << 20)
-    with serving(shown) as server:
-        watched = opened(browser, server)
-        page = watched.open()
-        plot = ".plot canvas"
-        expect(page.locator(".plot canvas[data-drawn]")).to_be_visible()
-        expect(page.locator("#panel-explore .message")).to_contain_text("24 faces.")
-        expect(page.locator("#panel-explore .message")).to_contain_text("images of 1 rows are not")
-        before = watched.pixels(plot)
-        assert (np.ptp(before, axis=2) > 60).sum() > 300  # coloured points
-        settled(
-            page, lambda: page.get_by_label("Across", exact=True).select_option("yaw_rad"), plot
-        )
-        assert np.abs(watched.pixels(plot) - before).mean() > 0.5
-        settled(page, lambda: page.get_by_label("Colour", exact=True).select_option("path"), plot)
-        expect(page.locator(".legend li").first).to_have_text("1_0.png")
-        page.locator(plot).focus()
-        page.keyboard.press("ArrowRight")
-        expect(page.locator(".cells")).to_contain_text("1_0.png")
-        crop = watched.pixels(".crop-place img")
-        expected = np.asarray(face_image(1).resize((160, 160)), dtype=float)
-        assert np.abs(crop.mean(axis=(0, 1)) - expected.mean(axis=(0, 1))).max() < 12
-        page.keyboard.press("Enter")
-        expect(page.locator(".near li")).to_have_count(8)
-        number = [f"{p}_{f}.png" for p in range(1, 9) for f in (0, 10, 5)].index("8_5.png")
-        for _ in range(number):
-            page.keyboard.press("ArrowRight")
-        expect(page.locator(".crop-place")).to_have_text("Its image is not there.")
-        page.context.close()
-        assert not watched.errors
-        assert not watched.elsewhere

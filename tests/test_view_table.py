@@ -17,6 +17,7 @@ from mien.errors import MienError
 from mien.serve.app import create_app
 from mien.serve.errors import ApiError
 from mien.serve.explore import MAX_POINTS, Explorer
+from mien.serve.selection import ExportBody, LabelsBody, export, learn
 from mien.serve.shown import Shown
 
 COUNT = 12
@@ -185,3 +186,115 @@ def test_fine_maps_are_those_that_are_rendered(monkeypatch):
     assert (plain["size"], fine["size"]) == (32, 256)
     assert fine["pose"] == plain["pose"]
     service.close()
+
+
+def as_video(frame, gaze=True):
+    """The rows as two tracks in turn, three seconds a frame."""
+    turn = np.arange(len(frame))
+    calibrated = {"gaze_yaw_rad": np.where(turn < 2, np.nan, 0.1 * turn)} if gaze else {}
+    return frame.assign(
+        path="clip.mp4", frame=turn // 2, time_s=3.0 * (turn // 2), track_id=turn % 2, **calibrated
+    )
+
+
+@pytest.mark.parametrize("gaze", [True, False])
+def test_a_video_over_time(folder, explorer, gaze):
+    video = Explorer.open(rewritten(folder, "video.parquet", lambda f: as_video(f, gaze)), None)
+    assert video.about()["videos"] == [{"name": "clip.mp4", "faces": COUNT}]
+    found = video.timeline(0)
+    assert found["series"] == ["yaw", *(["gaze"] if gaze else []), "expression"]
+    for number, track in enumerate(found["tracks"]):
+        assert track["track"] == number
+        assert track["points"] == list(range(number, COUNT, 2))
+        assert track["time_s"] == [3.0 * i for i in range(COUNT // 2)]
+    from mien.table.read import read_codes
+
+    yaw = explorer.column("yaw_rad")["values"]
+    shown = found["tracks"][1]["series"]
+    assert shown["yaw"] == pytest.approx(np.rad2deg(yaw[1::2]), rel=1e-4)
+    length = np.linalg.norm(read_codes(folder / "faces.parquet", "expression"), axis=1)
+    assert shown["expression"] == pytest.approx(length[1::2], rel=1e-4)
+    if gaze:
+        assert shown["gaze"][0] is None
+        assert shown["gaze"][1:] == pytest.approx(np.rad2deg(0.1 * np.arange(3, COUNT, 2)), 1e-4)
+    with pytest.raises(ApiError, match="video"):
+        video.timeline(1)
+    assert explorer.about()["videos"] == []
+
+
+def test_the_whole_image_with_its_box(folder):
+    table = rewritten(folder, "part.parquet", lambda f: f.assign(x1=8.0, y1=8.0, x2=30.0, y2=30.0))
+    shown = np.asarray(Image.open(io.BytesIO(Explorer.open(table, None).scene(5))), dtype=float)
+    assert shown.shape == (40, 40, 3)
+    assert shown[8, 8:30, 0].mean() > shown[20, 12:26, 0].mean() + 50  # the box is bright
+    with pytest.raises(ApiError, match="not there"):
+        Explorer.open(table, None).scene(COUNT - 1)
+
+
+def test_a_selection_is_a_file_of_labels(folder, tmp_path):
+    from mien.probes.labels import read_labels
+
+    def risky(frame):
+        return frame.assign(path=["=1+1.png", *frame["path"][1:]])
+
+    explorer = Explorer.open(rewritten(folder, "risky.parquet", risky), None)
+    asked = ExportBody(points=[0, 4, 2], label="smile", values={"0": "yes", "2": "-1"})
+    text = export(explorer, asked)
+    lines = text.splitlines()
+    assert lines[0].startswith("path,frame,face_id,smile,")
+    assert lines[1].startswith("'=1+1.png,0,0,yes,")
+    (tmp_path / "labels.csv").write_text(text)
+    found = read_labels([tmp_path / "labels.csv"], label="smile")
+    assert [(one.path, one.text) for one in found.labels] == [("=1+1.png", "yes"), ("02.png", "-1")]
+    for wrong in ({"points": [COUNT]}, {"points": [0], "label": "yaw_rad"}):
+        with pytest.raises(ApiError):
+            export(explorer, ExportBody.model_validate(wrong))
+
+
+def test_labels_make_the_probe_of_the_command(folder, explorer):
+    """As `mien probe` does: the same rows, labels and seed."""
+    from mien.probes.fit import fit_probe
+    from mien.probes.labels import Label, Labels
+    from mien.probes.match import match_labels
+    from mien.table.read import some_columns
+
+    bright = {point: "bright" if point > 5 else "dark" for point in range(11) if point != 3}
+    rows = [Label(f"{p:02}.png", 0, 0, None, text) for p, text in bright.items()]
+    faces = some_columns(
+        folder / "faces.parquet", ["path", "frame", "face_id", "identity", "expression"]
+    )
+    expected = fit_probe(
+        match_labels(faces, Labels("light", tuple(rows), None, 0)), rng=np.random.default_rng(0)
+    )
+    labels = [{"point": point, "value": text} for point, text in bright.items()]
+    asked = {"label": "light", "labels": labels, "suggest": 5}
+    probe, more = learn(explorer, LabelsBody.model_validate(asked))
+    assert probe.text() == expected.text()
+    said = [more["predictions"]["classes"][i] for i in more["predictions"]["values"]]
+    assert len(said) == COUNT
+    assert {one["point"] for one in more["suggestions"]} == {3, 11}
+    assert all(one["value"] == said[one["point"]] for one in more["suggestions"])
+    with pytest.raises(ApiError, match="two"):
+        learn(explorer, LabelsBody.model_validate({**asked, "labels": labels[:1] * 2}))
+    with pytest.raises(MienError, match="too few"):
+        learn(explorer, LabelsBody.model_validate({**asked, "labels": labels[:4]}))
+
+
+def test_the_paths_of_a_selection(client, folder, tmp_path):
+    from mien.probes.probe import Probe
+
+    asked = {"points": [1, 2], "label": None, "values": {}}
+    found = client.post("/v1/view/table/export", json=asked)
+    assert found.headers["content-type"] == "text/csv; charset=utf-8"
+    assert found.text.splitlines()[1].startswith("01.png,0,0,")
+    assert client.post("/v1/view/table/export", json={"points": []}).status_code == 422
+    assert client.get("/v1/view/table/videos/0").status_code == 422
+    assert client.get("/v1/view/table/rows/2/image", params={"whole": True}).status_code == 200
+    labels = [{"point": p, "value": "a" if p % 2 else "b"} for p in range(10)]
+    made = client.post("/v1/view/table/probe", json={"label": "odd", "labels": labels})
+    assert made.status_code == 200, made.text
+    file = client.get(f"/v1/probes/{made.json()['id']}/file")
+    (tmp_path / "odd.json").write_bytes(file.content)
+    assert Probe.load(tmp_path / "odd.json").samples == 10
+    few = client.post("/v1/view/table/probe", json={"label": "odd", "labels": labels[:3]})
+    assert (few.status_code, few.json()["error"]["code"]) == (422, "cannot_fit")

@@ -99,12 +99,55 @@ async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
 const JSON_BODY = { "content-type": "application/json" };
 const FIELDS = "landmarks,pose,light,gaze,identity,expression,texture_code,shape_code,face_embedding";
 
+/** The server has gone: say so, and wait until it is back. */
+export function gone(): Promise<void> {
+  watcher("gone");
+  return whenBack();
+}
+
+/** A connection for live frames; tokens of such go as a subprotocol. */
+export function liveSocket(fields: string, calibration: string): WebSocket {
+  const token = sessionStorage.getItem(KEY), scheme = location.protocol === "https:" ? "wss" : "ws";
+  const extra = calibration ? `&calibration=${calibration}` : "";
+  const url = `${scheme}://${location.host}/v1/live?fields=${fields}${extra}`;
+  return new WebSocket(url, token === null ? ["mien"] : ["mien", `bearer.${token}`]);
+}
+
 export async function limits(): Promise<Limits> {
   return (await get<{ limits: Limits }>("/v1/models")).limits;
 }
 
-export async function calibrations(): Promise<{ id: string; samples: number }[]> {
-  return (await get<{ calibrations: { id: string; samples: number }[] }>("/v1/calibrations")).calibrations;
+async function post(path: string, content: object): Promise<Response> {
+  return ask(path, { method: "POST", headers: JSON_BODY, body: JSON.stringify(content) });
+}
+
+export interface GazeSample { gaze_code: number[]; head_pose: { yaw_rad: number; pitch_rad: number; roll_rad: number } }
+export interface Direction { x: number; y: number; z: number }
+export interface Calibration {
+  id: string; samples: number;
+  error: { mean_deg: number; low_deg: number; high_deg: number; baseline_deg: number; held_out_by: string };
+}
+
+export async function calibrations(): Promise<Calibration[]> {
+  return (await get<{ calibrations: Calibration[] }>("/v1/calibrations")).calibrations;
+}
+
+export async function calibrate(samples: (GazeSample & { target: Direction })[]): Promise<Calibration> {
+  return (await post("/v1/calibrations", { samples })).json();
+}
+
+export async function directions(calibration: string, samples: GazeSample[]): Promise<Direction[]> {
+  const answer = await post(`/v1/calibrations/${calibration}/apply`, { samples });
+  return ((await answer.json()) as { gazes: Direction[] }).gazes;
+}
+
+export async function forget(calibration: string): Promise<void> {
+  await ask(`/v1/calibrations/${calibration}`, { method: "DELETE" });
+}
+
+/** A calibration or probe as `mien embed` takes it. */
+export async function fileOf(kind: "calibrations" | "probes", id: string): Promise<Blob> {
+  return (await ask(`/v1/${kind}/${id}/file`)).blob();
 }
 
 export async function analyze(image: Blob, calibration: string): Promise<Faces> {
@@ -160,7 +203,13 @@ export async function input(number: number, frame: number): Promise<Blob> {
 
 export interface TableAbout {
   name: string; faces: number; shown: number; limit: number; numbers: string[]; classes: string[];
-  factors: string[]; missing_images: number;
+  factors: string[]; missing_images: number; videos: { name: string; faces: number }[];
+}
+export interface Track { track: number | null; points: number[]; time_s: (number | null)[]; series: Record<string, (number | null)[]> }
+export interface Probe {
+  id: string; label: string; classes: string[]; samples: number; score: number; low: number; high: number;
+  baseline: number; held_out_by: string; predictions: Column;
+  suggestions: { point: number; value: string; certainty: number }[];
 }
 export type Column =
   | { kind: "numbers"; values: (number | null)[] }
@@ -174,7 +223,15 @@ export const row = (number: number, signal?: AbortSignal): Promise<{ row: number
   get(`/v1/view/table/rows/${number}`, signal);
 export const neighbours = (number: number, by: string): Promise<{ neighbours: { point: number; similarity: number }[] }> =>
   get(`/v1/view/table/rows/${number}/neighbours?by=${by}`);
-export async function rowImage(number: number, signal?: AbortSignal): Promise<Blob | null> {
-  const answer = await ask(`/v1/view/table/rows/${number}/image`, { signal });
+/** The face of a row, or its whole image with the face's box; null where that is not there. */
+export async function rowImage(number: number, signal?: AbortSignal, whole = false): Promise<Blob | null> {
+  const answer = await ask(`/v1/view/table/rows/${number}/image${whole ? "?whole=true" : ""}`, { signal });
   return answer.status === 204 ? null : answer.blob();
+}
+export const timeline = (video: number): Promise<{ series: string[]; tracks: Track[] }> => get(`/v1/view/table/videos/${video}`);
+export async function exported(points: number[], label: string | null, values: Record<string, string>): Promise<Blob> {
+  return (await post("/v1/view/table/export", { points, label, values })).blob();
+}
+export async function probe(label: string, labels: { point: number; value: string }[]): Promise<Probe> {
+  return (await post("/v1/view/table/probe", { label, labels })).json();
 }

@@ -77,7 +77,7 @@ export class CompareView {
     return el("figure", {},
       el("div", { className: "frame" }, entry.overlay.canvas),
       el("figcaption", {}, name, note && el("small", {}, note),
-        el("button", { type: "button", "aria-label": `Take ${name} away`, onclick: () => {
+        el("button", { type: "button", "aria-label": `Take away ${name}`, onclick: () => {
           this.entries = this.entries.filter((one) => one !== entry);
           void this.show();
         } }, "Take away")));

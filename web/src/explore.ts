@@ -1,11 +1,11 @@
 // A table of faces as a cloud of points: axes, colours, the image under the pointer, neighbours.
 
 import * as api from "./api";
-import { chooser, el } from "./dom";
+import { legendOf, painter, PALETTE, parse } from "./colours";
+import { chooser, el, radios } from "./dom";
 import { Scatter } from "./scatter";
-
-const PALETTE = ["#3d7dd8", "#e07b28", "#3f9c55", "#c63d43", "#8a63c9", "#92664f", "#d86fb0", "#7a8894", "#b3a92f", "#35b1c4"];
-const RAMP = ["#3b1f6b", "#33598e", "#23898d", "#3fb36c", "#a8d42f", "#fbe425"];
+import { Selection } from "./selection";
+import { Timeline } from "./timeline";
 
 export class ExploreView {
   readonly panel: HTMLElement;
@@ -20,7 +20,7 @@ export class ExploreView {
   private readonly near = el("ol", { className: "near", "aria-label": "Most alike" });
   private readonly body: HTMLElement;
   private readonly canvas = el("canvas", {
-    tabindex: 0, role: "img", "aria-label": "Faces as points; the arrow keys go from row to row, Enter finds neighbours, + and - zoom",
+    tabindex: 0, role: "img", "aria-label": "Faces as points; the arrow keys go from row to row, Enter finds neighbours, the space bar selects, + and - zoom",
   });
   private scatter: Scatter | null = null;
   private about: api.TableAbout | null = null;
@@ -28,14 +28,27 @@ export class ExploreView {
   private point = -1;
   private running: AbortController | null = null;
   private urls: string[] = [];
+  private readonly chosen = new Set<number>();
+  private readonly timeline = new Timeline((point) => this.hover(point), (work, signal) => this.guarded(work, signal));
+  private readonly selection: Selection;
 
   constructor(private readonly failed: (error: unknown) => string) {
     const fit = el("button", { type: "button", onclick: () => this.scatter?.home() }, "Show all");
-    this.body = el("div", { className: "explore", hidden: true },
-      el("section", { "aria-label": "Points" },
-        el("div", { className: "row" }, this.xAxis.row, this.yAxis.row, this.colours.row, fit),
-        el("div", { className: "plot" }, this.canvas), this.legend),
-      el("section", { "aria-label": "Face" }, this.image, this.cells, this.factor.row, this.near));
+    const drag = radios("Dragging", [["move", "moves the points"], ["select", "selects points"]], "move", (value) => {
+      if (this.scatter) this.scatter.lasso = value === "select";
+    });
+    this.selection = new Selection({
+      chosen: () => [...this.chosen], choose: (points) => this.choose(points), look: (point) => this.hover(point),
+      predicted: (name, column) => void this.predicted(name, column), guarded: (work) => this.guarded(work),
+      picture: (point, alt) => this.small(point, alt),
+    });
+    this.body = el("div", { hidden: true },
+      el("div", { className: "explore" },
+        el("section", { "aria-label": "Points" },
+          el("div", { className: "row" }, this.xAxis.row, this.yAxis.row, this.colours.row, fit), drag,
+          el("div", { className: "plot" }, this.canvas), this.legend),
+        el("section", { "aria-label": "Face" }, this.image, this.cells, this.factor.row, this.near)),
+      this.timeline.panel, this.selection.panel);
     this.panel = el("div", {}, this.message, this.body);
     this.say("Start mien view with a table to look at it: mien view faces.parquet");
     this.canvas.addEventListener("keydown", (event) => this.key(event));
@@ -57,9 +70,10 @@ export class ExploreView {
     this.body.hidden = false;
     this.scatter = new Scatter(this.canvas, (point) => { if (point >= 0) this.hover(point); }, (point) => {
       if (point >= 0) void this.take(point);
-    });
+    }, (points, add) => this.choose(add ? [...this.chosen, ...points] : points));
     await this.places();
     await this.colour();
+    await this.timeline.start(this.about.videos);
   }
 
   /** The view has become visible. */
@@ -94,6 +108,23 @@ export class ExploreView {
     });
   }
 
+  private choose(points: number[]): void {
+    this.chosen.clear();
+    points.forEach((point) => this.chosen.add(point));
+    this.scatter?.choose(this.chosen);
+    this.selection.changed();
+  }
+
+  /** Colour by what a probe predicts. */
+  private async predicted(name: string, column: api.Column): Promise<void> {
+    this.known.set(name, column);
+    if (![...this.colours.select.options].some(({ value }) => value === name)) {
+      this.colours.select.append(el("option", { value: name }, name));
+    }
+    this.colours.select.value = name;
+    await this.colour();
+  }
+
   private hover(point: number): void {
     if (point === this.point) return;
     this.point = point;
@@ -117,6 +148,13 @@ export class ExploreView {
     return el("img", { src: url, alt, className: "crop" });
   }
 
+  private async small(point: number, alt: string): Promise<HTMLElement> {
+    const image = await api.rowImage(point), urls: string[] = [];
+    const shown = this.picture(image, alt, urls);
+    shown.addEventListener("load", () => urls.forEach((url) => URL.revokeObjectURL(url)));
+    return shown;
+  }
+
   private async take(point: number): Promise<void> {
     this.hover(point);
     await this.neighbours();
@@ -127,9 +165,7 @@ export class ExploreView {
     await this.guarded(async () => {
       const { neighbours } = await api.neighbours(this.point, this.factor.select.value);
       const items = await Promise.all(neighbours.map(async ({ point, similarity }) => {
-        const image = await api.rowImage(point), urls: string[] = [];
-        const shown = this.picture(image, `similarity ${similarity.toFixed(2)}`, urls);
-        shown.addEventListener("load", () => urls.forEach((url) => URL.revokeObjectURL(url)));
+        const shown = await this.small(point, "");
         return el("li", {}, el("button", { type: "button", onclick: () => void this.take(point) }, shown, similarity.toFixed(2)));
       }));
       this.near.replaceChildren(...items);
@@ -141,6 +177,10 @@ export class ExploreView {
     const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
     if (by) this.hover((Math.max(this.point, by > 0 ? -1 : 0) + by + count) % count);
     else if (event.key === "Enter") void this.neighbours();
+    else if (event.key === " " && this.point >= 0) {
+      const others = [...this.chosen].filter((one) => one !== this.point);
+      this.choose(this.chosen.has(this.point) ? others : [...others, this.point]);
+    }
     else if (event.key === "+") this.scatter?.zoom(1.25);
     else if (event.key === "-") this.scatter?.zoom(0.8);
     else return;
@@ -161,52 +201,4 @@ export class ExploreView {
     this.message.textContent = text;
     this.message.classList.toggle("wrong", wrong);
   }
-}
-
-type Tint = [number, number, number];
-
-function parse(colour: string): Tint {
-  return [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16) / 255) as Tint;
-}
-
-const NONE: Tint = [0.6, 0.6, 0.6];
-
-function range(values: (number | null)[]): [number, number] {
-  let low = Infinity, high = -Infinity;
-  for (const value of values) if (value !== null) [low, high] = [Math.min(low, value), Math.max(high, value)];
-  return [low, high];
-}
-
-/** Return what gives a value its colour. */
-function painter(column: api.Column): (value: number | null) => Tint {
-  if (column.kind === "classes") {
-    const colours = PALETTE.map(parse);
-    return (value) => colours[value! % colours.length];
-  }
-  const [low, high] = range(column.values), stops = RAMP.map(parse);
-  return (value) => {
-    if (value === null) return NONE;
-    const at = ((value - low) / (high - low || 1)) * (stops.length - 1);
-    const before = Math.min(Math.floor(at), stops.length - 2), part = at - before;
-    return stops[before].map((from, k) => from + part * (stops[before + 1][k] - from)) as Tint;
-  };
-}
-
-function legendOf(column: api.Column): HTMLElement[] {
-  const entry = (colour: string, text: string) => {
-    const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    const dot = document.createElementNS("http://www.w3.org/2000/svg", "circle");
-    for (const [name, value] of [["cx", "50%"], ["cy", "50%"], ["r", "50%"], ["fill", colour]]) dot.setAttribute(name, value);
-    svg.append(dot);
-    const item = el("li", {}, text);
-    item.prepend(svg);
-    return item;
-  };
-  if (column.kind === "classes") {
-    const shown = column.classes.slice(0, PALETTE.length).map((name, i) => entry(PALETTE[i], name));
-    const more = column.classes.length - shown.length;
-    return more > 0 ? [...shown, el("li", {}, `and ${more} more; colours repeat`)] : shown;
-  }
-  const [low, high] = range(column.values);
-  return RAMP.map((colour, i) => entry(colour, (low + ((high - low) * i) / (RAMP.length - 1)).toPrecision(3)));
 }

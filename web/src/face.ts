@@ -2,10 +2,13 @@
 
 import * as api from "./api";
 import { Ball } from "./ball";
+import { Camera } from "./camera";
 import { checkbox, chooser, degrees, el, radians, radios, save, slider } from "./dom";
+import { Live } from "./live";
 import { Head, MODES, type Mode } from "./head";
 import { dropPlace, opened, Overlay, Unusable, type Picture } from "./pictures";
 
+const LIVE = "landmarks,pose,light,gaze";
 const NAMES: Record<Mode, string> = { shaded: "Shaded", albedo: "Albedo", depth: "Depth", normals: "Normals" };
 
 export class FaceView {
@@ -40,6 +43,13 @@ export class FaceView {
   private inputs: { name: string; kind: string }[] = [];
   private running: AbortController | null = null;
   private timer = 0;
+  private readonly camera = new Camera((gone) => this.say(gone
+    ? "The webcam is gone. Plug it in again; this goes on when it is back." : "The webcam is back.", gone));
+  private readonly live = new Live(this.camera, {
+    faces: (found, frame) => void this.seen(found, frame), problem: (text) => this.say(text, true),
+  });
+  private readonly webcam = el("button", { type: "button", onclick: () => void this.toggle() }, "Use the webcam");
+  private readonly shoot = el("button", { type: "button", className: "main", hidden: true, onclick: () => void this.shot() }, "Take a picture");
 
   constructor(private readonly limits: () => Promise<api.Limits>, private readonly failed: (error: unknown) => string) {
     const canvas = el("canvas", {
@@ -59,7 +69,7 @@ export class FaceView {
     const drop = dropPlace("Choose an image", false, (files) => void this.take(files));
     for (const one of [this.choice, this.gaze, this.given, this.frame]) one.row.hidden = true;
     const left = el("section", { "aria-label": "Image" },
-      drop.row, this.given.row, this.frame.row, this.message, el("div", { className: "frame" }, this.overlay.canvas),
+      drop.row, el("div", { className: "row" }, this.webcam, this.shoot), this.given.row, this.frame.row, this.message, el("div", { className: "frame" }, this.overlay.canvas),
       this.choice.row, this.gaze.row, this.numbers);
     const right = el("section", { "aria-label": "Face in 3D", className: "three" }, this.stage, this.controls);
     this.panel = el("div", { className: "two" }, left, right);
@@ -70,11 +80,7 @@ export class FaceView {
   /** Offer what the command was given, and what calibrations the server has. */
   async start(inputs: { name: string; kind: string }[]): Promise<void> {
     this.inputs = inputs;
-    const known = await api.calibrations();
-    this.gaze.fill([
-      ["", "none: no directions"], ...known.map(({ id, samples }): [string, string] => [id, `${samples} samples (${id})`]),
-    ], known[0]?.id ?? "");
-    this.gaze.row.hidden = !known.length;
+    await this.calibrations();
     this.given.fill(inputs.map(({ name }, number) => [String(number), name]));
     this.given.row.hidden = inputs.length < 2;
     if (inputs.length) await this.openInput(0, 0);
@@ -85,7 +91,69 @@ export class FaceView {
       this.say("There is no image in this. Give a JPEG, PNG or WebP file.", true);
       return;
     }
+    if (this.camera.on) this.webcamOff("");
     await this.open(files[0], files[0].name || "The image");
+  }
+
+  /** Offer the calibrations that the server has now. */
+  async calibrations(chosen = ""): Promise<void> {
+    const known = await api.calibrations();
+    this.gaze.fill([
+      ["", "none: no directions"], ...known.map(({ id, samples }): [string, string] => [id, `${samples} samples (${id})`]),
+    ], chosen || (known[0]?.id ?? ""));
+    this.gaze.row.hidden = !known.length;
+  }
+
+  /** The view is no longer to be seen: the webcam is turned off. */
+  left(): void {
+    if (this.camera.on) this.webcamOff("The webcam is off.");
+  }
+
+  private async toggle(): Promise<void> {
+    if (this.camera.on) {
+      this.webcamOff("The webcam is off.");
+      return;
+    }
+    try {
+      this.say("Turning the webcam on …");
+      await this.camera.start();
+      this.webcam.textContent = "Turn the webcam off";
+      this.shoot.hidden = false;
+      this.live.start(LIVE, this.gaze.select.value);
+    } catch (error) {
+      this.say(error instanceof Unusable ? error.message : this.failed(error), true);
+    }
+  }
+
+  private webcamOff(text: string): void {
+    this.live.stop();
+    this.camera.stop();
+    this.webcam.textContent = "Use the webcam";
+    this.shoot.hidden = true;
+    this.say(text);
+  }
+
+  /** Show a live frame with what was read off it. */
+  private async seen(found: api.Faces, frame: Blob): Promise<void> {
+    const shown = await createImageBitmap(frame);
+    if (!this.camera.on) return;
+    const areas = found.faces.map(({ box }) => (box.x2 - box.x1) * (box.y2 - box.y1));
+    this.chosen = Math.max(0, areas.indexOf(Math.max(...areas)));
+    this.faces = found.faces;
+    this.picture?.shown?.close();
+    this.picture = { name: "Webcam", file: frame, shown };
+    this.choice.row.hidden = true;
+    this.overlay.show(this.picture, this.faces, this.chosen);
+    if (this.faces.length) this.fillNumbers();
+    const count = this.faces.length;
+    this.say(count ? `Webcam: ${count === 1 ? "one face" : `${count} faces`}. Frames are not stored.` : "Webcam: no face is seen.");
+  }
+
+  private async shot(): Promise<void> {
+    const frame = await this.camera.frame();
+    if (!frame) return;
+    this.webcamOff("");
+    await this.open(frame, "webcam.jpg");
   }
 
   private frameSoon(): void {
@@ -107,7 +175,8 @@ export class FaceView {
   }
 
   private again(): void {
-    if (this.picture) void this.open(this.picture.file, this.picture.name);
+    if (this.camera.on) this.live.start(LIVE, this.gaze.select.value);
+    else if (this.picture) void this.open(this.picture.file, this.picture.name);
   }
 
   private async open(file: Blob, name: string): Promise<void> {
@@ -142,6 +211,7 @@ export class FaceView {
   }
 
   private async choose(number: number): Promise<void> {
+    if (this.camera.on) return;
     this.chosen = number;
     this.choice.select.value = String(number);
     this.overlay.show(this.picture!, this.faces, number);
@@ -271,7 +341,7 @@ export class FaceView {
   }
 
   private say(text: string, wrong = false): void {
-    this.message.textContent = text;
+    if (this.message.textContent !== text) this.message.textContent = text;
     this.message.classList.toggle("wrong", wrong);
   }
 }

@@ -1,15 +1,16 @@
-// The page: three views, what stands above and below them, and what happens when the server is gone.
+// The page: four views, what stands above and below them, and what happens when the server is gone.
 
 import * as api from "./api";
+import { CalibrateView } from "./calibrate";
 import { CompareView } from "./compare";
 import { el } from "./dom";
 import { ExploreView } from "./explore";
 import { FaceView } from "./face";
 import { filesOf } from "./pictures";
 
-type Name = "face" | "compare" | "explore";
+type Name = "face" | "compare" | "explore" | "calibrate";
 
-const TITLES: [Name, string][] = [["face", "Face"], ["compare", "Compare"], ["explore", "Explore"]];
+const TITLES: [Name, string][] = [["face", "Face"], ["compare", "Compare"], ["explore", "Explore"], ["calibrate", "Calibrate"]];
 
 const banner = el("div", { className: "banner", role: "alert", hidden: true });
 
@@ -34,7 +35,8 @@ function limits(): Promise<api.Limits> {
 const face = new FaceView(limits, failed);
 const compare = new CompareView(limits, failed);
 const explore = new ExploreView(failed);
-const views = { face, compare, explore };
+const calibrate = new CalibrateView(failed, (id) => void face.calibrations(id));
+const views = { face, compare, explore, calibrate };
 let current: Name = "face";
 
 const tabs = TITLES.map(([name, title]) => el("button", {
@@ -42,6 +44,10 @@ const tabs = TITLES.map(([name, title]) => el("button", {
 }, title));
 
 function show(name: Name): void {
+  if (name !== current) {
+    if (current === "face") face.left();
+    if (current === "calibrate") calibrate.left();
+  }
   current = name;
   TITLES.forEach(([one], i) => {
     const on = one === name;
@@ -71,7 +77,7 @@ function build(): void {
     el("header", {}, el("h1", {}, "mien"), list),
     banner,
     el("main", {}, ...TITLES.map(([name]) => views[name].panel)),
-    el("footer", {}, "Images go from this page to the server on this machine and nowhere else; neither keeps them. "
+    el("footer", {}, "Images and webcam frames go from this page to the server on this machine and nowhere else; neither keeps them. "
       + "Face codes are biometric data: have the consent of the people shown."));
   show("face");
 }
@@ -121,7 +127,7 @@ async function start(): Promise<void> {
 document.addEventListener("paste", (event) => {
   if ((event.target as HTMLElement).closest("input")) return;
   const files = filesOf(event.clipboardData);
-  if (current !== "explore") void views[current].take(files);
+  if (current === "face" || current === "compare") void views[current].take(files);
 });
 // A file that is dropped beside its place must not replace the page.
 for (const kind of ["dragover", "drop"]) document.addEventListener(kind, (event) => event.preventDefault());

@@ -5,29 +5,48 @@ import {
   Vector2, Vector4, WebGLRenderer,
 } from "three";
 
+import { el } from "./dom";
+
 const VERTEX = /* glsl */ `
   uniform vec2 middle, scale;
   uniform float size, marked;
   in vec3 tint;
+  in float chosen;
   out vec3 own;
+  out float strong;
   void main() {
     own = tint;
+    strong = chosen;
     gl_Position = vec4((position.xy - middle) * scale, 0.0, 1.0);
-    gl_PointSize = float(gl_VertexID) == marked ? 2.6 * size : size;
+    gl_PointSize = (float(gl_VertexID) == marked ? 2.6 : 1.0) * size;
   }
 `;
 const FRAGMENT = /* glsl */ `
   precision highp float;
   uniform vec4 paint;
+  uniform float some;
   in vec3 own;
+  in float strong;
   out vec4 colour;
   void main() {
     float far = length(gl_PointCoord - 0.5);
     if (far > 0.5) discard;
-    colour = vec4(own * (far > 0.36 ? paint.rgb : vec3(1.0)), paint.a);
+    colour = vec4(own * (far > 0.36 ? paint.rgb : vec3(1.0)), some > 0.5 && strong < 0.5 ? 0.18 * paint.a : paint.a);
   }
 `;
 const CELLS = 128;
+
+type Place = [number, number];
+
+/** Return whether a place lies within a closed line: rays from it cross an odd number of sides. */
+function within(x: number, y: number, around: Place[]): boolean {
+  let odd = false;
+  for (let i = 0, j = around.length - 1; i < around.length; j = i++) {
+    const [ax, ay] = around[i], [bx, by] = around[j];
+    if (ay > y !== by > y && x < ((bx - ax) * (y - ay)) / (by - ay) + ax) odd = !odd;
+  }
+  return odd;
+}
 
 export class Scatter {
   private readonly renderer: WebGLRenderer;
@@ -35,15 +54,22 @@ export class Scatter {
   private readonly camera = new OrthographicCamera();
   private readonly uniforms = {
     middle: { value: new Vector2() }, scale: { value: new Vector2(1, 1) }, size: { value: 6 }, marked: { value: -1 },
-    paint: { value: new Vector4(0.55, 0.55, 0.55, 0.9) },
+    paint: { value: new Vector4(0.55, 0.55, 0.55, 0.9) }, some: { value: 0 },
   };
   private readonly points: Points;
   private places = new Float32Array(0);
   private cells: Map<number, number[]> = new Map();
   private box = { x: 0, y: 0, width: 1, height: 1 };
   private asked = 0;
+  private readonly loop = el("canvas", { className: "loop", "aria-hidden": "true" });
+  /** Whether dragging draws around points, in place of moving them. */
+  lasso = false;
 
-  constructor(readonly canvas: HTMLCanvasElement, private readonly near: (point: number) => void, taken: (point: number) => void) {
+  constructor(
+    readonly canvas: HTMLCanvasElement, private readonly near: (point: number) => void, taken: (point: number) => void,
+    private readonly drawnAround: (points: number[], add: boolean) => void,
+  ) {
+    canvas.after(this.loop);
     this.renderer = new WebGLRenderer({ canvas, antialias: true, alpha: true, preserveDrawingBuffer: true });
     this.renderer.outputColorSpace = LinearSRGBColorSpace;
     this.renderer.setClearColor(0, 0);
@@ -79,6 +105,7 @@ export class Scatter {
       shown++;
     }
     this.places = places;
+    if (!this.points.geometry.getAttribute("chosen")) this.choose([]);
     this.box = { x: left, y: low, width: right - left || 1, height: high - low || 1 };
     this.fillCells();
     // A point that has no place must not be drawn somewhere else.
@@ -91,6 +118,16 @@ export class Scatter {
 
   colour(tints: Float32Array): void {
     this.points.geometry.setAttribute("tint", new BufferAttribute(tints, 3));
+    this.draw();
+  }
+
+  /** Show which points are chosen: all others fade. */
+  choose(points: Iterable<number>): void {
+    const chosen = new Float32Array(this.places.length / 3);
+    let some = 0;
+    for (const point of points) chosen[point] = some = 1;
+    this.points.geometry.setAttribute("chosen", new BufferAttribute(chosen, 1));
+    this.uniforms.some.value = some;
     this.draw();
   }
 
@@ -159,18 +196,59 @@ export class Scatter {
     return best;
   }
 
+  /** Draw the line around points that is being made. */
+  private outline(around: Place[]): void {
+    const { clientWidth: width, clientHeight: height } = this.canvas;
+    [this.loop.width, this.loop.height] = [width, height];
+    this.loop.hidden = !around.length;
+    const context = this.loop.getContext("2d")!;
+    context.strokeStyle = getComputedStyle(this.canvas).getPropertyValue("--key");
+    context.lineWidth = 2;
+    context.setLineDash([5, 4]);
+    context.beginPath();
+    around.forEach(([x, y]) => context.lineTo(x, y));
+    context.closePath();
+    context.stroke();
+  }
+
+  /** Return the points within a line on the canvas. */
+  private inside(around: Place[]): number[] {
+    const { middle: { value: middle }, scale: { value: scale } } = this.uniforms;
+    const { clientWidth: width, clientHeight: height } = this.canvas, found: number[] = [];
+    for (let i = 0; i < this.places.length / 3; i++) {
+      const x = ((this.places[3 * i] - middle.x) * scale.x + 1) * (width / 2);
+      const y = (1 - (this.places[3 * i + 1] - middle.y) * scale.y) * (height / 2);
+      if (!Number.isNaN(x) && within(x, y, around)) found.push(i);
+    }
+    return found;
+  }
+
   private listens(taken: (point: number) => void): void {
-    let moved = 0;
-    this.canvas.addEventListener("pointerdown", (event) => { moved = 0; this.canvas.setPointerCapture(event.pointerId); });
+    let moved = 0, around: Place[] = [];
+    this.canvas.addEventListener("pointerdown", (event) => {
+      moved = 0;
+      around = this.lasso ? [[event.offsetX, event.offsetY]] : [];
+      this.canvas.setPointerCapture(event.pointerId);
+    });
     this.canvas.addEventListener("pointermove", (event) => {
       if (!event.buttons) { this.near(this.find(event.offsetX, event.offsetY)); return; }
       moved += Math.abs(event.movementX) + Math.abs(event.movementY);
+      if (around.length) {
+        around.push([event.offsetX, event.offsetY]);
+        this.outline(around);
+        return;
+      }
       const { middle: { value: middle }, scale: { value: scale } } = this.uniforms;
       middle.x -= (2 * event.movementX) / (scale.x * this.canvas.clientWidth);
       middle.y += (2 * event.movementY) / (scale.y * this.canvas.clientHeight);
       this.draw();
     });
-    this.canvas.addEventListener("pointerup", (event) => { if (moved < 5) taken(this.find(event.offsetX, event.offsetY)); });
+    this.canvas.addEventListener("pointerup", (event) => {
+      if (moved < 5) taken(this.find(event.offsetX, event.offsetY));
+      else if (around.length > 2) this.drawnAround(this.inside(around), event.shiftKey);
+      around = [];
+      this.outline(around);
+    });
     this.canvas.addEventListener("wheel", (event) => {
       event.preventDefault();
       const x = (2 * event.offsetX) / this.canvas.clientWidth - 1, y = 1 - (2 * event.offsetY) / this.canvas.clientHeight;

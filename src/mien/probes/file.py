@@ -51,6 +51,11 @@ class SealedFile:
         Raises:
             MienError: if the file exists and may not be overwritten, or cannot be written.
         """
+        with replacing(path, overwrite=overwrite) as unfinished:
+            unfinished.write_text(self.text(body), encoding="utf-8")
+
+    def text(self, body: Mapping[str, Any]) -> str:
+        """Return what `write` writes. JSON."""
         plain = _plain(body)
         whole = {
             "format": f"mien-{self.name}",
@@ -58,9 +63,7 @@ class SealedFile:
             "sha256": _checksum(plain),
             self.name: plain,
         }
-        text = json.dumps(whole, allow_nan=False) + "\n"
-        with replacing(path, overwrite=overwrite) as unfinished:
-            unfinished.write_text(text, encoding="utf-8")
+        return json.dumps(whole, allow_nan=False) + "\n"
 
     def read(self, path: str | Path) -> dict[str, Any]:
         """Return what `write` wrote, arrays and tuples as lists.

@@ -146,6 +146,10 @@ class Calibration:
         """
         FILE.write(asdict(self), path, overwrite=overwrite)
 
+    def text(self) -> str:
+        """Return what `save` writes. JSON."""
+        return FILE.text(asdict(self))
+
     @staticmethod
     def load(path: str | Path) -> Calibration:
         """Read what `save` wrote.

@@ -176,6 +176,10 @@ class Probe:
         """
         FILE.write(asdict(self), path, overwrite=overwrite)
 
+    def text(self) -> str:
+        """Return what `save` writes. JSON."""
+        return FILE.text(asdict(self))
+
     @staticmethod
     def load(path: str | Path) -> Probe:
         """Read what `save` wrote.

@@ -6,12 +6,13 @@ import io
 import math
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from mien.columns import FACE_FOUND, FEATURES
 from mien.errors import MienError
@@ -23,6 +24,9 @@ from mien.pipeline.read import read_media
 from mien.serve.errors import ApiError
 from mien.table.read import FaceTable, read_table
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 __all__ = ["MAX_POINTS", "Explorer"]
 
 MAX_POINTS = 100_000
@@ -33,6 +37,8 @@ _MAX_CLASSES = 1000
 _SIDE = 160
 _CORNERS = ("x1", "y1", "x2", "y2")
 _FRAMINGS: dict[str, Framing] = {"haar": "haar", "yunet": "yunet", "image": "image"}
+_MAX_VIDEOS = 1000
+_SCENE = 640
 _MAX_FRAME = 20_000
 """Frames of a video that are read to reach the one of a row."""
 
@@ -61,7 +67,9 @@ class Explorer:
         self.factors = tuple(n for n in table.code_names if n != FEATURES)
         self._codes: dict[str, NDArray[np.float32]] = {}
         self._components: dict[str, NDArray[np.float32]] = {}
+        self._lengths: NDArray[np.float64] | None = None
         self._lock = threading.Lock()
+        self._videos = _videos(self._frame)
 
     @staticmethod
     def open(path: Path, folder: Path | None) -> Explorer:
@@ -92,6 +100,7 @@ class Explorer:
             "numbers": [*components, *numbers],
             "classes": classes,
             "factors": list(self.factors),
+            "videos": [{"name": name, "faces": len(rows)} for name, rows in self._videos.items()],
         }
 
     def column(self, name: str) -> dict[str, Any]:
@@ -152,6 +161,12 @@ class Explorer:
         Raises:
             ApiError: there is no such row, or its image is not there or cannot be read.
         """
+        pixels, box = self._seen(number)
+        framing = str(self._frame.iloc[number].get("framing", "image"))
+        return _jpeg(Image.fromarray(_cut(pixels, box, framing)))
+
+    def _seen(self, number: int) -> tuple[NDArray[np.uint8], list[float]]:
+        """Return a row's image and the face's box in it; raises as `image` does."""
         self._check(number)
         cells = self._frame.iloc[number]
         path = self._file(str(cells["path"]))
@@ -159,11 +174,100 @@ class Explorer:
             pixels, scale = _pixels(path, int(cells.get("frame", 0) or 0))
         except MienError as error:
             raise ApiError("no_image", "the image of this row cannot be read") from error
-        box = [float(cells.get(name, math.nan)) / scale for name in _CORNERS]
-        file = io.BytesIO()
-        cut = _cut(pixels, box, str(cells.get("framing", "image")))
-        Image.fromarray(cut).save(file, "JPEG", quality=88)
-        return file.getvalue()
+        return pixels, [float(cells.get(name, math.nan)) / scale for name in _CORNERS]
+
+    def _strength(self) -> NDArray[np.float64]:
+        """Return how far each face is from the neutral one; NaN without a code. [N]."""
+        with self._lock:
+            lengths = self._lengths
+            if lengths is None:
+                codes = self._table.codes("expression")[self._rows]
+                lengths = self._lengths = np.linalg.norm(codes.astype(np.float64), axis=1)
+            return lengths
+
+    def scene(self, number: int) -> bytes:
+        """Return the whole image of a row, at most 640 pixels wide and high, its box drawn. JPEG.
+
+        Raises:
+            ApiError: there is no such row, or its image is not there or cannot be read.
+        """
+        pixels, box = self._seen(number)
+        picture = Image.fromarray(pixels)
+        picture.thumbnail((_SCENE, _SCENE))
+        small = picture.width / pixels.shape[1]
+        if all(map(math.isfinite, box)):
+            corners = [min(max(value * small, -_SCENE), 2 * _SCENE) for value in box]
+            if corners[0] < corners[2] and corners[1] < corners[3]:
+                ImageDraw.Draw(picture).rectangle(corners, outline="#ffd23f", width=2)
+        return _jpeg(picture)
+
+    def timeline(self, number: int) -> dict[str, Any]:
+        """Return what changes in a video: its tracks with a value for each of their rows.
+
+        Yaw of the head and of the gaze in degrees, + towards image-left; `expression` is how far
+        the face is from its person's neutral face: the length of the expression code. A value that
+        is not known is null; a series of which none is known is left out.
+
+        Args:
+            number: of `about()["videos"]`.
+
+        Raises:
+            ApiError: there is no such video.
+        """
+        if number >= len(self._videos):
+            raise ApiError("invalid", f"video: there are {len(self._videos)}, counted from 0")
+        rows = list(self._videos.values())[number]
+        some = self._frame.iloc[rows]
+        series = {
+            name: np.rad2deg(some[column].to_numpy(dtype=np.float64, na_value=np.nan))
+            for name, column in (("yaw", "yaw_rad"), ("gaze", "gaze_yaw_rad"))
+            if column in some
+        }
+        if "expression" in self.factors:
+            series["expression"] = self._strength()[rows]
+        known = {name: one for name, one in series.items() if np.isfinite(one).any()}
+        tracks = some["track_id"].to_numpy(dtype=np.float64, na_value=-1)
+        times = some["time_s"].to_numpy(dtype=np.float64)
+        found = []
+        for track in np.unique(tracks):
+            of = np.flatnonzero(tracks == track)
+            of = of[np.argsort(times[of], kind="stable")]
+            found.append(
+                {
+                    "track": None if track < 0 else int(track),
+                    "points": rows[of].tolist(),
+                    "time_s": _known(times[of]),
+                    "series": {name: _known(one[of]) for name, one in known.items()},
+                }
+            )
+        return {"series": list(known), "tracks": found}
+
+    def columns(self, names: Sequence[str]) -> tuple[NDArray[np.float32], tuple[int, ...]]:
+        """Return codes of the rows shown, side by side, NaN where there are none.
+
+        Args:
+            names: of `factors`.
+
+        Returns:
+            The codes [N, F], and the length of each.
+        """
+        parts = [self._table.codes(name)[self._rows] for name in names]
+        return np.concatenate(parts, axis=1), tuple(part.shape[1] for part in parts)
+
+    def rows(self, points: Sequence[int]) -> pd.DataFrame:
+        """Return rows of the table, without codes.
+
+        Raises:
+            ApiError: there is no such row.
+        """
+        for number in points:
+            self._check(number)
+        return self._frame.iloc[list(points)]
+
+    @property
+    def model_id(self) -> str:
+        """Return which weights made the codes; "" if it is not known."""
+        return "" if self._table.info is None else self._table.info.model_id
 
     def missing(self) -> int:
         """Return how many of the rows shown have no image file at its place."""
@@ -223,9 +327,30 @@ class Explorer:
             return self._components[factor]
 
 
+def _videos(frame: pd.DataFrame) -> dict[str, NDArray[np.int64]]:
+    """Return the rows of each video of which several frames are in the table, by its name."""
+    if not {"time_s", "track_id"} <= set(frame.columns):
+        return {}
+    timed = np.flatnonzero(frame["time_s"].notna().to_numpy())
+    some = frame.iloc[timed]
+    places = some.groupby("path", sort=True).indices
+    frames = some.groupby("path")["time_s"].nunique()
+    several = [name for name in places if frames[name] > 1][:_MAX_VIDEOS]
+    return {to_text(str(name)): timed[places[name]] for name in several}
+
+
 def _numbers(values: NDArray[Any]) -> dict[str, Any]:
-    kept = [float(f"{value:.6g}") if math.isfinite(value) else None for value in values.tolist()]
-    return {"kind": "numbers", "values": kept}
+    return {"kind": "numbers", "values": _known(values)}
+
+
+def _known(values: NDArray[Any]) -> list[float | None]:
+    return [float(f"{value:.6g}") if math.isfinite(value) else None for value in values.tolist()]
+
+
+def _jpeg(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=88)
+    return file.getvalue()
 
 
 def _plain(value: Any) -> str | float | bool:

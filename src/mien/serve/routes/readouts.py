@@ -22,7 +22,7 @@ from mien.probes.probe import Probe
 from mien.serve.bodies import json_schema, read_json
 from mien.serve.errors import ApiError
 from mien.serve.faces import predicted_rows, rounded
-from mien.serve.replies import ServiceOf, answers, count, reply
+from mien.serve.replies import ServiceOf, answers, binary, count, reply
 from mien.serve.schemas import Answer
 from mien.serve.service import Service
 from mien.serve.store_schemas import (
@@ -37,7 +37,7 @@ from mien.serve.store_schemas import (
     ProbeOut,
 )
 
-__all__ = ["router"]
+__all__ = ["fitted", "probe_answer", "router"]
 
 Array = NDArray[np.float64]
 Result = TypeVar("Result")
@@ -45,6 +45,7 @@ Result = TypeVar("Result")
 router = APIRouter(tags=["calibrations and probes"])
 
 Number = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")]
+_FILE = "application/octet-stream"
 _BODY = (
     *("malformed_body", "body_too_slow", "request_too_large", "unsupported_media_type"),
     "invalid",
@@ -87,7 +88,8 @@ def _calibration(number: str, made: Calibration) -> CalibrationOut:
     )
 
 
-def _probe(number: str, made: Probe) -> ProbeOut:
+def probe_answer(number: str, made: Probe) -> ProbeOut:
+    """Return a probe as it is answered, by its number."""
     held = made.held_out
     return ProbeOut(
         id=number,
@@ -128,7 +130,7 @@ async def create_calibration(request: Request, service: ServiceOf) -> Response:
         per_person=body.per_person,
         model_id=service.model.weights_id,
     )
-    made = await _fitted(service, work)
+    made = await fitted(service, work)
     count(request, samples=len(body.samples))
     return reply(_calibration(service.calibrations.add(made), made), 201)
 
@@ -172,6 +174,21 @@ async def apply_calibration(request: Request, service: ServiceOf, calibration: N
     return reply(GazeAnswer.model_validate({"gazes": rows}))
 
 
+@router.get(
+    "/v1/calibrations/{calibration}/file",
+    operation_id="get_calibration_file",
+    response_class=Response,
+    responses=answers(
+        "unknown_calibration",
+        "invalid",
+        status_200=binary("As `mien embed --calibration` takes it.", _FILE),
+    ),
+)
+async def get_calibration_file(service: ServiceOf, calibration: Number) -> Response:
+    """Give a calibration as a file."""
+    return Response(service.calibrations.get(calibration).text(), media_type=_FILE)
+
+
 @router.delete(
     "/v1/calibrations/{calibration}",
     operation_id="delete_calibration",
@@ -213,15 +230,15 @@ async def create_probe(request: Request, service: ServiceOf) -> Response:
         other_codes=np.zeros((0, 0), np.float32),
     )
     rng = np.random.default_rng(body.seed)
-    made = await _fitted(service, partial(fit_probe, matched, rng=rng, kind=body.kind))
+    made = await fitted(service, partial(fit_probe, matched, rng=rng, kind=body.kind))
     count(request, samples=len(body.samples))
-    return reply(_probe(service.probes.add(made), made), 201)
+    return reply(probe_answer(service.probes.add(made), made), 201)
 
 
 @router.get("/v1/probes", operation_id="list_probes", response_model=Probes, responses=answers())
 async def list_probes(service: ServiceOf) -> Response:
     """List all probes; there are never more than 100."""
-    found = [_probe(number, made) for number, made in service.probes.all().items()]
+    found = [probe_answer(number, made) for number, made in service.probes.all().items()]
     return reply(Probes(probes=found))
 
 
@@ -246,6 +263,19 @@ async def apply_probe(request: Request, service: ServiceOf, probe: Number) -> Re
     return reply(PredictionsAnswer(predictions=found))
 
 
+@router.get(
+    "/v1/probes/{probe}/file",
+    operation_id="get_probe_file",
+    response_class=Response,
+    responses=answers(
+        "unknown_probe", "invalid", status_200=binary("As `mien embed --probe` takes it.", _FILE)
+    ),
+)
+async def get_probe_file(service: ServiceOf, probe: Number) -> Response:
+    """Give a probe as a file."""
+    return Response(service.probes.get(probe).text(), media_type=_FILE)
+
+
 @router.delete(
     "/v1/probes/{probe}",
     operation_id="delete_probe",
@@ -258,8 +288,12 @@ async def delete_probe(service: ServiceOf, probe: Number) -> Response:
     return reply(Removed(id=probe))
 
 
-async def _fitted(service: Service, work: Callable[[], Result]) -> Result:
-    """Run a fit, for which the samples may be unfit."""
+async def fitted(service: Service, work: Callable[[], Result]) -> Result:
+    """Run a fit, for which the samples may be unfit.
+
+    Raises:
+        ApiError: they are; or other fits are waiting.
+    """
     try:
         return await service.engine.fit(work)
     except ApiError:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import Field
 from starlette.requests import HTTPConnection
 
+from mien.serve.bodies import read_json
 from mien.serve.errors import ApiError
 from mien.serve.replies import Asked, ServiceOf
+from mien.serve.routes.readouts import fitted, probe_answer
+from mien.serve.selection import ExportBody, LabelsBody, export, learn
 from mien.serve.shown import Shown
 
 __all__ = ["router"]
@@ -34,6 +38,10 @@ class _Frame(Asked):
 
 class _Column(Asked):
     name: str = Field(min_length=1, max_length=300)
+
+
+class _Image(Asked):
+    whole: bool = Field(default=False, description="The whole image, the face's box in it.")
 
 
 class _Near(Asked):
@@ -91,12 +99,42 @@ async def neighbours(shown: ShownOf, number: Number, asked: Annotated[_Near, Que
     return _json(await asyncio.to_thread(work, number, asked.by, asked.count))
 
 
+@router.get("/table/videos/{number}", operation_id="view_timeline")
+async def timeline(shown: ShownOf, number: Number) -> Response:
+    """Give yaw, gaze and expression of a video's tracks over time."""
+    content = await asyncio.to_thread(shown.explorer().timeline, number)
+    return await asyncio.to_thread(_json, content)
+
+
+@router.post("/table/export", operation_id="view_export")
+async def export_rows(shown: ShownOf, request: Request) -> Response:
+    """Give chosen rows as CSV."""
+    explorer = shown.explorer()
+    asked = await read_json(request, ExportBody)
+    text = await asyncio.to_thread(export, explorer, asked)
+    return Response(text, media_type="text/csv; charset=utf-8")
+
+
+@router.post("/table/probe", operation_id="view_probe")
+async def probe(shown: ShownOf, service: ServiceOf, request: Request) -> Response:
+    """Learn a probe from labels of rows; say what it predicts, and what to label next."""
+    explorer = shown.explorer()
+    asked = await read_json(request, LabelsBody)
+    made, more = await fitted(service, partial(learn, explorer, asked))
+    answer = probe_answer(service.probes.add(made), made).model_dump(mode="json")
+    return await asyncio.to_thread(_json, {**answer, **more})
+
+
 @router.get("/table/rows/{number}/image", operation_id="view_image")
-async def image(shown: ShownOf, service: ServiceOf, number: Number) -> Response:
+async def image(
+    shown: ShownOf, service: ServiceOf, number: Number, asked: Annotated[_Image, Query()]
+) -> Response:
     """Give the face of a row, cut out of its own image; nothing (204) where that is not there."""
+    explorer = shown.explorer()
+    work = explorer.scene if asked.whole else explorer.image
     try:
         with service.engine.place():
-            data = await asyncio.to_thread(shown.explorer().image, number)
+            data = await asyncio.to_thread(work, number)
     except ApiError as error:
         if error.code != "no_image":
             raise
