@@ -50,7 +50,7 @@ export class Timeline {
       this.canvas.style.height = `${this.series.length * STRIP + FOOT}px`;
       const last = Math.max(...this.tracks.map(({ points }) => points.length)) - 1;
       for (const [name, value] of [["min", 0], ["max", last], ["now", 0]]) this.canvas.setAttribute(`aria-value${name}`, String(value));
-      this.canvas.setAttribute("aria-valuetext", `${this.tracks.length} tracks, no frame chosen`);
+      this.canvas.setAttribute("aria-valuetext", `${this.tracks.length} ${this.tracks.length === 1 ? "track" : "tracks"}, no frame chosen`);
       this.legend.replaceChildren(...this.tracks.map(({ track, points }, i) =>
         entry(PALETTE[i % PALETTE.length], `${track === null ? "no track" : `track ${track}`}: ${points.length} frames`)));
       this.draw();

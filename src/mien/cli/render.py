@@ -12,7 +12,7 @@ import numpy as np
 import typer
 
 from mien.cli.options import Detector, Device, Overwrite, Weights
-from mien.cli.render_gaze import gaze_arrows, redirected
+from mien.cli.render_gaze import gaze_arrows, overlaid, redirected
 from mien.cli.render_request import MAX_SIZE, SIZE, Request, parse_light
 from mien.cli.terminal import show
 from mien.errors import MienError
@@ -82,6 +82,14 @@ def render(
         Path | None,
         typer.Option("--calibration", help="File by mien calibrate; --gaze needs it."),
     ] = None,
+    overlay: Annotated[
+        bool,
+        typer.Option(
+            "--overlay",
+            help="Draw boxes, tracks, pose axes, with --calibration gaze, and below a video the "
+            "expression over time.",
+        ),
+    ] = False,
     eyes_from: Annotated[
         Path | None,
         typer.Option("--eyes-from", help="Redirect the gaze to this other face's."),
@@ -108,12 +116,24 @@ def render(
 
     Without options it is rendered as it was seen. The side that its own pose hides is restored
     through symmetry. With --gaze the whole image, or video, is kept and all faces get an
-    arrow. One line says what was written.
+    arrow; with --overlay all that is read off them is drawn. One line says what was written.
     """
     maps = (*(["depth"] if depth else []), *(["normals"] if normals else []))
     request = Request(
         *(input, out, mesh, frontal, yaw, pitch, turntable, parse_light(light), expression_from),
-        *(neutral, maps, gaze, calibration, eyes_from, size, face, every_face, detector, overwrite),
+        *(
+            neutral,
+            maps,
+            gaze,
+            overlay,
+            calibration,
+            eyes_from,
+            size,
+            face,
+            every_face,
+            detector,
+            overwrite,
+        ),
     )
     from mien.media.outputs import check_outputs, written_together
     from mien.model import load
@@ -131,6 +151,8 @@ def render(
     with written_together(outputs, inputs=request.inputs, overwrite=overwrite) as places:
         if gaze:
             frames = gaze_arrows(model, request, said)
+        elif overlay:
+            frames = overlaid(model, request, said)
         elif eyes_from is not None:
             frames = redirected(model, request)
         else:

@@ -1,4 +1,4 @@
-"""The part of `mien render` that shows gaze: arrows, and gaze redirection."""
+"""The part of `mien render` that draws over images: gaze, overlays; and gaze redirection."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mien.cli.render_request import Request
     from mien.model import Model
 
-__all__ = ["gaze_arrows", "redirected"]
+__all__ = ["gaze_arrows", "overlaid", "redirected"]
 
 
 def gaze_arrows(model: Model, request: Request, said: list[str]) -> Iterator[Frame]:
@@ -35,6 +35,22 @@ def gaze_arrows(model: Model, request: Request, said: list[str]) -> Iterator[Fra
     said.append(f"{arrows:,} of {reader.faces:,} faces have an arrow")
     if reader.without_eyes:
         said.append(f"{reader.without_eyes:,} have none: no open eyes are seen")
+    if reader.without_face:
+        said.append(f"{reader.without_face:,} of {reader.images:,} frames show no face")
+
+
+def overlaid(model: Model, request: Request, said: list[str]) -> Iterator[Frame]:
+    """Yield the image, or the frames of the video, with what is read off every face drawn in."""
+    from mien.probes.gaze import Calibration
+    from mien.views.overlay import OverlayReader, film_overlay, image_overlay
+
+    known = None if request.calibration is None else Calibration.load(request.calibration)
+    reader = OverlayReader(model, known, detector=request.detector)
+    if request.films:
+        yield from film_overlay(request.input, reader)
+    else:
+        yield Frame(image_overlay(request.input, reader))
+    said.append(f"{reader.faces:,} faces")
     if reader.without_face:
         said.append(f"{reader.without_face:,} of {reader.images:,} frames show no face")
 

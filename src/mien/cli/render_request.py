@@ -36,6 +36,7 @@ class Request:
     maps: tuple[str, ...]
     """`depth`, `normals`: rendered in place of the colours, side by side."""
     gaze: bool
+    overlay: bool
     calibration: Path | None
     eyes_from: Path | None
     given_size: int | None
@@ -69,21 +70,26 @@ class Request:
             yield "--all puts all faces into one image: name --out X.png, and leave --mesh out"
 
     def _gaze_faults(self) -> Iterator[str]:
-        if self.calibration is not None and not self.gaze:
-            yield "--calibration goes with --gaze; give both, or leave it out"
-        if not self.gaze and self.eyes_from is None:
+        if self.calibration is not None and not (self.gaze or self.overlay):
+            yield "--calibration goes with --gaze or --overlay; give one, or leave it out"
+        options = {
+            "--gaze": self.gaze,
+            "--overlay": self.overlay,
+            "--eyes-from": bool(self.eyes_from),
+        }
+        given = [name for name, there in options.items() if there]
+        if not given:
             return
-        others = ("--eyes-from",) if self.gaze and self.eyes_from else ()
+        asked, *others = given
         if others := (*others, *self._edits()):
-            asked = "--gaze" if self.gaze else "--eyes-from"
             yield f"{asked} goes alone; leave {', '.join(others)} out"
         if self.gaze and self.calibration is None:
             yield (
                 "--gaze needs --calibration FILE: without one a gaze code has no direction; "
                 "make it with mien calibrate"
             )
-        if self.gaze and self.given_size is not None:
-            yield "--gaze draws on the image as large as it is; leave --size out"
+        if (self.gaze or self.overlay) and self.given_size is not None:
+            yield f"{asked} draws on the image as large as it is; leave --size out"
 
     @property
     def inputs(self) -> list[Path]:
@@ -106,7 +112,7 @@ class Request:
         names = ("mesh", "frontal", "yaw", "pitch", "turntable", "light", "expression_from")
         values = {name: getattr(self, name) for name in (*names, "neutral")}
         values["all"] = self.every_face
-        if self.gaze:  # all faces get an arrow
+        if self.gaze or self.overlay:  # of all faces
             values["face"] = self.face
         # Not by `in (None, False)`: 0 is a number that was given.
         given = [n for n, value in values.items() if value is not None and value is not False]

@@ -23,7 +23,16 @@ from mien.probes.gaze import Calibration, estimate
 from mien.types import GazeCode
 from mien.views.gaze_arrow import FaceGaze, draw_gazes
 
-__all__ = ["GazeReader", "GazeRenderer", "film_gaze", "gaze_of", "image_gaze", "redirect_gaze"]
+__all__ = [
+    "GazeReader",
+    "GazeRenderer",
+    "film_gaze",
+    "gaze_of",
+    "image_gaze",
+    "no_branch",
+    "placed",
+    "redirect_gaze",
+]
 
 _ARROW = 1.0
 """Length of a gaze straight to the side, in sides of the face's square."""
@@ -51,7 +60,7 @@ class GazeReader:
                 detector cannot be had here.
         """
         if model.config.gaze is None:
-            raise _no_branch(model)
+            raise no_branch(model)
         calibration.check_model(model.weights_id, model.config.gaze.code_dim)
         self._model = model
         self._calibration = calibration
@@ -80,7 +89,7 @@ class GazeReader:
         assert factors.gaze is not None
         eyes = factors.gaze.eyes.double().cpu().numpy()
         return [
-            _placed(crop, eyes[row], gaze.direction[row], float(gaze.std_rad[row]))
+            placed(crop, eyes[row], gaze.direction[row], float(gaze.std_rad[row]))
             if known[row]
             else None
             for row, crop in enumerate(crops)
@@ -164,7 +173,7 @@ def redirect_gaze(model: GazeRenderer, crops: Tensor, other: GazeCode) -> tuple[
     return torch.where(kept, rendered, pixels).clamp(0, 1), own.eyes_found
 
 
-def _placed(
+def placed(
     crop: Crop, eyes: NDArray[np.float64], direction: NDArray[np.float64], std_rad: float
 ) -> FaceGaze:
     """Bring the eyes from fractions of the crop to the image's pixels.
@@ -184,11 +193,12 @@ def gaze_of(model: Encoder, crops: Tensor) -> GazeCode:
     """
     gaze = model.encode(crops).gaze
     if gaze is None:
-        raise _no_branch(model)
+        raise no_branch(model)
     return gaze
 
 
-def _no_branch(model: Encoder) -> MienError:
+def no_branch(model: Encoder) -> MienError:
+    """Return what is wrong with weights that know no gaze."""
     return MienError(
         f"the weights {model.weights_id} have no gaze branch; give others with --weights"
     )
