@@ -7,7 +7,7 @@ __all__ = ["EXTRAS", "missing_line"]
 EXTRAS = {
     "lightning_fabric": "train",
     "tensorboard": "train",
-    "matplotlib": "eval",
+    "matplotlib": "plot",
     "jinja2": "eval",
     "h5py": "eval",
     "skimage": "eval",

@@ -20,6 +20,7 @@ from mien.media.names import to_text
 from mien.model import load
 from mien.pipeline.crops import Crop, Cropper
 from mien.pipeline.encode import Encoder, encode_crops
+from mien.pipeline.notebook import face_html
 from mien.pipeline.prefetch import prefetch
 from mien.pipeline.read import ImageLike, read_still
 from mien.types import Factors
@@ -44,6 +45,9 @@ class AnalyzedFace:
     """What the model saw. RGB [S, S, 3]."""
     factors: Factors
     """Of this face alone: one row each."""
+
+    def _repr_html_(self) -> str:
+        return face_html(self.crop, self.factors, image=self.image, box=self.box, score=self.score)
 
 
 def analyze(

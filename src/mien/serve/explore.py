@@ -22,6 +22,7 @@ from mien.media.kinds import kind_of
 from mien.media.names import from_text, to_text
 from mien.pipeline.read import read_media
 from mien.serve.errors import ApiError
+from mien.table.over_time import tracks_over_time
 from mien.table.read import FaceTable, read_table
 
 if TYPE_CHECKING:
@@ -217,30 +218,18 @@ class Explorer:
         if number >= len(self._videos):
             raise ApiError("invalid", f"video: there are {len(self._videos)}, counted from 0")
         rows = list(self._videos.values())[number]
-        some = self._frame.iloc[rows]
-        series = {
-            name: np.rad2deg(some[column].to_numpy(dtype=np.float64, na_value=np.nan))
-            for name, column in (("yaw", "yaw_rad"), ("gaze", "gaze_yaw_rad"))
-            if column in some
-        }
-        if "expression" in self.factors:
-            series["expression"] = self._strength()[rows]
-        known = {name: one for name, one in series.items() if np.isfinite(one).any()}
-        tracks = some["track_id"].to_numpy(dtype=np.float64, na_value=-1)
-        times = some["time_s"].to_numpy(dtype=np.float64)
-        found = []
-        for track in np.unique(tracks):
-            of = np.flatnonzero(tracks == track)
-            of = of[np.argsort(times[of], kind="stable")]
-            found.append(
-                {
-                    "track": None if track < 0 else int(track),
-                    "points": rows[of].tolist(),
-                    "time_s": _known(times[of]),
-                    "series": {name: _known(one[of]) for name, one in known.items()},
-                }
-            )
-        return {"series": list(known), "tracks": found}
+        strength = self._strength()[rows] if "expression" in self.factors else None
+        tracks = tracks_over_time(self._frame.iloc[rows], strength)
+        found = [
+            {
+                "track": track.number,
+                "points": rows[track.rows].tolist(),
+                "time_s": _known(track.time_s),
+                "series": {name: _known(one) for name, one in track.series.items()},
+            }
+            for track in tracks
+        ]
+        return {"series": list(tracks[0].series), "tracks": found}
 
     def columns(self, names: Sequence[str]) -> tuple[NDArray[np.float32], tuple[int, ...]]:
         """Return codes of the rows shown, side by side, NaN where there are none.

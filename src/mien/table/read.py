@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import html
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,7 @@ __all__ = [
 ]
 
 _TYPES = {c.name: ARROW_TYPES[c.kind] for c in COLUMNS if c.kind in ARROW_TYPES}
+_SHOWN = 10
 _NEVER_NULL = ("path", "frame", FACE_FOUND)
 _CURES = {
     ".feather": "; make one of it with mien table convert",
@@ -61,6 +63,14 @@ class FaceTable:
     """What made the table; None if mien did not."""
     code_names: tuple[str, ...] = CODES
     """The columns of codes that the table has."""
+
+    def _repr_html_(self) -> str:
+        """As a notebook shows it: how much there is, and the first rows."""
+        found = int(np.count_nonzero(self.frame[FACE_FOUND].to_numpy(dtype=bool)))
+        made = "" if self.info is None else f", weights {self.info.model_id}"
+        head = f"{self.path.name}: {len(self.frame):,} rows, {found:,} faces{made}; codes: "
+        line = html.escape(head + (", ".join(self.code_names) or "none"))
+        return f"<p>{line}</p>{self.frame.head(_SHOWN).to_html()}"
 
     def codes(self, name: str) -> np.ndarray:
         """Return a code column, NaN where there is no face or, of gaze, no eyes. Float32 [N, D].
