@@ -13,6 +13,7 @@ from unittest import mock
 __all__ = ["no_network_no_pickle"]
 
 _CONNECTS = ("socket.connect", "socket.getaddrinfo", "socket.sendto", "socket.sendmsg")
+_WATCHED = (*_CONNECTS, "socket.bind", "pickle.find_class")
 _LOOPBACK = ("127.0.0.1", "::1")
 # Numba keeps its own compiled code in pickled files; what the user gives never gets there. The
 # tests themselves have commands forked by a process of this machine.
@@ -40,7 +41,7 @@ def no_network_no_pickle() -> Iterator[list[str]]:
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     """See it whoever calls; a hook cannot be taken away again."""
-    if not _notes or _is_own():
+    if not _notes or event not in _WATCHED or _is_own():
         return
     reaches_out = event in _CONNECTS and not _is_own_address(event, arguments)
     listens = event == "socket.bind" and arguments[1][0] not in _LOOPBACK

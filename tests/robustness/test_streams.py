@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import os
 import shlex
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
