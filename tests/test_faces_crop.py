@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mien.errors import MienError
 from mien.faces.crop import crop_face, crop_square
 from mien.faces.face import Face, overlap
 
@@ -45,8 +46,19 @@ def test_edges_go_on_beyond_the_image():
     crop = crop_face(image, face, 40)
     assert (crop[:20, :20, :2] == 100).all()
     assert np.array_equal(crop[20:, 20:], image[:20, :20])
-    outside = crop_face(image, Face((90, 90, 120, 120), 1.0, framing="image"), 8)
-    assert (outside[..., 0] == 139).all()
+
+
+@pytest.mark.parametrize(
+    ("box", "message"),
+    [
+        ((90, 90, 120, 120), "lies outside the image of 40 x 40"),
+        ((-30, 0, 0, 30), "lies outside"),
+        ((-200, -200, 200, 200), "is far larger than"),
+    ],
+)
+def test_a_box_of_another_image_is_refused(box, message):
+    with pytest.raises(MienError, match=message):
+        crop_face(ramp(40, 40), Face(box, 1.0, framing="image"), 8)
 
 
 def test_fine_patterns_do_not_alias():

@@ -41,9 +41,9 @@ def table(tmp_path: Path) -> Path:
 
 def test_the_rows_of_a_file_are_taken_out(table: Path, tmp_path: Path) -> None:
     before = table.read_bytes()
-    done = forget_rows(table, tmp_path / "rest", paths=["ann/*"])
+    done = forget_rows(table, tmp_path / "rest.parquet", paths=["ann/*"])
     assert (done.removed, done.kept) == (1, 4)
-    rest = read_table(tmp_path / "rest")
+    rest = read_table(tmp_path / "rest.parquet")
     assert "ann/1.png" not in rest.frame["path"].tolist()
     np.testing.assert_array_equal(rest.codes("identity")[:3, 0], [1, 2, 3])
     assert rest.info is not None
@@ -62,8 +62,8 @@ def test_a_track_is_taken_out_in_place(table: Path) -> None:
 
 def test_what_matches_nothing_is_said(table: Path, tmp_path: Path) -> None:
     with pytest.raises(MienError, match="no row of"):
-        forget_rows(table, tmp_path / "rest", paths=["carl/*"])
-    assert not (tmp_path / "rest").exists()
+        forget_rows(table, tmp_path / "rest.parquet", paths=["carl/*"])
+    assert not (tmp_path / "rest.parquet").exists()
 
 
 def test_everything_can_be_forgotten(table: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 import pyarrow as pa
@@ -89,28 +90,25 @@ def query_images(
             "a table of mien embed"
         )
     index.check_top(top)
-    for image in images:
-        if isinstance(image, (str, Path)):
-            check_file(image)  # before the weights are read, and spoken of
+    _check_files(images)
     where = weights_folder.shipped_folder() if weights is None else weights
     if (found_id := weights_folder.weights_id(where)) != index.weights_id:
         raise MienError(
             f"{to_text(index.path)} holds codes of weights {index.weights_id}, not {found_id}; "
             "give those with --weights, or build it again"
         )
-    model = load(where, device=device)
     # Without its gaze branch, which would look at every face for nothing.
-    model = Model(model.network, weights_id=model.weights_id)
+    model = Model(load(where, device=device).network, weights_id=found_id)
     faces = analyze(images, model=model, detector=detector, features=index.code == FEATURES)
     seen = {face.image for face in faces}
-    names = [to_text(i) if isinstance(i, (str, Path)) else "" for i in images]
+    names = [to_text(i) if _is_path(i) else "" for i in images]
     for number, name in enumerate(names):
         if number not in seen:
             raise MienError(
                 f"no face is found in {name or f'image {number}'}; give an image that shows one"
             )
-    codes = [getattr(face.factors, index.code) for face in faces]
-    vectors = np.concatenate([code.float().cpu().numpy() for code in codes])
+    codes = (getattr(face.factors, index.code).float() for face in faces)
+    vectors = np.concatenate([code.cpu().numpy() for code in codes])
     answers, numbers = [], dict.fromkeys(range(len(images)), 0)
     for face, hits in zip(faces, index.query(vectors, top=top), strict=True):
         x1, y1, x2, y2 = (float(x) for x in face.box)
@@ -118,6 +116,16 @@ def query_images(
         answers.append(Answer(name, 0, numbers[face.image], (x1, y1, x2, y2), hits))
         numbers[face.image] += 1
     return tuple(answers)
+
+
+def _check_files(images: Sequence[ImageLike]) -> None:
+    """Refuse files that are none, before the weights are read and spoken of."""
+    for image in filter(_is_path, images):
+        check_file(image)
+
+
+def _is_path(image: ImageLike) -> TypeGuard[str | Path]:
+    return isinstance(image, (str, Path))
 
 
 def query_table(index: Index, table: str | Path, *, top: int = 20) -> Iterator[Answer]:
