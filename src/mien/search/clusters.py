@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -177,10 +178,11 @@ def _merged(
     from scipy.sparse import coo_array, csgraph
 
     core = np.full(graph.shape[0], np.inf)
-    for point in range(len(core)):
-        near = graph.data[graph.indptr[point] : graph.indptr[point + 1]]
-        if len(near) >= min_samples:
-            core[point] = np.partition(near, min_samples - 1)[min_samples - 1]
+    starts = np.asarray(graph.indptr)
+    for point, (first, end) in enumerate(pairwise(starts.tolist())):
+        others = graph.data[first:end]
+        if len(others) >= min_samples:
+            core[point] = np.partition(others, min_samples - 1)[min_samples - 1]
     edges = graph.tocoo()
     row, column = edges.coords
     near = np.maximum(edges.data, np.maximum(core[row], core[column])) <= epsilon
