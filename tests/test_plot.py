@@ -83,6 +83,8 @@ def test_similarities_are_cosines():
     assert moved.axes[0].images[0].get_array()[0, 0] == 0
     of_table = plot.similarity(table())
     assert of_table.axes[0].images[0].get_array().shape == (8, 8)
+    assert of_table.axes[1].get_ylabel() == "cosine of face_embedding"
+    assert figure.axes[1].get_ylabel() == "cosine"
     for wrong in (lambda: plot.similarity(codes, ["anna"]), lambda: plot.similarity(codes[0])):
         with pytest.raises(MienError):
             wrong()

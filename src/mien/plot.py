@@ -91,9 +91,9 @@ def similarity(
     from mien.linear.similarity import centred
 
     if isinstance(codes, pd.DataFrame):
-        values, own = _codes(codes, code)
+        (values, own), label = _codes(codes, code), f"cosine of {code}"
     else:
-        values = np.asarray(codes, dtype=np.float64)
+        values, label = np.asarray(codes, dtype=np.float64), "cosine"
         own = [str(i) for i in range(len(values))]
     if values.ndim != 2 or not len(values):
         raise MienError(f"codes must be [N, D], not {list(values.shape)}")
@@ -105,7 +105,7 @@ def similarity(
     figure = _figure(side + 1, side)
     axes = figure.subplots()
     image = axes.imshow(unit @ unit.T, vmin=-1, vmax=1, cmap="RdBu_r")
-    figure.colorbar(image, ax=axes, label=f"cosine of {code}" if values is not codes else "cosine")
+    figure.colorbar(image, ax=axes, label=label)
     if len(values) <= _MOST_NAMES:
         axes.set_xticks(range(len(shown)), shown, rotation=90, fontsize="small")
         axes.set_yticks(range(len(shown)), shown, fontsize="small")

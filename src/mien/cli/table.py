@@ -9,6 +9,7 @@ import typer
 
 from mien.cli.options import Overwrite
 from mien.cli.terminal import say, show
+from mien.errors import MienError
 
 __all__ = ["app"]
 
@@ -67,10 +68,18 @@ def convert(
     out: Annotated[
         Path, typer.Argument(metavar="OUT", help="Its new form: .parquet, .feather, .csv, .jsonl.")
     ],
+    schema: Annotated[
+        str,
+        typer.Option(help="mien; openface: head pose and gaze under OpenFace's names, as .csv."),
+    ] = "mien",
     overwrite: Overwrite = False,
 ) -> None:
     """Write a table in the form that the name of OUT asks for."""
     from mien.table.formats import convert_table
+    from mien.table.openface import convert_to_openface
 
-    rows = convert_table(table, out, overwrite=overwrite)
+    if schema not in ("mien", "openface"):
+        raise MienError(f"there is no schema {schema}; give mien or openface")
+    work = convert_to_openface if schema == "openface" else convert_table
+    rows = work(table, out, overwrite=overwrite)
     say(f"{out}: {rows:,} rows")
