@@ -28,6 +28,9 @@ class FakeGazeConfig:
 @dataclass(frozen=True)
 class FakeConfig:
     gaze: FakeGazeConfig | None = FakeGazeConfig()
+    texture_dim: int = 1
+    shape_dim: int = 1
+    face_embedding_dim: int = 0
 
 
 @dataclass
@@ -36,7 +39,12 @@ class FakeModel:
 
     weights_id: str = "feed"
     crop_size: int = 32
+    eye_crop_size: tuple[int, int] = (4, 8)
+    features_dim: int = 1
     config: FakeConfig = FakeConfig()
+
+    def encode_eyes(self, eye_crops):
+        raise AssertionError("faces are read")
 
     def encode(self, images, *, features=False):
         count, means = len(images), images.float().mean(dim=(2, 3))

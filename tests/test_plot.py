@@ -6,6 +6,7 @@ import base64
 import io
 import re
 import sys
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,16 @@ from mien.embedding.options import EmbedOptions
 from mien.embedding.run import embed_to_parquet
 from mien.errors import MienError
 from mien.table.read import read_table
+
+
+def drawn(figure: Any, axes: int = 0) -> np.ndarray:
+    """The numbers of the image in a figure."""
+    return np.asarray(figure.axes[axes].images[0].get_array())
+
+
+def html_of(shown: Any) -> str:
+    """What a notebook asks for."""
+    return getattr(shown, "_repr_html_")()  # noqa: B009 - a name of IPython's
 
 
 def table(videos=("a.mp4",), frames=4, gaze=False):
@@ -45,7 +56,7 @@ def table(videos=("a.mp4",), frames=4, gaze=False):
 
 @pytest.mark.parametrize("gaze", [False, True])
 def test_a_timeline_draws_each_track(gaze):
-    figure = plot.timeline(table(gaze=gaze))
+    figure: Any = plot.timeline(table(gaze=gaze))
     yaw, *middle, expression = figure.axes
     assert len(middle) == gaze
     assert len(yaw.lines) == 2
@@ -71,18 +82,16 @@ def test_of_several_videos_one_is_named():
 def test_similarities_are_cosines():
     codes = np.array([[1.0, 0], [0, 2], [-3, 0]])
     figure = plot.similarity(codes, ["anna", "ben", "carl"])
-    np.testing.assert_allclose(
-        figure.axes[0].images[0].get_array(), [[1, 0, -1], [0, 1, 0], [-1, 0, 1]], atol=1e-12
-    )
+    np.testing.assert_allclose(drawn(figure), [[1, 0, -1], [0, 1, 0], [-1, 0, 1]], atol=1e-12)
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [
         "anna",
         "ben",
         "carl",
     ]
     moved = plot.similarity(codes, mean=[1.0, 0])
-    assert moved.axes[0].images[0].get_array()[0, 0] == 0
+    assert drawn(moved)[0, 0] == 0
     of_table = plot.similarity(table())
-    assert of_table.axes[0].images[0].get_array().shape == (8, 8)
+    assert drawn(of_table).shape == (8, 8)
     assert of_table.axes[1].get_ylabel() == "cosine of face_embedding"
     assert figure.axes[1].get_ylabel() == "cosine"
     for wrong in (lambda: plot.similarity(codes, ["anna"]), lambda: plot.similarity(codes[0])):
@@ -101,14 +110,14 @@ def faces(tiny_model):
 
 def test_a_sheet_has_a_row_for_each_face(faces, tiny_model):
     one, two = (plot.factor_sheet(faces[:n], tiny_model) for n in (1, 2))
-    heights = [figure.axes[0].images[0].get_array().shape[0] for figure in (one, two)]
+    heights = [drawn(figure).shape[0] for figure in (one, two)]
     assert heights[1] > heights[0] + 100
     with pytest.raises(MienError, match="no face"):
         plot.factor_sheet([], tiny_model)
 
 
 def test_a_notebook_shows_a_face(faces):
-    shown = faces[1]._repr_html_()
+    shown = html_of(faces[1])
     image = re.search(r"data:image/png;base64,([^\"]+)", shown)
     assert image
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(image[1]))))
@@ -126,7 +135,7 @@ def test_a_notebook_shows_a_table(tmp_path, tiny_model):
         Image.fromarray(pixels).save(place / f"{number:02}.png")
     out = tmp_path / "f<aces.parquet"
     embed_to_parquet(place, out, model=tiny_model, options=EmbedOptions("none"))
-    shown = read_table(out)._repr_html_()
+    shown = html_of(read_table(out))
     assert "f&lt;aces.parquet: 12 rows, 12 faces, weights" in shown
     assert "09.png" in shown
     assert "10.png" not in shown

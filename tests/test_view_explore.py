@@ -126,9 +126,9 @@ def test_a_selection_is_exported_labelled_and_learned_from(watched, tmp_path):
     page.get_by_label("Across", exact=True).select_option("yaw_rad")
     page.get_by_label("selects points").check()
     values = {}
+    panel = page.get_by_role("region", name="Selection")
     for half, (left, right) in {"right": (0.01, 0.5), "left": (0.5, 0.99)}.items():
         draw_around(page, left, right)
-        panel = page.get_by_role("region", name="Selection")
         expect(panel).to_contain_text("faces are selected.")
         with page.expect_download() as download:
             page.get_by_role("button", name="Export the selection").click()
