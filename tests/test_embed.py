@@ -68,7 +68,8 @@ def assert_same_table(left: Path, right: Path, tolerance: float = 0.0) -> None:
     for name in first.column_names:
         one, other = first.column(name), second.column(name)
         if pa.types.is_fixed_size_list(one.type):
-            np.testing.assert_allclose(code_matrix(one), code_matrix(other), atol=tolerance, rtol=0)
+            left_codes, right_codes = (code_matrix(x, what=name) for x in (one, other))
+            np.testing.assert_allclose(left_codes, right_codes, atol=tolerance, rtol=0)
         elif pa.types.is_floating(one.type) and tolerance:
             pair = [column.to_numpy(zero_copy_only=False) for column in (one, other)]
             np.testing.assert_allclose(*pair, atol=tolerance, rtol=0)

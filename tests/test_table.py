@@ -138,7 +138,7 @@ def test_rows_carry_their_factors_and_null_where_there_is_no_face() -> None:
         assert table.column(name)[1].as_py() == (length * [0.0] or None)
         assert not length or table.column(name).null_count == 0
     for name in codes:
-        matrix = code_matrix(table.column(name), np.array([True, False, True]))
+        matrix = code_matrix(table.column(name), np.array([True, False, True]), what=name)
         np.testing.assert_array_equal(matrix[[0, 2]], getattr(factors, name).numpy())
         assert np.isnan(matrix[1]).all()
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,7 +44,8 @@ def unread(place: Path, words: str, *, stream: str) -> subprocess.CompletedProce
     """Run a command one of whose streams is a pipe that nobody reads any more."""
     reader, writer = os.pipe()
     os.close(reader)
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | {stream: writer}
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    streams[stream] = writer
     try:
         return subprocess.run(
             [sys.executable, "-m", "mien", *shlex.split(words)],

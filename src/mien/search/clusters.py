@@ -177,8 +177,8 @@ def _merged(
     """
     from scipy.sparse import coo_array, csgraph
 
-    core = np.full(graph.shape[0], np.inf)
     starts = np.asarray(graph.indptr)
+    core = np.full(len(starts) - 1, np.inf)
     for point, (first, end) in enumerate(pairwise(starts.tolist())):
         others = graph.data[first:end]
         if len(others) >= min_samples:
