@@ -237,6 +237,12 @@ def test_hidden_eyes_and_wild_places_are_refused():
     assert not placeable(np.full((2, 2), np.nan, np.float32), 64, 64)
 
 
+@pytest.mark.parametrize("source", ["", "clips:", "eyes:", "eyes:clips:", "synth:"])
+def test_a_source_without_a_place_is_not_the_current_folder(source):
+    with pytest.raises(MienError, match="without a place"):
+        find_sources([source], eye_crops=True)
+
+
 def test_sources_of_eye_crops_are_not_for_latentface(eye_crops):
     with pytest.raises(MienError, match="eye-region crops have no face"):
         find_sources([f"eyes:{eye_crops}"])

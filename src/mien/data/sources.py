@@ -39,6 +39,7 @@ ZIP_FAULTS = (
 MAX_MEMBER = 512 << 20
 """Bytes of an unpacked file."""
 _STREAM, _CLIPS, _EYES = "synth:", "clips:", "eyes:"
+_BARE = {"", _STREAM, _CLIPS, _EYES, _EYES + _CLIPS, _CLIPS + _EYES}
 _FAR = 1e6  # pixels
 
 
@@ -116,6 +117,8 @@ def find_sources(
     grouped = False
     for number, source in enumerate(given):
         text = str(source)
+        if text in _BARE:  # else the current folder would be read
+            raise MienError(f"a source is {text!r}, without a place; give {text}PLACE")
         if text.startswith(_STREAM):
             streams.append(_head_model(text.removeprefix(_STREAM)))
             continue
