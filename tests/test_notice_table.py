@@ -39,6 +39,6 @@ def test_the_rows_of_every_named_file_are_forgotten(tmp_path: Path) -> None:
     )
     rows = [FaceRow(name, reason="no face found") for name in ("ann.png", "bob.png", "eve.png")]
     write_batches(tmp_path / "t.parquet", [record_batch(rows, None, schema)], schema)
-    done = forget_rows(tmp_path / "t.parquet", tmp_path / "rest", paths=["ann*", "eve.png"])
+    done = forget_rows(tmp_path / "t.parquet", tmp_path / "rest.parquet", paths=["ann*", "eve.png"])
     assert (done.removed, done.kept) == (2, 1)
-    assert read_table(tmp_path / "rest").frame["path"].tolist() == ["bob.png"]
+    assert read_table(tmp_path / "rest.parquet").frame["path"].tolist() == ["bob.png"]

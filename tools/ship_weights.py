@@ -42,6 +42,8 @@ DATA = (
 GAZE_DATA = (
     "gaze branch: 76,000 rendered images of 9,500 people who do not exist (`mien synth`), without "
     "gaze labels",
+    "eye localizer: 16,366 photographs of FairFace (CC BY 4.0) with YuNet's landmarks, without "
+    "labels of the eyes' state, and 3,200 rendered images of 660 people who do not exist",
 )
 NOTES = {
     GROUPS: "300 rendered people; no group labels of real people were available, and none of age. "
@@ -56,8 +58,9 @@ LIMITS = (
     "false matches are more frequent among people with beards, people with glasses and people "
     "with dark skin, see the table above",
     "eyes, teeth and glasses are blurred in reconstructions",
-    "the gaze branch was trained on rendered eyes only; narrow eyes and glare on glasses are often "
-    "taken for occluded eyes",
+    "the gaze code was learned from rendered eyes only",
+    "two in five shut or hidden eyes in small grey images (FER-2013) are taken for open ones, "
+    "tinted glasses too",
     "not tested on children's faces, occluded faces, or images under 48 px",
     "the worst cases among 4,200 rendered images are shown in docs/failures.png of the project",
 )
