@@ -3,9 +3,9 @@
     python tools/lower_bounds.py
     python tools/lower_bounds.py --folder /tmp/low --tests tests/test_table.py
 
-Every direct dependency, those of the extras train, hub and eval too, is installed in the version
-that stands behind its ">=". torch is not: its old builds for processors are on no package index;
-the version that runs this script is taken. Exit 1 if a test fails.
+Every direct dependency, those of the extras train, hub, eval, plot, search, export and serve too,
+is installed in the version that stands behind its ">=". torch is not: its old builds for processors
+are on no package index; the version that runs this script is taken. Exit 1 if a test fails.
 """
 
 from __future__ import annotations
@@ -25,13 +25,16 @@ from pathlib import Path
 __all__ = ["lowest", "main"]
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTRAS = ("train", "hub", "eval")
+EXTRAS = ("train", "hub", "eval", "plot", "search", "export", "serve")
 TESTS = (
     *("tests/test_main.py", "tests/test_media_video.py", "tests/test_media_image.py"),
     *("tests/test_table.py", "tests/test_table_rewritten.py", "tests/test_table_formats.py"),
     *("tests/test_embed.py", "tests/test_linear.py", "tests/test_probing_file.py"),
     *("tests/test_calibration_file.py", "tests/test_faces_detect.py", "tests/test_render.py"),
     *("tests/test_views.py", "tests/test_evaluate_report.py", "tests/test_train_loop.py"),
+    *("tests/test_faces_dense.py", "tests/test_table_arrays.py", "tests/test_plot.py"),
+    *("tests/test_search.py", "tests/test_search_cli.py", "tests/test_search_engine.py"),
+    *("tests/test_detector_export.py", "tests/test_serve_inputs.py", "tests/test_serve_parts.py"),
 )
 """Those that use each dependency."""
 _BOUND = re.compile(r"([A-Za-z0-9_.-]+)>=([0-9.]+)")
@@ -50,7 +53,8 @@ def lowest(project: Path) -> list[str]:
             raise ValueError(f"{requirement} states no lower bound")
         found[match[1]] = f"{match[1]}=={match[2]}"
     found["torch"] = f"torch=={importlib.metadata.version('torch').partition('+')[0]}"
-    return [*found.values(), "pytest>=8"]
+    # What the tests themselves need, in whatever version.
+    return [*found.values(), "pytest>=8", "httpx2>=2.16"]
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -240,6 +240,9 @@ def stopping() -> Iterator[None]:
         signal.signal(number, handler)
 
 
+# A signal between opening a file and its `with` leaves closing it to Python.
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.usefixtures("stopping")
 @pytest.mark.parametrize("name", CHOSEN)
 def test_a_signal_at_any_moment(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 
-__all__ = ["FULL", "fault"]
+__all__ = ["FULL", "fault", "fault_in_text"]
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """Of errors that end when there is room again."""
@@ -16,6 +17,15 @@ _WORDS = {
     errno.EROFS: "its file system is read-only; name another place",
     errno.EACCES: "permission denied; name another place",
 }
+
+
+_NUMBERED = re.compile(r"\(os error (\d+)\)")
+
+
+def fault_in_text(error: Exception) -> str:
+    """Return the reason of an error of a library that keeps the system's error as text alone."""
+    number = _NUMBERED.search(str(error))
+    return fault(OSError(int(number[1]), "")) if number else " ".join(str(error).split())[:200]
 
 
 def fault(error: OSError) -> str:

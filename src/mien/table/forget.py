@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from mien.errors import MienError
 from mien.media.atomic import replacing
@@ -57,33 +58,36 @@ def forget_rows(
         check_format(out)
         suffix = out.suffix.lower()
     done: list[Forgotten] = []
-    with replacing(out, overwrite=overwrite) as unfinished:
+    table = Path(table)
+    # What cannot be written is told inside: the table that is read is not at fault.
+    with open_table(table) as file, replacing(out, overwrite=overwrite) as unfinished:
         write_as(
             unfinished,
             suffix,
-            lambda place: done.append(_write_rest(Path(table), place, paths, track)),
+            lambda place: done.append(_write_rest(table, file, place, paths, track)),
         )
     return done[0]
 
 
-def _write_rest(table: Path, place: Path, paths: Sequence[str], track: int | None) -> Forgotten:
+def _write_rest(
+    table: Path, file: pq.ParquetFile, place: Path, paths: Sequence[str], track: int | None
+) -> Forgotten:
     """Write what is left, as Parquet; raises MienError as `forget_rows`."""
     removed = kept = 0
-    with open_table(table) as file:
-        # No run of `embed` would give this table.
-        metadata = (file.schema_arrow.metadata or {}) | {b"mien.job": b""}
-        with open_writer(place, file.schema_arrow.with_metadata(metadata)) as writer:
-            for index in range(file.num_row_groups):
-                with reading(table):  # what is damaged is not what is written
-                    group = file.read_row_group(index).replace_schema_metadata(metadata)
-                wanted = _matches(table, group, paths, track)
-                removed += int(wanted.sum())
-                left = group.filter(pa.array(~wanted))
-                kept += len(left)
-                if len(left):
-                    writer.write_table(left)
-        if not removed:
-            raise MienError(f"no row of {table} matches: nothing is taken out, nothing written")
+    # No run of `embed` would give this table.
+    metadata = (file.schema_arrow.metadata or {}) | {b"mien.job": b""}
+    with open_writer(place, file.schema_arrow.with_metadata(metadata)) as writer:
+        for index in range(file.num_row_groups):
+            with reading(table):  # what is damaged is not what is written
+                group = file.read_row_group(index).replace_schema_metadata(metadata)
+            wanted = _matches(table, group, paths, track)
+            removed += int(wanted.sum())
+            left = group.filter(pa.array(~wanted))
+            kept += len(left)
+            if len(left):
+                writer.write_table(left)
+    if not removed:
+        raise MienError(f"no row of {table} matches: nothing is taken out, nothing written")
     return Forgotten(removed=removed, kept=kept)
 
 

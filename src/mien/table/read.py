@@ -357,6 +357,7 @@ def of_its_type(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArr
         column = pc.call_function("if_else", [missing, nothing, column])
     try:
         column = column.cast(kind)
+        column.validate(full=text)  # text may be damaged where its page has no checksum
     except pa.ArrowInvalid as error:
         raise MienError(f"{wanted} what is no {kind}: {str(error)[:100]}") from error
     if name in _NEVER_NULL and column.null_count:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from mien.errors import MienError
 from mien.media.atomic import write_text
 from mien.media.bounded import MIB, read_json, read_text
-from mien.media.faults import fault
+from mien.media.faults import fault, fault_in_text
 
 __all__ = [
     "Checkpoint",
@@ -82,7 +82,7 @@ def save(
         temporary.replace(target)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        reason = fault(error) if isinstance(error, OSError) else f"{error}; free the disk"
+        reason = fault(error) if isinstance(error, OSError) else fault_in_text(error)
         raise MienError(f"cannot write checkpoint {target}: {reason}") from error
     write_text(folder / "last", target.name)
     _prune(folder, keep_last, target.name)
