@@ -40,6 +40,7 @@ __all__ = [
     "check_sizes",
     "checksum",
     "is_half",
+    "parse",
     "read",
     "read_card",
     "save",
@@ -148,12 +149,25 @@ def read(where: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tenso
             f"{path} is not the file that {CONFIG_FILE} was written for (its sha256 differs): "
             "cut short or changed; fetch or train it again"
         )
-    try:
-        tensors = parse_safetensors(content)
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise MienError(f"{path} is not a safetensors file: {error}") from error
+    tensors = parse(content, path)
     options = current_options(header["model"], folder / CONFIG_FILE)
     return options, current_tensors({k: _as_read(k, x, path) for k, x in tensors.items()})
+
+
+def parse(content: bytes, path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file, of any shape, by name.
+
+    Args:
+        content: of the file.
+        path: named in the error.
+
+    Raises:
+        MienError: it is no such file.
+    """
+    try:
+        return parse_safetensors(content)
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise MienError(f"{path} is not a safetensors file: {error}") from error
 
 
 def weights_id(where: str | os.PathLike[str]) -> str:

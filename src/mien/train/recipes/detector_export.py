@@ -10,8 +10,7 @@ from importlib import resources
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as parse_safetensors, save
+from safetensors.torch import save
 
 from mien import weights
 from mien.data.sources import place_of
@@ -72,10 +71,7 @@ def load_network(where: str) -> tuple[DetectorNetwork, str]:
     folder = resources.files("mien.shipped") if where == OWN else Path(where)
     path = Path(str(folder.joinpath(TENSORS_FILE)))
     content = read_bytes(path, limit=_MOST_BYTES)
-    try:
-        tensors = parse_safetensors(content)
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise MienError(f"{path} is not a safetensors file: {error}") from error
+    tensors = weights.parse(content, path)
     network = DetectorNetwork()
     weights.check_keys(network.state_dict(), tensors, path)
     if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
