@@ -39,6 +39,16 @@ PATIENCE_MS = 60_000
 """Cores are shared by all tests, and draw too."""
 
 
+@contextlib.contextmanager
+def watching(browser: Any, server: Any, **context: Any) -> Iterator[Any]:
+    """A page, not opened yet, that must stay without errors and must ask nobody else."""
+    found = opened(browser, server, **context)
+    yield found
+    found.page.context.close()
+    assert not found.errors
+    assert not found.elsewhere
+
+
 def browser_path() -> str:
     """Where a browser is; the test is skipped where none is."""
     pytest.importorskip("playwright", reason="playwright is not installed")

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from fake_config import CONFIG, FakeConfig
 from mien.cli.main import run
 from mien.errors import MienError
 from mien.faces.face import Face
@@ -21,19 +22,6 @@ from mien.views.gaze_film import GazeReader, film_gaze, image_gaze, redirect_gaz
 EYES = torch.tensor([[0.3, 0.4], [0.7, 0.4]])
 
 
-@dataclass(frozen=True)
-class FakeGazeConfig:
-    code_dim: int = 2
-
-
-@dataclass(frozen=True)
-class FakeConfig:
-    gaze: FakeGazeConfig | None
-    texture_dim: int = 1
-    shape_dim: int = 1
-    face_embedding_dim: int = 0
-
-
 @dataclass
 class FakeModel:
     """Red says where a face looks, 128 = ahead, more = image-left; a dark one has its eyes shut."""
@@ -42,7 +30,7 @@ class FakeModel:
     crop_size: int = 32
     eye_crop_size: tuple[int, int] = (4, 8)
     features_dim: int = 1
-    config: FakeConfig = FakeConfig(FakeGazeConfig())
+    config: FakeConfig = CONFIG
 
     def encode_eyes(self, eye_crops):
         raise AssertionError("faces are read")

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from fake_config import CONFIG, FakeConfig
 from mien.cli.main import run
 from mien.errors import MienError
 from mien.faces.face import Face
@@ -20,19 +21,6 @@ from mien.views.overlay import OverlayReader, film_overlay, image_overlay
 BLUE, BOX = (90, 162, 255), (90, 160, 255)
 
 
-@dataclass(frozen=True)
-class FakeGazeConfig:
-    code_dim: int = 2
-
-
-@dataclass(frozen=True)
-class FakeConfig:
-    gaze: FakeGazeConfig | None = FakeGazeConfig()
-    texture_dim: int = 1
-    shape_dim: int = 1
-    face_embedding_dim: int = 0
-
-
 @dataclass
 class FakeModel:
     """Red says how far a head is turned, 128 = not; green how strong its expression is."""
@@ -41,7 +29,7 @@ class FakeModel:
     crop_size: int = 32
     eye_crop_size: tuple[int, int] = (4, 8)
     features_dim: int = 1
-    config: FakeConfig = FakeConfig()
+    config: FakeConfig = CONFIG
 
     def encode_eyes(self, eye_crops):
         raise AssertionError("faces are read")

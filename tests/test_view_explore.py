@@ -25,6 +25,7 @@ from page_server import (
     png,
     serving,
     settled,
+    watching,
 )
 
 pytestmark = pytest.mark.slow
@@ -57,14 +58,11 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def watched(browser, server):
-    found = opened(browser, server, viewport={"width": 1100, "height": 1700})
-    page = found.open()
-    expect(page.locator(f"{PLOT}[data-drawn]").first).to_be_visible()
-    expect(page.locator(f"{STRIPS}[data-drawn]")).to_be_visible()
-    yield found
-    page.context.close()
-    assert not found.errors
-    assert not found.elsewhere
+    with watching(browser, server, viewport={"width": 1100, "height": 1700}) as found:
+        page = found.open()
+        expect(page.locator(f"{PLOT}[data-drawn]").first).to_be_visible()
+        expect(page.locator(f"{STRIPS}[data-drawn]")).to_be_visible()
+        yield found
 
 
 def test_a_table_is_a_cloud_of_points(watched):

@@ -27,6 +27,7 @@ from page_server import (
     png,
     serving,
     settled,
+    watching,
 )
 
 pytestmark = pytest.mark.slow
@@ -49,12 +50,8 @@ def server():
 
 @pytest.fixture
 def watched(browser, server):
-    """A page that must stay without errors and must ask nobody else."""
-    found = opened(browser, server)
-    yield found
-    found.page.context.close()
-    assert not found.errors
-    assert not found.elsewhere
+    with watching(browser, server) as found:
+        yield found
 
 
 def slide(page, label, value):

@@ -16,7 +16,7 @@ import pytest
 
 from mien.probes.gaze import Calibration
 from mien.probes.screen import read_screen
-from page_server import CLIPS, a_browser, browser_path, expect, opened, serving
+from page_server import CLIPS, a_browser, browser_path, expect, opened, serving, watching
 
 pytestmark = pytest.mark.slow
 FACE, CALIBRATE = "#panel-face .message", "#panel-calibrate p[role=status]"
@@ -57,11 +57,8 @@ def server():
 
 @pytest.fixture
 def watched(browser, server):
-    found = opened(browser, server)
-    yield found
-    found.page.context.close()
-    assert not found.errors
-    assert not found.elsewhere
+    with watching(browser, server) as found:
+        yield found
 
 
 def unplug(page):
