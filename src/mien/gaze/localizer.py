@@ -1,8 +1,9 @@
 """Where the eyes are: first by the head pose, then by a small network over the canvas there.
 
 The pose projects two canonical points, the eyes, into the image. The localizer then finds the eyes
-on the canvas around them, and whether they can be seen. It is trained on rendered faces, where the
-eyes' places and the lids are known; no gaze label is used.
+on the canvas around them, and whether they can be seen. It learns from rendered faces, where the
+eyes' places and the lids are known; the shipped one from photographs, too, with a face detector's
+landmarks. No gaze label is used.
 """
 
 from __future__ import annotations
