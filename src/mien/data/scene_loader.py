@@ -101,11 +101,11 @@ class SceneLoader:
         for number in self._mine:
             rng = np.random.default_rng(seed_of(self._mixture.seed, "scene", step, number))
             scene = draw_scene(self._scenes.source, rng)
-            taught = join_cells(self._teacher.answer(scene), (CANVAS, CANVAS), STRIDES)
+            answers = join_cells(self._teacher.answer(scene), (CANVAS, CANVAS), STRIDES)
             for _ in range(self._mixture.views):
                 view = sample_view(side, rng)
                 images.append(seen(scene, view, side))
-                wanted.append(targets(taught, view, side, STRIDES))
+                wanted.append(targets(answers, view, side, STRIDES))
         grids = zip(STRIDES, zip(*wanted, strict=True), strict=True)
         # Seen as channels first, stored with the channel innermost.
         image = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)

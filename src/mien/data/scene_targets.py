@@ -83,21 +83,21 @@ def join_cells(
 
 
 def targets(
-    taught: Sequence[NDArray[np.float32]], view: View, side: int, strides: Sequence[int]
+    answers: Sequence[NDArray[np.float32]], view: View, side: int, strides: Sequence[int]
 ) -> list[NDArray[np.float32]]:
     """Return the targets of mien.detection.loss for each grid. [16, side/t, side/t].
 
-    A cell is taught what the teacher says at the cell of the scene that it shows.
+    A cell is to give what the teacher says at the cell of the scene that it shows.
 
     Args:
-        taught: the teacher's maps of the scene: score, box, landmarks. [15, CANVAS/t, CANVAS/t].
+        answers: the teacher's maps of the scene: score, box, landmarks. [15, CANVAS/t, CANVAS/t].
         view: see `View`.
         side: of the network's image.
         strides: t of each grid.
     """
     turned = view[:, :2]
     found: list[NDArray[np.float32]] = []
-    for maps, stride in zip(taught, strides, strict=True):
+    for maps, stride in zip(answers, strides, strict=True):
         cells = side // stride
         grid = np.stack(np.meshgrid(np.arange(cells), np.arange(cells)), axis=-1).reshape(-1, 2)
         # Predictions belong to the middle of a cell, though they are counted from its corner.

@@ -32,7 +32,7 @@ class _Track:
     look: NDArray[np.float32]
     seen_s: float
 
-    def likeness(self, look: NDArray[np.float32]) -> float:
+    def similarity(self, look: NDArray[np.float32]) -> float:
         return float(self.look @ look / (np.linalg.norm(self.look) * np.linalg.norm(look) + 1e-9))
 
 
@@ -73,7 +73,7 @@ class TrackLinker:
         if row.frame != self._frame:
             self._frame, self._here = row.frame, set()
         track = self._by_place.get(row.track_id)
-        if track is None or track.likeness(look) < _OTHER:
+        if track is None or track.similarity(look) < _OTHER:
             track = self._known(look, row.time_s, but=track) or self._new(look, row.time_s)
             self._by_place[row.track_id] = track
         track.look = (_KEEP * track.look + (1 - _KEEP) * look).astype(np.float32)
@@ -89,9 +89,9 @@ class TrackLinker:
             if track is not but
             and track.number not in self._here
             and time_s - track.seen_s <= _PATIENCE_S
-            and track.likeness(look) >= _SAME
+            and track.similarity(look) >= _SAME
         ]
-        best = max(gone, key=lambda track: track.likeness(look), default=None)
+        best = max(gone, key=lambda track: track.similarity(look), default=None)
         if best is not None:
             # Where it was last, another may come to stand.
             self._by_place = {k: v for k, v in self._by_place.items() if v is not best}

@@ -1,4 +1,4 @@
-"""The sound of one file beside the pictures of another."""
+"""The sound of one file beside the frames of another."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COPIED = ("aac", "mp3", "mp3float", "ac3", "eac3", "alac", "opus", "libopus", "
 
 
 def file_start(container: InputContainer) -> Fraction:
-    """Return the time stamp, in seconds, at which a file's first picture or sound begins."""
+    """Return the time stamp, in seconds, at which a file's first frame or sound begins."""
     return min(
         (
             stream.start_time * stream.time_base

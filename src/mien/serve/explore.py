@@ -193,14 +193,14 @@ class Explorer:
             ApiError: there is no such row, or its image is not there or cannot be read.
         """
         pixels, box = self._seen(number)
-        picture = Image.fromarray(pixels)
-        picture.thumbnail((_SCENE, _SCENE))
-        small = picture.width / pixels.shape[1]
+        shown = Image.fromarray(pixels)
+        shown.thumbnail((_SCENE, _SCENE))
+        small = shown.width / pixels.shape[1]
         if all(map(math.isfinite, box)):
             corners = [min(max(value * small, -_SCENE), 2 * _SCENE) for value in box]
             if corners[0] < corners[2] and corners[1] < corners[3]:
-                ImageDraw.Draw(picture).rectangle(corners, outline="#ffd23f", width=2)
-        return _jpeg(picture)
+                ImageDraw.Draw(shown).rectangle(corners, outline="#ffd23f", width=2)
+        return _jpeg(shown)
 
     def timeline(self, number: int) -> dict[str, Any]:
         """Return what changes in a video: its tracks with a value for each of their rows.
@@ -336,9 +336,9 @@ def _known(values: NDArray[Any]) -> list[float | None]:
     return [float(f"{value:.6g}") if math.isfinite(value) else None for value in values.tolist()]
 
 
-def _jpeg(picture: Image.Image) -> bytes:
+def _jpeg(shown: Image.Image) -> bytes:
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=88)
+    shown.save(file, "JPEG", quality=88)
     return file.getvalue()
 
 
