@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from mien.data.augment import degrade, noise_tiles, sample_variation, vary
+from mien.data.augment import covered, degrade, noise_tiles, sample_variation, turned, vary
 from mien.data.batches import STREAM_CLIPS, Sampler
 from mien.data.cache import CropCache
 from mien.data.loader import Loader, Shard
 from mien.data.options import DataOptions
 from mien.data.seeds import seed_of
 from mien.errors import MienError
+from mien.geometry.rotation import angles_to_rotation
 
 SIZE, ROOM = 16, 2
 CLIP = np.repeat([-1, 0, 1, 2, 3, 4], [15, 5, 5, 5, 1, 9]).astype(np.int64)
@@ -154,7 +155,7 @@ def test_batches_do_not_depend_on_where_one_starts_or_on_threads(workers):
     whole = list(loader(sampler(), options).iterate(0, 6))
     later = list(loader(sampler(), options).iterate(4, 6))
     for one, other in zip(whole[4:], later, strict=True):
-        assert all(torch.equal(one[name], other[name]) for name in one)
+        assert all(torch.allclose(one[name], other[name], 0, 0, equal_nan=True) for name in one)
     assert whole[0]["image"].shape == (12, 3, SIZE, SIZE)
     assert float(whole[0]["image"].min()) >= 0
     assert float(whole[0]["image"].max()) <= 1
@@ -177,15 +178,22 @@ def test_closing_early_leaves_no_thread():
 
 
 @dataclass
+class Labels:
+    rotation: np.ndarray
+
+
+@dataclass
 class Rendered:
     images: np.ndarray
+    labels: Labels
 
 
 class Stream:
     """Clip i is filled with the colour i."""
 
     def clip(self, index):
-        return Rendered(np.full((8, 3, SIZE, SIZE), index, np.uint8))
+        ahead = Labels(np.repeat(np.eye(3, dtype=np.float32)[None], 8, axis=0))
+        return Rendered(np.full((8, 3, SIZE, SIZE), index, np.uint8), ahead)
 
 
 def test_endless_clips_are_rendered_in_place():
@@ -310,3 +318,55 @@ def test_all_frames_of_a_clip_get_the_same_colours(per_clip):
     for frame in range(1, 4):
         assert torch.equal(images[:, frame], images[:, 0])
     assert len(images[:, 0].mean(dim=(1, 2, 3)).unique()) == 8
+
+
+def test_known_rotations_turn_with_the_crop():
+    # Three landmarks of a head before a far camera, as they stand in the varied crop.
+    options = DataOptions(max_shift=0, max_log_scale=0.1, max_rotation=0.5, hflip_prob=0.5)
+    variation = sample_variation(torch.arange(40), SIZE, options, torch.Generator().manual_seed(0))
+    rotation = angles_to_rotation(
+        *(0.5 * torch.randn(3, 40, generator=torch.Generator().manual_seed(1)))
+    )
+    points = torch.tensor([[-1.0, 0.3, -0.5], [1.0, 0.3, -0.5], [0.0, 0.1, -1.2]])
+    seen = (rotation @ points.T)[:, :2]
+    # From output to input, the other way round; scaled.
+    where = torch.linalg.solve(variation.affine[:, :, :2], seen)
+    mirrored = variation.affine[:, :, :2].det() < 0
+    assert mirrored.any()
+    assert not mirrored.all()
+    found = turned(rotation, variation)
+    assert torch.allclose(found.det(), torch.ones(40), atol=1e-5)
+    # A mirrored head's left is its right: the first two points change places.
+    order = torch.where(mirrored[:, None], torch.tensor([1, 0, 2]), torch.tensor([0, 1, 2]))
+    again = (found @ points.T)[:, :2].gather(2, order[:, None].expand(-1, 2, -1))
+    scale = variation.affine[:, :, :2].det().abs().rsqrt()[:, None, None]
+    assert torch.allclose(again * scale, where, atol=1e-5)
+
+
+def test_what_a_file_shows_is_marked_in_the_varied_crop():
+    options = DataOptions(max_shift=0.1, max_log_scale=0.1, max_rotation=0.3, margin=ROOM / SIZE)
+    side = SIZE + 2 * ROOM
+    crops = torch.zeros(20, side, side, 3, dtype=torch.uint8)
+    crops[:, 2 : side - 4, 3:-1] = 255
+    real = torch.tensor([3.0, 2.0, side - 1.0, side - 4.0]).div(side).expand(20, 4)
+    plain = replace(options, colour_jitter=0, grayscale_prob=0)
+    variation = sample_variation(torch.arange(20), SIZE, plain, torch.Generator().manual_seed(0))
+    shown = vary(crops, variation, SIZE)[:, :1]
+    found = covered(real, variation, side, SIZE)
+    assert ((shown > 0.5) == (found > 0.5)).float().mean() > 0.98
+    assert 0.5 < float(found.mean()) < 0.999
+
+
+def test_a_batch_has_what_is_known_of_its_crops():
+    rotation = np.full((len(CLIP), 3, 3), np.nan, np.float32)
+    rotation[::2] = np.eye(3)
+    cache = replace(toy_crops(), rotation=rotation)
+    device = torch.device("cpu")
+    sampling = sampler()
+    found = next(
+        Loader(cache, sampling, options=NONE, image_size=SIZE, device=device).iterate(0, 1)
+    )
+    known = torch.from_numpy(sampling.sample(0).row % 2 == 0)
+    assert torch.equal(found["rotation"].isfinite().all(dim=(1, 2)), known)
+    assert torch.allclose(found["rotation"][known], torch.eye(3))
+    assert torch.equal(found["real"], torch.ones(len(known), 1, SIZE, SIZE))

@@ -17,6 +17,7 @@ from mien.data.cache import build_cache, open_cache
 from mien.data.options import DataOptions
 from mien.data.sources import absolute, find_sources
 from mien.errors import MienError
+from mien.faces.face import Face
 from mien.media.image import write_png
 from mien.media.video import write_mp4
 from mien.synth.toy import toy_head
@@ -251,3 +252,48 @@ def test_two_runs_may_make_one_cache_at_once(tmp_path):
     assert len(set(made)) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["key"]
     assert caching.is_cache(target)
+
+
+def test_rendered_crops_know_their_heads_rotation(tmp_path):
+    source = tmp_path / "people"
+    write_clips(toy_head(), SynthConfig(2, 3, size=48, seed=2, turns="wide"), source)
+    found = built([source], tmp_path / "cache")
+    table = pq.read_table(source / "labels.parquet")
+    truth = np.array(table["rotation"].to_pylist(), dtype=np.float32).reshape(-1, 3, 3)
+    assert found.rotation is not None
+    assert np.allclose(found.rotation, truth)
+    assert found.clip.tolist() == [0, 0, 0, 1, 1, 1]
+    assert found.real is not None
+    # The crop is the image, its room around it is not.
+    room = 4 / 40
+    assert np.allclose(found.real, [[room, room, 1 - room, 1 - room]] * 6, atol=1e-6)
+
+
+def test_photographs_are_turned_where_their_landmarks_are_known(folder, tmp_path, monkeypatch):
+    marks = np.array([[13, 15], [25, 15], [19, 21], [14, 28], [24, 28]], np.float32)
+
+    class Fixed:
+        name = "fixed"
+
+        def __call__(self, pixels):
+            return [Face((5.0, 5.0, 35.0, 35.0), 1.0, landmarks=marks, framing="yunet")]
+
+    monkeypatch.setattr(caching, "open_detector", lambda name: Fixed())
+    options, said = DataOptions(turned=2, detector="yunet"), []
+    where = build_cache(
+        [folder],
+        tmp_path / "cache",
+        image_size=32,
+        options=options,
+        head=toy_head(),
+        report=said.append,
+    )
+    found = open_cache(where)
+    assert len(found) == 4 * 3
+    assert set(found.clip.tolist()) == {-1}
+    assert found.rotation is not None
+    assert np.isfinite(found.rotation).all()
+    turn = found.rotation[1::3] @ found.rotation[::3].transpose(0, 2, 1)
+    assert (np.abs(turn - np.eye(3)).max(axis=(1, 2)) > 0.02).all()
+    without = build_cache([folder], tmp_path / "other", image_size=32, options=options)
+    assert len(open_cache(without)) == 4

@@ -21,7 +21,7 @@ from mien.media.image import write_png
 from mien.model import load
 from mien.synth import head_model
 from mien.synth.frame import rotation_matrix
-from mien.synth.photo_views import PhotoViews
+from mien.synth.photo_views import PhotoViews, Turn
 from mien.synth.toy import toy_head
 
 # Where the toy head's landmarks stand in a photograph of 96 px that it is framed for.
@@ -45,19 +45,32 @@ def reds_share(image: np.ndarray) -> float:
     return float((red > blue).sum() / ((red > blue).sum() + (blue > red).sum()))
 
 
-def test_views_show_the_photograph_turned(turned, monkeypatch):
+def test_views_show_the_photograph_turned():
     # Turned by the yaw alone, towards the left of the image and towards its right.
+    drawn = PhotoViews(toy_head(), Turn((0.0, 0.0, 0.0), (45.0, 20.0, 20.0)))
     shares = []
     for yaw in (-40.0, 40.0):
-        monkeypatch.setattr("mien.synth.photo_views._TURN_STD_DEG", (0, 0, 0))
-        rng = np.random.default_rng(0)
-        fit = turned._fit(MARKS.astype(float))
+        fit = drawn._fit(MARKS.astype(float))
         turn = rotation_matrix(np.deg2rad(yaw), 0.0, 0.0)
         posed = replace(fit, rotation=turn @ fit.rotation)
         grey = np.full((1, 96, 96, 3), 90, np.uint8)
-        shares.append(reds_share(turned._view(photograph(), posed, rng, grey)))
+        image, rotation = drawn._view(photograph(), posed, np.random.default_rng(0), grey)
+        shares.append(reds_share(image))
+        assert np.allclose(rotation, posed.rotation)
     # yaw + rotates towards the image's left: its red left half goes out of sight.
     assert shares[1] + 0.1 < shares[0], shares
+
+
+def test_the_rotations_of_views_are_those_they_are_drawn_with():
+    drawn = PhotoViews(toy_head(), Turn((30.0, 0.0, 0.0), (60.0, 0.0, 0.0)))
+    backgrounds = [np.full((96, 96, 3), 90, np.uint8)]
+    found = drawn(photograph(), MARKS, 12, np.random.default_rng(0), backgrounds)
+    turn = found.rotation @ found.own.T
+    yaw = np.rad2deg(np.arctan2(turn[:, 0, 2], turn[:, 2, 2]))
+    shares = [reds_share(image) for image in found.pixels]
+    assert np.ptp(yaw) > 60
+    assert np.abs(yaw).max() <= 60
+    assert np.corrcoef(yaw, shares)[0, 1] < -0.8
 
 
 def test_a_view_without_turn_has_the_landmarks_where_they_were(turned):
@@ -75,13 +88,14 @@ def test_a_view_without_turn_has_the_landmarks_where_they_were(turned):
 def test_views_are_a_function_of_the_generator(turned):
     backgrounds = np.random.default_rng(1).integers(0, 256, (3, 96, 96, 3), dtype=np.uint8)
     made = [
-        turned(photograph(), MARKS, 2, np.random.default_rng(seed), backgrounds)
+        turned(photograph(), MARKS, 2, np.random.default_rng(seed), backgrounds).pixels
         for seed in (5, 5, 6)
     ]
     assert made[0].shape == (2, 96, 96, 3)
     assert np.array_equal(made[0], made[1])
     assert not np.array_equal(made[0], made[2])
-    assert turned(photograph(), MARKS, 0, np.random.default_rng(0), backgrounds).shape[0] == 0
+    none = turned(photograph(), MARKS, 0, np.random.default_rng(0), backgrounds)
+    assert len(none.pixels) == len(none.rotation) == 0
 
 
 def test_the_loss_is_that_of_its_formula():

@@ -311,3 +311,39 @@ def test_the_cross_frame_branch_is_compared_with_the_other_frame() -> None:
     found = loss.parts["cross/photometric"].item()
     assert found == pytest.approx(cross([1, 0]), rel=1e-4)
     assert abs(cross([0, 1]) - cross([1, 0])) > 1e-3
+
+
+@torch.no_grad()
+def test_known_poses_are_learned_and_unknown_ones_left_alone() -> None:
+    model, images, clip = rotated_scene()
+    weights = Stage1Weights(known_pose=2.0)
+    angles = model.encode(images).angles
+    truth = angles_to_rotation(*(angles + torch.tensor([0.3, -0.1, 0.2])).unbind(dim=1))
+    truth[1] = math.nan
+    loss = stage1_loss(model, images, images, clip, weights, rotation=truth)
+    # A third of (0.3 + 0.1 + 0.2), of two in three images.
+    assert float(loss.parts["penalty/known_pose"]) == pytest.approx(2 * 0.2 * 2 / 3, abs=1e-4)
+    assert float(loss.monitors["known_pose_deg"]) == pytest.approx(math.degrees(0.2), abs=1e-2)
+    without = stage1_loss(model, images, images, clip, weights)
+    assert "penalty/known_pose" not in without.parts
+    unknown = torch.full_like(truth, math.nan)
+    none = stage1_loss(model, images, images, clip, weights, rotation=unknown)
+    assert float(none.total) == pytest.approx(float(without.total))
+
+
+@torch.no_grad()
+def test_what_is_no_image_need_not_be_reconstructed() -> None:
+    model, images, clip = rotated_scene()
+    real = torch.ones(3, 1, 32, 32)
+    real[..., :10] = 0
+    other = images.clone()
+    other[..., :10] = 0
+    # Errors spread over a pixel or two at the border of what is compared, by the gradients.
+    found, same = (
+        stage1_loss(model, images, targets, clip, Stage1Weights(), real=real).parts
+        for targets in (images, other)
+    )
+    for name in ("straight/photometric", "mirrored/photometric", "cross/photometric"):
+        assert float(found[name]) == pytest.approx(float(same[name]), abs=1e-6), name
+    whole = stage1_loss(model, images, other, clip, Stage1Weights()).parts
+    assert abs(float(whole["straight/photometric"] - found["straight/photometric"])) > 0.05

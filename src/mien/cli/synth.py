@@ -38,6 +38,10 @@ def synth(
             "does, and shadows may be nearly black.",
         ),
     ] = "natural",
+    turns: Annotated[
+        str,
+        typer.Option("--turns", help="natural: heads turn by up to 45 degrees; wide: up to 75."),
+    ] = "natural",
     device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier run in the folder.")
@@ -57,7 +61,7 @@ def synth(
     from mien.synth.toy import toy_head
     from mien.synth.writer import SynthConfig, clip_writer
 
-    words: Any = (image_format, gaze, light)  # checked there
+    words: Any = (image_format, gaze, light, turns)  # checked there
     config = SynthConfig(identities, frames, size, seed, *words)
     head = toy_head() if head_model == "toy" else load_head_model(head_model)
     console = Console(stderr=True)

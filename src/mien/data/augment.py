@@ -14,7 +14,15 @@ from torch.nn import functional as F
 
 from mien.data.options import DataOptions
 
-__all__ = ["Variation", "degrade", "noise_tiles", "sample_variation", "vary"]
+__all__ = [
+    "Variation",
+    "covered",
+    "degrade",
+    "noise_tiles",
+    "sample_variation",
+    "turned",
+    "vary",
+]
 
 TILES = 64
 
@@ -110,6 +118,40 @@ def vary(crops: Tensor, variation: Variation, size: int) -> Tensor:
     grid = F.affine_grid(variation.affine * scale, [len(images), 3, size, size], align_corners=True)
     images = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=True)
     return _recolour(images, variation)
+
+
+def covered(real: Tensor, variation: Variation, side: int, size: int) -> Tensor:
+    """Return 1 where varied crops show what their files' images cover, else 0. [B, 1, S, S].
+
+    Args:
+        real: x1, y1, x2, y2 of the covered part of a crop with its room, 0 to 1. [B, 4].
+        variation: of these rows.
+        side: P, side of a crop with its room. Pixels.
+        size: S, side of what `vary` returns. Pixels.
+    """
+    line = torch.arange(size, device=real.device) - 0.5 * (size - 1)
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    seen = torch.stack([x, y, torch.ones_like(x)]).flatten(1)
+    place = ((variation.affine @ seen) / side + 0.5).unflatten(2, (size, size))
+    low, high = real[:, :2, None, None], real[:, 2:, None, None]
+    return ((place > low) & (place < high)).all(dim=1, keepdim=True).float()
+
+
+def turned(rotation: Tensor, variation: Variation) -> Tensor:
+    """Return the rotations of heads, head -> camera frame, in varied crops. [B, 3, 3].
+
+    Args:
+        rotation: in the crops as they were. [B, 3, 3].
+        variation: of these rows.
+    """
+    # Output to input, up to scale, is a rotation in the image or one behind a mirror: C is its
+    # transpose. A mirrored head is one whose own left and right are exchanged too.
+    plane = variation.affine[:, :, :2]
+    sign = plane.det().sign()
+    camera = torch.eye(3, device=rotation.device).repeat(len(rotation), 1, 1)
+    camera[:, :2, :2] = plane.mT / plane.det().abs().sqrt()[:, None, None]
+    own = torch.stack([sign, torch.ones_like(sign), torch.ones_like(sign)], dim=1)
+    return camera @ rotation * own[:, None, :]
 
 
 def degrade(images: Tensor, variation: Variation, tiles: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import secrets
 import shutil
@@ -23,14 +24,18 @@ import numpy as np
 
 from mien.aliases import FILES
 from mien.data.content import content_key, pixels_hash
+from mien.data.labels import read_rotations
 from mien.data.options import DataOptions
 from mien.data.pieces import Progress, Skipped, read_pieces
 from mien.data.reading import PieceCropper, TrainingCrop
-from mien.data.sources import Piece, find_sources
+from mien.data.sources import Piece, find_sources, place_of
+from mien.data.turned import Turned
 from mien.errors import MienError
 from mien.faces.detect import open_detector
 from mien.media.bounded import read_json
 from mien.media.faults import fault
+from mien.synth.head_model import HeadModel
+from mien.synth.photo_views import Turn
 
 __all__ = [
     "CropCache",
@@ -49,13 +54,16 @@ __all__ = [
     "write_rows",
 ]
 
-FORMAT = 1
+FORMAT = 2
 _INDEX = "cache.json"
 _STALE_S = 3600
+# Wider than for the face embedding: the pose of profiles is to be learned.
+_TURN = Turn((32.0, 10.0, 6.0), (60.0, 20.0, 20.0))
 _DAMAGED = (MienError, OSError, ValueError, KeyError, TypeError, OverflowError)
 
 Crops = np.ndarray[Any, np.dtype[np.uint8]]
 Numbers = np.ndarray[Any, np.dtype[np.int64]]
+Values = np.ndarray[Any, np.dtype[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,11 @@ class CropCache:
     """Hash of content and options."""
     skipped: dict[str, int]
     """How many pieces were left out, by reason."""
+    real: Values | None = None
+    """x1, y1, x2, y2 of the part of each crop that its file's image covers, 0 to 1; around it that
+    image's edge is repeated. None: all of it. float32 [N, 4]."""
+    rotation: Values | None = None
+    """Head -> camera frame where it is known, NaN elsewhere. None: nowhere. float32 [N, 3, 3]."""
 
     def __len__(self) -> int:
         return len(self.crops)
@@ -81,6 +94,8 @@ def build_cache(
     *,
     image_size: int,
     options: DataOptions,
+    head: HeadModel | None = None,
+    seed: int = 0,
     report: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Return the folder of the cached crops of all sources, made if it is not there.
@@ -89,7 +104,9 @@ def build_cache(
         given: sources as find_sources takes them; endless streams are left out.
         cache: folder that all caches are kept in.
         image_size: S, side of the face crop. Pixels.
-        options: detector, margin, frames of videos, what to exclude.
+        options: detector, margin, frames of videos, what to exclude, further views.
+        head: draws further views of the photographs (`options.turned`).
+        seed: decides these.
         report: called with lines on how far it is and on what was skipped.
 
     Raises:
@@ -98,18 +115,24 @@ def build_cache(
     pieces = find_sources(given).pieces
     excluded = find_sources(options.exclude).pieces if options.exclude else []
     margin = round(image_size * options.margin)
-    cropper = PieceCropper(image_size, margin, open_detector(options.detector), options.every)
-    detector = cropper.detector.name
+    rotations = _known_rotations(given, report)
+    detector_used = open_detector(options.detector)
+    cropper = PieceCropper(image_size, margin, detector_used, options.every, rotations=rotations)
+    detector = detector_used.name
     sizes = (FORMAT, cropper.side, cropper.margin, detector, cropper.every)
-    shape = (*sizes, *known_crops(pieces, detector))
+    drawn = (head.fingerprint, options.turned, seed) if head and options.turned else ()
+    shape = (*sizes, *drawn, *known_crops(pieces, detector))
     target = Path(cache) / content_key(shape, pieces, excluded)
 
     def fill(folder: Path) -> None:
         say_detector(pieces, detector, report)
         skipped = Skipped()
         crops = wanted(Progress(pieces, report), cropper, excluded, skipped)
-        rows = (({"crops": crop.pixels}, {"name": crop.name, "clip": crop.clip}) for crop in crops)
+        turned = Turned(head, options.turned, seed, _TURN)
+        rows = _rows(crops, turned if options.turned else None)
         index, _ = write_rows(folder, rows, skipped, side=cropper.side + 2 * cropper.margin)
+        if options.turned and (line := turned.report()):
+            report(line)
         report(
             f"cached {index['count']:,} crops: {index['stills']:,} stills, {index['clips']:,} clips"
         )
@@ -117,6 +140,44 @@ def build_cache(
             report(line)
 
     return fill_folder(target, fill)
+
+
+def _known_rotations(
+    given: Sequence[str | Path], report: Callable[[str], None]
+) -> dict[Path, Values]:
+    """Return the heads' rotations where labels state them; damaged labels are reported."""
+    found: dict[Path, Values] = {}
+    for source in given:
+        try:
+            found |= read_rotations([place_of(str(source))])
+        except MienError as error:  # images can be learned from without
+            report(f"warning: {error}; the poses of its images are not known")
+    return found
+
+
+def _rows(
+    crops: Iterable[TrainingCrop], turned: Turned | None
+) -> Iterator[tuple[dict[str, Crops], dict[str, Any]]]:
+    """Yield a row a crop and, after each photograph, its further views, which are stills too."""
+    for number, crop in enumerate(crops):
+        views = turned(crop, number) if turned and not crop.clip else None
+        own = crop.rotation if views is None else views.own
+        yield _row(crop.pixels, crop.name, crop.clip, crop.real, own)
+        for k in range(0 if views is None else len(views.pixels)):
+            assert views is not None
+            name = f"{crop.name} turned {k}"
+            yield _row(views.pixels[k], name, "", (0.0, 0.0, 1.0, 1.0), views.rotation[k])
+
+
+def _row(
+    pixels: Crops,
+    name: str,
+    clip: str,
+    real: Sequence[float],
+    rotation: Values | None,
+) -> tuple[dict[str, Crops], dict[str, Any]]:
+    turn = [math.nan] * 9 if rotation is None else rotation.reshape(-1).tolist()
+    return {"crops": pixels}, {"name": name, "clip": clip, "real": list(real), "rotation": turn}
 
 
 def known_crops(pieces: Sequence[Piece], detector: str) -> tuple[list[bool], ...]:
@@ -268,8 +329,11 @@ def open_cache(folder: Path) -> CropCache:
     Raises:
         MienError: it is not whole.
     """
-    index, rows = read_rows(folder, {"crops": ("side", "side", 3)}, {})
-    return CropCache(rows["crops"], rows["clip"], folder.name, index["skipped"])
+    columns = {"real": np.float32, "rotation": np.float32}
+    index, rows = read_rows(folder, {"crops": ("side", "side", 3)}, columns)
+    rotation = rows["rotation"].reshape(-1, 3, 3)
+    key, skipped = folder.name, index["skipped"]
+    return CropCache(rows["crops"], rows["clip"], key, skipped, rows["real"], rotation)
 
 
 def wanted(

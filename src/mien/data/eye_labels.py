@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.data.sources import LABELS_FILE
-from mien.errors import MienError
+from mien.data.labels import has_labels, read_labels
 
 __all__ = ["EyeLabel", "lids_open", "read_eye_labels"]
 
@@ -65,25 +64,17 @@ def read_eye_labels(folders: Iterable[Path]) -> dict[Path, EyeLabel]:
     """
     labels: dict[Path, EyeLabel] = {}
     for folder in folders:
-        if (folder / LABELS_FILE).is_file():
+        if has_labels(folder):
             labels |= _of_folder(folder)
     return labels
 
 
 def _of_folder(folder: Path) -> dict[Path, EyeLabel]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    path = folder / LABELS_FILE
-    try:
-        table = pq.read_table(path, columns=["path", "landmarks", "expression_weights"])
-        marks = np.array(table["landmarks"].to_pylist(), dtype=np.float32).reshape(-1, 5, 2)
-        weights = np.array(table["expression_weights"].to_pylist(), dtype=np.float32)
-        unit = (table.schema.field("expression_weights").metadata or {}).get(b"unit", b"")
-        opened = lids_open(weights, unit.decode().rpartition(": ")[2].split())
-    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0]
-        raise MienError(f"{path} is no table of `mien synth` ({reason}); render it anew") from error
+    table = read_labels(folder, ("landmarks", "expression_weights"))
+    marks = np.array(table["landmarks"].to_pylist(), dtype=np.float32).reshape(-1, 5, 2)
+    weights = np.array(table["expression_weights"].to_pylist(), dtype=np.float32)
+    unit = (table.schema.field("expression_weights").metadata or {}).get(b"unit", b"")
+    opened = lids_open(weights, unit.decode().rpartition(": ")[2].split())
     names = table["path"].to_pylist()
     return {
         folder / name: EyeLabel(eyes[:2], float(shown))

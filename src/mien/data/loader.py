@@ -12,7 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mien.data.augment import Variation, degrade, noise_tiles, sample_variation, vary
+from mien.data.augment import (
+    Variation,
+    covered,
+    degrade,
+    noise_tiles,
+    sample_variation,
+    turned,
+    vary,
+)
 from mien.data.batches import STREAM_CLIPS, Sampler
 from mien.data.cache import CropCache
 from mien.data.options import DataOptions
@@ -26,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Loader", "Shard", "ahead", "rendered_clip"]
 
 T = TypeVar("T")
+Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -44,13 +53,17 @@ class _Prepared:
     clip: Tensor
     index: Tensor
     variation: Variation
+    real: Tensor
+    rotation: Tensor
 
 
 class Loader:
-    """Yields dict(image, input, clip, index) for any range of steps.
+    """Yields dict(image, input, clip, index, real, rotation) for any range of steps.
 
     image: augmented crop, RGB in [0, 1] [B, 3, S, S]; input: the same with blur and noise, for the
-    encoder; clip: int64 [B], -1 for stills; index: row in the global batch, int64 [B].
+    encoder; clip: int64 [B], -1 for stills; index: row in the global batch, int64 [B]; real: 1
+    where the file's image is shown [B, 1, S, S]; rotation: of heads whose pose is known, else NaN
+    [B, 3, 3].
     """
 
     def __init__(
@@ -102,43 +115,56 @@ class Loader:
         first = torch.from_numpy(rows.first)
         variation = sample_variation(first, self._size, self._options, generator)
         mine = torch.from_numpy(self._mine)
-        crops = self._gather(rows.row[self._mine], rows.clip[self._mine])
-        prepared = _Prepared(crops, torch.from_numpy(rows.clip)[mine], mine, variation.take(mine))
-        if self._device.type != "cuda":
-            return prepared
-        return _Prepared(
-            crops.pin_memory(), prepared.clip.pin_memory(), mine.pin_memory(), prepared.variation
-        )
+        gathered = self._gather(rows.row[self._mine], rows.clip[self._mine])
+        crops, real, rotation = (torch.from_numpy(array) for array in gathered)
+        clip = torch.from_numpy(rows.clip)[mine]
+        if self._device.type == "cuda":
+            crops, clip, mine = crops.pin_memory(), clip.pin_memory(), mine.pin_memory()
+        return _Prepared(crops, clip, mine, variation.take(mine.cpu()), real, rotation)
 
-    def _gather(self, rows: np.ndarray[Any, Any], clips: np.ndarray[Any, Any]) -> Tensor:
-        side = self._size + 2 * self._room
+    def _gather(self, rows: Array, clips: Array) -> tuple[Array, Array, Array]:
+        """Return the crops [B, P, P, 3] of rows, their real parts [B, 4], rotations [B, 3, 3]."""
+        side, room = self._size + 2 * self._room, self._room
         crops = np.empty((len(rows), side, side, 3), dtype=np.uint8)
-        cached = rows >= 0
-        if self._cache is not None:
-            crops[cached] = self._cache.crops[rows[cached]]
+        real = np.repeat(np.array([[0, 0, 1, 1]], np.float32), len(rows), axis=0)
+        rotation = np.full((len(rows), 3, 3), np.nan, dtype=np.float32)
+        cached, cache = rows >= 0, self._cache
+        if cache is not None:
+            crops[cached] = cache.crops[rows[cached]]
+            if cache.real is not None:
+                real[cached] = cache.real[rows[cached]]
+            if cache.rotation is not None:
+                rotation[cached] = cache.rotation[rows[cached]]
         if self._stream is not None:
             places = np.flatnonzero(~cached).reshape(-1, self._sampler.frames)
+            edge = np.array([room, room, side - room, side - room], np.float32) / side
             for place in places:
-                crops[place] = self._rendered(int(clips[place[0]]))
-        return torch.from_numpy(crops)
+                crops[place], rotation[place] = self._rendered(int(clips[place[0]]))
+                real[place] = edge
+        return crops, real, rotation
 
-    def _rendered(self, clip: int) -> np.ndarray[Any, Any]:
+    def _rendered(self, clip: int) -> tuple[Array, Array]:
         sampler = self._sampler
         rendered, frames = rendered_clip(self._stream, sampler.seed, clip, sampler.frames)
         images = rendered.images.transpose(0, 2, 3, 1)[frames]
         room = (self._room, self._room)
-        return np.pad(images, ((0, 0), room, room, (0, 0)), mode="edge")
+        padded = np.pad(images, ((0, 0), room, room, (0, 0)), mode="edge")
+        return padded, rendered.labels.rotation[frames]
 
     @torch.no_grad()
     def _finish(self, prepared: _Prepared) -> dict[str, Tensor]:
         device = self._device
         variation = prepared.variation.to(device)
-        image = vary(prepared.crops.to(device, non_blocking=True), variation, self._size)
+        crops = prepared.crops.to(device, non_blocking=True)
+        image = vary(crops, variation, self._size)
+        real, rotation = prepared.real.to(device), prepared.rotation.to(device)
         return {
             "image": image,
             "input": degrade(image, variation, self._tiles),
             "clip": prepared.clip.to(device, non_blocking=True),
             "index": prepared.index.to(device, non_blocking=True),
+            "real": covered(real, variation, crops.shape[1], self._size),
+            "rotation": turned(rotation, variation),
         }
 
 

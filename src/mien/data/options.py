@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mien.errors import MienError
-from mien.fields import Amount, Count, Fraction, check_fields
+from mien.fields import Amount, Count, Fraction, Steps, check_fields
 
 __all__ = [
     "DataOptions",
@@ -48,6 +48,10 @@ class SourceOptions:
 class DataOptions(SourceOptions):
     """What is trained on and how a crop is varied; shared by both stages of LatentFace."""
 
+    turned: Steps = 0
+    """Further views of every photograph whose landmarks the detector gives (data.detector=yunet):
+    turned, relit and with another expression by the head model of a synth: source. They are stills
+    with a known pose (stage1.loss_weights.known_pose)."""
     margin: Fraction = 0.125
     """Room kept around each crop for jitter, as a fraction of its side."""
     max_shift: Fraction = 0.04

@@ -29,10 +29,10 @@ from mien.data.options import PeopleDataOptions
 from mien.data.reading import PieceCropper, TrainingCrop
 from mien.data.seeds import seed_of
 from mien.data.sources import Piece, find_sources
+from mien.data.turned import Turned
 from mien.faces.detect import open_detector
 from mien.synth.frame import Framing
 from mien.synth.head_model import HeadModel
-from mien.synth.photo_views import PhotoViews
 from mien.synth.stream import Stream
 
 __all__ = [
@@ -46,7 +46,6 @@ __all__ = [
 FORMAT = 1
 _MARGIN = 0.25
 _FRAMING = Framing(yaw_std_deg=28.0, yaw_limit_deg=75.0, crop_scale=1 + 2 * _MARGIN)
-_BACKGROUNDS = 64
 _LOOKS = (
     (
         "hair",
@@ -185,7 +184,7 @@ def build_photograph_cache(
     def fill(folder: Path) -> None:
         skipped = Skipped()
         crops = wanted(Progress(pieces, report), cropper, excluded, skipped)
-        people = _People(PhotoViews(head) if head else None, options.views, seed)
+        people = _People(Turned(head, options.views, seed), options.views)
         index, _ = write_rows(
             folder,
             people.rows(crops),
@@ -194,11 +193,8 @@ def build_photograph_cache(
             views=1 + options.views,
         )
         report(f"cached {index['count']:,} people, {1 + options.views} views each")
-        if people.unturned:
-            report(
-                f"{people.unturned:,} photographs are not turned, for want of a head model "
-                "(synth:HEAD_MODEL) or of landmarks (data.detector=yunet)"
-            )
+        if line := people.turned.report():
+            report(line)
         for line in skipped.lines():
             report(line)
 
@@ -206,12 +202,10 @@ def build_photograph_cache(
 
 
 class _People:
-    """Makes rows of crops; counts the photographs that have no further views."""
+    """Makes rows of crops."""
 
-    def __init__(self, turned: PhotoViews | None, views: int, seed: int) -> None:
-        self._turned, self._views, self._seed = turned, views, seed
-        self._backgrounds: list[Views] = []
-        self.unturned = 0
+    def __init__(self, turned: Turned, views: int) -> None:
+        self.turned, self._views = turned, views
 
     def rows(self, crops: Iterator[TrainingCrop]) -> Iterator[Row]:
         """Yield a row a person: a still, or all crops of a clip that follow one another."""
@@ -221,18 +215,13 @@ class _People:
 
     def _of(self, crops: list[TrainingCrop], number: int) -> Views:
         first = crops[0]
-        # A ring of earlier photographs, blurred, stands behind the turned heads.
-        self._backgrounds = [first.pixels, *self._backgrounds[: _BACKGROUNDS - 1]]
         if len(crops) > 1:
             chosen = np.linspace(0, len(crops) - 1, 1 + self._views).round().astype(int)
             return np.stack([crops[i].pixels for i in chosen])
-        if self._turned is None or first.landmarks is None:
-            self.unturned += 1
+        views = self.turned(first, number)
+        if views is None:
             return np.stack([first.pixels] * (1 + self._views))
-        rng = np.random.default_rng(seed_of(self._seed, "views", number))
-        marks = first.place(first.landmarks)
-        views = self._turned(first.pixels, marks, self._views, rng, self._backgrounds)
-        return np.concatenate([first.pixels[None], views])
+        return np.concatenate([first.pixels[None], views.pixels])
 
 
 def open_people(folder: Path) -> PeopleCache:

@@ -6,8 +6,8 @@ import contextlib
 import io
 import threading
 import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,8 @@ class TrainingCrop:
     real: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
     """x1, y1, x2, y2 of the part that the file's image covers, 0 to 1; around it the image's
     outermost pixels are repeated."""
+    rotation: Points | None = None
+    """Head -> camera frame where it is known. float32 [3, 3]."""
 
     def place(self, points: Points) -> Points:
         """Return points of the file's image in pixels of the crop, pixel centres at integers.
@@ -76,6 +78,8 @@ class PieceCropper:
     """Take every n-th frame of a video."""
     eye_crop_size: tuple[int, int] = (0, 0)
     """Height and width of eye-region crops, where there are some. Pixels."""
+    rotations: Mapping[Path, Points] = field(default_factory=dict)
+    """Heads' rotations by the image's file, where they are known. [3, 3]."""
     _of_thread: threading.local = field(default_factory=threading.local, repr=False, compare=False)
 
     def crops(self, piece: Piece) -> list[TrainingCrop]:
@@ -122,8 +126,10 @@ class PieceCropper:
                 continue
             if piece.clip:  # a clip is of one person: the one in front
                 faces = [face for face in (largest_face(faces),) if face is not None]
+            known = self.rotations.get(piece.file) if not piece.member else None
             for face in faces:
-                yield _kept(cropper.cut(pixels, face), frame, piece.name, piece.clip)
+                crop = _kept(cropper.cut(pixels, face), frame, piece.name, piece.clip)
+                yield replace(crop, rotation=known)
 
     def _eye_crops(self, piece: Piece) -> Iterator[TrainingCrop]:
         """Yield the image, or each sampled frame, as an eye-region crop; a video is one clip."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mien.fields import Amount, check_fields
+from mien.geometry.rotation import rotation_to_angles
 from mien.latentface.autoencoder import Autoencoder, Canonical, Encoded
 from mien.latentface.reconstruction import ReconstructionError, reconstruction_error
 from mien.latentface.scene import View, shade_view, view
@@ -56,6 +57,9 @@ class Stage1Weights:
     border_level: Amount = 0.3
     """How far behind the canonical centre the border must stay, as a fraction of the depth's
     range."""
+    known_pose: Amount = 0.0
+    """Mean absolute error of the angles where the head's pose is known: of rendered images, and of
+    photographs that were turned. 0: learned without."""
 
     def __post_init__(self) -> None:
         check_fields(self, "stage1.loss_weights")
@@ -93,6 +97,9 @@ def stage1_loss(
     targets: Tensor,
     clip: Tensor,
     weights: Stage1Weights,
+    *,
+    real: Tensor | None = None,
+    rotation: Tensor | None = None,
 ) -> Loss:
     """Return the loss of one batch; Wu et al. 2020, equations 3 and 4.
 
@@ -102,6 +109,9 @@ def stage1_loss(
         targets: the same images untouched, to be reconstructed. [B, 3, H, W].
         clip: clip of each row, -1 for stills. [B].
         weights: of the terms.
+        real: 1 where a target shows its file's image, 0 where that image's edge is repeated and
+            nothing is to be reconstructed; None: 1 everywhere. [B, 1, H, W].
+        rotation: the heads' rotations where they are known, NaN elsewhere. [B, 3, 3].
 
     Returns:
         The loss. Extras: `renderings`, straight, mirrored, then cross-frame [2 B + C, 3, H, W];
@@ -117,7 +127,8 @@ def stage1_loss(
     seen = torch.cat([every, every, target])
     renderings, mask = _render_branches(model, canonical, encoded, face, seen)
     scale = torch.cat([log_scales[:, :1], log_scales[:, 1:2], log_scales[target, 2:]])
-    error = reconstruction_error(renderings, targets[seen], scale, mask)
+    compared = mask if real is None else mask * real[seen]
+    error = reconstruction_error(renderings, targets[seen], scale, compared)
     parts = _weigh(error, len(images), len(source), weights)
     yaw = encoded.angles[:, 0]
     # A pose that freezes lets the canonical face hold the rotation; keep it moving.
@@ -129,8 +140,20 @@ def stage1_loss(
         canonical.depth, model.config.depth_range, weights.border_level
     )
     monitors = _monitors(encoded, canonical, error, mask, len(images))
+    if rotation is not None and weights.known_pose:
+        apart, share = _pose_error(encoded, rotation)
+        parts["penalty/known_pose"] = weights.known_pose * share * apart
+        monitors["known_pose_deg"] = torch.rad2deg(apart.detach())
     extras = {"renderings": renderings, "albedo": canonical.albedo, "depth": canonical.depth}
     return Loss(torch.stack(list(parts.values())).sum(), parts, monitors, extras)
+
+
+def _pose_error(encoded: Encoded, rotation: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean absolute error of known angles, radians, and how many are known. [], []."""
+    known = rotation.isfinite().all(dim=(1, 2))
+    truth = torch.stack(rotation_to_angles(torch.where(known[:, None, None], rotation, 0.0)), dim=1)
+    error = (encoded.angles - truth).abs().mean(dim=1) * known
+    return error.sum() / known.sum().clamp_min(1), known.to(error.dtype).mean()
 
 
 def _render_branches(

@@ -22,6 +22,7 @@ from mien.fields import Range, check_fields
 from mien.media.atomic import write_text
 from mien.media.bounded import read_json
 from mien.synth.clip import Clip, Labels
+from mien.synth.frame import Framing
 from mien.synth.head_model import HeadModel
 from mien.synth.label_table import is_label_table, write_label_table
 from mien.synth.stream import Stream
@@ -33,6 +34,7 @@ PROGRAM = "mien synth"
 # Depth images hold z as whole numbers of this size; 0 is no surface, 65535 is 655 cm.
 DEPTH_UNITS_PER_CM = 100
 JPEG_QUALITY = 95
+_WIDE = Framing(yaw_std_deg=30.0, yaw_limit_deg=75.0)
 # Raised whenever the same settings give other images than before.
 IMAGES_VERSION = 1
 
@@ -56,6 +58,8 @@ class SynthConfig:
     light: Literal["natural", "changing", "hard"] = "natural"
     """natural: half of the clips keep their lamp; changing: every image has its own; hard:
     likewise, and shadows may be nearly black."""
+    turns: Literal["natural", "wide"] = "natural"
+    """natural: heads turn by up to 45 degrees; wide: up to 75, and more of them far."""
 
     def __post_init__(self) -> None:
         check_fields(self, "synth")
@@ -106,6 +110,7 @@ def _write(
         size=config.size,
         wide_gaze=config.gaze == "wide",
         light=config.light,
+        framing=_WIDE if config.turns == "wide" else Framing(),
         device=device,
     )
     truth: list[Labels] = []
@@ -133,13 +138,16 @@ def _check_device(device: str) -> None:
 
 def _resolve(head: HeadModel, config: SynthConfig) -> dict[str, Any]:
     """Return all that decides the images."""
+    chosen = asdict(config)
+    if config.turns == "natural":  # as runs without this setting were
+        del chosen["turns"]
     return {
         "program": PROGRAM,
         "images": IMAGES_VERSION,
         # Its random streams may change between releases.
         "numpy": np.__version__,
         "head_model": head.fingerprint,
-        **asdict(config),
+        **chosen,
         "depth_units_per_cm": DEPTH_UNITS_PER_CM,
     }
 

@@ -25,7 +25,7 @@ from mien.latentface.latentface import LatentFace
 from mien.latentface.neutral import NeutralDiffusion, NeutralRegressor
 from mien.train.engine import once_per_node
 from mien.train.options import TrainConfig
-from mien.train.recipes.data import open_stream
+from mien.train.recipes.data import load_head, open_stream
 from mien.train.recipes.run import Run, start_run
 from mien.train.recipes.stage1 import AutoencoderObjective
 from mien.train.recipes.stage2 import (
@@ -129,9 +129,12 @@ def _open_data(run: Run[TrainConfig]) -> _Data:
     if sources.pieces:
         paths = [source for source in run.data if not source.startswith("synth:")]
 
+        options, head = run.config.data, load_head(sources.streams)
+        seed = seed_of(run.config.loop.seed, "turned")
+
         def build() -> Path:
-            options = run.config.data
-            return build_cache(paths, run.cache, image_size=size, options=options, report=run.say)
+            shared = {"image_size": size, "options": options, "head": head, "seed": seed}
+            return build_cache(paths, run.cache, **shared, report=run.say)
 
         cache = open_cache(once_per_node(run.fabric, build))
     return _Data(cache, open_stream(run, sources.streams, size))

@@ -44,8 +44,16 @@ class AutoencoderObjective(Objective[Autoencoder]):
         self.weights = weights
 
     def compute(self, batch: dict[str, Tensor], step: int, generator: torch.Generator) -> Loss:  # noqa: ARG002
-        """Return the loss of a batch of `input`, `image` [B, 3, H, W] and `clip` [B]."""
-        return stage1_loss(self.module, batch["input"], batch["image"], batch["clip"], self.weights)
+        """Return the loss of a batch of `input`, `image` [B, 3, H, W] and `clip` [B].
+
+        It may have `real` [B, 1, H, W] and `rotation` [B, 3, 3], as `stage1_loss` takes them.
+        """
+        return self._loss(batch)
+
+    def _loss(self, batch: dict[str, Tensor]) -> Loss:
+        images, targets, known = batch["input"], batch["image"], ("real", "rotation")
+        extra = {name: batch[name] for name in known if name in batch}
+        return stage1_loss(self.module, images, targets, batch["clip"], self.weights, **extra)
 
     @torch.no_grad()
     def contact_sheet(self, batch: dict[str, Tensor], step: int) -> ImageArray:  # noqa: ARG002
@@ -53,9 +61,7 @@ class AutoencoderObjective(Objective[Autoencoder]):
 
         Rows: input, straight, mirrored, cross-frame, albedo, depth, shaded depth.
         """
-        found = stage1_loss(
-            self.module, batch["input"], batch["image"], batch["clip"], self.weights
-        ).extras
+        found = self._loss(batch).extras
         images, size, renderings = batch["image"], len(batch["image"]), found["renderings"]
         straight, mirrored = renderings[:size], renderings[size : 2 * size]
         cross = torch.zeros_like(images)
