@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -15,8 +17,10 @@ from torch.nn import functional as F
 import mien
 from mien.demo import shipped_clips
 from mien.engines.engine import open_engine
-from mien.engines.graphs import CodeGraph, EncoderGraph, FaceGraph, LocalizerGraph
-from mien.engines.onnx_engine import digest_of, find_graphs, graphs_folder, open_onnx, tensors_of
+from mien.engines.graph_encoder import open_graphs
+from mien.engines.graphs import EncoderGraph
+from mien.engines.sessions import Sessions
+from mien.engines.sizes import digest_of, find_graphs, graphs_folder
 from mien.errors import MienError
 from mien.gaze.config import GazeConfig
 from mien.gaze.emib import EMIB
@@ -137,13 +141,51 @@ def test_without_onnxruntime_auto_is_torch(monkeypatch: pytest.MonkeyPatch) -> N
         open_engine("onnx", network, None)
 
 
-def test_a_damaged_graph_is_one_line(tmp_path: Path, by_torch: Model) -> None:
-    network = by_torch.network
+def test_a_damaged_graph_is_one_line(tmp_path: Path) -> None:
     for name in ("face.onnx", "face.json"):
         (tmp_path / name).write_bytes(b"{}")
     with pytest.raises(MienError, match=r"engine onnx cannot use .*face\.onnx") as caught:
-        open_onnx(tmp_path, network, None)
+        Sessions(tmp_path, {}).open("face")
     assert "\n" not in str(caught.value)
+
+
+def test_faces_are_read_without_torch_as_with_it(by_onnx: Model, crops: torch.Tensor) -> None:
+    alone = open_graphs()
+    assert alone is not None
+    assert (alone.crop_size, alone.weights_id) == (by_onnx.crop_size, by_onnx.weights_id)
+    assert alone.features_dim == by_onnx.features_dim
+    found = alone.encode(crops.numpy(), features=True)
+    wanted = by_onnx.encode(crops, features=True)
+    for name, value in _flat(wanted).items():
+        assert isinstance(_flat(found)[name], np.ndarray)
+        assert np.allclose(_flat(found)[name], value, atol=1e-4), name
+    assert found.features is not None
+    assert wanted.features is not None
+    assert np.allclose(found.features, wanted.features, atol=1e-4)
+
+
+def test_without_graphs_for_its_networks_a_model_is_needed(tmp_path: Path) -> None:
+    Model(LatentFace(SMALL)).save(tmp_path)
+    assert open_graphs(tmp_path) is None
+
+
+def test_embedding_does_not_load_torch(tmp_path: Path) -> None:
+    clip = min(shipped_clips().glob("*.mp4"))
+    command = ["mien", "embed", str(clip), "--out", str(tmp_path / "t.parquet")]
+    code = f"""
+import sys
+sys.argv = {command!r}
+from mien.__main__ import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+print(sorted(name for name in ("torch", "pandas", "scipy") if name in sys.modules))
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/"
+    )
+    assert run.stdout.splitlines()[-1] == "[]"
 
 
 def test_the_whole_encoder_is_the_model(by_torch: Model, crops: torch.Tensor) -> None:
@@ -157,27 +199,29 @@ def test_the_whole_encoder_is_the_model(by_torch: Model, crops: torch.Tensor) ->
     assert torch.equal(found["eyes_found"], wanted.gaze.eyes_found)
 
 
-# The largest takes the longest; that it fits shows in its factors, above.
+# The largest take the longest; that they fit shows in their factors, above.
 @pytest.mark.parametrize(
-    "name", ["localizer", "gaze", pytest.param("face", marks=pytest.mark.long)]
+    "name",
+    [
+        "localizer",
+        "gaze",
+        "small",
+        pytest.param("face", marks=pytest.mark.long),
+        pytest.param("encoder", marks=pytest.mark.long),
+    ],
 )
 def test_the_packages_graphs_are_those_of_the_present_networks(by_torch: Model, name: str) -> None:
     pytest.importorskip("onnxscript")
     onnx = pytest.importorskip("onnx")
+    from tools.write_graphs import graphs_of
+
     from mien.engines.write import to_onnx, without_weights
 
-    network, gaze = by_torch.network, by_torch.gaze
-    assert gaze is not None
-    folder = find_graphs(network, gaze)
-    assert folder == graphs_folder() / digest_of(network, gaze)
+    folder = find_graphs(by_torch.config)
+    assert folder == graphs_folder() / digest_of(by_torch.config)
     assert folder is not None
-    prefix, owner, graph = {
-        "face": ("network.", network, FaceGraph(network)),
-        "localizer": ("localizer.", gaze.localizer, LocalizerGraph(gaze.localizer)),
-        "gaze": ("bottleneck.", gaze.bottleneck, CodeGraph(gaze.bottleneck)),
-    }[name]
-    written = to_onnx(graph.as_graph())
-    proto, weights = without_weights(written, prefix, tensors_of(owner).keys())
+    graph, owned = next(each for each in graphs_of(by_torch) if each[0].name == name)
+    proto, weights = without_weights(to_onnx(graph), owned)
     stored = onnx.load(str(folder / f"{name}.onnx"), load_external_data=False)
     assert json.loads((folder / f"{name}.json").read_text()) == weights
     kinds = [[node.op_type for node in each.graph.node] for each in (proto, stored)]

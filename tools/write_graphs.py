@@ -8,28 +8,51 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Iterator
 
 import mien
-from mien.engines.graphs import CodeGraph, FaceGraph, LocalizerGraph
-from mien.engines.onnx_engine import digest_of, graphs_folder, tensors_of
+from mien.engines.graphs import (
+    CodeGraph,
+    EngineGraph,
+    FaceGraph,
+    Graph,
+    LocalizerGraph,
+    ReductionGraph,
+    tensors_of,
+)
+from mien.engines.sizes import digest_of, graphs_folder
 from mien.engines.write import to_onnx, without_weights
+from mien.model import Model
+
+__all__ = ["graphs_of", "main"]
+
+
+def graphs_of(model: Model) -> Iterator[tuple[Graph, dict[str, str]]]:
+    """Yield the graphs of a model with a gaze branch.
+
+    With each comes which tensor of a file of weights each of its own is, by name in the graph.
+    """
+    network, gaze = model.network, model.gaze
+    assert gaze is not None
+    names = tensors_of(network, gaze)
+    eyes = [name for name in names if name.startswith("gaze.")]
+    face = {f"network.{name}": name for name in names if name not in eyes}
+    yield EngineGraph(network, gaze).as_graph(), face | {name: name for name in eyes}
+    yield ReductionGraph(model.crop_size, model.config.image_size).as_graph(), {}
+    yield FaceGraph(network).as_graph(), face
+    own = {name.removeprefix("gaze."): name for name in eyes}
+    yield LocalizerGraph(gaze.localizer).as_graph(), own
+    yield CodeGraph(gaze.bottleneck).as_graph(), own
 
 
 def main() -> None:
     """Write one folder named by the sizes' digest."""
     model = mien.load(engine="torch")
-    assert model.gaze is not None
-    folder = graphs_folder() / digest_of(model.network, model.gaze)
+    folder = graphs_folder() / digest_of(model.config)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    gaze = model.gaze
-    parts = (
-        ("network.", model.network, FaceGraph(model.network).as_graph()),
-        ("localizer.", gaze.localizer, LocalizerGraph(gaze.localizer).as_graph()),
-        ("bottleneck.", gaze.bottleneck, CodeGraph(gaze.bottleneck).as_graph()),
-    )
-    for prefix, owner, graph in parts:
-        proto, weights = without_weights(to_onnx(graph), prefix, tensors_of(owner).keys())
+    for graph, owned in graphs_of(model):
+        proto, weights = without_weights(to_onnx(graph), owned)
         path = folder / f"{graph.name}.onnx"
         path.write_bytes(proto.SerializeToString(deterministic=True))
         path.with_suffix(".json").write_text(json.dumps(weights, indent=0), encoding="utf-8")

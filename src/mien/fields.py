@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import types
 import typing
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import lru_cache
 from typing import Annotated, Any, Literal
@@ -25,6 +26,7 @@ __all__ = [
     "Steps",
     "Width",
     "check_fields",
+    "check_sizes",
     "hints_of",
 ]
 
@@ -103,3 +105,32 @@ def _check_type(name: str, kind: type, value: Any) -> None:
 
 
 _NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+
+
+def check_sizes(
+    tensors: Mapping[str, Any],
+    where: str,
+    config: object,
+    widths: Collection[str],
+    depths: Collection[str] = (),
+) -> None:
+    """Compare a configuration with the tensors before memory is taken for a network of it.
+
+    Args:
+        tensors: as read, of any shape.
+        where: named in the error.
+        config: has the fields named next.
+        widths: fields that are the length of some side of some tensor, or 0.
+        depths: fields that count layers, each of at least one tensor.
+
+    Raises:
+        MienError: no tensor is as wide as a field says, or there are fewer tensors than layers.
+    """
+    sides = {side for tensor in tensors.values() for side in tensor.shape}
+    wrong = [name for name in widths if getattr(config, name) not in {0, *sides}]
+    wrong += [name for name in depths if getattr(config, name) > len(tensors)]
+    if wrong:
+        raise MienError(
+            f"{where}: the weights do not fit their configuration: no tensors belong to "
+            f"{wrong[0]} {getattr(config, wrong[0])}"
+        )

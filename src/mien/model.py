@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,15 +19,17 @@ from torch import Tensor
 from mien import weights
 from mien.batch import check, checked, prepare, read_crops, resized, to_floats
 from mien.engines.engine import open_engine
-from mien.engines.side_by_side import side_by_side
+from mien.engines.graphs import tensors_of
+from mien.engines.side_by_side import parts_of, side_by_side
+from mien.engines.sizes import WholeConfig, read_sizes, whole_config
 from mien.errors import MienError
-from mien.gaze.config import EYE_CROP_HEIGHT, EYE_CROP_WIDTH, FACE_CROP, FACE_SIDE, GazeConfig
+from mien.fields import check_sizes
+from mien.gaze.config import EYE_CROP_HEIGHT, EYE_CROP_WIDTH, FACE_CROP, GazeConfig
 from mien.gaze.cut import luminance
 from mien.gaze.emib import EMIB
 from mien.gaze.localizer import project_eyes
 from mien.gaze.redirection import redirect
 from mien.latentface.autoencoder import Canonical
-from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
 from mien.latentface.scene import render
 from mien.media.still import ImageLike
@@ -39,17 +41,8 @@ _GAZE = "gaze."
 _WIDTHS = ("texture_dim", "shape_dim", "width", "neutral_width", "face_embedding_dim")
 _GAZE_WIDTHS = ("code_dim", "dim", "stem_width", "eye_tokens", "band_tokens", "face_tokens")
 _GAZE_DEPTHS = ("bottleneck_depth", "encoder_depth", "decoder_depth")
-# This many faces are looked at at a time: images at full size take memory, and what a processor
-# keeps near is small. More than 8 are no faster.
-_AT_A_TIME, _AT_A_TIME_ELSEWHERE, _FEWEST = 8, 256, 4
+_AT_A_TIME_ELSEWHERE = 256
 _Read = TypeVar("_Read")
-
-
-@dataclass(frozen=True)
-class WholeConfig(ModelConfig):
-    """LatentFace's sizes and, where the weights have a gaze branch, that branch's."""
-
-    gaze: GazeConfig | None = None
 
 
 class Model:
@@ -68,8 +61,7 @@ class Model:
         self.network = network.eval().requires_grad_(requires_grad=False)
         self.gaze = gaze.eval().requires_grad_(requires_grad=False) if gaze else None
         self._engine = open_engine(engine, self.network, self.gaze)
-        sizes = {k: v for k, v in asdict(network.config).items() if k != "gaze"}
-        self.config = WholeConfig(**sizes, gaze=gaze.config if gaze else None)
+        self.config = whole_config(network.config, gaze.config if gaze else None)
         self.weights_id = weights_id
         """First 12 hex digits of the weights' SHA-256; empty when never saved."""
         self.card = card
@@ -123,17 +115,11 @@ class Model:
     @torch.no_grad()  # which holds for a thread
     def _encode(self, crops: Tensor, features: bool) -> Factors:  # noqa: FBT001
         """Read the factors off as many crops as are looked at at a time. [B, 3, H, W]."""
-        given = to_floats(crops)
-        small = resized(given, self._face_size).to(self.device)
-        factors = self._engine.factors(small, features=features)
-        if self.gaze is None:
-            return factors
         # Both from the given image: one enlarged and reduced again would be blurred.
-        large, side = (FACE_CROP, FACE_CROP), small.shape[-1]
-        face = luminance(small) if given.shape[-2:] == large and side == FACE_SIDE else None
-        grey = luminance(resized(given, large).to(self.device))
-        guess = project_eyes(self.gaze.canonical_eyes, factors.pose, self.config.fov_deg)
-        return replace(factors, gaze=self.gaze(grey, guess, face=face, networks=self._engine))
+        given = to_floats(crops)
+        whole = (self.crop_size, self.crop_size)
+        large, small = resized(given, whole), resized(given, self._face_size)
+        return self._engine.factors(large.to(self.device), small.to(self.device), features=features)
 
     @property
     def features_dim(self) -> int:
@@ -172,7 +158,7 @@ class Model:
             return
         # An engine of one thread a call: as many calls at a time as torch would take threads.
         threads = torch.get_num_threads() if self._engine.name == "onnx" else 1
-        parts = given.split(min(_AT_A_TIME, max(_FEWEST, -(-len(given) // threads))))
+        parts = [given[rows] for rows in parts_of(len(given), threads)]
         yield from side_by_side(read, parts, threads)
 
     @torch.no_grad()
@@ -290,12 +276,6 @@ class Model:
         weights.save(Path(folder), tensors, options, self.card, images=self.images)
 
 
-def tensors_of(network: LatentFace, gaze: EMIB | None) -> dict[str, Tensor]:
-    """Return the tensors of both methods, of any shape, as one file of weights holds them."""
-    branch = gaze.state_dict() if gaze else {}
-    return {**network.state_dict(), **{_GAZE + name: value for name, value in branch.items()}}
-
-
 def _check_rows(name: str, value: Tensor, shape: tuple[int, ...]) -> None:
     """Raise MienError unless a tensor has this shape, or one row for all, and is finite."""
     if value.shape not in (shape, (1, *shape[1:])):
@@ -352,17 +332,15 @@ def load(where: str | Path | None = None, *, device: str = "cpu", engine: str = 
             f"{source} holds a student, not a whole model; read it with "
             "mien.gaze.student.load_student"
         )
-    gaze_options = config.pop("gaze", None) or {}
     own = {name: value for name, value in tensors.items() if not name.startswith(_GAZE)}
     branch = {k.removeprefix(_GAZE): v for k, v in tensors.items() if k.startswith(_GAZE)}
     try:
-        sizes = ModelConfig(**config)
-        gaze_sizes = GazeConfig(**gaze_options) if gaze_options or branch else None
-        weights.check_sizes(own, str(source), sizes, _WIDTHS, ("neutral_blocks",))
-        network = LatentFace(sizes)
+        sizes = read_sizes(config, gaze=bool(branch))
+        check_sizes(own, str(source), sizes, _WIDTHS, ("neutral_blocks",))
+        network = LatentFace(sizes.latentface)
         weights.check_keys(network.state_dict(), own, str(source))
         network.load_state_dict(own, assign=True)
-        gaze = _gaze_of(gaze_sizes, branch, str(source)) if gaze_sizes else None
+        gaze = _gaze_of(sizes.gaze, branch, str(source)) if sizes.gaze else None
     except (TypeError, ValueError, RuntimeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise MienError(
@@ -387,7 +365,7 @@ def load(where: str | Path | None = None, *, device: str = "cpu", engine: str = 
 
 
 def _gaze_of(sizes: GazeConfig, tensors: dict[str, Tensor], source: str) -> EMIB:
-    weights.check_sizes(tensors, source, sizes, _GAZE_WIDTHS, _GAZE_DEPTHS)
+    check_sizes(tensors, source, sizes, _GAZE_WIDTHS, _GAZE_DEPTHS)
     gaze = EMIB(sizes)
     weights.check_keys(gaze.state_dict(), tensors, source)
     gaze.load_state_dict(tensors, assign=True)

@@ -1,19 +1,23 @@
 """The factors of a face and what is rendered from them: frozen, each field with shape and frame.
 
 All of these are batches: `len` is the number of faces, rows are chosen with a slice, an index
-tensor or one number (which keeps the batch dimension), `to` moves them to another device.
+tensor or one number (which keeps the batch dimension), `to` moves them to another device, `numpy`
+gives NumPy arrays in place of tensors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from mien.errors import MienError
+
+if TYPE_CHECKING:  # its import takes longer than reading a face, and graphs do without
+    import torch
+    from torch import Tensor
 
 __all__ = ["Factors", "GazeCode", "Light", "Loss", "Pose", "Rendering"]
 
@@ -33,12 +37,22 @@ class _Batch:
 
     def __repr__(self) -> str:
         # Shapes, not numbers: a batch of faces would fill pages.
-        shown = {n: list(p.shape) if isinstance(p, Tensor) else p for n, p in self._parts().items()}
+        shown = {n: p if isinstance(p, _Batch) else list(p.shape) for n, p in self._parts().items()}
         return f"{type(self).__name__}({', '.join(f'{n}={p!r}' for n, p in shown.items())})"
 
     def to(self, device: torch.device | str) -> Self:
         """Return the same batch on another device."""
         return self._each(lambda part: part.to(device))
+
+    def numpy(self) -> Self:
+        """Return the same batch as NumPy arrays, float32 in place of finer or coarser floats."""
+        return self._each(lambda part: part.numpy() if isinstance(part, _Batch) else _array(part))
+
+    def torch(self) -> Self:
+        """Return the same batch of arrays as tensors on the CPU, which share their memory."""
+        from torch import from_numpy
+
+        return self._each(lambda p: p.torch() if isinstance(p, _Batch) else from_numpy(p))
 
     def expand(self, rows: int) -> Self:
         """Let one row serve `rows` faces: every part [1, ...] becomes [rows, ...]."""
@@ -55,7 +69,7 @@ class _Batch:
         def join(values: list[Any]) -> Any:
             if any(value is None for value in values):
                 return None
-            return torch.cat(values) if isinstance(values[0], Tensor) else values[0].cat(values)
+            return values[0].cat(values) if isinstance(values[0], _Batch) else _joined(values)
 
         names = [f.name for f in fields(cast("Any", cls))]
         return cls(**{name: join([getattr(part, name) for part in parts]) for name in names})
@@ -68,6 +82,23 @@ class _Batch:
     def _each(self, change: Callable[[Any], Any]) -> Self:
         changed = {name: change(part) for name, part in self._parts().items()}
         return replace(cast("Any", self), **changed)
+
+
+def _array(part: Any) -> Any:
+    """Return a tensor as an array; an array as it is."""
+    if isinstance(part, np.ndarray):
+        return part
+    part = part.detach()
+    return (part.float() if part.is_floating_point() else part).cpu().numpy()
+
+
+def _joined(parts: Sequence[Any], axis: int = 0) -> Any:
+    """Join tensors, or arrays, along an axis."""
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts, axis=axis)
+    import torch
+
+    return torch.cat(list(parts), dim=axis)
 
 
 @dataclass(frozen=True, repr=False)
@@ -146,12 +177,12 @@ class Factors(_Batch):
     @property
     def identity(self) -> Tensor:
         """Return who it is: both neutral codes, texture first. [B, 2 D]."""
-        return torch.cat([self.neutral_texture, self.neutral_shape], dim=1)
+        return _joined([self.neutral_texture, self.neutral_shape], axis=1)
 
     @property
     def expression(self) -> Tensor:
         """Return what the face does: both codes minus their neutrals, texture first. [B, 2 D]."""
-        return torch.cat([self.expression_texture, self.expression_shape], dim=1)
+        return _joined([self.expression_texture, self.expression_shape], axis=1)
 
     def with_expression(self, other: Factors) -> Factors:
         """Return these people with the other's expression: expression transfer.
@@ -176,8 +207,8 @@ class Factors(_Batch):
 
     def neutral(self) -> Factors:
         """Return these people at rest: the identity alone, expression codes [B, D] all 0."""
-        zero_texture = torch.zeros_like(self.neutral_texture)
-        zero_shape = torch.zeros_like(self.neutral_shape)
+        zero_texture = 0 * self.neutral_texture
+        zero_shape = 0 * self.neutral_shape
         return replace(self, expression_texture=zero_texture, expression_shape=zero_shape)
 
     def with_pose(self, pose: Pose) -> Factors:

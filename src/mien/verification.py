@@ -25,8 +25,8 @@ from mien.linear.similarity import Threshold, centred
 from mien.media.atomic import write_text
 from mien.media.bounded import MIB, read_json
 from mien.media.names import to_text
-from mien.model import Model, load
 from mien.pipeline.analyze import analyze
+from mien.pipeline.encode import open_encoder
 from mien.pipeline.read import ImageLike
 
 __all__ = ["CODES", "Reference", "Threshold", "Verification", "Verifier", "verify"]
@@ -163,9 +163,7 @@ class Verifier:
         """Load weights; raises MienError as `mien.load` and `Reference.read`."""
         where = weights_folder.shipped_folder() if weights is None else weights
         self.reference = Reference.read(where)
-        model = load(where, device=device)
-        # Without its gaze branch, which would look at every face for nothing.
-        self._model = Model(model.network, weights_id=model.weights_id)
+        self._model = open_encoder(where, device=device, gaze=False)
         self._detector = detector
 
     def codes(self, images: Sequence[ImageLike]) -> NDArray[np.float32]:
@@ -184,10 +182,11 @@ class Verifier:
             if number not in largest:
                 name = to_text(image) if isinstance(image, (str, Path)) else f"image {number}"
                 raise MienError(f"no face is found in {name}; give an image that shows one")
-        found = [getattr(largest[i][1].factors, self.reference.code) for i in range(len(images))]
+        factors = [largest[i][1].factors.numpy() for i in range(len(images))]
+        found = [getattr(each, self.reference.code) for each in factors]
         if found and found[0] is None:
             raise MienError(f"the weights have no {self.reference.code}")
-        return np.concatenate([code.float().cpu().numpy() for code in found])
+        return np.concatenate(found)
 
     def compare(
         self, one: ImageLike, other: ImageLike, *, false_match_rate: float = 0.01

@@ -16,18 +16,21 @@ import re
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load as parse_safetensors, save as dump_safetensors
-from torch import Tensor
+from safetensors.numpy import load as parse_safetensors
 
 from mien.aliases import FILES, current_options, current_tensors
 from mien.errors import MienError
 from mien.media.atomic import replacing
 from mien.media.bounded import MIB, read_bytes, read_json
 from mien.media.faults import fault
+
+if TYPE_CHECKING:  # its import takes longer than reading a face, and graphs do without
+    from torch import Tensor
 
 __all__ = [
     "CARD_FILE",
@@ -37,12 +40,13 @@ __all__ = [
     "VERIFICATION_FILE",
     "WEIGHTS_FILE",
     "check_keys",
-    "check_sizes",
     "checksum",
     "is_half",
     "parse",
     "read",
+    "read_arrays",
     "read_card",
+    "read_options",
     "save",
     "shipped_folder",
     "trained_on",
@@ -97,6 +101,8 @@ def save(
     folder = Path(folder)
     if not overwrite and any((folder / name).exists() for name in (CONFIG_FILE, WEIGHTS_FILE)):
         raise MienError(f"{folder} already holds a model; save elsewhere or pass overwrite")
+    from safetensors.torch import save as dump_safetensors
+
     stored = {name: _as_stored(name, tensor, half) for name, tensor in state_dict.items()}
     content = dump_safetensors(stored)
     header = {
@@ -126,7 +132,17 @@ def save(
 
 
 def read(where: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read a model: its options and its tensors, on the CPU.
+    """Read a model as `read_arrays` does; tensors, of any shape, on the CPU."""
+    import torch
+
+    options, arrays = read_arrays(where)
+    return options, {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def read_arrays(
+    where: str | os.PathLike[str],
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Read a model: its options and its tensors as NumPy arrays that may be written to.
 
     Args:
         where: a model folder, the safetensors file in it, or "hub:owner/name[@revision]".
@@ -154,8 +170,14 @@ def read(where: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tenso
     return options, current_tensors({k: _as_read(k, x, path) for k, x in tensors.items()})
 
 
-def parse(content: bytes, path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file, of any shape, by name.
+def read_options(where: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return a model's options alone; errors as of `read_arrays` about its config.json."""
+    folder = _locate(where)
+    return current_options(_read_header(folder)["model"], folder / CONFIG_FILE)
+
+
+def parse(content: bytes, path: Path) -> dict[str, NDArray[Any]]:
+    """Return the tensors of a safetensors file as arrays, of any shape, by name.
 
     Args:
         content: of the file.
@@ -165,7 +187,12 @@ def parse(content: bytes, path: Path) -> dict[str, Tensor]:
         MienError: it is no such file.
     """
     try:
-        return parse_safetensors(content)
+        try:
+            return parse_safetensors(content)
+        except KeyError:  # a kind of number that NumPy lacks, such as bfloat16
+            from safetensors.torch import load
+
+            return {name: tensor.float().numpy() for name, tensor in load(content).items()}
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise MienError(f"{path} is not a safetensors file: {error}") from error
 
@@ -227,7 +254,9 @@ def verification_file(where: str | os.PathLike[str]) -> Path | None:
 
 
 def check_keys(
-    expected: Mapping[str, Tensor], found: Mapping[str, Tensor], where: str | os.PathLike[str]
+    expected: Mapping[str, Tensor],
+    found: Mapping[str, Tensor] | Mapping[str, NDArray[Any]],
+    where: str | os.PathLike[str],
 ) -> None:
     """Compare a network's own state dict, tensors of any shape, with tensors read from `where`.
 
@@ -244,35 +273,6 @@ def check_keys(
     if faults:
         more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
         raise MienError(f"weights in {where} do not fit the model: {faults[0]}{more}")
-
-
-def check_sizes(
-    tensors: Mapping[str, Tensor],
-    where: str,
-    config: object,
-    widths: Collection[str],
-    depths: Collection[str] = (),
-) -> None:
-    """Compare a configuration with the tensors before memory is taken for a network of it.
-
-    Args:
-        tensors: as read, of any shape.
-        where: named in the error.
-        config: has the fields named next.
-        widths: fields that are the length of some side of some tensor, or 0.
-        depths: fields that count layers, each of at least one tensor.
-
-    Raises:
-        MienError: no tensor is as wide as a field says, or there are fewer tensors than layers.
-    """
-    sides = {side for tensor in tensors.values() for side in tensor.shape}
-    wrong = [name for name in widths if getattr(config, name) not in {0, *sides}]
-    wrong += [name for name in depths if getattr(config, name) > len(tensors)]
-    if wrong:
-        raise MienError(
-            f"{where}: the weights do not fit their configuration: no tensors belong to "
-            f"{wrong[0]} {getattr(config, wrong[0])}"
-        )
 
 
 def _locate(where: str | os.PathLike[str]) -> Path:
@@ -349,6 +349,8 @@ def is_half(tensors: Mapping[str, Tensor]) -> bool:
 
 def _as_stored(name: str, tensor: Tensor, half: bool) -> Tensor:  # noqa: FBT001
     """Detach, move to the CPU, store as float16 if asked; raise where it is not finite."""
+    import torch
+
     tensor = tensor.detach().to("cpu", copy=True).contiguous()
     if tensor.is_floating_point() and half:
         tensor = tensor.to(torch.float16)
@@ -357,19 +359,17 @@ def _as_stored(name: str, tensor: Tensor, half: bool) -> Tensor:  # noqa: FBT001
     return tensor
 
 
-def _as_read(name: str, tensor: Tensor, path: Path) -> Tensor:
-    if tensor.is_complex():
+def _as_read(name: str, array: NDArray[Any], path: Path) -> NDArray[Any]:
+    if np.iscomplexobj(array):
         raise MienError(f"{path} holds complex numbers in {name}; use other weights")
-    if not tensor.is_floating_point():
-        return tensor
-    tensor = tensor.to(torch.float32)
-    # NumPy stays on this thread: where the processors are busy, torch's wait for one another.
-    values = tensor.numpy()
-    largest = max(float(values.max()), -float(values.min())) if values.size else 0.0
+    if not np.issubdtype(array.dtype, np.floating):
+        return np.array(array)
+    array = np.array(array, dtype=np.float32)
+    largest = max(float(array.max()), -float(array.min())) if array.size else 0.0
     if not math.isfinite(largest):
         raise MienError(f"{path} holds NaN or infinity in {name}; use other weights")
     if largest > _LARGEST:
         raise MienError(f"{path} holds numbers beyond {_LARGEST:g} in {name}; use other weights")
-    if name.endswith((".std", ".spread", "code_scale")) and bool((tensor < _SMALLEST_STD).any()):
+    if name.endswith((".std", ".spread", "code_scale")) and bool((array < _SMALLEST_STD).any()):
         raise MienError(f"{path} holds no standard deviation in {name}; use other weights")
-    return tensor
+    return array

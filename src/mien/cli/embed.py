@@ -120,9 +120,9 @@ def _run(
         if shard is not None:
             raise MienError("--ray makes shards of its own: leave --shard out")
         return _run_on_ray(inputs, out, options, (ray, weights, device), (overwrite, resume))
-    from mien.model import load
+    from mien.pipeline.encode import open_encoder
 
-    model = load(weights, device=device)
+    model = open_encoder(weights, device=device, eyes_only=options.eyes_only)
     with ProgressDisplay() as show:
         return embed_to_parquet(
             inputs,

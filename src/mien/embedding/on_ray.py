@@ -24,10 +24,11 @@ from mien.embedding.listing import Listing, list_inputs
 from mien.embedding.options import EmbedOptions
 from mien.embedding.run import Job, Paths, embed_listing, read_by
 from mien.embedding.summary import Status, Summary, summarise
+from mien.engines.graph_encoder import GraphEncoder
 from mien.errors import MienError
 from mien.media.lock import LockedError
 from mien.media.outputs import check_outputs
-from mien.model import Model, load
+from mien.pipeline.encode import Encoder, open_encoder
 from mien.table.merge import join_shards
 from mien.table.schema import job_digest
 from mien.table.shard import Shard
@@ -92,7 +93,7 @@ def embed_on_ray(
         raise MienError(f"with --ray give --device cpu or cuda, not {ray.device}")
     with _connected(ray.address) as library, list_inputs(paths) as listing:
         cluster = _Cluster.of(library, ray)
-        job = Job.of(load(ray.weights), options)
+        job = Job.of(open_encoder(ray.weights, eyes_only=options.eyes_only), options)
         check_outputs([folder.out], inputs=read_by(options, listing), overwrite=True)
         count = max(1, min(_MOST_SHARDS, -(-listing.work() // ray.work_per_shard)))
         pinned = job.pinned(listing)
@@ -316,7 +317,7 @@ def _embed_shard(
 
     try:
         os.chdir(folder)  # what was given relative to the driver's folder
-        model, listing = _model(weights, device), Listing.of_shard(shard, lines)
+        model, listing = _model(weights, device, options.eyes_only), Listing.of_shard(shard, lines)
         until = time.monotonic() + _LOCKED_S
         while True:
             try:
@@ -334,5 +335,5 @@ def _embed_shard(
 
 
 @lru_cache(maxsize=1)
-def _model(weights: str | None, device: str) -> Model:
-    return load(weights, device=device)
+def _model(weights: str | None, device: str, eyes_only: bool) -> Encoder | GraphEncoder:  # noqa: FBT001
+    return open_encoder(weights, device=device, eyes_only=eyes_only)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mien.columns import EYES_FOUND, FEATURES, GAZE_CODE, NUMBERS
 from mien.embedding.options import EmbedOptions
+from mien.engines.graph_encoder import GraphEncoder
 from mien.errors import MienError
 from mien.pipeline.encode import Encoder, lengths_of
 from mien.probes.gaze import Calibration, estimate
@@ -48,7 +49,9 @@ CalibrationFile: TypeAlias = Readout[Calibration]
 ProbeFile: TypeAlias = Readout[Probe]
 
 
-def open_calibration(model: Encoder, options: EmbedOptions) -> CalibrationFile | None:
+def open_calibration(
+    model: Encoder | GraphEncoder, options: EmbedOptions
+) -> CalibrationFile | None:
     """Read the calibration that is asked for and refuse one that cannot be applied; None of none.
 
     Raises:
@@ -74,7 +77,7 @@ def open_calibration(model: Encoder, options: EmbedOptions) -> CalibrationFile |
     return Readout(calibration, _checksum(path))
 
 
-def open_probes(model: Encoder, options: EmbedOptions) -> tuple[ProbeFile, ...]:
+def open_probes(model: Encoder | GraphEncoder, options: EmbedOptions) -> tuple[ProbeFile, ...]:
     """Read the probes that are asked for and refuse those that cannot be applied.
 
     Raises:

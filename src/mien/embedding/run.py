@@ -32,13 +32,13 @@ from mien.embedding.readouts import (
 )
 from mien.embedding.summary import Status, Summary, summarise
 from mien.embedding.tracks import TrackLinker
+from mien.engines.graph_encoder import GraphEncoder
 from mien.errors import MienError
 from mien.media.inputs import Source
 from mien.media.outputs import check_outputs
 from mien.media.still import ImageLike
-from mien.model import load
 from mien.pipeline.crops import Cropper
-from mien.pipeline.encode import Encoder, encode_crops, lengths_of
+from mien.pipeline.encode import Encoder, encode_crops, lengths_of, open_encoder
 from mien.pipeline.known_faces import KnownFaces, is_box_file
 from mien.table.read import data_frame
 from mien.table.rows import record_batch
@@ -59,7 +59,7 @@ Paths = str | Path | Sequence[str | Path]
 def embed(
     paths: Paths | ImageLike | Sequence[ImageLike],
     *,
-    model: Encoder | None = None,
+    model: Encoder | GraphEncoder | None = None,
     device: str = "cpu",
     **options: Any,
 ) -> pd.DataFrame:
@@ -85,7 +85,8 @@ def embed(
         MienError: if an input does not exist, nothing is found, an option cannot be met, or the
             calibration or a probe belongs to other weights.
     """
-    job = Job.of(model or load(device=device), EmbedOptions(**options))
+    chosen = EmbedOptions(**options)
+    job = Job.of(model or open_encoder(device=device, eyes_only=chosen.eyes_only), chosen)
     schema = job.schema(digest="")
     with (
         _listed(paths) as listing,
@@ -125,7 +126,7 @@ def embed_to_parquet(
     paths: Paths,
     out: str | Path,
     *,
-    model: Encoder | None = None,
+    model: Encoder | GraphEncoder | None = None,
     options: EmbedOptions | None = None,
     overwrite: bool = False,
     resume: bool = False,
@@ -158,7 +159,7 @@ def embed_to_parquet(
     folder.refuse(overwrite=overwrite, resume=resume)
     options = options or EmbedOptions()
     chosen = check_shard(shard, out)
-    job = Job.of(model or load(), options)
+    job = Job.of(model or open_encoder(eyes_only=options.eyes_only), options)
     with list_inputs(paths) as listing:
         part = listing if chosen is None else listing.part(*chosen, options.batch_size)
         return _embed(job, part, folder, overwrite, resume, on_progress)
@@ -181,7 +182,7 @@ def embed_listing(
     listing: Listing,
     out: str | Path,
     *,
-    model: Encoder,
+    model: Encoder | GraphEncoder,
     options: EmbedOptions,
     on_progress: Callable[[Status], None] | None = None,
 ) -> Summary:
@@ -266,14 +267,14 @@ def read_by(options: EmbedOptions, listing: Listing) -> Iterator[str | Path]:
 class Job:
     """What decides the rows of given inputs: model and options."""
 
-    model: Encoder
+    model: Encoder | GraphEncoder
     options: EmbedOptions
     cropper: Cropper
     gaze: CalibrationFile | None
     probes: tuple[ProbeFile, ...]
 
     @staticmethod
-    def of(model: Encoder, options: EmbedOptions) -> Job:
+    def of(model: Encoder | GraphEncoder, options: EmbedOptions) -> Job:
         gaze = open_calibration(model, options)
         probes = open_probes(model, options)
         size = model.eye_crop_size if options.eyes_only else model.crop_size
@@ -336,19 +337,20 @@ class Job:
         )
         gaze = self._directions(factors, names)
         probed = probe_values(self.probes, factors) if self.probes else None
-        looks = factors.face_embedding if isinstance(factors, Factors) else None
-        rows = link(batch.rows, None if looks is None else looks.float().cpu().numpy())
+        factors = factors.numpy()
+        looks: Any = factors.face_embedding if isinstance(factors, Factors) else None
+        rows = link(batch.rows, looks)
         return record_batch(rows, factors, schema, gaze, probed)
 
     def _directions(
         self, factors: Factors | GazeCode, names: Sequence[str]
     ) -> dict[str, np.ndarray] | None:
         """Return the columns of calibrated gaze, refusing what is not finite."""
-        code = factors.gaze if isinstance(factors, Factors) else factors
+        code: Any = factors.gaze if isinstance(factors, Factors) else factors
         if self.gaze is None or code is None:
             return None
         gaze = gaze_columns(self.gaze.content, factors)
-        finite = np.isfinite(list(gaze.values())).all(axis=0) | ~code.eyes_found.cpu().numpy()
+        finite = np.isfinite(list(gaze.values())).all(axis=0) | ~code.numpy().eyes_found
         if not finite.all():
             name = names[int(finite.argmin())]
             raise MienError(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from mien.engines.sizes import find_graphs, whole_config
 from mien.errors import MienError
-from mien.gaze.cut import EyeViews
+from mien.gaze.config import FACE_SIDE
+from mien.gaze.cut import EyeViews, luminance
 from mien.gaze.emib import EMIB
-from mien.gaze.localizer import Found
+from mien.gaze.localizer import Found, project_eyes
 from mien.latentface.latentface import LatentFace
 from mien.types import Factors
 
@@ -25,7 +28,17 @@ class Engine(Protocol):
 
     name: str
 
-    def factors(self, small: Tensor, /, *, features: bool) -> Factors: ...
+    def factors(self, images: Tensor, small: Tensor, /, *, features: bool) -> Factors:
+        """Return the factors of face crops.
+
+        Args:
+            images: RGB in [0, 1] at the size that gaze is read from, on the networks' device.
+                [B, 3, H, W].
+            small: the same faces at LatentFace's size. [B, 3, S, S].
+            features: give `Factors.features` too.
+        """
+        ...
+
     def find_eyes(self, half_canvas: Tensor, /) -> Found: ...
     def read_code(self, views: EyeViews, /) -> Tensor: ...
 
@@ -38,10 +51,17 @@ class TorchEngine:
     def __init__(self, network: LatentFace, gaze: EMIB | None) -> None:
         self._network, self._gaze = network, gaze
 
-    def factors(self, small: Tensor, /, *, features: bool) -> Factors:
-        """Crops at the model's image size, [B, 3, S, S] -> factors without gaze."""
+    def factors(self, images: Tensor, small: Tensor, /, *, features: bool) -> Factors:
+        """As `Engine.factors`."""
         innermost = small.contiguous(memory_format=torch.channels_last)
-        return self._network(innermost, features=features)
+        factors = self._network(innermost, features=features)
+        if self._gaze is None:
+            return factors
+        fov_deg, face = self._network.config.fov_deg, None
+        if small.shape[-1] == FACE_SIDE:
+            face = luminance(small)
+        guess = project_eyes(self._gaze.canonical_eyes, factors.pose, fov_deg)
+        return replace(factors, gaze=self._gaze(luminance(images), guess, face=face))
 
     def find_eyes(self, half_canvas: Tensor, /) -> Found:
         """As `EMIB.find_eyes`. [B, 1, 64, 128]."""
@@ -77,11 +97,11 @@ def open_engine(name: str, network: LatentFace, gaze: EMIB | None) -> Engine:
         if name == "auto":
             return TorchEngine(network, gaze)
         raise MienError("engine onnx: onnxruntime is not installed; run: pip install onnxruntime")
-    from mien.engines.onnx_engine import find_graphs, open_onnx
-
-    folder = find_graphs(network, gaze)
+    folder = find_graphs(whole_config(network.config, gaze.config if gaze else None))
     if folder is not None:
-        return open_onnx(folder, network, gaze)
+        from mien.engines.onnx_engine import OnnxEngine
+
+        return OnnxEngine(folder, network, gaze)
     if name == "auto":
         return TorchEngine(network, gaze)
     raise MienError(

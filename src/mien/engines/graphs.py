@@ -7,13 +7,13 @@ sizes but the batch's as constants, bilinear reduction is two products with cons
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mien.engines.sessions import FACE_OUTPUTS, outputs_of
 from mien.gaze.bottleneck import FullFaceBottleneck
 from mien.gaze.config import CANVAS_HEIGHT, CANVAS_WIDTH, FACE_CROP, FACE_SIDE
 from mien.gaze.cut import EyeViews, luminance, normalised
@@ -21,34 +21,20 @@ from mien.gaze.emib import EMIB, find_around, image_of_eyes, nearest_pixel
 from mien.gaze.localizer import EyeLocalizer, project_eyes
 from mien.gaze.windows import cut_upright
 from mien.latentface.latentface import LatentFace
-from mien.types import Factors, Light, Pose
+from mien.types import Factors
 
 __all__ = [
-    "FACE_OUTPUTS",
-    "GAZE_OUTPUTS",
     "CodeGraph",
     "DecoderGraph",
     "EncoderGraph",
+    "EngineGraph",
     "FaceGraph",
     "Graph",
     "LocalizerGraph",
-    "factors_of",
+    "ReductionGraph",
     "plain",
+    "tensors_of",
 ]
-
-FACE_OUTPUTS = (
-    "neutral_texture",
-    "neutral_shape",
-    "expression_texture",
-    "expression_shape",
-    "pose_rotation",
-    "pose_translation",
-    "light_ambient",
-    "light_diffuse",
-    "light_direction",
-)
-"""What every face graph gives, in this order; `face_embedding` follows where weights have it."""
-GAZE_OUTPUTS = ("gaze_code", "eyes_found", "eyes", "eye_score")
 
 
 @dataclass(frozen=True)
@@ -72,8 +58,8 @@ class FaceGraph(nn.Module):
     @property
     def outputs(self) -> tuple[str, ...]:
         """Return the names of what comes out."""
-        embedding = () if self.network.face_embedding is None else ("face_embedding",)
-        return (*FACE_OUTPUTS, *embedding, "maps")
+        embedding = self.network.face_embedding is not None
+        return (*outputs_of(face_embedding=embedding, gaze=False), "maps")
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """RGB in [0, 1], [B, 3, S, S] -> outputs in their order."""
@@ -171,8 +157,8 @@ class DecoderGraph(nn.Module):
         return Graph("decoder", self, codes, ("albedo", "depth"))
 
 
-class EncoderGraph(nn.Module):
-    """Face crops at the size that the model wants -> all factors, gaze included where there is."""
+class _WholeEncoder(nn.Module):
+    """Reads all factors, gaze included where there is such a branch."""
 
     to_small: Tensor
     to_face: Tensor
@@ -186,16 +172,22 @@ class EncoderGraph(nn.Module):
         self.register_buffer("to_face", _reduction(self.crop_size, FACE_SIDE))
 
     @property
-    def outputs(self) -> tuple[str, ...]:
-        """Return the names of what comes out."""
-        return (*FaceGraph(self.network).outputs[:-1], *(GAZE_OUTPUTS if self.gaze else ()))
+    def factors(self) -> tuple[str, ...]:
+        """Return the names of what is read."""
+        embedding = self.network.face_embedding is not None
+        return outputs_of(face_embedding=embedding, gaze=self.gaze is not None)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """RGB in [0, 1], [B, 3, crop_size, crop_size] -> outputs in their order."""
-        factors, _ = self.network.read(self.to_small @ images @ self.to_small.T)
+    def read(self, images: Tensor, small: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Return the factors, and the encoder's maps. [B, C, 4, 4].
+
+        Args:
+            images: RGB in [0, 1]. [B, 3, crop_size, crop_size].
+            small: the same faces at LatentFace's size. [B, 3, S, S].
+        """
+        factors, maps = self.network.read(small)
         parts = _parts(factors)
         if self.gaze is None:
-            return parts
+            return parts, maps
         grey = luminance(images)
         guess = project_eyes(self.gaze.canonical_eyes, factors.pose, self.network.config.fov_deg)
         eyes, logit = self._located(grey, guess)
@@ -203,7 +195,7 @@ class EncoderGraph(nn.Module):
         image = image_of_eyes(grey, eyes, is_face=True, face=face)
         code = self.gaze.read_code(normalised(cut_upright(image, self.gaze.config)))
         read = self.gaze.finished(code, eyes, logit, grey)
-        return (*parts, read.code, read.eyes_found, read.eyes, read.eye_score)
+        return (*parts, read.code, read.eyes_found, read.eyes, read.eye_score), maps
 
     def _located(self, grey: Tensor, guess: Tensor) -> tuple[Tensor, Tensor]:
         """Run both passes on all faces: a graph has no rows that are left out."""
@@ -213,18 +205,63 @@ class EncoderGraph(nn.Module):
         eyes, _ = find_around(self.gaze, grey, whole)
         return find_around(self.gaze, grey, nearest_pixel(eyes.mean(dim=1), size))
 
+
+class EncoderGraph(_WholeEncoder):
+    """Face crops at the size that the model wants -> all factors, gaze included where there is."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Return the names of what comes out."""
+        return self.factors
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """RGB in [0, 1], [B, 3, crop_size, crop_size] -> outputs in their order."""
+        return self.read(images, self.to_small @ images @ self.to_small.T)[0]
+
     def as_graph(self) -> Graph:
         """Return what is written."""
         images = {"images": torch.rand(2, 3, self.crop_size, self.crop_size)}
         return Graph("encoder", self, images, self.outputs)
 
 
-def factors_of(parts: Sequence[Tensor]) -> Factors:
-    """Return factors of a face graph's outputs, the maps left out."""
-    codes, rest = parts[:4], parts[4:9]
-    embedding = parts[9] if len(parts) > 9 else None
-    pose, light = Pose(*rest[:2]), Light(*rest[2:])
-    return Factors(*codes, pose=pose, light=light, face_embedding=embedding)
+class EngineGraph(_WholeEncoder):
+    """The whole encoder as an engine runs it: both sizes are given, the maps come out, too."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Return the names of what comes out."""
+        return (*self.factors, "maps")
+
+    def forward(self, images: Tensor, small: Tensor) -> tuple[Tensor, ...]:
+        """As `read` takes them -> outputs in their order."""
+        parts, maps = self.read(images, small)
+        return (*parts, maps.flatten(1))
+
+    def as_graph(self) -> Graph:
+        """Return what is written."""
+        size, side = self.crop_size, self.network.config.image_size
+        given = {"images": torch.rand(2, 3, size, size), "small": torch.rand(2, 3, side, side)}
+        return Graph("encoder", self, given, self.outputs)
+
+
+class ReductionGraph(nn.Module):
+    """Face crops at the size that the model wants -> the same at LatentFace's size."""
+
+    to_small: Tensor
+
+    def __init__(self, crop_size: int, size: int) -> None:
+        super().__init__()
+        self.crop_size = crop_size
+        self.register_buffer("to_small", _reduction(crop_size, size))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """RGB, [B, 3, crop_size, crop_size] -> [B, 3, S, S]."""
+        return self.to_small @ images @ self.to_small.T
+
+    def as_graph(self) -> Graph:
+        """Return what is written."""
+        images = {"images": torch.rand(2, 3, self.crop_size, self.crop_size)}
+        return Graph("small", self, images, ("small",))
 
 
 def _parts(factors: Factors) -> tuple[Tensor, ...]:
@@ -267,3 +304,9 @@ def plain(module: nn.Module) -> nn.Module:
             if isinstance(child, nn.GroupNorm):
                 setattr(parent, name, _PlainGroupNorm(child))
     return copied.eval()
+
+
+def tensors_of(network: LatentFace, gaze: EMIB | None) -> dict[str, Tensor]:
+    """Return the tensors of both methods, of any shape, as one file of weights names them."""
+    branch = gaze.state_dict() if gaze else {}
+    return {**network.state_dict(), **{f"gaze.{name}": value for name, value in branch.items()}}

@@ -6,7 +6,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Collection
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -93,26 +93,25 @@ def _quiet() -> Any:
         logger.setLevel(level)
 
 
-def without_weights(proto: Any, prefix: str, owned: Collection[str]) -> tuple[Any, dict[str, str]]:
+def without_weights(proto: Any, owned: Mapping[str, str]) -> tuple[Any, dict[str, str]]:
     """Take the weights out of a graph.
 
     Args:
         proto: from `to_onnx`; changed.
-        prefix: what its weights' names begin with before the names of the module that owns them.
-        owned: these names; what else the graph holds are its constants, which stay.
+        owned: name that a tensor has in the graph => its name in a file of weights; what else the
+            graph holds are its constants, which stay.
 
     Returns:
-        The graph, in which weights are said to lie elsewhere, and which of the module's tensors
-        each of its weights is.
+        The graph, in which weights are said to lie elsewhere, and which tensor of the file each of
+        its weights is.
     """
     from onnx import TensorProto
 
     names: dict[str, str] = {}
     for tensor in proto.graph.initializer:
-        name = tensor.name.removeprefix(prefix)
-        if name == tensor.name or name not in owned:
+        if tensor.name not in owned:
             continue
-        names[tensor.name] = name
+        names[tensor.name] = owned[tensor.name]
         tensor.ClearField("raw_data")
         tensor.ClearField("float_data")
         tensor.data_location = TensorProto.EXTERNAL

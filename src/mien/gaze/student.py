@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from mien import weights
 from mien.errors import MienError
-from mien.fields import Width, check_fields
+from mien.fields import Width, check_fields, check_sizes
 
 __all__ = [
     "BAND_HEIGHT",
@@ -210,7 +210,7 @@ def load_student(folder: str | Path) -> Student:
         raise MienError(f"{folder} holds a whole model, not a student; load it with mien.load")
     try:
         sizes = StudentConfig(**config["student"])
-        weights.check_sizes(tensors, str(folder), sizes, ("code_dim", "width", "features"))
+        check_sizes(tensors, str(folder), sizes, ("code_dim", "width", "features"))
         student = Student(sizes, str(config.get("teacher", "")))
     except (KeyError, TypeError, ValueError) as error:
         raise MienError(

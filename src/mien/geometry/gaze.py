@@ -9,18 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import reduce
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from mien.geometry.rotation import angles_to_vector, vector_to_angles
+if TYPE_CHECKING:  # loaded where a direction is asked for
+    from torch import Tensor
 
 __all__ = ["angle_between", "gaze_angles", "gaze_vector", "mirrored"]
 
-Array = TypeVar("Array", NDArray[Any], Tensor)
+Array = TypeVar("Array", NDArray[Any], "Tensor")
 
 
 def gaze_vector(yaw: Array, pitch: Array) -> Array:
@@ -64,21 +63,33 @@ def mirrored(vector: Array) -> Array:
 
 
 def _vector(yaw: Tensor, pitch: Tensor) -> Tensor:
+    import torch
+
+    from mien.geometry.rotation import angles_to_vector
+
     return angles_to_vector(*torch.broadcast_tensors(yaw, pitch))
 
 
 def _angles(vector: Tensor) -> tuple[Tensor, Tensor]:
+    import torch
+
+    from mien.geometry.rotation import vector_to_angles
+
     return vector_to_angles(vector / torch.linalg.vector_norm(vector, dim=-1, keepdim=True))
 
 
 def _between(one: Tensor, other: Tensor) -> Tensor:
+    import torch
+
     cross = torch.linalg.cross(*torch.broadcast_tensors(one, other), dim=-1)
     return torch.atan2(torch.linalg.vector_norm(cross, dim=-1), (one * other).sum(dim=-1))
 
 
 def _in_torch(function: Callable[..., Tensor], *given: Array) -> Array:
     """Call a function of tensors with arrays of either kind, as float32 or finer."""
-    if isinstance(given[0], Tensor):
+    import torch
+
+    if isinstance(given[0], torch.Tensor):
         tensors = cast("tuple[Tensor, ...]", given)
         finest = reduce(torch.promote_types, (x.dtype for x in tensors), torch.float32)
         return cast("Array", function(*(x.to(finest) for x in tensors)))

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
+from mien.engines.graph_encoder import GraphEncoder
 from mien.errors import MienError
 from mien.faces.detect import single_threaded_opencv
 from mien.faces.face import Box, Face
 from mien.media.names import to_text
-from mien.model import load
 from mien.pipeline.crops import Crop, Cropper
 from mien.pipeline.encode import Encoder, encode_crops
 from mien.pipeline.notebook import face_html
@@ -53,7 +53,7 @@ class AnalyzedFace:
 def analyze(
     images: ImageLike | Sequence[ImageLike],
     *,
-    model: Encoder | None = None,
+    model: Encoder | GraphEncoder | None = None,
     device: str = "cpu",
     detector: str = "auto",
     batch_size: int = 64,
@@ -64,7 +64,8 @@ def analyze(
     Args:
         images: one or several of: a path, RGB pixels uint8 [H, W, 3], a Pillow image, an open
             binary file. For videos and folders take `mien.embed`.
-        model: from `mien.load`; None loads the shipped weights onto `device`.
+        model: from `mien.load`; None loads the shipped weights onto `device`. Factors are tensors,
+            of a `GraphEncoder` NumPy arrays.
         device: cpu, cuda, cuda:N, mps. A given model stays where it is.
         detector: auto, mien, yunet, haar; none: every image is a face cut out from hairline to
             chin.
@@ -78,7 +79,10 @@ def analyze(
     given = list(given) if isinstance(given, Sequence) else [given]
     if batch_size < 1:
         raise MienError(f"batch_size is at least 1, not {batch_size}")
-    model = model or load(device=device)
+    if model is None:
+        from mien.model import load  # torch, whose tensors users calculate with
+
+        model = load(device=device)
     cropper = Cropper.open(detector, model.crop_size)
     faces: list[AnalyzedFace] = []
     with contextlib.closing(_crops(given, cropper)) as crops:

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from mien.columns import code_lengths
+from mien.engines.graph_encoder import GraphEncoder, open_graphs
 from mien.errors import MienError
 from mien.types import Factors, GazeCode
 
-__all__ = ["Config", "Encoder", "GazeConfig", "encode_crops", "lengths_of", "to_batch"]
+if TYPE_CHECKING:  # its import takes longer than reading a face, and graphs do without
+    from torch import Tensor
+
+__all__ = [
+    "Config",
+    "Encoder",
+    "GazeConfig",
+    "encode_crops",
+    "lengths_of",
+    "open_encoder",
+    "to_batch",
+]
 
 
 class GazeConfig(Protocol):
@@ -54,7 +65,34 @@ class Encoder(Protocol):
     def encode_eyes(self, eye_crops: Tensor, /) -> GazeCode: ...
 
 
-def lengths_of(model: Encoder, *, features: bool) -> dict[str, int]:
+def open_encoder(
+    weights: str | Path | None = None,
+    *,
+    device: str = "cpu",
+    eyes_only: bool = False,
+    gaze: bool = True,
+) -> Encoder | GraphEncoder:
+    """Load weights for encoding alone: without torch, where the package has graphs for them.
+
+    Args:
+        weights: as for `mien.load`.
+        device: as for `mien.load`; graphs are for the CPU.
+        eyes_only: whether eye-region crops are to be read, for which there are none.
+        gaze: False leaves the gaze branch out, which would look at every face for nothing.
+
+    Raises:
+        MienError: as `mien.load`.
+    """
+    graphs = open_graphs(weights, gaze=gaze) if device == "cpu" and not eyes_only else None
+    if graphs is not None:
+        return graphs
+    from mien.model import Model, load
+
+    model = load(weights, device=device)
+    return model if gaze else Model(model.network, weights_id=model.weights_id)
+
+
+def lengths_of(model: Encoder | GraphEncoder, *, features: bool) -> dict[str, int]:
     """Return the lengths of the codes that a model gives, with or without the features."""
     config = model.config
     return code_lengths(
@@ -68,12 +106,14 @@ def lengths_of(model: Encoder, *, features: bool) -> dict[str, int]:
 
 def to_batch(crops: Sequence[NDArray[np.uint8]]) -> Tensor:
     """Return crops, RGB [H, W, 3] each, as the batch that a model takes. uint8 [B, 3, H, W]."""
+    import torch
+
     return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous()
 
 
 def encode_crops(
     crops: Sequence[NDArray[np.uint8]],
-    model: Encoder,
+    model: Encoder | GraphEncoder,
     *,
     names: Sequence[str],
     eyes_only: bool = False,
@@ -91,29 +131,33 @@ def encode_crops(
     Raises:
         MienError: a factor is not finite; where no eyes are found a gaze code need not be.
     """
-    images = to_batch(crops)
-    factors = model.encode_eyes(images) if eyes_only else model.encode(images, features=features)
+    if isinstance(model, GraphEncoder):
+        factors = model.encode(np.stack(crops).transpose(0, 3, 1, 2), features=features)
+    elif eyes_only:
+        factors = model.encode_eyes(to_batch(crops))
+    else:
+        factors = model.encode(to_batch(crops), features=features)
     finite = _finite_rows(factors)
     if not finite.all():
         raise MienError(
             f"the weights {model.weights_id} give factors that are not finite for "
-            f"{names[int(finite.int().argmin())]}: they are broken; take others with --weights"
+            f"{names[int(finite.argmin())]}: they are broken; take others with --weights"
         )
     return factors
 
 
-def _finite_rows(factors: Factors | GazeCode) -> Tensor:
-    """Return for each row whether all its factors that mean something are finite. Bool [B]."""
-    finite = torch.ones(len(factors), dtype=torch.bool)
-    code = factors.gaze if isinstance(factors, Factors) else factors
+def _finite_rows(factors: Factors | GazeCode) -> NDArray[np.bool_]:
+    """Return for each row whether all its factors that mean something are finite. [B]."""
+    found, given = np.ones(len(factors), dtype=np.bool_), factors.numpy()
+    code: Any = given.gaze if isinstance(given, Factors) else given
     if code is not None:
         # Where no eyes are found the code means nothing.
-        finite = (code.code.isfinite().all(dim=1) | ~code.eyes_found).cpu()
-    if isinstance(factors, GazeCode):
-        return finite
-    light, rotation = factors.light, factors.pose.rotation
-    parts = [factors.identity, factors.expression, rotation, factors.face_embedding]
-    for part in (*parts, factors.features, light.ambient, light.diffuse, light.direction):
+        found = np.isfinite(code.code).all(axis=1) | ~code.eyes_found
+    if isinstance(given, GazeCode):
+        return found
+    light, rotation = given.light, given.pose.rotation
+    parts: list[Any] = [given.identity, given.expression, rotation, given.face_embedding]
+    for part in (*parts, given.features, light.ambient, light.diffuse, light.direction):
         if part is not None:
-            finite &= part.reshape(len(part), -1).isfinite().all(dim=1).cpu()
-    return finite
+            found &= np.isfinite(part.reshape(len(part), -1)).all(axis=1)
+    return found

@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
+from mien.geometry.angles import rotation_angles
 from mien.geometry.gaze import gaze_vector
 from mien.probes.file import SealedFile, check_scales, check_shapes
 from mien.probes.gaze_regression import Regression
-
-if TYPE_CHECKING:
-    import torch
-
-    from mien.types import Factors, GazeCode
+from mien.types import Factors, GazeCode
 
 __all__ = ["FILE", "Calibration", "GazeEstimate", "HeldOutGaze", "estimate"]
 
@@ -187,24 +184,17 @@ def estimate(calibration: Calibration, factors: Factors | GazeCode) -> GazeEstim
     Raises:
         ValueError: if the gaze code or the head pose is not there.
     """
-    from mien.geometry.rotation import rotation_to_angles  # torch: not needed to calibrate
-    from mien.types import Factors
-
-    code = factors.gaze if isinstance(factors, Factors) else factors
+    factors = factors.numpy()
+    code: Any = factors.gaze if isinstance(factors, Factors) else factors
     if code is None:
         raise ValueError("factors without a gaze code cannot be calibrated")
-    codes = np.where(_numpy(code.eyes_found)[:, None], _numpy(code.code.float()), np.nan)
+    codes = np.where(code.eyes_found[:, None], code.code, np.nan)
     pose = None
     if calibration.uses_pose:
         if not isinstance(factors, Factors):
             raise ValueError("the calibration uses a head pose, and there is none")
-        angles = rotation_to_angles(factors.pose.rotation.float())
-        pose = np.stack([_numpy(angle) for angle in angles], axis=1)
+        pose = np.stack(rotation_angles(cast("Any", factors.pose.rotation)), axis=1)
     return calibration.predict(codes, pose)
-
-
-def _numpy(tensor: torch.Tensor) -> NDArray[np.floating]:
-    return tensor.detach().cpu().numpy()
 
 
 def _check(calibration: Calibration) -> None:

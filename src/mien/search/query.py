@@ -81,8 +81,8 @@ def query_images(
             `Index.nearest`.
     """
     from mien import weights as weights_folder
-    from mien.model import Model, load
     from mien.pipeline.analyze import analyze
+    from mien.pipeline.encode import open_encoder
 
     if index.code not in (*FACE_CODES, FACE_EMBEDDING, FEATURES):
         raise MienError(
@@ -97,8 +97,7 @@ def query_images(
             f"{to_text(index.path)} holds codes of weights {index.weights_id}, not {found_id}; "
             "give those with --weights, or build it again"
         )
-    # Without its gaze branch, which would look at every face for nothing.
-    model = Model(load(where, device=device).network, weights_id=found_id)
+    model = open_encoder(where, device=device, gaze=False)
     faces = analyze(images, model=model, detector=detector, features=index.code == FEATURES)
     seen = {face.image for face in faces}
     names = [to_text(i) if _is_path(i) else "" for i in images]
@@ -107,8 +106,7 @@ def query_images(
             raise MienError(
                 f"no face is found in {name or f'image {number}'}; give an image that shows one"
             )
-    codes = (getattr(face.factors, index.code).float() for face in faces)
-    vectors = np.concatenate([code.cpu().numpy() for code in codes])
+    vectors = np.concatenate([getattr(face.factors.numpy(), index.code) for face in faces])
     answers, numbers = [], dict.fromkeys(range(len(images)), 0)
     for face, hits in zip(faces, index.query(vectors, top=top), strict=True):
         x1, y1, x2, y2 = (float(x) for x in face.box)

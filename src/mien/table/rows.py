@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
-from torch import Tensor
 
 from mien.columns import (
     EYES_FOUND,
@@ -19,7 +18,7 @@ from mien.columns import (
     LIGHT,
     POSE,
 )
-from mien.geometry.rotation import rotation_to_angles
+from mien.geometry.angles import rotation_angles
 from mien.table.arrays import list_to_arrow, to_arrow
 from mien.table.schema import GAZE
 from mien.types import Factors, GazeCode
@@ -97,7 +96,7 @@ def record_batch(
         columns[name] = _predicted(predictions, found, schema.field(name).type)
     seen = found.copy()
     if code is not None:
-        seen[found] = code.eyes_found.cpu().numpy()
+        seen[found] = code.numpy().eyes_found
     for name in schema.names:
         if name not in columns:
             there = seen if name in _NEED_EYES else found
@@ -124,20 +123,19 @@ def factor_columns(factors: Factors | GazeCode) -> dict[str, np.ndarray]:
 
     Float32, but `eyes_found` is bool; a gaze code is there even where no eyes are found.
     """
-    code = factors.gaze if isinstance(factors, Factors) else factors
-    tensors: dict[str, Tensor] = {}
+    factors = factors.numpy()
+    code: Any = factors.gaze if isinstance(factors, Factors) else factors
+    found: dict[str, Any] = {}
     if isinstance(factors, Factors):
-        light = factors.light
+        light: Any = factors.light
         names = (*FACE_CODES, FACE_EMBEDDING, FEATURES)
-        tensors = {name: getattr(factors, name) for name in names}
-        angles = rotation_to_angles(factors.pose.rotation.float())
-        lights = (light.ambient, light.diffuse, *light.direction.unbind(dim=1))
-        tensors |= dict(zip((*POSE, *LIGHT), (*angles, *lights), strict=True))
+        found = {name: getattr(factors, name) for name in names}
+        lights = (light.ambient, light.diffuse, *light.direction.T)
+        angles = rotation_angles(cast("Any", factors.pose.rotation))
+        found |= dict(zip((*POSE, *LIGHT), (*angles, *lights), strict=True))
     if code is not None:
-        tensors[GAZE_CODE] = code.code
-    there = {name: tensor for name, tensor in tensors.items() if tensor is not None}
-    found = {name: tensor.detach().float().cpu().numpy() for name, tensor in there.items()}
-    return found if code is None else found | {EYES_FOUND: code.eyes_found.cpu().numpy()}
+        found |= {GAZE_CODE: code.code, EYES_FOUND: code.eyes_found}
+    return {name: array for name, array in found.items() if array is not None}
 
 
 def _predicted(values: np.ndarray, found: np.ndarray, kind: pa.DataType) -> pa.Array:

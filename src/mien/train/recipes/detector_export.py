@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import save
 
@@ -74,9 +75,9 @@ def load_network(where: str) -> tuple[DetectorNetwork, str]:
     tensors = weights.parse(content, path)
     network = DetectorNetwork()
     weights.check_keys(network.state_dict(), tensors, path)
-    if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
+    if not all(bool(np.isfinite(value).all()) for value in tensors.values()):
         raise MienError(f"{path} has weights that are not finite; train it again")
-    network.load_state_dict(tensors)
+    network.load_state_dict({k: torch.from_numpy(np.array(x)) for k, x in tensors.items()})
     return network, hashlib.sha256(content).hexdigest()
 
 
