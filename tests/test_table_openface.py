@@ -14,6 +14,7 @@ from mien.embedding.run import embed_to_parquet
 from mien.errors import MienError
 from mien.geometry.gaze import gaze_vector
 from mien.geometry.rotation import angles_to_rotation
+from mien.table.naming import named_frame
 from mien.table.openface import openface_columns
 
 
@@ -64,7 +65,6 @@ def test_the_rotation_is_the_same():
         np.testing.assert_allclose(openface_rotation(*turned), own, atol=1e-5)
     assert found["frame"].tolist() == list(range(1, 21))
     assert found["face_id"].tolist() == [3] + [0] * 19
-    assert found.loc[0, "path"] == "'=clip.mp4"
     assert "gaze_angle_x" not in found
 
 
@@ -85,9 +85,12 @@ def test_the_command(tmp_path, tiny_model, capsys):
     found = pd.read_csv(tmp_path / "o.csv")
     assert found["success"].tolist() == [1]
     assert np.isfinite(found["pose_Ry"]).all()
-    for more in (["o.csv", "--schema", "openface"], ["o.jsonl", "--schema", "openface"]):
-        assert run([*words, str(tmp_path / more[0]), *more[1:]]) == 2
-    assert run([*words, str(tmp_path / "p.csv"), "--schema", "other"]) == 2
+    for name, schema in (("o.csv", "openface"), ("o.txt", "openface"), ("p.csv", "other")):
+        assert run([*words, str(tmp_path / name), "--schema", schema]) == 2
     assert "there is no schema other" in capsys.readouterr().err
+    assert run([*words, str(tmp_path / "o.jsonl"), "--schema", "openface"]) == 0
+    lines = pd.read_json(tmp_path / "o.jsonl", lines=True)
+    assert list(lines) == list(found)
+    np.testing.assert_allclose(lines["pose_Ry"], found["pose_Ry"])
     with pytest.raises(MienError, match="no head pose"):
-        openface_columns(pd.DataFrame({"path": ["a"]}))
+        named_frame(pd.DataFrame({"path": ["a"]}), "openface")

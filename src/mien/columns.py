@@ -18,6 +18,7 @@ __all__ = [
     "NEED_EYES",
     "NUMBERS",
     "POSE",
+    "SCHEMAS",
     "code_lengths",
 ]
 
@@ -38,6 +39,9 @@ FEATURES = "features"
 """No factor: everything that the encoder saw, factors mixed."""
 CODES = (*FACE_CODES, FACE_EMBEDDING, GAZE_CODE, FEATURES)
 """Factors that are a vector each, in the table's order; not every table has the last three."""
+
+SCHEMAS = ("mien", "openface", "pyfeat")
+"""Whose names the columns of a written table have."""
 
 
 def code_lengths(

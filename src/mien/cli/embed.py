@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from mien.cli.options import Device, Overwrite, Weights
 from mien.cli.progress import ProgressDisplay
@@ -18,9 +19,28 @@ from mien.media.names import to_text
 if TYPE_CHECKING:
     from mien.embedding.summary import Summary
 
-__all__ = ["embed"]
+__all__ = ["app", "embed"]
+
+_PRINT = "print the columns"
 
 
+class _Embed(TyperCommand):
+    """The command's line, in which --schema may stand without a name."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        words = list(args)
+        for place in range(end - 1, -1, -1):
+            last = place + 1 == end or args[place + 1].startswith("-")
+            if args[place] == "--schema" and last:
+                words.insert(place + 1, _PRINT)
+        return super().parse_args(ctx, words)
+
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(cls=_Embed)
 def embed(
     inputs: Annotated[
         list[str] | None,
@@ -67,14 +87,14 @@ def embed(
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
     overwrite: Overwrite = False,
     schema: Annotated[
-        bool, typer.Option("--schema", help="Print the columns of the table and stop.")
-    ] = False,
+        str, typer.Option(metavar="[NAME]", help=help_of("schema"))
+    ] = EmbedOptions.schema,
 ) -> None:
     """Embed faces: one row per face per frame, with identity, expression, pose, light and gaze.
 
     What cannot be read becomes a row with the reason. --resume continues an interrupted run.
     """
-    if schema:
+    if schema == _PRINT:
         _print_schema()
         return
     if not inputs:
@@ -93,6 +113,7 @@ def embed(
             calibration=calibration,
             probes=tuple(probe or ()),
             features=features,
+            schema=schema,
         )
         summary = _run(inputs, out, options, (weights, device), (overwrite, resume, shard, ray))
     except KeyboardInterrupt as error:
@@ -109,12 +130,13 @@ def _run(
     begin_options: tuple[bool, bool, str | None, str | None],
 ) -> Summary:
     from mien.embedding.job import JobFolder
-    from mien.embedding.run import check_shard, embed_to_parquet
+    from mien.embedding.listing import check_shard
+    from mien.embedding.run import embed_to_parquet
 
     overwrite, resume, shard, ray = begin_options
     # Before the weights are read, which takes seconds.
     JobFolder(out).refuse(overwrite=overwrite, resume=resume)
-    check_shard(shard, out)
+    check_shard(shard, out, options)
     weights, device = model_options
     if ray is not None:
         if shard is not None:

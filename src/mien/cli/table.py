@@ -9,7 +9,6 @@ import typer
 
 from mien.cli.options import Overwrite
 from mien.cli.terminal import say, show
-from mien.errors import MienError
 
 __all__ = ["app"]
 
@@ -70,16 +69,12 @@ def convert(
     ],
     schema: Annotated[
         str,
-        typer.Option(help="mien; openface: head pose and gaze under OpenFace's names, as .csv."),
+        typer.Option(help="mien; openface, pyfeat: what those programs know, by their names."),
     ] = "mien",
     overwrite: Overwrite = False,
 ) -> None:
     """Write a table in the form that the name of OUT asks for."""
     from mien.table.formats import convert_table
-    from mien.table.openface import convert_to_openface
 
-    if schema not in ("mien", "openface"):
-        raise MienError(f"there is no schema {schema}; give mien or openface")
-    work = convert_to_openface if schema == "openface" else convert_table
-    rows = work(table, out, overwrite=overwrite)
+    rows = convert_table(table, out, overwrite=overwrite, schema=schema)
     say(f"{out}: {rows:,} rows")

@@ -114,6 +114,11 @@ class JobFolder:
             MienError: if so, and without leave to overwrite.
         """
         if self.out.exists() and not self.path.exists() and not overwrite:
+            if not self._says_what_made_it():
+                raise MienError(
+                    f"{self.out} is there and does not say what made it, so that nothing can be "
+                    "resumed: name another file or give --overwrite"
+                )
             raise MienError(
                 f"{self.out} is complete, but not from these inputs, options and weights: "
                 "name another file or give --overwrite"
@@ -157,13 +162,18 @@ class JobFolder:
                 raise
             return joined
 
-    def place(self, joined: Path) -> None:
-        """Put the table in its place, in the form that its name asks for; remove the folder."""
+    def place(self, joined: Path, *, schema: str = "mien") -> None:
+        """Put the table in its place, in the form that its name asks for; remove the folder.
+
+        Args:
+            joined: the whole table, as Parquet.
+            schema: one of `mien.columns.SCHEMAS`: whose names its columns get.
+        """
         suffix = self._given.suffix.lower()  # not that of a link's target
         with self.writing():
-            if suffix != ".parquet":
+            if suffix != ".parquet" or schema != "mien":
                 converted = self.path / _CONVERTED
-                convert(joined, converted, suffix)
+                convert(joined, converted, suffix, schema=schema)
                 joined = converted
             joined.replace(self.out)
             self.remove()
@@ -199,6 +209,12 @@ class JobFolder:
                     "make room, then continue with --resume"
                 ) from error
             raise MienError(f"cannot write {self.out}: {fault(error)}") from error
+
+    def _says_what_made_it(self) -> bool:
+        try:
+            return table_info(self.out) is not None
+        except MienError:
+            return self.out.suffix.lower() not in (".csv", ".jsonl")
 
     def _take_lock(self) -> None:
         self._lock = take_lock(

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import IO
 
 from mien.embedding.frames import is_apart
+from mien.embedding.options import EmbedOptions
 from mien.errors import MienError
 from mien.media.inputs import Inputs, Source, expand
-from mien.table.shard import Shard
+from mien.table.shard import Shard, parse_shard
 
-__all__ = ["Listing", "list_inputs"]
+__all__ = ["Listing", "check_shard", "list_inputs"]
 
 _IN_MEMORY = 2**24
 """Bytes of a listing; what is longer lies in a temporary file."""
@@ -151,3 +152,19 @@ def list_inputs(paths: Inputs) -> Iterator[Listing]:
 
 def _source(line: str) -> Source:
     return Source(*json.loads(line)[:3])
+
+
+def check_shard(
+    shard: str | None, out: str | Path, options: EmbedOptions
+) -> tuple[int, int] | None:
+    """Return I and N of a shard I/N, or None of None.
+
+    Raises:
+        MienError: it is no shard, or its table would not be one that can be merged.
+    """
+    if shard is None:
+        return None
+    options.refuse_schema("--shard")
+    if Path(out).suffix.lower() != ".parquet":
+        raise MienError(f"{out}: shards are written as .parquet; mien table merge writes the rest")
+    return parse_shard(shard)

@@ -83,12 +83,13 @@ def embed_on_ray(
         on_progress: called when a shard is done.
 
     Raises:
-        MienError: as `embed_to_parquet`; also if the cluster is not there or has no room, or a
-            task failed.
+        MienError: as `embed_to_parquet`; also if another schema is asked for, the cluster is not
+            there or has no room, or a task failed.
     """
     folder = JobFolder(Path(out))
     folder.refuse(overwrite=overwrite, resume=resume)
     options = options or EmbedOptions()
+    options.refuse_schema("--ray")
     if ray.device not in ("cpu", "cuda"):
         raise MienError(f"with --ray give --device cpu or cuda, not {ray.device}")
     with _connected(ray.address) as library, list_inputs(paths) as listing:

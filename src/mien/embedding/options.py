@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from mien.columns import SCHEMAS
 from mien.errors import MienError
 
 __all__ = ["CROPS", "EmbedOptions", "help_of"]
@@ -61,6 +62,13 @@ class EmbedOptions:
         default=False,
         metadata={"help": "Add what the encoder saw before it became codes, for mien probe."},
     )
+    schema: str = field(
+        default="mien",
+        metadata={
+            "help": "openface, pyfeat: write what those programs know, too, under their names; "
+            "without a name: print the columns of the table and stop."
+        },
+    )
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense.
@@ -96,9 +104,44 @@ class EmbedOptions:
                 eyes and self.features,
                 "eye-region crops have no features of a face: leave --features out",
             ),
+            *self._unfit_for_schema(),
         ):
             if wrong:
                 raise MienError(what)
+
+    def _unfit_for_schema(self) -> Iterator[tuple[bool, str]]:
+        """Yield what the columns of another program have no place for, and how to say so."""
+        name = self.schema
+        yield name not in SCHEMAS, f"there is no schema {name}; give one of {', '.join(SCHEMAS)}"
+        if not self.other_schema:
+            return
+        yield self.eyes_only, f"--schema {name} is of head pose, which eye-region crops do not have"
+        for option, given in (
+            ("--features", self.features),
+            ("--probe", bool(self.probes)),
+            ("--calibration", self.calibration is not None and name == "pyfeat"),
+        ):
+            yield given, f"--schema {name} has no columns for what {option} adds: leave one out"
+
+    def refuse_schema(self, option: str) -> None:
+        """Refuse another program's columns together with an option that needs mien's own.
+
+        Args:
+            option: whose tables are put together from parts.
+
+        Raises:
+            MienError: if so.
+        """
+        if self.other_schema:
+            raise MienError(
+                f"{option} needs mien's own columns: leave --schema out, then give it to mien "
+                "table convert"
+            )
+
+    @property
+    def other_schema(self) -> dict[str, str]:
+        """Return the schema as what a job pins: nothing where the columns are mien's own."""
+        return {} if self.schema == "mien" else {"schema": self.schema}
 
     @property
     def eyes_only(self) -> bool:

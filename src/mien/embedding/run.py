@@ -18,7 +18,7 @@ import pyarrow as pa
 from mien.columns import GAZE_CODE
 from mien.embedding.frames import Batch, read_batches
 from mien.embedding.job import JobFolder
-from mien.embedding.listing import Listing, list_inputs
+from mien.embedding.listing import Listing, check_shard, list_inputs
 from mien.embedding.options import EmbedOptions
 from mien.embedding.readouts import (
     CalibrationFile,
@@ -40,10 +40,11 @@ from mien.media.still import ImageLike
 from mien.pipeline.crops import Cropper
 from mien.pipeline.encode import Encoder, encode_crops, lengths_of, open_encoder
 from mien.pipeline.known_faces import KnownFaces, is_box_file
+from mien.table.naming import named_frame
 from mien.table.read import data_frame
 from mien.table.rows import record_batch
 from mien.table.schema import TableInfo, arrow_schema, job_digest, pinned
-from mien.table.shard import Shard, parse_shard
+from mien.table.shard import Shard
 from mien.table.writer import PartWriter
 from mien.types import Factors, GazeCode
 from mien.version import VERSION
@@ -51,7 +52,7 @@ from mien.version import VERSION
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Job", "Paths", "check_shard", "embed", "embed_listing", "embed_to_parquet", "read_by"]
+__all__ = ["Job", "Paths", "embed", "embed_listing", "embed_to_parquet", "read_by"]
 
 Paths = str | Path | Sequence[str | Path]
 
@@ -79,7 +80,8 @@ def embed(
             where it is.
         options: the fields of `mien.embedding.options.EmbedOptions` by name. With a calibration
             the table has the columns `gaze_x` to `gaze_std_rad`, with the probe of a label NAME
-            the columns `NAME` and `NAME_prob` (classes) or `NAME_std` (numbers).
+            the columns `NAME` and `NAME_prob` (classes) or `NAME_std` (numbers). `schema` gives
+            other columns, without `attrs`: those that `mien.table.naming` knows.
 
     Raises:
         MienError: if an input does not exist, nothing is found, an option cannot be met, or the
@@ -94,7 +96,8 @@ def embed(
     ):
         link = TrackLinker()
         encoded = [job.encode(batch, schema, link) for batch in batches]
-    return data_frame(pa.Table.from_batches(encoded, schema=schema))
+    table = data_frame(pa.Table.from_batches(encoded, schema=schema))
+    return table if job.options.schema == "mien" else named_frame(table, job.options.schema)
 
 
 @dataclass(frozen=True)
@@ -158,24 +161,11 @@ def embed_to_parquet(
     folder = JobFolder(Path(out))
     folder.refuse(overwrite=overwrite, resume=resume)
     options = options or EmbedOptions()
-    chosen = check_shard(shard, out)
+    chosen = check_shard(shard, out, options)
     job = Job.of(model or open_encoder(eyes_only=options.eyes_only), options)
     with list_inputs(paths) as listing:
         part = listing if chosen is None else listing.part(*chosen, options.batch_size)
         return _embed(job, part, folder, overwrite, resume, on_progress)
-
-
-def check_shard(shard: str | None, out: str | Path) -> tuple[int, int] | None:
-    """Return I and N of a shard I/N, or None of None.
-
-    Raises:
-        MienError: it is no shard, or its table would not be Parquet.
-    """
-    if shard is None:
-        return None
-    if Path(out).suffix.lower() != ".parquet":
-        raise MienError(f"{out}: shards are written as .parquet; mien table merge writes the rest")
-    return parse_shard(shard)
 
 
 def embed_listing(
@@ -223,7 +213,7 @@ def _embed(
         _write_rows(job, listing, start, writer, folder, report)
         joined = folder.finish(writer.schema)
         counted = summarise(joined, inputs=listing.count, resumed_at=start - listing.first)
-        folder.place(joined)
+        folder.place(joined, schema=job.options.schema)
     return replace(counted, out=folder.out)
 
 
@@ -369,7 +359,7 @@ class Job:
             "features": self.options.features,
             "calibration": None if self.gaze is None else self.gaze.checksum,
             "probes": [f"{file.content.label} {file.checksum}" for file in self.probes] or None,
-        }
+        } | self.options.other_schema
 
 
 class _Report:

@@ -30,6 +30,7 @@ from mien.media.atomic import replacing
 from mien.media.names import is_utf8, to_text
 from mien.media.outputs import check_outputs
 from mien.media.spreadsheet import safe_cell
+from mien.table.naming import check_schema, named
 from mien.table.read import code_matrix, open_table, reading, valid_rows
 from mien.table.writer import read_checked, write_groups
 
@@ -78,20 +79,22 @@ def write_table(table: pa.Table, out: Path, suffix: str) -> None:
     convert(pa.BufferReader(memory.getvalue()), out, suffix)
 
 
-def convert(parquet: Path | pa.NativeFile, out: Path, suffix: str) -> None:
+def convert(parquet: Path | pa.NativeFile, out: Path, suffix: str, *, schema: str = "mien") -> None:
     """Write a Parquet table in another form, a thousand rows at a time.
 
     Args:
         parquet: the table.
         out: the file to be written.
-        suffix: one of `FORMATS` but Parquet's.
+        suffix: one of `FORMATS`.
+        schema: one of `mien.columns.SCHEMAS`: whose names the columns get.
 
     Raises:
-        MienError: a column holds what the form cannot.
+        MienError: a column holds what the form cannot, or is missing in that schema.
         OSError: if it cannot be written.
     """
     with pq.ParquetFile(parquet) as table:
-        _write(table.schema_arrow, table.iter_batches(batch_size=_ROWS), out, suffix)
+        batches = table.iter_batches(batch_size=_ROWS)
+        _write_named(table.schema_arrow, batches, out, suffix, schema)
 
 
 def write_as(out: Path, suffix: str, write: Callable[[Path], None]) -> None:
@@ -116,19 +119,23 @@ def write_as(out: Path, suffix: str, write: Callable[[Path], None]) -> None:
         parquet.unlink(missing_ok=True)
 
 
-def convert_table(source: str | Path, out: str | Path, *, overwrite: bool = False) -> int:
+def convert_table(
+    source: str | Path, out: str | Path, *, overwrite: bool = False, schema: str = "mien"
+) -> int:
     """Write a Parquet or Feather table in another form and return the number of its rows.
 
     Args:
         source: the table.
         out: the file to write, its form by its name.
         overwrite: whether it may be replaced.
+        schema: mien; openface, pyfeat: what those programs know too, under their names.
 
     Raises:
         MienError: the table cannot be read, or is CSV or JSON lines, which do not say what made
-            them; or `out` cannot be written.
+            them; it lacks what the schema needs; or `out` cannot be written.
     """
     source, out = Path(source), Path(out)
+    check_schema(schema)
     check_format(out)
     check_outputs([out], inputs=[source], overwrite=overwrite)
     rows = 0
@@ -139,12 +146,9 @@ def convert_table(source: str | Path, out: str | Path, *, overwrite: bool = Fals
             rows += batch.num_rows
             yield batch
 
-    with opened_table(source) as (schema, batches), replacing(out, overwrite=overwrite) as place:
-        if out.suffix.lower() == ".parquet":
-            write_groups(counted(batches), place, schema)
-            return rows
+    with opened_table(source) as (fields, batches), replacing(out, overwrite=overwrite) as place:
         try:
-            _write(schema, counted(batches), place, out.suffix.lower())
+            _write_named(fields, counted(batches), place, out.suffix.lower(), schema)
         except _UnfitError as error:
             raise MienError(f"{to_text(source)}: {error}") from error
     return rows
@@ -189,6 +193,17 @@ def _feather_batches(source: Path, file: pa.ipc.RecordBatchFileReader) -> Iterat
 
 class _UnfitError(MienError):
     """A column holds what a form cannot; does not name the table."""
+
+
+def _write_named(
+    fields: pa.Schema, batches: Iterable[pa.RecordBatch], out: Path, suffix: str, schema: str
+) -> None:
+    if schema != "mien":
+        fields, batches = named(fields, batches, schema)
+    if suffix == ".parquet":
+        write_groups(batches, out, fields)
+    else:
+        _write(fields, batches, out, suffix)
 
 
 def _write(schema: pa.Schema, batches: Iterable[pa.RecordBatch], out: Path, suffix: str) -> None:

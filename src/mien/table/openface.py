@@ -1,4 +1,4 @@
-"""A table under OpenFace's column names, for what both know: head pose and gaze.
+"""Rows of a table under OpenFace's column names, for what both know: head pose and gaze.
 
 OpenFace's axes are the table's (x right, y down, z away), and so are its frontal face and its
 units, radians and seconds; what differs is how angles make a rotation (R = Rx Ry Rz) and that
@@ -8,38 +8,30 @@ frames count from 1. Source: its wiki, "Output Format", and `Euler2RotationMatri
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
-from scipy.spatial.transform import Rotation
+import pyarrow as pa
 
-from mien.columns import FACE_FOUND, POSE
-from mien.errors import MienError
-from mien.media.atomic import replacing
-from mien.media.outputs import check_outputs
-from mien.media.spreadsheet import safe_cell
-from mien.table.read import read_table
+from mien.columns import FACE_FOUND
+from mien.table.pose_angles import GAZE, numbers, pose_angles
 
-__all__ = ["convert_to_openface", "openface_columns"]
+__all__ = ["GAZE_FIELDS", "OPENFACE", "openface_columns"]
 
-_GAZE = ("gaze_x", "gaze_y", "gaze_z")
 _POSE = ("pose_Rx", "pose_Ry", "pose_Rz")
-
-
-def convert_to_openface(table: Path, out: Path, *, overwrite: bool) -> int:
-    """Write a table as CSV under OpenFace's names, and return its number of rows.
-
-    Raises:
-        MienError: `out` is no CSV, may not be written, or the table cannot be read or has no pose.
-    """
-    if out.suffix.lower() != ".csv":
-        raise MienError(f"{out}: OpenFace's columns are written as CSV; give a name that ends so")
-    check_outputs([out], inputs=[table], overwrite=overwrite)
-    frame = openface_columns(read_table(table).frame)
-    with replacing(out, overwrite=overwrite) as unfinished:
-        frame.to_csv(unfinished, index=False, lineterminator="\n")
-    return len(frame)
+_GAZE = ("gaze_angle_x", "gaze_angle_y")
+OPENFACE = pa.schema(
+    [
+        ("path", pa.string()),
+        ("frame", pa.int64()),
+        ("face_id", pa.int32()),
+        ("timestamp", pa.float64()),
+        ("confidence", pa.float32()),
+        ("success", pa.int8()),
+        *((name, pa.float64()) for name in _POSE),
+    ]
+)
+GAZE_FIELDS = tuple(pa.field(name, pa.float64()) for name in _GAZE)
+"""Also there where the table has directions of gaze."""
 
 
 def openface_columns(faces: pd.DataFrame) -> pd.DataFrame:
@@ -52,36 +44,19 @@ def openface_columns(faces: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         faces: a table's columns without codes.
-
-    Raises:
-        MienError: it has no head pose.
     """
-    missing = [name for name in POSE if name not in faces]
-    if missing:
-        raise MienError(f"the table has no column {missing[0]}: there is no head pose to convert")
     found = faces[FACE_FOUND].to_numpy(dtype=bool)
     ids = faces["track_id"].fillna(faces["face_id"]) if "track_id" in faces else faces["face_id"]
     columns = {
-        "path": [safe_cell(path) for path in faces["path"]],
+        "path": faces["path"].to_numpy(),
         "frame": faces["frame"].to_numpy() + 1,
-        "face_id": ids,
-        "timestamp": faces["time_s"],
-        "confidence": faces["det_score"],
-        "success": found.astype(int),
+        "face_id": ids.to_numpy(),
+        "timestamp": faces["time_s"].to_numpy(),
+        "confidence": faces["det_score"].to_numpy(),
+        "success": found.astype(np.int8),
     }
-    angles = _numbers(faces, POSE)
-    there = np.isfinite(angles).all(axis=1)
-    turned = np.full((len(faces), 3), np.nan)
-    if there.any():
-        yaw, pitch, roll = angles[there].T
-        rotation = Rotation.from_euler("YXZ", np.stack([yaw, -pitch, roll], axis=1))
-        turned[there] = rotation.as_euler("XYZ")
-    columns |= dict(zip(_POSE, turned.T, strict=True))
-    if all(name in faces for name in _GAZE):
-        x, y, z = _numbers(faces, _GAZE).T
-        columns |= {"gaze_angle_x": np.arctan2(x, -z), "gaze_angle_y": np.arctan2(y, -z)}
+    columns |= dict(zip(_POSE, pose_angles(faces, "XYZ").T, strict=True))
+    if all(name in faces for name in GAZE):
+        x, y, z = numbers(faces, GAZE).T
+        columns |= dict(zip(_GAZE, (np.arctan2(x, -z), np.arctan2(y, -z)), strict=True))
     return pd.DataFrame(columns)
-
-
-def _numbers(faces: pd.DataFrame, names: tuple[str, ...]) -> np.ndarray:
-    return np.stack([faces[n].to_numpy(dtype=np.float64, na_value=np.nan) for n in names], axis=1)

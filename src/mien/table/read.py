@@ -32,6 +32,7 @@ __all__ = [
     "iterate_columns",
     "of_its_type",
     "open_table",
+    "present_name",
     "read_codes",
     "read_columns",
     "read_table",
@@ -114,7 +115,7 @@ def column_names(path: str | Path) -> tuple[str, ...]:
         MienError: if the file is missing, or no Parquet file.
     """
     with open_table(Path(path)) as file:
-        return tuple(_present(name) for name in file.schema_arrow.names)
+        return tuple(present_name(name) for name in file.schema_arrow.names)
 
 
 def read_columns(path: str | Path, names: Sequence[str]) -> pa.Table:
@@ -125,7 +126,7 @@ def read_columns(path: str | Path, names: Sequence[str]) -> pa.Table:
     """
     path = Path(path)
     with open_table(path) as file:
-        stored = {_present(name): name for name in file.schema_arrow.names}
+        stored = {present_name(name): name for name in file.schema_arrow.names}
         table = file.read(columns=[stored[name] for name in _there(path, names, stored)])
     return _typed(path, names, stored, table)
 
@@ -138,7 +139,7 @@ def iterate_columns(path: str | Path, names: Sequence[str], *, rows: int) -> Ite
     """
     path = Path(path)
     with open_table(path) as file:
-        stored = {_present(name): name for name in file.schema_arrow.names}
+        stored = {present_name(name): name for name in file.schema_arrow.names}
         columns = [stored[name] for name in _there(path, names, stored)]
         for batch in file.iter_batches(batch_size=rows, columns=columns):
             yield _typed(path, names, stored, pa.Table.from_batches([batch]))
@@ -280,7 +281,7 @@ def open_table(path: Path) -> Iterator[pq.ParquetFile]:
         what = "is no file" if path.exists() else "is not there"
         raise MienError(f"there is no table {path} ({what}); write one with mien embed")
     with reading(path), pq.ParquetFile(path) as file:
-        names = [_present(name) for name in file.schema_arrow.names]
+        names = [present_name(name) for name in file.schema_arrow.names]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise MienError(f"{path} has two columns {twice}: it is no table of faces")
@@ -368,13 +369,14 @@ def of_its_type(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArr
 
 def _renamed(table: pa.Table) -> pa.Table:
     """Return a table with its columns' present names; `rename_columns` would drop metadata."""
-    fields = [field.with_name(_present(field.name)) for field in table.schema]
+    fields = [field.with_name(present_name(field.name)) for field in table.schema]
     # What pandas has written of its own may be out of date, or damaged.
     metadata = {k: v for k, v in (table.schema.metadata or {}).items() if k != b"pandas"}
     return pa.Table.from_arrays(table.columns, schema=pa.schema(fields, metadata))
 
 
-def _present(name: str) -> str:
+def present_name(name: str) -> str:
+    """Return the present name of a column that may have been written under an old one."""
     return OLD_NAMES.get(name, name)
 
 
