@@ -112,6 +112,7 @@ def test_a_sheet_has_a_row_for_each_face(faces, tiny_model):
     one, two = (plot.factor_sheet(faces[:n], tiny_model) for n in (1, 2))
     heights = [drawn(figure).shape[0] for figure in (one, two)]
     assert heights[1] > heights[0] + 100
+    one.savefig(io.BytesIO())
     with pytest.raises(MienError, match="no face"):
         plot.factor_sheet([], tiny_model)
 

@@ -131,6 +131,7 @@ def factor_sheet(faces: Sequence[AnalyzedFace], model: Model | None = None) -> F
     model = model or load()
     sheet = contact_sheet(factor_columns(model, to_batch([face.crop for face in faces])))
     figure = _figure(sheet.shape[1] / 100, sheet.shape[0] / 100)
+    figure.set_layout_engine("none")  # the axes fill the figure
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(sheet)
     axes.set_axis_off()
