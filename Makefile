@@ -3,18 +3,20 @@
 # make robustness  set up, then try bad files and inputs by the thousand
 # make slow   set up, then what takes long: kills by the dozen, old readers, the largest graph
 # make coverage  the tests, and which lines they run
-# make check  format, lint, types and import floors only
+# make check  format, lint, types, import floors and the documentation only
+# make docs   set up, then the documentation as a site: see build/docs/index.html
 
 PYTHON ?= python3
 VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 TORCH ?= torch==2.13.0
 OUT ?= demo_out
+DOCS ?= build/docs
 JOBS ?= auto
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test tests coverage robustness slow check setup clean
+.PHONY: demo test tests coverage robustness slow check docs setup clean
 
 demo: $(READY)
 	$(BIN)/mien demo --out $(OUT) --overwrite
@@ -44,6 +46,11 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+	$(MAKE) --no-print-directory docs
+
+# A warning is an error; nothing is fetched.
+docs: $(READY)
+	$(BIN)/python -m sphinx -W --keep-going -q -d build/doctrees docs $(DOCS)
 
 setup: $(READY)
 
@@ -54,8 +61,8 @@ $(READY): pyproject.toml constraints.txt
 	  { echo "error: $(PYTHON) is older than 3.11; run: make PYTHON=python3.11" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-compile --constraint $(CONSTRAINTS) \
-	  "$(TORCH)" --editable ".[train,hub,eval,search,export,serve,dev]"
+	  "$(TORCH)" --editable ".[train,hub,eval,search,export,serve,docs,dev]"
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo_out
+	rm -rf $(VENV) demo_out build

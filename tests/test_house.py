@@ -154,7 +154,7 @@ def commands(text):
                 yield shlex.split(line.strip(), comments=True)
 
 
-DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
 
 def test_the_readme_shows_commands():

@@ -14,7 +14,7 @@ from mien import model, types, weights
 from mien.cli.main import COMMANDS
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 # What stands in a docstring that gives the shape of a tensor.
 SHAPE = re.compile(r"\[[A-Za-z*0-9][\w *+'/]*(, [\w *+'/]+)*\]|of any shape")
 
