@@ -42,6 +42,45 @@ def test_the_nearest_ten_are_those_of_float32(name: Literal["faiss", "numpy"], d
 
 
 @pytest.mark.faiss
+@pytest.mark.parametrize("dim", [1, 2, 3, 17])
+def test_short_and_odd_codes_are_searched_as_numpy_does(dim: int) -> None:
+    codes = Codes(dim).plus(encode(people(4000, 1, dim)))
+    asked = people(20, 1, dim, seed=3)
+    ours, theirs = Engine(codes, name="faiss"), Engine(codes, name="numpy")
+    for top in (1, 20, 400, 3000):
+        one, other = ours.nearest(asked, top)[1], theirs.nearest(asked, top)[1]
+        np.testing.assert_allclose(one, other, atol=2e-6)
+
+
+@pytest.mark.faiss
+@pytest.mark.parametrize("noise", [0.0, 0.02, 0.1, 0.3])
+def test_thousands_of_faces_of_one_person_are_told_apart(noise: float) -> None:
+    # Nearer to each other than the coarse codes can tell: more candidates, at last all.
+    crowd = people(1, 6000, 64, noise=noise)
+    others = people(6000, 1, 64, seed=1)
+    codes = Codes(64).plus(encode(np.concatenate([others, crowd])))
+    asked = np.concatenate([crowd[:3], others[:3]])
+    ours, theirs = Engine(codes, name="faiss"), Engine(codes, name="numpy")
+    one, other = ours.nearest(asked, 20), theirs.nearest(asked, 20)
+    np.testing.assert_allclose(one[1], other[1], atol=2e-6)
+    if noise:  # of copies any may be named
+        assert np.mean(one[0] == other[0]) > 0.99
+
+
+@pytest.mark.faiss
+def test_codes_of_zeros_and_large_numbers_are_searched() -> None:
+    rng = np.random.default_rng(0)
+    codes = (rng.random((3000, 40)) < 0.05) * rng.exponential(1, (3000, 40)) ** 3
+    codes[:, 7] = 0
+    codes = codes[codes.any(axis=1)]
+    codes /= np.linalg.norm(codes, axis=1, keepdims=True)
+    asked = codes[::300].astype(np.float32)
+    both = [Engine(Codes(40).plus(encode(codes)), name=name) for name in ("faiss", "numpy")]
+    one, other = (engine.nearest(asked, 20)[1] for engine in both)
+    np.testing.assert_allclose(one, other, atol=2e-6)
+
+
+@pytest.mark.faiss
 def test_parts_on_threads_are_one_index() -> None:
     codes = people(8000, 5, 32)
     whole = Codes(32).plus(encode(codes[:1000])).plus(encode(codes[1000:]))

@@ -1,4 +1,4 @@
-"""Unit vectors as two bytes a number: a coarse one to search by, a fine one to rank by.
+"""Unit vectors as two bytes a number, all high bytes of a vector before its low ones.
 
     u = floor((x + 1) * 2^15), clipped to 0 .. 65535;  high = u div 256, low = u mod 256
 
@@ -15,22 +15,37 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Codes", "decode", "encode"]
+__all__ = ["HALF", "Codes", "decode", "encode", "largest", "numbers"]
 
-_HALF = 1 << 15
+HALF = 1 << 15
+"""What a number of 0 is written as, less the half that was rounded off."""
 _CHUNK = 8192
 
 
 def encode(unit: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
     """Return the high bytes and the low bytes of unit vectors. [N, D] => [N, 2, D]."""
-    numbers = np.clip(np.floor((unit + 1) * _HALF), 0, 2 * _HALF - 1).astype(np.uint16)
-    return np.stack([numbers >> 8, numbers & 255], axis=1).astype(np.uint8)
+    whole = np.clip(np.floor((unit + 1) * HALF), 0, 2 * HALF - 1).astype(np.uint16)
+    return np.stack([whole >> 8, whole & 255], axis=1).astype(np.uint8)
 
 
 def decode(codes: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the vectors that codes stand for: the middle of what was rounded. [..., 2, D]."""
-    numbers = codes[..., 0, :].astype(np.float32) * 256 + codes[..., 1, :]
-    return (numbers + np.float32(0.5 - _HALF)) / np.float32(_HALF)
+    return (numbers(codes) + np.float32(0.5 - HALF)) / np.float32(HALF)
+
+
+def numbers(codes: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return u, 0 .. 65535, of both bytes. [..., 2, D]."""
+    return codes[..., 0, :].astype(np.float32) * 256 + codes[..., 1, :]
+
+
+def largest(
+    positions: NDArray[np.int64], values: NDArray[np.float32], count: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the largest values of each row and where they are, in no order. Each [Q, K]."""
+    if values.shape[1] <= count:
+        return positions, values
+    chosen = np.argpartition(-values, count - 1, axis=1)[:, :count]
+    return np.take_along_axis(positions, chosen, 1), np.take_along_axis(values, chosen, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,15 +85,17 @@ class Codes:
             start = stop
         return found
 
-    def chunks(self, start: int = 0, stop: int | None = None) -> Iterator[NDArray[np.uint8]]:
+    def chunks(
+        self, start: int = 0, stop: int | None = None, *, rows: int = _CHUNK
+    ) -> Iterator[NDArray[np.uint8]]:
         """Yield the codes from one position to before another, some thousand at a time."""
         stop = len(self) if stop is None else stop
         first = 0
         for codes, chosen in self.parts:
             length = _length((codes, chosen))
-            for at in range(max(start - first, 0), min(stop - first, length), _CHUNK):
-                rows = slice(at, min(at + _CHUNK, stop - first, length))
-                yield codes[rows] if chosen is None else codes[chosen[rows]]
+            for at in range(max(start - first, 0), min(stop - first, length), rows):
+                some = slice(at, min(at + rows, stop - first, length))
+                yield codes[some] if chosen is None else codes[chosen[some]]
             first += length
 
 
