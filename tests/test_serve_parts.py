@@ -218,6 +218,21 @@ def test_every_answer_has_the_headers(monkeypatch):
         assert " on" + "click" not in page
 
 
+def test_a_path_says_what_methods_it_takes(monkeypatch, tmp_path):
+    with client_of(open_service(monkeypatch, collections=tmp_path)) as client:
+        for method, path, allow in (
+            ("GET", "/v1/analyze", "POST"),
+            ("GET", "/v1/collections/a/search", "POST"),
+            ("PUT", "/v1/collections", "GET, HEAD, POST"),
+            ("POST", "/v1/collections/a", "DELETE, GET, HEAD"),
+            ("POST", "/docs/", "GET, HEAD"),
+        ):
+            answer = client.request(method, path)
+            assert (answer.status_code, answer.headers["allow"]) == (405, allow), path
+            assert answer.json()["error"]["code"] == "method_not_allowed"
+        assert client.get("/v1/nothing").json()["error"]["code"] == "unknown_path"
+
+
 def test_an_unforeseen_fault_is_answered_and_logged(monkeypatch, caplog):
     service = open_service(monkeypatch)
 

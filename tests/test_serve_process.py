@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 import time
-from http.client import HTTPResponse
+from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 
 import pytest
@@ -36,6 +36,25 @@ def test_it_answers_and_stops(weights, tmp_path):
             == 2
         )
         assert served.stop(signal.SIGINT) == (0, "")
+
+
+def test_head_is_answered_as_get_without_a_body(weights):
+    with Served("--weights", str(weights)) as served:
+        connection = HTTPConnection("127.0.0.1", served.port, timeout=60)
+        for path in ("/v1/health", "/v1/models", "/openapi.json", "/docs/", "/docs/page.js", "/no"):
+            found = []
+            for method in ("GET", "HEAD"):  # over one connection: a body would be seen by the next
+                connection.request(method, path)
+                answer = connection.getresponse()
+                length = answer.headers["content-length"]
+                found.append((answer.status, answer.headers["content-type"], length, answer.read()))
+            get, head = found
+            assert head == (*get[:3], b"")
+            assert int(get[2]) == len(get[3]) > 0
+        connection.request("HEAD", "/v1/analyze")
+        answer = connection.getresponse()
+        assert (answer.status, answer.headers["allow"], answer.read()) == (405, "POST", b"")
+        connection.close()
 
 
 def test_one_line_says_what_is_wrong(weights, tmp_path, capsys):

@@ -56,8 +56,8 @@ _SILENT: Any = {
 _ABOUT = (
     "Faces and what they are made of. Images are JPEG, PNG or WebP; angles are radians, lengths "
     "face units, frames x right, y down, z away from the camera. Everything that is refused is "
-    "answered with `{error: {code, message, request_id}}`. Images are not kept, unless in a "
-    "collection that is told to keep them."
+    "answered with `{error: {code, message, request_id}}`; HEAD as GET, without a body. Images are "
+    "not kept, unless in a collection that is told to keep them."
 )
 
 
@@ -119,14 +119,12 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 async def _refuse_path(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    if error.status_code == 405:
-        allow = ", ".join(sorted(_methods(request)))
-        return await _refuse(
-            request,
-            ApiError(
-                "method_not_allowed", f"this path takes {allow or 'GET'}", allow=allow or "GET"
-            ),
-        )
+    methods = _methods(request)
+    # The pages, which stand below all paths, know of no other method's path.
+    if error.status_code == 405 or (error.status_code == 404 and methods):
+        allow = ", ".join(sorted(methods or {"GET", "HEAD"}))
+        refused = ApiError("method_not_allowed", f"this path takes {allow}", allow=allow)
+        return await _refuse(request, refused)
     if error.status_code == 404:
         return await _refuse(request, ApiError("unknown_path", "there is nothing at this path"))
     return await _refuse(request, ApiError("malformed_body", str(error.detail)))
@@ -144,7 +142,7 @@ def _methods(request: Request) -> set[str]:
         expression, methods = getattr(route, "path_regex", None), getattr(route, "methods", None)
         if expression is not None and methods and expression.match(request.url.path):
             found |= methods
-    return found
+    return found | ({"HEAD"} if "GET" in found else set())
 
 
 def _routes() -> list[BaseRoute]:

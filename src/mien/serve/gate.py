@@ -57,8 +57,11 @@ class Gate:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         service, start = self._service, time.perf_counter()
+        head = scope["method"] == "HEAD"
+        # Every path that takes GET takes HEAD; the server keeps its own scope.
+        scope = {**scope, "method": "GET"} if head else scope
         scope["mien.request_id"] = secrets.token_hex(16)
-        answer = _Answer(scope, send)
+        answer = _Answer(scope, send, head=head)
         who = ""
         service.requests += 1
         try:
@@ -172,8 +175,8 @@ class Gate:
 class _Answer:
     """Sends an answer with the headers that every answer has."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
-        self._scope, self._send = scope, send
+    def __init__(self, scope: Scope, send: Send, *, head: bool) -> None:
+        self._scope, self._send, self._head = scope, send, head
         self.status = 0
         """0: it has not begun."""
 
@@ -186,6 +189,8 @@ class _Answer:
             headers["x-request-id"] = self._scope["mien.request_id"]
             if not _page(self._scope["path"]):
                 headers.setdefault("cache-control", "no-store")
+        elif self._head:
+            message = {**message, "body": b""}
         await self._send(message)
 
     async def refuse(self, error: ApiError) -> None:
