@@ -32,7 +32,9 @@ __all__ = ["main"]
 _EACH = 8
 _GROUP = 4096
 _NOISE = 1.0
-_TOP = 10
+_TOP = 20
+_REST_S = 0.05
+"""Before each that is timed side by side: threads of the other wait by spinning for a while."""
 
 
 def main() -> None:
@@ -42,17 +44,22 @@ def main() -> None:
     parser.add_argument("--dim", type=int, nargs="+", default=[128, 512])
     parser.add_argument("--queries", type=int, default=100)
     parser.add_argument("--repeat", type=int, default=20, help="single queries that are timed")
-    parser.add_argument("--folder", type=Path, default=None, help="of the files; else a new one")
+    parser.add_argument("--folder", type=Path, help="tables are kept in; else a new one, removed")
+    parser.add_argument("--tables-alone", action="store_true", help="write them and end")
     parser.add_argument("--measure", nargs=2, metavar=("PART", "DIM"), help="internal")
     given = parser.parse_args()
     if given.measure:
         part, dim = given.measure[0], int(given.measure[1])
         print(json.dumps(_PARTS[part](given, given.folder, dim)))
         return
-    with tempfile.TemporaryDirectory(dir=given.folder) as name:
+    with tempfile.TemporaryDirectory() as name:
+        folder = given.folder or Path(name)
         for dim in given.dim:
-            write_table(Path(name) / f"{dim}.parquet", given.faces, dim)
-            show(given.faces, dim, {part: run_alone(part, dim, name) for part in _PARTS})
+            table = folder / f"{given.faces}x{dim}.parquet"
+            if not table.exists():
+                write_table(table, given.faces, dim)
+            if not given.tables_alone:
+                show(given.faces, dim, {part: run_alone(part, dim, folder) for part in _PARTS})
 
 
 def faces(rows: slice, dim: int) -> NDArray[np.float32]:
@@ -95,9 +102,9 @@ def write_table(path: Path, count: int, dim: int) -> None:
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))
 
 
-def run_alone(part: str, dim: int, folder: str) -> dict[str, Any]:
+def run_alone(part: str, dim: int, folder: Path) -> dict[str, Any]:
     """Measure in a process of its own."""
-    options = [*sys.argv[1:], "--folder", folder, "--measure", part, str(dim)]
+    options = [*sys.argv[1:], "--folder", str(folder), "--measure", part, str(dim)]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.search", *options],
         check=True,
@@ -105,6 +112,11 @@ def run_alone(part: str, dim: int, folder: str) -> dict[str, Any]:
         text=True,
     )
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def index_of(given: argparse.Namespace, folder: Path, dim: int) -> Path:
+    """Return the index's file."""
+    return folder / f"{given.faces}x{dim}.mien"
 
 
 def peak_mb() -> float:
@@ -119,9 +131,9 @@ def measure_build(given: argparse.Namespace, folder: Path, dim: int) -> dict[str
     warm = folder / "warm.parquet"
     write_table(warm, 64, dim)
     mien.search.build(warm, folder / "warm.mien", overwrite=True)  # imports, for example
-    out = folder / f"{dim}.mien"
+    out = index_of(given, folder, dim)
     began = time.perf_counter()
-    index = mien.search.build(folder / f"{dim}.parquet", out)
+    index = mien.search.build(out.with_suffix(".parquet"), out, overwrite=True)
     seconds = time.perf_counter() - began
     assert len(index) == given.faces
     return {"seconds": seconds, "peak_mb": peak_mb(), "file_mb": out.stat().st_size / 1e6}
@@ -135,7 +147,7 @@ def measure_engine(name: Literal["faiss", "numpy"]) -> Callable[..., dict[str, A
         from mien.search.file import read_file
 
         began = time.perf_counter()
-        content = read_file(folder / f"{dim}.mien")
+        content = read_file(index_of(given, folder, dim))
         opened = time.perf_counter() - began
         engine = Engine(content.codes, name=name)
         asked = queries(given.queries, given.faces, dim)
@@ -174,15 +186,16 @@ def measure_exact(given: argparse.Namespace, folder: Path, dim: int) -> dict[str
         best = np.argpartition(-cosines, _TOP)[:_TOP]
         return best[np.argsort(-cosines[best], kind="stable")]
 
-    engine = Engine(read_file(folder / f"{dim}.mien", verify=False).codes)
+    engine = Engine(read_file(index_of(given, folder, dim), verify=False).codes)
     side: list[tuple[float, float]] = []
     for i in range(given.repeat):
-        row = i % len(asked)
-        began = time.perf_counter()
-        exact(row)
-        between = time.perf_counter()
-        engine.nearest(asked[row : row + 1], _TOP)
-        side.append((between - began, time.perf_counter() - between))
+        row, spent = i % len(asked), []
+        for work in (exact, lambda row: engine.nearest(asked[row : row + 1], _TOP)):
+            time.sleep(_REST_S)
+            began = time.perf_counter()
+            work(row)
+            spent.append(time.perf_counter() - began)
+        side.append((spent[0], spent[1]))
     ratio = float(np.median([one / other for one, other in side[1:]]))
     positions = [exact(i).tolist() for i in range(len(asked))]
     return {**times(exact, given), "ratio": ratio, "engine": engine.name, "positions": positions}
@@ -221,7 +234,7 @@ def show(count: int, dim: int, found: dict[str, dict[str, Any]]) -> None:
         recall = np.mean([len(set(a) & set(b)) / _TOP for a, b in hits])
         print(
             f"  {name}: {one['median_ms']:.1f} ms a query (least {one['least_ms']:.1f}), "
-            f"{one['together_ms']:.1f} ms each of {len(one['positions'])} together, recall@10 "
+            f"{one['together_ms']:.1f} ms each of {len(one['positions'])} together, recall@{_TOP} "
             f"{recall:.4f}, opened in {one['open_s']:.2f} s, first query {one['first_s']:.2f} s, "
             f"{one['peak_mb']:,.0f} MB at most"
         )

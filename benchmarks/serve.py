@@ -43,11 +43,11 @@ model = mien.load()
 read = lambda some: mien.analyze([io.BytesIO(one) for one in some], model=model,
                                  detector=sys.argv[2], batch_size=int(sys.argv[3]))
 read(images)
-count, start = 0, time.perf_counter()
+count, start, spent = 0, time.perf_counter(), time.process_time()
 while time.perf_counter() - start < float(sys.argv[4]):
     read(images)
     count += len(images)
-print(count / (time.perf_counter() - start))
+print(count / (time.perf_counter() - start), 1000 * (time.process_time() - spent) / count)
 """
 
 
@@ -68,10 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         images = make_images(options.images, options.side)
         for number, data in enumerate(images):
             (Path(folder) / f"{number:04}.jpg").write_bytes(data)
-        alone = library_alone(folder, options)
+        alone, alone_cpu = library_alone(folder, options)
     server, url = start_server(options)
     try:
-        load, memory, took = ask(server.pid, url, images, options)
+        load, memory, took, spent = ask(server.pid, url, images, options)
     finally:
         server.terminate()
         code = server.wait(60)
@@ -83,6 +83,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "library_images_per_s": round(alone, 2),
         "served_images_per_s": round(served, 2),
         "of_library_percent": round(100 * served / alone, 1),
+        "library_cpu_ms": round(alone_cpu, 2),
+        "service_cpu_ms": round(1000 * spent[0] / max(1, load.statuses["200"]), 2),
+        "clients_cpu_ms": round(1000 * spent[1] / max(1, load.statuses["200"]), 2),
         "statuses": dict(load.statuses),
         "p50_ms": _percentile(load.seconds, 50),
         "p99_ms": _percentile(load.seconds, 99),
@@ -122,8 +125,11 @@ def make_images(count: int, side: int) -> list[bytes]:
     return found
 
 
-def library_alone(folder: str, options: argparse.Namespace) -> float:
-    """Return the images that the library reads in a second, in batches."""
+def library_alone(folder: str, options: argparse.Namespace) -> tuple[float, float]:
+    """Return the images that the library reads in a second, and the processors' time for each, ms.
+
+    In batches.
+    """
     words = [folder, options.detector, str(options.batch_size), str(options.seconds / 3)]
     done = subprocess.run(
         [sys.executable, "-c", _ALONE, *words],
@@ -132,7 +138,8 @@ def library_alone(folder: str, options: argparse.Namespace) -> float:
         text=True,
         env=_environment(),
     )
-    return float(done.stdout)
+    rate, spent = done.stdout.split()
+    return float(rate), float(spent)
 
 
 def _environment() -> dict[str, str]:
@@ -161,10 +168,14 @@ def start_server(options: argparse.Namespace) -> tuple[subprocess.Popen[str], st
 
 def ask(
     pid: int, url: str, images: list[bytes], options: argparse.Namespace
-) -> tuple[Load, dict[str, float], float]:
-    """Let the clients ask; return what they saw, the service's memory, and the time it took."""
+) -> tuple[Load, dict[str, float], float, tuple[float, float]]:
+    """Let the clients ask; return what they saw, the service's memory, and the time it took.
+
+    Also the processors' time that the service and the clients took. Seconds.
+    """
     load = Load()
     _client(url, images[:2], time.monotonic() + 60, Load(), once=True)  # compiled loops
+    service_before, clients_before = cpu_seconds(pid), time.process_time()
     start = time.monotonic()
     until = start + options.seconds
     threads = [
@@ -183,7 +194,15 @@ def ask(
             raise SystemExit("clients do not end")
     took = time.monotonic() - start
     early = sampled[len(sampled) // 4]
-    return load, {"after_a_quarter": early, "end": sampled[-1], "most": max(sampled)}, took
+    spent = (cpu_seconds(pid) - service_before, time.process_time() - clients_before)
+    memory = {"start": sampled[0], "after_a_quarter": early}
+    return load, {**memory, "end": sampled[-1], "most": max(sampled)}, took, spent
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the processors' time that a process has taken."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def memory_mib(pid: int) -> float:

@@ -84,9 +84,9 @@ def base64_of(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def targets(count=12):
+def targets(count=12, *, width=GAZE_DIM):
     rng = np.random.default_rng(0)
-    codes = rng.normal(size=(count, GAZE_DIM))
+    codes = rng.normal(size=(count, width))
     angles = np.tanh(codes[:, :2]) * 0.5
     for code, (yaw, pitch) in zip(codes.tolist(), angles, strict=True):
         direction = (-np.sin(yaw) * np.cos(pitch), -np.sin(pitch), -np.cos(yaw) * np.cos(pitch))
@@ -94,9 +94,9 @@ def targets(count=12):
         yield {"gaze_code": code, "target": {"x": x, "y": y, "z": z}}
 
 
-def labelled(count=16):
+def labelled(count=16, *, width=WIDTH):
     rng = np.random.default_rng(1)
     for i in range(count):
-        code = rng.normal(size=WIDTH)
+        code = rng.normal(size=width)
         code[0] += 3 * (i % 2)
         yield {"columns": {"expression": code.tolist()}, "label": "smiles" if i % 2 else "rests"}

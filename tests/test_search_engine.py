@@ -88,9 +88,8 @@ def test_parts_on_threads_are_one_index() -> None:
     ours, theirs = Engine(whole.only(kept), name="faiss"), Engine(whole.only(kept), name="numpy")
     for top in (1, 20, 2000):
         one, other = ours.nearest(codes[:300], top), theirs.nearest(codes[:300], top)
-        same = np.mean(one[0] == other[0])
-        assert same > 0.999, top
-        np.testing.assert_allclose(one[1], other[1], atol=1e-5)
+        np.testing.assert_allclose(one[1], other[1], atol=1e-6)  # nobody is left out
+        assert np.mean(one[0] == other[0]) > 0.999, top
 
 
 def test_numpy_does_it_where_faiss_is_not_there() -> None:

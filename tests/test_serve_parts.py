@@ -71,6 +71,28 @@ def test_the_line_does_not_grow():
     assert len(done) == 6
 
 
+def test_who_came_during_a_batch_waits_for_no_others():
+    model = small_model(gaze=False)
+    encode, began, go = model.encode, threading.Event(), threading.Event()
+
+    def slow(images, *, features=False):
+        began.set()
+        go.wait(30)
+        return encode(images, features=features)
+
+    model.encode = slow
+    encoder = BatchEncoder(model, size=2, wait_s=3, room=4)
+    (first,), (second,) = (encoder.submit(crops(1, seed=seed)) for seed in (0, 1))
+    began.wait(30)
+    (third,) = encoder.submit(crops(1, seed=2))
+    time.sleep(3.1)
+    start = time.monotonic()
+    go.set()
+    assert all(len(one.result(30)) == 1 for one in (first, second, third))
+    assert time.monotonic() - start < 2.5  # it has waited 3 s already
+    encoder.close()
+
+
 def test_the_fault_of_one_is_not_that_of_others():
     model = small_model(gaze=False)
     encode = model.encode

@@ -2,25 +2,29 @@
 
     PYTHONPATH=src python tools/fuzz_service.py --examples 200
 
-A service with a token and collections is started on a free port of the loopback, detector none.
-Whatever stands after `--` goes to `schemathesis run`. Exit code 0: no fault of the service, no
-answer that the OpenAPI document does not have, and the service ends as it should.
+A service with a token and collections is started on a free port of the loopback, detector none,
+and given calibrations and probes. Whatever stands after `--` goes to `schemathesis run`. Exit code
+0: no fault of the service, no answer that the OpenAPI document does not have, and a proper end.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import secrets
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
 __all__ = ["main"]
 
 _ROOT = Path(__file__).parents[1]
+_EACH = 4
+"""Calibrations, and probes."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,13 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         token = secrets.token_urlsafe(32)
         server, url = _start(Path(name), token)
         try:
+            _fit(url, token)
             words = _words(url, token, given)
-            made_up = {"SCHEMATHESIS_HOOKS": "made_up_requests", "PYTHONPATH": _modules()}
+            made_up = {"SCHEMATHESIS_HOOKS": "made_up_names", "PYTHONPATH": _modules()}
             asked = subprocess.run(words, env=os.environ | made_up, cwd=name, check=False)
         finally:
             server.terminate()
             ended = server.wait(60)
-    print(f"schemathesis: exit code {asked.returncode}; the service: exit code {ended}")
+    sys.stdout.write(f"schemathesis: exit code {asked.returncode}; service: exit code {ended}\n")
     return int(asked.returncode != 0 or ended != 0)
 
 
@@ -74,6 +79,23 @@ def _start(folder: Path, token: str) -> tuple[subprocess.Popen[str], str]:
     if not line.startswith("http://127.0.0.1:"):
         raise SystemExit(f"the service did not start: {line}")
     return server, line.split()[0]
+
+
+def _fit(url: str, token: str) -> None:
+    """Have calibrations and probes fitted to made-up samples."""
+    sys.path.insert(0, str(_ROOT / "tests"))
+    from made_service import labelled, targets
+
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    with urllib.request.urlopen(urllib.request.Request(f"{url}/v1/models", headers=headers)) as got:
+        lengths = json.load(got)["models"][0]["lengths"]
+    gazes = {"samples": list(targets(width=lengths["gaze_code"]))}
+    smiles = {"label": "smile", "samples": list(labelled(width=lengths["expression"]))}
+    for path, body in (("calibrations", gazes), ("probes", smiles)):
+        for number in range(_EACH):
+            data = json.dumps({**body, "seed": number}).encode()
+            asked = urllib.request.Request(f"{url}/v1/{path}", data, headers)
+            urllib.request.urlopen(asked).close()
 
 
 def _modules() -> str:

@@ -1,9 +1,9 @@
 """The nearest codes, exactly: a coarse look at all by faiss, then candidates ranked by both bytes.
 
-The candidates, 1,024 or more, are ranked by cosines in float32, and only theirs are read from the
-disk again. How far the coarse cosines are off is seen in the candidates. Where one that was left
-out might belong to the best all the same, more are taken, at last all. Without faiss NumPy compares
-all by both bytes.
+The candidates, 512 or more, are ranked by cosines in float32, and only theirs are read from the
+disk again. How far the coarse cosines are off is seen in the nearest; candidates that cannot belong
+to the best are not even read. Where one that is no candidate might belong to them, more are taken,
+at last all. Without faiss NumPy compares all by both bytes.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from mien.search.codes import HALF, Codes, decode, largest
 
 __all__ = ["Engine", "engine_name"]
 
-_CANDIDATES = 1024
+_CANDIDATES = 512
 _MANY = 4
 """Candidates for each face that is asked for; also by how many times more are taken next."""
 _MOST = 16384
 """Candidates that faiss is asked for; if they are not enough, NumPy compares all."""
-_SURE = 5.0
-"""Standard errors of the coarse cosine between the last of the best and the last candidate."""
+_MORE = 44
+"""Candidates, besides as many as are asked for, that show how far the coarse cosines are off."""
+_SURE = 6.0
+"""Standard errors of the coarse cosine between the last of the best and what is left out."""
 _QUERIES = 256
 """Queries at a time, which bounds the memory of their products."""
 _PIECE = 8192
@@ -67,22 +69,53 @@ class Engine:
     def _nearest(self, unit: NDArray[np.float32], top: int) -> tuple[Positions, Cosines]:
         positions = np.empty((len(unit), top), np.int64)
         cosines = np.empty((len(unit), top), np.float32)
-        left = np.arange(len(unit))
+        left = list(range(len(unit)))
         wanted = max(_CANDIDATES, _MANY * top)
-        while self.name == "faiss" and len(left) and wanted <= min(_MOST, len(self._codes) - 1):
+        while self.name == "faiss" and left and wanted <= min(_MOST, len(self._codes) - 1):
             if self._coarse is None:
                 self._coarse = Coarse(self._codes)
-            candidates, near = self._coarse.nearest(unit[left], wanted)
-            exact = self._cosines(candidates, unit[left])
-            found = _best(candidates, exact, top)
-            sure = _is_sure(near, exact, found[1][:, -1])
-            positions[left[sure]], cosines[left[sure]] = found[0][sure], found[1][sure]
-            left, wanted = left[~sure], wanted * _MANY
-        if len(left):
-            candidates = self._by_numpy(unit[left], top)
-            exact = self._cosines(candidates, unit[left])
-            positions[left], cosines[left] = _best(candidates, exact, top)
+            unsure = []
+            for query, *candidates in zip(
+                left, *self._coarse.nearest(unit[left], wanted), strict=True
+            ):
+                best = self._best_of(*candidates, unit[query], top)
+                if best is None:
+                    unsure.append(query)
+                else:
+                    positions[query], cosines[query] = best
+            left, wanted = unsure, wanted * _MANY
+        if left:
+            for query, candidates in zip(left, self._by_numpy(unit[left], top), strict=True):
+                exact = self._cosines(candidates, unit[query])
+                positions[query], cosines[query] = _best(candidates, exact, top)
         return positions, cosines
+
+    def _best_of(
+        self, positions: Positions, near: Cosines, unit: NDArray[np.float32], top: int
+    ) -> tuple[Positions, Cosines] | None:
+        """Return the best candidates of one query; None if one that was left out may be better.
+
+        Args:
+            positions: of the candidates; -1: there is none. [K].
+            near: their coarse cosines. [K].
+            unit: the query. [D].
+            top: how many.
+        """
+        order = np.argsort(-near)
+        positions, near = positions[order], near[order]
+        if positions[-1] < 0:
+            return None
+        first = top + _MORE
+        exact = self._cosines(positions[:first], unit)
+        error = float(np.sqrt(np.mean((near[:first] - exact).astype(np.float64) ** 2)))
+        worst = np.partition(exact, -top)[-top]
+        # Of the others only those whose cosine may be larger than the worst are read.
+        needed = int(np.count_nonzero(near >= worst - _SURE * error))
+        if needed == len(near):
+            return None
+        if needed > first:
+            exact = np.concatenate([exact, self._cosines(positions[first:needed], unit)])
+        return _best(positions[: len(exact)], exact, top)
 
     def _by_numpy(self, unit: NDArray[np.float32], top: int) -> Positions:
         """Return the nearest of all by products with both bytes, in no order. [Q, top]."""
@@ -103,33 +136,15 @@ class Engine:
         return positions
 
     def _cosines(self, positions: Positions, unit: NDArray[np.float32]) -> Cosines:
-        """Return the candidates' cosines by both bytes; -infinity at position -1. [Q, K]."""
-        cosines = np.empty(positions.shape, np.float32)
-        for query, candidates in enumerate(positions):
-            for start in range(0, len(candidates), _PIECE):
-                piece = candidates[start : start + _PIECE]
-                near = decode(self._codes.take(piece))
-                cosines[query, start : start + _PIECE] = near @ unit[query]
-        cosines[positions < 0] = -np.inf
+        """Return the cosines of some codes and a query by both bytes. [K], [D] => [K]."""
+        cosines = np.empty(len(positions), np.float32)
+        for start in range(0, len(positions), _PIECE):
+            piece = positions[start : start + _PIECE]
+            cosines[start : start + _PIECE] = decode(self._codes.take(piece)) @ unit
         return cosines
 
 
 def _best(positions: Positions, cosines: Cosines, top: int) -> tuple[Positions, Cosines]:
-    """Return the best candidates, best first; ties by position. Each [Q, top]."""
-    positions, cosines = largest(positions, cosines, top)
-    order = np.lexsort((positions, -cosines), axis=1)
-    return np.take_along_axis(positions, order, 1), np.take_along_axis(cosines, order, 1)
-
-
-def _is_sure(near: Cosines, exact: Cosines, worst: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Return for which queries nothing that was left out can belong to the best. [Q].
-
-    Args:
-        near: coarse cosines of the candidates. [Q, K].
-        exact: their cosines. [Q, K].
-        worst: the last cosine of the best. [Q].
-    """
-    whole = np.isfinite(near).all(axis=1)
-    off = np.where(whole[:, None], near - exact, 0)
-    error = np.sqrt((off.astype(np.float64) ** 2).mean(axis=1))
-    return whole & (worst - near.min(axis=1) >= _SURE * error)
+    """Return the best of some candidates, best first; ties by position. Each [top]."""
+    order = np.lexsort((positions, -cosines))[:top]
+    return positions[order], cosines[order]

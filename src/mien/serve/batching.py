@@ -1,7 +1,8 @@
 """Micro-batches: what single requests bring is encoded together.
 
-Jobs wait in a line. The encoder's thread takes the first, waits a moment for others, and encodes
-them all at once. Whoever brings more than there is room for waits for it: nothing grows.
+Jobs wait in a line. The encoder's thread takes the first, waits for others unless it has waited
+already, and encodes them all at once. Whoever brings more than there is room for waits for it:
+nothing grows.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +31,7 @@ class _Job:
     crops: Crops
     features: bool
     done: Future[Factors] = field(default_factory=Future)
+    came: float = field(default_factory=time.monotonic)
 
 
 class BatchEncoder:
@@ -42,6 +45,7 @@ class BatchEncoder:
         wait_s: float,
         room: int,
         on_batch: Callable[[int], None] = lambda _: None,
+        deliver: Callable[[Callable[[], None]], None] = lambda hand_out: hand_out(),
     ) -> None:
         """Start the thread.
 
@@ -51,9 +55,11 @@ class BatchEncoder:
             wait_s: how long the first crop of a batch waits for others. Seconds.
             room: crops that may wait.
             on_batch: is told the number of crops of each batch.
+            deliver: is given what hands out a batch's factors, to be called on another thread:
+                else the encoder would wait for whoever waits for them.
         """
         self._model, self._size, self._wait_s = model, size, wait_s
-        self._room, self._on_batch = max(room, size), on_batch
+        self._room, self._on_batch, self._deliver = max(room, size), on_batch, deliver
         self._jobs: deque[_Job] = deque()
         self._waiting = 0
         self._closed = False
@@ -111,7 +117,8 @@ class BatchEncoder:
         with self._changed:
             while not self._jobs and not self._closed:
                 self._changed.wait()
-            until = time.monotonic() + self._wait_s
+            # What came while others were encoded has waited already.
+            until = self._jobs[0].came + self._wait_s if self._jobs else 0.0
             while self._waiting < self._size and not self._closed:
                 left = until - time.monotonic()
                 if left <= 0 or not self._changed.wait(left):
@@ -132,14 +139,19 @@ class BatchEncoder:
         self._on_batch(len(crops))
         factors = encode_crops(crops, self._model, names=names, features=features)
         assert isinstance(factors, Factors)
-        start = 0
-        for job in batch:
-            own = factors[start : start + len(job.crops)]
-            start += len(job.crops)
-            job.done.set_result(own if job.features else replace(own, features=None))
+        self._deliver(partial(_hand_out, batch, factors))
 
     def _encode_alone(self, job: _Job) -> None:
         try:
             self._encode([job])
         except Exception as error:  # noqa: BLE001 - whoever asked is told
             job.done.set_exception(error)
+
+
+def _hand_out(batch: list[_Job], factors: Factors) -> None:
+    """Give each job the factors of its crops."""
+    start = 0
+    for job in batch:
+        own = factors[start : start + len(job.crops)]
+        start += len(job.crops)
+        job.done.set_result(own if job.features else replace(own, features=None))

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from mien.types import Factors
 __all__ = ["Engine", "Seen", "largest"]
 
 Result = TypeVar("Result")
+_Read = tuple[tuple[int, int], list[tuple[Crop, Face]], list[Future[Factors]]]
+"""Size of an image, its faces, and their factors to come."""
 
 _MAX_WORKERS = 8
 _MAX_FITS = 4
@@ -68,7 +71,9 @@ class Engine:
             wait_s=options.batch_wait_ms / 1000,
             room=max(options.max_faces, 2 * options.batch_size),
             on_batch=metrics.batch.observe,
+            deliver=self._on_loop,
         )
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._room, self._fits = options.max_queue, _MAX_FITS
 
     @property
@@ -96,12 +101,13 @@ class Engine:
             ApiError: as much is waiting as may wait; the image is too large, cannot be read, or
                 shows too many faces.
         """
+        self._loop = asyncio.get_running_loop()
         with self.place():
             work = self._readers.submit(
                 self._read, data, name, photograph=photograph, features=features
             )
-            size, found, parts = await asyncio.wrap_future(work)
-            factors = [await asyncio.wrap_future(part) for part in parts]
+            size, found, parts = await _Reading(work).result()
+            factors = [part.result() for part in parts]
         self._metrics.images.inc()
         self._metrics.faces.inc(len(found))
         if not found:
@@ -155,9 +161,15 @@ class Engine:
             self._room += 1
             self._metrics.queue.dec()
 
-    def _read(
-        self, data: bytes, name: str, *, photograph: bool, features: bool
-    ) -> tuple[tuple[int, int], list[tuple[Crop, Face]], list[Future[Factors]]]:
+    def _on_loop(self, work: Callable[[], None]) -> None:
+        """Have work done on the event loop's thread, at once where there is none any more."""
+        try:
+            assert self._loop is not None
+            self._loop.call_soon_threadsafe(work)
+        except RuntimeError:  # it is closed
+            work()
+
+    def _read(self, data: bytes, name: str, *, photograph: bool, features: bool) -> _Read:
         """Decode, detect, crop, and put the crops into the encoder's line."""
         size = self.check(data, name)
         try:
@@ -194,6 +206,52 @@ class Engine:
                 "all are decoded",
             )
         return width, height
+
+
+class _Reading:
+    """An image that is read and then encoded; wakes the event loop once, when both are done."""
+
+    def __init__(self, work: Future[_Read]) -> None:
+        """Wait for work on the running event loop."""
+        self._work, self._loop = work, asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._done: asyncio.Future[None] = self._loop.create_future()
+        work.add_done_callback(self._was_read)
+
+    async def result(self) -> _Read:
+        """Return what was read; where the caller is cancelled, what has not begun is left out."""
+        try:
+            await self._done
+        except asyncio.CancelledError:
+            self._work.cancel()
+            if self._work.done():
+                for part in self._parts():
+                    part.cancel()
+            raise
+        return self._work.result()
+
+    def _parts(self) -> list[Future[Factors]]:
+        failed = self._work.cancelled() or self._work.exception() is not None
+        return [] if failed else self._work.result()[2]
+
+    def _was_read(self, _: Future[_Read]) -> None:
+        for part in self._parts():
+            part.add_done_callback(self._was_encoded)
+        if not self._parts():
+            self._was_encoded()
+
+    def _was_encoded(self, _: Future[Factors] | None = None) -> None:
+        if not all(part.done() for part in self._parts()):
+            return
+        if threading.get_ident() == self._thread:
+            self._tell()
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+                self._loop.call_soon_threadsafe(self._tell)
+
+    def _tell(self) -> None:
+        if not self._done.done():
+            self._done.set_result(None)
 
 
 def largest(faces: list[AnalyzedFace], name: str = "the image") -> AnalyzedFace:

@@ -34,7 +34,8 @@ COMMON = ("unauthorized", "foreign_host", "rate_limited", "busy")
 """What every path but `/v1/health` may answer."""
 
 
-def _service(connection: HTTPConnection) -> Service:
+async def _service(connection: HTTPConnection) -> Service:
+    # Asynchronous, for FastAPI gives all others a thread.
     return connection.app.state.service
 
 

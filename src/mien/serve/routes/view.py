@@ -24,7 +24,7 @@ __all__ = ["router"]
 router = APIRouter(prefix="/v1/view", include_in_schema=False)
 
 
-def _shown(connection: HTTPConnection) -> Shown:
+async def _shown(connection: HTTPConnection) -> Shown:
     return connection.app.state.shown
 
 
