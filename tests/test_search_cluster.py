@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ from benchmarks.search_quality import b_cubed, purity
 
 import mien.search
 from made_faces import people, write_faces
+from mien.cli.search import cluster as command
 from mien.errors import MienError
 from mien.search import clusters
-from mien.search.clusters import cluster_vectors
+from mien.search.clusters import cluster, cluster_vectors
 
 
 def test_people_are_told_apart() -> None:
@@ -22,6 +24,26 @@ def test_people_are_told_apart() -> None:
     labels = cluster_vectors(codes)
     assert b_cubed(labels, person)[2] > 0.95
     assert purity(labels, person) > 0.95
+
+
+def test_the_densest_of_many_people_are_not_taken_for_one() -> None:
+    person = np.repeat(np.arange(100), 12)
+    labels = cluster_vectors(people(100, 12, 64, noise=1.3))
+    assert np.bincount(labels[labels >= 0]).max() < 100
+    assert purity(labels, person) > 0.75
+
+
+def test_one_person_alone_is_one() -> None:
+    labels = cluster_vectors(people(1, 60, 64, noise=0.5))
+    assert labels.max() == 0
+    assert (labels == 0).mean() > 0.8
+
+
+def test_the_defaults_of_the_command_are_those_of_the_library() -> None:
+    ours = {name: p.default for name, p in inspect.signature(cluster).parameters.items()}
+    theirs = {name: p.default for name, p in inspect.signature(command).parameters.items()}
+    for name in ("min_size", "min_samples", "epsilon"):
+        assert ours[name] == theirs[name]
 
 
 def test_who_is_alone_is_nobody() -> None:

@@ -196,10 +196,10 @@ def cluster(
         typer.Option("--out", "-o", help="The table with a column person: .parquet, .csv, ..."),
     ],
     code: _Code = "face_embedding",
-    min_size: Annotated[int, typer.Option(help="Faces of the least person.")] = 3,
+    min_size: Annotated[int, typer.Option(help="Faces of the least person.")] = 2,
     min_samples: Annotated[
         int, typer.Option(help="Near faces that make a place dense; more: fewer, surer people.")
-    ] = 2,
+    ] = 1,
     epsilon: Annotated[
         float, typer.Option(help="Clusters nearer than this (1 - cosine) are one person.")
     ] = 0.0,

@@ -38,9 +38,9 @@ MAX_POINTS = 200_000
 """Faces, tracks counted once: beyond, hours would pass."""
 NEIGHBOURS = 32
 """Of each point, in the graph."""
-MIN_SIZE = 3
+MIN_SIZE = 2
 """Faces of the least person."""
-MIN_SAMPLES = 2
+MIN_SAMPLES = 1
 """Near faces that make a place dense."""
 EPSILON = 0.0
 """Clusters nearer than this are one; a distance, 1 - cosine."""
@@ -153,7 +153,7 @@ def cluster_vectors(
             cluster_selection_method="leaf" if epsilon else "eom",
             metric="precomputed",
             algorithm="brute",
-            allow_single_cluster=True,
+            allow_single_cluster=_is_one(unit),
             **options,
         )
         graph = _graph(np.asarray(unit, np.float32), max(NEIGHBOURS, min_samples))
@@ -166,6 +166,14 @@ def cluster_vectors(
         alone = (labels < 0) & (sizes >= min_size)
         labels[alone] = labels.max(initial=-1) + 1 + np.arange(alone.sum())
     return labels
+
+
+def _is_one(unit: NDArray[np.floating[Any]]) -> bool:
+    """Return whether all points may be one person: pairs of them are alike on average. [N, D].
+
+    Else the densest of many people's faces would be taken for one.
+    """
+    return float((unit.mean(axis=0) ** 2).sum()) >= 1 - _STRANGE
 
 
 def _merged(
