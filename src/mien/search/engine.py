@@ -74,11 +74,10 @@ class Engine:
         while self.name == "faiss" and left and wanted <= min(_MOST, len(self._codes) - 1):
             if self._coarse is None:
                 self._coarse = Coarse(self._codes)
-            unsure = []
-            for query, *candidates in zip(
-                left, *self._coarse.nearest(unit[left], wanted), strict=True
-            ):
-                best = self._best_of(*candidates, unit[query], top)
+            unsure: list[int] = []
+            candidates, near = self._coarse.nearest(unit[left], wanted)
+            for row, query in enumerate(left):
+                best = self._best_of(candidates[row], near[row], unit[query], top)
                 if best is None:
                     unsure.append(query)
                 else:
