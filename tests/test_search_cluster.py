@@ -36,7 +36,7 @@ def test_the_densest_of_many_people_are_not_taken_for_one() -> None:
 def test_one_person_alone_is_one() -> None:
     labels = cluster_vectors(people(1, 60, 64, noise=0.5))
     assert labels.max() == 0
-    assert (labels == 0).mean() > 0.8
+    assert (labels == 0).mean() > 0.6
 
 
 def test_the_defaults_of_the_command_are_those_of_the_library() -> None:
