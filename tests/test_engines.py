@@ -44,6 +44,14 @@ def by_onnx() -> Model:
     return mien.load(engine="onnx")
 
 
+@pytest.fixture(scope="module", params=["onnx", "openvino"])
+def by_graphs(request: pytest.FixtureRequest) -> Model:
+    if request.param == "openvino":
+        pytest.importorskip("openvino")
+        pytest.importorskip("onnx")
+    return mien.load(engine=request.param)
+
+
 @pytest.fixture(scope="module")
 def by_torch() -> Model:
     return mien.load(engine="torch")
@@ -73,11 +81,11 @@ def test_onnxruntime_is_the_default_on_the_cpu(by_onnx: Model, by_torch: Model) 
 
 
 @pytest.mark.parametrize("size", [224, 64, 150])
-def test_both_engines_read_the_same_factors(
-    by_onnx: Model, by_torch: Model, crops: torch.Tensor, size: int
+def test_engines_read_the_same_factors(
+    by_graphs: Model, by_torch: Model, crops: torch.Tensor, size: int
 ) -> None:
     given = F.interpolate(crops.float() / 255, size=(size, size), mode="area")
-    found, wanted = by_onnx.encode(given, features=True), by_torch.encode(given, features=True)
+    found, wanted = by_graphs.encode(given, features=True), by_torch.encode(given, features=True)
     for name, value in _flat(wanted).items():
         # Eyes are cut by whole pixels: a place that lies between two is rounded either way.
         within = 5e-3 if name == "gaze" else 5e-4
@@ -90,28 +98,28 @@ def test_both_engines_read_the_same_factors(
     assert torch.equal(found.gaze.eyes_found, wanted.gaze.eyes_found)
 
 
-def test_both_engines_read_the_same_gaze_off_eye_crops(
-    by_onnx: Model, by_torch: Model, crops: torch.Tensor
+def test_engines_read_the_same_gaze_off_eye_crops(
+    by_graphs: Model, by_torch: Model, crops: torch.Tensor
 ) -> None:
     eyes = crops[:, :, 50:146, 12:212].contiguous()
-    found, wanted = by_onnx.encode_eyes(eyes), by_torch.encode_eyes(eyes)
+    found, wanted = by_graphs.encode_eyes(eyes), by_torch.encode_eyes(eyes)
     assert torch.allclose(found.code, wanted.code, atol=5e-4)
     assert torch.equal(found.eyes_found, wanted.eyes_found)
 
 
-def test_one_face_is_read_as_among_others(by_onnx: Model, crops: torch.Tensor) -> None:
-    alone, among = by_onnx.encode(crops[1:2]), by_onnx.encode(crops[:3])[1:2]
+def test_one_face_is_read_as_among_others(by_graphs: Model, crops: torch.Tensor) -> None:
+    alone, among = by_graphs.encode(crops[1:2]), by_graphs.encode(crops[:3])[1:2]
     for name, value in _flat(alone).items():
         assert torch.allclose(value, _flat(among)[name], atol=1e-4), name
 
 
-def test_calls_from_several_threads_do_not_mix(by_onnx: Model, crops: torch.Tensor) -> None:
-    wanted = [by_onnx.encode(crops[k : k + 2]).identity for k in range(4)]
+def test_calls_from_several_threads_do_not_mix(by_graphs: Model, crops: torch.Tensor) -> None:
+    wanted = [by_graphs.encode(crops[k : k + 2]).identity for k in range(4)]
     found: dict[int, torch.Tensor] = {}
 
     def work(number: int) -> None:
         for _ in range(3):
-            found[number] = by_onnx.encode(crops[number : number + 2]).identity
+            found[number] = by_graphs.encode(crops[number : number + 2]).identity
 
     threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
     for thread in threads:
@@ -121,15 +129,20 @@ def test_calls_from_several_threads_do_not_mix(by_onnx: Model, crops: torch.Tens
     assert all(torch.equal(found[k], wanted[k]) for k in range(4))
 
 
-def test_networks_of_other_sizes_are_run_by_torch(tmp_path: Path) -> None:
+def test_networks_of_other_sizes_are_run_by_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Model(LatentFace(SMALL), gaze=EMIB(GazeConfig(dim=16, heads=2))).save(tmp_path)
     assert mien.load(tmp_path).engine == "torch"
-    with pytest.raises(MienError, match="no graphs for networks of these sizes; take engine torch"):
-        mien.load(tmp_path, engine="onnx")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    for name in ("onnx", "openvino"):
+        with pytest.raises(MienError, match=f"engine {name}: the package holds no graphs for netw"):
+            mien.load(tmp_path, engine=name)
 
 
 def test_an_engine_that_nobody_knows_is_refused() -> None:
-    with pytest.raises(MienError, match="engine tvm: no such engine; take auto, onnx, torch"):
+    message = "engine tvm: no such engine; take auto, onnx, openvino, torch"
+    with pytest.raises(MienError, match=message):
         mien.load(engine="tvm")
 
 
@@ -139,6 +152,18 @@ def test_without_onnxruntime_auto_is_torch(monkeypatch: pytest.MonkeyPatch) -> N
     assert open_engine("auto", network, None).name == "torch"
     with pytest.raises(MienError, match="pip install onnxruntime"):
         open_engine("onnx", network, None)
+
+
+@pytest.mark.parametrize("missing", ["openvino", "onnx"])
+def test_without_openvino_its_extra_is_named(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = importlib.util.find_spec("json")
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == missing else there
+    )
+    with pytest.raises(MienError) as caught:
+        mien.load(engine="openvino")
+    line = f"engine openvino: {missing} is not installed; run: pip install 'mien[openvino]'"
+    assert str(caught.value) == line
 
 
 def test_a_damaged_graph_is_one_line(tmp_path: Path) -> None:
@@ -186,6 +211,32 @@ print(sorted(name for name in ("torch", "pandas", "scipy") if name in sys.module
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/"
     )
     assert run.stdout.splitlines()[-1] == "[]"
+
+
+def test_openvino_says_of_a_damaged_graph_as_much(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    pytest.importorskip("onnx")
+    from mien.engines.openvino_sessions import OpenvinoSessions
+
+    for name in ("face.onnx", "face.json"):
+        (tmp_path / name).write_bytes(b"{}")
+    with pytest.raises(MienError, match=r"engine openvino cannot use .*face\.onnx") as caught:
+        OpenvinoSessions(tmp_path, {}).open("face")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
+def test_a_graph_of_other_networks_is_one_line(
+    name: str, by_torch: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name == "openvino":
+        pytest.importorskip("openvino")
+        pytest.importorskip("onnx")
+    folder = find_graphs(by_torch.config)
+    monkeypatch.setattr("mien.engines.engine.find_graphs", lambda config: folder)
+    with pytest.raises(MienError, match=rf"engine {name} cannot use .*face\.onnx") as caught:
+        open_engine(name, LatentFace(SMALL), None)
+    assert "\n" not in str(caught.value)
 
 
 def test_the_whole_encoder_is_the_model(by_torch: Model, crops: torch.Tensor) -> None:

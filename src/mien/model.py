@@ -77,7 +77,7 @@ class Model:
 
     @property
     def engine(self) -> str:
-        """Return what encodes: `onnx` or `torch`. Rendering is torch's in either case."""
+        """Return what encodes: `onnx`, `openvino`, `torch`. Rendering is torch's in any case."""
         return self._engine.name
 
     @property
@@ -157,7 +157,7 @@ class Model:
             yield from (read(rows) for rows in given.split(_AT_A_TIME_ELSEWHERE))
             return
         # An engine of one thread a call: as many calls at a time as torch would take threads.
-        threads = torch.get_num_threads() if self._engine.name == "onnx" else 1
+        threads = 1 if self._engine.name == "torch" else torch.get_num_threads()
         parts = [given[rows] for rows in parts_of(len(given), threads)]
         yield from side_by_side(read, parts, threads)
 
@@ -317,8 +317,9 @@ def load(where: str | Path | None = None, *, device: str = "cpu", engine: str = 
         where: a folder or file of weights, or `hub:owner/name[@revision]`; None loads the shipped
             ones.
         device: `cpu`, `cuda`, `cuda:0`, `mps`.
-        engine: what encodes: `onnx` (onnxruntime, on the CPU), `torch`; `auto`: onnxruntime on the
-            CPU where the package has graphs for networks of these sizes, otherwise torch.
+        engine: what encodes: `onnx` (onnxruntime) and `openvino`, on the CPU, or `torch`; `auto`:
+            onnxruntime on the CPU where the package has graphs for networks of these sizes,
+            otherwise torch.
 
     Raises:
         MienError: weights missing, of another version or tampered with; device not there; no such

@@ -1,1 +1,1 @@
-"""What runs the networks of a loaded model: torch, or onnxruntime with graphs of the networks."""
+"""What runs the networks of a loaded model: torch, onnxruntime or OpenVINO (graphs of them)."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import replace
+from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from mien.engines.graphs import tensors_of
 from mien.engines.sizes import find_graphs, whole_config
 from mien.errors import MienError
 from mien.gaze.config import FACE_SIDE
@@ -20,13 +22,14 @@ from mien.types import Factors
 
 __all__ = ["ENGINES", "Engine", "TorchEngine", "open_engine"]
 
-ENGINES = ("auto", "onnx", "torch")
+ENGINES = ("auto", "onnx", "openvino", "torch")
 
 
 class Engine(Protocol):
     """Runs the networks that read factors off crops; calls from several threads may overlap."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def factors(self, images: Tensor, small: Tensor, /, *, features: bool) -> Factors:
         """Return the factors of face crops.
@@ -78,8 +81,8 @@ def open_engine(name: str, network: LatentFace, gaze: EMIB | None) -> Engine:
     """Return the engine of this name for networks on their device.
 
     Args:
-        name: `onnx` (onnxruntime), `torch`; `auto`: onnxruntime on the CPU where it is installed
-            and the package holds graphs for networks of these sizes, otherwise torch.
+        name: `onnx` (onnxruntime), `openvino`, `torch`; `auto`: onnxruntime on the CPU where it is
+            installed and the package holds graphs for networks of these sizes, otherwise torch.
         network: LatentFace, weights loaded.
         gaze: the gaze branch, or None.
 
@@ -92,18 +95,38 @@ def open_engine(name: str, network: LatentFace, gaze: EMIB | None) -> Engine:
     if name == "torch" or (name == "auto" and device != "cpu"):
         return TorchEngine(network, gaze)
     if device != "cpu":
-        raise MienError(f"engine onnx runs on the CPU, not on {device}; take engine torch")
-    if importlib.util.find_spec("onnxruntime") is None:
+        raise MienError(f"engine {name} runs on the CPU, not on {device}; take engine torch")
+    if missing := _missing(name):
         if name == "auto":
             return TorchEngine(network, gaze)
-        raise MienError("engine onnx: onnxruntime is not installed; run: pip install onnxruntime")
+        raise MienError(f"engine {name}: {missing}")
     folder = find_graphs(whole_config(network.config, gaze.config if gaze else None))
     if folder is not None:
-        from mien.engines.onnx_engine import OnnxEngine
-
-        return OnnxEngine(folder, network, gaze)
+        return _on_graphs(name, folder, network, gaze)
     if name == "auto":
         return TorchEngine(network, gaze)
     raise MienError(
-        "engine onnx: the package holds no graphs for networks of these sizes; take engine torch"
+        f"engine {name}: the package holds no graphs for networks of these sizes; take engine torch"
     )
+
+
+def _on_graphs(name: str, folder: Path, network: LatentFace, gaze: EMIB | None) -> Engine:
+    from mien.engines.graph_engine import GraphEngine
+    from mien.engines.sessions import Sessions
+
+    values = {k: value.numpy() for k, value in tensors_of(network, gaze).items()}
+    if name != "openvino":
+        return GraphEngine(Sessions(folder, values), sees_eyes=gaze is not None)
+    from mien.engines.openvino_sessions import OpenvinoSessions
+
+    return GraphEngine(OpenvinoSessions(folder, values), sees_eyes=gaze is not None)
+
+
+def _missing(name: str) -> str:
+    """Return what to install for an engine; empty where all is there."""
+    for package in ("openvino", "onnx") if name == "openvino" else ():
+        if importlib.util.find_spec(package) is None:
+            return f"{package} is not installed; run: pip install 'mien[openvino]'"
+    if importlib.util.find_spec("onnxruntime") is None:
+        return "onnxruntime is not installed; run: pip install onnxruntime"
+    return ""

@@ -65,6 +65,8 @@ class Sessions:
     Each is opened when it is first asked for. Calls from several threads may overlap.
     """
 
+    engine = "onnx"
+
     def __init__(self, folder: Path, tensors: Mapping[str, Array]) -> None:
         """Take the folder and the weights: float32, of any shape, by name."""
         self._folder, self._tensors = folder, tensors
@@ -115,21 +117,25 @@ class Sessions:
                 self._opened[name] = session, inputs, outputs
             return self._opened[name]
 
-    def _open(self, path: Path) -> onnxruntime.InferenceSession:
+    def _open(self, path: Path) -> Any:
         try:
             weights = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-            values = {k: _value(self._tensors[name]) for k, name in weights.items()}
-            chosen = one_thread()
-            chosen.add_external_initializers(list(values), list(values.values()))
-            return onnxruntime.InferenceSession(
-                path.read_bytes(), chosen, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime's errors share no base class
+            return self._compile(path, {k: self._tensors[name] for k, name in weights.items()})
+        except Exception as error:  # those of the engines share no base class
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise MienError(
-                f"engine onnx cannot use {path}: {reason[:200]}; install the package again, or "
-                "take engine torch"
+                f"engine {self.engine} cannot use {path}: {reason[:200]}; install the package "
+                "again, or take engine torch"
             ) from error
+
+    def _compile(self, path: Path, weights: Mapping[str, Array]) -> Any:
+        """Return a graph with its weights, by name in the graph, as a session."""
+        values = [_value(array) for array in weights.values()]
+        chosen = one_thread()
+        chosen.add_external_initializers(list(weights), values)
+        return onnxruntime.InferenceSession(
+            path.read_bytes(), chosen, providers=["CPUExecutionProvider"]
+        )
 
 
 def _value(array: Array) -> Any:

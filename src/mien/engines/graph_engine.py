@@ -1,37 +1,34 @@
-"""onnxruntime in torch's place on the CPU: half the time a face when faces come one by one."""
+"""Graphs in torch's place on the CPU: half the time a face when faces come one by one."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from mien.engines.graphs import tensors_of
 from mien.engines.sessions import Sessions
 from mien.gaze.cut import EyeViews
-from mien.gaze.emib import EMIB
 from mien.gaze.localizer import Found
-from mien.latentface.latentface import LatentFace
 from mien.types import Factors
 
-__all__ = ["OnnxEngine"]
+__all__ = ["GraphEngine"]
 
 
-class OnnxEngine:
+class GraphEngine:
     """`Sessions` that take tensors and give them."""
 
-    name = "onnx"
-
-    def __init__(self, folder: Path, network: LatentFace, gaze: EMIB | None) -> None:
-        """Take graphs and the networks, on the CPU, whose weights they run with.
+    def __init__(self, sessions: Sessions, *, sees_eyes: bool) -> None:
+        """Take sessions and whether the weights have a gaze branch.
 
         Raises:
             MienError: the first graph is missing or damaged, or was made for other networks.
         """
-        values = {name: value.numpy() for name, value in tensors_of(network, gaze).items()}
-        self._sessions, self._sees_eyes = Sessions(folder, values), gaze is not None
-        self._sessions.open("encoder" if gaze else "face")
+        self._sessions, self._sees_eyes = sessions, sees_eyes
+        sessions.open("encoder" if sees_eyes else "face")
+
+    @property
+    def name(self) -> str:
+        """Return the engine's name."""
+        return self._sessions.engine
 
     def factors(self, images: Tensor, small: Tensor, /, *, features: bool) -> Factors:
         """As `Engine.factors`."""
