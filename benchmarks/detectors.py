@@ -152,11 +152,10 @@ def write_disputed(
         x, y = number % across * size, number // across * size
         left, top, right, bottom = c.box
         around = 0.35 * max(right - left, bottom - top)
-        place = tuple(
-            round(v) for v in (left - around, top - around, right + around, bottom + around)
-        )
+        corners = left - around, top - around, right + around, bottom + around
+        x1, y1, x2, y2 = map(round, corners)
         image = Image.fromarray(read(folder / c.image, side))
-        sheet.paste(image.crop(place).resize((size - 2, size - 2)), (x, y))
+        sheet.paste(image.crop((x1, y1, x2, y2)).resize((size - 2, size - 2)), (x, y))
         draw.text((x + 2, y + 1), str(number), fill="yellow", stroke_width=1, stroke_fill="black")
     sheet.save(out.with_name(f"{out.name}-disputed.jpg"), quality=85)
 

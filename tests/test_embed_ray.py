@@ -184,3 +184,32 @@ def test_what_ray_began_is_cleared_by_overwriting(inputs, whole, tiny_model, tmp
     )
     assert (tmp_path / "t.parquet").read_bytes() == whole.read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == ["t.parquet"]
+
+
+def test_a_half_written_part_is_made_again(inputs, tiny_folder, tmp_path, monkeypatch):
+    """What a task does, without a cluster: its part cut short is no part."""
+    from mien.embedding import on_ray
+    from mien.embedding.job import JobFolder
+    from mien.embedding.run import Job
+    from mien.model import load
+
+    monkeypatch.chdir(tmp_path)  # a task goes to its driver's folder
+    folder, ray_options = JobFolder(tmp_path / "t.parquet"), on_ray.RayOptions("local")
+    with list_inputs([inputs]) as listing:
+        job = Job.of(load(tiny_folder), OPTIONS)
+        folder.begin(job.pinned(listing) | {"shards": 5}, resume=False)
+        work = on_ray._Work(job, listing, folder, ray_options, 5)  # pyright: ignore[reportPrivateUsage]
+        shard, lines = next(work.left([]))
+        part = work.part(shard)
+        given = (str(tiny_folder), "cpu", str(tmp_path), OPTIONS, shard, lines, str(part))
+
+        def made() -> bytes:
+            assert on_ray._embed_shard(*given)[0] == ""  # pyright: ignore[reportPrivateUsage]
+            assert work.done_before() == [shard]
+            return part.read_bytes()
+
+        whole = made()
+        part.write_bytes(whole[: len(whole) // 2])
+        assert work.done_before() == []
+        assert made() == whole
+        folder.close()

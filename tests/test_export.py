@@ -144,6 +144,17 @@ def test_weights_without_gaze_give_what_they_have(crops: torch.Tensor) -> None:
     assert "gaze_code" not in parts[0].graph.outputs
 
 
+def test_the_command_says_that_there_is_no_gaze(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Model(LatentFace(SMALL)).save(tmp_path / "weights")
+    words = ["export", "--weights", str(tmp_path / "weights"), "--format", "torch"]
+    assert run([*words, "--out", str(tmp_path / "out")]) == 0
+    assert "no gaze branch in these weights: no localizer, no gaze" in capsys.readouterr().err
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["decoder.pt2", "encoder.pt2", "face.pt2"]
+
+
 def test_weights_with_a_diffusion_model_are_refused(crops: torch.Tensor) -> None:
     with pytest.raises(MienError, match="diffusion model cannot be exported"):
         parts_of(Model(LatentFace(replace(SMALL, neutral="diffusion"))), crops)
@@ -181,17 +192,27 @@ def test_a_graph_that_is_far_from_torch_is_not_written(
 def test_wrong_formats_are_refused(form: str, external: bool, message: str) -> None:
     with pytest.raises(MienError, match=message):
         check_format(form, external_data=external)
+    if external:
+        with pytest.raises(MienError, match=f"--int8 is for --format onnx, not for {form}"):
+            check_format(form, int8=True)
 
 
+@pytest.mark.parametrize(
+    ("form", "package", "extra"), [("onnx", "onnx", "export"), ("openvino", "openvino", "openvino")]
+)
 def test_a_missing_package_names_its_extra(
+    form: str,
+    package: str,
+    extra: str,
     folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setitem(sys.modules, "onnx", None)
-    assert run(["export", "--weights", str(folder), "--out", str(tmp_path / "out")]) == 2
-    assert "pip install 'mien[export]'" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, package, None)
+    words = ["export", "--weights", str(folder), "--format", form]
+    assert run([*words, "--out", str(tmp_path / "out")]) == 2
+    assert f"pip install 'mien[{extra}]'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -214,3 +235,47 @@ def test_the_example_reads_factors_without_torch(
     assert float(length) == pytest.approx(float(factors.identity.norm()), abs=2e-3)
     assert factors.gaze is not None
     assert f"eyes found: {bool(factors.gaze.eyes_found[0])}" in shown.stdout
+
+
+@pytest.fixture(scope="module")
+def gaze_part(folder: Path) -> Part:
+    clip = torch.cat([read_clip(path, detector="none", size=224) for path in CLIPS[:5]])
+    (part,) = [p for p in parts_of(mien.load(folder), clip[:64]) if p.graph.name == "gaze"]
+    return part
+
+
+def test_gaze_in_8_bits(
+    gaze_part: Part, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime
+
+    monkeypatch.setattr("mien.exporting.quantise.SHIFT", 0.2)  # untrained networks suffer more
+    (done,) = export([gaze_part], tmp_path, "onnx", weights_sha256="ab", int8=True)
+    assert done.kept_float == ""
+    assert done.path.stat().st_size < 0.4 * (exported / "gaze.onnx").stat().st_size
+    session = onnxruntime.InferenceSession(str(done.path))
+    about = session.get_modelmeta().custom_metadata_map
+    assert about["weights_sha256"] == "ab"
+    assert about["int8_calibration_crops"] == about["parity_crops"] == "32"
+    assert 0 < json.loads(about["int8_shift"])["gaze_code"] <= 0.2
+    assert json.loads(about["parity_to_torch"]) == done.parity
+    assert session.get_inputs()[0].shape[0] == "batch"
+
+
+def test_what_8_bits_would_spoil_stays_in_floating_point(
+    gaze_part: Part, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mien.exporting.quantise.SHIFT", 1e-4)
+    (done,) = export([gaze_part], tmp_path, "onnx", weights_sha256="ab", int8=True)
+    assert done.kept_float is not None
+    assert "in 8 bits gaze_code shifts by" in done.kept_float
+    assert max(done.parity.values()) < 1e-3
+
+
+def test_8_bits_need_gaze_and_crops(gaze_part: Part, tmp_path: Path) -> None:
+    few = Part(gaze_part.graph, tuple(x[:9] for x in gaze_part.inputs))
+    no_gaze = parts_of(Model(LatentFace(SMALL)), torch.rand(2, 3, 32, 32))
+    for parts, message in ((few,), "at least 64 --crops"), (no_gaze, "graph gaze, which these"):
+        with pytest.raises(MienError, match=message):
+            export(parts, tmp_path / "out", "onnx", weights_sha256="ab", int8=True)
+    assert not (tmp_path / "out").exists()

@@ -13,6 +13,7 @@ CASES = [
         message="--external-data is for --format onnx, not for torch",
     ),
     case("export --out o --weights w", message="no weights at w"),
+    case("export --out o --weights w.onnx", {"w.onnx": "x"}, 2, "w.onnx is no model.safetensors"),
     case("export --out o --weights tiny --crops a.png", {"a.png": PNG}, 2, "at least two --crops"),
     case(
         "export --out o --weights tiny --crops a.png --crops b.png",

@@ -135,8 +135,14 @@ class _Work:
         return self._folder.path / name
 
     def done_before(self) -> list[Shard]:
-        """Return the shards whose tables are there."""
-        return [shard for shard in self.shards if self._is_done(shard)]
+        """Return the shards whose tables are there, and take away what is no whole table."""
+        done = [shard for shard in self.shards if self._is_done(shard)]
+        whole = {shard.index for shard in done}
+        with self._folder.writing():
+            for shard in self.shards:
+                if shard.index not in whole:
+                    self.part(shard).unlink(missing_ok=True)
+        return done
 
     def left(self, before: list[Shard]) -> Iterator[tuple[Shard, str]]:
         """Yield the shards that are left, each with the lines of its inputs."""

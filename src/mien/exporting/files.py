@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,14 @@ from torch import Tensor
 from mien.engines.write import OPSET, to_onnx, to_program
 from mien.errors import MienError
 from mien.exporting.parts import Part, Run, compare
+from mien.exporting.quantise import (
+    LEAST_CROPS,
+    SMALL,
+    calibrating,
+    far_off,
+    quantised,
+    shifts,
+)
 from mien.media.folder import made_folder
 from mien.media.outputs import check_outputs, written_together
 from mien.version import VERSION
@@ -35,14 +45,18 @@ class Exported:
     path: Path
     parity: Mapping[str, float]
     """Output => largest difference to torch; of yes and no how many differ."""
+    kept_float: str | None = None
+    """None: in floating point; empty: in 8 bits; else why it is not in 8 bits after all."""
 
 
-def check_format(form: str, *, external_data: bool = False) -> None:
-    """Raise MienError for a format that is not known, or has no data beside its file."""
+def check_format(form: str, *, external_data: bool = False, int8: bool = False) -> None:
+    """Raise MienError for a format that is not known, or that has not what is asked for."""
     if form not in FORMATS:
         raise MienError(f"--format {form[:40]}: no such format; take {', '.join(FORMATS)}")
     if external_data and form != "onnx":
         raise MienError(f"--external-data is for --format onnx, not for {form}")
+    if int8 and form != "onnx":
+        raise MienError(f"--int8 is for --format onnx, not for {form}")
 
 
 def files_of(
@@ -60,6 +74,7 @@ def export(
     *,
     weights_sha256: str,
     external_data: bool = False,
+    int8: bool = False,
     overwrite: bool = False,
 ) -> list[Exported]:
     """Write graphs to a folder and return how far each of them is from torch.
@@ -70,6 +85,8 @@ def export(
         form: onnx, openvino or torch.
         weights_sha256: checksum of the weights' file, stored in every file.
         external_data: put weights of ONNX beside the file, in NAME.onnx.data.
+        int8: write `quantise.SMALL` in 8 bits, where that stays near torch; every other row of its
+            inputs gives the ranges, the rest is what is compared.
         overwrite: whether files that are there may be replaced.
 
     Raises:
@@ -77,18 +94,20 @@ def export(
             or its batch is not free. Then nothing is written.
         ModuleNotFoundError: the format's packages are not installed.
     """
-    check_format(form, external_data=external_data)
+    check_format(form, external_data=external_data, int8=int8)
+    if int8:
+        _check_int8(parts)
     files = files_of([p.graph.name for p in parts], out, form, external_data=external_data)
     flat = [path for each in files for path in each]
     check_outputs(flat, overwrite=overwrite)
     about = {"mien": VERSION, "weights_sha256": weights_sha256, "opset": str(OPSET)}
-    write = {"onnx": _onnx, "openvino": _openvino, "torch": _torch}[form]
+    write = {"onnx": partial(_onnx, int8=int8), "openvino": _openvino, "torch": _torch}[form]
     done = []
     with made_folder(out), written_together(flat, overwrite=overwrite) as places:
         at = iter(places)
         for part, paths in zip(parts, files, strict=True):
             there = [next(at) for _ in paths]
-            done.append(Exported(paths[0], write(part, there, about)))
+            done.append(replace(write(part, there, about), path=paths[0]))
     return done
 
 
@@ -101,33 +120,70 @@ def _measured(part: Part, run: Run, about: Mapping[str, str]) -> tuple[Any, dict
             f"the graph {part.graph.name} differs from torch by {worst:.2g} in {name}, more than "
             f"{TOLERANCE:g}: nothing was written"
         )
-    kept = {"parity_to_torch": json.dumps(parity), "parity_crops": str(len(part.inputs[0]))}
-    return parity, {**about, **kept}
+    return parity, {**about, **_facts(parity, part)}
 
 
-def _onnx(part: Part, places: Sequence[Path], about: Mapping[str, str]) -> Mapping[str, float]:
+def _facts(parity: Mapping[str, float], part: Part) -> dict[str, str]:
+    """Return what every file says of its parity."""
+    return {"parity_to_torch": json.dumps(parity), "parity_crops": str(len(part.inputs[0]))}
+
+
+def _check_int8(parts: Sequence[Part]) -> None:
+    if not any(part.graph.name in SMALL for part in parts):
+        raise MienError(f"--int8 is for the graph {SMALL[0]}, which these weights do not have")
+    if len(parts[0].inputs[0]) < 2 * LEAST_CROPS:
+        raise MienError(f"--int8 takes ranges from crops: give at least {2 * LEAST_CROPS} --crops")
+
+
+def _onnx(
+    part: Part, places: Sequence[Path], about: Mapping[str, str], *, int8: bool = False
+) -> Exported:
     proto = to_onnx(part.graph)
-    import onnx
+    if int8 and part.graph.name in SMALL:
+        return _int8(proto, part, places, about)
+    parity, kept = _measured(part, _run_onnx(proto.SerializeToString()), about)
+    _save(proto, part, places, kept)
+    return Exported(places[0], parity)
+
+
+def _int8(proto: Any, part: Part, places: Sequence[Path], about: Mapping[str, str]) -> Exported:
+    """Write a graph in 8 bits, or as it is where that takes it too far from torch."""
+    for_ranges, unseen = calibrating(part)
+    small = quantised(proto, for_ranges)
+    run = _run_onnx(small.SerializeToString())
+    shifted = shifts(unseen, run)
+    if reason := far_off(shifted):
+        parity, kept = _measured(unseen, _run_onnx(proto.SerializeToString()), about)
+        _save(proto, part, places, kept)
+        return Exported(places[0], parity, reason)
+    parity = compare(unseen, run)
+    ranges = {"int8_calibration_crops": str(len(for_ranges.inputs[0]))}
+    kept = {**about, **_facts(parity, unseen), **ranges, "int8_shift": json.dumps(shifted)}
+    _save(small, part, places, kept)
+    return Exported(places[0], parity, "")
+
+
+def _run_onnx(source: bytes | str) -> Run:
     import onnxruntime
 
     from mien.faces.session import one_thread
 
-    def opened(source: Any) -> onnxruntime.InferenceSession:
-        return onnxruntime.InferenceSession(
-            source, one_thread(), providers=["CPUExecutionProvider"]
-        )
+    session = onnxruntime.InferenceSession(source, one_thread(), providers=["CPUExecutionProvider"])
+    for value in session.get_inputs():
+        if value.shape[0] != "batch":
+            raise MienError(f"a graph takes {value.shape[0]} rows only: nothing was written")
+    return _runner(session)
 
-    parity, kept = _measured(part, _runner(opened(proto.SerializeToString())), about)
+
+def _save(proto: Any, part: Part, places: Sequence[Path], kept: Mapping[str, str]) -> None:
+    """Write a graph and what is kept of it, and run what was written."""
+    import onnx
+
     for key, value in kept.items():
         proto.metadata_props.add(key=key, value=value)
     beside = {"location": places[1].name, "size_threshold": 1024} if len(places) > 1 else {}
     onnx.save_model(proto, str(places[0]), save_as_external_data=bool(beside), **beside)
-    written = opened(str(places[0]))
-    for value in written.get_inputs():
-        if value.shape[0] != "batch":
-            raise MienError(f"{places[0].name} takes {value.shape[0]} rows only: nothing written")
-    _runner(written)([x[:1] for x in part.inputs])
-    return parity
+    _run_onnx(str(places[0]))([x[:1] for x in part.inputs])
 
 
 def _runner(session: Any) -> Run:
@@ -140,7 +196,7 @@ def _runner(session: Any) -> Run:
     return run
 
 
-def _openvino(part: Part, places: Sequence[Path], about: Mapping[str, str]) -> Mapping[str, float]:
+def _openvino(part: Part, places: Sequence[Path], about: Mapping[str, str]) -> Exported:
     openvino: Any = importlib.import_module("openvino")
 
     core = openvino.Core()
@@ -159,10 +215,10 @@ def _openvino(part: Part, places: Sequence[Path], about: Mapping[str, str]) -> M
     for value in core.read_model(str(places[0])).inputs:
         if value.partial_shape[0].is_static:
             raise MienError(f"{places[0].name} has a fixed number of rows: nothing was written")
-    return parity
+    return Exported(places[0], parity)
 
 
-def _torch(part: Part, places: Sequence[Path], about: Mapping[str, str]) -> Mapping[str, float]:
+def _torch(part: Part, places: Sequence[Path], about: Mapping[str, str]) -> Exported:
     program = to_program(part.graph)
     module = program.module()
 
@@ -171,5 +227,7 @@ def _torch(part: Part, places: Sequence[Path], about: Mapping[str, str]) -> Mapp
         return (found,) if isinstance(found, Tensor) else found
 
     parity, kept = _measured(part, run, about)
-    torch.export.save(program, str(places[0]), extra_files={"mien.json": json.dumps(kept)})
-    return parity
+    with warnings.catch_warnings():  # of tensors that share memory: all are on the CPU
+        warnings.simplefilter("ignore", UserWarning)
+        torch.export.save(program, str(places[0]), extra_files={"mien.json": json.dumps(kept)})
+    return Exported(places[0], parity)

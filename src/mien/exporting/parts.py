@@ -24,7 +24,7 @@ from mien.gaze.localizer import project_eyes
 from mien.gaze.windows import cut_half_canvas, cut_upright
 from mien.model import Model
 
-__all__ = ["Part", "Run", "compare", "parts_of"]
+__all__ = ["Part", "Run", "answers", "compare", "parts_of"]
 
 Run = Callable[[Sequence[Tensor]], Sequence[Tensor]]
 """A graph in some engine: inputs in their order, [B, ...], to outputs in theirs."""
@@ -81,7 +81,17 @@ def parts_of(model: Model, crops: Tensor) -> list[Part]:
 
 @torch.no_grad()
 def compare(part: Part, run: Run) -> Mapping[str, float]:
-    """Return the largest difference to torch of each output; of yes and no how many differ.
+    """Return the largest difference to torch of each output; of yes and no how many differ."""
+    found, wanted = answers(part, run)
+    return {
+        name: float((a != b).sum() if b.dtype == torch.bool else (a - b).abs().max())
+        for name, a, b in zip(part.graph.outputs, found, wanted, strict=True)
+    }
+
+
+@torch.no_grad()
+def answers(part: Part, run: Run) -> tuple[list[Tensor], Sequence[Tensor]]:
+    """Return a graph's outputs in some engine, and torch's.
 
     The first crop is run alone, the others together: the batch is free.
     """
@@ -89,8 +99,4 @@ def compare(part: Part, run: Run) -> Mapping[str, float]:
     wanted = (wanted,) if isinstance(wanted, Tensor) else wanted
     alone = run([x[:1] for x in part.inputs])
     others = run([x[1:] for x in part.inputs])
-    found = [torch.cat([a, b]) for a, b in zip(alone, others, strict=True)]
-    return {
-        name: float((a != b).sum() if b.dtype == torch.bool else (a - b).abs().max())
-        for name, a, b in zip(part.graph.outputs, found, wanted, strict=True)
-    }
+    return [torch.cat([a, b]) for a, b in zip(alone, others, strict=True)], wanted
