@@ -247,12 +247,15 @@ def gaze_part(folder: Path) -> Part:
 def test_gaze_in_8_bits(
     gaze_part: Part, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import onnx
     import onnxruntime
 
     monkeypatch.setattr("mien.exporting.quantise.SHIFT", 1.0)  # untrained networks suffer more
     (done,) = export([gaze_part], tmp_path, "onnx", weights_sha256="ab", int8=True)
     assert done.kept_float == ""
-    assert done.path.stat().st_size < 0.4 * (exported / "gaze.onnx").stat().st_size
+    assert done.path.stat().st_size < (exported / "gaze.onnx").stat().st_size
+    kinds = {tensor.data_type for tensor in onnx.load(str(done.path)).graph.initializer}
+    assert onnx.TensorProto.INT8 in kinds
     session = onnxruntime.InferenceSession(str(done.path))
     about = session.get_modelmeta().custom_metadata_map
     assert about["weights_sha256"] == "ab"
