@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def reds_share(image: np.ndarray) -> float:
 
 def test_views_show_the_photograph_turned():
     # Turned by the yaw alone, towards the left of the image and towards its right.
-    drawn = PhotoViews(toy_head(), Turn((0.0, 0.0, 0.0), (45.0, 20.0, 20.0)))
+    drawn: Any = PhotoViews(toy_head(), Turn((0.0, 0.0, 0.0), (45.0, 20.0, 20.0)))
     shares = []
     for yaw in (-40.0, 40.0):
         fit = drawn._fit(MARKS.astype(float))

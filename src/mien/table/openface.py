@@ -8,12 +8,16 @@ frames count from 1. Source: its wiki, "Output Format", and `Euler2RotationMatri
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from mien.columns import FACE_FOUND
 from mien.table.pose_angles import GAZE, numbers, pose_angles
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["GAZE_FIELDS", "OPENFACE", "openface_columns"]
 
@@ -59,4 +63,6 @@ def openface_columns(faces: pd.DataFrame) -> pd.DataFrame:
     if all(name in faces for name in GAZE):
         x, y, z = numbers(faces, GAZE).T
         columns |= dict(zip(_GAZE, (np.arctan2(x, -z), np.arctan2(y, -z)), strict=True))
+    import pandas as pd  # only where these columns are asked for
+
     return pd.DataFrame(columns)

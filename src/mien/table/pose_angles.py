@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from mien.columns import POSE
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["GAZE", "numbers", "pose_angles"]
 
@@ -22,6 +25,8 @@ def pose_angles(faces: pd.DataFrame, order: str) -> NDArray[np.float64]:
         order: as of SciPy's `Rotation.as_euler`, about the axes of the camera frame: "XYZ" for
             R = Rx Ry Rz, "xyz" for R = Rz Ry Rx. The angles come in this order.
     """
+    from scipy.spatial.transform import Rotation  # only where these columns are asked for
+
     angles = numbers(faces, POSE)
     there = np.isfinite(angles).all(axis=1)
     turned = np.full(angles.shape, np.nan)

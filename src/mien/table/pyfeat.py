@@ -8,13 +8,16 @@ Ry(Yaw) Rx(-Pitch). Source: `forward` of its `Detectorv1` and `Detectorv2` and
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from mien.columns import FACE_FOUND
 from mien.table.pose_angles import numbers, pose_angles
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["PYFEAT", "PyFeatColumns"]
 
@@ -64,6 +67,8 @@ class PyFeatColumns:
             "FaceScore": np.where(found, score, 0.0),
             **dict(zip(_POSE, (-turned[0], -turned[2], turned[1]), strict=True)),
         }
+        import pandas as pd  # only where these columns are asked for
+
         return pd.DataFrame(columns)
 
     def _frames(self, faces: pd.DataFrame, still: np.ndarray) -> list[int]:
