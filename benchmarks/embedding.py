@@ -80,8 +80,9 @@ def measure(detector: str, inputs: str, given: argparse.Namespace) -> dict[str, 
     """Embed once and return faces, faces a second and peak memory in MB."""
     from mien.embedding.options import EmbedOptions
     from mien.embedding.run import embed_to_parquet
+    from mien.pipeline.encode import open_encoder
 
-    model = a_model(given.weights, given.device)
+    model = open_encoder(given.weights, device=given.device)
     options = EmbedOptions(detector, batch_size=given.batch_size)
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
@@ -90,19 +91,6 @@ def measure(detector: str, inputs: str, given: argparse.Namespace) -> dict[str, 
         seconds = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"faces": summary.faces, "rate": summary.faces / seconds, "megabytes": peak}
-
-
-def a_model(weights: str | None, device: str) -> Any:
-    """Return the model that is asked for, or one that is as fast: random, of the default size."""
-    from mien.latentface.config import ModelConfig
-    from mien.latentface.latentface import LatentFace
-    from mien.model import Model, load, resolve_device
-    from mien.weights import shipped_folder
-
-    if weights is not None or any(shipped_folder().glob("*.safetensors")):
-        return load(weights, device=device)
-    print("no weights are shipped: random ones are measured", file=sys.stderr)
-    return Model(LatentFace(ModelConfig()).to(resolve_device(device)))
 
 
 def show(name: str, found: dict[str, Any], first: dict[str, Any]) -> None:

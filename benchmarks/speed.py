@@ -46,18 +46,23 @@ case, paths, cores = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3])
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-import mien, numpy, torch
+if case in ("encode", "one"):
+    os.environ["OMP_NUM_THREADS"] = "1"
+import mien, numpy
 from PIL import Image
-model = mien.load()
+try:  # as `mien embed` opens weights
+    from mien.pipeline.encode import open_encoder as opened
+except ImportError:
+    opened = mien.load
+model = mien.load() if case == "encode" else opened()
 if case == "encode":
-    torch.set_num_threads(1)
+    import torch
     crops = [Image.open(p).convert("RGB").resize((224, 224)) for p in paths]
     batches = [torch.from_numpy(numpy.array(c)).permute(2, 0, 1)[None].contiguous() for c in crops]
     run, rest = (lambda each: [model.encode(x) for x in each]), batches
 else:
     kind = {} if case in ("images", "video", "one") else {"detector": "none"}
     if case == "one":
-        torch.set_num_threads(1)
         run, rest = (lambda each: [mien.embed([p], model=model) for p in each]), paths
     else:
         run, rest = (lambda each: mien.embed(each, model=model, **kind)), paths
