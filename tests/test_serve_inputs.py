@@ -7,6 +7,8 @@ import json
 import struct
 import zlib
 
+import av
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -141,6 +143,8 @@ def test_changes_that_do_not_go_together(client):
         {"image": face, "light": {**full, "z": 0.0}},
         {"image": face, "gaze_code": code_of_gaze, "pose": pose},
         {"image": face, "gaze_code": code_of_gaze, "output": "glb"},
+        {"image": face, "gaze_code": code_of_gaze, "output": "mp4"},
+        {"image": face, "pose": pose, "output": "mp4"},
         {"image": face, "gaze_code": [0.0]},
         {"image": face, "expression": [0.0]},
         {"image": face, "size": 5000},
@@ -165,6 +169,13 @@ def test_what_was_analysed_can_be_rendered(client):
     answer = client.post("/v1/render", json={"factors": factors, "output": "glb"})
     assert answer.content[:4] == b"glTF"
     assert answer.headers["content-type"] == "model/gltf-binary"
+    film = client.post("/v1/render", json={"factors": factors, "size": 32, "output": "mp4"})
+    assert film.headers["content-type"] == "video/mp4"
+    with av.open(io.BytesIO(film.content)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert len(frames) == 48
+    assert frames[0].shape == (32, 32, 3)
+    assert max(np.abs(frame.astype(int) - frames[0]).mean() for frame in frames) > 1
     # By the image or by its factors: the same maps.
     by_factors = client.post("/v1/maps", json={"factors": factors, "encoding": "float32"}).json()
     image = {"image": base64_of(picture()), "encoding": "float32"}

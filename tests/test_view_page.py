@@ -8,6 +8,7 @@ import json
 from typing import Any
 from urllib.request import Request, urlopen
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -207,6 +208,17 @@ def test_a_mesh_is_saved(with_face):
         with_face.page.get_by_role("button", name="Save GLB").click()
     assert download.value.suggested_filename == "anna.glb"
     assert download.value.path().read_bytes().startswith(b"glTF")
+
+
+def test_a_film_is_saved_in_which_the_head_turns(with_face):
+    with with_face.page.expect_download() as download:
+        with_face.page.get_by_role("button", name="Save MP4").click()
+    assert download.value.suggested_filename == "anna.mp4"
+    with av.open(str(download.value.path())) as container:
+        frames = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+    # Half a loop from where it turns to one side it turns to the other.
+    one, other = (frame.astype(float) for frame in (frames[12], frames[36]))
+    assert np.abs(one - other).mean() > np.abs(one - other[:, ::-1]).mean()
 
 
 def blank(level):

@@ -184,9 +184,10 @@ export async function maps(face: Face, strength: number, signal?: AbortSignal): 
   return { ...found, albedo: floats(found.albedo), depth: floats(found.depth) };
 }
 
-export async function mesh(face: Face, strength: number): Promise<Blob> {
+/** Give the face as a mesh, or as a film of the head turning to both sides. */
+export async function rendered(face: Face, strength: number, output: "glb" | "mp4"): Promise<Blob> {
   const edit = strength === 1 ? {} : { expression: face.expression.map((part) => part * strength) };
-  const body = JSON.stringify({ factors: factorsOf(face), output: "glb", ...edit });
+  const body = JSON.stringify({ factors: factorsOf(face), output, ...edit });
   return (await ask("/v1/render", { method: "POST", headers: JSON_BODY, body })).blob();
 }
 

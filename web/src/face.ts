@@ -309,12 +309,14 @@ export class FaceView {
         button("Frontal", () => this.pose(0, 0, 0)),
         button("As in the image", () => this.asInImage()),
         button("Save PNG", () => void this.head.png().then((blob) => blob && save(blob, `${name()}.png`))),
-        button("Save GLB", () => void this.saveMesh(`${name()}.glb`))));
+        button("Save GLB", () => void this.saveAs(name(), "glb")),
+        button("Save MP4", () => void this.saveAs(name(), "mp4"))));
   }
 
-  private async saveMesh(name: string): Promise<void> {
+  private async saveAs(name: string, output: "glb" | "mp4"): Promise<void> {
     try {
-      save(await api.mesh(this.faces[this.chosen], Number(this.strength.input.value)), name);
+      const strength = Number(this.strength.input.value);
+      save(await api.rendered(this.faces[this.chosen], strength, output), `${name}.${output}`);
     } catch (error) {
       this.say(this.failed(error), true);
     }

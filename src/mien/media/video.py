@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import io
 import math
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-__all__ = ["MAX_FRAME_PIXELS", "VideoInfo", "info", "read_frames", "write_mp4"]
+__all__ = ["MAX_FRAME_PIXELS", "VideoInfo", "info", "mp4_bytes", "read_frames", "write_mp4"]
 
 MAX_FRAME_PIXELS = 16_384 * 8_192
 """Larger frames are refused: they are more likely made to fill the memory than to be seen."""
@@ -158,6 +159,14 @@ def write_mp4(
             raise  # reported by `replacing`
         except FFmpegError as error:
             raise MienError(f"cannot write {to_text(path)}: {error.strerror}") from error
+
+
+def mp4_bytes(frames: Iterable[NDArray[np.uint8]], *, fps: float) -> bytes:
+    """Return frames, RGB [H, W, 3], at least one, as `write_mp4` writes them, without a file."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        _encode(container, iter(frames), fps, None)
+    return file.getvalue()
 
 
 def _selected(path: str | Path, every: int, fps: Fraction | None) -> Generator[Frame]:

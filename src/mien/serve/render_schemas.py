@@ -46,8 +46,10 @@ class Edit(Given):
         "Needs an image; goes with no other change.",
     )
     size: int = Field(default=256, ge=16, le=1024, description="Side, pixels.")
-    output: Literal["png", "jpeg", "webp", "glb"] = Field(
-        default="png", description="An image, or the face as a mesh: binary glTF 2.0."
+    output: Literal["png", "jpeg", "webp", "glb", "mp4"] = Field(
+        default="png",
+        description="An image; the face as a mesh, binary glTF 2.0; or a film of the head turning "
+        "to both sides, for which a pose is left out.",
     )
 
 

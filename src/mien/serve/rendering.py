@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch.nn.functional import interpolate
 
 from mien.errors import MienError
 from mien.media.image import to_uint8
+from mien.media.video import mp4_bytes
 from mien.model import Model
 from mien.serve.errors import ApiError
 from mien.serve.faces import given_light, given_pose, head_pose, light_factors
@@ -24,6 +26,7 @@ from mien.views.edit import Edit as ViewEdit, canonical_edited, light_from, rend
 from mien.views.fine import fine_maps
 from mien.views.gaze_film import redirect_gaze
 from mien.views.mesh_export import face_mesh, glb_bytes
+from mien.views.poses import turntable_poses
 
 __all__ = ["MEDIA_TYPES", "check_edit", "maps", "redirected", "render_face", "with_expression"]
 
@@ -32,8 +35,10 @@ MEDIA_TYPES = {
     "jpeg": "image/jpeg",
     "webp": "image/webp",
     "glb": "model/gltf-binary",
+    "mp4": "video/mp4",
 }
 """Output => content type."""
+_FRAMES, _FPS = 48, 24.0
 
 
 def check_edit(edit: Edit, *, expression: bool, gaze: bool, image: bool) -> None:
@@ -54,13 +59,15 @@ def check_edit(edit: Edit, *, expression: bool, gaze: bool, image: bool) -> None
         raise ApiError("invalid", "light and light_from: give one of them")
     if edit.light_from is not None and not any(edit.light_from.model_dump().values()):
         raise ApiError("invalid", "light_from: x, y, z point nowhere; give a direction")
+    if edit.output == "mp4" and edit.pose is not None:
+        raise ApiError("invalid", "a film turns the head: leave pose out")
     if not gaze:
         return
     if not image:
         raise ApiError("invalid", "a gaze is rendered within an image: give image, not factors")
     if edit.pose or edit.light or edit.light_from or edit.neutral or expression:
         raise ApiError("invalid", "a gaze goes alone: leave pose, light, neutral, expression out")
-    if edit.output == "glb":
+    if edit.output in ("glb", "mp4"):
         raise ApiError("invalid", "a gaze is rendered as an image: output png, jpeg or webp")
 
 
@@ -90,6 +97,8 @@ def render_face(model: Model, factors: Factors, edit: Edit, expression: Factors 
     )
     glb = edit.output == "glb"
     try:
+        if edit.output == "mp4":
+            return mp4_bytes(_turning(model, factors, change, edit.size), fps=_FPS)
         shown = render_edited(model, factors, change, size=None if glb else edit.size)
     except MienError as error:
         raise ApiError("invalid", str(error)) from error
@@ -99,6 +108,14 @@ def render_face(model: Model, factors: Factors, edit: Edit, expression: Factors 
             face_mesh(shown.canonical_albedo, shown.canonical_depth, model.config.fov_deg)
         )
     return _image_file(on_background(shown.image, shown.mask), edit.output)
+
+
+def _turning(model: Model, factors: Factors, change: ViewEdit, size: int) -> Iterator[np.ndarray]:
+    """Yield the frames of a head that turns to both sides. RGB uint8 [size, size, 3]."""
+    for pose in turntable_poses(_FRAMES, device=model.device):
+        turned = replace(change, pose=pose, centred=True)
+        shown = render_edited(model, factors, turned, size=size)
+        yield to_uint8(on_background(shown.image, shown.mask))[0]
 
 
 def redirected(model: Model, crop: np.ndarray, code: Tensor, edit: Edit) -> bytes:

@@ -50,11 +50,11 @@ _IMAGES = ("image", "expression_image", "gaze_image")
     responses=answers(
         *IMAGE_FAULTS,
         *("no_face", "no_eyes", "no_gaze_branch"),
-        status_200=binary("The image or the mesh.", *MEDIA_TYPES.values()),
+        status_200=binary("The image, the mesh or the film.", *MEDIA_TYPES.values()),
     ),
 )
 async def render(request: Request, service: ServiceOf) -> Response:
-    """Render a face with another pose, light, expression or gaze, or as a mesh.
+    """Render a face with another pose, light, expression or gaze, as a mesh or as a film.
 
     JSON, or parts: the images, and `edit`, JSON with the other fields.
     """
