@@ -171,7 +171,7 @@ def test_what_was_analysed_can_be_rendered(client):
     assert answer.headers["content-type"] == "model/gltf-binary"
     film = client.post("/v1/render", json={"factors": factors, "size": 32, "output": "mp4"})
     assert film.headers["content-type"] == "video/mp4"
-    with av.open(io.BytesIO(film.content)) as container:
+    with av.open(io.BytesIO(film.content), "r") as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     assert len(frames) == 48
     assert frames[0].shape == (32, 32, 3)

@@ -214,7 +214,7 @@ def test_a_film_is_saved_in_which_the_head_turns(with_face):
     with with_face.page.expect_download() as download:
         with_face.page.get_by_role("button", name="Save MP4").click()
     assert download.value.suggested_filename == "anna.mp4"
-    with av.open(str(download.value.path())) as container:
+    with av.open(str(download.value.path()), "r") as container:
         frames = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
     # Half a loop from where it turns to one side it turns to the other.
     one, other = (frame.astype(float) for frame in (frames[12], frames[36]))
