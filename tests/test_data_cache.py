@@ -14,6 +14,7 @@ import pytest
 from made_clips import write_clips
 from mien.data import cache as caching, content
 from mien.data.cache import build_cache, open_cache
+from mien.data.labels import read_rotations
 from mien.data.options import DataOptions
 from mien.data.sources import absolute, find_sources
 from mien.errors import MienError
@@ -297,3 +298,18 @@ def test_photographs_are_turned_where_their_landmarks_are_known(folder, tmp_path
     assert (np.abs(turn - np.eye(3)).max(axis=(1, 2)) > 0.02).all()
     without = build_cache([folder], tmp_path / "other", image_size=32, options=options)
     assert len(open_cache(without)) == 4
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"rotation": [[1.0, 0.0, 0.0]]},
+        {"rotation": [None]},
+        {"rotation": ["a"]},
+        {"turn": [[0.0] * 9]},
+    ],
+)
+def test_labels_of_another_shape_are_one_line(columns, tmp_path):
+    pq.write_table(pa.table({"path": ["a.png"], **columns}), tmp_path / "labels.parquet")
+    with pytest.raises(MienError, match=r"labels\.parquet is no table of `mien synth` \(.+\)"):
+        read_rotations([tmp_path])

@@ -70,13 +70,11 @@ def read_eye_labels(folders: Iterable[Path]) -> dict[Path, EyeLabel]:
 
 
 def _of_folder(folder: Path) -> dict[Path, EyeLabel]:
-    table = read_labels(folder, ("landmarks", "expression_weights"))
-    marks = np.array(table["landmarks"].to_pylist(), dtype=np.float32).reshape(-1, 5, 2)
-    weights = np.array(table["expression_weights"].to_pylist(), dtype=np.float32)
-    unit = (table.schema.field("expression_weights").metadata or {}).get(b"unit", b"")
-    opened = lids_open(weights, unit.decode().rpartition(": ")[2].split())
-    names = table["path"].to_pylist()
+    table = read_labels(folder, {"landmarks": (5, 2), "expression_weights": (-1,)})
+    names = table.units["expression_weights"].rpartition(": ")[2].split()
+    opened = lids_open(table.columns["expression_weights"], names)
+    eyes = table.columns["landmarks"][:, :2]
     return {
-        folder / name: EyeLabel(eyes[:2], float(shown))
-        for name, eyes, shown in zip(names, marks, opened, strict=True)
+        file: EyeLabel(places, float(shown))
+        for file, places, shown in zip(table.files, eyes, opened, strict=True)
     }

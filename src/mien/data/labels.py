@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ import numpy as np
 from mien.data.sources import LABELS_FILE
 from mien.errors import MienError
 
-__all__ = ["has_labels", "read_labels", "read_rotations"]
+__all__ = ["LabelTable", "has_labels", "read_labels", "read_rotations"]
 
-Rotation = np.ndarray[Any, np.dtype[np.float32]]
+Values = np.ndarray[Any, np.dtype[np.float32]]
 
 
 def has_labels(folder: Path) -> bool:
@@ -21,28 +22,47 @@ def has_labels(folder: Path) -> bool:
     return (folder / LABELS_FILE).is_file()
 
 
-def read_labels(folder: Path, columns: Sequence[str]) -> Any:
-    """Return columns of a folder's labels as a pyarrow.Table, the images' `path` first.
+@dataclass(frozen=True)
+class LabelTable:
+    """Columns of a folder's labels, a row an image."""
+
+    files: list[Path]
+    """The images."""
+    columns: dict[str, Values]
+    """float32, of the shapes that were asked for. [N, ...]."""
+    units: dict[str, str]
+    """What `mien synth` says of each column."""
+
+
+def read_labels(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> LabelTable:
+    """Return columns of a folder's labels.
+
+    Args:
+        folder: of `mien synth`.
+        shapes: name of a column => shape of one row; -1: of any length.
 
     Raises:
-        MienError: they cannot be read, are not of `mien synth`, or not of the right lengths.
+        MienError: they cannot be read, are not of `mien synth`, or of other shapes.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     path = folder / LABELS_FILE
     try:
-        table = pq.read_table(path, columns=["path", *columns])
-        for name in columns:
-            if not pa.types.is_fixed_size_list(table.schema.field(name).type):
-                raise ValueError(f"{name} is no vector")
-    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        table = pq.read_table(path, columns=["path", *shapes])
+        columns = {
+            name: np.array(table[name].to_pylist(), dtype=np.float32).reshape(len(table), *shape)
+            for name, shape in shapes.items()
+        }
+        found = {name: table.schema.field(name).metadata or {} for name in shapes}
+        files = [folder / name for name in table["path"].to_pylist()]
+    except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0]
         raise MienError(f"{path} is no table of `mien synth` ({reason}); render it anew") from error
-    return table
+    return LabelTable(files, columns, {n: x.get(b"unit", b"").decode() for n, x in found.items()})
 
 
-def read_rotations(folders: Iterable[Path]) -> dict[Path, Rotation]:
+def read_rotations(folders: Iterable[Path]) -> dict[Path, Values]:
     """Return the heads' rotations, head -> camera frame [3, 3], by the image's file.
 
     Args:
@@ -51,10 +71,8 @@ def read_rotations(folders: Iterable[Path]) -> dict[Path, Rotation]:
     Raises:
         MienError: a table of labels cannot be read.
     """
-    found: dict[Path, Rotation] = {}
+    found: dict[Path, Values] = {}
     for folder in filter(has_labels, folders):
-        table = read_labels(folder, ("rotation",))
-        rotations = np.array(table["rotation"].to_pylist(), dtype=np.float32).reshape(-1, 3, 3)
-        names = table["path"].to_pylist()
-        found |= {folder / name: each for name, each in zip(names, rotations, strict=True)}
+        table = read_labels(folder, {"rotation": (3, 3)})
+        found |= zip(table.files, table.columns["rotation"], strict=True)
     return found

@@ -24,11 +24,10 @@ from mien.embedding.listing import Listing, list_inputs
 from mien.embedding.options import EmbedOptions
 from mien.embedding.run import Job, Paths, embed_listing, read_by
 from mien.embedding.summary import Status, Summary, summarise
-from mien.engines.graph_encoder import GraphEncoder
 from mien.errors import MienError
 from mien.media.lock import LockedError
 from mien.media.outputs import check_outputs
-from mien.pipeline.encode import Encoder, open_encoder
+from mien.pipeline.encode import AnyEncoder, open_encoder
 from mien.table.merge import join_shards
 from mien.table.schema import job_digest
 from mien.table.shard import Shard
@@ -342,5 +341,5 @@ def _embed_shard(
 
 
 @lru_cache(maxsize=1)
-def _model(weights: str | None, device: str, eyes_only: bool) -> Encoder | GraphEncoder:  # noqa: FBT001
+def _model(weights: str | None, device: str, eyes_only: bool) -> AnyEncoder:  # noqa: FBT001
     return open_encoder(weights, device=device, eyes_only=eyes_only)

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from mien.columns import EYES_FOUND, FEATURES, GAZE_CODE, NUMBERS
 from mien.embedding.options import EmbedOptions
-from mien.engines.graph_encoder import GraphEncoder
 from mien.errors import MienError
-from mien.pipeline.encode import Encoder, lengths_of
+from mien.pipeline.encode import AnyEncoder, lengths_of
 from mien.probes.gaze import Calibration, estimate
 from mien.probes.probe import Probe
 from mien.table.rows import factor_columns
@@ -49,9 +48,7 @@ CalibrationFile: TypeAlias = Readout[Calibration]
 ProbeFile: TypeAlias = Readout[Probe]
 
 
-def open_calibration(
-    model: Encoder | GraphEncoder, options: EmbedOptions
-) -> CalibrationFile | None:
+def open_calibration(model: AnyEncoder, options: EmbedOptions) -> CalibrationFile | None:
     """Read the calibration that is asked for and refuse one that cannot be applied; None of none.
 
     Raises:
@@ -77,7 +74,7 @@ def open_calibration(
     return Readout(calibration, _checksum(path))
 
 
-def open_probes(model: Encoder | GraphEncoder, options: EmbedOptions) -> tuple[ProbeFile, ...]:
+def open_probes(model: AnyEncoder, options: EmbedOptions) -> tuple[ProbeFile, ...]:
     """Read the probes that are asked for and refuse those that cannot be applied.
 
     Raises:

@@ -32,13 +32,12 @@ from mien.embedding.readouts import (
 )
 from mien.embedding.summary import Status, Summary, summarise
 from mien.embedding.tracks import TrackLinker
-from mien.engines.graph_encoder import GraphEncoder
 from mien.errors import MienError
 from mien.media.inputs import Source
 from mien.media.outputs import check_outputs
 from mien.media.still import ImageLike
 from mien.pipeline.crops import Cropper
-from mien.pipeline.encode import Encoder, encode_crops, lengths_of, open_encoder
+from mien.pipeline.encode import AnyEncoder, encode_crops, lengths_of, open_encoder
 from mien.pipeline.known_faces import KnownFaces, is_box_file
 from mien.table.naming import named_frame
 from mien.table.read import data_frame
@@ -60,7 +59,7 @@ Paths = str | Path | Sequence[str | Path]
 def embed(
     paths: Paths | ImageLike | Sequence[ImageLike],
     *,
-    model: Encoder | GraphEncoder | None = None,
+    model: AnyEncoder | None = None,
     device: str = "cpu",
     **options: Any,
 ) -> pd.DataFrame:
@@ -129,7 +128,7 @@ def embed_to_parquet(
     paths: Paths,
     out: str | Path,
     *,
-    model: Encoder | GraphEncoder | None = None,
+    model: AnyEncoder | None = None,
     options: EmbedOptions | None = None,
     overwrite: bool = False,
     resume: bool = False,
@@ -172,7 +171,7 @@ def embed_listing(
     listing: Listing,
     out: str | Path,
     *,
-    model: Encoder | GraphEncoder,
+    model: AnyEncoder,
     options: EmbedOptions,
     on_progress: Callable[[Status], None] | None = None,
 ) -> Summary:
@@ -257,14 +256,14 @@ def read_by(options: EmbedOptions, listing: Listing) -> Iterator[str | Path]:
 class Job:
     """What decides the rows of given inputs: model and options."""
 
-    model: Encoder | GraphEncoder
+    model: AnyEncoder
     options: EmbedOptions
     cropper: Cropper
     gaze: CalibrationFile | None
     probes: tuple[ProbeFile, ...]
 
     @staticmethod
-    def of(model: Encoder | GraphEncoder, options: EmbedOptions) -> Job:
+    def of(model: AnyEncoder, options: EmbedOptions) -> Job:
         gaze = open_calibration(model, options)
         probes = open_probes(model, options)
         size = model.eye_crop_size if options.eyes_only else model.crop_size

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TypeVar
 
-__all__ = ["parts_of", "side_by_side", "threads"]
+__all__ = ["cores", "parts_of", "side_by_side", "threads"]
 
 # This many faces are looked at at a time: images at full size take memory, and what a processor
 # keeps near is small. More than 8 are no faster.
@@ -18,13 +18,16 @@ _Given = TypeVar("_Given")
 _Read = TypeVar("_Read")
 
 
+def cores() -> int:
+    """Return how many cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 def threads() -> int:
     """Return how many calls at a time: as many as OMP_NUM_THREADS, else as cores may be used."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked.isdigit() and int(asked):
-        return int(asked)
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+    return int(asked) if asked.isdigit() and int(asked) else cores()
 
 
 def parts_of(count: int, threads: int) -> list[slice]:

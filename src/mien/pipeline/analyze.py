@@ -13,13 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from mien.engines.graph_encoder import GraphEncoder
 from mien.errors import MienError
 from mien.faces.detect import single_threaded_opencv
 from mien.faces.face import Box, Face
 from mien.media.names import to_text
 from mien.pipeline.crops import Crop, Cropper
-from mien.pipeline.encode import Encoder, encode_crops
+from mien.pipeline.encode import AnyEncoder, encode_crops
 from mien.pipeline.notebook import face_html
 from mien.pipeline.prefetch import prefetch
 from mien.pipeline.read import ImageLike, read_still
@@ -53,7 +52,7 @@ class AnalyzedFace:
 def analyze(
     images: ImageLike | Sequence[ImageLike],
     *,
-    model: Encoder | GraphEncoder | None = None,
+    model: AnyEncoder | None = None,
     device: str = "cpu",
     detector: str = "auto",
     batch_size: int = 64,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # its import takes longer than reading a face, and graphs do 
     from torch import Tensor
 
 __all__ = [
+    "AnyEncoder",
     "Config",
     "Encoder",
     "GazeConfig",
@@ -65,13 +66,17 @@ class Encoder(Protocol):
     def encode_eyes(self, eye_crops: Tensor, /) -> GazeCode: ...
 
 
+AnyEncoder: TypeAlias = Encoder | GraphEncoder
+"""A model, whose factors are tensors; or graphs alone, whose factors are arrays."""
+
+
 def open_encoder(
     weights: str | Path | None = None,
     *,
     device: str = "cpu",
     eyes_only: bool = False,
     gaze: bool = True,
-) -> Encoder | GraphEncoder:
+) -> AnyEncoder:
     """Load weights for encoding alone: without torch, where the package has graphs for them.
 
     Args:
@@ -92,7 +97,7 @@ def open_encoder(
     return model if gaze else Model(model.network, weights_id=model.weights_id)
 
 
-def lengths_of(model: Encoder | GraphEncoder, *, features: bool) -> dict[str, int]:
+def lengths_of(model: AnyEncoder, *, features: bool) -> dict[str, int]:
     """Return the lengths of the codes that a model gives, with or without the features."""
     config = model.config
     return code_lengths(
@@ -113,7 +118,7 @@ def to_batch(crops: Sequence[NDArray[np.uint8]]) -> Tensor:
 
 def encode_crops(
     crops: Sequence[NDArray[np.uint8]],
-    model: Encoder | GraphEncoder,
+    model: AnyEncoder,
     *,
     names: Sequence[str],
     eyes_only: bool = False,

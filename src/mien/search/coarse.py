@@ -11,7 +11,6 @@ that it looks up in tables of the query (its fast scan of product quantisers, of
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.engines.side_by_side import cores
 from mien.search.codes import HALF, Codes, largest, numbers
 
 __all__ = ["Coarse"]
@@ -45,7 +45,7 @@ class Coarse:
         least, most = sample.min(axis=0), sample.max(axis=0)
         self._step = np.maximum((most - least) / _STEPS, 1)
         self._first = (most + least) / 2 - self._step * (_STEPS / 2)
-        threads = max(1, min(_processors(), count // _SMALL_SHARD))
+        threads = max(1, min(cores(), count // _SMALL_SHARD))
         # faiss shares queries among its threads, not codes: each part has one thread.
         set_threads: Callable[[int], None] = faiss.omp_set_num_threads
         self._pool = ThreadPoolExecutor(threads, initializer=set_threads, initargs=(1,))
@@ -99,8 +99,3 @@ class Coarse:
         odd = small[:, 1::2]
         packed[:, : odd.shape[1]] |= odd << 4
         return packed
-
-
-def _processors() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
