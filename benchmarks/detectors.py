@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.find_faces import METHODS, read
-from benchmarks.speed import ROOT, machine, make_build, make_inputs
+from benchmarks.speed import ROOT, machine, make_build, make_inputs, write_result
 from PIL import Image, ImageDraw
 
 PACKAGES = (
@@ -255,10 +255,7 @@ def main() -> None:
         "side": given.side,
         "methods": methods,
     }
-    given.out.with_suffix(".json").write_text(json.dumps(result, indent=2), encoding="utf-8")
-    table = as_markdown(result)
-    given.out.with_suffix(".md").write_text(table, encoding="utf-8")
-    print(table)
+    write_result(given.out, result, as_markdown(result))
 
 
 if __name__ == "__main__":

@@ -303,9 +303,13 @@ def main() -> None:
         "frames": given.frames,
         "measures": summarise(rounds),
     }
-    given.out.with_suffix(".json").write_text(json.dumps(result, indent=2), encoding="utf-8")
-    table = as_markdown(result)
-    given.out.with_suffix(".md").write_text(table, encoding="utf-8")
+    write_result(given.out, result, as_markdown(result))
+
+
+def write_result(out: Path, result: Mapping[str, Any], table: str) -> None:
+    """Write OUT.json and OUT.md, and print the table."""
+    out.with_suffix(".json").write_text(json.dumps(result, indent=2), encoding="utf-8")
+    out.with_suffix(".md").write_text(table, encoding="utf-8")
     print(table)
 
 

@@ -31,6 +31,20 @@ def crops(count, seed=0):
     return list(rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8))
 
 
+def held_model():
+    """A model that encodes when it is let go, and the events that it has begun and may go on."""
+    model = small_model(gaze=False)
+    encode, began, go = model.encode, threading.Event(), threading.Event()
+
+    def slow(images, *, features=False):
+        began.set()
+        go.wait(30)
+        return encode(images, features=features)
+
+    model.encode = slow
+    return model, began, go
+
+
 def test_what_several_bring_is_encoded_together():
     model, sizes = small_model(gaze=False), []
     encoder = BatchEncoder(model, size=8, wait_s=0.5, room=16, on_batch=sizes.append)
@@ -72,15 +86,7 @@ def test_the_line_does_not_grow():
 
 
 def test_who_came_during_a_batch_waits_for_no_others():
-    model = small_model(gaze=False)
-    encode, began, go = model.encode, threading.Event(), threading.Event()
-
-    def slow(images, *, features=False):
-        began.set()
-        go.wait(30)
-        return encode(images, features=features)
-
-    model.encode = slow
+    model, began, go = held_model()
     encoder = BatchEncoder(model, size=2, wait_s=3, room=4)
     (first,), (second,) = (encoder.submit(crops(1, seed=seed)) for seed in (0, 1))
     began.wait(30)
@@ -113,15 +119,7 @@ def test_the_fault_of_one_is_not_that_of_others():
 
 @pytest.mark.parametrize("encoding", [False, True])
 def test_who_leaves_takes_nobody_along(encoding):
-    model = small_model(gaze=False)
-    encode, began, go = model.encode, threading.Event(), threading.Event()
-
-    def slow(images, *, features=False):
-        began.set()
-        go.wait(30)
-        return encode(images, features=features)
-
-    model.encode = slow
+    model, began, go = held_model()
     encoder = BatchEncoder(model, size=1, wait_s=0, room=4)
     (first,), (second,) = encoder.submit(crops(1)), encoder.submit(crops(1, seed=1))
     began.wait(30)
