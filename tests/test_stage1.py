@@ -9,9 +9,10 @@ import torch
 from mien.geometry.rotation import angles_to_rotation
 from mien.latentface.autoencoder import Autoencoder
 from mien.latentface.config import ModelConfig
+from mien.latentface.depth_penalties import border_nearness, depth_outliers, roughness
 from mien.latentface.reconstruction import confidence_error, reconstruction_error
 from mien.latentface.scene import shade_view, view
-from mien.latentface.stage1 import Stage1Weights, border_nearness, partners, stage1_loss
+from mien.latentface.stage1 import Stage1Weights, partners, stage1_loss
 from mien.latentface.structure import gradient_error, orientation_error, oriented_gradients
 from mien.types import Light, Pose
 
@@ -174,6 +175,30 @@ def test_a_border_before_the_face_costs_and_is_pushed_back() -> None:
     pushed = depth.grad[0, 0] < 0
     assert pushed[:, 1].all()
     assert not pushed[:, 2:].any()
+
+
+def test_a_ridge_in_one_face_costs_and_is_pushed_back() -> None:
+    line = torch.linspace(-1, 1, 32)
+    depth = (1 + 0.04 * line**2).expand(5, 1, 32, 32).clone()
+    depth += 0.004 * torch.arange(-2, 3)[:, None, None, None]  # faces differ a little
+    assert depth_outliers(depth, 0.1, 0.2) == 0
+    depth[1, :, 24:30, 6:8] = 0.92
+    depth[3, :, 3, :] = 1.1
+    depth.requires_grad_()
+    cost = depth_outliers(depth, 0.1, 0.2)
+    assert 0.001 < cost < 0.05
+    cost.backward()
+    assert depth.grad is not None
+    assert (depth.grad[1, 0, 24:30, 6:8] < 0).all()
+    assert (depth.grad[3, 0, 3] > 0).any()
+    assert (depth.grad[[0, 2, 4]] == 0).all()
+
+
+def test_a_weave_is_rough_and_a_slope_is_not() -> None:
+    slope = torch.linspace(0.9, 1.1, 32).expand(1, 1, 32, 32)
+    assert roughness(slope, 0.1) < 1e-4
+    weave = 0.001 * (torch.arange(32)[:, None] + torch.arange(32)[None]).fmod(2)
+    torch.testing.assert_close(roughness(slope + weave, 0.1), torch.tensor(0.04), atol=1e-3, rtol=0)
 
 
 def test_the_total_is_the_sum_of_its_parts() -> None:

@@ -17,14 +17,12 @@ from torch import Tensor
 from mien.fields import Amount, check_fields
 from mien.geometry.rotation import rotation_to_angles
 from mien.latentface.autoencoder import Autoencoder, Canonical, Encoded
+from mien.latentface.depth_penalties import border_nearness, depth_outliers, roughness
 from mien.latentface.reconstruction import ReconstructionError, reconstruction_error
 from mien.latentface.scene import View, shade_view, view
 from mien.types import Light, Loss, Pose
 
-__all__ = ["FACE_OVAL", "Stage1Weights", "border_nearness", "partners", "stage1_loss"]
-
-FACE_OVAL = (0.82, 1.15)
-"""Half axes of the oval that the canonical face fills, as fractions of half the image."""
+__all__ = ["Stage1Weights", "partners", "stage1_loss"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +55,13 @@ class Stage1Weights:
     border_level: Amount = 0.3
     """How far behind the canonical centre the border must stay, as a fraction of the depth's
     range."""
+    depth_outliers: Amount = 8.0
+    """Penalty on canonical depth far from that of most faces in the batch: in heads turned far, a
+    ridge hides what the network cannot draw, and is hardly seen itself."""
+    outlier_level: Amount = 0.2
+    """How far faces may differ in depth at a pixel, as a fraction of the depth's range."""
+    roughness: Amount = 0.0
+    """Penalty on the canonical depth's Laplacian."""
     known_pose: Amount = 0.0
     """Mean absolute error of the angles where the head's pose is known: of rendered images, and of
     photographs that were turned. 0: learned without."""
@@ -136,9 +141,7 @@ def stage1_loss(
     # Near its limit the squashed angle has no gradient left to bring it back.
     excess = (encoded.angles.abs() - weights.angle_limit).clamp_min(0)
     parts["penalty/angle_limit"] = weights.angle_limit_penalty * excess.sum(dim=1).mean()
-    parts["penalty/border_depth"] = weights.border_depth * border_nearness(
-        canonical.depth, model.config.depth_range, weights.border_level
-    )
+    parts |= _depth_penalties(canonical.depth, model.config.depth_range, weights)
     monitors = _monitors(encoded, canonical, error, mask, len(images))
     if rotation is not None and weights.known_pose:
         apart, share = _pose_error(encoded, rotation)
@@ -146,6 +149,17 @@ def stage1_loss(
         monitors["known_pose_deg"] = torch.rad2deg(apart.detach())
     extras = {"renderings": renderings, "albedo": canonical.albedo, "depth": canonical.depth}
     return Loss(torch.stack(list(parts.values())).sum(), parts, monitors, extras)
+
+
+def _depth_penalties(depth: Tensor, extent: float, weights: Stage1Weights) -> dict[str, Tensor]:
+    """Return the penalties on canonical depth. Each []."""
+    border = border_nearness(depth, extent, weights.border_level)
+    return {
+        "penalty/border_depth": weights.border_depth * border,
+        "penalty/depth_outliers": weights.depth_outliers
+        * depth_outliers(depth, extent, weights.outlier_level),
+        "penalty/roughness": weights.roughness * roughness(depth, extent),
+    }
 
 
 def _pose_error(encoded: Encoded, rotation: Tensor) -> tuple[Tensor, Tensor]:
@@ -192,22 +206,6 @@ def _weigh(
         parts[f"{name}/gradient"] = factor * weights.gradient * error.gradient[rows].mean()
         parts[f"{name}/orientation"] = factor * weights.orientation * error.orientation[rows].mean()
     return parts
-
-
-def border_nearness(depth: Tensor, depth_range: float, level: float) -> Tensor:
-    """Return how much nearer than `level` the depth beside the face is, a mean over the border. [].
-
-    Args:
-        depth: canonical. [B, 1, H, W].
-        depth_range: largest distance from the canonical centre, face units.
-        level: how far behind that centre the border must be at least, as a fraction of the range.
-    """
-    line = torch.linspace(-1, 1, depth.shape[-1], device=depth.device)
-    # The face, its hair above and its neck below: an oval that reaches over top and bottom.
-    half_width, half_height = FACE_OVAL
-    border = (line[None, :] / half_width) ** 2 + (line[:, None] / half_height) ** 2 > 1
-    behind = (depth[:, 0] - 1) / depth_range
-    return ((level - behind).clamp_min(0) * border).sum() / (border.sum() * len(depth))
 
 
 def _monitors(
