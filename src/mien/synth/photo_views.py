@@ -142,6 +142,14 @@ class PhotoViews:
         rotation = np.array([turned for _, turned in views], np.float32).reshape(-1, 3, 3)
         return Views(pixels, rotation, fit.rotation.astype(np.float32))
 
+    def rotation(self, landmarks: Array) -> Array:
+        """Return the rotation of the mean head under five landmarks, head -> camera frame. [3, 3].
+
+        Args:
+            landmarks: as of `__call__`. [5, 2].
+        """
+        return self._fit(np.asarray(landmarks, dtype=np.float64)).rotation
+
     def _fit(self, landmarks: Array) -> _Fit:
         """Place the mean head under the landmarks and bend it until they fit."""
         points, centre = self._controls, landmarks.mean(axis=0)
