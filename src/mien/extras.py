@@ -22,6 +22,7 @@ EXTRAS = {
     "python_multipart": "serve",
     "prometheus_client": "serve",
     "ray": "ray",
+    "fsspec": "remote",
 }
 """Name of the module => extra."""
 

@@ -10,19 +10,22 @@ from itertools import islice
 
 from numpy.typing import NDArray
 
+from mien.embedding.fetching import Fetched, fetched, on_disk
 from mien.embedding.options import EmbedOptions
 from mien.embedding.quality import sharpness
 from mien.embedding.summary import LEFT_OUT, NO_FACE
 from mien.errors import MienError
 from mien.faces.detect import single_threaded_opencv
 from mien.faces.track import Tracker
+from mien.media.addresses import shown
 from mien.media.inputs import Source
 from mien.media.names import to_text
+from mien.media.remote_faults import LostError
 from mien.media.video import info
 from mien.pipeline.crops import Crop, Cropper
 from mien.pipeline.known_faces import KnownFaces
 from mien.pipeline.prefetch import prefetch
-from mien.pipeline.read import Frame, read_media, read_still
+from mien.pipeline.read import Frame, read_media
 from mien.table.rows import FaceRow
 
 __all__ = ["Batch", "FrameRows", "gather", "is_apart", "read_batches"]
@@ -93,9 +96,11 @@ def read_batches(
         start: number of the input to begin with; a batch's `start`, or `first`.
         first: number of the first of `sources`.
     """
-    tasks = _tasks(islice(enumerate(sources, first), start - first, None), cropper, options)
+    numbered = islice(enumerate(sources, first), start - first, None)
     with (
         single_threaded_opencv(cropper.detector),
+        # Closed after the threads that take from it.
+        contextlib.closing(_tasks(fetched(numbered), cropper, options)) as tasks,
         contextlib.closing(prefetch(tasks, workers=options.workers)) as frames,
     ):
         yield from gather(_tracked(frames), options.batch_size, start=start)
@@ -139,24 +144,25 @@ def gather(frames: Iterable[FrameRows], batch_size: int, *, start: int = 0) -> I
 
 
 def _tasks(
-    sources: Iterable[tuple[int, Source]], cropper: Cropper, options: EmbedOptions
-) -> Iterator[Callable[[], FrameRows]]:
+    inputs: Generator[Fetched], cropper: Cropper, options: EmbedOptions
+) -> Generator[Callable[[], FrameRows]]:
     """Yield the work of each image and each video frame, in order, as calls to be made.
 
     Taking from this decodes the videos; the calls read the images and detect the faces.
     """
     after_video = False
-    for number, source in sources:
-        video = source.kind != "image"
-        size = options.batch_size
-        apart = is_apart(number, video=video, after_video=after_video, batch_size=size)
-        blank = FrameRows(number, (FaceRow(source.path_label),), apart=apart)
-        after_video = video
-        if video:
-            yield from _video_tasks(blank, source, cropper, options)
-        else:
-            image = source.full_path if source.image is None else source.image
-            yield partial(_read, blank, source, partial(read_still, image), cropper, options)
+    with contextlib.closing(inputs):
+        for given in inputs:
+            number, source = given.number, given.source
+            video = source.kind != "image"
+            size = options.batch_size
+            apart = is_apart(number, video=video, after_video=after_video, batch_size=size)
+            blank = FrameRows(number, (FaceRow(source.path_label),), apart=apart)
+            after_video = video
+            if video:
+                yield from _video_tasks(blank, source, cropper, options)
+            else:
+                yield partial(_read, blank, source, given.still, cropper, options)
 
 
 def _video_tasks(
@@ -164,16 +170,19 @@ def _video_tasks(
 ) -> Iterator[Callable[[], FrameRows]]:
     taken = False
     try:
-        length = info(source.full_path).frames
-        choice = {"every": options.every, "fps": options.fps}
-        for frame in read_media(source.full_path, kind="video", **choice):
-            taken = True
-            row = replace(blank.rows[0], frame=frame.index, time_s=frame.time_s)
-            done = min(1.0, (frame.index + 1) / length) if length else 0.0
-            shown, read = replace(blank, rows=(row,), done=done), partial(_same, frame)
-            yield partial(_read, shown, source, read, cropper, options)
-        if not taken:
-            raise MienError("no frame of the video is taken")
+        with on_disk(source) as path:
+            length = info(path).frames
+            choice = {"every": options.every, "fps": options.fps}
+            for frame in read_media(path, kind="video", **choice):
+                taken = True
+                row = replace(blank.rows[0], frame=frame.index, time_s=frame.time_s)
+                done = min(1.0, (frame.index + 1) / length) if length else 0.0
+                row_of, read = replace(blank, rows=(row,), done=done), partial(_same, frame)
+                yield partial(_read, row_of, source, read, cropper, options)
+            if not taken:
+                raise MienError("no frame of the video is taken")
+    except LostError:
+        raise
     except MienError as error:
         yield partial(_failed, blank, source, error)
 
@@ -196,6 +205,8 @@ def _read(
         if frame.pixels is None:
             raise MienError("the frame is broken")
         crops = _crops(frame, source, cropper)
+    except LostError:  # the files after it would fail, too: the job ends and can be resumed
+        raise
     except Exception as error:  # noqa: BLE001 - one bad file or frame must not end the job
         return _failed(blank, source, error)
     kept = [crop for crop in crops if _wanted(crop, frame, options)]
@@ -241,7 +252,8 @@ def _side_px(crop: Crop, frame: Frame) -> float:
 def _failed(blank: FrameRows, source: Source, error: Exception) -> FrameRows:
     """Return a frame that is one row with the reason; the path is in the row already."""
     reason = str(error)
-    for name in (to_text(source.full_path), source.full_path):
+    path = source.full_path
+    for name in (to_text(path), path, to_text(shown(path))):
         reason = reason.replace(name, "the file")
     if not isinstance(error, MienError):
         reason = f"unforeseen {type(error).__name__}: {reason}"

@@ -18,6 +18,7 @@ from mien.embedding.frames import is_apart
 from mien.embedding.options import EmbedOptions
 from mien.errors import MienError
 from mien.media.inputs import Inputs, Source, expand
+from mien.media.remote_find import RemoteFile
 from mien.table.shard import Shard, parse_shard
 
 __all__ = ["Listing", "check_shard", "list_inputs"]
@@ -37,7 +38,8 @@ class Listing:
     digest: str
     """The same for the same names, sizes and times of change, in the same order."""
     lines: IO[str]
-    """A JSON array for each input: path label, full path, kind, about how much work it is."""
+    """A JSON array for each input: path label, full path, kind, about how much work it is; of one
+    at an address also its size and version."""
     shard: Shard | None = None
     """The part of them that is to be embedded; None: all."""
     begins: int = 0
@@ -132,17 +134,13 @@ def list_inputs(paths: Inputs) -> Iterator[Listing]:
     hashed = hashlib.sha256()
     count = 0
     with tempfile.SpooledTemporaryFile(_IN_MEMORY, "w+", encoding="ascii") as lines:
-        for source in expand(paths):
-            work = 1
-            try:
-                status = Path(source.full_path).stat()
-                facts = f"{status.st_size} {status.st_mtime_ns}"
-                if source.kind != "image":
-                    work += status.st_size // _BYTES_PER_FRAME
-            except OSError:  # it will have a row with the reason
-                facts = "unreadable"
+        for source in expand(paths, remote=True):
+            facts, size = _facts(source)
+            work = 1 if source.kind == "image" else 1 + size // _BYTES_PER_FRAME
             hashed.update(f"{source.path_label}\0{facts}\0".encode())
             line = [source.path_label, os.fspath(source.full_path), source.kind, work]
+            if source.remote is not None:
+                line += [source.remote.size, source.remote.version]
             print(json.dumps(line), file=lines)
             count += 1
         if not count:
@@ -150,8 +148,20 @@ def list_inputs(paths: Inputs) -> Iterator[Listing]:
         yield Listing(count, hashed.hexdigest()[:16], lines)
 
 
+def _facts(source: Source) -> tuple[str, int]:
+    """Return what changes with an input's content, and its size in bytes; 0: not known."""
+    if source.remote is not None:
+        return f"{source.remote.size} {source.remote.version}", source.remote.size or 0
+    try:
+        status = Path(source.full_path).stat()
+    except OSError:  # it will have a row with the reason
+        return "unreadable", 0
+    return f"{status.st_size} {status.st_mtime_ns}", status.st_size
+
+
 def _source(line: str) -> Source:
-    return Source(*json.loads(line)[:3])
+    label, path, kind, _, *remote = json.loads(line)
+    return Source(label, path, kind, remote=RemoteFile(path, *remote) if remote else None)
 
 
 def check_shard(

@@ -1,16 +1,20 @@
 """INPUT... => the images and videos they stand for, one at a time and always in the same order.
 
-An INPUT is an image, a video, a folder or a glob. What a source is called in the table:
+An INPUT is an image, a video, a folder or a glob, or the address of one (`s3://bucket/people/**`).
+What a source is called in the table:
 
 * a file: as it was given;
 * what lies in a folder: its path relative to that folder, with `/`;
-* what a glob matches: the path as matched.
+* what a glob matches: the path as matched;
+* what is at an address: its own address, of the web without what follows `?`.
 
 The name is then written as `mien.media.names.to_text` says, so that any name on disk goes into a
 table and can be had back. Folders are walked to the bottom, names in order; hidden files and
 folders are passed over, links are followed and a link to a folder above itself is not. In a folder
 only images and videos count, and of a folder no more than the names of the folders open at a time
 is held. Two sources that would have the same name are refused before the first is given out.
+What lies at addresses is listed at once, and told by its name alone, not by its first bytes; but a
+name that tells nothing is looked into where it was given itself.
 """
 
 from __future__ import annotations
@@ -19,12 +23,14 @@ import glob
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 from mien.errors import MienError
-from mien.media.kinds import Kind, kind_of, may_be_media
+from mien.media.addresses import is_address, local_name, shown
+from mien.media.kinds import HEAD_BYTES, Kind, kind_from, kind_of, may_be_media
 from mien.media.names import to_text
+from mien.media.remote import head
+from mien.media.remote_find import RemoteFile, find
 from mien.media.still import ImageLike
 
 __all__ = ["Inputs", "Source", "count", "expand"]
@@ -44,6 +50,8 @@ class Source:
     """Whether it is an image or a video."""
     image: ImageLike | None = None
     """The image itself, where it is in memory or an open file."""
+    remote: RemoteFile | None = None
+    """What is known of it, where it is at an address."""
 
 
 @dataclass(frozen=True)
@@ -54,19 +62,22 @@ class _Root:
     label: str
     """What goes before the names found in a folder; a file's whole name."""
     is_folder: bool
+    files: tuple[tuple[RemoteFile, Kind], ...] = ()
+    """What was found at an address; then the rest is no more than names."""
 
 
-def expand(inputs: Inputs) -> Iterator[Source]:
+def expand(inputs: Inputs, *, remote: bool = False) -> Iterator[Source]:
     """Check all inputs, then give out their sources one by one.
 
     Args:
         inputs: files, folders and globs (`*`, `?`, `[...]`, `**`), or one of them.
+        remote: whether addresses may be among them.
 
     Raises:
         MienError: at once if nothing is given or found, an input is missing or of no use, or two
             sources would have the same name; later if a folder inside cannot be listed.
     """
-    roots = _roots(inputs)
+    roots = _roots(inputs, remote=remote)
     _refuse_same_names(roots)
     return _sources(roots)
 
@@ -81,17 +92,24 @@ def count(inputs: Inputs) -> int:
 
 
 def _sources(roots: list[_Root]) -> Iterator[Source]:
-    for label, path in chain.from_iterable(map(_found, roots)):
-        kind = kind_of(path)
-        if kind is not None:
-            yield Source(to_text(label), path, kind)
+    for root in roots:
+        for file, kind in root.files:
+            yield Source(to_text(shown(file.address)), file.address, kind, remote=file)
+        for label, path in () if root.files else _found(root):
+            kind = kind_of(path)
+            if kind is not None:
+                yield Source(to_text(label), path, kind)
 
 
-def _roots(inputs: Inputs) -> list[_Root]:
+def _roots(inputs: Inputs, *, remote: bool = False) -> list[_Root]:
     given = [inputs] if isinstance(inputs, (str, bytes, os.PathLike)) else list(inputs)
     if not given:
         raise MienError("no input: give images, videos, folders or globs")
-    return [root for one in given for root in _roots_of(os.fsdecode(one))]
+    names = [os.fsdecode(local_name(os.fsdecode(one))) for one in given]
+    for address in () if remote else filter(is_address, names):
+        raise MienError(f"{to_text(shown(address))}: addresses are read by mien embed alone")
+    roots = ([_remote_root(one)] if is_address(one) else _roots_of(one) for one in names)
+    return [root for each in roots for root in each]
 
 
 def _roots_of(given: str) -> list[_Root]:
@@ -115,6 +133,28 @@ def _roots_of(given: str) -> list[_Root]:
     if not roots:
         raise MienError(f"no image or video matches {to_text(given)}")
     return roots
+
+
+def _remote_root(given: str) -> _Root:
+    found = find(given)
+    alone = len(found) == 1 and found[0].address == given
+    files: list[tuple[RemoteFile, Kind]] = []
+    for file in found:
+        kind = _remote_kind(file, look=alone)
+        if kind is not None:
+            files.append((file, kind))
+    name = to_text(shown(given))
+    if alone and not files:
+        raise MienError(f"{name} is neither an image nor a video that is known")
+    if not files:
+        raise MienError(f"no image or video is found at {name}")
+    return _Root(given, given, is_folder=True, files=tuple(files))
+
+
+def _remote_kind(file: RemoteFile, *, look: bool) -> Kind | None:
+    name = shown(file.address)
+    kind = kind_from(name)
+    return kind_from(name, head(file.address, HEAD_BYTES)) if kind is None and look else kind
 
 
 def _matches(pattern: str) -> list[str]:
@@ -159,15 +199,18 @@ def _refuse_if_same(label: str, path: str, earlier: list[_Root]) -> None:
     same = (at for root in earlier for name, at in _found(root) if name == label)
     for other in same:
         if other == path:
-            raise MienError(f"{to_text(path)} is given twice; give it once")
+            raise MienError(f"{to_text(shown(path))} is given twice; give it once")
         raise MienError(
-            f"{to_text(other)} and {to_text(path)} would both be called {to_text(label)} in the "
-            "table; give the folder above both, or one input at a time"
+            f"{to_text(shown(other))} and {to_text(shown(path))} would both be called "
+            f"{to_text(label)} in the table; give the folder above both, or one input at a time"
         )
 
 
 def _found(root: _Root) -> Iterator[tuple[str, str]]:
     """Yield (name, path) of what is or may be an image or a video, in order."""
+    if root.files:
+        yield from ((shown(file.address), file.address) for file, _ in root.files)
+        return
     if not root.is_folder:
         yield root.label, root.path
         return

@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["Kind", "kind_of", "may_be_media"]
+__all__ = ["HEAD_BYTES", "Kind", "kind_from", "kind_of", "may_be_media"]
 
 Kind = Literal["image", "video"]
 
@@ -25,7 +25,8 @@ _VIDEOS = frozenset(
 )
 # Names that other things bear as well (TypeScript): a video only if it looks like one.
 _PERHAPS_VIDEOS = frozenset((".ts", ".mts", ".m2ts"))
-_HEAD = 256
+HEAD_BYTES = 256
+"""How much of a file tells what it is."""
 _MARKS = ((0, 188), (4, 192))
 _IMAGE_STARTS = (
     *(b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a"),
@@ -52,12 +53,17 @@ def kind_of(path: str | Path) -> Kind | None:
     by its name, and is refused where it is read. A file that cannot be opened, and what is no
     ordinary file (a pipe, a device), goes by its name. An animated GIF is an image.
     """
-    suffix = Path(path).suffix.lower()
     head = b""
     with contextlib.suppress(OSError, ValueError):
         if Path(path).is_file():  # opening a pipe would wait for its other end
             with Path(path).open("rb") as file:
-                head = file.read(_HEAD)
+                head = file.read(HEAD_BYTES)
+    return kind_from(path, head)
+
+
+def kind_from(name: str | Path, head: bytes = b"") -> Kind | None:
+    """Return what a file of this name is whose first bytes these are; b"": they are not known."""
+    suffix = Path(name).suffix.lower()
     seen = _kind_of_bytes(head)
     if seen is not None or suffix in _PERHAPS_VIDEOS:
         return seen
