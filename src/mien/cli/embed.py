@@ -46,12 +46,12 @@ def embed(
         list[str] | None,
         typer.Argument(
             metavar="INPUT...",
-            help="Images, videos, folders (searched to the bottom) and globs.",
+            help="Images, videos, folders (searched to the bottom), globs; or addresses: s3://...",
             show_default=False,
         ),
     ] = None,
     out: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--out", "-o", help="The table to write: .parquet, .feather, .csv or .jsonl."),
     ] = None,
     detector: Annotated[
@@ -124,18 +124,18 @@ def embed(
 
 def _run(
     inputs: list[str],
-    out: Path,
+    out: str,
     options: EmbedOptions,
     model_options: tuple[str | None, str],
     begin_options: tuple[bool, bool, str | None, str | None],
 ) -> Summary:
-    from mien.embedding.job import JobFolder
     from mien.embedding.listing import check_shard
+    from mien.embedding.remote_job import job_folder
     from mien.embedding.run import embed_to_parquet
 
     overwrite, resume, shard, ray = begin_options
     # Before the weights are read, which takes seconds.
-    JobFolder(out).refuse(overwrite=overwrite, resume=resume)
+    job_folder(out).refuse(overwrite=overwrite, resume=resume)
     check_shard(shard, out, options)
     weights, device = model_options
     if ray is not None:
@@ -160,7 +160,7 @@ def _run(
 
 def _run_on_ray(
     inputs: list[str],
-    out: Path,
+    out: str,
     options: EmbedOptions,
     cluster: tuple[str, str | None, str],
     begin_options: tuple[bool, bool],
@@ -180,12 +180,14 @@ def _run_on_ray(
         )
 
 
-def _where_it_stands(out: Path) -> str:
-    from mien.embedding.job import JobFolder
+def _where_it_stands(out: str) -> str:
+    from mien.embedding.remote_job import job_folder
 
-    if JobFolder(out).is_begun():
-        return f"what is finished is kept: the same command with --resume continues {to_text(out)}"
-    return "nothing was begun"
+    kept = f"what is finished is kept: the same command with --resume continues {to_text(out)}"
+    try:
+        return kept if job_folder(out).is_begun() else "nothing was begun"
+    except MienError:  # of an address where nobody answers
+        return kept
 
 
 def _print_schema() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,11 +22,11 @@ def _table() -> None:
 @app.command()
 def merge(
     parts: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(metavar="PART...", help="Tables by mien embed --shard, or their folder."),
     ],
     out: Annotated[
-        Path,
+        str,
         typer.Option("--out", "-o", help="The table to write: .parquet, .feather, .csv or .jsonl."),
     ],
     partial: Annotated[
@@ -53,7 +52,7 @@ def merge(
 
 @app.command()
 def info(
-    table: Annotated[Path, typer.Argument(metavar="FILE", help="A .parquet or .feather table.")],
+    table: Annotated[str, typer.Argument(metavar="FILE", help="A .parquet or .feather table.")],
 ) -> None:
     """Say what a table holds and what made it, reading all of it: a damaged one is refused."""
     from mien.table.about import about_table
@@ -63,9 +62,9 @@ def info(
 
 @app.command()
 def convert(
-    table: Annotated[Path, typer.Argument(metavar="IN", help="A .parquet or .feather table.")],
+    table: Annotated[str, typer.Argument(metavar="IN", help="A .parquet or .feather table.")],
     out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="Its new form: .parquet, .feather, .csv, .jsonl.")
+        str, typer.Argument(metavar="OUT", help="Its new form: .parquet, .feather, .csv, .jsonl.")
     ],
     schema: Annotated[
         str,

@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,27 +26,35 @@ from mien.table.formats import check_format, convert
 from mien.table.read import table_info
 from mien.table.writer import PART, Progress, join_parts, last_complete
 
-__all__ = ["JobFolder"]
+__all__ = ["JOURNAL", "JobFolder", "is_ours"]
 
 _FORMAT = 3
-_JOURNAL, _LOCK, _UNFINISHED, _CONVERTED = "journal.json", "lock", "unfinished", "converted"
+JOURNAL = "journal.json"
+_LOCK, _UNFINISHED, _CONVERTED = "lock", "unfinished", "converted"
 _SHARD = r"[0-9a-f]{16}-\d{6}-of-\d{6}\.parquet"
 _SHARD_PARTS = re.compile(rf"\.({_SHARD})\.parts")
 _OURS = re.compile(
-    rf"{re.escape(_JOURNAL)}|{_LOCK}|{_UNFINISHED}|{_CONVERTED}|{PART.pattern}"
+    rf"{re.escape(JOURNAL)}|{_LOCK}|{_UNFINISHED}|{_CONVERTED}|{PART.pattern}"
     rf"|{_SHARD}|{_SHARD_PARTS.pattern}"
 )
 """Names of what mien writes into the folder: those of shards, which are jobs of their own, too."""
-_MOST_JOURNAL = 2**22
+_MOSTJOURNAL = 2**22
+
+
+def is_ours(name: str) -> bool:
+    """Return whether mien gives this name to what it writes into the hidden folder."""
+    return _OURS.fullmatch(name) is not None
 
 
 class JobFolder:
     """The hidden folder of one table in the making."""
 
     def __init__(self, out: Path) -> None:
-        self._given = out
+        self._given: Path | str = out
         self.out = Path(os.path.realpath(out))
         """The table that is to be written; of a link the file that it leads to."""
+        self.target: Path | str = self.out
+        """Where it is read again."""
         self.path = self.out.parent / f".{self.out.name}.parts"
         """The folder with the journal and the finished parts."""
         self._lock: int | None = None
@@ -71,7 +79,7 @@ class JobFolder:
             )
         names = {path.name for path in self.path.iterdir()}
         others = [name for name in sorted(names) if not _OURS.fullmatch(name)]
-        if not others and not names <= {_LOCK, _UNFINISHED} and _JOURNAL not in names:
+        if not others and not names <= {_LOCK, _UNFINISHED} and JOURNAL not in names:
             others = sorted(names)
         if others and not isinstance(self._journal(), dict):
             raise MienError(
@@ -83,7 +91,7 @@ class JobFolder:
     def is_finished(self, digest: str) -> bool:
         """Return whether the table is there and is this very job's."""
         try:
-            there = table_info(self.out)
+            there = table_info(self.target)
         except MienError:  # no table, or something else
             return False
         return there is not None and there.job == digest
@@ -102,7 +110,7 @@ class JobFolder:
             return
         if begun:
             raise MienError(
-                f"{self.out} was begun and interrupted: continue with --resume, "
+                f"{self.target} was begun and interrupted: continue with --resume, "
                 "or start over with --overwrite"
             )
         check_outputs([self._given])
@@ -113,16 +121,20 @@ class JobFolder:
         Raises:
             MienError: if so, and without leave to overwrite.
         """
-        if self.out.exists() and not self.path.exists() and not overwrite:
+        if self._is_alone() and not overwrite:
             if not self._says_what_made_it():
                 raise MienError(
-                    f"{self.out} is there and does not say what made it, so that nothing can be "
+                    f"{self.target} is there and does not say what made it, so that nothing can be "
                     "resumed: name another file or give --overwrite"
                 )
             raise MienError(
-                f"{self.out} is complete, but not from these inputs, options and weights: "
+                f"{self.target} is complete, but not from these inputs, options and weights: "
                 "name another file or give --overwrite"
             )
+
+    def _is_alone(self) -> bool:
+        """Return whether the table is there, and no unfinished one."""
+        return self.out.exists() and not self.path.exists()
 
     def begin(self, pinned: dict[str, Any], *, resume: bool) -> Progress:
         """Make the folder, or take up what is in it, and return how far it goes.
@@ -131,7 +143,7 @@ class JobFolder:
             MienError: if another run is writing, if the journal pins another job, or if nothing
                 can be written there.
         """
-        if resume and (self.path / _JOURNAL).exists():
+        if resume and (self.path / JOURNAL).exists():
             self._compare(pinned)
         with self.writing():
             self.out.parent.mkdir(parents=True, exist_ok=True)
@@ -139,11 +151,11 @@ class JobFolder:
             self._take_lock()
             if not resume:
                 self._clear()
-            if not (self.path / _JOURNAL).exists():
+            if not (self.path / JOURNAL).exists():
                 # A name of its own, known to `_clear`: a killed run may leave it.
                 unfinished = self.path / _UNFINISHED
                 unfinished.write_text(json.dumps({"format": _FORMAT, **pinned}, indent=1))
-                unfinished.replace(self.path / _JOURNAL)
+                unfinished.replace(self.path / JOURNAL)
             return last_complete(self.path)
 
     def finish(self, schema: pa.Schema) -> Path:
@@ -169,14 +181,37 @@ class JobFolder:
             joined: the whole table, as Parquet.
             schema: one of `mien.columns.SCHEMAS`: whose names its columns get.
         """
-        suffix = self._given.suffix.lower()  # not that of a link's target
+        suffix = Path(self._given).suffix.lower()  # not that of a link's target
         with self.writing():
             if suffix != ".parquet" or schema != "mien":
                 converted = self.path / _CONVERTED
                 convert(joined, converted, suffix, schema=schema)
                 joined = converted
-            joined.replace(self.out)
+            self._put(joined)
             self.remove()
+
+    def keep(self, part: Path) -> None:
+        """Keep a part that is written: here nothing is left to be done."""
+
+    def shard_place(self, name: str) -> Path | str:
+        """Return where the table of a shard goes."""
+        return self.path / name
+
+    def shard_names(self) -> set[str]:
+        """Return the names of what is there of shards' tables, whole or not."""
+        return {path.name for path in self.path.iterdir() if re.fullmatch(_SHARD, path.name)}
+
+    def drop_shards(self, names: Iterable[str]) -> None:
+        """Remove tables of shards."""
+        for name in names:
+            (self.path / name).unlink(missing_ok=True)
+
+    def shard_tables(self, names: Sequence[str]) -> list[Path]:
+        """Return the tables of shards, on this machine's disk."""
+        return [self.path / name for name in names]
+
+    def _put(self, table: Path) -> None:
+        table.replace(self.out)
 
     def remove(self) -> None:
         """Remove the folder and what mien wrote into it."""
@@ -205,27 +240,27 @@ class JobFolder:
         except OSError as error:
             if error.errno in FULL:
                 raise MienError(
-                    f"no space left on the disk of {self.out}: the finished rows are kept; "
+                    f"no space left on the disk of {self.target}: the finished rows are kept; "
                     "make room, then continue with --resume"
                 ) from error
-            raise MienError(f"cannot write {self.out}: {fault(error)}") from error
+            raise MienError(f"cannot write {self.target}: {fault(error)}") from error
 
     def _says_what_made_it(self) -> bool:
         try:
-            return table_info(self.out) is not None
+            return table_info(self.target) is not None
         except MienError:
-            return self.out.suffix.lower() not in (".csv", ".jsonl")
+            return Path(self.target).suffix.lower() not in (".csv", ".jsonl")
 
     def _take_lock(self) -> None:
         self._lock = take_lock(
-            self.path / _LOCK, f"another run is writing {self.out}: wait for it or stop it"
+            self.path / _LOCK, f"another run is writing {self.target}: wait for it or stop it"
         )
 
     def _journal(self) -> object:
         """Return what the journal says; None if it is damaged or there is none."""
-        path = self.path / _JOURNAL
+        path = self.path / JOURNAL
         try:
-            if path.stat().st_size > _MOST_JOURNAL:
+            if path.stat().st_size > _MOSTJOURNAL:
                 return None
             return json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
@@ -234,14 +269,14 @@ class JobFolder:
     def _compare(self, pinned: dict[str, Any]) -> None:
         before = self._journal()
         if not isinstance(before, dict):
-            raise MienError(f"{self.path / _JOURNAL} is damaged: start over with --overwrite")
+            raise MienError(f"{self.path / JOURNAL} is damaged: start over with --overwrite")
         given = {"format": _FORMAT, **pinned}
         # What only one of the two has differs, too.
         for name in dict.fromkeys([*given, *before]):
             now = given.get(name)
             if before.get(name) != now:
                 raise MienError(
-                    f"cannot resume {self.out}: {name} was {str(before.get(name))[:200]} and is "
+                    f"cannot resume {self.target}: {name} was {str(before.get(name))[:200]} and is "
                     f"{now}; give what it was begun with, or start over with --overwrite"
                 )
 
@@ -251,6 +286,6 @@ class JobFolder:
             shard = _SHARD_PARTS.fullmatch(path.name)
             if shard and path.is_dir() and not path.is_symlink():
                 JobFolder(self.path / shard[1]).remove()
-            elif _OURS.fullmatch(path.name) and path.name not in (_LOCK, _JOURNAL):
+            elif _OURS.fullmatch(path.name) and path.name not in (_LOCK, JOURNAL):
                 path.unlink()
-        (self.path / _JOURNAL).unlink(missing_ok=True)
+        (self.path / JOURNAL).unlink(missing_ok=True)

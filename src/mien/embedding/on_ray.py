@@ -14,6 +14,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -22,7 +23,8 @@ from typing import Any
 from mien.embedding.job import JobFolder
 from mien.embedding.listing import Listing, list_inputs
 from mien.embedding.options import EmbedOptions
-from mien.embedding.run import Job, Paths, embed_listing, read_by
+from mien.embedding.remote_job import job_folder
+from mien.embedding.run import Job, Paths, embed_listing, kept_is_told, read_by
 from mien.embedding.summary import Status, Summary, summarise
 from mien.errors import MienError
 from mien.media.lock import LockedError
@@ -39,6 +41,8 @@ _AHEAD = 2
 """Tasks handed out for each that can run: the next one's inputs are there when one ends."""
 _RETRIES = 3
 """Times that a task is begun again whose process or node died."""
+_LOOKS = 8
+"""Tables that are looked at at a time, for each look may wait for a network."""
 _WAIT_S = 5.0
 _LOCKED_S = 120.0
 """How long a task waits for one before it, which its dead node may not have let go of yet."""
@@ -73,8 +77,8 @@ def embed_on_ray(
     """Write the table that `mien.embedding.run.embed_to_parquet` writes, on a cluster.
 
     Args:
-        paths: images, videos, folders and globs, under the same names on all nodes.
-        out: the table; its folder is one that all nodes share.
+        paths: images, videos, folders and globs, under the same names on all nodes; or addresses.
+        out: the table; its folder is one that all nodes share, or it is an address.
         ray: the cluster.
         options: as of `embed_to_parquet`.
         overwrite: likewise.
@@ -85,7 +89,7 @@ def embed_on_ray(
         MienError: as `embed_to_parquet`; also if another schema is asked for, the cluster is not
             there or has no room, or a task failed.
     """
-    folder = JobFolder(Path(out))
+    folder = job_folder(out)
     folder.refuse(overwrite=overwrite, resume=resume)
     options = options or EmbedOptions()
     options.refuse_schema("--ray")
@@ -94,15 +98,15 @@ def embed_on_ray(
     with _connected(ray.address) as library, list_inputs(paths) as listing:
         cluster = _Cluster.of(library, ray)
         job = Job.of(open_encoder(ray.weights, eyes_only=options.eyes_only), options)
-        check_outputs([folder.out], inputs=read_by(options, listing), overwrite=True)
+        check_outputs([folder.target], inputs=read_by(options, listing), overwrite=True)
         count = max(1, min(_MOST_SHARDS, -(-listing.work() // ray.work_per_shard)))
         pinned = job.pinned(listing)
         if resume and folder.is_finished(job_digest(pinned)):
             folder.remove()
-            return summarise(folder.out, inputs=listing.count, resumed_at=listing.count)
+            return summarise(folder.target, inputs=listing.count, resumed_at=listing.count)
         if resume:
             folder.refuse_another(overwrite=overwrite)
-        with contextlib.closing(folder):
+        with contextlib.closing(folder), kept_is_told():
             # A run without Ray would not know what to do with these parts.
             folder.begin(
                 pinned | {"shards": count, "batch size": options.batch_size}, resume=resume
@@ -111,11 +115,12 @@ def embed_on_ray(
             before = work.done_before()
             cluster.run(work, before, on_progress)
             with folder.writing():
-                join_shards([work.part(shard) for shard in work.shards], folder.unfinished)
+                tables = folder.shard_tables([work.name(shard) for shard in work.shards])
+                join_shards(tables, folder.unfinished)
             resumed = sum(shard.stop - shard.first for shard in before)
             counted = summarise(folder.unfinished, inputs=listing.count, resumed_at=resumed)
             folder.place(folder.unfinished)
-        return replace(counted, out=folder.out)
+        return replace(counted, out=folder.target)
 
 
 class _Work:
@@ -128,19 +133,25 @@ class _Work:
         self.shards = listing.shards(count, job.options.batch_size)
         self._folder = folder
 
-    def part(self, shard: Shard) -> Path:
+    def name(self, shard: Shard) -> str:
+        """Return the name of a shard's table: what is in it decides."""
+        return f"{shard.listing}-{shard.index:06d}-of-{shard.count:06d}.parquet"
+
+    def part(self, shard: Shard) -> Path | str:
         """Return where the table of a shard goes."""
-        name = f"{shard.listing}-{shard.index:06d}-of-{shard.count:06d}.parquet"
-        return self._folder.path / name
+        return self._folder.shard_place(self.name(shard))
 
     def done_before(self) -> list[Shard]:
         """Return the shards whose tables are there, and take away what is no whole table."""
-        done = [shard for shard in self.shards if self._is_done(shard)]
-        whole = {shard.index for shard in done}
+        there = self._folder.shard_names()
+        begun = [shard for shard in self.shards if self.name(shard) in there]
+        with ThreadPoolExecutor(_LOOKS) as pool:
+            whole = list(pool.map(self._is_done, begun))
+        done = [shard for shard, is_done in zip(begun, whole, strict=True) if is_done]
         with self._folder.writing():
-            for shard in self.shards:
-                if shard.index not in whole:
-                    self.part(shard).unlink(missing_ok=True)
+            self._folder.drop_shards(
+                self.name(shard) for shard, is_done in zip(begun, whole, strict=True) if not is_done
+            )
         return done
 
     def left(self, before: list[Shard]) -> Iterator[tuple[Shard, str]]:
@@ -151,9 +162,8 @@ class _Work:
                 yield shard, lines
 
     def _is_done(self, shard: Shard) -> bool:
-        path = self.part(shard)
         pinned = self.job.pinned(replace(self.listing, shard=shard))
-        return path.exists() and JobFolder(path).is_finished(job_digest(pinned))
+        return job_folder(self.part(shard)).is_finished(job_digest(pinned))
 
 
 @dataclass(frozen=True)

@@ -30,11 +30,13 @@ from mien.embedding.readouts import (
     probe_values,
     sees_features,
 )
+from mien.embedding.remote_job import job_folder
 from mien.embedding.summary import Status, Summary, summarise
 from mien.embedding.tracks import TrackLinker
 from mien.errors import MienError
 from mien.media.inputs import Source
 from mien.media.outputs import check_outputs
+from mien.media.remote_faults import LostError
 from mien.media.still import ImageLike
 from mien.pipeline.crops import Cropper
 from mien.pipeline.encode import AnyEncoder, encode_crops, lengths_of, open_encoder
@@ -51,7 +53,7 @@ from mien.version import VERSION
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Job", "Paths", "embed", "embed_listing", "embed_to_parquet", "read_by"]
+__all__ = ["Job", "Paths", "embed", "embed_listing", "embed_to_parquet", "kept_is_told", "read_by"]
 
 Paths = str | Path | Sequence[str | Path]
 
@@ -72,8 +74,9 @@ def embed(
     holds what made the table, and under "columns" each column's unit, frame and range.
 
     Args:
-        paths: images, videos, folders and globs; or images in memory: RGB pixels uint8 [H, W, 3],
-            Pillow images, open binary files, whose `path` is then "image 0" and so on.
+        paths: images, videos, folders and globs, or addresses of such; or images in memory: RGB
+            pixels uint8 [H, W, 3], Pillow images, open binary files, whose `path` is then "image 0"
+            and so on.
         model: from `mien.load`; None loads the shipped weights onto `device`.
         device: where to load the shipped weights: cpu, cuda, cuda:N, mps. A given model stays
             where it is.
@@ -141,8 +144,8 @@ def embed_to_parquet(
     a run that was killed at any moment is continued by `resume` and gives the same table.
 
     Args:
-        paths: images, videos, folders and globs.
-        out: the table to be written: .parquet, .feather, .csv or .jsonl.
+        paths: images, videos, folders and globs, here or at addresses (`s3://bucket/people/**`).
+        out: the table to be written: .parquet, .feather, .csv or .jsonl; or its address.
         model: from `mien.load`; None loads the shipped weights onto the CPU.
         options: detector, batch size, choice of frames, eye-region crops, calibration, probes.
         overwrite: whether a table that is there, or an unfinished one, may be replaced.
@@ -157,7 +160,7 @@ def embed_to_parquet(
             the unfinished one is from other inputs, options or weights, or if there is no such
             shard or it is to be written as other than Parquet.
     """
-    folder = JobFolder(Path(out))
+    folder = job_folder(out)
     folder.refuse(overwrite=overwrite, resume=resume)
     options = options or EmbedOptions()
     chosen = check_shard(shard, out, options)
@@ -180,7 +183,7 @@ def embed_listing(
     Raises:
         MienError: as `embed_to_parquet` with `resume`.
     """
-    folder = JobFolder(Path(out))
+    folder = job_folder(out)
     folder.refuse(overwrite=False, resume=True)
     return _embed(Job.of(model, options), listing, folder, False, True, on_progress)
 
@@ -193,7 +196,7 @@ def _embed(
     resume: bool,  # noqa: FBT001
     on_progress: Callable[[Status], None] | None,
 ) -> Summary:
-    check_outputs([folder.out], inputs=read_by(job.options, listing), overwrite=True)
+    check_outputs([folder.target], inputs=read_by(job.options, listing), overwrite=True)
     known = job.cropper.detector
     if isinstance(known, KnownFaces) and listing.shard is None:
         known.refuse_strangers((s.path_label, s.full_path) for s in listing.sources())
@@ -201,19 +204,33 @@ def _embed(
     digest = job_digest(pinned)
     if resume and folder.is_finished(digest):
         folder.remove()
-        return summarise(folder.out, inputs=listing.count, resumed_at=listing.count)
+        return summarise(folder.target, inputs=listing.count, resumed_at=listing.count)
     if resume:
         folder.refuse_another(overwrite=overwrite)
-    with contextlib.closing(folder):
+    with contextlib.closing(folder), kept_is_told():
         progress = folder.begin(pinned, resume=resume)
-        writer = PartWriter(folder.path, job.schema(digest, listing.shard), progress)
+        schema = job.schema(digest, listing.shard)
+        writer = PartWriter(folder.path, schema, progress, keep=folder.keep)
         start = max(progress.sources, listing.first)
         report = _Report(on_progress, listing, start)
         _write_rows(job, listing, start, writer, folder, report)
         joined = folder.finish(writer.schema)
         counted = summarise(joined, inputs=listing.count, resumed_at=start - listing.first)
         folder.place(joined, schema=job.options.schema)
-    return replace(counted, out=folder.out)
+    return replace(counted, out=folder.target)
+
+
+@contextlib.contextmanager
+def kept_is_told() -> Iterator[None]:
+    """Let the line on a network that is lost say that nothing else is.
+
+    Raises:
+        LostError: what is raised in the block, with that.
+    """
+    try:
+        yield
+    except LostError as error:
+        raise LostError(f"{error}; what is finished is kept: continue with --resume") from error
 
 
 def _write_rows(
@@ -235,7 +252,7 @@ def _write_rows(
                 report(batch)
     except BaseException:
         # What is complete is worth keeping, whatever ended the run.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, MienError):
             writer.save_complete()
         raise
     with folder.writing():

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from mien.columns import EYES_FOUND, FACE_FOUND
 from mien.media.names import to_text
+from mien.table.read import open_table
 
 __all__ = ["LEFT_OUT", "NO_FACE", "Status", "Summary", "summarise"]
 
@@ -42,8 +42,8 @@ class Status:
 class Summary:
     """What the table holds."""
 
-    out: Path
-    """The table."""
+    out: Path | str
+    """The table; a text where that is an address."""
     inputs: int
     """Images and videos that were found."""
     rows: int
@@ -81,11 +81,11 @@ class Summary:
         return lines
 
 
-def summarise(out: Path, *, inputs: int, resumed_at: int) -> Summary:
+def summarise(out: Path | str, *, inputs: int, resumed_at: int) -> Summary:
     """Count what a table holds, a row group at a time."""
     reasons: Counter[str] = Counter()
     rows = faces = without_eyes = 0
-    with pq.ParquetFile(out) as file:
+    with open_table(out) as file:
         looked_for = [name for name in file.schema_arrow.names if name == EYES_FOUND]
         for batch in file.iter_batches(columns=[FACE_FOUND, "reason", *looked_for]):
             rows += batch.num_rows

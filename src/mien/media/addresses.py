@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from typing import TypeGuard
 from urllib.parse import urlsplit
 
 from mien.errors import MienError
@@ -24,7 +25,7 @@ _WEB_ADDRESS = re.compile(r"(https?://[^\s?'\"<>]+)\?[^\s'\"<>]*")
 _LOCAL = ("file", "local")
 
 
-def is_address(name: str | os.PathLike[str]) -> bool:
+def is_address(name: str | os.PathLike[str]) -> TypeGuard[str]:
     """Return whether a name is an address; a `Path` never is, for it has lost a slash."""
     return isinstance(name, str) and _ADDRESS.match(name) is not None
 
@@ -34,13 +35,13 @@ def scheme_of(address: str) -> str:
     return address.partition("://")[0].lower()
 
 
-def local_name(name: str | os.PathLike[str]) -> str | os.PathLike[str]:
+def local_name(name: str) -> str:
     """Return the path of a `file://` address; everything else as it is.
 
     Raises:
         MienError: an address holds a password, or one address another.
     """
-    if not isinstance(name, str) or not is_address(name):
+    if not is_address(name):
         return name
     _check(name)
     if scheme_of(name) not in _LOCAL:

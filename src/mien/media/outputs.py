@@ -15,8 +15,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mien.errors import MienError
+from mien.media.addresses import is_address
 from mien.media.faults import fault
 from mien.media.names import to_text
+from mien.media.remote import exists, refuse_web
 
 __all__ = ["check_outputs", "put_in_place", "same_file", "written_together"]
 
@@ -29,6 +31,8 @@ def check_outputs(
 ) -> tuple[Path, ...]:
     """Return where each output goes, links followed; refuse those that would destroy something.
 
+    An output at an address is looked at, too, and left out of what is returned.
+
     Args:
         outputs: every file that is to be written, those that come with another (the texture of a
             mesh) too.
@@ -40,6 +44,8 @@ def check_outputs(
         MienError: an output is a folder, a device, a pipe or a socket, or an input; two are one
             file; or one exists and may not be overwritten.
     """
+    inputs = _refuse_addresses(outputs, inputs, overwrite=overwrite)
+    outputs = [output for output in outputs if not is_address(output)]
     found: list[Path] = []
     for output in outputs:
         path, shown = Path(os.path.realpath(output)), to_text(output)
@@ -57,14 +63,36 @@ def check_outputs(
     for given in inputs if there else ():
         output = there.get(_identity(Path(given)))
         if output is not None:
-            raise MienError(
-                f"{to_text(output)} is read and would be overwritten; give another name"
-            )
+            raise _is_read(output)
     if not overwrite:
         for output in outputs:
             if os.path.lexists(output):
-                raise MienError(f"{to_text(output)} exists: name another file or give --overwrite")
+                raise _is_there(output)
     return tuple(found)
+
+
+def _refuse_addresses(
+    outputs: Sequence[str | Path], inputs: Iterable[str | Path], *, overwrite: bool
+) -> Iterable[str | Path]:
+    """Refuse addresses as `check_outputs` does; return the inputs."""
+    addresses = [str(output) for output in outputs if is_address(output)]
+    if addresses:
+        inputs = list(inputs)
+    for address in addresses:
+        refuse_web(address)
+        if address in inputs:
+            raise _is_read(address)
+        if not overwrite and exists(address):
+            raise _is_there(address)
+    return inputs
+
+
+def _is_read(output: str | Path) -> MienError:
+    return MienError(f"{to_text(output)} is read and would be overwritten; give another name")
+
+
+def _is_there(output: str | Path) -> MienError:
+    return MienError(f"{to_text(output)} exists: name another file or give --overwrite")
 
 
 def same_file(one: str | Path, other: str | Path) -> bool:

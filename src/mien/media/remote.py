@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from mien.errors import MienError
 from mien.media.addresses import WEB, scheme_of, shown, shown_text
@@ -22,6 +24,7 @@ from mien.media.remote_faults import tried
 __all__ = [
     "IN_MEMORY",
     "copied",
+    "download",
     "exists",
     "fetch",
     "head",
@@ -37,6 +40,7 @@ __all__ = [
 IN_MEMORY = 1 << 23
 """Bytes: larger files, and those that do not tell their size, are read from a copy on the disk."""
 
+_AT_ONCE = 16
 _CONNECT_S, _SILENCE_S = 10.0, 30.0
 # A file there is seen only when it is complete; elsewhere it is written under another name.
 _WHOLE = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss", "memory")
@@ -104,7 +108,7 @@ def exists(address: str) -> bool:
 
 
 def inside(address: str) -> dict[str, int]:
-    """Return the names of the files in a folder and their sizes in bytes; none: no such folder.
+    """Return the names of all files in a folder, relative to it, and their sizes in bytes.
 
     Raises:
         MienError: it may not be listed.
@@ -112,23 +116,40 @@ def inside(address: str) -> dict[str, int]:
     """
     system, path = place(address)
 
-    def listed() -> list[dict[str, Any]]:
+    def listed() -> dict[str, dict[str, Any]]:
         system.invalidate_cache()
         try:
-            return system.ls(path, detail=True)
-        except FileNotFoundError:
-            return []
+            return system.find(path, detail=True)
+        except FileNotFoundError:  # no such folder
+            return {}
 
     each = tried(address, listed)
     return {
-        info["name"].rpartition("/")[2]: info["size"] or 0
-        for info in each
-        if info["type"] == "file" and info["name"].rstrip("/") != path.rstrip("/")
+        name[len(path) :].strip("/"): info["size"] or 0
+        for name, info in each.items()
+        if info["type"] == "file" and name.startswith(f"{path}/")
     }
 
 
+def download(address: str, names: Iterable[str], folder: Path) -> None:
+    """Copy files of a folder at an address into one on this machine's disk.
+
+    Raises:
+        MienError: one cannot be had.
+        LostError: there is no way there.
+        OSError: there is no room.
+    """
+    system, path = place(address)
+
+    def copy(name: str) -> None:
+        to = folder / name
+        tried(address, lambda: system.get_file(f"{path}/{name}", str(to)))
+
+    _each(copy, names)
+
+
 @contextlib.contextmanager
-def opened(address: str) -> Iterator[IO[bytes]]:
+def opened(address: str) -> Iterator[io.RawIOBase]:
     """Give a file, of which only what is asked for is read.
 
     Raises:
@@ -136,11 +157,39 @@ def opened(address: str) -> Iterator[IO[bytes]]:
         LostError: there is no way there.
     """
     system, path = place(address)
-    file = tried(address, lambda: system.open(path, "rb"))
-    try:
-        yield file
-    finally:
-        file.close()
+    with tried(address, lambda: system.open(path, "rb")) as file:
+        yield _Reader(address, file)
+
+
+class _Reader(io.RawIOBase):
+    """A file at an address, each read of which is tried more than once."""
+
+    def __init__(self, address: str, file: Any) -> None:
+        super().__init__()
+        self._address, self._file = address, file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def readinto(self, buffer: Any, /) -> int:
+        start, count = self._file.tell(), len(buffer)
+
+        def read() -> bytes:
+            self._file.seek(start)
+            return self._file.read(count)
+
+        data = tried(self._address, read)
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def upload(local: Path, address: str) -> None:
@@ -169,20 +218,20 @@ def upload(local: Path, address: str) -> None:
     tried(address, write, doing="write")
 
 
-def remove(address: str) -> None:
-    """Remove a file; one that is not there is removed already.
+def remove(address: str, names: Iterable[str]) -> None:
+    """Remove files of a folder; one that is not there is removed already.
 
     Raises:
-        MienError: it may not be removed.
+        MienError: one may not be removed.
         LostError: there is no way there.
     """
     system, path = place(address)
 
-    def away() -> None:
+    def away(name: str) -> None:
         with contextlib.suppress(FileNotFoundError):
-            system.rm_file(path)
+            system.rm_file(f"{path}/{name}")
 
-    tried(address, away, doing="remove")
+    _each(lambda name: tried(address, lambda: away(name), doing="remove"), names)
 
 
 def too_large(address: str, limit: int) -> MienError:
@@ -198,6 +247,13 @@ def refuse_web(address: str) -> None:
     """
     if scheme_of(address) in WEB:
         raise MienError(f"{_named(address)}: web addresses are read, not written")
+
+
+def _each(act: Callable[[str], None], names: Iterable[str]) -> None:
+    """Do something to several files at a time."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for _ in pool.map(act, names):
+            pass
 
 
 def _named(address: str) -> str:
@@ -216,7 +272,8 @@ def place(address: str) -> tuple[Any, str]:
         # Of more than one thread: each file system has one loop of its own for all of them.
         return fsspec.core.url_to_fs(address, **_options(fsspec, scheme))
     except ImportError as error:
-        known = fsspec.registry.known_implementations.get(scheme, {})
+        registry: Any = importlib.import_module("fsspec.registry")
+        known = registry.known_implementations.get(scheme, {})
         package = known.get("class", "").partition(".")[0]
         if package in ("", "fsspec"):
             package = error.name or getattr(error.__cause__, "name", None) or "a package"

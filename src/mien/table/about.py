@@ -11,6 +11,7 @@ from mien.columns import FACE_FOUND
 from mien.errors import MienError
 from mien.media.names import to_text
 from mien.table.formats import opened_table
+from mien.table.place import place_of, size_of
 from mien.table.schema import TableInfo, read_info
 
 __all__ = ["About", "about_table"]
@@ -20,7 +21,7 @@ __all__ = ["About", "about_table"]
 class About:
     """A table in a few words."""
 
-    path: Path
+    path: Path | str
     rows: int
     """Rows: one a face a frame, and one for each image or frame without a face."""
     faces: int
@@ -63,7 +64,7 @@ def about_table(path: str | Path) -> About:
     Raises:
         MienError: it is missing, damaged, or no table of faces.
     """
-    path = Path(path)
+    path = place_of(path)
     rows = faces = 0
     with opened_table(path) as (schema, batches):
         if FACE_FOUND not in schema.names or not pa.types.is_boolean(schema.field(FACE_FOUND).type):
@@ -72,7 +73,7 @@ def about_table(path: str | Path) -> About:
             rows += batch.num_rows
             faces += batch.column(FACE_FOUND).true_count
     columns = tuple((field.name, _kind(field.type)) for field in schema)
-    return About(path, rows, faces, path.stat().st_size, read_info(schema), columns)
+    return About(path, rows, faces, size_of(path), read_info(schema), columns)
 
 
 def _kind(kind: pa.DataType) -> str:

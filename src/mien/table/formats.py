@@ -31,6 +31,7 @@ from mien.media.names import is_utf8, to_text
 from mien.media.outputs import check_outputs
 from mien.media.spreadsheet import safe_cell
 from mien.table.naming import check_schema, named
+from mien.table.place import opened_file, place_of
 from mien.table.read import code_matrix, open_table, reading, valid_rows
 from mien.table.writer import read_checked, write_groups
 
@@ -51,7 +52,7 @@ class _Writer(Protocol):
     def write_batch(self, batch: pa.RecordBatch, /) -> None: ...
 
 
-def check_format(out: Path) -> None:
+def check_format(out: str | Path) -> None:
     """Refuse a table whose name does not say in which form it is to be written.
 
     Raises:
@@ -59,7 +60,7 @@ def check_format(out: Path) -> None:
     """
     if not is_utf8(out):
         raise MienError(f"{to_text(out)}: the path of a table must be UTF-8; give another name")
-    if out.suffix.lower() not in FORMATS:
+    if Path(out).suffix.lower() not in FORMATS:
         raise MienError(
             f"{out}: a table is written as {', '.join(FORMATS)}; give a name that ends in one"
         )
@@ -134,7 +135,7 @@ def convert_table(
         MienError: the table cannot be read, or is CSV or JSON lines, which do not say what made
             them; it lacks what the schema needs; or `out` cannot be written.
     """
-    source, out = Path(source), Path(out)
+    source, out = place_of(source), place_of(out)
     check_schema(schema)
     check_format(out)
     check_outputs([out], inputs=[source], overwrite=overwrite)
@@ -148,20 +149,20 @@ def convert_table(
 
     with opened_table(source) as (fields, batches), replacing(out, overwrite=overwrite) as place:
         try:
-            _write_named(fields, counted(batches), place, out.suffix.lower(), schema)
+            _write_named(fields, counted(batches), place, Path(out).suffix.lower(), schema)
         except _UnfitError as error:
             raise MienError(f"{to_text(source)}: {error}") from error
     return rows
 
 
 @contextlib.contextmanager
-def opened_table(source: Path) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
+def opened_table(source: Path | str) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
     """Give the schema and the rows of a Parquet or Feather table.
 
     Raises:
         MienError: it cannot be read, or is of another form.
     """
-    suffix = source.suffix.lower()
+    suffix = Path(source).suffix.lower()
     if suffix in (".csv", ".jsonl"):
         raise MienError(
             f"{source}: {suffix} does not say what made it, nor which numbers are one vector; "
@@ -172,18 +173,18 @@ def opened_table(source: Path) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBa
             schema = file.schema_arrow
         yield schema, read_checked(source)
         return
-    if not source.is_file():
-        raise MienError(f"there is no table {source}; write one with mien embed")
     with contextlib.ExitStack() as stack:
         with reading(source, "Feather"):
-            file = stack.enter_context(
-                pa.ipc.open_file(stack.enter_context(pa.OSFile(str(source))))
-            )
+            where = stack.enter_context(opened_file(source))
+            raw = pa.OSFile(str(where)) if isinstance(where, Path) else pa.PythonFile(where)
+            file = stack.enter_context(pa.ipc.open_file(stack.enter_context(raw)))
             schema = file.schema
         yield schema, _feather_batches(source, file)
 
 
-def _feather_batches(source: Path, file: pa.ipc.RecordBatchFileReader) -> Iterator[pa.RecordBatch]:
+def _feather_batches(
+    source: Path | str, file: pa.ipc.RecordBatchFileReader
+) -> Iterator[pa.RecordBatch]:
     for number in range(file.num_record_batches):
         with reading(source, "Feather"):
             batch = file.get_batch(number)

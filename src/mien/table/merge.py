@@ -13,7 +13,9 @@ from mien.errors import MienError
 from mien.media.atomic import replacing
 from mien.media.names import to_text
 from mien.media.outputs import check_outputs
+from mien.media.remote import inside
 from mien.table.formats import check_format, write_as
+from mien.table.place import place_of
 from mien.table.read import open_table
 from mien.table.schema import TableInfo, job_digest, pinned, read_info
 from mien.table.shard import Shard
@@ -22,6 +24,7 @@ from mien.table.writer import join_tables
 __all__ = ["Merged", "find_parts", "join_shards", "merge_shards"]
 
 _SHOWN = 5
+_ENDS = (".parquet", ".feather", ".csv", ".jsonl")
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,13 @@ class Merged:
     """Rows of the table."""
     missing: tuple[str, ...]
     """Shards that are not in it, as I/N."""
-    changed: tuple[Path, ...]
+    changed: tuple[Path | str, ...]
     """Tables out of which rows were taken, as `mien forget` does."""
 
 
 @dataclass(frozen=True)
 class _Part:
-    path: Path
+    path: Path | str
     shard: Shard
     info: TableInfo
     """Without job and shard: the same for all parts."""
@@ -51,27 +54,43 @@ class _Part:
     """Whether no rows were taken out."""
 
 
-def find_parts(given: Sequence[str | Path]) -> list[Path]:
+def find_parts(given: Sequence[str | Path]) -> list[Path | str]:
     """Return the tables that are given, those in folders among them, in the order of their names.
 
     Raises:
         MienError: nothing is given, a folder holds no table, or one that is not finished.
     """
-    found: list[Path] = []
-    for one in map(Path, given):
-        if not one.is_dir():
+    found: list[Path | str] = []
+    for one in map(place_of, given):
+        if isinstance(one, str) and not one.endswith(_ENDS):
+            found += _at_address(one.rstrip("/"))
+        elif isinstance(one, str) or not one.is_dir():
             found.append(one)
-            continue
-        unfinished = next(iter(sorted(one.glob(".*.parquet.parts"))), None)
-        if unfinished is not None:
-            _refuse_unfinished(one / unfinished.name[1:].removesuffix(".parts"))
-        inside = sorted(path for path in one.glob("*.parquet") if not path.name.startswith("."))
-        if not inside:
-            raise MienError(f"{to_text(one)} holds no table: no name there ends in .parquet")
-        found += inside
+        else:
+            names = [path.name for path in one.iterdir()]
+            found += [one / name for name in _tables(names, one)]
     if not found:
         raise MienError("no table is given; name those that mien embed --shard wrote")
     return found
+
+
+def _at_address(folder: str) -> list[str]:
+    names = {name.partition("/")[0]: "/" in name for name in inside(folder)}
+    unfinished = [name for name, deep in names.items() if deep and name.endswith(".parts")]
+    tables = [name for name, deep in names.items() if not deep]
+    return [f"{folder}/{name}" for name in _tables([*unfinished, *tables], folder)]
+
+
+def _tables(names: Sequence[str], folder: Path | str) -> list[str]:
+    """Return which names in a folder are those of tables, in order; refuse unfinished ones."""
+    ends = ".parquet.parts"
+    for name in sorted(names):
+        if name.startswith(".") and name.endswith(ends):
+            _refuse_unfinished(f"{folder}/{name[1:].removesuffix('.parts')}")
+    inside = sorted(name for name in names if name.endswith(".parquet") and name[0] != ".")
+    if not inside:
+        raise MienError(f"{to_text(folder)} holds no table: no name there ends in .parquet")
+    return inside
 
 
 def merge_shards(
@@ -96,7 +115,8 @@ def merge_shards(
         MienError: a table is no shard, damaged, unfinished or of another job; one is given twice
             or missing; or `out` cannot be written.
     """
-    check_format(Path(out))
+    out = place_of(out)
+    check_format(out)
     paths = find_parts(paths)
     check_outputs([out], inputs=paths, overwrite=overwrite)
     with replacing(out, overwrite=overwrite) as unfinished:
@@ -109,7 +129,7 @@ def merge_shards(
     return done[0]
 
 
-def join_shards(paths: Sequence[Path], place: Path, *, partial: bool = False) -> Merged:
+def join_shards(paths: Sequence[Path | str], place: Path, *, partial: bool = False) -> Merged:
     """Write the rows of all shards at a place, as Parquet; what there is to say as `merge_shards`.
 
     Raises:
@@ -133,7 +153,7 @@ def join_shards(paths: Sequence[Path], place: Path, *, partial: bool = False) ->
     return Merged(len(parts), sum(part.rows for part in parts), tuple(missing), changed)
 
 
-def _read_parts(paths: Sequence[Path]) -> list[_Part]:
+def _read_parts(paths: Sequence[Path | str]) -> list[_Part]:
     """Return what tables say of themselves.
 
     Raises:
@@ -149,14 +169,14 @@ def _read_parts(paths: Sequence[Path]) -> list[_Part]:
     return parts
 
 
-def _read_part(path: Path) -> _Part:
+def _read_part(path: Path | str) -> _Part:
     """Return what a table says of itself.
 
     Raises:
         MienError: it is no shard, or what it says cannot be.
     """
     shown = to_text(path)
-    if path.with_name(f".{path.name}.parts").exists():
+    if isinstance(path, Path) and path.with_name(f".{path.name}.parts").exists():
         _refuse_unfinished(path)
     with open_table(path) as file:
         schema, rows = file.schema_arrow, file.metadata.num_rows
@@ -173,7 +193,7 @@ def _read_part(path: Path) -> _Part:
     return _Part(path, shard, bare, schema.remove_metadata(), rows, whole=info.job == job)
 
 
-def _refuse_unfinished(path: Path) -> None:
+def _refuse_unfinished(path: Path | str) -> None:
     raise MienError(
         f"{to_text(path)} was begun and is not finished: wait for its run, or continue it "
         "with the same command and --resume"

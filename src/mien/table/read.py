@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from mien.aliases import COLUMNS as OLD_NAMES
 from mien.columns import CODES, EYES_FOUND, FACE_FOUND, NEED_EYES
 from mien.errors import MienError
+from mien.media.addresses import shown
 from mien.media.names import to_text
+from mien.table.place import opened_file, place_of
 from mien.table.schema import ARROW_TYPES, COLUMNS, TableInfo, read_info
 
 if TYPE_CHECKING:
@@ -57,7 +59,8 @@ _OLD_NULLS = "Expected all lists to be of size"
 class FaceTable:
     """A table of faces: `frame` to look at, `codes(name)` to compute with."""
 
-    path: Path
+    path: Path | str
+    """Its file; a text where that is an address."""
     frame: pd.DataFrame
     """Every column but the codes, one row per face per frame; its `attrs` say what made it."""
     info: TableInfo | None
@@ -69,7 +72,7 @@ class FaceTable:
         """As a notebook shows it: how much there is, and the first rows."""
         found = int(np.count_nonzero(self.frame[FACE_FOUND].to_numpy(dtype=bool)))
         made = "" if self.info is None else f", weights {self.info.model_id}"
-        head = f"{self.path.name}: {len(self.frame):,} rows, {found:,} faces{made}; codes: "
+        head = f"{Path(self.path).name}: {len(self.frame):,} rows, {found:,} faces{made}; codes: "
         line = html.escape(head + (", ".join(self.code_names) or "none"))
         return f"<p>{line}</p>{self.frame.head(_SHOWN).to_html()}"
 
@@ -98,7 +101,7 @@ def read_table(path: str | Path) -> FaceTable:
     Raises:
         MienError: if the file is missing, or no table of faces.
     """
-    path = Path(path)
+    path = place_of(path)
     there = column_names(path)
     for name in ("path", FACE_FOUND):
         if name not in there:
@@ -114,7 +117,7 @@ def column_names(path: str | Path) -> tuple[str, ...]:
     Raises:
         MienError: if the file is missing, or no Parquet file.
     """
-    with open_table(Path(path)) as file:
+    with open_table(path) as file:
         return tuple(present_name(name) for name in file.schema_arrow.names)
 
 
@@ -124,7 +127,7 @@ def read_columns(path: str | Path, names: Sequence[str]) -> pa.Table:
     Raises:
         MienError: if the file is missing or no Parquet file, or has no such column.
     """
-    path = Path(path)
+    path = place_of(path)
     with open_table(path) as file:
         stored = {present_name(name): name for name in file.schema_arrow.names}
         table = file.read(columns=[stored[name] for name in _there(path, names, stored)])
@@ -137,7 +140,7 @@ def iterate_columns(path: str | Path, names: Sequence[str], *, rows: int) -> Ite
     Raises:
         MienError: as `read_columns`.
     """
-    path = Path(path)
+    path = place_of(path)
     with open_table(path) as file:
         stored = {present_name(name): name for name in file.schema_arrow.names}
         columns = [stored[name] for name in _there(path, names, stored)]
@@ -145,7 +148,7 @@ def iterate_columns(path: str | Path, names: Sequence[str], *, rows: int) -> Ite
             yield _typed(path, names, stored, pa.Table.from_batches([batch]))
 
 
-def _there(path: Path, names: Sequence[str], stored: Mapping[str, str]) -> Sequence[str]:
+def _there(path: Path | str, names: Sequence[str], stored: Mapping[str, str]) -> Sequence[str]:
     missing = [name for name in names if name not in stored]
     if missing:
         raise MienError(f"{path} has no column {missing[0]}: it is no table of faces")
@@ -153,7 +156,7 @@ def _there(path: Path, names: Sequence[str], stored: Mapping[str, str]) -> Seque
 
 
 def _typed(
-    path: Path, names: Sequence[str], stored: Mapping[str, str], table: pa.Table
+    path: Path | str, names: Sequence[str], stored: Mapping[str, str], table: pa.Table
 ) -> pa.Table:
     table = _renamed(table.select([stored[name] for name in names]))
     fields = [table.schema.field(name) for name in names]
@@ -227,7 +230,7 @@ def data_frame(table: pa.Table) -> pd.DataFrame:
 
 def table_info(path: str | Path) -> TableInfo | None:
     """Return what made the table in this file; None if mien did not."""
-    with open_table(Path(path)) as file:
+    with open_table(path) as file:
         return read_info(file.schema_arrow)
 
 
@@ -270,17 +273,15 @@ def code_matrix(
 
 
 @contextlib.contextmanager
-def open_table(path: Path) -> Iterator[pq.ParquetFile]:
-    """Open a Parquet file for reading.
+def open_table(path: str | Path) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file, here or at an address, for reading.
 
     Raises:
         MienError: if it is missing or no Parquet file, has two columns of one name, or what is
             read of it is damaged.
     """
-    if not path.is_file():
-        what = "is no file" if path.exists() else "is not there"
-        raise MienError(f"there is no table {path} ({what}); write one with mien embed")
-    with reading(path), pq.ParquetFile(path) as file:
+    path = place_of(path)
+    with reading(path), opened_file(path) as source, pq.ParquetFile(source) as file:
         names = [present_name(name) for name in file.schema_arrow.names]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
@@ -308,7 +309,7 @@ def reading(path: str | Path, form: str = "Parquet") -> Iterator[None]:
             ) from error
         cure = _CURES.get(Path(path).suffix.lower(), "") if form == "Parquet" else ""
         raise MienError(
-            f"{path} is no {form} file that can be read: {reason.rstrip('.')}{cure}"
+            f"{shown(str(path))} is no {form} file that can be read: {reason.rstrip('.')}{cure}"
         ) from error
 
 
@@ -335,7 +336,7 @@ def valid_rows(table: pa.Table, name: str) -> NDArray[np.bool_] | None:
     return np.all([pc.fill_null(table.column(check), False) for check in checks], axis=0)
 
 
-def of_its_type(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+def of_its_type(path: Path | str, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return a column in the type that mien writes, which other programs widen.
 
     Raises:

@@ -18,6 +18,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mien.table.place import opened_file
 from mien.table.read import reading
 
 __all__ = [
@@ -60,8 +61,11 @@ class PartWriter:
         rows_per_part: int = 2048,
         seconds_per_part: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
+        keep: Callable[[Path], None] | None = None,
     ) -> None:
         self._folder = folder
+        self._keep = keep
+        """Called with each part that is written."""
         self.schema = schema
         """Of all parts and of the table."""
         self._part = start.parts
@@ -119,6 +123,8 @@ class PartWriter:
             # On a full disk what could not be finished only takes room.
             unfinished.unlink(missing_ok=True)
             raise
+        if self._keep is not None:
+            self._keep(path)
         self._part += 1
         self._batches = table.slice(count).to_batches()
         self._sources = self._sources[count:]
@@ -142,7 +148,7 @@ def join_parts(folder: Path, unfinished: Path, schema: pa.Schema) -> None:
     join_tables([path for _, _, path in _parts(folder)], unfinished, schema)
 
 
-def join_tables(paths: Iterable[Path], unfinished: Path, schema: pa.Schema) -> None:
+def join_tables(paths: Iterable[Path | str], unfinished: Path, schema: pa.Schema) -> None:
     """Write the rows of some tables as one, a row group at a time, in memory for one group.
 
     How the rows are spread over the tables does not show in what is written.
@@ -173,7 +179,7 @@ def write_groups(batches: Iterable[pa.RecordBatch], unfinished: Path, schema: pa
         _write_groups(writer, waiting, schema, min_rows=1)
 
 
-def read_checked(path: Path) -> Iterator[pa.RecordBatch]:
+def read_checked(path: Path | str) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a table, its checksums compared.
 
     Raises:
@@ -182,7 +188,8 @@ def read_checked(path: Path) -> Iterator[pa.RecordBatch]:
     # Not around the yield: what goes wrong in writing is not this table's fault.
     with contextlib.ExitStack() as stack:
         with reading(path):
-            file = stack.enter_context(pq.ParquetFile(path, page_checksum_verification=True))
+            source = stack.enter_context(opened_file(path))
+            file = stack.enter_context(pq.ParquetFile(source, page_checksum_verification=True))
             batches = file.iter_batches(batch_size=_ROWS_PER_GROUP)
         while True:
             with reading(path):
