@@ -267,14 +267,15 @@ def place(address: str) -> tuple[Any, str]:
         MienError: the scheme is unknown, or its package is not there.
     """
     fsspec: Any = importlib.import_module("fsspec")
+    known: dict[str, Any] = importlib.import_module("fsspec.registry").known_implementations
     scheme = scheme_of(address)
+    if scheme not in known and scheme not in fsspec.registry:
+        raise MienError(f"{scheme}:// is no scheme that fsspec knows; see to the address")
     try:
         # Of more than one thread: each file system has one loop of its own for all of them.
         return fsspec.core.url_to_fs(address, **_options(fsspec, scheme))
     except ImportError as error:
-        registry: Any = importlib.import_module("fsspec.registry")
-        known = registry.known_implementations.get(scheme, {})
-        package = known.get("class", "").partition(".")[0]
+        package = known.get(scheme, {}).get("class", "").partition(".")[0]
         if package in ("", "fsspec"):
             package = error.name or getattr(error.__cause__, "name", None) or "a package"
         raise MienError(f"{scheme}:// needs {package}: pip install {package}") from error
