@@ -3,8 +3,8 @@
     python tools/lower_bounds.py
     python tools/lower_bounds.py --folder /tmp/low --tests tests/test_table.py
 
-Every direct dependency, those of the extras train, hub, eval, plot, search, export, serve and docs
-too, is installed in the version that stands behind its ">=". torch is not: its old builds for
+Every direct dependency, those of the extras train, hub, eval, plot, search, export, serve, remote
+and docs too, is installed in the version that stands behind its ">=". torch is not: its old builds for
 processors are on no package index; the version that runs this script is taken. Exit 1 if a test
 fails.
 """
@@ -26,7 +26,7 @@ from pathlib import Path
 __all__ = ["lowest", "main"]
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTRAS = ("train", "hub", "eval", "plot", "search", "export", "serve", "docs")
+EXTRAS = ("train", "hub", "eval", "plot", "search", "export", "serve", "remote", "docs")
 TESTS = (
     *("tests/test_main.py", "tests/test_media_video.py", "tests/test_media_image.py"),
     *("tests/test_table.py", "tests/test_table_rewritten.py", "tests/test_table_formats.py"),
@@ -36,7 +36,7 @@ TESTS = (
     *("tests/test_faces_dense.py", "tests/test_table_arrays.py", "tests/test_plot.py"),
     *("tests/test_search.py", "tests/test_search_cli.py", "tests/test_search_engine.py"),
     *("tests/test_detector_export.py", "tests/test_serve_inputs.py", "tests/test_serve_parts.py"),
-    "tests/test_docs_site.py",
+    *("tests/test_docs_site.py", "tests/test_embed_remote.py", "tests/test_embed_web.py"),
 )
 """Those that use each dependency."""
 _BOUND = re.compile(r"([A-Za-z0-9_.-]+)>=([0-9.]+)")
