@@ -190,17 +190,18 @@ def test_a_half_written_part_is_made_again(inputs, tiny_folder, tmp_path, monkey
     """What a task does, without a cluster: its part cut short is no part."""
     from mien.embedding import on_ray
     from mien.embedding.job import JobFolder
+    from mien.embedding.parts import Work
     from mien.embedding.run import Job
     from mien.model import load
 
     monkeypatch.chdir(tmp_path)  # a task goes to its driver's folder
-    folder, ray_options = JobFolder(tmp_path / "t.parquet"), on_ray.RayOptions("local")
+    folder = JobFolder(tmp_path / "t.parquet")
     with list_inputs([inputs]) as listing:
         job = Job.of(load(tiny_folder), OPTIONS)
         folder.begin(job.pinned(listing) | {"shards": 5}, resume=False)
-        work = on_ray._Work(job, listing, folder, ray_options, 5)  # pyright: ignore[reportPrivateUsage]
+        work = Work(job, listing, folder, work_per_part=-(-listing.work() // 5))
         shard, lines = next(work.left([]))
-        part = work.part(shard)
+        part = Path(work.part(shard))
         given = (str(tiny_folder), "cpu", str(tmp_path), OPTIONS, shard, lines, str(part))
 
         def made() -> bytes:

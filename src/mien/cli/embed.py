@@ -52,7 +52,11 @@ def embed(
     ] = None,
     out: Annotated[
         str | None,
-        typer.Option("--out", "-o", help="The table to write: .parquet, .feather, .csv or .jsonl."),
+        typer.Option(
+            "--out",
+            "-o",
+            help="The table to write: .parquet, .feather, .csv or .jsonl; FOLDER/: in parts there.",
+        ),
     ] = None,
     detector: Annotated[
         str | None, typer.Option(show_default="auto", help=help_of("detector"))
@@ -130,12 +134,14 @@ def _run(
     begin_options: tuple[bool, bool, str | None, str | None],
 ) -> Summary:
     from mien.embedding.listing import check_shard
+    from mien.embedding.parts import PartsFolder, embed_to_parts, is_folder
     from mien.embedding.remote_job import job_folder
     from mien.embedding.run import embed_to_parquet
 
     overwrite, resume, shard, ray = begin_options
     # Before the weights are read, which takes seconds.
-    job_folder(out).refuse(overwrite=overwrite, resume=resume)
+    folder = PartsFolder(out) if is_folder(out) else job_folder(out)
+    folder.refuse(overwrite=overwrite, resume=resume)
     check_shard(shard, out, options)
     weights, device = model_options
     if ray is not None:
@@ -145,17 +151,12 @@ def _run(
     from mien.pipeline.encode import open_encoder
 
     model = open_encoder(weights, device=device, eyes_only=options.eyes_only)
+    begin: Any = {"overwrite": overwrite, "resume": resume}
     with ProgressDisplay() as show:
-        return embed_to_parquet(
-            inputs,
-            out,
-            model=model,
-            options=options,
-            overwrite=overwrite,
-            resume=resume,
-            on_progress=show,
-            shard=shard,
-        )
+        begin |= {"model": model, "options": options, "on_progress": show}
+        if is_folder(out):
+            return embed_to_parts(inputs, out, **begin)
+        return embed_to_parquet(inputs, out, shard=shard, **begin)
 
 
 def _run_on_ray(
@@ -181,11 +182,12 @@ def _run_on_ray(
 
 
 def _where_it_stands(out: str) -> str:
+    from mien.embedding.parts import is_folder
     from mien.embedding.remote_job import job_folder
 
     kept = f"what is finished is kept: the same command with --resume continues {to_text(out)}"
     try:
-        return kept if job_folder(out).is_begun() else "nothing was begun"
+        return kept if is_folder(out) or job_folder(out).is_begun() else "nothing was begun"
     except MienError:  # of an address where nobody answers
         return kept
 

@@ -26,16 +26,16 @@ from mien.table.formats import check_format, convert
 from mien.table.read import table_info
 from mien.table.writer import PART, Progress, join_parts, last_complete
 
-__all__ = ["JOURNAL", "JobFolder", "is_ours"]
+__all__ = ["JOURNAL", "SHARD_NAME", "JobFolder", "is_ours"]
 
 _FORMAT = 3
 JOURNAL = "journal.json"
 _LOCK, _UNFINISHED, _CONVERTED = "lock", "unfinished", "converted"
-_SHARD = r"[0-9a-f]{16}-\d{6}-of-\d{6}\.parquet"
-_SHARD_PARTS = re.compile(rf"\.({_SHARD})\.parts")
+SHARD_NAME = r"[0-9a-f]{16}-\d{6}-of-\d{6}\.parquet"
+_SHARD_PARTS = re.compile(rf"\.({SHARD_NAME})\.parts")
 _OURS = re.compile(
     rf"{re.escape(JOURNAL)}|{_LOCK}|{_UNFINISHED}|{_CONVERTED}|{PART.pattern}"
-    rf"|{_SHARD}|{_SHARD_PARTS.pattern}"
+    rf"|{SHARD_NAME}|{_SHARD_PARTS.pattern}"
 )
 """Names of what mien writes into the folder: those of shards, which are jobs of their own, too."""
 _MOSTJOURNAL = 2**22
@@ -199,7 +199,7 @@ class JobFolder:
 
     def shard_names(self) -> set[str]:
         """Return the names of what is there of shards' tables, whole or not."""
-        return {path.name for path in self.path.iterdir() if re.fullmatch(_SHARD, path.name)}
+        return {path.name for path in self.path.iterdir() if re.fullmatch(SHARD_NAME, path.name)}
 
     def drop_shards(self, names: Iterable[str]) -> None:
         """Remove tables of shards."""
@@ -209,6 +209,12 @@ class JobFolder:
     def shard_tables(self, names: Sequence[str]) -> list[Path]:
         """Return the tables of shards, on this machine's disk."""
         return [self.path / name for name in names]
+
+    def discard(self) -> None:
+        """Take the table away, and an unfinished one."""
+        with self.writing():
+            self.remove()
+            self.out.unlink(missing_ok=True)
 
     def _put(self, table: Path) -> None:
         table.replace(self.out)

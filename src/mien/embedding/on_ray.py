@@ -14,7 +14,6 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any
 from mien.embedding.job import JobFolder
 from mien.embedding.listing import Listing, list_inputs
 from mien.embedding.options import EmbedOptions
+from mien.embedding.parts import WORK_PER_PART, PartsFolder, Work, is_folder
 from mien.embedding.remote_job import job_folder
 from mien.embedding.run import Job, Paths, embed_listing, kept_is_told, read_by
 from mien.embedding.summary import Status, Summary, summarise
@@ -36,13 +36,10 @@ from mien.table.shard import Shard
 
 __all__ = ["RayOptions", "embed_on_ray"]
 
-_MOST_SHARDS = 20_000
 _AHEAD = 2
 """Tasks handed out for each that can run: the next one's inputs are there when one ends."""
 _RETRIES = 3
 """Times that a task is begun again whose process or node died."""
-_LOOKS = 8
-"""Tables that are looked at at a time, for each look may wait for a network."""
 _WAIT_S = 5.0
 _LOCKED_S = 120.0
 """How long a task waits for one before it, which its dead node may not have let go of yet."""
@@ -60,7 +57,7 @@ class RayOptions:
     """As of `mien.load`; the same on all nodes."""
     device: str = "cpu"
     """cpu: one task a processor; cuda: one task a GPU."""
-    work_per_shard: int = 2048
+    work_per_shard: int = WORK_PER_PART
     """Images, or as many frames, of a task."""
 
 
@@ -78,7 +75,8 @@ def embed_on_ray(
 
     Args:
         paths: images, videos, folders and globs, under the same names on all nodes; or addresses.
-        out: the table; its folder is one that all nodes share, or it is an address.
+        out: the table; its folder is one that all nodes share, or it is an address; with `/`
+            at its end the folder in which the parts stay.
         ray: the cluster.
         options: as of `embed_to_parquet`.
         overwrite: likewise.
@@ -89,7 +87,7 @@ def embed_on_ray(
         MienError: as `embed_to_parquet`; also if another schema is asked for, the cluster is not
             there or has no room, or a task failed.
     """
-    folder = job_folder(out)
+    folder = PartsFolder(str(out)) if is_folder(out) else job_folder(out)
     folder.refuse(overwrite=overwrite, resume=resume)
     options = options or EmbedOptions()
     options.refuse_schema("--ray")
@@ -98,72 +96,58 @@ def embed_on_ray(
     with _connected(ray.address) as library, list_inputs(paths) as listing:
         cluster = _Cluster.of(library, ray)
         job = Job.of(open_encoder(ray.weights, eyes_only=options.eyes_only), options)
-        check_outputs([folder.target], inputs=read_by(options, listing), overwrite=True)
-        count = max(1, min(_MOST_SHARDS, -(-listing.work() // ray.work_per_shard)))
-        pinned = job.pinned(listing)
-        if resume and folder.is_finished(job_digest(pinned)):
-            folder.remove()
-            return summarise(folder.target, inputs=listing.count, resumed_at=listing.count)
-        if resume:
-            folder.refuse_another(overwrite=overwrite)
-        with contextlib.closing(folder), kept_is_told():
-            # A run without Ray would not know what to do with these parts.
-            folder.begin(
-                pinned | {"shards": count, "batch size": options.batch_size}, resume=resume
-            )
-            work = _Work(job, listing, folder, ray, count)
+        work = Work(job, listing, folder, ray.work_per_shard)
+        begin = (cluster, overwrite, resume, on_progress)
+        if isinstance(folder, PartsFolder):
+            return _left_in_parts(work, folder, *begin)
+        return _put_together(work, folder, *begin)
+
+
+def _left_in_parts(
+    work: Work,
+    folder: PartsFolder,
+    cluster: _Cluster,
+    overwrite: bool,  # noqa: FBT001
+    resume: bool,  # noqa: FBT001
+    on_progress: Callable[[Status], None] | None,
+) -> Summary:
+    folder.begin(set(map(work.name, work.shards)), overwrite=overwrite, resume=resume)
+    before = work.done_before()
+    with kept_is_told():
+        cluster.run(work, before, on_progress)
+        return work.summary(folder.out, before)
+
+
+def _put_together(
+    work: Work,
+    folder: JobFolder,
+    cluster: _Cluster,
+    overwrite: bool,  # noqa: FBT001
+    resume: bool,  # noqa: FBT001
+    on_progress: Callable[[Status], None] | None,
+) -> Summary:
+    job, listing = work.job, work.listing
+    check_outputs([folder.target], inputs=read_by(job.options, listing), overwrite=True)
+    pinned = job.pinned(listing)
+    if resume and folder.is_finished(job_digest(pinned)):
+        folder.remove()
+        return summarise(folder.target, inputs=listing.count, resumed_at=listing.count)
+    if resume:
+        folder.refuse_another(overwrite=overwrite)
+    with contextlib.closing(folder), kept_is_told():
+        # A run without Ray would not know what to do with these parts.
+        shards = {"shards": len(work.shards), "batch size": job.options.batch_size}
+        folder.begin(pinned | shards, resume=resume)
+        with folder.writing():
             before = work.done_before()
-            cluster.run(work, before, on_progress)
-            with folder.writing():
-                tables = folder.shard_tables([work.name(shard) for shard in work.shards])
-                join_shards(tables, folder.unfinished)
-            resumed = sum(shard.stop - shard.first for shard in before)
-            counted = summarise(folder.unfinished, inputs=listing.count, resumed_at=resumed)
-            folder.place(folder.unfinished)
-        return replace(counted, out=folder.target)
-
-
-class _Work:
-    """What is to be done: shards, and where each one's table goes."""
-
-    def __init__(
-        self, job: Job, listing: Listing, folder: JobFolder, ray: RayOptions, count: int
-    ) -> None:
-        self.job, self.listing, self.ray = job, listing, ray
-        self.shards = listing.shards(count, job.options.batch_size)
-        self._folder = folder
-
-    def name(self, shard: Shard) -> str:
-        """Return the name of a shard's table: what is in it decides."""
-        return f"{shard.listing}-{shard.index:06d}-of-{shard.count:06d}.parquet"
-
-    def part(self, shard: Shard) -> Path | str:
-        """Return where the table of a shard goes."""
-        return self._folder.shard_place(self.name(shard))
-
-    def done_before(self) -> list[Shard]:
-        """Return the shards whose tables are there, and take away what is no whole table."""
-        there = self._folder.shard_names()
-        begun = [shard for shard in self.shards if self.name(shard) in there]
-        with ThreadPoolExecutor(_LOOKS) as pool:
-            whole = list(pool.map(self._is_done, begun))
-        done = [shard for shard, is_done in zip(begun, whole, strict=True) if is_done]
-        with self._folder.writing():
-            self._folder.drop_shards(
-                self.name(shard) for shard, is_done in zip(begun, whole, strict=True) if not is_done
-            )
-        return done
-
-    def left(self, before: list[Shard]) -> Iterator[tuple[Shard, str]]:
-        """Yield the shards that are left, each with the lines of its inputs."""
-        there = {shard.index for shard in before}
-        for shard, lines in self.listing.cut_out(self.shards):
-            if shard.index not in there:
-                yield shard, lines
-
-    def _is_done(self, shard: Shard) -> bool:
-        pinned = self.job.pinned(replace(self.listing, shard=shard))
-        return job_folder(self.part(shard)).is_finished(job_digest(pinned))
+        cluster.run(work, before, on_progress)
+        with folder.writing():
+            tables = folder.shard_tables([work.name(shard) for shard in work.shards])
+            join_shards(tables, folder.unfinished)
+        resumed = sum(shard.stop - shard.first for shard in before)
+        counted = summarise(folder.unfinished, inputs=listing.count, resumed_at=resumed)
+        folder.place(folder.unfinished)
+    return replace(counted, out=folder.target)
 
 
 @dataclass(frozen=True)
@@ -201,7 +185,7 @@ class _Cluster:
         )
 
     def run(
-        self, work: _Work, before: list[Shard], on_progress: Callable[[Status], None] | None
+        self, work: Work, before: list[Shard], on_progress: Callable[[Status], None] | None
     ) -> None:
         """Have all shards embedded that are left.
 

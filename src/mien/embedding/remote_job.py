@@ -94,6 +94,11 @@ class RemoteJob(JobFolder):
         self._clear_there(inside(self._parts))
         self.close()
 
+    def discard(self) -> None:
+        self.remove()
+        folder, _, name = str(self.target).rpartition("/")
+        remove(folder, [name])
+
     def close(self) -> None:
         super().close()
         if self._work is not None:
