@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from mien.embedding.options import EmbedOptions
 from mien.media.image import write_png
@@ -41,3 +47,20 @@ def make_photos(folder: Path) -> Path:
 def without_names(table: Path | pa.BufferReader) -> pa.Table:
     """Return a table's columns but for the paths, without what says which job it is of."""
     return pq.read_table(table).drop_columns("path").replace_schema_metadata()
+
+
+@contextlib.contextmanager
+def in_memory(photos: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Give fsspec's memory with the photographs in it.
+
+    Nothing is waited for between tries, and nothing may stay in the temporary folder `scratch`.
+    """
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    monkeypatch.setattr("mien.media.remote_faults._WAIT_S", 0.0)
+    system: Any = fsspec.filesystem("memory")
+    system.store.clear()
+    system.pseudo_dirs[:] = [""]
+    system.put(f"{photos}/", "/photos/", recursive=True)
+    yield system
+    system.store.clear()
+    assert list(scratch.iterdir()) == []

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ class _Answers(BaseHTTPRequestHandler):
             self.wfile.write(content)
         self.close_connection = True
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: Any) -> None:
         pass
 
 
@@ -80,7 +81,7 @@ def test_the_table_is_that_of_local_files(server, photos, tiny_model, tmp_path):
     embed_to_parquet([photos / name for name in names], here, **given)
     embed_to_parquet([f"{server}/{name}" for name in names], there, **given)
     assert without_names(there).equals(without_names(here))
-    assert read_table(there).frame["path"][0] == f"{server}/00.png"
+    assert read_table(there).frame["path"].tolist()[0] == f"{server}/00.png"
 
 
 def test_what_follows_the_question_mark_is_not_shown(server, tiny_model):
@@ -96,7 +97,7 @@ def test_what_follows_the_question_mark_is_not_shown(server, tiny_model):
 def test_a_name_that_tells_nothing_is_looked_into(server, photos, tiny_model):
     table = embed(f"{server}/bare", model=tiny_model, detector="none")
     local = embed(photos / "00.png", model=tiny_model, detector="none")
-    np.testing.assert_array_equal(table["identity"][0], local["identity"][0])
+    np.testing.assert_array_equal(table["identity"].iloc[0], local["identity"].iloc[0])
 
 
 @pytest.mark.parametrize(
@@ -118,7 +119,7 @@ def test_what_the_server_refuses_is_one_line(name, message, server, tiny_model):
 def test_an_answer_that_breaks_off_is_a_row(server, tiny_model):
     table = embed([f"{server}/cut.png", f"{server}/00.png"], model=tiny_model, detector="none")
     assert table["face_found"].tolist() == [False, True]
-    reason = table["reason"][0]
+    reason = table["reason"].tolist()[0]
     assert reason == "cannot read the file: the connection breaks off before its end"
 
 

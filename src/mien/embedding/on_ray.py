@@ -23,8 +23,8 @@ from mien.embedding.job import JobFolder
 from mien.embedding.listing import Listing, list_inputs
 from mien.embedding.options import EmbedOptions
 from mien.embedding.parts import WORK_PER_PART, PartsFolder, Work, is_folder
-from mien.embedding.remote_job import job_folder
-from mien.embedding.run import Job, Paths, embed_listing, kept_is_told, read_by
+from mien.embedding.remote_job import job_folder, kept_is_told
+from mien.embedding.run import Job, Paths, embed_listing, read_by
 from mien.embedding.summary import Status, Summary, summarise
 from mien.errors import MienError
 from mien.media.lock import LockedError

@@ -8,8 +8,9 @@ address can be locked: that two runs write one table is not noticed.
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from mien.errors import MienError
 from mien.media.addresses import is_address, local_name
 from mien.media.names import to_text
 from mien.media.remote import download, exists, inside, remove, upload
+from mien.media.remote_faults import LostError
 from mien.table.writer import PART, Progress
 
-__all__ = ["RemoteJob", "job_folder"]
+__all__ = ["RemoteJob", "job_folder", "kept_is_told"]
 
 
 def job_folder(out: str | Path) -> JobFolder:
@@ -31,6 +33,19 @@ def job_folder(out: str | Path) -> JobFolder:
     """
     out = local_name(out) if isinstance(out, str) else out
     return RemoteJob(out) if is_address(out) else JobFolder(Path(out))
+
+
+@contextlib.contextmanager
+def kept_is_told() -> Iterator[None]:
+    """Let the line on a network that is lost say that nothing else is.
+
+    Raises:
+        LostError: what is raised in the block, with that.
+    """
+    try:
+        yield
+    except LostError as error:
+        raise LostError(f"{error}; what is finished is kept: continue with --resume") from error
 
 
 class RemoteJob(JobFolder):

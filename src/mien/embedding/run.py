@@ -30,13 +30,12 @@ from mien.embedding.readouts import (
     probe_values,
     sees_features,
 )
-from mien.embedding.remote_job import job_folder
+from mien.embedding.remote_job import job_folder, kept_is_told
 from mien.embedding.summary import Status, Summary, summarise
 from mien.embedding.tracks import TrackLinker
 from mien.errors import MienError
 from mien.media.inputs import Source
 from mien.media.outputs import check_outputs
-from mien.media.remote_faults import LostError
 from mien.media.still import ImageLike
 from mien.pipeline.crops import Cropper
 from mien.pipeline.encode import AnyEncoder, encode_crops, lengths_of, open_encoder
@@ -53,7 +52,7 @@ from mien.version import VERSION
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Job", "Paths", "embed", "embed_listing", "embed_to_parquet", "kept_is_told", "read_by"]
+__all__ = ["Job", "Paths", "embed", "embed_listing", "embed_to_parquet", "read_by"]
 
 Paths = str | Path | Sequence[str | Path]
 
@@ -218,19 +217,6 @@ def _embed(
         counted = summarise(joined, inputs=listing.count, resumed_at=start - listing.first)
         folder.place(joined, schema=job.options.schema)
     return replace(counted, out=folder.target)
-
-
-@contextlib.contextmanager
-def kept_is_told() -> Iterator[None]:
-    """Let the line on a network that is lost say that nothing else is.
-
-    Raises:
-        LostError: what is raised in the block, with that.
-    """
-    try:
-        yield
-    except LostError as error:
-        raise LostError(f"{error}; what is finished is kept: continue with --resume") from error
 
 
 def _write_rows(
