@@ -353,3 +353,13 @@ def test_what_needs_no_address_loads_no_fsspec(photos, tmp_path):
     words = [sys.executable, "-c", code, str(photos)]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert done.stdout.split() == [str(INPUTS), "False"]
+
+
+def test_a_probe_is_fitted_on_a_table_at_an_address(memory, tiny_model, tmp_path, capsys):
+    embed_to_parquet(PHOTOS, "memory://t.parquet", model=tiny_model, options=OPTIONS)
+    names = [f"{PHOTOS}/{'sub/' if number % 2 else ''}{number:02}.png" for number in range(16)]
+    lines = [f"{name},{'odd' if number % 3 else 'even'}" for number, name in enumerate(names)]
+    (tmp_path / "labels.csv").write_text("\n".join(["path,kind", *lines]))
+    words = ["probe", "memory://t.parquet", "--labels", str(tmp_path / "labels.csv")]
+    assert run([*words, "--out", str(tmp_path / "probe.json"), "--columns", "identity"]) == 0
+    assert capsys.readouterr().err.startswith("16 labels: kind, 2 classes")

@@ -20,7 +20,7 @@ __all__ = ["calibrate"]
 
 
 def calibrate(
-    table: Annotated[Path, typer.Argument(help="A table that mien embed wrote.")],
+    table: Annotated[str, typer.Argument(help="A table that mien embed wrote; or its address.")],
     targets: Annotated[
         Path | None,
         typer.Option(

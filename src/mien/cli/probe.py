@@ -30,7 +30,7 @@ _ADDED = ("", "_prob", "_std")
 
 
 def probe(
-    table: Annotated[Path, typer.Argument(help="A table that mien embed wrote.")],
+    table: Annotated[str, typer.Argument(help="A table that mien embed wrote; or its address.")],
     labels: Annotated[
         list[Path] | None,
         typer.Option(
