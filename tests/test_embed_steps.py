@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -180,3 +182,27 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
         show(Status(4, 2.0, 2, 2))
     assert "\x1b" in stream.getvalue()
     assert "2 of 4 inputs" in stream.getvalue()
+
+
+INTERRUPTED = """
+import contextlib, random, signal, threading
+from mien.pipeline.prefetch import prefetch
+class Stop(BaseException): pass
+def stop(*_): raise Stop
+signal.signal(signal.SIGALRM, stop)
+def tasks():
+    while True: yield int
+for number in range(1000):
+    with contextlib.suppress(Stop), contextlib.closing(prefetch(tasks(), workers=2)) as results:
+        next(results)
+        signal.setitimer(signal.ITIMER_REAL, random.Random(number).uniform(1e-4, 2e-3))
+        for _ in results: pass
+print(threading.active_count())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_ctrl_c_at_any_moment_leaves_no_lock_taken():
+    words = [sys.executable, "-c", INTERRUPTED]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=240)
+    assert done.stdout.split() == ["1"], done.stderr

@@ -6,8 +6,9 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 __all__ = ["prefetch"]
 
@@ -40,34 +41,64 @@ def prefetch(
         BaseException: whatever the iterable or a task raises, in its place in the order.
     """
     workers = max(1, workers or min(os.cpu_count() or 1, _MAX_WORKERS))
-    room = threading.Semaphore(workers + _WAITING if in_flight is None else in_flight)
-    stopped = threading.Event()
-    waiting: queue.SimpleQueue[Future[Result] | None] = queue.SimpleQueue()
+    # No semaphore, event or future on this side: Ctrl-C between the taking of their inner lock and
+    # the block that lets go of it would leave it taken, and what waits for it would wait for ever.
+    room: queue.SimpleQueue[None] = queue.SimpleQueue()
+    waiting: queue.SimpleQueue[queue.SimpleQueue[_Outcome[Result]] | None] = queue.SimpleQueue()
     remaining = iter(tasks)
+    stopped = False
+    for _ in range(workers + _WAITING if in_flight is None else in_flight):
+        room.put(None)
 
     def feed(pool: ThreadPoolExecutor) -> None:
         try:
-            while room.acquire() and not stopped.is_set():
+            while room.get() is None and not stopped:
                 task = next(remaining, None)
-                waiting.put(None if task is None else pool.submit(task))
                 if task is None:
+                    waiting.put(None)
                     return
+                coming: queue.SimpleQueue[_Outcome[Result]] = queue.SimpleQueue()
+                pool.submit(_run, task, coming)
+                waiting.put(coming)
         except BaseException as error:  # noqa: BLE001 - the reader of the results raises it
-            failed: Future[Result] = Future()
-            failed.set_exception(error)
+            failed: queue.SimpleQueue[_Outcome[Result]] = queue.SimpleQueue()
+            failed.put(_Outcome(error=error))
             waiting.put(failed)
 
     with ThreadPoolExecutor(workers, thread_name_prefix="mien-worker") as pool:
         feeder = threading.Thread(target=feed, args=(pool,), name="mien-feeder", daemon=True)
-        feeder.start()
         try:
-            while (future := waiting.get()) is not None:
-                result = future.result()
-                del future  # or the result would be held until the next one comes
-                room.release()
-                yield result
+            feeder.start()
+            while (coming := waiting.get()) is not None:
+                outcome = coming.get()
+                del coming
+                if outcome.error is not None:
+                    raise outcome.error
+                room.put(None)
+                yield outcome.taken()
         finally:
-            stopped.set()
-            room.release()
-            feeder.join()
+            stopped = True
+            room.put(None)
+            if feeder.is_alive():
+                feeder.join()
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass
+class _Outcome(Generic[Result]):
+    """What a task returned, or raised."""
+
+    result: list[Result] = field(default_factory=list)
+    """One, until it is taken."""
+    error: BaseException | None = None
+
+    def taken(self) -> Result:
+        """Return the result and hold it no longer."""
+        return self.result.pop()
+
+
+def _run(task: Callable[[], Result], outcome: queue.SimpleQueue[_Outcome[Result]]) -> None:
+    try:
+        outcome.put(_Outcome([task()]))
+    except BaseException as error:  # noqa: BLE001 - the reader of the results raises it
+        outcome.put(_Outcome(error=error))
