@@ -14,9 +14,9 @@ from mien.evaluate.by_weights import FACE_COLUMNS, factors_by_weights
 from mien.evaluate.protocol import Images
 from mien.faces.face import Face
 from mien.media.image import write_png
-from mien.model import Model
+from mien.model import Model, load
 from mien.pipeline import crops as module
-from mien.types import GazeCode
+from mien.types import Factors, GazeCode
 
 
 def coloured(*colours: int, size: int = 40) -> list[np.ndarray]:
@@ -182,3 +182,25 @@ def test_no_images(tiny_model: Model) -> None:
     given = factors_by_weights(tiny_model)(of([], crop="face"), ["identity", "yaw_rad"])
     assert given["identity"].shape == (0, 32)
     assert given["yaw_rad"].shape == (0,)
+
+
+def test_what_needs_no_gaze_is_encoded_by_the_models_own_engine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[str, bool]] = []
+    encode = Model.encode
+
+    def seen(self: Model, images: torch.Tensor, *, features: bool = False) -> Factors:
+        factors = encode(self, images, features=features)
+        asked.append((self.engine, factors.gaze is None))
+        return factors
+
+    monkeypatch.setattr(Model, "encode", seen)
+    images, columns = noise(3, size=128), ["identity", "expression", "yaw_rad", "face_embedding"]
+    found = {
+        engine: factors_by_weights(load(engine=engine))(of(images, crop="face"), columns)
+        for engine in ("onnx", "torch")
+    }
+    assert asked == [("onnx", True), ("torch", True)]
+    for name in columns:
+        np.testing.assert_allclose(found["onnx"][name], found["torch"][name], atol=5e-4)

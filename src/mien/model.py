@@ -69,6 +69,12 @@ class Model:
         self.images = frozenset(images)
         """Checksums of the images trained on (`mien.data.provenance`); empty: not known."""
 
+    def of_faces_alone(self) -> Model:
+        """Return a model of the same networks and engine that does not look at eyes."""
+        faces = Model(self.network, weights_id=self.weights_id)
+        faces._engine = open_engine(self.engine, self.network, self.gaze, reads_gaze=False)
+        return faces
+
     def __repr__(self) -> str:
         name = self.weights_id or "not saved"
         gaze = f"gaze code {self.config.gaze.code_dim}" if self.config.gaze else "no gaze branch"

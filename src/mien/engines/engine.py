@@ -77,7 +77,9 @@ class TorchEngine:
         return self._gaze.read_code(views)
 
 
-def open_engine(name: str, network: LatentFace, gaze: EMIB | None) -> Engine:
+def open_engine(
+    name: str, network: LatentFace, gaze: EMIB | None, *, reads_gaze: bool = True
+) -> Engine:
     """Return the engine of this name for networks on their device.
 
     Args:
@@ -85,26 +87,28 @@ def open_engine(name: str, network: LatentFace, gaze: EMIB | None) -> Engine:
             installed and the package holds graphs for networks of these sizes, otherwise torch.
         network: LatentFace, weights loaded.
         gaze: the gaze branch, or None.
+        reads_gaze: False: the branch is no more than what the graphs are found by.
 
     Raises:
         MienError: no such engine, or it cannot run these networks.
     """
     if name not in ENGINES:
         raise MienError(f"engine {str(name)[:40]}: no such engine; take {', '.join(ENGINES)}")
+    seen = gaze if reads_gaze else None
     device = next(network.parameters()).device.type
     if name == "torch" or (name == "auto" and device != "cpu"):
-        return TorchEngine(network, gaze)
+        return TorchEngine(network, seen)
     if device != "cpu":
         raise MienError(f"engine {name} runs on the CPU, not on {device}; take engine torch")
     if missing := _missing(name):
         if name == "auto":
-            return TorchEngine(network, gaze)
+            return TorchEngine(network, seen)
         raise MienError(f"engine {name}: {missing}")
     folder = find_graphs(whole_config(network.config, gaze.config if gaze else None))
     if folder is not None:
-        return _on_graphs(name, folder, network, gaze)
+        return _on_graphs(name, folder, network, seen)
     if name == "auto":
-        return TorchEngine(network, gaze)
+        return TorchEngine(network, seen)
     raise MienError(
         f"engine {name}: the package holds no graphs for networks of these sizes; take engine torch"
     )

@@ -88,7 +88,7 @@ class _ByWeights:
         model = self.model
         if model.config.gaze is not None and not any(name in GAZE_COLUMNS for name in columns):
             # Looking at eyes takes time, and the face's factors are the same without.
-            model = Model(model.network, weights_id=model.weights_id)
+            model = model.of_faces_alone()
         found = np.zeros(len(images), dtype=bool)
         detected = np.zeros(len(images), dtype=bool)
         kept = self._blank(columns, len(images))

@@ -91,10 +91,10 @@ def open_encoder(
     graphs = open_graphs(weights, gaze=gaze) if device == "cpu" and not eyes_only else None
     if graphs is not None:
         return graphs
-    from mien.model import Model, load
+    from mien.model import load
 
     model = load(weights, device=device)
-    return model if gaze else Model(model.network, weights_id=model.weights_id)
+    return model if gaze else model.of_faces_alone()
 
 
 def lengths_of(model: AnyEncoder, *, features: bool) -> dict[str, int]:

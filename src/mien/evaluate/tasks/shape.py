@@ -325,7 +325,7 @@ def render_depth(
         say: called with lines of progress.
     """
     # Encoding the eyes takes time, and the shape is the same without.
-    model = Model(model.network, weights_id=model.weights_id)
+    model = model.of_faces_alone()
     size = model.config.image_size
     depth = np.zeros((count, size, size), dtype=np.float32)
     mask, yaw, unread = np.zeros(depth.shape, dtype=bool), np.zeros(count), 0
