@@ -75,13 +75,15 @@ def _refuse_addresses(
     outputs: Sequence[str | Path], inputs: Iterable[str | Path], *, overwrite: bool
 ) -> Iterable[str | Path]:
     """Refuse addresses as `check_outputs` does; return the inputs."""
-    addresses = [str(output) for output in outputs if is_address(output)]
-    if addresses:
-        inputs = list(inputs)
+    addresses = [output for output in outputs if is_address(output)]
+    if 0 < len(addresses) < len(outputs):
+        inputs = list(inputs)  # both kinds of outputs are compared with them
     for address in addresses:
         refuse_web(address)
-        if address in inputs:
-            raise _is_read(address)
+    for given in inputs if addresses else ():
+        if given in addresses:
+            raise _is_read(given)
+    for address in addresses:
         if not overwrite and exists(address):
             raise _is_there(address)
     return inputs

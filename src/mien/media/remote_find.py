@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import glob
 from dataclasses import dataclass
 from functools import partial
@@ -46,10 +45,10 @@ def find(address: str) -> list[RemoteFile]:
         return [_file(address, tried(address, partial(system.info, path)))]
     given = address.rstrip("/") if path else address
     magic = glob.has_magic(path)
-    with contextlib.suppress(AttributeError):
-        system.invalidate_cache()  # what was listed before may have changed
+    system.invalidate_cache()  # what was listed before may have changed
     listed = _globbed if magic else _walked
     found: dict[str, Any] = tried(address, partial(listed, system, path))
+    system.invalidate_cache()  # which may be as large as the listing
     fixed = path.rstrip("/") if not magic else _fixed(path)
     hidden = magic and "/." in path[len(fixed) :]
     names = [
