@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 __all__ = ["prefetch"]
 
@@ -41,47 +41,57 @@ def prefetch(
         BaseException: whatever the iterable or a task raises, in its place in the order.
     """
     workers = max(1, workers or min(os.cpu_count() or 1, _MAX_WORKERS))
-    # No semaphore, event or future on this side: Ctrl-C between the taking of their inner lock and
-    # the block that lets go of it would leave it taken, and what waits for it would wait for ever.
-    room: queue.SimpleQueue[None] = queue.SimpleQueue()
-    waiting: queue.SimpleQueue[queue.SimpleQueue[_Outcome[Result]] | None] = queue.SimpleQueue()
-    remaining = iter(tasks)
-    stopped = False
-    for _ in range(workers + _WAITING if in_flight is None else in_flight):
-        room.put(None)
-
-    def feed(pool: ThreadPoolExecutor) -> None:
-        try:
-            while room.get() is None and not stopped:
-                task = next(remaining, None)
-                if task is None:
-                    waiting.put(None)
-                    return
-                coming: queue.SimpleQueue[_Outcome[Result]] = queue.SimpleQueue()
-                pool.submit(_run, task, coming)
-                waiting.put(coming)
-        except BaseException as error:  # noqa: BLE001 - the reader of the results raises it
-            failed: queue.SimpleQueue[_Outcome[Result]] = queue.SimpleQueue()
-            failed.put(_Outcome(error=error))
-            waiting.put(failed)
-
+    feed = _Feed(tasks, workers + _WAITING if in_flight is None else in_flight)
     with ThreadPoolExecutor(workers, thread_name_prefix="mien-worker") as pool:
-        feeder = threading.Thread(target=feed, args=(pool,), name="mien-feeder", daemon=True)
+        feeder = threading.Thread(target=feed.run, args=(pool,), name="mien-feeder", daemon=True)
         try:
             feeder.start()
-            while (coming := waiting.get()) is not None:
+            while (coming := feed.waiting.get()) is not None:
                 outcome = coming.get()
-                del coming
                 if outcome.error is not None:
                     raise outcome.error
-                room.put(None)
+                feed.room.put(None)
                 yield outcome.taken()
         finally:
-            stopped = True
-            room.put(None)
+            feed.stopped = True
+            feed.room.put(None)
             if feeder.is_alive():
                 feeder.join()
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _Feed(Generic[Result]):
+    """Takes tasks as long as there is room, and hands them to a pool of threads.
+
+    Made of queues in C, not of semaphores, events and futures: Ctrl-C between the taking of their
+    inner lock and the block that lets go of it would leave it taken, and what waits for it would
+    wait for ever.
+    """
+
+    def __init__(self, tasks: Iterable[Callable[[], Result]], in_flight: int) -> None:
+        self._remaining = iter(tasks)
+        self.room: queue.SimpleQueue[None] = queue.SimpleQueue()
+        """One item for each task that may be taken."""
+        self.waiting: queue.SimpleQueue[_Coming[Result] | None] = queue.SimpleQueue()
+        """Where the outcome of each task comes, in the tasks' order; None: there are no more."""
+        self.stopped = False
+        for _ in range(in_flight):
+            self.room.put(None)
+
+    def run(self, pool: ThreadPoolExecutor) -> None:
+        try:
+            while self.room.get() is None and not self.stopped:
+                task = next(self._remaining, None)
+                if task is None:
+                    self.waiting.put(None)
+                    return
+                coming: _Coming[Result] = queue.SimpleQueue()
+                pool.submit(_run, task, coming)
+                self.waiting.put(coming)
+        except BaseException as error:  # noqa: BLE001 - the reader of the results raises it
+            failed: _Coming[Result] = queue.SimpleQueue()
+            failed.put(_Outcome(error=error))
+            self.waiting.put(failed)
 
 
 @dataclass
@@ -97,7 +107,10 @@ class _Outcome(Generic[Result]):
         return self.result.pop()
 
 
-def _run(task: Callable[[], Result], outcome: queue.SimpleQueue[_Outcome[Result]]) -> None:
+_Coming: TypeAlias = "queue.SimpleQueue[_Outcome[Result]]"
+
+
+def _run(task: Callable[[], Result], outcome: _Coming[Result]) -> None:
     try:
         outcome.put(_Outcome([task()]))
     except BaseException as error:  # noqa: BLE001 - the reader of the results raises it
