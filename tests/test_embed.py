@@ -248,7 +248,7 @@ def test_memory_does_not_grow_with_the_input(
         weakref.finalize(array, lambda: live.update(now=live["now"] - 1))
         return array
 
-    def endless(_: object) -> Iterator[Source]:
+    def endless(_: object, *, remote: bool) -> Iterator[Source]:
         return (Source(f"{i}", str(tmp_path / f"{i}"), "image") for i in range(1500))
 
     monkeypatch.setattr(listing, "expand", endless)
