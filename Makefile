@@ -61,7 +61,7 @@ $(READY): pyproject.toml constraints.txt
 	  { echo "error: $(PYTHON) is older than 3.11; run: make PYTHON=python3.11" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-compile --constraint $(CONSTRAINTS) \
-	  "$(TORCH)" --editable ".[train,hub,eval,search,export,serve,remote,docs,dev]"
+	  "$(TORCH)" --editable ".[train,hub,eval,search,umap,export,serve,remote,docs,dev]"
 	touch $@
 
 clean:

@@ -17,6 +17,7 @@ from mien.table.read import (
     code_matrix,
     column_names,
     data_frame,
+    iterate_columns,
     read_columns,
     read_table,
     table_info,
@@ -292,3 +293,17 @@ def test_columns_written_under_an_old_name_are_read_by_the_present_one(tmp_path:
     assert frame.attrs["columns"]["face_embedding"]["frame"] == "here"
     with pytest.raises(MienError, match="has no column gaze_code"):
         read_columns(tmp_path / "t.parquet", ["path", "gaze_code"])
+
+
+def test_what_has_been_read_of_a_table_is_not_kept(tmp_path: Path) -> None:
+    codes = np.random.default_rng(0).standard_normal((16_384, 128), dtype=np.float32)
+    column = pa.FixedSizeListArray.from_arrays(pa.array(codes.reshape(-1)), 128)
+    table = pa.table({"face_found": pa.array(np.ones(len(codes), bool)), "identity": column})
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=1024, use_dictionary=False)
+    del table, column
+    before, held, read = pa.total_allocated_bytes(), [], 0
+    for batch in iterate_columns(tmp_path / "t.parquet", ["identity"], rows=1024):
+        read += batch.num_rows
+        held.append(pa.total_allocated_bytes() - before)
+    assert read == len(codes)
+    assert max(held) < codes.nbytes / 2

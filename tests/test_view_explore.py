@@ -69,13 +69,13 @@ def test_a_table_is_a_cloud_of_points(watched):
     page, plot = watched.page, f"{PLOT}[data-drawn]"
     message = page.locator("#panel-explore .message").first
     expect(message).to_contain_text("30 faces.")
-    expect(message).to_contain_text("images of 1 rows are not")
+    expect(page.locator("#panel-explore")).to_contain_text("The images of 1 rows are not")
     before = watched.pixels(plot)
     assert (np.ptp(before, axis=2) > 60).sum() > 300  # coloured points
     settled(page, lambda: page.get_by_label("Across", exact=True).select_option("yaw_rad"), plot)
     assert np.abs(watched.pixels(plot) - before).mean() > 0.5
     settled(page, lambda: page.get_by_label("Colour", exact=True).select_option("path"), plot)
-    expect(page.locator(".legend li").first).to_have_text("1_0.png")
+    expect(page.locator(".legend li").first).to_have_text("person_1.mp4 (14)")
     page.locator(plot).focus()
     page.keyboard.press("ArrowRight")
     expect(page.locator(".cells")).to_contain_text("1_0.png")

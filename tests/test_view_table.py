@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 
 import numpy as np
@@ -10,17 +11,38 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from made_service import client_of, open_service
+from made_service import base64_of, client_of, open_service
 from mien.embedding.options import EmbedOptions
 from mien.embedding.run import embed_to_parquet
 from mien.errors import MienError
 from mien.serve.app import create_app
 from mien.serve.errors import ApiError
-from mien.serve.explore import MAX_POINTS, Explorer
+from mien.serve.explore import IMAGE_THERE, MAX_POINTS, Explorer
+from mien.serve.packed import unpacked
 from mien.serve.selection import ExportBody, LabelsBody, export, learn
 from mien.serve.shown import Shown
+from mien.serve.table_filter import Among
 
 COUNT = 12
+
+
+def column(explorer, name):
+    """What is said of a column, and its values."""
+    data = explorer.column(name)
+    about, _ = unpacked(data, "u1")
+    return about, unpacked(data, "<f4" if about["kind"] == "numbers" else "u1")[1]
+
+
+def bits_of(points, count=COUNT):
+    chosen = np.zeros(count, bool)
+    chosen[list(points)] = True
+    return base64_of(np.packbits(chosen, bitorder="little").tobytes())
+
+
+def given_of(*numbers):
+    return base64_of(np.array(numbers, "<u2").tobytes())
+
+
 CROPS = EmbedOptions("none")
 
 
@@ -54,10 +76,15 @@ def rewritten(folder, name, change):
 def test_what_a_table_is_said_to_be(explorer):
     about = explorer.about()
     assert (about["faces"], about["shown"], about["limit"]) == (COUNT, COUNT, MAX_POINTS)
-    assert {"identity PC1", "identity PC3", "yaw_rad"} <= set(about["numbers"])
-    assert "path" in about["classes"]
+    kinds = {one["name"]: one["kind"] for one in about["columns"]}
+    assert [kinds[n] for n in ("identity PC1", "identity PC3", "yaw_rad")] == ["number"] * 3
+    assert (kinds["path"], kinds["face_found"]) == ("text", "boolean")
+    assert not {"identity", "identity UMAP1"} & set(kinds)
     assert set(about["factors"]) >= {"identity", "expression"}
     assert explorer.missing() == 1
+    there, classes = column(explorer, IMAGE_THERE)
+    assert (there["classes"], there["counts"]) == (["no", "yes"], [1, COUNT - 1])
+    assert classes.tolist() == [1] * (COUNT - 1) + [0]
 
 
 def test_components_are_those_of_scikit_learn(explorer, folder):
@@ -68,17 +95,18 @@ def test_components_are_those_of_scikit_learn(explorer, folder):
     codes = read_codes(folder / "faces.parquet", "identity").astype(float)
     expected = PCA(2).fit_transform(codes)
     for number in range(2):
-        found = np.array(explorer.column(f"identity PC{number + 1}")["values"])
+        found = column(explorer, f"identity PC{number + 1}")[1]
         assert np.allclose(np.abs(found), np.abs(expected[:, number]), rtol=1e-3, atol=1e-4)
 
 
 def test_columns(explorer):
-    paths = explorer.column("path")
-    assert paths["kind"] == "classes"
-    assert [paths["classes"][i] for i in paths["values"]] == [f"{i:02}.png" for i in range(COUNT)]
-    yaw = explorer.column("yaw_rad")
-    assert yaw["kind"] == "numbers"
-    assert len(yaw["values"]) == COUNT
+    about, paths = column(explorer, "path")
+    assert (about["kind"], about["others"], about["other_rows"]) == ("classes", 3, 3)
+    assert about["classes"] == [f"{i:02}.png" for i in range(9)]
+    assert paths.tolist() == [*range(9), 9, 9, 9]
+    about, yaw = column(explorer, "yaw_rad")
+    assert about == {"kind": "numbers", "missing": 0}
+    assert len(yaw) == COUNT
     for name in ("identity", "nothing", "identity PC9", "nothing PC1"):
         with pytest.raises(ApiError):
             explorer.column(name)
@@ -154,12 +182,16 @@ def test_the_paths_of_the_page(client, folder):
     assert about["inputs"][0]["kind"] == "image"
     assert client.get("/v1/view/inputs/0").content == (folder / "00.png").read_bytes()
     assert client.get("/v1/view/inputs/1").status_code == 404
-    assert client.get("/v1/view/table").json()["missing_images"] == 1
-    assert client.get("/v1/view/table/column", params={"name": "yaw_rad"}).status_code == 200
+    assert client.get("/v1/view/table").json()["without_face"] == 0
+    assert client.get("/v1/view/table/images").json() == {"missing": 1}
+    yaw = client.get("/v1/view/table/column", params={"name": "yaw_rad"})
+    assert (yaw.status_code, yaw.headers["content-type"]) == (200, "application/octet-stream")
     assert client.get("/v1/view/table/column", params={"name": "x"}).status_code == 422
     assert client.get("/v1/view/table/rows/2").json()["cells"]["path"] == "02.png"
-    near = client.get("/v1/view/table/rows/2/neighbours", params={"by": "identity", "count": 3})
+    near = client.post("/v1/view/table/rows/2/neighbours", json={"by": "identity", "count": 3})
     assert len(near.json()["neighbours"]) == 3
+    wrong = client.post("/v1/view/table/rows/2/neighbours", json={"by": "path"})
+    assert (wrong.status_code, wrong.json()["error"]["code"]) == (422, "invalid")
     assert client.get("/v1/view/table/rows/2/image").headers["content-type"] == "image/jpeg"
     assert client.get(f"/v1/view/table/rows/{COUNT - 1}/image").status_code == 204
     assert client.get(f"/v1/view/table/rows/{COUNT}/image").status_code == 422
@@ -178,7 +210,7 @@ def test_a_service_without_anything_to_show(monkeypatch):
 def test_fine_maps_are_those_that_are_rendered(monkeypatch):
     service = open_service(monkeypatch)
     client = client_of(service)
-    from made_service import base64_of, picture
+    from made_service import picture
 
     image = base64_of(picture())
     plain = client.post("/v1/maps", json={"image": image}).json()
@@ -209,7 +241,7 @@ def test_a_video_over_time(folder, explorer, gaze):
         assert track["time_s"] == [3.0 * i for i in range(COUNT // 2)]
     from mien.table.read import read_codes
 
-    yaw = explorer.column("yaw_rad")["values"]
+    yaw = column(explorer, "yaw_rad")[1]
     shown = found["tracks"][1]["series"]
     assert shown["yaw"] == pytest.approx(np.rad2deg(yaw[1::2]), rel=1e-4)
     length = np.linalg.norm(read_codes(folder / "faces.parquet", "expression"), axis=1)
@@ -238,15 +270,29 @@ def test_a_selection_is_a_file_of_labels(folder, tmp_path):
         return frame.assign(path=["=1+1.png", *frame["path"][1:]])
 
     explorer = Explorer.open(rewritten(folder, "risky.parquet", risky), None)
-    asked = ExportBody(points=[0, 4, 2], label="smile", values={"0": "yes", "2": "-1"})
-    text = export(explorer, asked)
-    lines = text.splitlines()
-    assert lines[0].startswith("path,frame,face_id,smile,")
-    assert lines[1].startswith("'=1+1.png,0,0,yes,")
+    labels = {"label": "smile", "texts": ["-1", "yes"], "given": given_of(2, 1, 0)}
+    asked = ExportBody(bits=bits_of([0, 4, 2]), **labels)
+    text = b"".join(export(explorer, asked)).decode()
+    head, *lines = csv.reader(text.splitlines())
+    assert head[:5] == ["path", "frame", "face_id", "smile", "time_s"]
+    assert [line[:5] for line in lines] == [
+        ["'=1+1.png", "0", "0", "yes", ""],
+        ["02.png", "0", "0", "'-1", ""],
+        ["04.png", "0", "0", "", ""],
+    ]
     (tmp_path / "labels.csv").write_text(text)
     found = read_labels([tmp_path / "labels.csv"], label="smile")
     assert [(one.path, one.text) for one in found.labels] == [("=1+1.png", "yes"), ("02.png", "-1")]
-    for wrong in ({"points": [COUNT]}, {"points": [0], "label": "yaw_rad"}):
+    some = {"bits": bits_of([0])}
+    for wrong in (
+        {"bits": bits_of([])},
+        {"bits": bits_of([COUNT], 16)},
+        {"bits": bits_of([0], 24)},
+        {"bits": "?"},
+        {**some, "label": "yaw_rad"},
+        {**some, "label": "smile", "given": given_of(1)},
+        {**some, "label": "smile", "given": given_of(0, 0)},
+    ):
         with pytest.raises(ApiError):
             export(explorer, ExportBody.model_validate(wrong))
 
@@ -270,8 +316,12 @@ def test_labels_make_the_probe_of_the_command(folder, explorer):
     asked = {"label": "light", "labels": labels, "suggest": 5}
     probe, more = learn(explorer, LabelsBody.model_validate(asked))
     assert probe.text() == expected.text()
-    said = [more["predictions"]["classes"][i] for i in more["predictions"]["values"]]
+    assert more["column"] == "predicted light"
+    about, numbers = column(explorer, "predicted light")
+    said = [about["classes"][i] for i in numbers]
     assert len(said) == COUNT
+    light = Among(column="predicted light", kind="among", values=["dark"])
+    assert explorer.filters.matching([light]).tolist() == [one == "dark" for one in said]
     assert {one["point"] for one in more["suggestions"]} == {3, 11}
     assert all(one["value"] == said[one["point"]] for one in more["suggestions"])
     with pytest.raises(ApiError, match="two"):
@@ -283,11 +333,12 @@ def test_labels_make_the_probe_of_the_command(folder, explorer):
 def test_the_paths_of_a_selection(client, folder, tmp_path):
     from mien.probes.probe import Probe
 
-    asked = {"points": [1, 2], "label": None, "values": {}}
+    asked = {"bits": bits_of([1, 2]), "label": None}
     found = client.post("/v1/view/table/export", json=asked)
     assert found.headers["content-type"] == "text/csv; charset=utf-8"
-    assert found.text.splitlines()[1].startswith("01.png,0,0,")
-    assert client.post("/v1/view/table/export", json={"points": []}).status_code == 422
+    rows = list(csv.DictReader(found.text.splitlines()))
+    assert [row["path"] for row in rows] == ["01.png", "02.png"]
+    assert client.post("/v1/view/table/export", json={"bits": ""}).status_code == 422
     assert client.get("/v1/view/table/videos/0").status_code == 422
     assert client.get("/v1/view/table/rows/2/image", params={"whole": True}).status_code == 200
     labels = [{"point": p, "value": "a" if p % 2 else "b"} for p in range(10)]

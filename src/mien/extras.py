@@ -23,6 +23,7 @@ EXTRAS = {
     "prometheus_client": "serve",
     "ray": "ray",
     "fsspec": "remote",
+    "umap": "umap",
 }
 """Name of the module => extra."""
 

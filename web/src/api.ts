@@ -41,10 +41,21 @@ const KEY = "mien-token";
 
 /** Take the token out of the address, where it would be seen and kept in the history. */
 export function takeToken(): void {
-  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  const given = held("token");
   if (given === null) return;
   sessionStorage.setItem(KEY, given);
-  history.replaceState(null, "", location.pathname);
+  hold("token", null);
+}
+
+/** Read what a reload finds again. */
+export const held = (name: string): string | null => new URLSearchParams(location.hash.slice(1)).get(name);
+
+/** Write something behind the # of the address, where a reload finds it; null: take it away. */
+export function hold(name: string, value: string | null): void {
+  const all = new URLSearchParams(location.hash.slice(1));
+  if (value === null) all.delete(name);
+  else all.set(name, value);
+  history.replaceState(null, "", `${location.pathname}${all.size ? `#${all}` : ""}`);
 }
 
 export function setToken(token: string): void { sessionStorage.setItem(KEY, token); }
@@ -202,36 +213,86 @@ export async function input(number: number, frame: number): Promise<Blob> {
   return (await ask(`/v1/view/inputs/${number}?frame=${frame}`)).blob();
 }
 
+export type Kind = "number" | "boolean" | "text";
 export interface TableAbout {
-  name: string; faces: number; shown: number; limit: number; numbers: string[]; classes: string[];
-  factors: string[]; missing_images: number; videos: { name: string; faces: number }[];
+  name: string; faces: number; without_face: number; shown: number; limit: number; columns: { name: string; kind: Kind }[];
+  factors: string[]; videos: { name: string; faces: number }[]; umap_missing: string;
 }
 export interface Track { track: number | null; points: number[]; time_s: (number | null)[]; series: Record<string, (number | null)[]> }
 export interface Probe {
   id: string; label: string; classes: string[]; samples: number; score: number; low: number; high: number;
-  baseline: number; held_out_by: string; predictions: Column;
+  baseline: number; held_out_by: string; column: string;
   suggestions: { point: number; value: string; certainty: number }[];
 }
+/** NaN: no value; of classes: its number, those without a name of their own one more, 255: no value. */
 export type Column =
-  | { kind: "numbers"; values: (number | null)[] }
-  | { kind: "classes"; values: number[]; classes: string[] };
+  | { kind: "numbers"; values: Float32Array; missing: number }
+  | { kind: "classes"; values: Uint8Array; classes: string[]; counts: number[]; others: number; other_rows: number; missing: number };
+export type Filter = { column: string; missing?: boolean } & (
+  | { kind: "range"; low: number | null; high: number | null } | { kind: "among"; values: string[] }
+  | { kind: "contains"; text: string } | { kind: "missing" });
+/** What a filter of a column may be. */
+export interface Values {
+  kind: Kind; low: number | null; high: number | null; values: { value: string; rows: number }[]; others: number; missing: number;
+}
+export interface Umap {
+  factor: string; state: "none" | "running" | "done" | "failed" | "cancelled"; stage: string; done: number; total: number;
+  fitted: number; placed: number; message: string;
+}
 export type Cell = string | number | boolean | null;
 
 export const table = (): Promise<TableAbout> => get("/v1/view/table");
-export const column = (name: string): Promise<Column> =>
-  get(`/v1/view/table/column?name=${encodeURIComponent(name)}`);
+export const missingImages = async (): Promise<number> => (await get<{ missing: number }>("/v1/view/table/images")).missing;
+
+/** Read a line of JSON and the numbers behind it. */
+async function packed<T>(answer: Response): Promise<{ about: T; buffer: ArrayBuffer; at: number }> {
+  const buffer = await answer.arrayBuffer(), at = 4 + new DataView(buffer).getUint32(0, true);
+  return { about: JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, at - 4))) as T, buffer, at };
+}
+
+export async function column(name: string): Promise<Column> {
+  const answer = await ask(`/v1/view/table/column?name=${encodeURIComponent(name)}`);
+  const { about, buffer, at } = await packed<Omit<Column, "values">>(answer);
+  return { ...about, values: about.kind === "numbers" ? new Float32Array(buffer, at) : new Uint8Array(buffer, at) } as Column;
+}
+export const values = (name: string): Promise<Values> => get(`/v1/view/table/values?name=${encodeURIComponent(name)}`);
+
+/** Ask which rows match: a byte each, and how many. */
+export async function matching(filters: Filter[], count: number, signal: AbortSignal): Promise<{ rows: number; visible: Uint8Array }> {
+  const body = JSON.stringify({ filters });
+  const { about, buffer, at } = await packed<{ rows: number }>(await ask("/v1/view/table/filter", { method: "POST", headers: JSON_BODY, body, signal }));
+  const bits = new Uint8Array(buffer, at), visible = new Uint8Array(count);
+  for (let i = 0; i < count; i++) visible[i] = (bits[i >> 3] >> (i & 7)) & 1;
+  return { rows: about.rows, visible };
+}
+
+export const umap = (factor: string): Promise<Umap> => get(`/v1/view/table/umap?factor=${factor}`);
+export const startUmap = async (factor: string): Promise<Umap> => (await post("/v1/view/table/umap", { factor })).json();
+export const cancelUmap = async (factor: string): Promise<Umap> =>
+  (await ask(`/v1/view/table/umap?factor=${factor}`, { method: "DELETE" })).json();
 export const row = (number: number, signal?: AbortSignal): Promise<{ row: number; cells: Record<string, Cell> }> =>
   get(`/v1/view/table/rows/${number}`, signal);
-export const neighbours = (number: number, by: string): Promise<{ neighbours: { point: number; similarity: number }[] }> =>
-  get(`/v1/view/table/rows/${number}/neighbours?by=${by}`);
+export async function neighbours(number: number, by: string, filters: Filter[]): Promise<{ neighbours: { point: number; similarity: number }[] }> {
+  return (await post(`/v1/view/table/rows/${number}/neighbours`, { by, filters })).json();
+}
 /** The face of a row, or its whole image with the face's box; null where that is not there. */
 export async function rowImage(number: number, signal?: AbortSignal, whole = false): Promise<Blob | null> {
   const answer = await ask(`/v1/view/table/rows/${number}/image${whole ? "?whole=true" : ""}`, { signal });
   return answer.status === 204 ? null : answer.blob();
 }
 export const timeline = (video: number): Promise<{ series: string[]; tracks: Track[] }> => get(`/v1/view/table/videos/${video}`);
-export async function exported(points: number[], label: string | null, values: Record<string, string>): Promise<Blob> {
-  return (await post("/v1/view/table/export", { points, label, values })).blob();
+function base64(bytes: Uint8Array): string {
+  let text = "";
+  for (let at = 0; at < bytes.length; at += 32_768) text += String.fromCharCode(...bytes.subarray(at, at + 32_768));
+  return btoa(text);
+}
+
+/** Give rows as CSV, those whose byte in `chosen` is set; `given` numbers the label of each of them, from 1. */
+export async function exported(chosen: Uint8Array, label: string | null, texts: string[], given: Uint16Array): Promise<Blob> {
+  const bits = new Uint8Array(Math.ceil(chosen.length / 8));
+  for (let i = 0; i < chosen.length; i++) bits[i >> 3] |= chosen[i] << (i & 7);
+  const labels = label === null ? {} : { label, texts, given: base64(new Uint8Array(given.buffer)) };
+  return (await post("/v1/view/table/export", { bits: base64(bits), ...labels })).blob();
 }
 export async function probe(label: string, labels: { point: number; value: string }[]): Promise<Probe> {
   return (await post("/v1/view/table/probe", { label, labels })).json();

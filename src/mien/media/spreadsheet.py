@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["plain_cell", "safe_cell"]
+__all__ = ["FORMULA", "plain_cell", "safe_cell"]
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a text must not start with."""
 
 
 def safe_cell(text: str) -> str:
     """Return a text with an apostrophe before it where a spreadsheet would compute it."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def plain_cell(text: str) -> str:
     """Return the text that `safe_cell` was given."""
-    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA) else text
+    return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA) else text

@@ -16,7 +16,7 @@ from mien.errors import MienError
 from mien.probes.match import MatchedLabels
 from mien.probes.probe import Prediction, Probe
 
-__all__ = ["suggest", "uncertainty"]
+__all__ = ["most_doubtful", "suggest", "uncertainty"]
 
 Array = NDArray[np.float64]
 
@@ -48,8 +48,7 @@ def suggest(
     if not len(matched.others):
         raise MienError("every face of the table that has codes is labelled: nothing to suggest")
     doubt = uncertainty(probe.predict_codes(matched.other_codes))
-    most = max(_LEAST_CANDIDATES, _CANDIDATES * count)
-    pool = np.sort(np.argsort(-doubt, kind="stable")[:most])
+    pool = most_doubtful(doubt, count)
     codes = probe.function.features(matched.other_codes[pool])
     clusters = KMeans(min(count, len(pool)), max_iter=20, random_state=0)
     with warnings.catch_warnings():
@@ -66,6 +65,17 @@ def suggest(
     taken += rest[np.argsort(-doubt[pool[rest]], kind="stable")][: count - len(taken)].tolist()
     chosen = pool[taken]
     return matched.others[chosen], probe.predict_codes(matched.other_codes[chosen])
+
+
+def most_doubtful(doubt: Array, count: int) -> NDArray[np.int64]:
+    """Return the faces among which those to label next are sought, in their order.
+
+    Args:
+        doubt: how unsure the probe is of each face; NaN comes last. [M].
+        count: of faces that are wanted.
+    """
+    most = max(_LEAST_CANDIDATES, _CANDIDATES * count)
+    return np.sort(np.argsort(-doubt, kind="stable")[:most])
 
 
 def uncertainty(prediction: Prediction) -> Array:

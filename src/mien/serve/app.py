@@ -21,7 +21,16 @@ from mien.serve.bodies import explain
 from mien.serve.errors import ApiError, refusal
 from mien.serve.gate import Gate
 from mien.serve.render_schemas import Edit, MapsBody, RenderBody
-from mien.serve.routes import analyze, collections, live, readouts, render, status, view
+from mien.serve.routes import (
+    analyze,
+    collections,
+    live,
+    readouts,
+    render,
+    status,
+    view,
+    view_table,
+)
 from mien.serve.schemas import ImageBody, PairBody
 from mien.serve.service import Service
 from mien.serve.shown import Shown
@@ -43,7 +52,7 @@ _BODIES = (
 )
 _GROUPS = (
     *(status.router, analyze.router, render.router, collections.router),
-    *(readouts.router, live.router, view.router),
+    *(readouts.router, live.router, view.router, view_table.router),
 )
 # Nothing is traced, measured or exported by the framework, whatever the environment says.
 _SILENT: Any = {
@@ -72,6 +81,7 @@ def create_app(service: Service, shown: Shown | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        app.state.shown.close()
         service.close()
 
     app = _bare(lifespan=lifespan)

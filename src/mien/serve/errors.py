@@ -37,6 +37,7 @@ KINDS = {
     "exists": Kind(409, "a collection of this name is there already"),
     "full": Kind(409, "there is no room for another; delete one first"),
     "other_weights": Kind(409, "it was made with other weights than those of the service"),
+    "table_changed": Kind(409, "the table of mien view is another than the one that was opened"),
     "no_thresholds": Kind(409, "no thresholds were measured for these weights"),
     "no_gaze_branch": Kind(409, "these weights have no gaze branch"),
     "request_too_large": Kind(413, "the body is larger than is taken"),

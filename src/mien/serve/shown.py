@@ -69,6 +69,11 @@ class Shown:
         inputs = [{"name": to_text(s.path_label), "kind": s.kind} for s in self.sources]
         return {"inputs": inputs, "table": self.table is not None}
 
+    def close(self) -> None:
+        """End what is computed in the background."""
+        if self.table is not None:
+            self.table.close()
+
     def explorer(self) -> Explorer:
         """Return the table.
 

@@ -281,7 +281,12 @@ def open_table(path: str | Path) -> Iterator[pq.ParquetFile]:
             read of it is damaged.
     """
     path = place_of(path)
-    with reading(path), opened_file(path) as source, pq.ParquetFile(source) as file:
+    # Buffering ahead keeps all that was read until the file is closed.
+    with (
+        reading(path),
+        opened_file(path) as source,
+        pq.ParquetFile(source, pre_buffer=False) as file,
+    ):
         names = [present_name(name) for name in file.schema_arrow.names]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
