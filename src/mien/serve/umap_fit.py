@@ -138,10 +138,11 @@ def _layout(
 ) -> Floats:
     """Return where UMAP places vectors of which the nearest are known. [N, 2]."""
     say("starting")
-    umap: Any = importlib.import_module("umap")  # compiles itself, which takes its time
     progress = {"file": _Epochs(say), "bar_format": "{n}/{total}", "mininterval": 0.5}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of parts that are not connected, and of a seed
+        # Of what else could be installed, of parts that are not connected, of a seed.
+        warnings.simplefilter("ignore")
+        umap: Any = importlib.import_module("umap")  # compiles itself, which takes its time
         made: Any = umap.UMAP(
             n_neighbors=nearest[0].shape[1],
             random_state=seed,
