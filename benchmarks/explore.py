@@ -4,7 +4,8 @@
 
 A table of clustered random codes is written to the folder, if it is not there, then the command is
 started on it and a browser (Playwright's, or one that is installed; drawn by the processor) opens
-its page. Seconds and memory are printed as JSON; pictures of the page are in the folder.
+its page. Seconds, and the
+server's memory and processor time, are printed as JSON; pictures of the page are in the folder.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -56,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         assert found, "mien view did not start"
         report["open_s"] = round(time.perf_counter() - start, 2)
         report["open_mib"] = memory(server.pid)
+        report["open_processor_s"] = round(processor_s(server.pid), 2)
         look(found[0], server.pid, options, report)
     finally:
         server.terminate()
@@ -123,13 +126,13 @@ def _group(
         given[name] = pa.FixedSizeListArray.from_arrays(flat, middle.shape[1])
     columns = []
     for field in schema:
-        values = given.get(field.name)
+        values: Any = given.get(field.name)
         if values is None:
-            numbers = pa.types.is_floating(field.type)
-            values = rng.random(count) if numbers else pa.nulls(count, field.type)
-        if not isinstance(values, pa.Array):
-            values = pa.array(values)
-        columns.append(values.cast(field.type))
+            number = pa.types.is_floating(field.type)
+            values = rng.random(count) if number else pa.nulls(count, field.type)
+        columns.append(
+            (values if isinstance(values, pa.Array) else pa.array(values)).cast(field.type)
+        )
     return pa.Table.from_arrays(columns, schema=schema)
 
 
@@ -138,6 +141,12 @@ def memory(process: int) -> int:
     status = Path(f"/proc/{process}/status").read_text()
     found = re.search(r"VmRSS:\s+(\d+)", status)
     return int(found[1]) // 1024 if found else 0
+
+
+def processor_s(process: int) -> float:
+    """Return how much of processors' time a process has taken, its threads together. Seconds."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def look(url: str, server: int, options: argparse.Namespace, report: dict[str, Any]) -> None:
@@ -255,10 +264,12 @@ class Visit:
 
     @contextlib.contextmanager
     def _timed(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
+        start, spent = time.perf_counter(), processor_s(self._server)
         yield
         self._report[f"{name}_s"] = round(time.perf_counter() - start, 2)
         self._report[f"{name}_mib"] = memory(self._server)
+        took = processor_s(self._server) - spent
+        self._report[f"{name}_processor_s"] = round(took, 2)
 
     @contextlib.contextmanager
     def _drawn(self) -> Iterator[None]:

@@ -228,6 +228,8 @@ def test_the_process_ends_with_its_owner():
     vectors, _ = groups(6000, 50)
     words = [sys.executable, "-P", "-m", "mien.serve.umap_fit"]
     process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
     asked = {"rows": 6000, "dim": 50, "fit": 6000, "seed": 0}
     process.stdin.write(json.dumps(asked).encode() + b"\n" + vectors.tobytes())
     process.stdin.close()
