@@ -4,8 +4,8 @@
 
 A table of clustered random codes is written to the folder, if it is not there, then the command is
 started on it and a browser (Playwright's, or one that is installed; drawn by the processor) opens
-its page. Seconds, and the
-server's memory and processor time, are printed as JSON; pictures of the page are in the folder.
+its page. Seconds, and the server's memory and processor time, are printed as JSON; pictures of the
+page are in the folder.
 """
 
 from __future__ import annotations
