@@ -93,7 +93,7 @@ def convert(parquet: Path | pa.NativeFile, out: Path, suffix: str, *, schema: st
         MienError: a column holds what the form cannot, or is missing in that schema.
         OSError: if it cannot be written.
     """
-    with pq.ParquetFile(parquet) as table:
+    with pq.ParquetFile(parquet, pre_buffer=False) as table:
         batches = table.iter_batches(batch_size=_ROWS)
         _write_named(table.schema_arrow, batches, out, suffix, schema)
 

@@ -189,7 +189,9 @@ def read_checked(path: Path | str) -> Iterator[pa.RecordBatch]:
     with contextlib.ExitStack() as stack:
         with reading(path):
             source = stack.enter_context(opened_file(path))
-            file = stack.enter_context(pq.ParquetFile(source, page_checksum_verification=True))
+            file = stack.enter_context(
+                pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=False)
+            )
             batches = file.iter_batches(batch_size=_ROWS_PER_GROUP)
         while True:
             with reading(path):
