@@ -29,45 +29,44 @@ from mien.model import load
 from mien.pipeline.portrait import read_clip
 
 DATA = (
-    "81,088 rendered images of 9,386 people who do not exist, 25,600 of them in hard light "
-    "(`mien synth`, ICT-FaceKit, MIT)",
-    "28,709 images of FER-2013's training set, without labels (Goodfellow et al. 2013, "
-    "research use)",
-    "1,505 images of Labeled Faces in the Wild, of people in none of View 2's test pairs "
-    "(Huang et al. 2007, research use)",
-    "face embedding, whose network starts from the encoder trained on these: 20,000 photographs of "
-    "FairFace, without labels (Karkkainen and Joo 2021, CC BY 4.0), and 32,000 rendered images of "
-    "4,000 people who do not exist",
+    "42,000 rendered images of 7,000 people who do not exist, half of them in hard light, heads "
+    "turned by up to 75 degrees, their pose known (`mien synth`, ICT-FaceKit, MIT)",
+    "20,000 photographs of FairFace, one a person (Karkkainen and Joo 2021, CC BY 4.0), their pose "
+    "known from YuNet's landmarks, without other labels; of 12,000 of them two or three further "
+    "views each, turned on the mean head of ICT-FaceKit",
+    "28 clips of GRID, 12 of one speaker (Cooke et al. 2006, CC BY 4.0 by its record at Zenodo), "
+    "without labels",
+    "face embedding, whose network starts from an encoder trained on these: 12,000 of the "
+    "photographs with two further views each, and 20,000 rendered images of 2,500 people who do "
+    "not exist",
 )
 GAZE_DATA = (
     "gaze branch: 76,000 rendered images of 9,500 people who do not exist (`mien synth`), without "
     "gaze labels",
-    "eye localizer: 16,366 photographs of FairFace (CC BY 4.0) with YuNet's landmarks, without "
-    "labels of the eyes' state, and 3,200 rendered images of 660 people who do not exist",
+    "eye localizer: 16,366 photographs of FairFace with YuNet's landmarks, without labels of the "
+    "eyes' state, and 3,200 rendered images of 660 people who do not exist",
 )
 NOTES = {
     GROUPS: "300 rendered people; no group labels of real people were available, and none of age. "
     "One threshold for all, at a false match rate of 1 %; a group's false matches are among its "
     "own people. One linear probe of expression (7 classes) for all.",
     THRESHOLDS: "`mien eval lfw-people` on LFW's people who are in none of View 2's pairs, 110 "
-    "genuine pairs and as many impostor pairs, seed 0; cosine of `face_embedding`, centred. These "
-    "images were trained on, without labels.",
+    "genuine pairs and as many impostor pairs, seed 0; cosine of `face_embedding`, centred. Not "
+    "trained on.",
 }
 LIMITS = (
-    "head rotations beyond about 30 degrees are underestimated",
-    "false matches are more frequent among people with beards, people with glasses and people "
-    "with dark skin, see the table above",
-    "eyes, teeth and glasses are blurred in reconstructions",
+    "false matches are more frequent among people who look alike: see the table above and "
+    "docs/results.md for groups of FairFace",
+    "eyes, teeth and glasses are blurred in reconstructions; the neutral face of a smiling "
+    "photograph keeps some of the smile",
     "the gaze code was learned from rendered eyes only",
     "two in five shut or hidden eyes in small grey images (FER-2013) are taken for open ones, "
     "tinted glasses too",
     "not tested on children's faces, occluded faces, or images under 48 px",
     "the worst cases among 4,200 rendered images are shown in docs/failures.png of the project",
+    "one seed",
 )
-LICENCE = (
-    "research use: FER-2013 and LFW, which they were trained on, are distributed for research; "
-    "other uses are not cleared"
-)
+LICENCE = "MIT"
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import subprocess
@@ -185,7 +186,8 @@ def _in_process(job: _Job, vectors: Floats) -> Floats | None:
         process.wait()
         errors.join()
         for file in (process.stdin, process.stdout, process.stderr):
-            file.close()
+            with contextlib.suppress(BrokenPipeError):  # what was not sent yet
+                file.close()
     if found is None and job.state == "running":
         last = said[-1].decode(errors="replace").strip() if said else "it was ended"
         raise RuntimeError(f"the process of UMAP ended early: {last}")
