@@ -1,7 +1,12 @@
-r"""Measure the mean code and the thresholds of verification; write them beside the weights.
+r"""Measure how alike faces of one person and of different people are; write it beside the weights.
 
 Run: python tools/verification.py WEIGHTS --mean FACES --people PEOPLE --note "what they are" \
          [--code face_embedding] [--detector none] [--number 150] [--seed 0] [--dry-run]
+         [--keep-thresholds]
+
+verification.json gets the mean code and the thresholds of verification, similarities.json the
+quantiles of each code's similarity. With --keep-thresholds verification.json stays as it is, and
+its mean is taken for its code.
 
 FACES: a folder of images of many people, one a person. PEOPLE: a folder with a folder of images
 for each person; of these, --number are drawn by --seed. Neither may hold people that the weights
@@ -15,7 +20,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +31,8 @@ from mien.errors import MienError
 from mien.linear.verification import auc, roc
 from mien.model import Model, load
 from mien.pipeline.analyze import analyze
-from mien.verification import CODES, Reference, Threshold
+from mien.similarities import CODES, PairQuantiles, Similarities, quantiles_of
+from mien.verification import CODES as COMPARED, Reference, Threshold
 
 RATES = (0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
 MIN_FALSE_MATCHES = 100
@@ -41,40 +47,63 @@ def main() -> int:
     parser.add_argument("--mean", type=Path, required=True)
     parser.add_argument("--people", type=Path, required=True)
     parser.add_argument("--note", required=True, help="names the people, in a few words")
-    parser.add_argument("--code", choices=CODES, default="face_embedding")
+    parser.add_argument("--code", choices=COMPARED, default="face_embedding")
     parser.add_argument("--detector", default="none")
     parser.add_argument("--number", type=int, default=150)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--dry-run", action="store_true", help="print, write nothing")
+    parser.add_argument(
+        "--keep-thresholds", action="store_true", help="write similarities.json alone"
+    )
     given = parser.parse_args()
     model = load(given.weights)
     model = Model(model.network, weights_id=weights_folder.weights_id(given.weights))
     many = images_in(given.mean)
-    mean_codes = codes_of(many, model, given.detector)
+    means = {
+        code: rows.mean(axis=0).astype(np.float32).astype(np.float64)
+        for code, rows in codes_of(many, model, given.detector).items()
+    }
+    if given.keep_thresholds:
+        kept = Reference.read(given.weights)
+        means[kept.code] = np.asarray(kept.mean, dtype=np.float64)
     people = draw(given.people, given.number, given.seed)
     files = [file for person in people for file in images_in(person)]
     owner = np.repeat(np.arange(len(people)), [len(images_in(person)) for person in people])
-    codes = codes_of(files, model, given.detector)
-    for code in CODES:
-        if code in codes:
-            mean = mean_codes[code].mean(axis=0)
-            genuine, impostor = similarities(codes[code], owner, mean)
-            say(f"{code}: area under the curve {area(genuine, impostor):.4f}")
-    mean = mean_codes[given.code].mean(axis=0).astype(np.float32)
-    genuine, impostor = similarities(codes[given.code], owner, mean)
+    pairs = {
+        code: similarities(rows, owner, means[code])
+        for code, rows in codes_of(files, model, given.detector).items()
+    }
+    genuine, impostor = pairs[given.code]
     measured_on = (
         f"{given.note}: {len(people)} people, {len(files):,} images, {len(genuine):,} genuine and "
         f"{len(impostor):,} impostor pairs; mean over {len(many):,} images"
     )
-    found = thresholds(genuine, impostor)
-    reference = Reference(model.weights_id, given.code, mean, found, measured_on)
     say(measured_on)
-    for one in found:
+    quantiles = Similarities(model.weights_id, measured_on, tuple(told(pairs, means)))
+    found = thresholds(genuine, impostor)
+    for one in () if given.keep_thresholds else found:
         rates = f"false {one.false_match_rate:.4%}, true {one.true_match_rate:.1%}"
         say(f"{one.similarity:.4f}: {rates}")
-    if not given.dry_run:
-        reference.save(given.weights)
+    if given.dry_run:
+        return 0
+    quantiles.save(given.weights)
+    if not given.keep_thresholds:
+        mean = means[given.code]
+        Reference(model.weights_id, given.code, mean, found, measured_on).save(given.weights)
     return 0
+
+
+def told(
+    pairs: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]],
+    means: dict[str, NDArray[np.float64]],
+) -> Iterator[PairQuantiles]:
+    """Yield what is kept of each code's similarities, and say how well it tells people apart."""
+    for code in CODES:
+        if code in pairs:
+            genuine, impostor = pairs[code]
+            middle = f"medians {np.median(genuine):.3f} and {np.median(impostor):.3f}"
+            say(f"{code}: area under the curve {area(genuine, impostor):.4f}, {middle}")
+            yield quantiles_of(code, means[code], genuine, impostor)
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -90,7 +119,7 @@ def draw(folder: Path, number: int, seed: int) -> list[Path]:
 
 
 def codes_of(files: Sequence[Path], model: Model, detector: str) -> dict[str, NDArray[np.float32]]:
-    """Return both codes of the first face of each image. [N, D].
+    """Return all codes of the first face of each image. [N, D].
 
     Raises:
         MienError: an image shows no face.
@@ -110,7 +139,7 @@ def codes_of(files: Sequence[Path], model: Model, detector: str) -> dict[str, ND
 
 
 def similarities(
-    codes: NDArray[np.float32], owner: NDArray[np.int_], mean: NDArray[np.float32]
+    codes: NDArray[np.float32], owner: NDArray[np.int_], mean: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the similarities of all genuine and of all impostor pairs."""
     moved = codes.astype(np.float64) - mean

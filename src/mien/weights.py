@@ -3,7 +3,8 @@
 A model folder holds `config.json` (format, version, hash, the model's options),
 `model.safetensors`, `README.md` (the model card) and, where it is known, `images.b2`: a checksum
 of every image that the model was trained on, one a line; where they were measured,
-`verification.json`: thresholds of similarity. This is the only reader of weights.
+`verification.json`: thresholds of similarity, and `similarities.json`: quantiles of it. This is
+the only reader of weights.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ __all__ = [
     "CONFIG_FILE",
     "HUB",
     "IMAGES_FILE",
+    "SIMILARITIES_FILE",
     "VERIFICATION_FILE",
     "WEIGHTS_FILE",
     "check_keys",
@@ -49,6 +51,7 @@ __all__ = [
     "read_options",
     "save",
     "shipped_folder",
+    "similarities_file",
     "trained_on",
     "verification_file",
     "weights_id",
@@ -60,6 +63,7 @@ WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "README.md"
 IMAGES_FILE = "images.b2"
 VERIFICATION_FILE = "verification.json"
+SIMILARITIES_FILE = "similarities.json"
 HUB = "hub:"
 """Before owner/name[@revision]: only then is a hub asked."""
 _HUB_ID = re.compile(rf"{HUB}[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?")
@@ -249,7 +253,20 @@ def verification_file(where: str | os.PathLike[str]) -> Path | None:
     Raises:
         MienError: there is no such model.
     """
-    path = _located(where) / VERIFICATION_FILE
+    return _beside(where, VERIFICATION_FILE)
+
+
+def similarities_file(where: str | os.PathLike[str]) -> Path | None:
+    """Return the file of quantiles of similarity beside the weights; None where there is none.
+
+    Raises:
+        MienError: there is no such model.
+    """
+    return _beside(where, SIMILARITIES_FILE)
+
+
+def _beside(where: str | os.PathLike[str], name: str) -> Path | None:
+    path = _located(where) / name
     return path if path.exists() else None
 
 
@@ -307,7 +324,7 @@ def _fetch(hub_id: str) -> Path:
     except ImportError as error:
         raise MienError(f"to fetch {hub_id} from the hub: pip install 'mien[hub]'") from error
     name, _, revision = hub_id.partition("@")
-    wanted = [*_MAX_BYTES, VERIFICATION_FILE, FILES[IMAGES_FILE]]
+    wanted = [*_MAX_BYTES, VERIFICATION_FILE, SIMILARITIES_FILE, FILES[IMAGES_FILE]]
     try:
         folder = huggingface_hub.snapshot_download(
             name, revision=revision or None, allow_patterns=wanted
