@@ -17,11 +17,13 @@ export interface Maps {
   size: number; fov_deg: number; albedo: Float32Array; depth: Float32Array; pose: Pose; light: Light;
 }
 interface Threshold { similarity: number; false_match_rate: number; true_match_rate: number }
+export interface Pairs { less_alike: number; quantiles: { fraction: number; similarity: number }[] }
+export interface CodeSimilarity { code: string; similarity: number; same_person: Pairs; different_people: Pairs }
 export interface Comparison {
   similarity: number; threshold: Threshold; reaches_threshold: boolean; measured_on: string; code: string;
   different_people: { at_least: number | null; at_most: number | null };
   same_person: { at_least: number | null; at_most: number | null };
-  thresholds: Threshold[];
+  thresholds: Threshold[]; codes: CodeSimilarity[]; codes_measured_on?: string;
 }
 export interface Limits { image_bytes: number; image_pixels: number }
 export interface Shown { inputs: { name: string; kind: string }[]; table: boolean }
@@ -172,11 +174,13 @@ function bodyType(image: Blob): string {
   return ["image/jpeg", "image/png", "image/webp"].includes(image.type) ? image.type : "application/octet-stream";
 }
 
-export async function compare(first: Blob, second: Blob): Promise<Comparison> {
+/** Compare two faces, each given by its image and its number there. */
+export async function compare(first: [Blob, number], second: [Blob, number]): Promise<Comparison> {
   const body = new FormData();
-  body.set("first", first);
-  body.set("second", second);
-  return (await (await ask("/v1/compare", { method: "POST", body })).json()) as Comparison;
+  body.set("first", first[0]);
+  body.set("second", second[0]);
+  const query = `first_face=${first[1]}&second_face=${second[1]}`;
+  return (await (await ask(`/v1/compare?${query}`, { method: "POST", body })).json()) as Comparison;
 }
 
 function factorsOf(face: Face): object {
@@ -184,22 +188,34 @@ function factorsOf(face: Face): object {
   return { identity, expression, pose, light };
 }
 
-/** Give the maps of a face with its expression so many times as strong: 0 is the neutral face. */
-export async function maps(face: Face, strength: number, signal?: AbortSignal): Promise<Maps> {
-  const body = JSON.stringify({
-    factors: factorsOf(face), fine: true, encoding: "float32",
-    ...(strength === 1 ? {} : { expression: face.expression.map((part) => part * strength) }),
-  });
+/** Give the maps of a face, with another expression where one is given. */
+export async function maps(face: Face, expression?: number[], signal?: AbortSignal): Promise<Maps> {
+  const body = JSON.stringify({ factors: factorsOf(face), fine: true, encoding: "float32", expression });
   const answer = await ask("/v1/maps", { method: "POST", headers: JSON_BODY, body, signal });
   const found = (await answer.json()) as Omit<Maps, "albedo" | "depth"> & { albedo: string; depth: string };
   return { ...found, albedo: floats(found.albedo), depth: floats(found.depth) };
 }
 
-/** Give the face as a mesh, or as a film of the head turning to both sides. */
-export async function rendered(face: Face, strength: number, output: "glb" | "mp4"): Promise<Blob> {
-  const edit = strength === 1 ? {} : { expression: face.expression.map((part) => part * strength) };
-  const body = JSON.stringify({ factors: factorsOf(face), output, ...edit });
-  return (await ask("/v1/render", { method: "POST", headers: JSON_BODY, body })).blob();
+/** What of a face is another's; what is undefined stays its own. */
+export interface Change { expression?: number[]; pose?: Omit<Pose, "translation">; light?: Light }
+
+/** Give the face as an image, as a mesh, or as a film of the head turning to both sides. */
+export async function rendered(face: Face, change: Change, output: "png" | "glb" | "mp4", signal?: AbortSignal): Promise<Blob> {
+  const body = JSON.stringify({ factors: factorsOf(face), output, ...change });
+  return (await ask("/v1/render", { method: "POST", headers: JSON_BODY, body, signal })).blob();
+}
+
+interface Looking {
+  face: number; gaze_code?: number[];
+  gaze_direction?: { calibration: string; yaw_rad: number; pitch_rad: number };
+}
+
+/** Give a face of an image with its eyes drawn anew. */
+export async function withGaze(image: Blob, edit: Looking, signal?: AbortSignal): Promise<Blob> {
+  const body = new FormData();
+  body.set("image", image);
+  body.set("edit", JSON.stringify(edit));
+  return (await ask("/v1/render", { method: "POST", body, signal })).blob();
 }
 
 function floats(text: string): Float32Array {

@@ -4,9 +4,11 @@ import * as api from "./api";
 import { Ball } from "./ball";
 import { Camera } from "./camera";
 import { checkbox, chooser, degrees, el, radians, radios, save, slider } from "./dom";
+import { Expression } from "./expression";
+import { GazeTurner } from "./gaze";
 import { Live } from "./live";
 import { Head, MODES, type Mode } from "./head";
-import { dropPlace, opened, Overlay, Unusable, type Picture } from "./pictures";
+import { dropPlace, largest, opened, Overlay, Unusable, type Picture } from "./pictures";
 
 const LIVE = "landmarks,pose,light,gaze";
 const NAMES: Record<Mode, string> = { shaded: "Shaded", albedo: "Albedo", depth: "Depth", normals: "Normals" };
@@ -30,7 +32,12 @@ export class FaceView {
     this.head.light.diffuse = value;
     this.head.draw();
   });
-  private readonly strength = slider("Expression", -1, 2, 0.05, 1, "", () => this.mapsSoon());
+  private readonly expression = new Expression({
+    maps: (found) => this.rebuilt(found), problem: (error) => this.say(this.failed(error), true), given: (file) => void this.donate(file),
+  });
+  private readonly turner = new GazeTurner({
+    aimed: (direction) => this.overlay.aim(direction), problem: (error) => this.say(this.failed(error), true),
+  });
   private readonly ball = new Ball(([x, y, z]) => {
     Object.assign(this.head.light, { x, y, z });
     this.head.draw();
@@ -41,7 +48,6 @@ export class FaceView {
   private faces: api.Face[] = [];
   private chosen = 0;
   private inputs: { name: string; kind: string }[] = [];
-  private running: AbortController | null = null;
   private timer = 0;
   private readonly camera = new Camera((gone) => this.say(gone
     ? "The webcam is gone. Plug it in again; this goes on when it is back." : "The webcam is back.", gone));
@@ -70,7 +76,7 @@ export class FaceView {
     for (const one of [this.choice, this.gaze, this.given, this.frame]) one.row.hidden = true;
     const left = el("section", { "aria-label": "Image" },
       drop.row, el("div", { className: "row" }, this.webcam, this.shoot), this.given.row, this.frame.row, this.message, el("div", { className: "frame" }, this.overlay.canvas),
-      this.choice.row, this.gaze.row, this.numbers);
+      this.choice.row, this.gaze.row, this.turner.section, this.numbers);
     const right = el("section", { "aria-label": "Face in 3D", className: "three" }, this.stage, this.controls);
     this.panel = el("div", { className: "two" }, left, right);
     this.controls.hidden = true;
@@ -137,11 +143,11 @@ export class FaceView {
   private async seen(found: api.Faces, frame: Blob): Promise<void> {
     const shown = await createImageBitmap(frame);
     if (!this.camera.on) return;
-    const areas = found.faces.map(({ box }) => (box.x2 - box.x1) * (box.y2 - box.y1));
-    this.chosen = Math.max(0, areas.indexOf(Math.max(...areas)));
+    this.chosen = largest(found.faces);
     this.faces = found.faces;
     this.picture?.shown?.close();
     this.picture = { name: "Webcam", file: frame, shown };
+    this.turner.close();
     this.choice.row.hidden = true;
     this.overlay.show(this.picture, this.faces, this.chosen);
     if (this.faces.length) this.fillNumbers();
@@ -186,15 +192,14 @@ export class FaceView {
       const found = await api.analyze(file, this.gaze.select.value);
       this.picture = picture;
       this.faces = found.faces;
-      const areas = this.faces.map(({ box }) => (box.x2 - box.x1) * (box.y2 - box.y1));
-      const largest = Math.max(0, areas.indexOf(Math.max(...areas)));
-      this.choice.fill(this.faces.map((_, i) => [String(i), `${i + 1} of ${this.faces.length}, from the left`]), String(largest));
+      const first = largest(this.faces);
+      this.choice.fill(this.faces.map((_, i) => [String(i), `${i + 1} of ${this.faces.length}, from the left`]), String(first));
       this.choice.row.hidden = this.faces.length < 2;
       if (!this.faces.length) this.none();
       else {
         const many = this.faces.length > 1;
         this.say(many ? `${this.faces.length} faces. Choose one: click it, or take it from the list.` : `${name}: one face.`);
-        await this.choose(largest);
+        await this.choose(first);
       }
     } catch (error) {
       this.say(error instanceof Unusable ? error.message : this.failed(error), true);
@@ -206,6 +211,7 @@ export class FaceView {
     this.overlay.show(this.picture!, [], 0);
     this.numbers.replaceChildren();
     this.controls.hidden = true;
+    this.turner.close();
     this.stage.classList.remove("full");
     this.say(`No face is found in ${this.picture!.name}. Give an image in which one is larger, sharper or from the front.`, true);
   }
@@ -216,29 +222,29 @@ export class FaceView {
     this.choice.select.value = String(number);
     this.overlay.show(this.picture!, this.faces, number);
     this.fillNumbers();
-    this.strength.set(1);
     this.asInImage();
-    await this.loadMaps();
+    this.turner.open(this.picture!, number, this.faces[number], this.gaze.select.value);
+    await this.expression.open(this.picture!, this.faces, number);
   }
 
-  private mapsSoon(): void {
-    clearTimeout(this.timer);
-    this.timer = window.setTimeout(() => void this.loadMaps(), 60);
+  private rebuilt(found: api.Maps): void {
+    this.controls.hidden = false;
+    this.stage.classList.add("full");
+    this.head.show(found);
   }
 
-  private async loadMaps(): Promise<void> {
-    this.running?.abort();
-    const running = (this.running = new AbortController());
+  /** Let another image's largest face give its expression. */
+  private async donate(file: File): Promise<void> {
     try {
-      const found = await api.maps(this.faces[this.chosen], Number(this.strength.input.value), running.signal);
-      if (running.signal.aborted) return;
-      this.controls.hidden = false;
-      this.stage.classList.add("full");
-      this.head.show(found);
+      const picture = await opened(file, file.name || "The image", await this.limits());
+      const { faces } = await api.analyze(file, "");
+      if (!faces.length) throw new Unusable(`No face is found in ${picture.name}, so it gives no expression. Give another image.`);
+      const many = faces.length > 1 ? ` The largest of its ${faces.length} faces is taken; the list has the others.` : "";
+      this.say(`${picture.name} gives its expression.${many}`);
+      this.expression.add(picture, faces, largest(faces));
     } catch (error) {
-      if (running.signal.aborted) return;
-      this.say(this.failed(error), true);
-      if (error instanceof api.Gone) void api.whenBack().then(() => this.loadMaps());
+      this.say(error instanceof Unusable ? error.message : this.failed(error), true);
+      if (error instanceof api.Gone) void api.whenBack().then(() => this.donate(file));
     }
   }
 
@@ -303,8 +309,7 @@ export class FaceView {
         checkbox("Mesh", false, (on) => { this.head.mesh = on; })),
       this.turn.yaw.row, this.turn.pitch.row, this.turn.roll.row,
       el("div", { className: "row" }, this.ball.row, el("div", { className: "grow" }, this.ambient.row, this.diffuse.row)),
-      this.strength.row,
-      el("p", { className: "hint" }, "0 is the face at rest, 1 as in the image."),
+      this.expression.row,
       el("div", { className: "row" },
         button("Frontal", () => this.pose(0, 0, 0)),
         button("As in the image", () => this.asInImage()),
@@ -315,8 +320,7 @@ export class FaceView {
 
   private async saveAs(name: string, output: "glb" | "mp4"): Promise<void> {
     try {
-      const strength = Number(this.strength.input.value);
-      save(await api.rendered(this.faces[this.chosen], strength, output), `${name}.${output}`);
+      save(await api.rendered(this.faces[this.chosen], { expression: this.expression.code() }, output), `${name}.${output}`);
     } catch (error) {
       this.say(this.failed(error), true);
     }

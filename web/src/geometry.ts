@@ -35,7 +35,9 @@ export function unproject(depth: Float32Array, size: number, fov: number): Float
   for (let row = 0, i = 0; row < size; row++) {
     for (let column = 0; column < size; column++, i++) {
       const z = depth[i];
-      points.set([((column - middle) / focal) * z, ((row - middle) / focal) * z, z], 3 * i);
+      points[3 * i] = ((column - middle) / focal) * z;
+      points[3 * i + 1] = ((row - middle) / focal) * z;
+      points[3 * i + 2] = z;
     }
   }
   return points;
@@ -48,13 +50,16 @@ export function surfaceNormals(points: Float32Array, size: number): Float32Array
   for (let row = 0; row < size; row++) {
     for (let column = 0; column < size; column++) {
       const r = Math.min(Math.max(row, 1), size - 2), c = Math.min(Math.max(column, 1), size - 2);
-      const [left, right, up, below] = [at(r, c - 1), at(r, c + 1), at(r - 1, c), at(r + 1, c)];
-      const [ax, ay, az] = [0, 1, 2].map((k) => points[right + k] - points[left + k]);
-      const [dx, dy, dz] = [0, 1, 2].map((k) => points[below + k] - points[up + k]);
+      const left = at(r, c - 1), right = at(r, c + 1), up = at(r - 1, c), below = at(r + 1, c);
+      const ax = points[right] - points[left], dx = points[below] - points[up];
+      const ay = points[right + 1] - points[left + 1], dy = points[below + 1] - points[up + 1];
+      const az = points[right + 2] - points[left + 2], dz = points[below + 2] - points[up + 2];
       // y down x right: down x across points towards the camera.
-      const [nx, ny, nz] = [dy * az - dz * ay, dz * ax - dx * az, dx * ay - dy * ax];
-      const length = Math.hypot(nx, ny, nz) || 1;
-      normals.set([nx / length, ny / length, nz / length], at(row, column));
+      const nx = dy * az - dz * ay, ny = dz * ax - dx * az, nz = dx * ay - dy * ax;
+      const length = Math.sqrt(nx * nx + ny * ny + nz * nz) || 1, i = at(row, column);
+      normals[i] = nx / length;
+      normals[i + 1] = ny / length;
+      normals[i + 2] = nz / length;
     }
   }
   return normals;

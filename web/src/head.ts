@@ -122,13 +122,26 @@ export class Head {
     const { size, fov_deg: fov, depth } = maps;
     this.points = unproject(depth, size, fov);
     const outward = surfaceNormals(this.points, size);
-    if (size !== this.size) this.grid(size);
-    for (const { geometry } of [this.surface, this.wires]) {
-      geometry.setAttribute("position", new BufferAttribute(this.points, 3));
-      geometry.setAttribute("outward", new BufferAttribute(outward, 3));
+    if (size === this.size) {
+      // The same buffers again: sliders come here many times a second.
+      for (const [name, values] of [["position", this.points], ["outward", outward]] as const) {
+        const attribute = this.surface.geometry.getAttribute(name) as BufferAttribute;
+        attribute.array.set(values);
+        attribute.needsUpdate = true;
+      }
+    } else {
+      this.grid(size);
+      const [position, facing] = [new BufferAttribute(this.points.slice(), 3), new BufferAttribute(outward, 3)];
+      for (const { geometry } of [this.surface, this.wires]) {
+        geometry.setAttribute("position", position);
+        geometry.setAttribute("outward", facing);
+      }
+      this.uniforms.albedo.value?.dispose();
+      this.uniforms.albedo.value = albedoTexture(size);
     }
-    this.uniforms.albedo.value?.dispose();
-    this.uniforms.albedo.value = albedoTexture(maps);
+    const texture = this.uniforms.albedo.value!;
+    paint(texture.image.data as Uint8Array, maps.albedo);
+    texture.needsUpdate = true;
     this.uniforms.focal.value = focalLength(size, fov);
     this.uniforms.side.value = size;
     this.uniforms.range.value = depthRange(depth, size);
@@ -185,16 +198,19 @@ export class Head {
   }
 }
 
-function albedoTexture({ albedo, size }: Maps): DataTexture {
-  const bytes = new Uint8Array(4 * size * size);
-  for (let i = 0; i < size * size; i++) {
-    for (let k = 0; k < 3; k++) bytes[4 * i + k] = Math.round(255 * albedo[3 * i + k]);
-    bytes[4 * i + 3] = 255;
+function paint(bytes: Uint8Array, albedo: Float32Array): void {
+  for (let from = 0, to = 0; from < albedo.length; from += 3, to += 4) {
+    bytes[to] = Math.round(255 * albedo[from]);
+    bytes[to + 1] = Math.round(255 * albedo[from + 1]);
+    bytes[to + 2] = Math.round(255 * albedo[from + 2]);
+    bytes[to + 3] = 255;
   }
-  const texture = new DataTexture(bytes, size, size, RGBAFormat, UnsignedByteType);
+}
+
+function albedoTexture(size: number): DataTexture {
+  const texture = new DataTexture(new Uint8Array(4 * size * size), size, size, RGBAFormat, UnsignedByteType);
   texture.minFilter = texture.magFilter = LinearFilter;
   texture.wrapS = texture.wrapT = ClampToEdgeWrapping;
-  texture.needsUpdate = true;
   return texture;
 }
 

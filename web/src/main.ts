@@ -35,7 +35,7 @@ function limits(): Promise<api.Limits> {
 const face = new FaceView(limits, failed);
 const compare = new CompareView(limits, failed);
 const explore = new ExploreView(failed);
-const calibrate = new CalibrateView(failed, (id) => void face.calibrations(id));
+const calibrate = new CalibrateView(failed, (id) => void Promise.all([face.calibrations(id), compare.calibrations(id)]));
 const views = { face, compare, explore, calibrate };
 let current: Name = "face";
 
@@ -113,6 +113,7 @@ async function start(): Promise<void> {
       await explore.start();
       if (!inputs.length) show("explore");
     }
+    await compare.calibrations();
     await face.start(inputs);
   } catch (error) {
     const text = failed(error);

@@ -61,6 +61,22 @@ export function filesOf(transfer: DataTransfer | null): File[] {
   return [...(transfer?.files ?? [])];
 }
 
+/** The number of the largest face; 0 where there is none. */
+export function largest(faces: Face[]): number {
+  const areas = faces.map(({ box }) => (box.x2 - box.x1) * (box.y2 - box.y1));
+  return Math.max(0, areas.indexOf(Math.max(...areas)));
+}
+
+/** Draw the square around one face of an image. */
+export function portrait(canvas: HTMLCanvasElement, { shown }: Picture, { box }: Face, label: string): void {
+  canvas.setAttribute("aria-label", label);
+  const context = canvas.getContext("2d")!, side = Math.max(box.x2 - box.x1, box.y2 - box.y1);
+  context.clearRect(0, 0, canvas.width, canvas.height);
+  if (!shown) return;
+  const [x, y] = [(box.x1 + box.x2 - side) / 2, (box.y1 + box.y2 - side) / 2];
+  context.drawImage(shown, x, y, side, side, 0, 0, canvas.width, canvas.height);
+}
+
 const AXES: [Vector, string][] = [[[1, 0, 0], "#ff5a4f"], [[0, 1, 0], "#43d17c"], [[0, 0, -1], "#5aa2ff"]];
 
 /** An image with the boxes of its faces, and of the one chosen pose axes and gaze. */
@@ -70,6 +86,7 @@ export class Overlay {
   private faces: Face[] = [];
   private chosen = 0;
   private scale = 1;
+  private target: { x: number; y: number } | null = null;
 
   constructor(choose: (number: number) => void) {
     sized(this.canvas, () => this.draw());
@@ -81,8 +98,14 @@ export class Overlay {
     });
   }
 
+  /** Show where the chosen face is asked to look: x and y of the direction; null: nowhere. */
+  aim(target: { x: number; y: number } | null): void {
+    this.target = target;
+    this.draw();
+  }
+
   show(picture: Picture, faces: Face[], chosen: number): void {
-    [this.picture, this.faces, this.chosen] = [picture, faces, chosen];
+    [this.picture, this.faces, this.chosen, this.target] = [picture, faces, chosen, null];
     this.canvas.setAttribute("aria-label", `${picture.name}: ${faces.length} ${faces.length === 1 ? "face" : "faces"}`);
     this.draw();
   }
@@ -130,11 +153,14 @@ export class Overlay {
   }
 
   private gaze(context: CanvasRenderingContext2D, { box, gaze, landmarks }: Face): void {
-    if (!gaze?.direction) return;
-    const s = this.scale, { x, y } = gaze.direction, length = 0.6 * (box.x2 - box.x1) * s;
+    const s = this.scale, length = 0.6 * (box.x2 - box.x1) * s;
     const middle = [(box.x1 + box.x2) / 2, box.y1 + 0.4 * (box.y2 - box.y1)];
-    for (const eye of landmarks ? landmarks.slice(0, 2) : [middle]) {
-      arrow(context, eye[0] * s, eye[1] * s, eye[0] * s + length * x, eye[1] * s + length * y, "#3cff96");
+    for (const [direction, colour] of [[gaze?.direction, "#3cff96"], [this.target, "#ff9d2e"]] as const) {
+      if (!direction) continue;
+      for (const eye of landmarks ? landmarks.slice(0, 2) : [middle]) {
+        const [x, y] = [eye[0] * s, eye[1] * s];
+        arrow(context, x, y, x + length * direction.x, y + length * direction.y, colour);
+      }
     }
   }
 }

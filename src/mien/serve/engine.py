@@ -25,7 +25,7 @@ from mien.serve.metrics import Metrics
 from mien.serve.options import ServeOptions
 from mien.types import Factors
 
-__all__ = ["Engine", "Seen", "largest"]
+__all__ = ["Engine", "Seen", "chosen", "largest"]
 
 Result = TypeVar("Result")
 _Read = tuple[tuple[int, int], list[tuple[Crop, Face]], list[Future[Factors]]]
@@ -252,6 +252,19 @@ class _Reading:
     def _tell(self) -> None:
         if not self._done.done():
             self._done.set_result(None)
+
+
+def chosen(faces: list[AnalyzedFace], number: int | None, name: str = "the image") -> AnalyzedFace:
+    """Return the face of this number, from 0 at the left; None: the largest.
+
+    Raises:
+        ApiError: there is none.
+    """
+    if number is None:
+        return largest(faces, name)
+    if number >= len(faces):
+        raise ApiError("no_face", f"{name} shows {len(faces)} faces, counted from 0 at the left")
+    return faces[number]
 
 
 def largest(faces: list[AnalyzedFace], name: str = "the image") -> AnalyzedFace:

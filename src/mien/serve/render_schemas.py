@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from mien.serve.schemas import Answer, Base64Image, Code, FaceFactors, Given, HeadPose, LightFactors
+from mien.serve.schemas import (
+    READOUT,
+    Answer,
+    Base64Image,
+    Code,
+    FaceFactors,
+    FaceNumber,
+    Given,
+    HeadPose,
+    LightFactors,
+)
 
-__all__ = ["Direction", "Edit", "MapsAnswer", "MapsBody", "RenderBody"]
-
-FaceNumber = Annotated[int, Field(ge=0, le=4095)]
+__all__ = ["Direction", "Edit", "GazeTarget", "MapsAnswer", "MapsBody", "RenderBody"]
 
 
 class Direction(Given):
@@ -19,6 +27,16 @@ class Direction(Given):
     x: float = Field(ge=-1e3, le=1e3)
     y: float = Field(ge=-1e3, le=1e3)
     z: float = Field(ge=-1e3, le=1e3)
+
+
+class GazeTarget(Given):
+    """Where a face is to look."""
+
+    calibration: str = Field(
+        pattern=READOUT, description="One of `/v1/calibrations`: says what code looks there."
+    )
+    yaw_rad: float = Field(ge=-1.2, le=1.2, description="+ towards image-left.")
+    pitch_rad: float = Field(ge=-1.2, le=1.2, description="+ up.")
 
 
 class Edit(Given):
@@ -44,6 +62,9 @@ class Edit(Given):
         default=None,
         description="Another face's `gaze.code`: the eyes are rendered anew within the image. "
         "Needs an image; goes with no other change.",
+    )
+    gaze_direction: GazeTarget | None = Field(
+        default=None, description="A direction to look to, as `gaze_code`; or `gaze_code`."
     )
     size: int = Field(default=256, ge=16, le=1024, description="Side, pixels.")
     output: Literal["png", "jpeg", "webp", "glb", "mp4"] = Field(

@@ -14,9 +14,13 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from mien.errors import MienError
+from mien.geometry.rotation import rotation_to_angles
 from mien.media.image import to_uint8
 from mien.media.video import mp4_bytes
 from mien.model import Model
+from mien.pipeline.analyze import AnalyzedFace
+from mien.probes.gaze import Calibration
+from mien.probes.gaze_target import code_towards
 from mien.serve.errors import ApiError
 from mien.serve.faces import given_light, given_pose, head_pose, light_factors
 from mien.serve.render_schemas import Edit, MapsAnswer
@@ -28,7 +32,15 @@ from mien.views.gaze_film import redirect_gaze
 from mien.views.mesh_export import face_mesh, glb_bytes
 from mien.views.poses import turntable_poses
 
-__all__ = ["MEDIA_TYPES", "check_edit", "maps", "redirected", "render_face", "with_expression"]
+__all__ = [
+    "MEDIA_TYPES",
+    "check_edit",
+    "looking",
+    "maps",
+    "redirected",
+    "render_face",
+    "with_expression",
+]
 
 MEDIA_TYPES = {
     "png": "image/png",
@@ -148,6 +160,30 @@ def redirected(model: Model, crop: np.ndarray, code: Tensor, edit: Edit) -> byte
     if rendered.shape[-1] != edit.size:
         rendered = interpolate(rendered, (edit.size, edit.size), mode="bicubic", antialias=True)
     return _image_file(rendered, edit.output)
+
+
+def looking(calibration: Calibration, face: AnalyzedFace, edit: Edit) -> Tensor:
+    """Return the code with which a face looks to the direction that is asked for. [1, d].
+
+    Raises:
+        ApiError: the weights have no gaze branch, the face shows no open eyes, or the calibration
+            reads no code near the face's as looking there.
+    """
+    factors, target = face.factors, edit.gaze_direction
+    assert target is not None
+    if factors.gaze is None:
+        raise ApiError("no_gaze_branch", "the weights have no gaze branch")
+    if not factors.gaze.eyes_found.all():
+        raise ApiError("no_eyes", "the image shows no open eyes whose gaze could be redirected")
+    pose = torch.stack(rotation_to_angles(factors.pose.rotation.double()), dim=1)[0]
+    code = factors.gaze.code[0].double().cpu().numpy()
+    try:
+        found = code_towards(
+            calibration, code, target.yaw_rad, target.pitch_rad, head_pose=pose.cpu().numpy()
+        )
+    except MienError as error:
+        raise ApiError("invalid", f"gaze_direction: {error}") from error
+    return torch.from_numpy(found).float()[None]
 
 
 def with_expression(factors: Factors, code: list[float], model: Model) -> Factors:

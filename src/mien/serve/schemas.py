@@ -14,13 +14,16 @@ from mien.table.schema import COLUMNS
 __all__ = [
     "FIELDS",
     "NAME",
+    "READOUT",
     "Answer",
     "Base64Image",
     "Box",
     "Code",
+    "CodeSimilarity",
     "Comparison",
     "Face",
     "FaceFactors",
+    "FaceNumber",
     "FacesAnswer",
     "Gaze",
     "GazeAngles",
@@ -31,7 +34,9 @@ __all__ = [
     "Name",
     "Number",
     "PairBody",
+    "PairsOut",
     "Prediction",
+    "QuantileOut",
     "ThresholdOut",
     "fields_pattern",
 ]
@@ -45,6 +50,9 @@ _MEANINGS = {
 
 Number = Annotated[float, Field(ge=-1e6, le=1e6)]
 Code = Annotated[list[Number], Field(min_length=1, max_length=8192)]
+FaceNumber = Annotated[int, Field(ge=0, le=4095)]
+READOUT = r"^[0-9a-f]{16}$"
+"""Number of a calibration or probe."""
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 Name = Annotated[str, Field(pattern=NAME)]
 Base64Image = Annotated[
@@ -227,6 +235,31 @@ class _Bounds(Answer):
     at_most: float | None = Field(default=None)
 
 
+class QuantileOut(Answer):
+    """A similarity, and how many pairs are less alike."""
+
+    fraction: float = Field(description="Of the pairs that were measured, in [0, 1].")
+    similarity: float = Field(description="In [-1, 1].")
+
+
+class PairsOut(Answer):
+    """Where a similarity falls among pairs of people that were measured."""
+
+    less_alike: float = Field(
+        description="Fraction of the pairs that are less alike; 0 and 1: beyond all of them."
+    )
+    quantiles: list[QuantileOut] = Field(description="Rising; the median is at 0.5.")
+
+
+class CodeSimilarity(Answer):
+    """How alike one code of the two faces is."""
+
+    code: Literal["face_embedding", "identity", "expression", "texture_code", "shape_code"]
+    similarity: float = Field(description="Centred cosine of the two codes, in [-1, 1].")
+    same_person: PairsOut
+    different_people: PairsOut
+
+
 class Comparison(Answer):
     """How alike two faces are, and how often people are as alike."""
 
@@ -242,5 +275,11 @@ class Comparison(Answer):
     thresholds: list[ThresholdOut] = Field(description="All that were measured.")
     measured_on: str = Field(description="On other people and images the rates differ.")
     code: Literal["face_embedding", "identity"] = Field(description="What is compared.")
-    first: Box = Field(description="The largest face of the first image, which is compared.")
-    second: Box = Field(description="The largest face of the second image.")
+    codes: list[CodeSimilarity] = Field(
+        description="Of each code for which pairs were measured; none: not for these weights."
+    )
+    codes_measured_on: str | None = Field(
+        default=None, description="The people of `codes`; left out where there are none."
+    )
+    first: Box = Field(description="The face of the first image that is compared.")
+    second: Box = Field(description="The face of the second image that is compared.")

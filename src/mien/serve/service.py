@@ -20,6 +20,7 @@ from mien.serve.options import ServeOptions
 from mien.serve.rate import RateLimit
 from mien.serve.readouts import Readouts
 from mien.serve.tokens import Tokens
+from mien.similarities import Similarities
 from mien.verification import Reference
 
 __all__ = ["Service", "same_rate"]
@@ -40,6 +41,8 @@ class Service:
     store: FaceStore | None
     reference: Reference | None
     """None: no thresholds were measured for these weights."""
+    similarities: Similarities | None
+    """None: nothing was measured for these weights."""
     requests: int = 0
     """That are open now."""
     live: int = 0
@@ -63,11 +66,18 @@ class Service:
         reference = None
         if weights_folder.verification_file(where) is not None:
             reference = Reference.read(where)
-        return Service.around(model, options, tokens=tokens, reference=reference)
+        similarities = Similarities.read(where)
+        known = {"reference": reference, "similarities": similarities}
+        return Service.around(model, options, tokens=tokens, **known)
 
     @staticmethod
     def around(
-        model: Model, options: ServeOptions, *, tokens: Tokens, reference: Reference | None
+        model: Model,
+        options: ServeOptions,
+        *,
+        tokens: Tokens,
+        reference: Reference | None,
+        similarities: Similarities | None = None,
     ) -> Service:
         """Open what is to be kept, around a model that is loaded; raises MienError."""
         folder = options.collections
@@ -90,6 +100,7 @@ class Service:
                 probes=Readouts(Probe, _below(folder, "probes")),
                 store=store,
                 reference=reference,
+                similarities=similarities,
             )
             undo.pop_all()
         return service

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Query, Request, Response
@@ -24,24 +24,31 @@ from mien.serve.bodies import (
     read_parts,
     type_of,
 )
-from mien.serve.engine import largest
+from mien.serve.engine import chosen
 from mien.serve.errors import ApiError
 from mien.serve.faces import box_of, faces_answer, wants_features
 from mien.serve.replies import Asked, ServiceOf, answers, count, reply
 from mien.serve.schemas import (
     FIELDS,
+    READOUT,
+    CodeSimilarity,
     Comparison,
+    FaceNumber,
     FacesAnswer,
     PairBody,
+    PairsOut,
+    QuantileOut,
     ThresholdOut,
     fields_pattern,
 )
 from mien.serve.service import Service, same_rate
+from mien.similarities import LEVELS, Similarities
 from mien.verification import Reference, Threshold
 
 __all__ = [
     "IMAGE_FAULTS",
     "Analyze",
+    "calibration_of",
     "code_of",
     "fields_of",
     "rate_field",
@@ -61,7 +68,6 @@ IMAGE_FAULTS = (
 _DEFAULT = ",".join(name for name in FIELDS if name != FEATURES)
 _FEW = 4
 """Faces whose answer is made on the event loop's thread."""
-_NUMBER = r"^[0-9a-f]{16}$"
 
 rate_field = Field(
     default=0.01, gt=0, lt=1, description="A false match rate at which a threshold was measured."
@@ -78,16 +84,30 @@ class Analyze(Asked):
         "again.",
     )
     calibration: str | None = Field(
-        default=None, pattern=_NUMBER, description="One of `/v1/calibrations`: gives directions."
+        default=None,
+        pattern=READOUT,
+        description="One of `/v1/calibrations`: gives directions.",
     )
     probe: str | None = Field(
-        default=None, pattern=_NUMBER, description="One of `/v1/probes`: gives predictions."
+        default=None, pattern=READOUT, description="One of `/v1/probes`: gives predictions."
     )
 
 
 def fields_of(asked: Analyze) -> tuple[str, ...]:
     """Return the names of the fields that are asked for."""
     return tuple(dict.fromkeys(asked.fields.split(",")))
+
+
+def calibration_of(service: Service, number: str) -> Calibration:
+    """Return a calibration of the service's weights.
+
+    Raises:
+        ApiError: there is no such one, or it was made with other weights.
+    """
+    found = service.calibrations.get(number)
+    if found.model_id != service.model.weights_id:
+        raise ApiError("other_weights", f"it was made with the weights {found.model_id}")
+    return found
 
 
 def readouts_of(service: Service, asked: Analyze) -> tuple[Calibration | None, Probe | None]:
@@ -98,12 +118,11 @@ def readouts_of(service: Service, asked: Analyze) -> tuple[Calibration | None, P
     """
     calibration = probe = None
     if asked.calibration is not None:
-        calibration = service.calibrations.get(asked.calibration)
+        calibration = calibration_of(service, asked.calibration)
     if asked.probe is not None:
         probe = service.probes.get(asked.probe)
-    for found in (calibration, probe):
-        if found is not None and found.model_id != service.model.weights_id:
-            raise ApiError("other_weights", f"it was made with the weights {found.model_id}")
+        if probe.model_id != service.model.weights_id:
+            raise ApiError("other_weights", f"it was made with the weights {probe.model_id}")
     return calibration, probe
 
 
@@ -131,6 +150,10 @@ async def analyze(
 
 class _Compare(Asked):
     false_match_rate: float = rate_field
+    first_face: FaceNumber | None = Field(
+        default=None, description="Which face of the first image, from 0 at the left; else largest."
+    )
+    second_face: FaceNumber | None = Field(default=None, description="Of the second, likewise.")
 
 
 @router.post(
@@ -143,7 +166,7 @@ class _Compare(Asked):
 async def compare(
     request: Request, service: ServiceOf, asked: Annotated[_Compare, Query()]
 ) -> Response:
-    """Compare the largest faces of two images."""
+    """Compare the largest faces of two images, or those that are named."""
     reference = service.thresholds()
     rate = same_rate(reference, asked.false_match_rate)
     if type_of(request, "application/json", "multipart/form-data") == "multipart/form-data":
@@ -154,14 +177,15 @@ async def compare(
     pair: dict[str, AnalyzedFace] = {}
     for name, data in parts.items():
         seen = await service.engine.see(data, name=name)
-        pair[name] = largest(seen.faces, name)
+        pair[name] = chosen(seen.faces, getattr(asked, f"{name}_face"), name)
     count(request, images=2, faces=2)
-    return reply(_comparison(reference, rate, pair["first"], pair["second"]))
+    return reply(_comparison(service, reference, rate, (pair["first"], pair["second"])))
 
 
 def _comparison(
-    reference: Reference, rate: float, first: AnalyzedFace, second: AnalyzedFace
+    service: Service, reference: Reference, rate: float, pair: tuple[AnalyzedFace, AnalyzedFace]
 ) -> Comparison:
+    first, second = pair
     similarity = float(reference.similarity(code_of(reference, first), code_of(reference, second)))
     # Rounding may take a face's likeness to itself beyond 1.
     similarity = min(1.0, max(-1.0, similarity))
@@ -185,10 +209,42 @@ def _comparison(
             "thresholds": [vars(one) for one in reference.thresholds],
             "measured_on": reference.measured_on,
             "code": reference.code,
+            **_by_code(service.similarities, first, second),
             "first": box_of(first),
             "second": box_of(second),
         }
     )
+
+
+def _by_code(
+    known: Similarities | None, first: AnalyzedFace, second: AnalyzedFace
+) -> dict[str, Any]:
+    """Return how alike each code of two faces is, and where that falls among pairs of people."""
+    if known is None:
+        return {"codes": []}
+    codes = []
+    for pairs in known.codes:
+        one, other = (getattr(face.factors, pairs.code) for face in (first, second))
+        if one is None or one.shape[1] != len(pairs.mean):
+            continue
+        each = (code[0].float().cpu().numpy() for code in (one, other))
+        similarity = pairs.similarity(*each)
+        same, different = pairs.below(similarity)
+        codes.append(
+            CodeSimilarity(
+                code=pairs.code,  # type: ignore[arg-type]
+                similarity=similarity,
+                same_person=_pairs_out(same, pairs.same_person),
+                different_people=_pairs_out(different, pairs.different_people),
+            )
+        )
+    return {"codes": codes, "codes_measured_on": known.measured_on}
+
+
+def _pairs_out(less_alike: float, quantiles: NDArray[np.floating[Any]]) -> PairsOut:
+    each = zip(LEVELS, quantiles.tolist(), strict=True)
+    shown = [QuantileOut(fraction=level, similarity=value) for level, value in each]
+    return PairsOut(less_alike=less_alike, quantiles=shown)
 
 
 def code_of(reference: Reference, face: AnalyzedFace) -> NDArray[np.float32]:

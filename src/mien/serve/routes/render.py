@@ -17,20 +17,21 @@ from mien.serve.bodies import (
     read_parts,
     type_of,
 )
-from mien.serve.engine import largest
+from mien.serve.engine import chosen, largest
 from mien.serve.errors import ApiError
 from mien.serve.faces import given_factors
 from mien.serve.render_schemas import Edit, MapsAnswer, MapsBody, RenderBody
 from mien.serve.rendering import (
     MEDIA_TYPES,
     check_edit,
+    looking,
     maps,
     redirected,
     render_face,
     with_expression,
 )
 from mien.serve.replies import ServiceOf, answers, binary, count, reply
-from mien.serve.routes.analyze import IMAGE_FAULTS
+from mien.serve.routes.analyze import IMAGE_FAULTS, calibration_of
 from mien.serve.service import Service
 from mien.types import Factors
 from mien.views.edit import Edit as ViewEdit
@@ -49,7 +50,7 @@ _IMAGES = ("image", "expression_image", "gaze_image")
     openapi_extra=form_schema(RenderBody, ("image",), _IMAGES[1:], text="edit"),
     responses=answers(
         *IMAGE_FAULTS,
-        *("no_face", "no_eyes", "no_gaze_branch"),
+        *("no_face", "no_eyes", "no_gaze_branch", "unknown_calibration", "other_weights"),
         status_200=binary("The image, the mesh or the film.", *MEDIA_TYPES.values()),
     ),
 )
@@ -60,12 +61,13 @@ async def render(request: Request, service: ServiceOf) -> Response:
     """
     edit, factors, images = await _asked(request, service)
     expression, gaze = "expression_image" in images, "gaze_image" in images
-    if (edit.expression is not None and expression) or (edit.gaze_code is not None and gaze):
-        raise ApiError("invalid", "give an image or a code to take from, not both")
+    gazes = (edit.gaze_code is not None, edit.gaze_direction is not None, gaze)
+    if (edit.expression is not None and expression) or sum(gazes) > 1:
+        raise ApiError("invalid", "give an image, a code or a direction to take, not several")
     check_edit(
         edit,
         expression=expression or edit.expression is not None,
-        gaze=gaze or edit.gaze_code is not None,
+        gaze=any(gazes),
         image=factors is None,
     )
     file = await _rendered(service, edit, factors, images)
@@ -117,6 +119,8 @@ async def _rendered(
         if not gaze.eyes_found.all():
             raise ApiError("no_eyes", "gaze_image shows no open eyes; give another")
         code = gaze.code
+    if edit.gaze_direction is not None and face is not None:
+        code = looking(calibration_of(service, edit.gaze_direction.calibration), face, edit)
     if code is not None and face is not None:
         return await engine.render(partial(redirected, model, face.crop, code, edit))
     return await engine.render(partial(render_face, model, factors, edit, expression))
@@ -125,11 +129,7 @@ async def _rendered(
 async def _chosen(service: Service, data: bytes, number: int | None) -> AnalyzedFace:
     """Return the face of an image that is asked for."""
     faces = (await service.engine.see(data)).faces
-    if number is None:
-        return largest(faces)
-    if number >= len(faces):
-        raise ApiError("no_face", f"the image shows {len(faces)} faces, counted from 0 at the left")
-    return faces[number]
+    return chosen(faces, number)
 
 
 @router.post(
