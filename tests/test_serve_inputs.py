@@ -12,7 +12,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from made_service import GAZE_DIM, WIDTH, base64_of, client_of, open_service, picture, small_model
+from made_service import (
+    GAZE_DIM,
+    WIDTH,
+    base64_of,
+    client_of,
+    open_service,
+    picture,
+    small_model,
+    targets,
+)
+from mien.probes.gaze_target import code_towards
 
 PNG = {"content-type": "image/png"}
 JSON = {"content-type": "application/json"}
@@ -214,6 +224,36 @@ def test_a_gaze_is_redirected_where_eyes_are_seen(client, monkeypatch):
     with client_of(open_service(monkeypatch, model=small_model(eyes=False))) as blind:
         for body in ({"gaze_image": face}, {"gaze_code": [0.0] * GAZE_DIM}):
             assert code(blind.post("/v1/render", json={"image": face, **body})) == (422, "no_eyes")
+
+
+def test_a_gaze_is_turned_by_a_calibration(client, monkeypatch):
+    """The image is that of the code which the calibration reads as looking there."""
+    body, face = {"samples": list(targets(40))}, base64_of(picture())
+    made = client.post("/v1/calibrations", json=body).json()["id"]
+    analyzed = client.post("/v1/analyze?fields=gaze,pose", json={"image": face}).json()
+    gaze, pose = (analyzed["faces"][0][name] for name in ("gaze", "pose"))
+    aim = {"calibration": made, "yaw_rad": 0.2, "pitch_rad": -0.1}
+    found = client.post("/v1/render", json={"image": face, "gaze_direction": aim})
+    assert found.status_code == 200, found.text
+    known = client.app.state.service.calibrations.get(made)
+    head = np.array([pose[f"{name}_rad"] for name in ("yaw", "pitch", "roll")])
+    towards = code_towards(known, np.array(gaze["code"]), 0.2, -0.1, head_pose=head)
+    direct = client.post("/v1/render", json={"image": face, "gaze_code": towards.tolist()})
+    one, other = (
+        np.asarray(Image.open(io.BytesIO(answer.content)), float) for answer in (found, direct)
+    )
+    assert np.abs(one - other).max() <= 1
+    for wrong in ({"yaw_rad": 2.0}, {"calibration": "x"}, {"roll_rad": 0.0}):
+        answer = client.post("/v1/render", json={"image": face, "gaze_direction": {**aim, **wrong}})
+        assert code(answer) == (422, "invalid")
+    several = {"image": face, "gaze_direction": aim, "gaze_code": gaze["code"]}
+    assert code(client.post("/v1/render", json=several)) == (422, "invalid")
+    gone = {"image": face, "gaze_direction": {**aim, "calibration": "0" * 16}}
+    assert code(client.post("/v1/render", json=gone)) == (404, "unknown_calibration")
+    with client_of(open_service(monkeypatch, model=small_model(eyes=False))) as blind:
+        made = blind.post("/v1/calibrations", json=body).json()["id"]
+        shut = {"image": face, "gaze_direction": {**aim, "calibration": made}}
+        assert code(blind.post("/v1/render", json=shut)) == (422, "no_eyes")
 
 
 @pytest.mark.parametrize(

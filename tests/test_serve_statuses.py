@@ -297,6 +297,10 @@ def test_conflicts(world, monkeypatch):
         assert code(operation) == "other_weights"
     for name in READOUTS:
         assert code("analyze", params={name: world.names[name]}) == "other_weights"
+    aim = {"calibration": world.names["calibration"], "yaw_rad": 0.0, "pitch_rad": 0.0}
+    assert code("render", json={"image": FACE, "gaze_direction": aim}) == "other_weights"
+    aim["calibration"] = "0" * 16
+    assert code("render", json={"image": FACE, "gaze_direction": aim}) == "unknown_calibration"
     world.service.reference = None
     for operation in ("create_collection", "enrol_face", "search", "compare"):
         assert code(operation) == "no_thresholds"

@@ -22,7 +22,7 @@ export class Expression {
   readonly row: HTMLElement;
   private readonly strength: Slider;
   private readonly towards: Slider;
-  private readonly donors = chooser("Towards the expression of", (value) => this.choose(value));
+  private readonly donors = chooser("Towards the expression of", (value) => this.take(value));
   private readonly seen = el("canvas", { className: "donor", width: 96, height: 96, role: "img", hidden: true });
   private readonly hint = el("p", { className: "hint" });
   private face: api.Face | null = null;
@@ -33,6 +33,7 @@ export class Expression {
   private running: AbortController | null = null;
   private blend: api.Maps | null = null;
   private timer = 0;
+  private exact = false;
 
   constructor(private readonly told: Told) {
     this.strength = slider("Expression", -1, 2, 0.05, 1, "", () => this.moved("strength"));
@@ -47,7 +48,7 @@ export class Expression {
       for (const kind of ["pointerdown", "focus"]) range.addEventListener(kind, () => void this.ready(name)?.at(Number(range.value)));
     }
     const more = el("button", { type: "button", onclick: () => input.click() }, "Expression of another image");
-    this.row = el("div", { role: "group", "aria-label": "Expression" }, this.strength.row,
+    this.row = el("div", {}, this.strength.row,
       el("div", { className: "row" }, this.donors.row, this.seen, more, input), this.towards.row, this.hint);
     this.choose("");
   }
@@ -69,10 +70,16 @@ export class Expression {
     const found = faces.map((face, i): Donor => ({ name: many ? `${picture.name}, face ${i + 1}` : picture.name, picture, face }));
     this.others = [...this.others.filter((one) => one.picture.name !== picture.name), ...found];
     this.fill();
-    this.choose(String(this.here.length + this.others.indexOf(found[largest])));
+    this.take(String(this.here.length + this.others.indexOf(found[largest])));
+    this.towards.input.focus();
+  }
+
+  /** Choose whose expression it goes to, and go there. */
+  private take(value: string): void {
+    this.choose(value);
+    if (!this.donor) return;
     this.towards.set(1);
     this.moved("towards");
-    this.towards.input.focus();
   }
 
   /** The code that is shown; undefined where it is the face's own. */
@@ -89,7 +96,9 @@ export class Expression {
     const running = (this.running = new AbortController());
     try {
       const found = await api.maps(this.face!, this.code(), running.signal);
-      if (!running.signal.aborted) this.told.maps(found);
+      if (running.signal.aborted) return;
+      this.exact = true;
+      this.told.maps(found);
     } catch (error) {
       if (!running.signal.aborted) this.failed(error);
     }
@@ -135,13 +144,14 @@ export class Expression {
     const now = Number((slide === "strength" ? this.strength : this.towards).input.value);
     return (this.frames = new Keyframes(name, KNOTS, now,
       (knot, signal) => api.maps(face, slide === "strength" ? this.code(knot, still) : this.code(still, knot), signal),
-      () => this.show(), (error) => this.failed(error)));
+      () => { if (!this.exact) this.show(); }, (error) => this.failed(error)));
   }
 
   private moved(slide: "strength" | "towards"): void {
     const frames = this.ready(slide);
     if (!frames) return;
     this.running?.abort();
+    this.exact = false;
     this.show();
     clearTimeout(this.timer);
     const value = Number((slide === "strength" ? this.strength : this.towards).input.value);

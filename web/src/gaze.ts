@@ -27,6 +27,7 @@ export class GazeTurner {
   private frames: Keyframes<ImageBitmap> | null = null;
   private running: AbortController | null = null;
   private timer = 0;
+  private exact = false;
 
   constructor(private readonly told: Told) {
     const own = el("button", { type: "button", onclick: () => this.own() }, "Own gaze");
@@ -87,7 +88,7 @@ export class GazeTurner {
     const now = Number((slide === "right" ? this.right : this.up).input.value);
     return (this.frames = new Keyframes(name, evenly(-limit, limit, STEP), now,
       (knot, signal) => (slide === "right" ? this.made(knot, still, signal) : this.made(still, knot, signal)),
-      () => this.show(), (error) => this.failed(error, true)));
+      () => { if (!this.exact) this.show(); }, (error) => this.failed(error, true)));
   }
 
   private moved(slide: "right" | "up"): void {
@@ -95,6 +96,7 @@ export class GazeTurner {
     const yaw = -radians(Number(this.right.input.value)), pitch = radians(Number(this.up.input.value));
     this.told.aimed({ x: -Math.sin(yaw) * Math.cos(pitch), y: -Math.sin(pitch) });
     this.running?.abort();
+    this.exact = false;
     this.show();
     clearTimeout(this.timer);
     const value = Number((slide === "right" ? this.right : this.up).input.value);
@@ -116,7 +118,9 @@ export class GazeTurner {
       const { signal } = running;
       const image = turned ? await this.made(Number(this.right.input.value), Number(this.up.input.value), signal)
         : await createImageBitmap(await api.withGaze(this.image!, own, signal));
-      if (!signal.aborted) this.draw(image, image, 0);
+      if (signal.aborted) return;
+      this.exact = true;
+      this.draw(image, image, 0);
     } catch (error) {
       if (running.signal.aborted) return;
       this.failed(error, turned);

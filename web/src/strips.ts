@@ -76,7 +76,7 @@ export function stripLegend(measuredOn: string): HTMLElement {
     item.prepend(svg);
     return item;
   };
-  return el("div", {},
+  return el("div", { className: "measured" },
     el("ul", { className: "legend" }, key("one", "pairs of one person"), key("other", "pairs of different people")),
     el("p", { className: "hint" }, "Each strip goes from −1 to 1: the middle half of the pairs is dark, nine in ten are within the band, "
       + `a tick is the median, the triangle is these two faces, the dashed line the threshold. Measured on ${measuredOn}.`));

@@ -22,7 +22,9 @@ export class Redrawn {
   private readonly chosen: Partial<Record<Factor, Source>> = {};
   private readonly selects = new Map<Factor, HTMLSelectElement>();
   private others: Source[] = [];
-  private running: AbortController | null = null;
+  private readonly stopping = new AbortController();
+  private drawing = false;
+  private stale = false;
 
   constructor(
     readonly own: Source, private readonly changed: () => void, private readonly failed: (error: unknown) => string,
@@ -69,9 +71,22 @@ export class Redrawn {
     return [el("label", { htmlFor: id }, TITLES[factor]), select];
   }
 
+  /** Draw, and once more where something was chosen meanwhile: the server draws one at a time. */
   private async draw(): Promise<void> {
-    this.running?.abort();
-    const { signal } = (this.running = new AbortController());
+    this.stale = true;
+    if (this.drawing) return;
+    this.drawing = true;
+    // What is chosen in one go is drawn in one go.
+    await Promise.resolve();
+    while (this.stale && !this.stopping.signal.aborted) {
+      this.stale = false;
+      await this.drawOnce();
+    }
+    this.drawing = false;
+  }
+
+  private async drawOnce(): Promise<void> {
+    const { signal } = this.stopping;
     const { expression, pose, light, gaze } = this.chosen;
     try {
       const change: api.Change = { expression: expression?.face.expression, light: light?.face.light };
@@ -96,7 +111,7 @@ export class Redrawn {
     }
   }
 
-  stop(): void { this.running?.abort(); }
+  stop(): void { this.stopping.abort(); }
 }
 
 const eyesOf = ({ face }: Source): boolean => Boolean(face.gaze?.eyes_found && face.gaze.code);
