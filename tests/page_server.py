@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import shutil
 import socket
 import threading
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import av
 import numpy as np
@@ -217,3 +219,33 @@ def settled(page, work, selector=".head"):
     before = page.locator(selector).get_attribute("data-drawn")
     work()
     expect(page.locator(selector)).not_to_have_attribute("data-drawn", before or "0")
+
+
+def named(name: str, image: Image.Image | np.ndarray) -> dict[str, Any]:
+    """An image as a file to be chosen."""
+    return {"name": name, "mimeType": "image/png", "buffer": png(image)}
+
+
+def two_faces() -> Image.Image:
+    """An image in which the made up detector finds two faces, side by side."""
+    two = Image.new("RGB", (256, 128), "white")
+    for number, person in enumerate((1, 3)):
+        two.paste(face_image(person), (128 * number, 0))
+    two.paste("white", (0, 0, 4, 4))
+    return two
+
+
+def post(server: PageServer, path: str, body: dict[str, Any]) -> bytes:
+    """Ask the service directly."""
+    headers = {"content-type": "application/json", "authorization": f"Bearer {TOKEN}"}
+    asked = Request(server.url[:-1] + path, json.dumps(body).encode(), headers)
+    with urlopen(asked, timeout=60) as answer:
+        return answer.read()
+
+
+def still(page, selector=".head"):
+    """Wait until nothing has been drawn for a while."""
+    before = None
+    while before != (now := page.locator(selector).get_attribute("data-drawn")):
+        before = now
+        page.wait_for_timeout(1500)

@@ -6,7 +6,6 @@ import base64
 import io
 import json
 from typing import Any
-from urllib.request import Request, urlopen
 
 import av
 import numpy as np
@@ -24,16 +23,19 @@ from page_server import (
     expect,
     face_image,
     give,
+    named,
     opened,
     png,
+    post,
     serving,
     settled,
+    two_faces,
     watching,
 )
 
 pytestmark = pytest.mark.slow
 HEAD = ".head"
-FACE = {"name": "anna.png", "mimeType": "image/png", "buffer": png(face_image())}
+FACE = named("anna.png", face_image())
 
 
 @pytest.fixture(scope="module")
@@ -111,13 +113,6 @@ def test_light_from_the_left_brightens_the_left_side(with_face):
     expect(ball).to_have_attribute("aria-valuetext", "from the left")
     left, right = sides("ArrowRight")
     assert right > left + 20
-
-
-def post(server, path, body):
-    headers = {"content-type": "application/json", "authorization": f"Bearer {TOKEN}"}
-    asked = Request(server.url[:-1] + path, json.dumps(body).encode(), headers)
-    with urlopen(asked, timeout=60) as answer:
-        return answer.read()
 
 
 def page_shift(server, factors, expression, yaw):
@@ -245,12 +240,8 @@ def test_messages(watched, name, kind, content, said):
 
 
 def test_of_many_faces_one_is_chosen(watched):
-    two = Image.new("RGB", (256, 128), "white")
-    for number, person in enumerate((1, 3)):
-        two.paste(face_image(person), (128 * number, 0))
-    two.paste("white", (0, 0, 4, 4))
     page = watched.open()
-    give(page, {"name": "two.png", "mimeType": "image/png", "buffer": png(two)})
+    give(page, named("two.png", two_faces()))
     expect(page.locator("#panel-face .message")).to_have_text(
         "2 faces. Choose one: click it, or take it from the list."
     )
@@ -268,7 +259,7 @@ def test_of_many_faces_one_is_chosen(watched):
 def test_faces_are_compared(watched):
     page = watched.open()
     page.get_by_role("tab", name="Compare").click()
-    other = {"name": "ben.png", "mimeType": "image/png", "buffer": png(face_image(3))}
+    other = named("ben.png", face_image(3))
     give(page, FACE, {**FACE, "name": "same.png"}, other, button="Add images")
     expect(page.locator(".pair")).to_have_count(3)
     texts = page.locator(".verdict").all_text_contents()

@@ -11,8 +11,8 @@ const SETTLED_MS = 200;
 interface Donor { name: string; picture: Picture; face: api.Face }
 
 export interface Told {
-  /** Maps to be shown; a blend comes again and again, in the same arrays. */
-  maps(found: api.Maps): void;
+  /** Maps to be shown; while they move they come again and again, in the same arrays. */
+  maps(found: api.Maps, moving: boolean): void;
   problem(error: unknown): void;
   /** An image whose faces may give their expression. */
   given(file: File): void;
@@ -98,7 +98,7 @@ export class Expression {
       const found = await api.maps(this.face!, this.code(), running.signal);
       if (running.signal.aborted) return;
       this.exact = true;
-      this.told.maps(found);
+      this.told.maps(found, false);
     } catch (error) {
       if (!running.signal.aborted) this.failed(error);
     }
@@ -144,7 +144,7 @@ export class Expression {
     const now = Number((slide === "strength" ? this.strength : this.towards).input.value);
     return (this.frames = new Keyframes(name, KNOTS, now,
       (knot, signal) => api.maps(face, slide === "strength" ? this.code(knot, still) : this.code(still, knot), signal),
-      () => { if (!this.exact) this.show(); }, (error) => this.failed(error)));
+      () => { if (!this.exact) this.show(false); }, (error) => this.failed(error)));
   }
 
   private moved(slide: "strength" | "towards"): void {
@@ -152,19 +152,19 @@ export class Expression {
     if (!frames) return;
     this.running?.abort();
     this.exact = false;
-    this.show();
+    this.show(true);
     clearTimeout(this.timer);
     const value = Number((slide === "strength" ? this.strength : this.towards).input.value);
-    if (!frames.exact(value)) this.timer = window.setTimeout(() => void this.load(), SETTLED_MS);
+    this.timer = window.setTimeout(() => { if (frames.exact(value)) this.show(false); else void this.load(); }, SETTLED_MS);
   }
 
-  private show(): void {
+  private show(moving: boolean): void {
     const moved = this.frames!.name.startsWith("strength") ? this.strength : this.towards;
     const found = this.frames!.at(Number(moved.input.value));
     if (!found) return;
     const [before, after, part] = found;
     if (part === 0) {
-      this.told.maps(before);
+      this.told.maps(before, moving);
       return;
     }
     if (this.blend?.size !== before.size) {
@@ -172,6 +172,6 @@ export class Expression {
     }
     mixed(before.albedo, after.albedo, part, this.blend.albedo);
     mixed(before.depth, after.depth, part, this.blend.depth);
-    this.told.maps(this.blend);
+    this.told.maps(this.blend, moving);
   }
 }

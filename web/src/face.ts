@@ -33,7 +33,7 @@ export class FaceView {
     this.head.draw();
   });
   private readonly expression = new Expression({
-    maps: (found) => this.rebuilt(found), problem: (error) => this.say(this.failed(error), true), given: (file) => void this.donate(file),
+    maps: (found, moving) => this.rebuilt(found, moving), problem: (error) => this.say(this.failed(error), true), given: (file) => void this.donate(file),
   });
   private readonly turner = new GazeTurner({
     aimed: (direction) => this.overlay.aim(direction), problem: (error) => this.say(this.failed(error), true),
@@ -227,10 +227,10 @@ export class FaceView {
     await this.expression.open(this.picture!, this.faces, number);
   }
 
-  private rebuilt(found: api.Maps): void {
+  private rebuilt(found: api.Maps, moving: boolean): void {
     this.controls.hidden = false;
     this.stage.classList.add("full");
-    this.head.show(found);
+    this.head.show(found, moving);
   }
 
   /** Let another image's largest face give its expression. */

@@ -65,15 +65,17 @@ export function surfaceNormals(points: Float32Array, size: number): Float32Array
   return normals;
 }
 
-/** Two triangles for each cell of a grid, wound so that they face the camera. */
-export function gridTriangles(size: number): Uint32Array {
-  const index = new Uint32Array(6 * (size - 1) ** 2);
+/** Two triangles for each cell of every `step`-th row and column of a grid, wound to face the camera. */
+export function gridTriangles(size: number, step = 1): Uint32Array {
+  const lines = Array.from({ length: Math.ceil((size - 1) / step) + 1 }, (_, i) => Math.min(i * step, size - 1));
+  const index = new Uint32Array(6 * (lines.length - 1) ** 2);
   let next = 0;
-  for (let row = 0; row < size - 1; row++) {
-    for (let column = 0; column < size - 1; column++) {
-      const a = row * size + column, [b, c, d] = [a + size, a + 1, a + size + 1];
+  for (let i = 0; i < lines.length - 1; i++) {
+    for (let j = 0; j < lines.length - 1; j++) {
+      const [above, below] = [size * lines[i], size * lines[i + 1]];
+      const [a, b, c, d] = [above + lines[j], below + lines[j], above + lines[j + 1], below + lines[j + 1]];
       // Mirrored about the middle, as the model's own triangles are.
-      index.set(column < (size - 1) / 2 ? [a, b, d, a, d, c] : [a, b, c, c, b, d], next);
+      index.set(lines[j] < (size - 1) / 2 ? [a, b, d, a, d, c] : [a, b, c, c, b, d], next);
       next += 6;
     }
   }
@@ -102,10 +104,10 @@ export function centring(points: Float32Array, size: number, turn: Matrix): Vect
       const x = ((2 * column) / (size - 1) - 1) / OVAL[0], y = ((2 * row) / (size - 1) - 1) / OVAL[1];
       if (x * x + y * y >= 1) continue;
       const i = 3 * (row * size + column);
-      const placed = times(turn, [points[i], points[i + 1], points[i + 2] - 1]);
-      for (const k of [0, 1]) {
-        low[k] = Math.min(low[k], placed[k]);
-        high[k] = Math.max(high[k], placed[k]);
+      for (let k = 0; k < 2; k++) {
+        const placed = turn[k][0] * points[i] + turn[k][1] * points[i + 1] + turn[k][2] * (points[i + 2] - 1);
+        if (placed < low[k]) low[k] = placed;
+        if (placed > high[k]) high[k] = placed;
       }
     }
   }

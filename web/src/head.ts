@@ -71,6 +71,8 @@ const LINES = /* glsl */ `
   void main() { colour = vec4(0.1, 0.75, 0.95, 0.75); }
 `;
 
+/** Rows and columns from one vertex to the next while the face changes: those of the model's own maps. */
+const MOVING = 4;
 export const MODES = ["shaded", "albedo", "depth", "normals"] as const;
 export type Mode = (typeof MODES)[number];
 
@@ -92,6 +94,8 @@ export class Head {
   private readonly surface: Mesh;
   private readonly wires: LineSegments;
   private points: Float32Array = new Float32Array(0);
+  private fine: BufferAttribute | null = null;
+  private coarse: BufferAttribute | null = null;
   private size = 0;
   private asked = 0;
 
@@ -117,8 +121,8 @@ export class Head {
     this.surface.visible = this.wires.visible = false;
   }
 
-  /** Show other maps; pose and light stay. */
-  show(maps: Maps): void {
+  /** Show other maps; pose and light stay. While they move, with a sixteenth of the triangles. */
+  show(maps: Maps, moving = false): void {
     const { size, fov_deg: fov, depth } = maps;
     this.points = unproject(depth, size, fov);
     const outward = surfaceNormals(this.points, size);
@@ -139,6 +143,7 @@ export class Head {
       this.uniforms.albedo.value?.dispose();
       this.uniforms.albedo.value = albedoTexture(size);
     }
+    this.surface.geometry.setIndex(moving ? this.coarse : this.fine);
     const texture = this.uniforms.albedo.value!;
     paint(texture.image.data as Uint8Array, maps.albedo);
     texture.needsUpdate = true;
@@ -190,7 +195,7 @@ export class Head {
     for (let i = 0; i < size * size; i++) {
       place.set([((i % size) + 0.5) / size, (Math.floor(i / size) + 0.5) / size], 2 * i);
     }
-    this.surface.geometry.setIndex(new BufferAttribute(gridTriangles(size), 1));
+    [this.fine, this.coarse] = [1, MOVING].map((step) => new BufferAttribute(gridTriangles(size, step), 1));
     this.wires.geometry.setIndex(new BufferAttribute(gridLines(size, Math.max(1, size >> 6)), 1));
     for (const { geometry } of [this.surface, this.wires]) {
       geometry.setAttribute("place", new BufferAttribute(place, 2));
