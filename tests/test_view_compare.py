@@ -61,13 +61,6 @@ def compared(watched, *files):
     return page
 
 
-def place(page, selector):
-    """The middle of something in a strip, as a part of the strip's width."""
-    part = page.locator(f".strip {selector}").bounding_box()
-    whole = page.locator(".strip", has=page.locator(selector)).bounding_box()
-    return (part["x"] + part["width"] / 2 - whole["x"]) / whole["width"]
-
-
 def shown_at(similarity):
     return (EDGE + (WIDTH / 2 - EDGE) * (similarity + 1)) / WIDTH
 
