@@ -201,6 +201,23 @@ def test_images_of_no_use_are_named_and_the_rest_is_compared(watched):
     assert "a.txt is no image." in said
 
 
+def test_without_thresholds_angles_are_shown_and_faces_swap(browser):
+    with serving() as server:
+        server.app.state.service.reference = None
+        watched = opened(browser, server)
+        page = watched.open()
+        page.get_by_role("tab", name="Compare").click()
+        give(page, ANNA, BEN, button="Add images")
+        expect(page.locator(".pair .verdict")).to_contain_text("no thresholds were measured")
+        expect(page.get_by_role("row", name="Light, degrees between")).to_contain_text("°")
+        expect(page.get_by_role("row", name="Gaze, degrees between")).to_contain_text(
+            "needs a calibration"
+        )
+        drawn(page, "anna.png", page.get_by_role("checkbox", name="Light", exact=True).check)
+        page.context.close()
+        assert all("422" in error or "409" in error for error in watched.errors), watched.errors
+
+
 def test_a_server_that_comes_back_draws_what_was_chosen(browser):
     with serving() as server:
         watched = opened(browser, server)

@@ -29,6 +29,7 @@ from page_server import (
     post,
     serving,
     settled,
+    still,
     two_faces,
     watching,
 )
@@ -175,9 +176,11 @@ def test_maps_mesh_and_expression_are_to_be_seen(with_face):
     assert np.abs(with_face.pixels(HEAD) - before).mean() > 2
     settled(page, lambda: page.get_by_label("Mesh").uncheck())
     slide(page, "Expression", 2)
+    still(page)
     change = np.abs(with_face.pixels(HEAD) - before).mean(axis=2)
     assert change.max() > 10
     slide(page, "Expression", 1)
+    still(page)
     assert np.abs(with_face.pixels(HEAD) - before).mean() < 0.5
 
 

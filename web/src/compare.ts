@@ -121,6 +121,7 @@ export class CompareView {
         const found = await this.compared(first, second);
         if (turn !== this.showing) return;
         this.results.append(pairCard(first, second, found));
+        if (found instanceof api.Refused) continue;
         if (found.codes_measured_on) this.legend.replaceChildren(stripLegend(found.codes_measured_on));
         this.note.textContent = `The threshold's rates were measured on ${found.measured_on}. On other people and images `
           + "all of this differs: a comparison is no proof of who anybody is.";
@@ -132,12 +133,17 @@ export class CompareView {
     }
   }
 
-  /** What the server says of two faces; asked for once. */
-  private async compared(first: Source, second: Source): Promise<api.Comparison> {
+  /** What the server says of two faces; asked for once. For some weights no similarity was measured. */
+  private async compared(first: Source, second: Source): Promise<api.Comparison | api.Refused> {
     const key = [first, second].map((one) => `${this.numberOf(one.picture.file)} ${one.number}`).join(" ");
-    const found = this.known.get(key) ?? await api.compare([first.picture.file, first.number], [second.picture.file, second.number]);
-    this.known.set(key, found);
-    return found;
+    try {
+      const found = this.known.get(key) ?? await api.compare([first.picture.file, first.number], [second.picture.file, second.number]);
+      this.known.set(key, found);
+      return found;
+    } catch (error) {
+      if (error instanceof api.Refused && error.code === "no_thresholds") return error;
+      throw error;
+    }
   }
 
   private readonly files: Blob[] = [];
@@ -198,21 +204,29 @@ function gazeBetween({ gaze: first }: api.Face, { gaze: second }: api.Face): str
 
 const percent = (rate: number): string => `${(100 * rate).toLocaleString("en", { maximumSignificantDigits: 2 })} %`;
 
-function pairCard(first: Source, second: Source, found: api.Comparison): HTMLElement {
-  const [one, two] = [first.face, second.face], { threshold } = found;
-  const above = found.reaches_threshold ? "reaches" : "stays below";
+/** The sentence about the threshold, and a strip of each code. */
+function likeness(found: api.Comparison): HTMLElement[] {
+  const { threshold } = found, above = found.reaches_threshold ? "reaches" : "stays below";
+  const strips = found.codes.map((code) => strip(code, code.code === found.code ? threshold.similarity : undefined));
+  const none = el("p", { className: "hint" }, "For these weights it was not measured where other codes' similarities fall among people.");
+  return [
+    el("p", { className: "verdict" },
+      `Similarity ${found.similarity.toFixed(3)} ${above} the threshold ${threshold.similarity.toFixed(3)} of the ${nameOf(found.code).toLowerCase()}, which `
+      + `${percent(threshold.false_match_rate)} of pairs of different people reach (false match rate) and `
+      + `${percent(threshold.true_match_rate)} of pairs of one person.`),
+    ...(strips.length ? strips : [none]),
+  ];
+}
+
+function pairCard(first: Source, second: Source, found: api.Comparison | api.Refused): HTMLElement {
+  const [one, two] = [first.face, second.face];
   const rows: [string, string][] = [
     ["Head pose, degrees between", turnBetween(one.pose, two.pose)], ["Light, degrees between", between(one.light, two.light)],
   ];
   if (one.gaze && two.gaze) rows.push(["Gaze, degrees between", gazeBetween(one, two)]);
   return el("section", { className: "pair" },
     el("h2", {}, `${first.name} and ${second.name}`),
-    el("p", { className: "verdict" },
-      `Similarity ${found.similarity.toFixed(3)} ${above} the threshold ${threshold.similarity.toFixed(3)} of the ${nameOf(found.code).toLowerCase()}, which `
-      + `${percent(threshold.false_match_rate)} of pairs of different people reach (false match rate) and `
-      + `${percent(threshold.true_match_rate)} of pairs of one person.`),
-    ...found.codes.map((code) => strip(code, code.code === found.code ? threshold.similarity : undefined)),
-    found.codes.length ? null : el("p", { className: "hint" }, "For these weights it was not measured where other codes' similarities fall among people."),
+    ...(found instanceof api.Refused ? [el("p", { className: "verdict" }, `${found.message}; angles can be.`)] : likeness(found)),
     el("table", { className: "numbers" },
       ...rows.map(([name, value]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, value)))));
 }
