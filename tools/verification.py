@@ -8,6 +8,7 @@ verification.json gets the mean code and the thresholds of verification, similar
 quantiles of each code's similarity. With --keep-thresholds verification.json stays as it is, and
 its mean is taken for its code.
 
+tools/people_folders.py makes both folders of an archive and its index.
 FACES: a folder of images of many people, one a person. PEOPLE: a folder with a folder of images
 for each person; of these, --number are drawn by --seed. Neither may hold people that the weights
 were trained on with labels, nor those that the thresholds are tested on afterwards. All pairs
