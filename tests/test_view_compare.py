@@ -53,7 +53,7 @@ def watched(browser, server):
 def compared(watched, *files):
     page = watched.open()
     page.get_by_role("tab", name="Compare").click()
-    expect(page.get_by_label("Gaze calibration").last).to_be_visible()
+    expect(page.get_by_label("Gaze angles by calibration")).to_be_visible()
     give(page, *files, button="Add images")
     expect(page.locator(".pair")).to_have_count(len(files) * (len(files) - 1) // 2)
     for canvas in page.locator(".swap canvas:visible").all():

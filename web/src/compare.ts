@@ -14,7 +14,7 @@ interface Entry { own: Source; faces: api.Face[]; overlay: Overlay; redrawn: Red
 export class CompareView {
   readonly panel: HTMLElement;
   private readonly message = el("p", { className: "message", role: "status" });
-  private readonly calibration = chooser("Gaze calibration", () => void this.again());
+  private readonly calibration = chooser("Gaze angles by calibration", () => void this.again());
   private readonly row = el("div", { className: "side-by-side" });
   private readonly swaps = new Swaps();
   private readonly legend = el("div", {});

@@ -145,9 +145,9 @@ export class FaceView {
     if (!this.camera.on) return;
     this.chosen = largest(found.faces);
     this.faces = found.faces;
+    this.turner.close();
     this.picture?.shown?.close();
     this.picture = { name: "Webcam", file: frame, shown };
-    this.turner.close();
     this.choice.row.hidden = true;
     this.overlay.show(this.picture, this.faces, this.chosen);
     if (this.faces.length) this.fillNumbers();

@@ -72,7 +72,7 @@ export function portrait(canvas: HTMLCanvasElement, { shown }: Picture, { box }:
   canvas.setAttribute("aria-label", label);
   const context = canvas.getContext("2d")!, side = Math.max(box.x2 - box.x1, box.y2 - box.y1);
   context.clearRect(0, 0, canvas.width, canvas.height);
-  if (!shown) return;
+  if (!shown?.width) return;  // it was closed: a webcam's frame came in its place
   const [x, y] = [(box.x1 + box.x2 - side) / 2, (box.y1 + box.y2 - side) / 2];
   context.drawImage(shown, x, y, side, side, 0, 0, canvas.width, canvas.height);
 }
@@ -100,6 +100,7 @@ export class Overlay {
 
   /** Show where the chosen face is asked to look: x and y of the direction; null: nowhere. */
   aim(target: { x: number; y: number } | null): void {
+    if (target === this.target) return;
     this.target = target;
     this.draw();
   }
