@@ -126,7 +126,7 @@ def test_the_command_writes_a_calibration(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "c.json"
-    calibrate(table(tmp_path), targets=targets(tmp_path), out=out)
+    calibrate(str(table(tmp_path)), targets=targets(tmp_path), out=out)
     made = Calibration.load(out)
     assert (made.model_id, made.code_dim, made.uses_pose) == ("0123456789ab", DIM, True)
     codes, pose, angles = samples()
@@ -141,13 +141,13 @@ def test_the_command_writes_a_calibration(
 
 def test_the_options_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, where = tmp_path / "c.json", table(tmp_path)
-    calibrate(where, targets=targets(tmp_path), out=out, no_pose=True)
+    calibrate(str(where), targets=targets(tmp_path), out=out, no_pose=True)
     assert not Calibration.load(out).uses_pose
     given = targets(tmp_path, people=True)
     with pytest.raises(MienError, match=r"c\.json exists"):
-        calibrate(where, targets=given, out=out)
+        calibrate(str(where), targets=given, out=out)
     capsys.readouterr()
-    calibrate(where, targets=given, out=out, per_person=True, overwrite=True)
+    calibrate(str(where), targets=given, out=out, per_person=True, overwrite=True)
     assert Calibration.load(out).people == ("p0", "p1", "p2", "p3")
     printed = capsys.readouterr().err
     assert "60 samples of 4 people" in printed
@@ -158,30 +158,30 @@ def test_the_options_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_faces_without_eyes_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     eyes = pa.array([None, False] + [True] * (COUNT - 2))
     where = table(tmp_path, eyes_found=eyes)
-    calibrate(where, targets=targets(tmp_path), out=tmp_path / "c.json")
+    calibrate(str(where), targets=targets(tmp_path), out=tmp_path / "c.json")
     assert "left out: 2 targets without eyes, first 0.png" in capsys.readouterr().err
     assert Calibration.load(tmp_path / "c.json").samples == COUNT - 2
 
 
 def test_eye_crops_are_calibrated_without_head_pose(tmp_path: Path) -> None:
     nothing = {name: pa.nulls(COUNT, pa.float32()) for name in ("yaw_rad", "pitch_rad", "roll_rad")}
-    calibrate(table(tmp_path, **nothing), targets=targets(tmp_path), out=tmp_path / "c.json")
+    calibrate(str(table(tmp_path, **nothing)), targets=targets(tmp_path), out=tmp_path / "c.json")
     assert not Calibration.load(tmp_path / "c.json").uses_pose
 
 
 def test_mistakes_leave_nothing_behind(tmp_path: Path) -> None:
     where, out = table(tmp_path), tmp_path / "c.json"
     with pytest.raises(MienError, match="give --targets"):
-        calibrate(where, out=out)
+        calibrate(str(where), out=out)
     with pytest.raises(MienError, match="give --out"):
-        calibrate(where, targets=targets(tmp_path))
+        calibrate(str(where), targets=targets(tmp_path))
     with pytest.raises(MienError, match="8 samples are too few"):
-        calibrate(where, targets=targets(tmp_path, count=8), out=out)
+        calibrate(str(where), targets=targets(tmp_path, count=8), out=out)
     with pytest.raises(MienError, match="there is no table"):
-        calibrate(tmp_path / "none", targets=targets(tmp_path), out=out)
+        calibrate(str(tmp_path / "none"), targets=targets(tmp_path), out=out)
     with pytest.raises(MienError, match="add a column person"):
-        calibrate(where, targets=targets(tmp_path), out=out, per_person=True)
+        calibrate(str(where), targets=targets(tmp_path), out=out, per_person=True)
     pq.write_table(pq.read_table(where).drop_columns(["gaze_code"]), where)
     with pytest.raises(MienError, match="no column gaze_code"):
-        calibrate(where, targets=targets(tmp_path), out=out)
+        calibrate(str(where), targets=targets(tmp_path), out=out)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["faces.parquet", "targets.csv"]

@@ -391,7 +391,7 @@ def test_from_eye_crops_to_a_calibration_and_back(tmp_path: Path, model: GazeMod
     (tmp_path / "targets.csv").write_text("\n".join(lines))
     table, made = tmp_path / "t.parquet", tmp_path / "c.json"
     embed_to_parquet(tmp_path / "in", table, model=model, options=EYE_CROPS)
-    calibrate(table, targets=tmp_path / "targets.csv", out=made)
+    calibrate(str(table), targets=tmp_path / "targets.csv", out=made)
     frame = frame_of(tmp_path / "in", model=model, crop="eyes", calibration=made).set_index("path")
     assert frame.index[frame["gaze_x"].isna()].tolist() == ["7.png"]
     for i in (0, 4, 24):

@@ -206,7 +206,12 @@ def test_damage_is_noticed(tmp_path: Path) -> None:
 
 def test_the_command_writes_a_probe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, where = tmp_path / "p.json", table(tmp_path, missing=(2,))
-    probe(where, labels=[labelled(tmp_path, 40, people=True)], out=out, columns="identity, yaw_rad")
+    probe(
+        str(where),
+        labels=[labelled(tmp_path, 40, people=True)],
+        out=out,
+        columns="identity, yaw_rad",
+    )
     made = Probe.load(out)
     assert (made.label, made.model_id) == ("mood", "0123456789ab")
     assert (made.columns, made.samples) == ((("identity", DIM), ("yaw_rad", 1)), 39)
@@ -225,7 +230,7 @@ def test_what_is_suggested_is_a_file_of_labels(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, where, labels = tmp_path / "p.json", table(tmp_path), labelled(tmp_path, 30)
-    probe(where, labels=[labels], out=out, columns="identity", suggest=5)
+    probe(str(where), labels=[labels], out=out, columns="identity", suggest=5)
     text = capsys.readouterr().out
     rows = list(csv.DictReader(text.splitlines()))
     assert list(rows[0]) == ["path", "frame", "face_id", "mood", "mood_guess", "mood_prob"]
@@ -239,7 +244,7 @@ def test_what_is_suggested_is_a_file_of_labels(
     # Filled in, they are labels; not filled in, they are none.
     filled = [",".join([r["path"], r["frame"], r["face_id"], "glad", "x", "0"]) for r in rows[:3]]
     again = write(tmp_path / "next.csv", text.splitlines()[0], *filled, *text.splitlines()[4:])
-    probe(where, labels=[labels, again], out=out, columns="identity", overwrite=True)
+    probe(str(where), labels=[labels, again], out=out, columns="identity", overwrite=True)
     assert Probe.load(out).samples == 33
     assert "not filled in: 2 rows" in capsys.readouterr().err
 
@@ -247,7 +252,13 @@ def test_what_is_suggested_is_a_file_of_labels(
 def test_numbers_are_learned_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = [f"{i}.png,{30 + 10 * CODES[i, 2]:.2f}" for i in range(50)]
     labels = write(tmp_path / "l.csv", "path,age", *lines)
-    probe(table(tmp_path), labels=[labels], out=tmp_path / "p.json", columns="identity", suggest=2)
+    probe(
+        str(table(tmp_path)),
+        labels=[labels],
+        out=tmp_path / "p.json",
+        columns="identity",
+        suggest=2,
+    )
     made = Probe.load(tmp_path / "p.json")
     assert made.numbers
     assert made.added == ("age", "age_std")
@@ -262,19 +273,19 @@ def test_numbers_are_learned_too(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_mistakes_leave_nothing_behind(tmp_path: Path) -> None:
     where, out, labels = table(tmp_path), tmp_path / "p.json", labelled(tmp_path, 7)
     with pytest.raises(MienError, match="give --labels"):
-        probe(where, out=out)
+        probe(str(where), out=out)
     with pytest.raises(MienError, match="give --out"):
-        probe(where, labels=[labels])
+        probe(str(where), labels=[labels])
     with pytest.raises(MienError, match="7 labels are too few"):
-        probe(where, labels=[labels], out=out, columns="identity")
+        probe(str(where), labels=[labels], out=out, columns="identity")
     with pytest.raises(MienError, match="there is no table"):
-        probe(tmp_path / "none", labels=[labels], out=out)
+        probe(str(tmp_path / "none"), labels=[labels], out=out)
     with pytest.raises(MienError, match="no column expression"):
-        probe(where, labels=[labels], out=out)
+        probe(str(where), labels=[labels], out=out)
     with pytest.raises(MienError, match="no kind words"):
-        probe(where, labels=[labels], out=out, kind="words")
+        probe(str(where), labels=[labels], out=out, kind="words")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["faces.parquet", "labels.csv"]
     out.write_text("mine")
     with pytest.raises(MienError, match=r"p\.json exists"):
-        probe(where, labels=[labels], out=out)
+        probe(str(where), labels=[labels], out=out)
     assert out.read_text() == "mine"
