@@ -201,3 +201,26 @@ def test_bfloat16_is_what_torch_says_of_the_processor(monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False, raising=False)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
     assert choose_precision("auto", "cpu") == "bf16-mixed"
+
+
+def test_training_goes_on_from_other_weights_of_the_same_scales(clips, tmp_path, capsys):
+    first = tmp_path / "first"
+    assert pretrain("--data", f"clips:{clips}", "--out", first, *TINY) == 0
+    start = f"stage1.init_from={first / 'exported'}"
+    still = [*TINY, start, "stage1.learning_rate=0"]
+    assert pretrain("--data", f"clips:{clips}", "--out", tmp_path / "second", *still) == 0
+    before, after = (weights.read(tmp_path / run / "exported")[1] for run in ("first", "second"))
+    kept = [name for name in before if name.startswith("autoencoder.")]
+    assert kept
+    for name in kept:
+        torch.testing.assert_close(after[name], before[name])
+
+    capsys.readouterr()
+    other = [*TINY, start, "model.rotation_range_deg=90"]
+    assert pretrain("--data", clips, "--out", tmp_path / "third", *other) == 2
+    assert "add model.rotation_range_deg=60" in capsys.readouterr().err
+    own = [*TINY, "stage1.init_from=mien"]
+    assert pretrain("--data", clips, "--out", tmp_path / "fourth", *own) == 2
+    assert "add model.rotation_range_deg=90" in capsys.readouterr().err
+    assert pretrain("--data", clips, "--out", tmp_path / "fifth", *own, other[-1]) == 2
+    assert "do not fit the model" in capsys.readouterr().err

@@ -105,7 +105,8 @@ class Stage1Options(MixedPace):
     weight_decay: Amount = 0.0
     frames: Count = 2
     init_from: str = ""
-    """Weights whose autoencoder training starts from, a folder or a hub id; empty = random."""
+    """Weights whose autoencoder training starts from, a folder or a hub id; mien = the package's;
+    empty = random."""
     loss_weights: Stage1Weights = field(default_factory=Stage1Weights)
     """How much each term of the loss counts."""
 

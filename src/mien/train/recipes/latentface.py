@@ -42,6 +42,10 @@ if TYPE_CHECKING:
 
 __all__ = ["check", "pretrain"]
 
+_OWN = "mien"
+"""Stands for the package's own weights."""
+_SCALES = ("rotation_range_deg", "translation_range", "distance_range", "depth_range", "fov_deg")
+"""Options by which a network's outputs are multiplied: with others, what was learned is lost."""
 _STAGE1_ALONE = (
     "Stage 2 was not trained: there were no clips. Pose, light, albedo and depth are as trained; "
     "identity and expression, which stage 2 parts from each other, mean nothing."
@@ -166,12 +170,28 @@ def _images(config: TrainConfig, data: list[str]) -> frozenset[str]:
     excluded = find_sources(options.exclude).pieces if options.exclude else []
     known = image_hashes(find_sources(data).pieces, excluded)
     start = config.stage1.init_from
-    return known | weights.trained_on(start) if start else known
+    return known | weights.trained_on(_place(start)) if start else known
+
+
+def _place(start: str) -> str | Path:
+    """Return where the weights are that training starts from."""
+    return weights.shipped_folder() if start == _OWN else start
 
 
 def _init_from(model: LatentFace, start: str) -> None:
-    """Load another model's autoencoder into this one."""
-    _, tensors = weights.read(start)
+    """Load another model's autoencoder into this one.
+
+    Raises:
+        MienError: its tensors have other shapes, or its angles or lengths another scale.
+    """
+    options, tensors = weights.read(_place(start))
+    for name in _SCALES:
+        theirs, ours = options.get(name), getattr(model.config, name)
+        if theirs is not None and theirs != ours:
+            raise MienError(
+                f"stage1.init_from: {start} was trained with model.{name}={theirs:g}, "
+                f"not {ours:g}; add model.{name}={theirs:g}"
+            )
     prefix = "autoencoder."
     found = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
     weights.check_keys(model.autoencoder.state_dict(), found, start)
