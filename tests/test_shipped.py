@@ -12,7 +12,10 @@ def test_the_weights_are_small_and_have_a_card() -> None:
     folder = weights.shipped_folder()
     assert sum(path.stat().st_size for path in folder.iterdir()) <= 30_000_000
     card = (folder / weights.CARD_FILE).read_text(encoding="utf-8")
-    assert "FER-2013" in card
+    assert card.startswith("---\nlicense: mit\n")
+    data = card.split("## Training data and consent")[1].split("\n## ")[0]
+    assert "FairFace" in data
+    assert not any(name in data for name in ("FER-2013", "Labeled Faces", "CelebA"))
     assert "Known failures" in card
 
 

@@ -4,8 +4,8 @@
     python tools/lower_bounds.py --folder /tmp/low --tests tests/test_table.py
 
 Every direct dependency, those of the extras train, hub, eval, plot, search, export, serve, remote
-and docs too, is installed in the version that stands behind its ">=". torch is not: its old builds for
-processors are on no package index; the version that runs this script is taken. Exit 1 if a test
+and docs too, is installed in the version that stands behind its ">=". torch is not: its old builds
+for processors are on no package index; the version that runs this script is taken. Exit 1 if a test
 fails.
 """
 

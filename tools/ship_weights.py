@@ -47,7 +47,7 @@ GAZE_DATA = (
     "eyes' state, and 3,200 rendered images of 660 people who do not exist",
 )
 NOTES = {
-    GROUPS: "300 rendered people; no group labels of real people were available, and none of age. "
+    GROUPS: "300 rendered people; photographs by age, gender and race are in docs/results.md. "
     "One threshold for all, at a false match rate of 1 %; a group's false matches are among its "
     "own people. One linear probe of expression (7 classes) for all.",
     THRESHOLDS: "`mien eval lfw-people` on LFW's people who are in none of View 2's pairs, 110 "

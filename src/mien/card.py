@@ -51,8 +51,8 @@ def card_text(card: Card) -> str:
         "",
         "A model for `mien`: it maps a face crop to identity, expression, texture, shape, pose and "
         "light, and back to an image (LatentFace); with a `gaze` entry in its configuration also "
-        "to a gaze code (EM-IB). It was trained without labels, except for the eye positions of "
-        "rendered faces.",
+        "to a gaze code (EM-IB). It was trained without labels, except for what a renderer knows: "
+        "where eyes are and, where that was asked for, how heads are turned.",
         "",
         "## Intended use",
         "Research and engineering on images of people who agreed: describing head pose, light, "
