@@ -70,7 +70,7 @@ def run_demo(
         crops = _choose(each[:_FACES], detector, model.config.image_size)
         title = "mien: what these faces are made of"
         subtitle = (
-            f"weights {model.weights_id}, learned without labels; each row is one image, "
+            f"weights {model.weights_id}; each row is one image, "
             "each column a way to render its factors"
         )
         columns = factor_columns(model, crops)
