@@ -19,11 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien import weights as weights_folder
-from mien.errors import MienError
 from mien.linear.similarity import centred
+from mien.measured import read_measured
 from mien.media.atomic import write_text
-from mien.media.bounded import MIB, read_json
-from mien.media.names import to_text
 
 __all__ = ["CODES", "LEVELS", "PairQuantiles", "Similarities", "quantiles_of"]
 
@@ -125,22 +123,14 @@ class Similarities:
         path = weights_folder.similarities_file(where)
         if path is None:
             return None
-        found = read_json(path, limit=MIB)
-        try:
-            if found["format"] != _FORMAT:
-                raise ValueError(f"its format is {str(found['format'])[:40]!r}, not {_FORMAT!r}")
-            if [float(level) for level in found["levels"]] != list(LEVELS):
-                raise ValueError("its quantiles are of other levels")
-            codes = tuple(_quantiles(code, one) for code, one in found["codes"].items())
-            read = Similarities(str(found["weights"]), str(found["measured_on"]), codes)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-            raise MienError(f"{to_text(path)} is damaged: {reason}; fetch it again") from error
-        if read.weights_id != (found_id := weights_folder.weights_id(where)):
-            raise MienError(
-                f"{to_text(path)} was measured for weights {read.weights_id}, not {found_id}"
-            )
-        return read
+        return read_measured(path, where, _FORMAT, _similarities)
+
+
+def _similarities(found: dict[str, Any]) -> Similarities:
+    if [float(level) for level in found["levels"]] != list(LEVELS):
+        raise ValueError("its quantiles are of other levels")
+    codes = tuple(_quantiles(code, one) for code, one in found["codes"].items())
+    return Similarities(str(found["weights"]), str(found["measured_on"]), codes)
 
 
 def quantiles_of(

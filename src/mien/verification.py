@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from mien import weights as weights_folder
 from mien.errors import MienError
 from mien.linear.similarity import Threshold, centred
+from mien.measured import read_measured
 from mien.media.atomic import write_text
-from mien.media.bounded import MIB, read_json
 from mien.media.names import to_text
 from mien.pipeline.analyze import analyze
 from mien.pipeline.encode import open_encoder
@@ -116,25 +116,17 @@ class Reference:
                 f"{to_text(str(where))} has no {weights_folder.VERIFICATION_FILE}: thresholds were "
                 "not measured for these weights; measure them with tools/verification.py"
             )
-        found = read_json(path, limit=MIB)
-        try:
-            if found["format"] != _FORMAT:
-                raise ValueError(f"its format is {str(found['format'])[:40]!r}, not {_FORMAT!r}")
-            reference = Reference(
-                str(found["weights"]),
-                str(found["code"]),
-                np.asarray(found["mean"], dtype=np.float64),
-                tuple(_threshold(one) for one in found["thresholds"]),
-                str(found["measured_on"]),
-            )
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-            raise MienError(f"{to_text(path)} is damaged: {reason}; fetch it again") from error
-        if reference.weights_id != (found_id := weights_folder.weights_id(where)):
-            raise MienError(
-                f"{to_text(path)} was measured for weights {reference.weights_id}, not {found_id}"
-            )
-        return reference
+        return read_measured(path, where, _FORMAT, _reference)
+
+
+def _reference(found: dict[str, Any]) -> Reference:
+    return Reference(
+        str(found["weights"]),
+        str(found["code"]),
+        np.asarray(found["mean"], dtype=np.float64),
+        tuple(_threshold(one) for one in found["thresholds"]),
+        str(found["measured_on"]),
+    )
 
 
 @dataclass(frozen=True)
