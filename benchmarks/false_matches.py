@@ -13,8 +13,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from benchmarks.framings import encoded
-from benchmarks.photographs import read_list, read_photographs, without_room
+from benchmarks.photographs import encoded, read_list, read_photographs, without_room
 from numpy.typing import NDArray
 
 from mien.linear.verification import unit_rows

@@ -14,18 +14,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from benchmarks.photographs import INSIDE, read_list, read_photographs
+from benchmarks.photographs import INSIDE, angles_of, encoded, read_list, read_photographs
 from benchmarks.treatments import area
 from numpy.typing import NDArray
 
-from mien.geometry.rotation import rotation_to_angles
 from mien.linear.cross_subject import out_of_fold
 from mien.model import Model, load
-from mien.pipeline.encode import to_batch
 from mien.synth.frame import Framing
 from mien.synth.head_model import load_head_model
 from mien.synth.stream import Stream
-from mien.types import Factors
 
 PEOPLE, EXPRESSIONS, SEED, ROOM = 150, 7, 800001, 144
 FRAMINGS = {
@@ -48,12 +45,6 @@ def framed(crops: Pixels, side: float, shift: float, roll: float) -> Pixels:
     matrix[:, 2] += (size - 1) / 2 - middle
     smooth = cv2.INTER_AREA if side > 1 else cv2.INTER_LINEAR
     return np.stack([cv2.warpAffine(crop, matrix, (size, size), flags=smooth) for crop in crops])
-
-
-def encoded(model: Model, crops: Pixels) -> Factors:
-    """Return the factors of crops."""
-    parts = np.array_split(crops, max(1, len(crops) // 256))
-    return Factors.cat([model.encode(to_batch(list(part))) for part in parts])
 
 
 def photographs(model: Model, faces: Path) -> None:
@@ -88,13 +79,12 @@ def rendered(model: Model, head: Path) -> None:
     for plan in plans:
         clips.append(stream.render(plan).images.transpose(0, 2, 3, 1))
     crops, person = np.concatenate(clips), np.repeat(np.arange(PEOPLE), EXPRESSIONS)
-    angles = np.concatenate([plan.frames.angles for plan in plans])
+    angles = np.rad2deg(np.concatenate([plan.frames.angles for plan in plans]))
     expression = np.concatenate([plan.frames.expression for plan in plans])
     print("| framing | yaw, degrees | pitch | AUC of identity | expression |")
     for name, how in FRAMINGS.items():
         found = encoded(model, framed(crops, *how))
-        read = torch.stack(rotation_to_angles(found.pose.rotation), dim=1).numpy()
-        error = np.rad2deg(np.abs(read - angles).mean(axis=0))
+        error = np.abs(angles_of(found) - angles).mean(axis=0)
         unit = torch.nn.functional.normalize(found.identity, dim=1).numpy()
         probe = out_of_fold(
             codes=found.expression.numpy(), labels={"expression": expression}, person=person

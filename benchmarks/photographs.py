@@ -10,12 +10,26 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from mien.errors import MienError
+from mien.geometry.rotation import rotation_to_angles
 from mien.media.image import read
+from mien.model import Model
+from mien.pipeline.encode import to_batch
+from mien.types import Factors
 
-__all__ = ["INSIDE", "LANDMARKS", "read_landmarks", "read_list", "read_photographs", "without_room"]
+__all__ = [
+    "INSIDE",
+    "LANDMARKS",
+    "angles_of",
+    "encoded",
+    "read_landmarks",
+    "read_list",
+    "read_photographs",
+    "without_room",
+]
 
 INSIDE = 2 / 3
 """Side of the face crop within a crop with room."""
@@ -59,3 +73,15 @@ def without_room(crops: Pixels) -> Pixels:
     side = crops.shape[1]
     edge = round(side * (1 - INSIDE) / 2)
     return crops[:, edge : side - edge, edge : side - edge]
+
+
+def encoded(model: Model, crops: Pixels) -> Factors:
+    """Return the factors of crops."""
+    parts = np.array_split(crops, max(1, len(crops) // 256))
+    return Factors.cat([model.encode(to_batch(list(part))) for part in parts])
+
+
+def angles_of(factors: Factors) -> NDArray[np.float64]:
+    """Return yaw, pitch, roll of the heads, degrees. [N, 3]."""
+    angles = torch.stack(rotation_to_angles(factors.pose.rotation), dim=1)
+    return np.rad2deg(angles.double().numpy())

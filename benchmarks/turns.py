@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from benchmarks.photographs import (
     LANDMARKS,
+    angles_of,
+    encoded,
     read_landmarks,
     read_list,
     read_photographs,
@@ -24,8 +26,7 @@ from benchmarks.photographs import (
 from numpy.typing import NDArray
 
 from mien.geometry.rotation import rotation_to_angles
-from mien.model import Model, load
-from mien.pipeline.encode import to_batch
+from mien.model import load
 from mien.synth.head_model import load_head_model
 from mien.synth.photo_views import PhotoViews
 
@@ -38,15 +39,6 @@ def landmark_angles(head: PhotoViews, marks: NDArray[np.float64]) -> NDArray[np.
     """Return yaw, pitch, roll of the mean head under landmarks, degrees. [N, 3]."""
     rotation = np.stack([head.rotation(one) for one in marks])
     return np.rad2deg(torch.stack(rotation_to_angles(torch.from_numpy(rotation)), 1).numpy())
-
-
-def read_angles(model: Model, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return yaw, pitch, roll as the weights read them, degrees. [N, 3]."""
-    found = [
-        torch.stack(rotation_to_angles(model.encode(to_batch(list(part))).pose.rotation), 1)
-        for part in np.array_split(crops, max(1, len(crops) // 256))
-    ]
-    return np.rad2deg(torch.cat(found).double().numpy())
 
 
 def main() -> None:
@@ -68,7 +60,7 @@ def main() -> None:
     )
     for (low, high), rows in zip(RANGES, chosen, strict=True):
         crops = without_room(read_photographs(given.faces.parent, table.iloc[rows]))
-        found, true = read_angles(model, crops), truth[rows]
+        found, true = angles_of(encoded(model, crops)), truth[rows]
         towards = found[:, 0] * np.sign(true[:, 0])
         right = (np.abs(found[:, 0] - true[:, 0]) <= NEAR) & (towards > 0)
         pitch = np.abs(found[:, 1] - true[:, 1]).mean()
