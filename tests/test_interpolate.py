@@ -47,7 +47,19 @@ def test_the_weights_are_those_of_the_rasteriser(backend: str) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("shared", [True, False], ids=["shared", "own"])
 @pytest.mark.parametrize("channels", [1, 2, 5])
-def test_numba_agrees_with_the_reference_in_values_and_gradients(dtype, shared, channels) -> None:
+@pytest.mark.parametrize("threads", [1, 2])
+def test_numba_agrees_with_the_reference_in_values_and_gradients(
+    dtype, shared, channels, threads
+) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        _compare(dtype, shared=shared, channels=channels)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _compare(dtype: torch.dtype, *, shared: bool, channels: int) -> None:
     fragments, points, triangles, attributes = scene(3, 9, channels, dtype)
     weight = torch.randn(3, channels, 6, 8, dtype=dtype, generator=torch.Generator().manual_seed(1))
     results = []

@@ -1,3 +1,6 @@
+import os
+from collections.abc import Iterator
+
 import numba
 import pytest
 import torch
@@ -6,6 +9,7 @@ from torch import Tensor
 from mien.errors import MienError
 from mien.render.mesh import grid_triangles
 from mien.render.rasterize import Fragments, rasterize
+from mien.render.rasterize_numba import kernel_for
 
 BACKENDS = ("reference", "numba")
 
@@ -78,6 +82,15 @@ def test_the_pixels_are_those_of_the_definition(backend: str) -> None:
     assert torch.equal(seen.pix_to_face[0], by_definition(points[0], triangles, 6, 7))
 
 
+@pytest.fixture(params=[1, 2])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_numba_agrees_with_the_reference_in_every_bit(dtype: torch.dtype) -> None:
     points, triangles = bumpy_grid(3, 33, dtype=dtype)
@@ -229,17 +242,19 @@ def test_half_precision_is_computed_in_float32_and_nothing_carries_a_gradient() 
     assert not seen.barycentric.requires_grad
 
 
-def test_numba_uses_as_many_threads_as_torch() -> None:
-    points, triangles = bumpy_grid(2, 4)
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        rasterize(points, triangles, 4, 4, backend="numba")
-        assert numba.get_num_threads() == 1
-    finally:
-        torch.set_num_threads(before)
-    rasterize(points, triangles, 4, 4, backend="numba")
-    assert numba.get_num_threads() <= before
+@pytest.mark.parametrize("batch", [1, 3])
+def test_numba_takes_its_pool_for_many_meshes_and_threads_alone(threads: int, batch: int) -> None:
+    chosen = kernel_for(batch, alone=_alone, together=_together)
+    several = threads > 1 and batch > 1 and (os.cpu_count() or 1) > 1
+    assert chosen is (_together if several else _alone)
+    if several:
+        assert numba.get_num_threads() == threads
+
+
+def _alone() -> None: ...
+
+
+def _together() -> None: ...
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
