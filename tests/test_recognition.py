@@ -17,7 +17,10 @@ from mien.data.people_cache import PeopleCache
 from mien.data.people_loader import PeopleLoader, photographed
 from mien.errors import MienError
 from mien.faces.face import Face
-from mien.latentface.recognition import RecognitionNetwork, nt_xent
+from mien.latentface.config import ModelConfig
+from mien.latentface.latentface import LatentFace
+from mien.latentface.networks import SmallEncoder
+from mien.latentface.recognition import RecognitionNetwork, instance_loss, nt_xent
 from mien.media.image import write_png
 from mien.model import load
 from mien.synth import head_model
@@ -113,6 +116,64 @@ def test_the_loss_is_that_of_its_formula():
     paired = z.clone()
     paired[1::2] = z[::2]
     assert nt_xent(paired, temperature=0.2) < nt_xent(z, temperature=0.2)
+
+
+def test_the_loss_of_instances_is_that_of_its_formula():
+    generator = torch.Generator().manual_seed(0)
+    z, w = torch.randn(3, 5, generator=generator), torch.randn(7, 5, generator=generator)
+    person, scale, margin = torch.tensor([4, 0, 4]), 8.0, 0.2
+    cosine = torch.nn.functional.cosine_similarity(z[:, None], w[None], dim=2)
+    expected = 0.0
+    for row, own in enumerate(person.tolist()):
+        kept = float((scale * (cosine[row, own] - margin)).exp())
+        others = sum(float((scale * cosine[row, j]).exp()) for j in range(7) if j != own)
+        expected -= np.log(kept / (kept + others))
+    found = instance_loss(z, w, person, scale=scale, margin=margin)
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+    assert float(instance_loss(3 * z, w, person, scale=scale, margin=margin)) == pytest.approx(
+        expected, rel=1e-5
+    )
+
+
+def test_levels_that_another_encoder_gives_are_read_on_as_by_the_whole():
+    whole = SmallEncoder(64, 8, 6).eval()
+    for parameter in whole.parameters():  # residual blocks begin as nothing
+        torch.nn.init.normal_(parameter, std=0.1)
+    rest = SmallEncoder(64, 8, 6, skip=2).eval()
+    rest.take(whole)
+    rest.linear.load_state_dict(whole.linear.state_dict())
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    stem = whole.levels(images, 2)[-1]
+    assert torch.equal(rest(stem), whole(images))
+    assert all(map(torch.equal, rest.maps(stem), whole.maps(images)))
+
+
+def test_a_network_that_shares_levels_reads_them_off_the_trunk():
+    config = ModelConfig(width=8, face_embedding_dim=6, face_embedding_from="image")
+    alone = LatentFace(config).eval()
+    shared = LatentFace(replace(config, face_embedding_shares=2)).eval()
+    assert isinstance(alone.face_embedding, RecognitionNetwork)
+    assert isinstance(shared.face_embedding, RecognitionNetwork)
+    shared.autoencoder.load_state_dict(alone.autoencoder.state_dict())
+    alone.face_embedding.encoder.take(alone.autoencoder.trunk)
+    shared.face_embedding.encoder.take(alone.face_embedding.encoder)
+    linear = alone.face_embedding.encoder.linear.state_dict()
+    shared.face_embedding.encoder.linear.load_state_dict(linear)
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    found = [network(images).face_embedding for network in (alone, shared)]
+    assert torch.equal(*found)
+    both = alone.face_embedding, shared.face_embedding
+    numbers = [sum(p.numel() for p in network.parameters()) for network in both]
+    assert numbers[1] < numbers[0]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"face_embedding_shares": 3}, {"face_embedding_from": "maps"}, {"image_size": 32}]
+)
+def test_more_levels_than_there_are_to_share_are_refused(changes):
+    sizes = {"face_embedding_from": "image", "face_embedding_shares": 2, **changes}
+    with pytest.raises(ValueError, match=r"at most [012] levels"):
+        ModelConfig(**sizes)
 
 
 def caches() -> list[PeopleCache]:
@@ -219,7 +280,10 @@ class Finder:
         return [Face(box, 0.9, MARKS * np.float32(size / 96), "yunet")]
 
 
-def test_a_run_from_images_to_weights(photographs, tiny_folder, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize(("loss", "shares"), [("instances", 1), ("pairs", 0)])
+def test_a_run_from_images_to_weights(
+    photographs, tiny_folder, tmp_path, capsys, monkeypatch, loss, shares
+):
     monkeypatch.setattr(head_model, "load_head_model", lambda _: toy_head())
     monkeypatch.setattr(people_cache, "open_detector", lambda _: Finder())
     (tmp_path / "head.npz").write_bytes(b"")
@@ -228,6 +292,7 @@ def test_a_run_from_images_to_weights(photographs, tiny_folder, tmp_path, capsys
     words += ["--weights", str(tiny_folder), "--data", str(photographs)]
     words += [f"synth:{tmp_path / 'head.npz'}", "data.people=4", "data.views=1"]
     words += ["recognition.steps=3", "recognition.batch_size=8", "recognition.dim=6"]
+    words += [f"recognition.loss={loss}", f"recognition.shares={shares}"]
     words += ["loop.log_every=1", "loop.tensorboard=false", "loop.log_images_every=2"]
     assert run(words) == 0, capsys.readouterr().err
     said = capsys.readouterr().out
@@ -238,7 +303,8 @@ def test_a_run_from_images_to_weights(photographs, tiny_folder, tmp_path, capsys
     base_options, base = weights.read(tiny_folder)
     assert options["face_embedding_from"] == "image"
     assert options["face_embedding_dim"] == 6
-    changed = {"face_embedding_from", "face_embedding_dim", "gaze"}
+    assert options["face_embedding_shares"] == shares
+    changed = {"face_embedding_from", "face_embedding_dim", "face_embedding_shares", "gaze"}
     assert {k: v for k, v in options.items() if k not in changed} == {
         k: v for k, v in base_options.items() if k not in changed
     }
@@ -255,6 +321,15 @@ def test_without_landmarks_photographs_are_not_turned(photographs, tiny_folder, 
     words = ["pretrain", "recognition", "--device", "cpu", "--out", str(out)]
     words += ["--weights", str(tiny_folder), "--data", str(photographs), "data.views=1"]
     words += ["recognition.steps=1", "recognition.batch_size=4", "recognition.dim=6"]
-    words += ["data.detector=none", "loop.tensorboard=false"]
+    words += ["data.detector=none", "loop.tensorboard=false", "recognition.shares=1"]
     assert run(words) == 0, capsys.readouterr().err
     assert "6 photographs are not turned" in capsys.readouterr().out
+
+
+def test_more_levels_than_the_encoder_has_are_refused(photographs, tiny_folder, tmp_path, capsys):
+    words = ["pretrain", "recognition", "--device", "cpu", "--out", str(tmp_path / "run")]
+    words += ["--weights", str(tiny_folder), "--data", str(photographs)]
+    words += ["data.detector=none", "recognition.shares=2"]
+    assert run(words) == 2
+    assert "recognition.shares: face_embedding_shares is 2" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "exported").exists()

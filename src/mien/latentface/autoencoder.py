@@ -35,6 +35,8 @@ class Encoded:
     levels: Sequence[tuple[Tensor, Tensor]]
     """Of each encoder of texture and shape the maps of its last two levels: [B, C, 8, 8], then
     those that codes are made of, [B, C, 4, 4]."""
+    finer: Sequence[Tensor] = ()
+    """What all levels of the trunk give, finest first (`small` only). Each [B, C, S, S]."""
 
     @property
     def maps(self) -> Tensor:
@@ -94,20 +96,22 @@ class Autoencoder(nn.Module):
     def encode(self, images: Tensor) -> Encoded:
         """Images in [0, 1], [B, 3, H, W] -> Encoded."""
         config = self.config
-        levels = self._levels(images)
-        last = [maps for _, maps in levels]
+        finer: Sequence[Tensor] = ()
         if config.networks == "small":
-            hidden = F.silu(self.trunk.read(last[0]))
+            finer = self.trunk.levels(images)
+            levels = [self.trunk.maps_of(finer)]
+            hidden = F.silu(self.trunk.read(levels[0][1]))
             codes = self.to_codes(hidden).float()
             texture, shape = codes.split([config.texture_dim, config.shape_dim], dim=1)
             features, view = hidden, self.to_view(hidden)
         else:
-            texture = self.encode_texture.read(last[0]).float()
-            shape = self.encode_shape.read(last[1]).float()
+            levels = self._levels(images)
+            texture = self.encode_texture.read(levels[0][1]).float()
+            shape = self.encode_shape.read(levels[1][1]).float()
             view = self.to_view(torch.relu(self.encode_view(images)))
             features = torch.relu(self.encode_confidence(images))
         angles, pose, light = _read_view(view.float(), config)
-        return Encoded(texture, shape, angles, pose, light, features, levels)
+        return Encoded(texture, shape, angles, pose, light, features, levels, finer)
 
     def maps(self, images: Tensor) -> Tensor:
         """Return what encodes texture and shape saw before codes were made of it. [B, C, 4, 4].

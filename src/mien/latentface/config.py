@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -55,6 +56,8 @@ class ModelConfig:
     face_embedding_from: Literal["maps", "image"] = "maps"
     """What reads the face embedding: `maps`, a linear map of the encoder's maps, fitted to clips;
     `image`, a network of its own."""
+    face_embedding_shares: Annotated[int, Range(0, 8)] = 0
+    """Finest levels that this network shares with the trunk (`small` networks only)."""
 
     def __post_init__(self) -> None:
         """Raise ValueError on contradictions."""
@@ -63,5 +66,17 @@ class ModelConfig:
         check_fields(self, "model")
         if self.identity_directions and self.basis != "clips":
             raise ValueError("identity_directions goes with basis=clips")
+        self._check_shares()
         if self.image_size & (self.image_size - 1):
             raise ValueError(f"image_size is a power of two from 32, not {self.image_size}")
+
+    def _check_shares(self) -> None:
+        own = self.networks == "small" and self.face_embedding_from == "image"
+        # The maps that the face embedding is read off are of its last two levels.
+        most = max(0, int(math.log2(self.image_size)) - 4) if own else 0
+        if self.face_embedding_shares > most:
+            raise ValueError(
+                f"face_embedding_shares is {self.face_embedding_shares}, and with networks="
+                f"{self.networks}, image_size={self.image_size} and face_embedding_from="
+                f"{self.face_embedding_from} at most {most} levels can be shared"
+            )

@@ -84,7 +84,7 @@ class LatentFace(nn.Module):
             return None
         if config.face_embedding_from == "image":
             sizes = config.image_size, config.width, config.face_embedding_dim
-            return RecognitionNetwork(*sizes)
+            return RecognitionNetwork(*sizes, shares=config.face_embedding_shares)
         return FaceEmbedding(16 * self.autoencoder.map_channels, config.face_embedding_dim)
 
     def _embedded(self, images: Tensor, encoded: Encoded) -> Tensor | None:
@@ -92,7 +92,9 @@ class LatentFace(nn.Module):
         if self.face_embedding is None:
             return None
         if isinstance(self.face_embedding, RecognitionNetwork):
-            return self.face_embedding(images).float()
+            shared = self.config.face_embedding_shares
+            given = encoded.finer[shared - 1] if shared else images
+            return self.face_embedding(given).float()
         return self.face_embedding(encoded.maps.flatten(1).float())
 
     def canonical(self, factors: Factors) -> Canonical:

@@ -7,6 +7,8 @@ LatentFace paper's autoencoder (that of Wu et al. 2020), written for any power-o
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import islice, pairwise
 
 import torch
 from torch import Tensor, nn
@@ -38,34 +40,66 @@ class ResidualBlock(nn.Module):
 
 
 class SmallEncoder(nn.Module):
-    """Strided convolutions with a residual block at each of the coarse levels."""
+    """Strided convolutions with a residual block at each of the three coarsest levels."""
 
-    def __init__(self, image_size: int, width: int, out_features: int) -> None:
+    def __init__(self, image_size: int, width: int, out_features: int, *, skip: int = 0) -> None:
+        """Build an untrained encoder.
+
+        Args:
+            image_size: side of the images. Pixels.
+            width: channels of the first level.
+            out_features: length of what it gives.
+            skip: finest levels that it has not: another encoder's `levels` give what comes in.
+        """
         super().__init__()
-        levels = int(math.log2(image_size)) - 2
-        channels = [min(width * 2**i, width * 5) for i in range(levels)]
+        count = int(math.log2(image_size)) - 2
+        channels = [min(width * 2**i, width * 5) for i in range(count)]
         layers: list[nn.Module] = []
-        previous = 3
-        for i, c in enumerate(channels):
-            layers += [nn.Conv2d(previous, c, 4, 2, 1), _norm(c), nn.SiLU()]
-            if i >= levels - 3:
+        self._skip, self._ends = skip, [0]
+        for i in range(skip, count):
+            before, c = channels[i - 1] if i else 3, channels[i]
+            layers += [nn.Conv2d(before, c, 4, 2, 1), _norm(c), nn.SiLU()]
+            if i >= count - 3:
                 layers.append(ResidualBlock(c))
-            if i == levels - 2:
-                self._finer = len(layers)
-            previous = c
+            self._ends.append(len(layers))
         self.map_channels = sum(channels[-2:])
         self.convolutions = nn.Sequential(*layers)
-        self.norm = _norm(previous)
-        self.linear = nn.Linear(previous * 16, out_features)
+        self.norm = _norm(channels[-1])
+        self.linear = nn.Linear(channels[-1] * 16, out_features)
+
+    def levels(self, images: Tensor, count: int | None = None) -> tuple[Tensor, ...]:
+        """Return what each level gives, finest first. Each [B, C, S, S].
+
+        Args:
+            images: in [0, 1], [B, 3, H, W]; with `skip`, what the last of the skipped levels gives.
+            count: how many levels; None: all.
+        """
+        found = [images if self._skip else images * 2 - 1]
+        for start, stop in islice(pairwise(self._ends), count):
+            found.append(self.convolutions[start:stop](found[-1]))
+        return tuple(found[1:])
+
+    def take(self, other: SmallEncoder) -> None:
+        """Copy the convolutions of all levels that this encoder and another of its sizes have."""
+        for level in range(max(self._skip, other._skip), self._skip + len(self._ends) - 1):
+            for own, theirs in zip(self._level(level), other._level(level), strict=True):
+                own.load_state_dict(theirs.state_dict())
+        self.norm.load_state_dict(other.norm.state_dict())
+
+    def _level(self, level: int) -> list[nn.Module]:
+        start, stop = self._ends[level - self._skip : level - self._skip + 2]
+        return list(self.convolutions)[start:stop]
+
+    def maps_of(self, levels: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the maps of the last two levels, 8 x 8 and 4 x 4, of what `levels` gives."""
+        return F.silu(levels[-2]), F.silu(self.norm(levels[-1]))
 
     def maps(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images in [0, 1], [B, 3, H, W] -> the maps of the last two levels, 8 x 8 and 4 x 4."""
-        finer = self.convolutions[: self._finer](images * 2 - 1)
-        last = self.convolutions[self._finer :](finer)
-        return F.silu(finer), F.silu(self.norm(last))
+        """Images, as `levels` takes them -> the maps of the last two levels, 8 x 8 and 4 x 4."""
+        return self.maps_of(self.levels(images))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images in [0, 1], [B, 3, H, W] -> features [B, out_features]."""
+        """Images, as `levels` takes them -> features [B, out_features]."""
         return self.read(self.maps(images)[1])
 
     def read(self, maps: Tensor) -> Tensor:

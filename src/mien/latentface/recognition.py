@@ -1,7 +1,13 @@
-"""The face embedding's own network, and the loss that it is trained with.
+"""The face embedding's own network, and the losses that it is trained with.
 
-Which person is seen, whatever the pose, light, expression and camera. Two views i and j of a person
-are drawn together, and apart from other people's (NT-Xent; Chen et al. 2020, SimCLR, eq. 1):
+Which person is seen, whatever the pose, light, expression and camera. Every person i has a
+prototype w_i; a view z of i is told from all people at once (instance discrimination, Wu et al.
+2018, eq. 1, with the margin of CosFace, Wang et al. 2018, eq. 4):
+
+    l = -log( e^(s (cos(z, w_i) - m)) / (e^(s (cos(z, w_i) - m)) + sum_{j != i} e^(s cos(z, w_j))) )
+
+Or two views i and j of a person are drawn together, and apart from other people's in the batch
+(NT-Xent; Chen et al. 2020, SimCLR, eq. 1):
 
     l_ij = -log( exp(sim(z_i, z_j) / tau) / sum_{k != i} exp(sim(z_i, z_k) / tau) ),
 
@@ -17,7 +23,7 @@ from torch.nn import functional as F
 
 from mien.latentface.networks import SmallEncoder
 
-__all__ = ["RecognitionNetwork", "nt_xent"]
+__all__ = ["RecognitionNetwork", "instance_loss", "nt_xent"]
 
 _SHRINKAGE = 0.1
 _NEVER = -1e4
@@ -29,16 +35,17 @@ class RecognitionNetwork(nn.Module):
 
     mean: Tensor
 
-    def __init__(self, image_size: int, width: int, dim: int) -> None:
+    def __init__(self, image_size: int, width: int, dim: int, *, shares: int = 0) -> None:
         """Build an untrained network.
 
         Args:
             image_size: S, side of the crops. Pixels.
             width: channels of the encoder's first convolution.
             dim: K, length of the embedding.
+            shares: finest levels that it shares with another encoder.
         """
         super().__init__()
-        self.encoder = SmallEncoder(image_size, width, dim)
+        self.encoder = SmallEncoder(image_size, width, dim, skip=shares)
         self.encoder.linear = nn.Linear(16 * self.encoder.map_channels, dim)
         self.register_buffer("mean", torch.zeros(dim))
 
@@ -62,7 +69,11 @@ class RecognitionNetwork(nn.Module):
         self.mean.copy_(change @ self.mean)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Crops in [0, 1], [B, 3, S, S] -> face embedding less its mean over photographs [B, K]."""
+        """Return face embeddings less their mean over photographs. [B, K].
+
+        Args:
+            images: crops in [0, 1], [B, 3, S, S]; or what the last of the shared levels gives.
+        """
         maps = [F.adaptive_avg_pool2d(part, 4) for part in self.encoder.maps(images)]
         return self.encoder.linear(torch.cat(maps, dim=1).flatten(1)) - self.mean
 
@@ -79,3 +90,20 @@ def nt_xent(embedding: Tensor, *, temperature: float) -> Tensor:
     similarity = (z @ z.T / temperature).masked_fill(own, _NEVER)
     partner = torch.arange(len(z), device=z.device) ^ 1
     return F.cross_entropy(similarity, partner, reduction="sum")
+
+
+def instance_loss(
+    embedding: Tensor, prototypes: Tensor, person: Tensor, *, scale: float, margin: float
+) -> Tensor:
+    """Return the sum of l over the batch. [].
+
+    Args:
+        embedding: z, of any length. [B, K].
+        prototypes: w, of any length. [N, K].
+        person: whom each row shows. int64 [B].
+        scale: s.
+        margin: m, a cosine.
+    """
+    cosine = F.normalize(embedding.float(), dim=1) @ F.normalize(prototypes.float(), dim=1).T
+    own = F.one_hot(person, len(prototypes)).to(cosine)
+    return F.cross_entropy(scale * (cosine - margin * own), person, reduction="sum")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mien import weights
@@ -25,19 +28,25 @@ from mien.data.people_loader import PeopleLoader, photographed
 from mien.data.provenance import image_hashes
 from mien.data.seeds import seed_of
 from mien.data.sources import Sources, find_sources
+from mien.errors import MienError
+from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
-from mien.latentface.recognition import RecognitionNetwork, nt_xent
+from mien.latentface.recognition import RecognitionNetwork, instance_loss, nt_xent
 from mien.model import Model, load, tensors_of
 from mien.pipeline.encode import to_batch
 from mien.train.engine import once_per_node
 from mien.train.objective import ImageArray, Objective, Sign
+from mien.train.optim import without_decay
+from mien.train.options import LoopOptions
 from mien.train.recipes.data import load_head
 from mien.train.recipes.recognition_options import RecognitionOptions, RecognitionTrainConfig
 from mien.train.recipes.run import Run, start_run
 from mien.train.run_folder import RunFolder
 from mien.types import Loss
 
-__all__ = ["RecognitionObjective", "check", "pretrain"]
+__all__ = ["Learner", "RecognitionObjective", "check", "pretrain"]
+
+Rows = NDArray[np.int64]
 
 _SHEET = 64
 CONSTANT_EMBEDDING = 0.01
@@ -74,10 +83,12 @@ def pretrain(
     size = base.network.config.image_size
     caches = [open_people(folder) for folder in _cached(this, sources, size)]
     stage = config.recognition
+    sizes = _sizes(base.network.config, stage)
     with this.initial_weights():
-        network = RecognitionNetwork(size, base.network.config.width, stage.dim)
+        network = RecognitionNetwork(size, sizes.width, stage.dim, shares=stage.shares)
     if not _start_from(network, base.network):
         this.say("the network starts from random weights: the encoder given is of another form")
+    stem = _Stem(base.network, stage.shares).to(this.fabric.device)
     loader = PeopleLoader(
         caches,
         image_size=size,
@@ -89,26 +100,51 @@ def pretrain(
         shard=this.shard,
     )
     network = network.to(this.fabric.device)
-    objective = RecognitionObjective(network, stage, first=len(caches[0]))
+    learner = Learner(network, _prototypes(network, stem, caches, stage, size))
+    objective = RecognitionObjective(learner, stem, stage, first=len(caches[0]))
     found = this.train(objective, loader, "recognition")
-    network.load_state_dict(found, strict=False)
+    learner.load_state_dict(found, strict=False)
     if this.is_first:
         network.eval()
-        network.whiten(_within(network, caches[-1], size, config.loop.seed))
-        _take_mean(network, caches[-1], size)
-        _export(this, sources, base, network)
+        network.whiten(_within(network, stem, caches[-1], size, config.loop.seed))
+        _take_mean(network, stem, caches[-1], size)
+        _export(this, sources, base, network, sizes)
         this.say(f"weights are in {run.exported}")
     this.fabric.barrier()
     return run.exported
 
 
-class RecognitionObjective(Objective[RecognitionNetwork]):
-    """NT-Xent among rendered people and among those of photographs.
+class _Stem(nn.Module):
+    """The encoder's finest levels, which the network shares and which do not learn."""
+
+    def __init__(self, base: LatentFace, shares: int) -> None:
+        super().__init__()
+        self._trunk = copy.deepcopy(base.autoencoder.trunk) if shares else None
+        self._shares = shares
+        self.requires_grad_(requires_grad=False)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """Crops in [0, 1], [B, 3, S, S] -> what the network takes."""
+        return images if self._trunk is None else self._trunk.levels(images, self._shares)[-1]
+
+
+class Learner(nn.Module):
+    """The network, and the prototypes of all people that it is to tell apart."""
+
+    def __init__(self, network: RecognitionNetwork, prototypes: Tensor | None) -> None:
+        """Take the network and where the prototypes start. [N, K]; None: there are none."""
+        super().__init__()
+        self.network = network
+        self.prototypes = None if prototypes is None else nn.Parameter(prototypes)
+
+
+class RecognitionObjective(Objective[Learner]):
+    """Tells rendered people apart, and those of photographs.
 
     The two kinds do not compete: telling renderings from photographs earns nothing.
     """
 
-    decays_vectors = False
     signs = (
         Sign(
             *("embedding_std", CONSTANT_EMBEDDING, math.inf),
@@ -117,24 +153,56 @@ class RecognitionObjective(Objective[RecognitionNetwork]):
     )
 
     def __init__(
-        self, module: RecognitionNetwork, options: RecognitionOptions, *, first: int
+        self,
+        module: Learner,
+        stem: Callable[[Tensor], Tensor],
+        options: RecognitionOptions,
+        *,
+        first: int,
     ) -> None:
-        """Take the network; `first` is how many of the people are of the first kind."""
+        """Take what learns and what comes before it.
+
+        Args:
+            module: the network and its prototypes.
+            stem: crops to what the network takes.
+            options: of the stage.
+            first: how many of the people are of the first kind.
+        """
         super().__init__(module)
-        self._options, self._first = options, first
+        self._stem, self._options, self._first = stem, options, first
 
     def compute(self, batch: dict[str, Tensor], step: int, generator: torch.Generator) -> Loss:  # noqa: ARG002
         """Return the loss of a batch of mien.data.people_loader."""
-        person, temperature = batch["person"], self._options.temperature
-        embedding = self.module(batch["image"]).float()
+        person = batch["person"]
+        embedding = self.module.network(self._stem(batch["image"])).float()
         second = person >= self._first
         parts = {
-            name: nt_xent(embedding[rows], temperature=temperature) / len(person)
-            for name, rows in (("first", ~second), ("second", second))
+            name: self._told_apart(embedding[rows], person[rows], kind) / len(person)
+            for name, rows, kind in (
+                ("first", ~second, slice(0, self._first)),
+                ("second", second, slice(self._first, None)),
+            )
             if rows.any()
         }
         spread = F.normalize(embedding.detach(), dim=1).std(dim=0).mean()
         return Loss(torch.stack(list(parts.values())).sum(), parts, {"embedding_std": spread})
+
+    def parameter_groups(self, options: LoopOptions) -> list[dict[str, Any]]:  # noqa: ARG002
+        """Prototypes learn faster than the network, and do not decay."""
+        groups = without_decay(self.module.network.parameters())
+        if self.module.prototypes is not None:
+            scale = self._options.prototypes_lr_scale
+            groups.append(
+                {"params": [self.module.prototypes], "weight_decay": 0.0, "lr_scale": scale}
+            )
+        return groups
+
+    def _told_apart(self, embedding: Tensor, person: Tensor, kind: slice) -> Tensor:
+        options, prototypes = self._options, self.module.prototypes
+        if prototypes is None:
+            return nt_xent(embedding, temperature=options.temperature)
+        settings = {"scale": options.scale, "margin": options.margin}
+        return instance_loss(embedding, prototypes[kind], person - (kind.start or 0), **settings)
 
     def contact_sheet(self, batch: dict[str, Tensor], step: int) -> ImageArray:  # noqa: ARG002
         """Return images as the network is given them. uint8 [H, W, 3]."""
@@ -158,66 +226,105 @@ def _cached(run: Run[RecognitionTrainConfig], sources: Sources, size: int) -> li
     return [once_per_node(run.fabric, build) for build in builds]
 
 
+def _sizes(given: ModelConfig, stage: RecognitionOptions) -> ModelConfig:
+    """Return the sizes of the weights that will be exported.
+
+    Raises:
+        MienError: the encoder has not so many levels to share.
+    """
+    try:
+        return replace(
+            given,
+            face_embedding_dim=stage.dim,
+            face_embedding_from="image",
+            face_embedding_shares=stage.shares,
+        )
+    except ValueError as error:
+        raise MienError(f"recognition.shares: {error}") from error
+
+
+@torch.no_grad()
+def _prototypes(
+    network: RecognitionNetwork,
+    stem: _Stem,
+    caches: list[PeopleCache],
+    stage: RecognitionOptions,
+    size: int,
+) -> Tensor | None:
+    """Return where everybody's prototype starts: the embedding of the first view. [N, K]."""
+    if stage.loss == "pairs":
+        return None
+    found = [_first_views(network, stem, cache, np.arange(len(cache)), size) for cache in caches]
+    return F.normalize(torch.cat(found), dim=1)
+
+
+@torch.no_grad()
+def _first_views(
+    network: RecognitionNetwork, stem: _Stem, cache: PeopleCache, rows: Rows, size: int
+) -> Tensor:
+    """Return the embeddings of people's first views, as they are. [B, K]."""
+    edge, found = margin_of(size), []
+    for part in np.array_split(rows, max(1, len(rows) // 256)):
+        crops = cache.views[part, 0, edge:-edge, edge:-edge]
+        found.append(network(stem(to_batch(list(crops)).to(network.mean.device) / 255)))
+    return torch.cat(found)
+
+
 @torch.no_grad()
 def _start_from(network: RecognitionNetwork, base: LatentFace) -> bool:
     """Take over the encoder, and what reads face embeddings off its maps, where they are alike.
 
     Returns whether the encoder was.
     """
-    if isinstance(base.face_embedding, RecognitionNetwork):
-        found = base.face_embedding.state_dict()
-        if len(base.face_embedding.mean) == len(network.mean):
-            network.load_state_dict(found)
-            network.mean.zero_()
-            return True
-    elif base.config.networks == "small":
-        kept = base.autoencoder.trunk.state_dict()
-        own = {k: v for k, v in kept.items() if not k.startswith("linear.")}
-        network.encoder.load_state_dict(own, strict=False)
-        linear = base.face_embedding
-        if linear is not None and linear.weight.T.shape == network.encoder.linear.weight.shape:
-            network.encoder.linear.weight.copy_(linear.weight.T)
-            network.encoder.linear.bias.copy_(-(linear.mean @ linear.weight))
-        return True
-    return False
+    encoders = [base.autoencoder.trunk] if base.config.networks == "small" else []
+    known, linear = base.face_embedding, network.encoder.linear
+    if isinstance(known, RecognitionNetwork):
+        encoders.append(known.encoder)
+        if known.encoder.linear.weight.shape == linear.weight.shape:
+            linear.load_state_dict(known.encoder.linear.state_dict())
+    elif known is not None and encoders and known.weight.T.shape == linear.weight.shape:
+        linear.weight.copy_(known.weight.T)
+        linear.bias.copy_(-(known.mean @ known.weight))
+    for encoder in encoders:
+        network.encoder.take(encoder)
+    return bool(encoders)
 
 
 @torch.no_grad()
-def _within(network: RecognitionNetwork, cache: PeopleCache, size: int, seed: int) -> Tensor:
+def _within(
+    network: RecognitionNetwork, stem: _Stem, cache: PeopleCache, size: int, seed: int
+) -> Tensor:
     """Return the covariance of embeddings within people, of views as cameras give them. [K, K]."""
     rng = np.random.default_rng(seed_of(seed, "within"))
-    people = np.linspace(0, len(cache) - 1, min(len(cache), _MEAN_OF)).round().astype(int)
-    views = cache.views.shape[1]
+    people, views = _spread_out(cache), cache.views.shape[1]
     total = torch.zeros(len(network.mean), len(network.mean), dtype=torch.float64)
     for person in people:
         seen = to_batch([photographed(view, size, rng) for view in cache.views[person]])
-        apart = network(seen.to(network.mean.device) / 255).double().cpu()
+        apart = network(stem(seen.to(network.mean.device) / 255)).double().cpu()
         apart -= apart.mean(dim=0)
         total += apart.T @ apart
     return total / (len(people) * (views - 1))
 
 
 @torch.no_grad()
-def _take_mean(network: RecognitionNetwork, cache: PeopleCache, size: int) -> None:
+def _take_mean(network: RecognitionNetwork, stem: _Stem, cache: PeopleCache, size: int) -> None:
     """Set the mean that is taken off to that of the first views of many people."""
-    edge = margin_of(size)
-    rows = np.linspace(0, len(cache) - 1, min(len(cache), _MEAN_OF)).round().astype(int)
-    total = torch.zeros_like(network.mean)
-    for part in np.array_split(rows, max(1, len(rows) // 256)):
-        crops = cache.views[part, 0, edge:-edge, edge:-edge]
-        total += network(to_batch(list(crops)).to(total.device) / 255).sum(dim=0)
-    network.mean += total / len(rows)
+    network.mean += _first_views(network, stem, cache, _spread_out(cache), size).mean(dim=0)
+
+
+def _spread_out(cache: PeopleCache) -> Rows:
+    """Return the numbers of people who stand for all."""
+    return np.linspace(0, len(cache) - 1, min(len(cache), _MEAN_OF)).round().astype(int)
 
 
 def _export(
-    run: Run[RecognitionTrainConfig], sources: Sources, given: Model, network: RecognitionNetwork
+    run: Run[RecognitionTrainConfig],
+    sources: Sources,
+    given: Model,
+    network: RecognitionNetwork,
+    sizes: ModelConfig,
 ) -> None:
     """Write the weights as they were given with the new network into one file."""
-    sizes = replace(
-        given.network.config,
-        face_embedding_dim=len(network.mean),
-        face_embedding_from="image",
-    )
     whole = LatentFace(sizes)
     kept = {
         name: value

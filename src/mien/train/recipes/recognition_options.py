@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from mien.data.options import PeopleDataOptions
 from mien.fields import Amount, Count, Fraction, Positive, Range, Steps
@@ -14,19 +14,30 @@ __all__ = ["RecognitionOptions", "RecognitionTrainConfig"]
 
 @dataclass(frozen=True)
 class RecognitionOptions(Pace):
-    """Stage `recognition`: embeddings that tell people apart, by NT-Xent."""
+    """Stage `recognition`: embeddings that tell people apart."""
 
     group: ClassVar[str] = "recognition"
     steps: Steps = 4000
     batch_size: Count = 128
     """Views in a step, two of each person."""
-    learning_rate: Amount = 5e-4
+    loss: Literal["instances", "pairs"] = "instances"
+    """What a view is told apart from: `instances`, all other people by a prototype of each;
+    `pairs`, the other people of the batch (NT-Xent)."""
+    learning_rate: Amount = 3e-4
     warmup_steps: Steps = 200
     min_lr_ratio: Fraction = 0.0
     weight_decay: Amount = 0.05
     frames: Count = 2
     temperature: Positive = 0.1
-    """tau."""
+    """tau, of `pairs`."""
+    scale: Positive = 16.0
+    """s, of `instances`."""
+    margin: Fraction = 0.1
+    """m, of `instances`."""
+    prototypes_lr_scale: Positive = 10.0
+    """By how much the prototypes learn faster than the network."""
+    shares: Annotated[int, Range(0, 8)] = 0
+    """Finest levels that the network shares with the encoder; these stay as they are."""
     dim: Annotated[int, Range(2, 4096)] = 128
     """K, length of the face embedding."""
 
