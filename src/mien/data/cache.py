@@ -29,7 +29,7 @@ from mien.data.options import DataOptions
 from mien.data.pieces import Progress, Skipped, read_pieces
 from mien.data.reading import PieceCropper, TrainingCrop
 from mien.data.sources import Piece, find_sources, place_of
-from mien.data.turned import Turned
+from mien.data.turned import Turned, photographs_of, view_name
 from mien.errors import MienError
 from mien.faces.detect import open_detector
 from mien.media.bounded import read_json
@@ -83,6 +83,13 @@ class CropCache:
     image's edge is repeated. None: all of it. float32 [N, 4]."""
     rotation: Values | None = None
     """Head -> camera frame where it is known, NaN elsewhere. None: nowhere. float32 [N, 3, 3]."""
+    name: Sequence[str] = ()
+    """Of the piece that each crop is from, in a video with the frame; empty: not known. [N]."""
+
+    @property
+    def photograph(self) -> Numbers:
+        """Row of the photograph that each crop is, or is a view of; -1 without views. [N]."""
+        return photographs_of(self.name or [""] * len(self), self.clip)
 
     def __len__(self) -> int:
         return len(self.crops)
@@ -165,7 +172,7 @@ def _rows(
         yield _row(crop.pixels, crop.name, crop.clip, crop.real, own)
         for k in range(0 if views is None else len(views.pixels)):
             assert views is not None
-            name = f"{crop.name} turned {k}"
+            name = view_name(crop.name, k)
             yield _row(views.pixels[k], name, "", (0.0, 0.0, 1.0, 1.0), views.rotation[k])
 
 
@@ -329,11 +336,12 @@ def open_cache(folder: Path) -> CropCache:
     Raises:
         MienError: it is not whole.
     """
-    columns = {"real": np.float32, "rotation": np.float32}
+    columns = {"name": np.str_, "real": np.float32, "rotation": np.float32}
     index, rows = read_rows(folder, {"crops": ("side", "side", 3)}, columns)
     rotation = rows["rotation"].reshape(-1, 3, 3)
     key, skipped = folder.name, index["skipped"]
-    return CropCache(rows["crops"], rows["clip"], key, skipped, rows["real"], rotation)
+    real, name = rows["real"], rows["name"].tolist()
+    return CropCache(rows["crops"], rows["clip"], key, skipped, real, rotation, name)
 
 
 def wanted(

@@ -71,8 +71,7 @@ def read_eye_labels(folders: Iterable[Path]) -> dict[Path, EyeLabel]:
 
 def _of_folder(folder: Path) -> dict[Path, EyeLabel]:
     table = read_labels(folder, {"landmarks": (5, 2), "expression_weights": (-1,)})
-    names = table.units["expression_weights"].rpartition(": ")[2].split()
-    opened = lids_open(table.columns["expression_weights"], names)
+    opened = lids_open(table.columns["expression_weights"], table.shape_names)
     eyes = table.columns["landmarks"][:, :2]
     return {
         file: EyeLabel(places, float(shown))

@@ -1,8 +1,8 @@
-"""What `mien synth` has written down about its images: heads' rotations, and columns in general."""
+"""What `mien synth` has written down of its images: rotations, expressions, columns in general."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,19 @@ import numpy as np
 from mien.data.sources import LABELS_FILE
 from mien.errors import MienError
 
-__all__ = ["LabelTable", "has_labels", "read_labels", "read_rotations"]
+__all__ = [
+    "LabelTable",
+    "expression_strength",
+    "has_labels",
+    "read_expressions",
+    "read_labels",
+    "read_rotations",
+]
 
 Values = np.ndarray[Any, np.dtype[np.float32]]
+
+_WEIGHTS = "expression_weights"
+_GAZE_SHAPES = "eyeLook"  # set by where the eyes look
 
 
 def has_labels(folder: Path) -> bool:
@@ -32,6 +42,11 @@ class LabelTable:
     """float32, of the shapes that were asked for. [N, ...]."""
     units: dict[str, str]
     """What `mien synth` says of each column."""
+
+    @property
+    def shape_names(self) -> list[str]:
+        """Return the names of the expression shapes, whose weights must have been asked for."""
+        return self.units[_WEIGHTS].rpartition(": ")[2].split()
 
 
 def read_labels(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> LabelTable:
@@ -76,3 +91,24 @@ def read_rotations(folders: Iterable[Path]) -> dict[Path, Values]:
         table = read_labels(folder, {"rotation": (3, 3)})
         found |= zip(table.files, table.columns["rotation"], strict=True)
     return found
+
+
+def read_expressions(folders: Iterable[Path]) -> dict[Path, float]:
+    """Return how strong the expression is, 0 = none, by the image's file; as read_rotations."""
+    found: dict[Path, float] = {}
+    for folder in filter(has_labels, folders):
+        table = read_labels(folder, {_WEIGHTS: (-1,)})
+        strength = expression_strength(table.columns[_WEIGHTS], table.shape_names)
+        found |= zip(table.files, strength.tolist(), strict=True)
+    return found
+
+
+def expression_strength(weights: Values, names: Sequence[str]) -> Values:
+    """Return the length of the vector of weights without those that turn the eyes. [T].
+
+    Args:
+        weights: of the expression shapes. [T, E].
+        names: of the shapes.
+    """
+    kept = np.array([not name.startswith(_GAZE_SHAPES) for name in names], dtype=bool)
+    return np.linalg.norm(weights[:, kept], axis=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,37 @@ from mien.data.seeds import seed_of
 from mien.synth.head_model import HeadModel
 from mien.synth.photo_views import PhotoViews, Turn, Views
 
-__all__ = ["Turned"]
+__all__ = ["Turned", "photographs_of", "view_name"]
 
 _BACKGROUNDS = 64
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+Numbers = np.ndarray[Any, np.dtype[np.int64]]
+
+
+def view_name(name: str, number: int) -> str:
+    """Return what a photograph's view is called in a cache, where it follows its photograph."""
+    return f"{name} turned {number}"
+
+
+def photographs_of(names: Sequence[str], clip: Numbers) -> Numbers:
+    """Return for each row of a cache the row of its photograph. int64 [N].
+
+    It is -1 for frames of clips and for photographs without views.
+
+    Args:
+        names: of the rows.
+        clip: of the rows, -1 for stills. [N].
+    """
+    found = np.full(len(names), -1, dtype=np.int64)
+    first = views = 0
+    for row, name in enumerate(names):
+        if clip[row] < 0 and row and name == view_name(names[first], views):
+            found[first] = found[row] = first
+            views += 1
+        else:
+            first, views = row, 0
+    return found
 
 
 class Turned:

@@ -35,13 +35,13 @@ _MIN_WEIGHT = 0.05
 """No direction of the basis weighs less: the decoders still need it."""
 
 
-def discriminant(within: Tensor, means: Tensor, frames: int) -> tuple[Tensor, Tensor]:
+def discriminant(within: Tensor, means: Tensor, frames: float) -> tuple[Tensor, Tensor]:
     """Return A, its directions in columns [D, D], and l, ascending [D].
 
     Args:
         within: W as it was measured, without shrinkage. Float64 [D, D].
         means: of the clips. Float64 [C, D].
-        frames: number of frames behind each mean.
+        frames: number of frames behind each mean; the harmonic mean where they differ.
     """
     # The means of few frames scatter because frames do, too.
     between = torch.cov(means.T) - within / frames
@@ -49,6 +49,35 @@ def discriminant(within: Tensor, means: Tensor, frames: int) -> tuple[Tensor, Te
     whitening = torch.linalg.cholesky(torch.linalg.inv(within))
     strength, rotation = torch.linalg.eigh(whitening.T @ between @ whitening)
     return whitening @ rotation, strength
+
+
+class _Spread:
+    """Sums up what varies within clips, some clips of one length at a time."""
+
+    def __init__(self) -> None:
+        self.means: list[Tensor] = []
+        self._squares: Tensor | None = None
+        self._frames: list[tuple[int, int]] = []
+
+    def add(self, clips: Tensor) -> None:
+        """Take up clips. [C, T, D]."""
+        mean = clips.mean(dim=1, keepdim=True)
+        apart = (clips - mean).flatten(0, 1)
+        squares = (apart.T @ apart).double().cpu()
+        self._squares = squares if self._squares is None else self._squares + squares
+        self.means.append(mean[:, 0].double().cpu())
+        self._frames.append((len(clips), clips.shape[1]))
+
+    def within(self) -> Tensor:
+        """Return the covariance within clips, free of bias. Float64 [D, D]."""
+        assert self._squares is not None
+        return self._squares / sum(clips * (frames - 1) for clips, frames in self._frames)
+
+    @property
+    def frames(self) -> float:
+        """Return the harmonic mean of the clips' lengths."""
+        clips = sum(clips for clips, _ in self._frames)
+        return clips / sum(clips / frames for clips, frames in self._frames)
 
 
 class CodeBasis(nn.Module):
@@ -61,18 +90,19 @@ class CodeBasis(nn.Module):
         self.register_buffer("basis", torch.eye(dim))
 
     @torch.no_grad()
-    def fit(self, neutral: Tensor) -> None:
+    def fit(self, *neutral: Tensor) -> None:
         """Set the basis from neutral codes of clips.
 
         Args:
-            neutral: the neutral network's code of each frame. [C, T, D], C and T at least 2.
+            neutral: the neutral network's code of each frame, of clips of one length or of some
+                lengths. [C, T, D] each, C in all and T at least 2.
         """
-        codes = neutral.double()
-        clips, frames, _ = codes.shape
-        means = codes.mean(dim=1)
-        apart = (codes - means[:, None]).flatten(0, 1)
-        within = apart.T @ apart / (clips * (frames - 1))
-        axes, strength = discriminant(within, means, frames)
+        spread = _Spread()
+        for part in neutral:
+            spread.add(part.double())
+        codes = torch.cat([part.double().cpu().flatten(0, 1) for part in neutral])
+        within, means = spread.within(), torch.cat(spread.means)
+        axes, strength = discriminant(within, means, spread.frames)
         strength = strength.clamp_min(0)
         weight = (strength / (1 + strength)).sqrt().clamp_min(_MIN_WEIGHT)
         found = axes * weight
@@ -114,21 +144,14 @@ class FaceEmbedding(nn.Module):
         """Set the map from the maps of clips.
 
         Args:
-            clips: parts of a set of clips, each [C, T, F]; the same T of at least 2 in all, and at
-                least two clips in all.
+            clips: parts of a set of clips, each [C, T, F]; T at least 2, and at least two clips in
+                all.
         """
-        size = len(self.mean)
-        within = torch.zeros(size, size, dtype=torch.float64)
-        means, frames = [], 0
+        spread = _Spread()
         for part in clips:
-            mean = part.mean(dim=1, keepdim=True)
-            apart = (part - mean).flatten(0, 1).float()
-            within += (apart.T @ apart).double().cpu()
-            means.append(mean[:, 0].double().cpu())
-            frames = part.shape[1]
-        of_clips = torch.cat(means)
-        within /= len(of_clips) * (frames - 1)
-        axes, _ = discriminant(within, of_clips, frames)
+            spread.add(part.float())
+        of_clips = torch.cat(spread.means)
+        axes, _ = discriminant(spread.within(), of_clips, spread.frames)
         self.mean.copy_(of_clips.mean(dim=0))
         # Strongest first.
         self.weight.copy_(axes.flip(1)[:, : self.weight.shape[1]])

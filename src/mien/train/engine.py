@@ -159,9 +159,9 @@ def in_turn(
 
     Args:
         parts: of some work; all processes have the same.
-        compute: gives as many rows for every part, the last excepted. [R, ...].
+        compute: gives the rows of a part. [R, ...].
         fabric: launched.
-        rows: R of all parts but the last, which may have fewer.
+        rows: the largest R of all parts.
     """
     for first in range(0, len(parts), fabric.world_size):
         together = min(fabric.world_size, len(parts) - first)

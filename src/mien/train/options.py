@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from mien.data.options import DataOptions
-from mien.fields import Amount, Count, Fraction, Steps, check_fields
+from mien.fields import Amount, Count, Fraction, OptionError, Steps, check_fields
 from mien.latentface.config import ModelConfig
 from mien.latentface.stage1 import Stage1Weights
 
@@ -107,6 +107,9 @@ class Stage1Options(MixedPace):
     init_from: str = ""
     """Weights whose autoencoder training starts from, a folder or a hub id; mien = the package's;
     empty = random."""
+    keep_parts: bool = False
+    """Export the gaze branch and the network of the face embedding of `init_from`, too. The gaze
+    branch's canonical eyes are fitted anew to rendered images."""
     loss_weights: Stage1Weights = field(default_factory=Stage1Weights)
     """How much each term of the loss counts."""
 
@@ -125,8 +128,28 @@ class Stage2Options(Pace):
     frames: Count = 8
     weighting: Literal["constant", "min_snr", "snr", "max_snr"] = "constant"
     """Weight of each noise level in the RDM's loss; its control has none."""
-    stream_clips: Count = 2000
+    stream_clips: Steps = 2000
     """Clips taken from an endless source, where there is one."""
+    turned_clips: bool = False
+    """Take a photograph and its further views (data.turned) for a clip; the options below are
+    about these clips."""
+    turned_fraction: Fraction | None = None
+    """Fraction of them in a batch; none = every clip is as frequent as any other."""
+    added_expression: Fraction = 0.0
+    """Fraction of their codes to which a rendered person's expression is added: a frame of a folder
+    of `mien synth`, or of an endless source, minus the least expressive frame of its clip."""
+    added_scale: Amount = 1.5
+    """Expressions are added times a random number between minus this and this."""
+    removed_directions: Steps = 0
+    """Strongest directions of rendered people's expressions that are taken off their targets."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("turned_fraction", "added_expression", "removed_directions"):
+            if getattr(self, name) and not self.turned_clips:
+                raise OptionError(
+                    f"stage2.{name} is about photographs; add stage2.turned_clips=true"
+                )
 
 
 @dataclass(frozen=True)

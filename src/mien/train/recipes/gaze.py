@@ -17,9 +17,9 @@ from mien.data.provenance import image_hashes
 from mien.errors import MienError
 from mien.gaze.config import FACE_CROP, FACE_SIDE
 from mien.gaze.emib import EMIB
-from mien.gaze.localizer import fit_canonical_eyes
 from mien.latentface.latentface import LatentFace
 from mien.model import Model, load, prepare, tensors_of
+from mien.train.recipes.canonical_eyes import FIT_FACES, fit_to
 from mien.train.recipes.data import LocalizerSearch, cache_eyes, eye_loader, open_stream
 from mien.train.recipes.gaze_objectives import EmibObjective, LocalizerObjective
 from mien.train.recipes.gaze_options import GazeTrainConfig
@@ -28,7 +28,7 @@ from mien.train.run_folder import RunFolder
 
 __all__ = ["check", "pretrain"]
 
-_FIT_FACES, _MIN_FACES, _FIT_STEPS = 512, 16, 32
+_FIT_STEPS = 32
 
 
 def check(config: GazeTrainConfig) -> None:
@@ -138,14 +138,12 @@ def _fit_canonical(branch: EMIB, network: LatentFace, loader: EyeLoader) -> None
         faces.append(batch["face"][rows])
         places.append((batch["face_eyes"][rows] + 0.5) / FACE_SIDE)
         count += len(faces[-1])
-        if count >= _FIT_FACES:
+        if count >= FIT_FACES:
             break
-    if count < _MIN_FACES:
-        return  # too few: the eyes stay where they were
+    if not count:
+        return
     images = prepare(torch.cat(faces).expand(-1, 3, -1, -1), (size, size))
-    pose = network.autoencoder.encode(images).pose
-    found = fit_canonical_eyes(pose, torch.cat(places), network.config.fov_deg)
-    branch.canonical_eyes.copy_(found)
+    fit_to(branch, network, images, torch.cat(places))
 
 
 def _export(run: Run[GazeTrainConfig], sources: EyeSources, given: Model, branch: EMIB) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,26 +15,24 @@ from mien import weights
 from mien.card import Card, card_text
 from mien.data.batches import Sampler
 from mien.data.cache import CropCache, build_cache, open_cache
+from mien.data.labels import read_expressions
 from mien.data.loader import Loader
 from mien.data.provenance import image_hashes
 from mien.data.seeds import seed_of
-from mien.data.sources import find_sources
+from mien.data.sources import Sources, find_sources, place_of
 from mien.errors import MienError
 from mien.latentface.discriminant import FaceEmbedding
 from mien.latentface.latentface import LatentFace
 from mien.latentface.neutral import NeutralDiffusion, NeutralRegressor
+from mien.model import tensors_of
 from mien.train.engine import once_per_node
-from mien.train.options import TrainConfig
+from mien.train.options import Stage2Options, TrainConfig
+from mien.train.recipes.clips import ClipImages, clip_codes, clip_maps
 from mien.train.recipes.data import load_head, open_stream
+from mien.train.recipes.kept import Kept, find_kept, place
 from mien.train.recipes.run import Run, start_run
 from mien.train.recipes.stage1 import AutoencoderObjective
-from mien.train.recipes.stage2 import (
-    ClipImages,
-    CodeBatches,
-    NeutralObjective,
-    clip_codes,
-    clip_maps,
-)
+from mien.train.recipes.stage2 import CodeBatches, Layout, NeutralObjective
 from mien.train.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -42,10 +40,9 @@ if TYPE_CHECKING:
 
 __all__ = ["check", "pretrain"]
 
-_OWN = "mien"
-"""Stands for the package's own weights."""
 _SCALES = ("rotation_range_deg", "translation_range", "distance_range", "depth_range", "fov_deg")
 """Options by which a network's outputs are multiplied: with others, what was learned is lost."""
+Values = np.ndarray[Any, np.dtype[np.float32]]
 _STAGE1_ALONE = (
     "Stage 2 was not trained: there were no clips. Pose, light, albedo and depth are as trained; "
     "identity and expression, which stage 2 parts from each other, mean nothing."
@@ -56,26 +53,74 @@ _STAGE1_ALONE = (
 class _Data:
     cache: CropCache | None
     stream: Stream | None
+    expression: Values | None
+    """How strong it is in each cached crop, as ClipImages takes it."""
 
-    @property
-    def clips(self) -> float:
+    def clips(self, stage: Stage2Options) -> float:
         """Return the number of clips of two frames or more; endless with a stream."""
-        if self.stream is not None:
-            return float("inf")
-        assert self.cache is not None
-        _, frames = np.unique(self.cache.clip[self.cache.clip >= 0], return_counts=True)
-        return int((frames > 1).sum())
+        return float("inf") if self._streamed(stage) else sum(self._cached(stage))
+
+    def refuse_clips(self, stage: Stage2Options) -> None:
+        """Refuse photographs without views, and what asks for clips of a kind that is not there.
+
+        Raises:
+            MienError: names the option.
+        """
+        others, photographs = self._cached(stage)
+        if stage.turned_clips and not photographs:
+            raise MienError(
+                "stage2.turned_clips: no photograph has further views; for these the data need a "
+                "synth:HEAD_MODEL and photographs, and data.detector=yunet"
+            )
+        fraction = 1.0 if stage.turned_fraction is None else stage.turned_fraction
+        if fraction < 1 and not others and not self._streamed(stage):
+            raise MienError("stage2.turned_fraction: there are no other clips; leave it out")
+        known = self.expression is not None and not np.isnan(self.expression).all()
+        if not known and not self._streamed(stage):
+            _refuse_expressions(stage)
+
+    def _streamed(self, stage: Stage2Options) -> bool:
+        return self.stream is not None and stage.stream_clips > 0
+
+    def _cached(self, stage: Stage2Options) -> tuple[int, int]:
+        """Return how many other clips, and how many photographs with views there are."""
+        if self.cache is None:
+            return 0, 0
+        photograph = self.cache.photograph if stage.turned_clips else np.empty(0, np.int64)
+        return _groups(self.cache.clip), _groups(photograph)
 
 
 def check(config: TrainConfig) -> None:
-    """Refuse data that a run cannot be made of, before anything is written.
+    """Refuse data, options and weights that a run cannot be made of, before anything is written.
 
     Raises:
-        MienError: as find_sources.
+        MienError: as find_sources and find_kept; options that contradict each other.
     """
-    find_sources(config.data.sources)
+    sources, stage, model = find_sources(config.data.sources), config.stage2, config.model
     if config.data.exclude:
         find_sources(config.data.exclude)
+    if stage.turned_clips and not config.data.turned:
+        raise MienError(
+            "stage2.turned_clips: photographs have no further views; add data.turned=2 and a "
+            "synth:HEAD_MODEL"
+        )
+    if stage.removed_directions > min(model.texture_dim, model.shape_dim):
+        raise MienError(
+            f"stage2.removed_directions={stage.removed_directions}: codes have no so many numbers"
+        )
+    rendered = any(piece.face_crop for piece in sources.pieces)
+    if not rendered and not (sources.streams and stage.stream_clips):
+        _refuse_expressions(stage)
+    find_kept(config)
+
+
+def _refuse_expressions(stage: Stage2Options) -> None:
+    """Refuse what needs rendered people."""
+    for name in ("added_expression", "removed_directions"):
+        if getattr(stage, name):
+            raise MienError(
+                f"stage2.{name} needs rendered people; add a folder of `mien synth` to --data"
+            )
 
 
 def pretrain(
@@ -105,7 +150,7 @@ def pretrain(
         Interrupted: stopped by a signal; a checkpoint was written.
     """
     this = start_run(config, data, run, device, echo)
-    found = _open_data(this)
+    kept, found = find_kept(config), _open_data(this)
     with_stage2 = _learns_stage2(this, found)
     with this.initial_weights():
         model = LatentFace(config.model)
@@ -118,13 +163,31 @@ def pretrain(
         _stage2(this, model, found)
     if this.is_first:
         limits = [_STAGE1_ALONE] if config.stage2.steps and not with_stage2 else []
-        card = card_text(Card(data=data, config=asdict(config), limits=limits))
-        images, sizes = _images(config, data), asdict(config.model)
-        state, folder = model.state_dict(), run.exported
-        weights.save(folder, state, sizes, card, images=images, half=True, overwrite=True)
+        _export(this, model, kept, found, limits)
         this.say(f"weights are in {run.exported}")
     this.fabric.barrier()
     return run.exported
+
+
+def _export(
+    run: Run[TrainConfig], model: LatentFace, kept: Kept, data: _Data, limits: list[str]
+) -> None:
+    """Write the weights, with what is kept of those that training started from."""
+    folders = [place_of(source) for source in run.data]
+    limits = [*limits, *kept.put_into(model, folders, data.stream, run.say)]
+    config = run.config
+    trained = [*run.data, *kept.origins]
+    card = card_text(Card(data=trained, config=asdict(config), limits=limits))
+    sizes = {**asdict(config.model), **kept.sizes}
+    weights.save(
+        run.folder.exported,
+        tensors_of(model, kept.gaze),
+        sizes,
+        card,
+        images=_images(config, run.data),
+        half=True,
+        overwrite=True,
+    )
 
 
 def _open_data(run: Run[TrainConfig]) -> _Data:
@@ -141,7 +204,26 @@ def _open_data(run: Run[TrainConfig]) -> _Data:
             return build_cache(paths, run.cache, **shared, report=run.say)
 
         cache = open_cache(once_per_node(run.fabric, build))
-    return _Data(cache, open_stream(run, sources.streams, size))
+    stage, expression = run.config.stage2, None
+    if stage.added_expression or stage.removed_directions:
+        expression = _expression(run, sources, cache)
+    return _Data(cache, open_stream(run, sources.streams, size), expression)
+
+
+def _expression(run: Run[TrainConfig], sources: Sources, cache: CropCache | None) -> Values:
+    """Return how strong the expression is in cached crops of rendered people; else NaN. [N].
+
+    It is infinite where labels do not say.
+    """
+    known: dict[Path, float] = {}
+    for source in run.data:
+        try:
+            known |= read_expressions([place_of(source)])
+        except MienError as error:
+            run.say(f"warning: {error}; the mean of each of its clips is taken for neutral")
+    of_piece = {p.name: known.get(p.file, np.inf) for p in sources.pieces if p.face_crop}
+    names = cache.name if cache else ()
+    return np.array([of_piece.get(name, np.nan) for name in names], dtype=np.float32)
 
 
 def _learns_stage2(run: Run[TrainConfig], data: _Data) -> bool:
@@ -153,8 +235,11 @@ def _learns_stage2(run: Run[TrainConfig], data: _Data) -> bool:
     config = run.config
     # The face embedding tells clips apart.
     enough = 2 if config.model.face_embedding_dim else 1
-    if not config.stage2.steps or data.clips >= enough:
-        return bool(config.stage2.steps)
+    if not config.stage2.steps:
+        return False
+    data.refuse_clips(config.stage2)
+    if data.clips(config.stage2) >= enough:
+        return True
     needs = (
         f"stage 2 needs clips, at least {enough} (videos, a folder of `mien synth` or clips:FOLDER)"
     )
@@ -170,12 +255,7 @@ def _images(config: TrainConfig, data: list[str]) -> frozenset[str]:
     excluded = find_sources(options.exclude).pieces if options.exclude else []
     known = image_hashes(find_sources(data).pieces, excluded)
     start = config.stage1.init_from
-    return known | weights.trained_on(_place(start)) if start else known
-
-
-def _place(start: str) -> str | Path:
-    """Return where the weights are that training starts from."""
-    return weights.shipped_folder() if start == _OWN else start
+    return known | weights.trained_on(place(start)) if start else known
 
 
 def _init_from(model: LatentFace, start: str) -> None:
@@ -184,7 +264,7 @@ def _init_from(model: LatentFace, start: str) -> None:
     Raises:
         MienError: its tensors have other shapes, or its angles or lengths another scale.
     """
-    options, tensors = weights.read(_place(start))
+    options, tensors = weights.read(place(start))
     for name in _SCALES:
         theirs, ours = options.get(name), getattr(model.config, name)
         if theirs is not None and theirs != ours:
@@ -234,20 +314,25 @@ def _stage2(run: Run[TrainConfig], model: LatentFace, data: _Data) -> None:
         stream_clips=stage.stream_clips,
         image_size=config.model.image_size,
         rng=np.random.default_rng(seed_of(config.loop.seed, "codes")),
+        turned=stage.turned_clips,
+        expression=data.expression,
     )
+    layout = Layout.of(images)
     raw_texture, raw_shape = clip_codes(model.autoencoder, images, run.fabric, run.say)
-    model.texture_scale.fit(raw_texture.flatten(0, 1))
-    model.shape_scale.fit(raw_shape.flatten(0, 1))
+    model.texture_scale.fit(raw_texture)
+    model.shape_scale.fit(raw_shape)
     texture, shape = model.texture_scale(raw_texture), model.shape_scale(raw_shape)
-    batches = CodeBatches(
-        texture, shape, size=stage.batch_size, seed=config.loop.seed, shard=run.shard
-    )
+    seed = config.loop.seed
+    batches = CodeBatches(texture, shape, layout, options=stage, seed=seed, shard=run.shard)
     objective = NeutralObjective(model.neutral_texture, model.neutral_shape, stage.weighting)
     found = run.train(objective, batches, "stage2")
     objective.module.load_state_dict(found, strict=False)
     if model.texture_basis is not None and model.shape_basis is not None:
-        model.texture_basis.fit(_neutral_codes(model.neutral_texture, texture))
-        model.shape_basis.fit(_neutral_codes(model.neutral_shape, shape))
+        for basis, network, codes in (
+            (model.texture_basis, model.neutral_texture, texture),
+            (model.shape_basis, model.neutral_shape, shape),
+        ):
+            basis.fit(*(clips for _, clips in layout.clips(_neutral_codes(network, codes))))
     if isinstance(model.face_embedding, FaceEmbedding):
         run.say("stage2: fitting the face embedding to the maps of all clips")
         model.face_embedding.fit(clip_maps(model.autoencoder, images, run.fabric))
@@ -255,5 +340,11 @@ def _stage2(run: Run[TrainConfig], model: LatentFace, data: _Data) -> None:
 
 @torch.no_grad()
 def _neutral_codes(network: NeutralDiffusion | NeutralRegressor, codes: Tensor) -> Tensor:
-    """Return the neutral code of every frame, a thousand clips at a time. [C, T, D]."""
-    return torch.cat([network(part.flatten(0, 1)).view_as(part) for part in codes.split(1000)])
+    """Return the neutral code of every frame, ten thousand at a time. [N, D]."""
+    return torch.cat([network(part) for part in codes.split(10_000)])
+
+
+def _groups(numbers: np.ndarray[Any, Any]) -> int:
+    """Return how many numbers from 0 two rows or more have."""
+    _, rows = np.unique(numbers[numbers >= 0], return_counts=True)
+    return int((rows > 1).sum())

@@ -1,0 +1,226 @@
+"""The clips of stage 2: which frames they have, and their codes by the frozen autoencoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from mien.data.cache import CropCache
+from mien.data.labels import expression_strength
+from mien.latentface.autoencoder import Autoencoder
+from mien.train.engine import in_turn
+
+if TYPE_CHECKING:
+    from mien.synth.stream import Stream
+
+__all__ = ["ClipFrames", "ClipImages", "clip_codes", "clip_maps"]
+
+_CLIPS_AT_ONCE = 16
+_MAP_CLIPS_AT_ONCE = 50
+
+Crops = np.ndarray[Any, np.dtype[np.uint8]]
+Numbers = np.ndarray[Any, np.dtype[np.int64]]
+Values = np.ndarray[Any, np.dtype[np.float32]]
+
+
+@dataclass(frozen=True)
+class ClipFrames:
+    """The frames of one clip."""
+
+    rows: Numbers
+    """Of the crop cache; of a clip of the stream its frames. [T]."""
+    stream: int = -1
+    """Which clip of the stream; -1: none."""
+    photograph: bool = False
+    """Whether it is a photograph with its views."""
+    rendered: bool = False
+    """Whether it is of a rendered person."""
+    neutral: int = -1
+    """Which of the frames of a rendered person shows the least expression; -1: not known."""
+
+
+@dataclass(frozen=True)
+class ClipImages:
+    """The frames of all clips, each once; read when they are asked for."""
+
+    clips: Sequence[ClipFrames]
+    """Sorted by the number of their frames."""
+    cache: CropCache | None
+    """The crop cache."""
+    stream: Stream | None
+    """Endless rendered clips."""
+    image_size: int
+    """S. Pixels."""
+
+    @classmethod
+    def of(
+        cls,
+        cache: CropCache | None,
+        stream: Stream | None,
+        *,
+        frames: int,
+        stream_clips: int,
+        image_size: int,
+        rng: np.random.Generator,
+        turned: bool = False,
+        expression: Values | None = None,
+    ) -> ClipImages:
+        """Choose the frames: all clips but those of one frame, which say nothing about time.
+
+        Args:
+            cache: the crop cache; stills are passed over.
+            stream: endless rendered clips.
+            frames: how many of each clip at most.
+            stream_clips: how many clips of the stream.
+            image_size: S. Pixels.
+            rng: samples the frames.
+            turned: take photographs with their views for clips, too.
+            expression: how strong it is in the crops of rendered people, infinite where it is not
+                known, NaN in other crops; None: no neutral frames are wanted. [N].
+        """
+        found: list[ClipFrames] = []
+        if cache is not None:
+            known = np.full(len(cache), np.nan) if expression is None else expression
+            for rows in _groups(cache.clip):
+                chosen = np.sort(rng.permutation(rows)[:frames])
+                neutral = _neutral(known[chosen])
+                rendered = not np.isnan(known[chosen]).any()
+                found.append(ClipFrames(chosen, rendered=rendered, neutral=neutral))
+            for rows in _groups(cache.photograph) if turned else ():
+                chosen = np.sort(rng.permutation(rows)[:frames])
+                found.append(ClipFrames(chosen, photograph=True))
+        for number in range(stream_clips if stream else 0):
+            assert stream is not None
+            strength = np.array([np.inf]) if expression is None else _strength(stream, number)
+            some = np.arange(min(frames, stream.frames_per_clip))
+            neutral = _neutral(strength[: len(some)])
+            found.append(ClipFrames(some, number, rendered=True, neutral=neutral))
+        found.sort(key=lambda clip: len(clip.rows))
+        return cls(found, cache, stream, image_size)
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def read(self, clips: range) -> Crops:
+        """Return the frames of some clips without their margin. uint8 [N, S, S, 3]."""
+        return np.concatenate([self._of(self.clips[number]) for number in clips])
+
+    def parts(self, clips: int) -> list[range]:
+        """Return the numbers of all clips, `clips` at a time, those of a part of one length."""
+        found, start = [], 0
+        for _, group in groupby(self.clips, lambda clip: len(clip.rows)):
+            stop = start + len(list(group))
+            found += [range(at, min(at + clips, stop)) for at in range(start, stop, clips)]
+            start = stop
+        return found
+
+    def frames(self) -> int:
+        """Return the number of frames of the longest clip."""
+        return len(self.clips[-1].rows)
+
+    def _of(self, clip: ClipFrames) -> Crops:
+        if clip.stream < 0:
+            assert self.cache is not None
+            room = (self.cache.crops.shape[1] - self.image_size) // 2
+            inner = slice(room, room + self.image_size)
+            return self.cache.crops[clip.rows][:, inner, inner]
+        assert self.stream is not None
+        return self.stream.clip(clip.stream).images.transpose(0, 2, 3, 1)[clip.rows]
+
+
+def _groups(numbers: Numbers) -> Iterator[Numbers]:
+    """Yield the rows of each number from 0 that two rows or more have."""
+    order = np.argsort(numbers, kind="stable")
+    borders = np.flatnonzero(np.diff(numbers[order])) + 1
+    for rows in np.split(order, borders):
+        if len(rows) > 1 and numbers[rows[0]] >= 0:
+            yield rows
+
+
+def _neutral(strength: Values) -> int:
+    """Return the frame of the weakest expression, or -1 where one is not known."""
+    return int(strength.argmin()) if np.isfinite(strength).all() else -1
+
+
+def _strength(stream: Stream, number: int) -> Values:
+    weights = stream.plan(number).frames.expression_weights
+    return expression_strength(weights, stream.head.expression_names)
+
+
+@torch.no_grad()
+def clip_codes(
+    model: Autoencoder,
+    clips: ClipImages,
+    fabric: Fabric,
+    say: Callable[[str], None],
+    *,
+    at_once: int = _CLIPS_AT_ONCE,
+) -> tuple[Tensor, Tensor]:
+    """Return raw texture and shape codes of clips, as they are and mirrored. Each [2 N, D].
+
+    The frames of a clip stand before those of its mirror image, and these before the next clip;
+    float32 on the device.
+
+    Args:
+        model: trained; used as it is, in evaluation mode.
+        clips: at least one.
+        fabric: the processes take the clips by turns.
+        say: given the progress.
+        at_once: clips in a forward pass.
+    """
+    was_training = model.training
+    model.eval()
+
+    def encode(part: range) -> Tensor:
+        images = _on_device(clips.read(part), fabric.device).unflatten(0, (len(part), -1))
+        both = torch.stack([images, images.flip(-1)], dim=1)
+        encoded = model.encode(both.flatten(0, 2))
+        return torch.cat([encoded.texture.float(), encoded.shape.float()], dim=1)
+
+    found, done, reported = [], 0, 0
+    parts, rows = clips.parts(at_once), 2 * at_once * clips.frames()
+    for part, codes in zip(parts, in_turn(parts, encode, fabric, rows=rows), strict=True):
+        found.append(codes)
+        done += len(part)
+        if done // 500 > reported:
+            reported = done // 500
+            say(f"stage2: {done:,} clips encoded")
+    model.train(was_training)
+    texture, shape = torch.cat(found).split(
+        [model.config.texture_dim, model.config.shape_dim], dim=1
+    )
+    return texture.contiguous(), shape.contiguous()
+
+
+@torch.no_grad()
+def clip_maps(
+    model: Autoencoder, clips: ClipImages, fabric: Fabric, *, at_once: int = _MAP_CLIPS_AT_ONCE
+) -> Iterator[Tensor]:
+    """Yield the encoder's flattened maps of clips, some of one length at a time. [C, T, F].
+
+    Args:
+        model: trained; used as it is.
+        clips: at least one.
+        fabric: the processes take the clips by turns.
+        at_once: C, clips at a time.
+    """
+
+    def encode(part: range) -> Tensor:
+        return model.maps(_on_device(clips.read(part), fabric.device)).flatten(1)
+
+    parts, rows = clips.parts(at_once), at_once * clips.frames()
+    for part, maps in zip(parts, in_turn(parts, encode, fabric, rows=rows), strict=True):
+        yield maps.unflatten(0, (len(part), -1))
+
+
+def _on_device(frames: Crops, device: torch.device) -> Tensor:
+    """Crops uint8 [B, S, S, 3] -> images in [0, 1]. [B, 3, S, S]."""
+    frames = np.ascontiguousarray(frames)
+    return torch.from_numpy(frames).to(device).permute(0, 3, 1, 2).float() / 255
