@@ -4,12 +4,46 @@ import pytest
 import torch
 
 from mien.latentface.neutral import CodeScale, NeutralDiffusion, NeutralRegressor
-from mien.latentface.stage2 import leave_one_out, neutral_error
+from mien.latentface.stage2 import (
+    apart_from_neutral,
+    leave_one_out,
+    neutral_error,
+    principal,
+    taken_off,
+)
 
 
 def test_leave_one_out_leaves_the_frame_out() -> None:
     codes = torch.tensor([[[1.0], [2.0], [6.0]]])
     torch.testing.assert_close(leave_one_out(codes), torch.tensor([[[4.0], [3.5], [1.5]]]))
+
+
+def test_expressions_are_frames_minus_the_neutral_frame_or_the_mean() -> None:
+    codes = torch.tensor([[[1.0], [2.0], [6.0]], [[1.0], [2.0], [6.0]]])
+    found = apart_from_neutral(codes, torch.tensor([1, -1]))
+    assert found[:, 0].tolist() == [-1.0, 4.0, -2.0, -1.0, 3.0]
+
+
+def test_directions_are_the_strongest_about_zero() -> None:
+    generator = torch.Generator().manual_seed(0)
+    spread = torch.tensor([0.1, 3.0, 0.2, 1.0, 0.1])
+    rows = torch.randn(400, 5, generator=generator) * spread + torch.tensor([9.0, 0, 0, 0, 0])
+    found = principal(rows, 2)
+    # The mean is the strongest of all, then what varies most.
+    torch.testing.assert_close(found.abs(), torch.eye(5)[:, :2], atol=0.1, rtol=0)
+    torch.testing.assert_close(found.T @ found, torch.eye(2))
+
+
+def test_only_what_lies_along_the_directions_is_taken_off() -> None:
+    generator = torch.Generator().manual_seed(0)
+    targets = torch.randn(50, 6, generator=generator) + 2
+    directions = torch.linalg.qr(torch.randn(6, 2, generator=generator)).Q
+    found = taken_off(targets, directions)
+    along = (found - targets.mean(dim=0)) @ directions
+    torch.testing.assert_close(along, torch.zeros(50, 2), atol=1e-5, rtol=0)
+    others = torch.eye(6) - directions @ directions.T
+    torch.testing.assert_close(found @ others, targets @ others)
+    torch.testing.assert_close(found.mean(dim=0), targets.mean(dim=0))
 
 
 def test_scale_gives_unit_std_and_undoes_itself() -> None:

@@ -51,7 +51,8 @@ class DataOptions(SourceOptions):
     turned: Steps = 0
     """Further views of every photograph whose landmarks the detector gives (data.detector=yunet):
     turned, relit and with another expression by the head model of a synth: source. They are stills
-    with a known pose (stage1.loss_weights.known_pose)."""
+    with a known pose (stage1.loss_weights.known_pose); in stage 2 they may be clips
+    (stage2.turned_clips)."""
     margin: Fraction = 0.125
     """Room kept around each crop for jitter, as a fraction of its side."""
     max_shift: Fraction = 0.04

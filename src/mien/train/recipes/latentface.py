@@ -176,7 +176,9 @@ def _export(
     folders = [place_of(source) for source in run.data]
     limits = [*limits, *kept.put_into(model, folders, data.stream, run.say)]
     config = run.config
-    trained = [*run.data, *kept.origins]
+    start = config.stage1.init_from
+    how = "trained on from" if config.stage1.steps else "that of"
+    trained = [*run.data, *([f"autoencoder: {how} {start}"] if start else []), *kept.origins]
     card = card_text(Card(data=trained, config=asdict(config), limits=limits))
     sizes = {**asdict(config.model), **kept.sizes}
     weights.save(
