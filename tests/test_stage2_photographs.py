@@ -257,12 +257,11 @@ def given(people, tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.fixture
-def start(tiny_folder, tmp_path):
-    """Weights with a gaze branch and a network of the face embedding."""
-    config = replace(
-        load(tiny_folder).network.config, face_embedding_dim=6, face_embedding_from="image"
-    )
+@pytest.fixture(params=[0])
+def start(tiny_folder, tmp_path, request):
+    """Weights with a gaze branch and a network of the face embedding, which may share levels."""
+    own = {"face_embedding_from": "image", "face_embedding_shares": request.param}
+    config = replace(load(tiny_folder).network.config, face_embedding_dim=6, **own)
     sizes = GazeConfig(code_dim=4, dim=16, heads=2, stem_width=4, bottleneck_depth=1)
     Model(LatentFace(config), gaze=EMIB(sizes)).save(tmp_path / "start")
     return tmp_path / "start"
@@ -344,6 +343,19 @@ def test_senseless_options_are_one_line_and_touch_nothing(
     assert error.count("\n") == 1
     assert message in error
     assert not (given / "run").exists()
+
+
+@pytest.mark.parametrize("start", [1], indirect=True)
+def test_a_face_embedding_that_shares_levels_is_not_kept_where_they_are_trained(
+    given, start, capsys
+):
+    keep = [f"stage1.init_from={start}", "stage1.keep_parts=true", *EMBEDDING]
+    keep += ["model.face_embedding_shares=1"]
+    for steps, code in (("stage1.steps=1", 2), ("stage1.steps=0", 0)):
+        out = given / steps
+        assert run([*words(given, *RECIPE, *keep, steps), "--out", str(out)]) == code
+        assert ("shares the encoder's finest levels" in capsys.readouterr().err) == (code == 2)
+        assert out.exists() == (code == 0)
 
 
 @pytest.mark.parametrize(

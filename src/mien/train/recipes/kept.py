@@ -115,6 +115,12 @@ def find_kept(config: TrainConfig) -> Kept:
             "embedding; leave it out"
         )
     _refuse_other_form(config.model, model.network.config, start, keeps=found is not None)
+    if found is not None and config.model.face_embedding_shares and config.stage1.steps:
+        raise MienError(
+            f"stage1.keep_parts: the face embedding of {start} shares the encoder's finest levels, "
+            "which stage 1 changes; train stage 2 alone (stage1.steps=0), or leave keep_parts out "
+            "and train the face embedding anew by `mien pretrain recognition`"
+        )
     return Kept(start, model.gaze, found)
 
 
@@ -128,7 +134,13 @@ def _refuse_other_form(ours: ModelConfig, theirs: ModelConfig, start: str, *, ke
         if _of_image(ours):
             raise MienError(f"stage1.keep_parts: {start} has no network of the face embedding")
         return
-    names = ("face_embedding_from", "face_embedding_dim", "image_size", "width")
+    names = (
+        "face_embedding_from",
+        "face_embedding_dim",
+        "face_embedding_shares",
+        "image_size",
+        "width",
+    )
     wanted = [
         f"model.{name}={getattr(theirs, name)}"
         for name in names
