@@ -20,7 +20,12 @@ from mien.faces.face import Face
 from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
 from mien.latentface.networks import SmallEncoder
-from mien.latentface.recognition import RecognitionNetwork, instance_loss, nt_xent
+from mien.latentface.recognition import (
+    RecognitionNetwork,
+    instance_loss,
+    move_prototypes,
+    nt_xent,
+)
 from mien.media.image import write_png
 from mien.model import load
 from mien.synth import head_model
@@ -133,6 +138,20 @@ def test_the_loss_of_instances_is_that_of_its_formula():
     assert float(instance_loss(3 * z, w, person, scale=scale, margin=margin)) == pytest.approx(
         expected, rel=1e-5
     )
+
+
+def test_prototypes_of_those_who_were_seen_move_towards_them():
+    generator = torch.Generator().manual_seed(0)
+    unit = torch.nn.functional.normalize
+    prototypes = unit(torch.randn(4, 5, generator=generator), dim=1)
+    views = unit(torch.randn(4, 5, generator=generator), dim=1)
+    before = prototypes.clone()
+    move_prototypes(prototypes, views, torch.tensor([3, 3, 1, 1]), keep=0.25)
+    assert torch.equal(prototypes[[0, 2]], before[[0, 2]])
+    for row, (first, second) in ((3, views[:2]), (1, views[2:])):
+        seen = unit(first + second, dim=0)
+        expected = unit(0.25 * before[row] + 0.75 * seen, dim=0)
+        assert torch.allclose(prototypes[row], expected, atol=1e-6)
 
 
 def test_levels_that_another_encoder_gives_are_read_on_as_by_the_whole():

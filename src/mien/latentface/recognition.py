@@ -6,6 +6,8 @@ prototype w_i; a view z of i is told from all people at once (instance discrimin
 
     l = -log( e^(s (cos(z, w_i) - m)) / (e^(s (cos(z, w_i) - m)) + sum_{j != i} e^(s cos(z, w_j))) )
 
+The prototypes are no parameters: when views of i are seen, w_i <- a w_i + (1 - a) z, made unit.
+
 Or two views i and j of a person are drawn together, and apart from other people's in the batch
 (NT-Xent; Chen et al. 2020, SimCLR, eq. 1):
 
@@ -23,7 +25,7 @@ from torch.nn import functional as F
 
 from mien.latentface.networks import SmallEncoder
 
-__all__ = ["RecognitionNetwork", "instance_loss", "nt_xent"]
+__all__ = ["RecognitionNetwork", "instance_loss", "move_prototypes", "nt_xent"]
 
 _SHRINKAGE = 0.1
 _NEVER = -1e4
@@ -107,3 +109,19 @@ def instance_loss(
     cosine = F.normalize(embedding.float(), dim=1) @ F.normalize(prototypes.float(), dim=1).T
     own = F.one_hot(person, len(prototypes)).to(cosine)
     return F.cross_entropy(scale * (cosine - margin * own), person, reduction="sum")
+
+
+@torch.no_grad()
+def move_prototypes(prototypes: Tensor, unit: Tensor, person: Tensor, *, keep: float) -> None:
+    """Move the prototypes of those who were seen towards their views, in place.
+
+    Args:
+        prototypes: w, of unit length. [N, K].
+        unit: z of unit length, two rows a person that follow one another. [B, K].
+        person: whom each row shows; no person twice. int64 [B].
+        keep: a.
+    """
+    seen = F.normalize(unit.unflatten(0, (-1, 2)).mean(dim=1), dim=1)
+    own = person[::2]
+    mixed = keep * prototypes[own] + (1 - keep) * seen.to(prototypes)
+    prototypes[own] = F.normalize(mixed, dim=1)

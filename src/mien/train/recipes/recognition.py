@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -31,13 +30,16 @@ from mien.data.sources import Sources, find_sources
 from mien.errors import MienError
 from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
-from mien.latentface.recognition import RecognitionNetwork, instance_loss, nt_xent
+from mien.latentface.recognition import (
+    RecognitionNetwork,
+    instance_loss,
+    move_prototypes,
+    nt_xent,
+)
 from mien.model import Model, load, tensors_of
 from mien.pipeline.encode import to_batch
 from mien.train.engine import once_per_node
 from mien.train.objective import ImageArray, Objective, Sign
-from mien.train.optim import without_decay
-from mien.train.options import LoopOptions
 from mien.train.recipes.data import load_head
 from mien.train.recipes.recognition_options import RecognitionOptions, RecognitionTrainConfig
 from mien.train.recipes.run import Run, start_run
@@ -132,11 +134,13 @@ class _Stem(nn.Module):
 class Learner(nn.Module):
     """The network, and the prototypes of all people that it is to tell apart."""
 
+    prototypes: Tensor | None
+
     def __init__(self, network: RecognitionNetwork, prototypes: Tensor | None) -> None:
         """Take the network and where the prototypes start. [N, K]; None: there are none."""
         super().__init__()
         self.network = network
-        self.prototypes = None if prototypes is None else nn.Parameter(prototypes)
+        self.register_buffer("prototypes", prototypes)
 
 
 class RecognitionObjective(Objective[Learner]):
@@ -145,6 +149,7 @@ class RecognitionObjective(Objective[Learner]):
     The two kinds do not compete: telling renderings from photographs earns nothing.
     """
 
+    decays_vectors = False
     signs = (
         Sign(
             *("embedding_std", CONSTANT_EMBEDDING, math.inf),
@@ -184,18 +189,13 @@ class RecognitionObjective(Objective[Learner]):
             )
             if rows.any()
         }
-        spread = F.normalize(embedding.detach(), dim=1).std(dim=0).mean()
-        return Loss(torch.stack(list(parts.values())).sum(), parts, {"embedding_std": spread})
-
-    def parameter_groups(self, options: LoopOptions) -> list[dict[str, Any]]:  # noqa: ARG002
-        """Prototypes learn faster than the network, and do not decay."""
-        groups = without_decay(self.module.network.parameters())
+        unit = F.normalize(embedding.detach(), dim=1)
         if self.module.prototypes is not None:
-            scale = self._options.prototypes_lr_scale
-            groups.append(
-                {"params": [self.module.prototypes], "weight_decay": 0.0, "lr_scale": scale}
-            )
-        return groups
+            # Adam would move the prototypes of those who are not seen, too: they would drift away.
+            mix = self._options.prototypes_keep
+            move_prototypes(self.module.prototypes, *map(_of_all, (unit, person)), keep=mix)
+        spread = unit.std(dim=0).mean()
+        return Loss(torch.stack(list(parts.values())).sum(), parts, {"embedding_std": spread})
 
     def _told_apart(self, embedding: Tensor, person: Tensor, kind: slice) -> Tensor:
         options, prototypes = self._options, self.module.prototypes
@@ -211,6 +211,15 @@ class RecognitionObjective(Objective[Learner]):
         images = images[: len(images) // columns * columns]
         rows = images.unflatten(0, (-1, columns)).permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
         return (rows * 255 + 0.5).to(torch.uint8).cpu().numpy()
+
+
+def _of_all(rows: Tensor) -> Tensor:
+    """Return the rows of all processes that train together. [P B, ...]."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return rows
+    parts = [torch.empty_like(rows) for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather(parts, rows.contiguous())
+    return torch.cat(parts)
 
 
 def _cached(run: Run[RecognitionTrainConfig], sources: Sources, size: int) -> list[Path]:

@@ -23,19 +23,19 @@ class RecognitionOptions(Pace):
     loss: Literal["instances", "pairs"] = "instances"
     """What a view is told apart from: `instances`, all other people by a prototype of each;
     `pairs`, the other people of the batch (NT-Xent)."""
-    learning_rate: Amount = 3e-4
+    learning_rate: Amount = 1e-3
     warmup_steps: Steps = 200
     min_lr_ratio: Fraction = 0.0
     weight_decay: Amount = 0.05
     frames: Count = 2
     temperature: Positive = 0.1
     """tau, of `pairs`."""
-    scale: Positive = 16.0
+    scale: Positive = 30.0
     """s, of `instances`."""
-    margin: Fraction = 0.1
+    margin: Fraction = 0.2
     """m, of `instances`."""
-    prototypes_lr_scale: Positive = 10.0
-    """By how much the prototypes learn faster than the network."""
+    prototypes_keep: Fraction = 0.5
+    """How much of a prototype stays when its person is seen again."""
     shares: Annotated[int, Range(0, 8)] = 0
     """Finest levels that the network shares with the encoder; these stay as they are."""
     dim: Annotated[int, Range(2, 4096)] = 128
