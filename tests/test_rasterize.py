@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import numba
@@ -249,6 +251,22 @@ def test_numba_takes_its_pool_for_many_meshes_and_threads_alone(threads: int, ba
     assert chosen is (_together if several else _alone)
     if several:
         assert numba.get_num_threads() == threads
+    assert torch.get_num_threads() == threads
+
+
+def test_numbas_pool_leaves_torch_its_threads() -> None:
+    # In a process of its own, where the pool has not started; it would take all four.
+    code = (
+        "import torch\n"
+        "from mien.render.mesh import grid_triangles\n"
+        "from mien.render.rasterize import rasterize\n"
+        "torch.set_num_threads(2)\n"
+        "rasterize(torch.rand(3, 16, 3), grid_triangles(4, 4), 8, 8, backend='numba')\n"
+        "print(torch.get_num_threads())"
+    )
+    own = {**os.environ, "NUMBA_NUM_THREADS": "4"}
+    done = subprocess.run([sys.executable, "-c", code], env=own, capture_output=True, check=True)
+    assert done.stdout.strip() == b"2"
 
 
 def _alone() -> None: ...

@@ -1,9 +1,8 @@
 """The z-buffer on the CPU: compiled, one mesh of the batch per thread at a time.
 
 Runs on as many threads as torch does (`torch.get_num_threads()`), never on more; on one, or for one
-mesh, without numba's pool, whose caller spins while a thread of the pool works. The first call of a
-fresh installation compiles for some seconds; the result is kept where `mien.render.compiled`
-says.
+mesh, numba's pool is left out. The first call of a fresh installation compiles for some seconds;
+the result is kept where `mien.render.compiled` says.
 """
 
 from __future__ import annotations
@@ -58,6 +57,8 @@ def kernel_for(
     if threads == 1 or batch == 1:
         return alone
     numba.set_num_threads(threads)
+    # When numba's pool starts, it sets OpenMP's number of threads, which is torch's, too.
+    torch.set_num_threads(threads)
     return together
 
 
