@@ -386,3 +386,6 @@ def test_a_sharp_crop_is_sharper_than_a_blurred_one() -> None:
     dot = np.zeros((7, 7, 3), dtype=np.uint8)
     dot[3, 3] = 255
     assert sharpness(dot) == pytest.approx(np.sqrt(20 / 25))
+    grey = sharp @ np.array([0.299, 0.587, 0.114]) / 255
+    beside = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]
+    assert sharpness(sharp) == pytest.approx((beside - 4 * grey[1:-1, 1:-1]).std(), rel=1e-5)

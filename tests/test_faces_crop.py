@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from mien.errors import MienError
 from mien.faces.crop import crop_face, crop_square
@@ -46,6 +49,25 @@ def test_edges_go_on_beyond_the_image():
     crop = crop_face(image, face, 40)
     assert (crop[:20, :20, :2] == 100).all()
     assert np.array_equal(crop[20:, 20:], image[:20, :20])
+
+
+@pytest.mark.parametrize("turn", [0, 1, 2])
+def test_a_crop_anywhere_is_that_of_pixels_chosen_one_by_one(turn):
+    generator = np.random.default_rng(0)
+    image = np.rot90(generator.integers(0, 256, (60, 80, 3), np.uint8), turn)
+    for x, y, side in generator.uniform([-20, -20, 8], [70, 70, 60], (40, 3)).tolist():
+        size, margin = 24, math.ceil(side / 24) + 1
+        face = Face((x, y, x + side, y + side), 1.0, framing="image")
+        if x + side <= 0 or y + side <= 0 or x >= image.shape[1] or y >= image.shape[0]:
+            continue
+        left, top = math.floor(x) - margin, math.floor(y) - margin
+        columns = np.arange(left, math.ceil(x + side) + margin).clip(0, image.shape[1] - 1)
+        rows = np.arange(top, math.ceil(y + side) + margin).clip(0, image.shape[0] - 1)
+        inner = (x - left, y - top, x + side - left, y + side - top)
+        wanted = Image.fromarray(np.ascontiguousarray(image[rows][:, columns])).resize(
+            (size, size), Image.Resampling.BILINEAR, box=inner
+        )
+        assert np.array_equal(crop_face(image, face, size), np.array(wanted))
 
 
 @pytest.mark.parametrize(

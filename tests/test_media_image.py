@@ -128,6 +128,15 @@ def test_exif_rotation(tmp_path, gradient, orientation):
     assert np.array_equal(read(tmp_path / "a.png"), gradient)
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp"])
+def test_plain_files_are_read_as_by_the_long_way(tmp_path, monkeypatch, gradient, name):
+    Image.fromarray(gradient).save(tmp_path / name)
+    found = read(tmp_path / name)
+    assert found.flags.writeable
+    monkeypatch.setattr("mien.media.image._is_plain", lambda image, factor: False)
+    assert np.array_equal(found, read(tmp_path / name))
+
+
 def test_broken_exif_is_passed_over(tmp_path, gradient):
     Image.fromarray(gradient).save(tmp_path / "a.png", exif=b"Exif\0\0nonsense")
     assert np.array_equal(read(tmp_path / "a.png"), gradient)

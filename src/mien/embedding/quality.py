@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["sharpness"]
-
-_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32) / 255
 
 
 def sharpness(crop: NDArray[np.uint8]) -> float:
@@ -21,7 +20,7 @@ def sharpness(crop: NDArray[np.uint8]) -> float:
     Args:
         crop: RGB, at least 3 x 3 pixels. [H, W, 3].
     """
-    grey = crop.astype(np.float32) @ _LUMA
-    inner = grey[1:-1, 1:-1]
-    laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * inner
-    return float(laplacian.std()) if laplacian.size else 0.0
+    grey = cv2.cvtColor(crop.astype(np.float32), cv2.COLOR_RGB2GRAY)
+    # What it gives at the edge is of pixels that are not there.
+    laplacian = cv2.Laplacian(grey, cv2.CV_32F, ksize=1)[1:-1, 1:-1]
+    return float(laplacian.std()) / 255 if laplacian.size else 0.0

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -81,11 +82,25 @@ def crop_face(image: NDArray[np.uint8], face: Face, size: int) -> NDArray[np.uin
     _check_square(x, y, side, *image.shape[:2])
     left, top = x - side / 2, y - side / 2
     margin = math.ceil(side / size) + 1  # what the filter reaches over the square's edge
-    columns = np.arange(math.floor(left) - margin, math.ceil(left + side) + margin)
-    rows = np.arange(math.floor(top) - margin, math.ceil(top + side) + margin)
-    around = image[rows.clip(0, image.shape[0] - 1)][:, columns.clip(0, image.shape[1] - 1)]
+    columns = math.floor(left) - margin, math.ceil(left + side) + margin
+    rows = math.floor(top) - margin, math.ceil(top + side) + margin
     inner = (left - columns[0], top - rows[0], left + side - columns[0], top + side - rows[0])
-    out = Image.fromarray(np.ascontiguousarray(around)).resize(
+    out = Image.fromarray(_window(image, rows, columns)).resize(
         (size, size), Image.Resampling.BILINEAR, box=inner
     )
     return np.array(out)
+
+
+def _window(
+    image: NDArray[np.uint8], rows: tuple[int, int], columns: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """Return these rows and columns, first and past the last, anywhere; contiguous."""
+    height, width = image.shape[:2]
+    inside = image[max(rows[0], 0) : rows[1], max(columns[0], 0) : columns[1]]
+    inside = np.ascontiguousarray(inside)
+    above, below = max(0, -rows[0]), max(0, rows[1] - height)
+    left, right = max(0, -columns[0]), max(0, columns[1] - width)
+    if not (above or below or left or right):
+        return inside
+    kind = cv2.BORDER_REPLICATE
+    return cv2.copyMakeBorder(inside, above, below, left, right, kind).astype(np.uint8, copy=False)
