@@ -23,6 +23,7 @@ from mien.engines.sessions import Sessions
 from mien.engines.sizes import digest_of, find_graphs, graphs_folder
 from mien.errors import MienError
 from mien.gaze.config import GazeConfig
+from mien.gaze.cut import luminance
 from mien.gaze.emib import EMIB
 from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
@@ -111,6 +112,41 @@ def test_one_face_is_read_as_among_others(by_graphs: Model, crops: torch.Tensor)
     alone, among = by_graphs.encode(crops[1:2]), by_graphs.encode(crops[:3])[1:2]
     for name, value in _flat(alone).items():
         assert torch.allclose(value, _flat(among)[name], atol=1e-4), name
+
+
+def test_eyes_are_located_once_more_where_the_guess_was_far(
+    by_graphs: Model, by_torch: Model, crops: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[int] = []
+    run = Sessions.run
+
+    def spied(sessions: Sessions, name: str, *given: np.ndarray) -> dict[str, np.ndarray]:
+        if name == "again":
+            looked.append(len(given[0]))
+        return run(sessions, name, *given)
+
+    monkeypatch.setattr(Sessions, "run", spied)
+    moved = torch.cat([crops[:3], torch.roll(crops[:3], 30, dims=2)])
+    for rows in (moved, *moved.split(1)):
+        found, wanted = by_graphs.encode(rows).gaze, by_torch.encode(rows).gaze
+        assert found is not None
+        assert wanted is not None
+        assert torch.allclose(found.eyes, wanted.eyes, atol=5e-4)
+        assert torch.allclose(found.eye_score, wanted.eye_score, atol=5e-4)
+        assert torch.allclose(found.code, wanted.code, atol=5e-3)
+    far = sum(looked) // 2  # together, then one by one
+    assert 0 < far < len(moved)
+    assert looked.count(1) >= far
+
+
+def test_crops_are_reduced_in_bands_as_by_torch(by_torch: Model, crops: torch.Tensor) -> None:
+    folder = find_graphs(by_torch.config)
+    assert folder is not None
+    found = Sessions(folder, {}).run("crops", crops[:3].permute(0, 2, 3, 1).numpy())
+    floats = crops[:3].float() / 255
+    small = F.interpolate(floats, size=(64, 64), mode="bilinear", antialias=True)
+    assert np.allclose(found["small"], small, atol=1e-5)
+    assert np.allclose(found["grey"], luminance(floats), atol=1e-5)
 
 
 def test_calls_from_several_threads_do_not_mix(by_graphs: Model, crops: torch.Tensor) -> None:
@@ -256,7 +292,9 @@ def test_the_whole_encoder_is_the_model(by_torch: Model, crops: torch.Tensor) ->
     [
         "localizer",
         "gaze",
-        "small",
+        "crops",
+        "again",
+        pytest.param("look", marks=pytest.mark.long),
         pytest.param("face", marks=pytest.mark.long),
         pytest.param("encoder", marks=pytest.mark.long),
     ],

@@ -15,7 +15,7 @@ from mien.gaze.config import (
     GazeConfig,
 )
 from mien.gaze.cut import EyeViews, cut_views
-from mien.gaze.emib import EMIB, image_of_eyes
+from mien.gaze.emib import EMIB, FAR, image_of_eyes
 from mien.gaze.layers import Block, patches
 from mien.gaze.localizer import Found
 from mien.gaze.windows import cut_half_canvas, cut_upright, window
@@ -63,13 +63,13 @@ def test_upright_cuts_are_the_sampled_ones(is_face: bool) -> None:
     assert torch.equal(found.has_face, expected.has_face)
 
 
-def test_the_second_pass_leaves_out_faces_whose_canvas_stayed() -> None:
+def test_the_second_pass_is_for_faces_whose_eyes_are_far_from_the_guess() -> None:
     branch = EMIB(SMALL).eval()
     seen: list[int] = []
-    moves = torch.tensor([[0.2, -0.4], [0.0, 0.0], [7.0, 3.0]])
+    moves = torch.tensor([[0.2, -0.4], [-3.0, FAR], [7.0, 3.0], [0.0, -FAR - 1]])
 
     class Moving:
-        """Finds eyes in the middle of the canvas of all but the third face, at first."""
+        """Finds eyes beside the middle of the canvas at first, then in the middle."""
 
         def find_eyes(self, half_canvas: torch.Tensor) -> Found:
             off = moves if not seen else torch.zeros(len(half_canvas), 2)
@@ -82,8 +82,8 @@ def test_the_second_pass_leaves_out_faces_whose_canvas_stayed() -> None:
             return branch.read_code(views)
 
     with torch.no_grad():
-        found = branch(_pixels(3), networks=Moving())
-    assert seen == [3, 1]
+        found = branch(_pixels(4), networks=Moving())
+    assert seen == [4, 2]
     # The middle of the image is at 111.5, and its nearest whole pixel at 112.
     middles = (found.eyes * FACE_CROP - 0.5).mean(dim=1)
     assert torch.allclose(middles, 112 + moves, atol=1e-3)

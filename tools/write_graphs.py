@@ -12,12 +12,14 @@ from collections.abc import Iterator
 
 import mien
 from mien.engines.graphs import (
+    AgainGraph,
     CodeGraph,
+    CropsGraph,
     EngineGraph,
     FaceGraph,
     Graph,
     LocalizerGraph,
-    ReductionGraph,
+    LookGraph,
     tensors_of,
 )
 from mien.engines.sizes import digest_of, graphs_folder
@@ -37,8 +39,11 @@ def graphs_of(model: Model) -> Iterator[tuple[Graph, dict[str, str]]]:
     names = tensors_of(network, gaze)
     eyes = [name for name in names if name.startswith("gaze.")]
     face = {f"network.{name}": name for name in names if name not in eyes}
-    yield EngineGraph(network, gaze).as_graph(), face | {name: name for name in eyes}
-    yield ReductionGraph(model.crop_size, model.config.image_size).as_graph(), {}
+    both = face | {name: name for name in eyes}
+    yield CropsGraph(model.crop_size, model.config.image_size).as_graph(), {}
+    yield EngineGraph(network, gaze).as_graph(), both
+    yield AgainGraph(gaze).as_graph(), both
+    yield LookGraph(network, gaze).as_graph(), both
     yield FaceGraph(network).as_graph(), face
     own = {name.removeprefix("gaze."): name for name in eyes}
     yield LocalizerGraph(gaze.localizer).as_graph(), own

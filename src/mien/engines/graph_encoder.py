@@ -60,13 +60,19 @@ class GraphEncoder:
         """
 
         def read(rows: Array) -> Factors:
-            images = rows.astype(np.float32) / 255
-            large, small = (images, None) if self.config.gaze else (None, images)
-            return self._sessions.factors(large, small, features=features)
+            grey, small = self._as_read(rows)
+            return self._sessions.factors(grey, small, features=features)
 
         parts = parts_of(len(crops), self._threads)
         found = list(side_by_side(read, [crops[rows] for rows in parts], self._threads))
         return found[0] if len(found) == 1 else Factors.cat(found)
+
+    def _as_read(self, crops: NDArray[np.uint8]) -> tuple[Array | None, Array]:
+        """Return luminance, where gaze is read, and RGB as `Sessions.factors` takes them."""
+        if self.config.gaze is None:
+            return None, crops.astype(np.float32) / 255
+        read = self._sessions.run("crops", crops.transpose(0, 2, 3, 1))
+        return read["grey"], read["small"]
 
 
 def open_graphs(where: str | Path | None = None, *, gaze: bool = True) -> GraphEncoder | None:

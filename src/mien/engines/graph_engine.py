@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mien.engines.sessions import Sessions
-from mien.gaze.cut import EyeViews
+from mien.gaze.cut import EyeViews, luminance
 from mien.gaze.localizer import Found
 from mien.types import Factors
 
@@ -32,8 +32,8 @@ class GraphEngine:
 
     def factors(self, images: Tensor, small: Tensor, /, *, features: bool) -> Factors:
         """As `Engine.factors`."""
-        large = images.numpy() if self._sees_eyes else None
-        return self._sessions.factors(large, small.numpy(), features=features).torch()
+        grey = luminance(images).numpy() if self._sees_eyes else None
+        return self._sessions.factors(grey, small.numpy(), features=features).torch()
 
     def find_eyes(self, half_canvas: Tensor, /) -> Found:
         """As `EMIB.find_eyes`. [B, 1, 64, 128]."""

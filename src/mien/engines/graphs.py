@@ -8,33 +8,38 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mien.engines.sessions import FACE_OUTPUTS, outputs_of
+from mien.engines.sessions import FACE_OUTPUTS, FIRST_OUTPUTS, GAZE_OUTPUTS, outputs_of
 from mien.gaze.bottleneck import FullFaceBottleneck
 from mien.gaze.config import CANVAS_HEIGHT, CANVAS_WIDTH, FACE_CROP, FACE_SIDE
 from mien.gaze.cut import EyeViews, luminance, normalised
-from mien.gaze.emib import EMIB, find_around, image_of_eyes, nearest_pixel
+from mien.gaze.emib import EMIB, far_off, find_around, image_of_eyes, nearest_pixel
 from mien.gaze.localizer import EyeLocalizer, project_eyes
 from mien.gaze.windows import cut_upright
 from mien.latentface.latentface import LatentFace
 from mien.types import Factors
 
 __all__ = [
+    "AgainGraph",
     "CodeGraph",
+    "CropsGraph",
     "DecoderGraph",
     "EncoderGraph",
     "EngineGraph",
     "FaceGraph",
     "Graph",
     "LocalizerGraph",
-    "ReductionGraph",
+    "LookGraph",
     "plain",
     "tensors_of",
 ]
+
+_BANDS = 4
 
 
 @dataclass(frozen=True)
@@ -157,66 +162,90 @@ class DecoderGraph(nn.Module):
         return Graph("decoder", self, codes, ("albedo", "depth"))
 
 
-class _WholeEncoder(nn.Module):
-    """Reads all factors, gaze included where there is such a branch."""
+class _WithEyes(nn.Module):
+    """Reads all factors of faces, those of their eyes by the gaze branch."""
 
-    to_small: Tensor
-    to_face: Tensor
+    to_face: Tensor | None
 
-    def __init__(self, network: LatentFace, gaze: EMIB | None) -> None:
+    def __init__(self, network: LatentFace, gaze: EMIB) -> None:
         super().__init__()
         self.network, self.gaze = network, gaze
-        size = network.config.image_size
-        self.crop_size = size if gaze is None else FACE_CROP
-        self.register_buffer("to_small", _reduction(self.crop_size, size))
-        self.register_buffer("to_face", _reduction(self.crop_size, FACE_SIDE))
+        same = network.config.image_size == FACE_SIDE
+        self.register_buffer("to_face", None if same else _reduction(FACE_CROP, FACE_SIDE))
 
-    @property
-    def factors(self) -> tuple[str, ...]:
-        """Return the names of what is read."""
-        embedding = self.network.face_embedding is not None
-        return outputs_of(face_embedding=embedding, gaze=self.gaze is not None)
-
-    def read(self, images: Tensor, small: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
-        """Return the factors, and the encoder's maps. [B, C, 4, 4].
+    def first(self, grey: Tensor, small: Tensor) -> _First:
+        """Read the factors of faces, and locate their eyes once.
 
         Args:
-            images: RGB in [0, 1]. [B, 3, crop_size, crop_size].
-            small: the same faces at LatentFace's size. [B, 3, S, S].
+            grey: luminance in [0, 1]. [B, 1, FACE_CROP, FACE_CROP].
+            small: the same faces at LatentFace's size, RGB. [B, 3, S, S].
         """
         factors, maps = self.network.read(small)
-        parts = _parts(factors)
-        if self.gaze is None:
-            return parts, maps
-        grey = luminance(images)
         guess = project_eyes(self.gaze.canonical_eyes, factors.pose, self.network.config.fov_deg)
-        eyes, logit = self._located(grey, guess)
-        face = self.to_face @ grey @ self.to_face.T
+        size = grey.new_tensor([FACE_CROP, FACE_CROP])
+        whole = nearest_pixel((guess * size - 0.5).mean(dim=1), size)
+        eyes, logit = find_around(self.gaze, grey, whole)
+        middle = nearest_pixel(eyes.mean(dim=1), size)
+        return _First(_parts(factors), maps, eyes, logit, middle, far_off(whole, middle))
+
+    def look(self, grey: Tensor, small: Tensor, eyes: Tensor, logit: Tensor) -> tuple[Tensor, ...]:
+        """Return what GAZE_OUTPUTS names, of eyes in pixels [B, 2, 2] and logits [B]."""
+        reduce = self.to_face
+        face = luminance(small) if reduce is None else reduce @ grey @ reduce.T
         image = image_of_eyes(grey, eyes, is_face=True, face=face)
         code = self.gaze.read_code(normalised(cut_upright(image, self.gaze.config)))
         read = self.gaze.finished(code, eyes, logit, grey)
-        return (*parts, read.code, read.eyes_found, read.eyes, read.eye_score), maps
-
-    def _located(self, grey: Tensor, guess: Tensor) -> tuple[Tensor, Tensor]:
-        """Run both passes on all faces: a graph has no rows that are left out."""
-        assert self.gaze is not None
-        size = grey.new_tensor([FACE_CROP, FACE_CROP])
-        whole = nearest_pixel((guess * size - 0.5).mean(dim=1), size)
-        eyes, _ = find_around(self.gaze, grey, whole)
-        return find_around(self.gaze, grey, nearest_pixel(eyes.mean(dim=1), size))
+        return read.code, read.eyes_found, read.eyes, read.eye_score
 
 
-class EncoderGraph(_WholeEncoder):
+class _First(NamedTuple):
+    """What the first look at faces gives."""
+
+    parts: tuple[Tensor, ...]
+    """The factors but gaze."""
+    maps: Tensor
+    """The encoder's. [B, C, 4, 4]."""
+    eyes: Tensor
+    """Pixels of the crop. [B, 2, 2]."""
+    logit: Tensor
+    """[B]."""
+    middle: Tensor
+    """Where to look once more. Whole pixels [B, 2]."""
+    far: Tensor
+    """Whether to look there. Bool [B]."""
+
+
+class EncoderGraph(nn.Module):
     """Face crops at the size that the model wants -> all factors, gaze included where there is."""
+
+    to_small: Tensor
+
+    def __init__(self, network: LatentFace, gaze: EMIB | None) -> None:
+        super().__init__()
+        self.network = network
+        size = network.config.image_size
+        self.with_eyes = None if gaze is None else _WithEyes(network, gaze)
+        self.crop_size = size if gaze is None else FACE_CROP
+        self.register_buffer("to_small", _reduction(self.crop_size, size))
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """Return the names of what comes out."""
-        return self.factors
+        embedding = self.network.face_embedding is not None
+        return outputs_of(face_embedding=embedding, gaze=self.with_eyes is not None)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """RGB in [0, 1], [B, 3, crop_size, crop_size] -> outputs in their order."""
-        return self.read(images, self.to_small @ images @ self.to_small.T)[0]
+        small = self.to_small @ images @ self.to_small.T
+        if self.with_eyes is None:
+            return _parts(self.network.read(small)[0])
+        grey = luminance(images)
+        first = self.with_eyes.first(grey, small)
+        # Not every format has a choice of rows: all are located once more, few are taken.
+        eyes, logit = find_around(self.with_eyes.gaze, grey, first.middle)
+        eyes = torch.where(first.far[:, None, None], eyes, first.eyes)
+        logit = torch.where(first.far, logit, first.logit)
+        return (*first.parts, *self.with_eyes.look(grey, small, eyes, logit))
 
     def as_graph(self) -> Graph:
         """Return what is written."""
@@ -224,44 +253,101 @@ class EncoderGraph(_WholeEncoder):
         return Graph("encoder", self, images, self.outputs)
 
 
-class EngineGraph(_WholeEncoder):
-    """The whole encoder as an engine runs it: both sizes are given, the maps come out, too."""
+class EngineGraph(_WithEyes):
+    """The first look at faces, as an engine takes it: the eyes are located once."""
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """Return the names of what comes out."""
-        return (*self.factors, "maps")
+        embedding = self.network.face_embedding is not None
+        return (*outputs_of(face_embedding=embedding, gaze=False), "maps", *FIRST_OUTPUTS)
 
-    def forward(self, images: Tensor, small: Tensor) -> tuple[Tensor, ...]:
-        """As `read` takes them -> outputs in their order."""
-        parts, maps = self.read(images, small)
-        return (*parts, maps.flatten(1))
+    def forward(self, grey: Tensor, small: Tensor) -> tuple[Tensor, ...]:
+        """As `first` takes them -> outputs in their order."""
+        parts, maps, *eyes = self.first(grey, small)
+        return (*parts, maps.flatten(1), *eyes)
 
     def as_graph(self) -> Graph:
         """Return what is written."""
-        size, side = self.crop_size, self.network.config.image_size
-        given = {"images": torch.rand(2, 3, size, size), "small": torch.rand(2, 3, side, side)}
-        return Graph("encoder", self, given, self.outputs)
+        return Graph("encoder", self, _crops_as_read(self.network), self.outputs)
 
 
-class ReductionGraph(nn.Module):
-    """Face crops at the size that the model wants -> the same at LatentFace's size."""
+class AgainGraph(nn.Module):
+    """Face crops whose eyes are located once more."""
+
+    def __init__(self, gaze: EMIB) -> None:
+        super().__init__()
+        self.gaze = gaze
+
+    def forward(self, grey: Tensor, middle: Tensor) -> tuple[Tensor, Tensor]:
+        """Luminance [B, 1, 224, 224], whole pixels [B, 2] -> eyes, pixels [B, 2, 2], logit [B]."""
+        return find_around(self.gaze, grey, middle)
+
+    def as_graph(self) -> Graph:
+        """Return what is written."""
+        given = {"grey": torch.rand(2, 1, FACE_CROP, FACE_CROP), "middle": torch.full((2, 2), 90.0)}
+        return Graph("again", self, given, FIRST_OUTPUTS[:2])
+
+
+class LookGraph(_WithEyes):
+    """Face crops with the eyes located in them -> gaze."""
+
+    def forward(
+        self, grey: Tensor, small: Tensor, eyes: Tensor, logit: Tensor
+    ) -> tuple[Tensor, ...]:
+        """As `look` takes them -> GAZE_OUTPUTS."""
+        return self.look(grey, small, eyes, logit)
+
+    def as_graph(self) -> Graph:
+        """Return what is written."""
+        given = _crops_as_read(self.network) | {
+            "located": torch.tensor([[[70.0, 90.0], [150.0, 90.0]]]).repeat(2, 1, 1),
+            "logit": torch.rand(2),
+        }
+        return Graph("look", self, given, GAZE_OUTPUTS)
+
+
+class CropsGraph(nn.Module):
+    """Face crops as they are cut out -> what the networks read.
+
+    Each row of the reduction reads few of the crop's rows: it is done in bands.
+    """
 
     to_small: Tensor
 
     def __init__(self, crop_size: int, size: int) -> None:
         super().__init__()
-        self.crop_size = crop_size
-        self.register_buffer("to_small", _reduction(crop_size, size))
+        self.crop_size, self.size = crop_size, size
+        reduction = _reduction(crop_size, size)
+        self.register_buffer("to_small", reduction.T.contiguous())
+        self.spans: list[tuple[int, int]] = []
+        for number, rows in enumerate((reduction / 255).chunk(_BANDS)):
+            read = rows.abs().sum(dim=0).nonzero()
+            start, stop = int(read[0]), int(read[-1]) + 1
+            self.spans.append((start, stop))
+            self.register_buffer(f"band_{number}", rows[:, start:stop].contiguous())
 
-    def forward(self, images: Tensor) -> Tensor:
-        """RGB, [B, 3, crop_size, crop_size] -> [B, 3, S, S]."""
-        return self.to_small @ images @ self.to_small.T
+    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """RGB uint8 [B, H, W, 3] -> luminance [B, 1, H, W], RGB [B, 3, S, S], both in [0, 1]."""
+        side = self.crop_size
+        floats = crops.float()
+        rows = floats.reshape(-1, side, 3 * side)
+        bands = [
+            getattr(self, f"band_{number}") @ rows[:, start:stop]
+            for number, (start, stop) in enumerate(self.spans)
+        ]
+        low = torch.cat(bands, dim=1).reshape(-1, self.size, side, 3).permute(0, 3, 1, 2)
+        return luminance(floats.permute(0, 3, 1, 2)) * (1 / 255), low @ self.to_small
 
     def as_graph(self) -> Graph:
         """Return what is written."""
-        images = {"images": torch.rand(2, 3, self.crop_size, self.crop_size)}
-        return Graph("small", self, images, ("small",))
+        crops = torch.zeros(2, self.crop_size, self.crop_size, 3, dtype=torch.uint8)
+        return Graph("crops", self, {"crops": crops}, ("grey", "small"))
+
+
+def _crops_as_read(network: LatentFace) -> dict[str, Tensor]:
+    size = network.config.image_size
+    return {"grey": torch.rand(2, 1, FACE_CROP, FACE_CROP), "small": torch.rand(2, 3, size, size)}
 
 
 def _parts(factors: Factors) -> tuple[Tensor, ...]:

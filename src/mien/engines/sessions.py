@@ -22,7 +22,14 @@ from mien.errors import MienError
 from mien.faces.session import one_thread
 from mien.types import Factors, GazeCode, Light, Pose
 
-__all__ = ["FACE_OUTPUTS", "GAZE_OUTPUTS", "Sessions", "factors_of", "outputs_of"]
+__all__ = [
+    "FACE_OUTPUTS",
+    "FIRST_OUTPUTS",
+    "GAZE_OUTPUTS",
+    "Sessions",
+    "factors_of",
+    "outputs_of",
+]
 
 FACE_OUTPUTS = (
     "neutral_texture",
@@ -38,6 +45,9 @@ FACE_OUTPUTS = (
 """What every graph of faces gives, in this order; `face_embedding` follows where weights have it,
 then, of the whole encoder, what GAZE_OUTPUTS names."""
 GAZE_OUTPUTS = ("gaze_code", "eyes_found", "eyes", "eye_score")
+FIRST_OUTPUTS = ("first_eyes", "first_logit", "middle", "far")
+"""What the graph of the first look at faces gives besides: eyes in pixels, how likely they are
+there, and where and whether to look once more."""
 _FACE_EMBEDDING = "face_embedding"
 
 Array = NDArray[Any]
@@ -87,25 +97,35 @@ class Sessions:
         feed = {k: np.ascontiguousarray(v) for k, v in zip(inputs, given, strict=True)}
         return dict(zip(outputs, map(np.asarray, session.run(None, feed)), strict=True))
 
-    def factors(self, images: Array | None, small: Array | None, *, features: bool) -> Factors:
+    def factors(self, grey: Array | None, small: Array, *, features: bool) -> Factors:
         """Return the factors of face crops, as arrays.
 
         Args:
-            images: RGB in [0, 1], float32, at the size that gaze is read from; None where the
-                weights have no gaze branch. [B, 3, H, W].
-            small: the same at LatentFace's size; None: made of `images`. [B, 3, S, S].
+            grey: luminance in [0, 1], float32, at the size that gaze is read from; None where the
+                weights have no gaze branch. [B, 1, H, W].
+            small: RGB in [0, 1] at LatentFace's size. [B, 3, S, S].
             features: read `Factors.features` too.
         """
-        if small is None:
-            assert images is not None
-            (small,) = self.run("small", images).values()
-        found = self.run("face", small) if images is None else self.run("encoder", images, small)
+        if grey is None:
+            found = self.run("face", small)
+        else:
+            found = self.run("encoder", grey, small)
+            found |= self._gaze(grey, small, *(found.pop(name) for name in FIRST_OUTPUTS))
         maps = found.pop("maps")
         factors = factors_of(found)
         if not features:
             return factors
         mirrored = self.run("face", small[..., ::-1])["maps"]
         return replace(factors, features=(maps + mirrored) / 2)
+
+    def _gaze(
+        self, grey: Array, small: Array, eyes: Array, logit: Array, middle: Array, far: Array
+    ) -> dict[str, Array]:
+        """Locate those eyes once more that are far from the guess, and read the gaze of all."""
+        (rows,) = far.nonzero()
+        if len(rows):  # no engine is asked for none: onnxruntime would crash
+            eyes[rows], logit[rows] = self.run("again", grey[rows], middle[rows]).values()
+        return self.run("look", grey, small, eyes, logit)
 
     def open(self, name: str) -> tuple[Any, list[str], list[str]]:
         """Return a graph's session, its inputs and its outputs; errors as of `run`."""

@@ -21,10 +21,19 @@ from mien.gaze.masked import EyeMaskedAutoencoder
 from mien.gaze.windows import cut_half_canvas, cut_upright
 from mien.types import GazeCode
 
-__all__ = ["EMIB", "GazeNetworks", "find_around", "image_of_eyes", "nearest_pixel"]
+__all__ = [
+    "EMIB",
+    "FAR",
+    "GazeNetworks",
+    "far_off",
+    "find_around",
+    "image_of_eyes",
+    "nearest_pixel",
+]
 
-# Eyes that are found far from the guess are located once more around there.
-_PASSES = 2
+FAR = 4.0
+"""Pixels, across or down, between the guess and the middle of the eyes that are found around it;
+where it is farther, the eyes are located once more, around that middle."""
 _PROJECTED = 32
 
 
@@ -121,17 +130,11 @@ class EMIB(nn.Module):
             middle = (guess * size - 0.5).mean(dim=1)
         whole = nearest_pixel(middle, size)
         eyes, logit = find_around(networks, pixels, whole)
-        for _ in range(_PASSES - 1):
-            again = nearest_pixel(eyes.mean(dim=1), size)
-            # Where the canvas would be the same, so would what is found there.
-            moved = (again != whole).any(dim=1).nonzero()[:, 0]
-            if len(moved):
-                found = find_around(networks, pixels[moved], again[moved])
-                eyes, logit = (
-                    eyes.index_copy(0, moved, found[0]),
-                    logit.index_copy(0, moved, found[1]),
-                )
-            whole = again
+        again = nearest_pixel(eyes.mean(dim=1), size)
+        rows = far_off(whole, again).nonzero()[:, 0]
+        if len(rows):
+            found = find_around(networks, pixels[rows], again[rows])
+            eyes, logit = eyes.index_copy(0, rows, found[0]), logit.index_copy(0, rows, found[1])
         return image_of_eyes(pixels, eyes, is_face=is_face, face=face), logit
 
     def render_eyes(self, views: EyeViews, code: Tensor) -> Tensor:
@@ -148,6 +151,16 @@ class EMIB(nn.Module):
 def nearest_pixel(middle: Tensor, size: Tensor) -> Tensor:
     """Return the pixel nearest to a middle; a wild guess stays in the image. [B, 2]."""
     return torch.minimum(middle.clamp_min(0), size - 1).round()
+
+
+def far_off(guess: Tensor, found: Tensor) -> Tensor:
+    """Return which middles are FAR from where they were guessed: found once more. Bool [B].
+
+    Args:
+        guess: the middles that canvases were cut around. Pixels [B, 2].
+        found: the middles of the eyes found there. Pixels [B, 2].
+    """
+    return ((found - guess).abs() > FAR).any(dim=1)
 
 
 def find_around(networks: GazeNetworks, pixels: Tensor, whole: Tensor) -> tuple[Tensor, Tensor]:
