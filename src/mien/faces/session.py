@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mien.errors import MienError
@@ -23,8 +24,12 @@ def one_thread() -> onnxruntime.SessionOptions:
     return chosen
 
 
+@lru_cache(maxsize=2)
 def open_session(model: bytes, what: str) -> Any:
     """Return an ONNX Runtime session of one thread that does not spin while it waits.
+
+    The last are kept, for as many callers and threads as want them: to open one takes as long as
+    to look for faces in three images.
 
     Raises:
         MienError: the model cannot be loaded.

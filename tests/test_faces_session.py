@@ -1,0 +1,54 @@
+"""Sessions of detectors are opened once."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import numpy as np
+import pytest
+
+from mien.errors import MienError
+from mien.faces.detect import open_detector
+from mien.faces.own import _shipped  # pyright: ignore[reportPrivateUsage]
+from mien.faces.session import open_session
+
+
+def test_a_detector_is_opened_once() -> None:
+    model, _ = _shipped()
+    open_session.cache_clear()
+    for _ in range(3):
+        open_detector("mien")
+    assert open_session.cache_info().misses == 1
+    assert open_session(model, "mien's detector.onnx") is open_session(
+        model, "mien's detector.onnx"
+    )
+
+
+def test_a_damaged_one_is_refused_each_time() -> None:
+    for _ in range(2):
+        with pytest.raises(MienError, match="cannot load the file"):
+            open_session(b"no model", "the file")
+
+
+def test_threads_and_forked_processes_share_one() -> None:
+    images = [np.full((96, 96 + 32 * k, 3), 100 + k, np.uint8) for k in range(4)]
+    wanted = [open_detector("mien").answer(image)[0][0] for image in images]  # type: ignore[attr-defined]
+    found: dict[int, bool] = {}
+
+    def look(number: int) -> None:
+        again = open_detector("mien").answer(images[number])[0][0]  # type: ignore[attr-defined]
+        found[number] = np.array_equal(again, wanted[number])
+
+    threads = [threading.Thread(target=look, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == dict.fromkeys(range(4), True)
+    if hasattr(os, "fork"):
+        child = os.fork()
+        if child == 0:
+            look(0)
+            os._exit(0 if found[0] else 1)
+        assert os.waitpid(child, 0)[1] == 0
