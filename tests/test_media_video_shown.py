@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 from mien.errors import MienError
 from mien.media.frame import Frame
 from mien.media.video import read_frames, write_mp4
+from mien.media.video_pixels import frame_pixels
 
 PQ, HLG, BT2020, P3 = 16, 18, 9, 12
 
@@ -96,6 +97,20 @@ def test_squeezed_pixels_become_square(tmp_path, aspect, size):
     height, width = size
     assert np.abs(pixels[: height // 2 - 3, : width // 2 - 3] - 160).mean() < 6
     assert np.abs(pixels[height // 2 + 3 :, : width // 2] - 40).mean() < 6
+
+
+@pytest.mark.parametrize("form", ["yuv420p", "rgb24"])
+@pytest.mark.parametrize("width", [64, 50])
+def test_pixels_are_those_that_ffmpeg_copies(form, width):
+    given = np.random.default_rng(0).integers(0, 256, (48, width, 3), np.uint8)
+    frame = av.VideoFrame.from_ndarray(given, "rgb24").reformat(format=form)
+    found = frame_pixels(frame, None)
+    wanted = frame.reformat(format="rgb24", src_colorspace=5).to_ndarray()
+    assert found is not None
+    assert np.array_equal(found, wanted)
+    before = frame.to_ndarray()
+    found[:] = 0  # who draws on it does not draw on what the decoder goes on from
+    assert np.array_equal(frame.to_ndarray(), before)
 
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])

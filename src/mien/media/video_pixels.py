@@ -39,19 +39,28 @@ def frame_pixels(frame: VideoFrame, aspect: Fraction | None) -> NDArray[np.uint8
     wide = frame.color_trc in HDR_CURVES or frame.color_primaries in WIDE_PRIMARIES
     untagged = _BT709 if frame.height >= 720 else _BT601
     try:
-        rgb = frame.reformat(
+        shown = frame.reformat(
             width=width,
             height=height,
             format="rgb48le" if wide else "rgb24",
             src_colorspace=_MATRICES.get(frame.colorspace, untagged),
             src_color_range=frame.color_range,
             interpolation="BICUBIC" if aspect not in (None, 1) else None,
-        ).to_ndarray()
+        )
+        # The decoder's own frame, if it is RGB already, is not given away.
+        rgb = shown.to_ndarray() if wide or shown is frame else _view(shown)
     except (FFmpegError, OSError, ValueError):
         return None
     if wide:
         rgb = video_to_srgb(rgb.astype(np.uint16), frame.color_trc, frame.color_primaries)
     return np.ascontiguousarray(_upright(rgb.astype(np.uint8, copy=False), frame))
+
+
+def _view(frame: VideoFrame) -> NDArray[np.uint8]:
+    """Return the memory of a frame of the format rgb24, which it keeps. [H, W, 3]."""
+    plane = frame.planes[0]
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(frame.height, plane.line_size)
+    return rows[:, : 3 * frame.width].reshape(frame.height, frame.width, 3)
 
 
 def _upright(pixels: NDArray[np.uint8], frame: VideoFrame) -> NDArray[np.uint8]:
