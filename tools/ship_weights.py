@@ -36,9 +36,10 @@ DATA = (
     "views each, turned on the mean head of ICT-FaceKit",
     "28 clips of GRID, 12 of one speaker (Cooke et al. 2006, CC BY 4.0 by its record at Zenodo), "
     "without labels",
-    "face embedding, whose network starts from an encoder trained on these: 12,000 of the "
-    "photographs with two further views each, and 20,000 rendered images of 2,500 people who do "
-    "not exist",
+    "face embedding, whose network goes on from one that learned from 12,000 of the photographs "
+    "with two further views each and 20,000 rendered images of 2,500 people: the 20,000 "
+    "photographs with three further views each, 1,461 frames of 76 clips of GRID, 32,000 "
+    "rendered images of 4,000 people who do not exist; its two finest levels are the encoder's",
 )
 GAZE_DATA = (
     "gaze branch: 76,000 rendered images of 9,500 people who do not exist (`mien synth`), without "
