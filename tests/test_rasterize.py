@@ -11,7 +11,6 @@ from torch import Tensor
 from mien.errors import MienError
 from mien.render.mesh import grid_triangles
 from mien.render.rasterize import Fragments, rasterize
-from mien.render.rasterize_numba import kernel_for
 
 BACKENDS = ("reference", "numba")
 
@@ -244,13 +243,9 @@ def test_half_precision_is_computed_in_float32_and_nothing_carries_a_gradient() 
     assert not seen.barycentric.requires_grad
 
 
-@pytest.mark.parametrize("batch", [1, 3])
-def test_numba_takes_its_pool_for_many_meshes_and_threads_alone(threads: int, batch: int) -> None:
-    chosen = kernel_for(batch, alone=_alone, together=_together)
-    several = threads > 1 and batch > 1 and (os.cpu_count() or 1) > 1
-    assert chosen is (_together if several else _alone)
-    if several:
-        assert numba.get_num_threads() == threads
+def test_numba_uses_as_many_threads_as_torch(threads: int) -> None:
+    rasterize(*bumpy_grid(2, 4), 4, 4, backend="numba")
+    assert numba.get_num_threads() == min(threads, os.cpu_count() or 1)
     assert torch.get_num_threads() == threads
 
 
@@ -267,12 +262,6 @@ def test_numbas_pool_leaves_torch_its_threads() -> None:
     own = {**os.environ, "NUMBA_NUM_THREADS": "4"}
     done = subprocess.run([sys.executable, "-c", code], env=own, capture_output=True, check=True)
     assert done.stdout.strip() == b"2"
-
-
-def _alone() -> None: ...
-
-
-def _together() -> None: ...
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -16,7 +16,7 @@ from numba import prange
 from torch import Tensor
 
 from mien.render.compiled import compiled
-from mien.render.rasterize_numba import kernel_for
+from mien.render.rasterize_numba import follow_torch_threads
 
 __all__ = ["blend", "blend_backward"]
 
@@ -35,9 +35,9 @@ def blend(pix_to_face: Tensor, points: Tensor, triangles: Tensor, attributes: Te
     """
     batch, height, width = pix_to_face.shape
     out = points.new_zeros(batch, attributes.shape[2], height, width)
+    follow_torch_threads()
     arrays = _arrays(pix_to_face, points, triangles, attributes)
-    kernel = kernel_for(batch, alone=_blend_in_turn, together=_blend_batch)
-    kernel(arrays, _centres(pix_to_face, points), out.numpy())
+    _blend_batch(arrays, _centres(pix_to_face, points), out.numpy())
     return out
 
 
@@ -58,9 +58,9 @@ def blend_backward(
     grad_points = torch.zeros_like(points)
     _, vertices, channels = attributes.shape
     grad_attributes = points.new_zeros(len(points), vertices, channels if for_attributes else 0)
+    follow_torch_threads()
     grads = (grad.numpy(), grad_points.numpy(), grad_attributes.numpy())
-    kernel = kernel_for(len(points), alone=_blend_backward_in_turn, together=_blend_backward_batch)
-    kernel(_arrays(*saved), _centres(saved[0], points), grads)
+    _blend_backward_batch(_arrays(*saved), _centres(saved[0], points), grads)
     return grad_points, grad_attributes
 
 
@@ -97,14 +97,6 @@ def _blend_batch(arrays: tuple[np.ndarray, ...], centres: np.ndarray, out: np.nd
 
 
 @compiled()
-def _blend_in_turn(arrays: tuple[np.ndarray, ...], centres: np.ndarray, out: np.ndarray) -> None:
-    pix_to_face, points, triangles, attributes = arrays
-    for b in range(points.shape[0]):
-        mesh = (pix_to_face[b], points[b], triangles, attributes[min(b, attributes.shape[0] - 1)])
-        _blend_mesh(mesh, centres, out[b])
-
-
-@compiled()
 def _blend_mesh(mesh: tuple[np.ndarray, ...], centres: np.ndarray, out: np.ndarray) -> None:
     pix_to_face, points, triangles, values = mesh
     for y in range(pix_to_face.shape[0]):
@@ -128,17 +120,6 @@ def _blend_backward_batch(
     for b in prange(points.shape[0]):
         row = np.int64(b)
         mesh = (pix_to_face[b], points[b], triangles, attributes[min(row, last)])
-        _blend_mesh_backward(mesh, centres, grad[b], (grad_points[b], grad_attributes[b]))
-
-
-@compiled()
-def _blend_backward_in_turn(
-    arrays: tuple[np.ndarray, ...], centres: np.ndarray, grads: tuple[np.ndarray, ...]
-) -> None:
-    pix_to_face, points, triangles, attributes = arrays
-    grad, grad_points, grad_attributes = grads
-    for b in range(points.shape[0]):
-        mesh = (pix_to_face[b], points[b], triangles, attributes[min(b, attributes.shape[0] - 1)])
         _blend_mesh_backward(mesh, centres, grad[b], (grad_points[b], grad_attributes[b]))
 
 

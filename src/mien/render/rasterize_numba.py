@@ -1,14 +1,13 @@
 """The z-buffer on the CPU: compiled, one mesh of the batch per thread at a time.
 
-Runs on as many threads as torch does (`torch.get_num_threads()`), never on more; on one, or for one
-mesh, numba's pool is left out. The first call of a fresh installation compiles for some seconds;
-the result is kept where `mien.render.compiled` says.
+Runs on as many threads as torch does (`torch.get_num_threads()`), never on more. The first call of
+a fresh installation compiles for some seconds; the result is kept where `mien.render.compiled`
+says.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from mien.render.compiled import compiled
 
-__all__ = ["kernel_for", "rasterize_numba"]
+__all__ = ["follow_torch_threads", "rasterize_numba"]
 
 
 def rasterize_numba(
@@ -43,23 +42,19 @@ def rasterize_numba(
     # The centres come as floats: in a compiled kernel an integer would turn float32 to float64.
     centres = torch.arange(max(height, width), dtype=points.dtype)
     buffers = (pix_to_face.numpy(), barycentric.numpy(), depth.numpy())
-    kernel = kernel_for(batch, alone=_rasterize_in_turn, together=_rasterize_batch)
-    kernel(points.numpy(), triangles.numpy(), centres.numpy(), buffers)
+    follow_torch_threads()
+    _rasterize_batch(points.numpy(), triangles.numpy(), centres.numpy(), buffers)
     return pix_to_face, barycentric, depth
 
 
-def kernel_for(
-    batch: int, *, alone: Callable[..., None], together: Callable[..., None]
-) -> Callable[..., None]:
-    """Return the kernel for a batch: `together`, on as many threads as torch has, or `alone`."""
+def follow_torch_threads() -> None:
+    """Let this thread's numba kernels use as many threads as torch, where numba has so many."""
     most: int = numba.config.NUMBA_NUM_THREADS  # pyright: ignore[reportPrivateImportUsage, reportAttributeAccessIssue]
-    threads = min(torch.get_num_threads(), most)
-    if threads == 1 or batch == 1:
-        return alone
-    numba.set_num_threads(threads)
+    threads = torch.get_num_threads()
+    numba.set_num_threads(min(threads, most))
     # When numba's pool starts, it sets OpenMP's number of threads, which is torch's, too.
-    torch.set_num_threads(threads)
-    return together
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
 
 
 @compiled(parallel=True)
@@ -71,18 +66,6 @@ def _rasterize_batch(
 ) -> None:
     pix_to_face, barycentric, depth = buffers
     for b in prange(points.shape[0]):
-        _rasterize_mesh(points[b], triangles, centres, (pix_to_face[b], barycentric[b], depth[b]))
-
-
-@compiled()
-def _rasterize_in_turn(
-    points: np.ndarray,
-    triangles: np.ndarray,
-    centres: np.ndarray,
-    buffers: tuple[np.ndarray, np.ndarray, np.ndarray],
-) -> None:
-    pix_to_face, barycentric, depth = buffers
-    for b in range(points.shape[0]):
         _rasterize_mesh(points[b], triangles, centres, (pix_to_face[b], barycentric[b], depth[b]))
 
 
