@@ -351,4 +351,4 @@ def test_more_levels_than_the_encoder_has_are_refused(photographs, tiny_folder, 
     words += ["data.detector=none", "recognition.shares=2"]
     assert run(words) == 2
     assert "recognition.shares: face_embedding_shares is 2" in capsys.readouterr().err
-    assert not (tmp_path / "run" / "exported").exists()
+    assert not (tmp_path / "run").exists()

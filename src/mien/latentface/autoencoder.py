@@ -35,7 +35,7 @@ class Encoded:
     levels: Sequence[tuple[Tensor, Tensor]]
     """Of each encoder of texture and shape the maps of its last two levels: [B, C, 8, 8], then
     those that codes are made of, [B, C, 4, 4]."""
-    finer: Sequence[Tensor] = ()
+    of_trunk: Sequence[Tensor] = ()
     """What all levels of the trunk give, finest first (`small` only). Each [B, C, S, S]."""
 
     @property
@@ -96,10 +96,10 @@ class Autoencoder(nn.Module):
     def encode(self, images: Tensor) -> Encoded:
         """Images in [0, 1], [B, 3, H, W] -> Encoded."""
         config = self.config
-        finer: Sequence[Tensor] = ()
+        of_trunk: Sequence[Tensor] = ()
         if config.networks == "small":
-            finer = self.trunk.levels(images)
-            levels = [self.trunk.maps_of(finer)]
+            of_trunk = self.trunk.levels(images)
+            levels = [self.trunk.maps_of(of_trunk)]
             hidden = F.silu(self.trunk.read(levels[0][1]))
             codes = self.to_codes(hidden).float()
             texture, shape = codes.split([config.texture_dim, config.shape_dim], dim=1)
@@ -111,7 +111,7 @@ class Autoencoder(nn.Module):
             view = self.to_view(torch.relu(self.encode_view(images)))
             features = torch.relu(self.encode_confidence(images))
         angles, pose, light = _read_view(view.float(), config)
-        return Encoded(texture, shape, angles, pose, light, features, levels, finer)
+        return Encoded(texture, shape, angles, pose, light, features, levels, of_trunk)
 
     def maps(self, images: Tensor) -> Tensor:
         """Return what encodes texture and shape saw before codes were made of it. [B, C, 4, 4].

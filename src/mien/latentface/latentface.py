@@ -93,7 +93,7 @@ class LatentFace(nn.Module):
             return None
         if isinstance(self.face_embedding, RecognitionNetwork):
             shared = self.config.face_embedding_shares
-            given = encoded.finer[shared - 1] if shared else images
+            given = encoded.of_trunk[shared - 1] if shared else images
             return self.face_embedding(given).float()
         return self.face_embedding(encoded.maps.flatten(1).float())
 

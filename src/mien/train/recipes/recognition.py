@@ -61,10 +61,10 @@ def check(config: RecognitionTrainConfig) -> None:
     """Refuse data and weights that a run cannot be made of, before anything is written.
 
     Raises:
-        MienError: as find_sources and load.
+        MienError: as find_sources and load; or the encoder has not so many levels to share.
     """
     find_sources(config.data.sources)
-    load(config.init_from or None)
+    _sizes(load(config.init_from or None).network.config, config.recognition)
 
 
 def pretrain(
