@@ -39,7 +39,8 @@ def depth_outliers(depth: Tensor, depth_range: float, level: float) -> Tensor:
         level: how far faces may differ at a pixel, as a fraction of the range.
     """
     # Without a gradient, and a median: one broken face does not draw the others to itself.
-    usual = depth.detach().median(dim=0).values
+    # Contiguous: of a tensor that `expand` gave, torch 2.13 finds the medians of other elements.
+    usual = depth.detach().contiguous().median(dim=0).values
     return ((depth - usual).abs() / depth_range - level).clamp_min(0).mean()
 
 
