@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -28,7 +29,7 @@ from mien.errors import MienError
 if TYPE_CHECKING:
     from mien.train.recipes.distill_options import DistillConfig
 
-__all__ = ["app", "gaze"]
+__all__ = ["app", "encoder", "gaze"]
 
 app = typer.Typer(add_completion=False)
 
@@ -75,6 +76,49 @@ def gaze(
 
     request = Request(out, config, sources, changes, resume, overwrite, device)
     run_method(Method(_load, check, distill), request)
+
+
+@app.command()
+def encoder(
+    words: Words = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Folder or .zip of photographs, .parquet of `mien embed`, video, clips:FOLDER, "
+            "synth:HEAD."
+        ),
+    ] = None,
+    out: Out = None,
+    weights: Annotated[
+        str | None, typer.Option(help="The teacher's weights; by default the package's.")
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option(help="Channels of the student's first convolution.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Length of the training.")] = None,
+    config: Annotated[str, typer.Option(help="small or a YAML file.")] = "",
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    device: Device = "auto",
+    devices: Devices = None,
+    num_nodes: Nodes = None,
+) -> None:
+    """Train narrower encoders to read what the teacher reads off faces, without labels.
+
+    The weights that are exported are the teacher's with these encoders: the same factors in the
+    same units, in a fraction of the time. At the end: how near they come on people held out.
+    """
+    sources, changes = sort_words(data, words, devices, num_nodes)
+    changes += [f"distill.encoder_width={width}"] if width is not None else []
+    changes += [f"distill.steps={steps}"] if steps is not None else []
+    if weights is not None:
+        changes.append(f"distill.teacher={absolute_weights(weights)}")
+    from mien.train.config import read_config
+    from mien.train.recipes.distill_encoder import check, distill
+    from mien.train.recipes.distill_encoder_options import EncoderDistillConfig
+
+    request = Request(out, config, sources, changes, resume, overwrite, device)
+    run_method(Method(partial(read_config, EncoderDistillConfig), check, distill), request)
 
 
 def _load(name: str, changes: Sequence[str]) -> DistillConfig:

@@ -66,7 +66,7 @@ class Autoencoder(nn.Module):
         codes = config.texture_dim + config.shape_dim
         size, width = config.image_size, config.width
         if config.networks == "small":
-            self.trunk = SmallEncoder(size, width, config.feature_dim)
+            self.trunk = SmallEncoder(size, config.encoders_width, config.feature_dim)
             self.to_codes = nn.Linear(config.feature_dim, codes)
             self.to_view = nn.Linear(config.feature_dim, 10)
             self.decode_albedo = SmallDecoder(config.texture_dim, 3, size, width)

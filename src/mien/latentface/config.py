@@ -25,6 +25,8 @@ class ModelConfig:
     """Length of the shape code z_s."""
     width: Width = 32
     """Channels of the first convolution; deeper ones are multiples of it."""
+    encoder_width: Annotated[int, Range(0, 4096)] = 0
+    """The same of what encodes (`small` networks only); 0: as `width`. Decoders are left wide."""
     feature_dim: Width = 512
     """Length of the trunk's last hidden layer (`small` only)."""
     fov_deg: Annotated[float, Range(0.1, 150)] = 10.0
@@ -67,8 +69,15 @@ class ModelConfig:
         if self.identity_directions and self.basis != "clips":
             raise ValueError("identity_directions goes with basis=clips")
         self._check_shares()
+        if self.encoder_width and self.networks != "small":
+            raise ValueError("encoder_width goes with networks=small")
         if self.image_size & (self.image_size - 1):
             raise ValueError(f"image_size is a power of two from 32, not {self.image_size}")
+
+    @property
+    def encoders_width(self) -> int:
+        """Return the channels of the encoders' first convolution."""
+        return self.encoder_width or self.width
 
     def _check_shares(self) -> None:
         own = self.networks == "small" and self.face_embedding_from == "image"

@@ -55,8 +55,11 @@ class LatentFace(nn.Module):
     def read(self, images: Tensor) -> tuple[Factors, Tensor]:
         """Return the factors of crops as for `forward` and the encoder's maps [B, C, 4, 4]."""
         encoded = self.autoencoder.encode(images)
-        factors = replace(self._factors(encoded), face_embedding=self._embedded(images, encoded))
-        return factors, encoded.maps
+        return self.factors_of(images, encoded), encoded.maps
+
+    def factors_of(self, images: Tensor, encoded: Encoded) -> Factors:
+        """Return the factors of crops [B, 3, H, W] and of what the autoencoder read off them."""
+        return replace(self._factors(encoded), face_embedding=self._embedded(images, encoded))
 
     def _factors(self, encoded: Encoded) -> Factors:
         """Return the factors of what the autoencoder read off images."""
@@ -83,7 +86,7 @@ class LatentFace(nn.Module):
         if not config.face_embedding_dim:
             return None
         if config.face_embedding_from == "image":
-            sizes = config.image_size, config.width, config.face_embedding_dim
+            sizes = config.image_size, config.encoders_width, config.face_embedding_dim
             return RecognitionNetwork(*sizes, shares=config.face_embedding_shares)
         return FaceEmbedding(16 * self.autoencoder.map_channels, config.face_embedding_dim)
 

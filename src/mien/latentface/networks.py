@@ -81,14 +81,21 @@ class SmallEncoder(nn.Module):
 
     def take(self, other: SmallEncoder) -> None:
         """Copy the convolutions of all levels that this encoder and another of its sizes have."""
-        for level in range(max(self._skip, other._skip), self._skip + len(self._ends) - 1):
-            for own, theirs in zip(self._level(level), other._level(level), strict=True):
-                own.load_state_dict(theirs.state_dict())
+        first = max(self._skip, other._skip)
+        for level in range(first, self._skip + len(self)):
+            mine, theirs = self.level(level - self._skip), other.level(level - other._skip)
+            for own, given in zip(mine, theirs, strict=True):
+                own.load_state_dict(given.state_dict())
         self.norm.load_state_dict(other.norm.state_dict())
 
-    def _level(self, level: int) -> list[nn.Module]:
-        start, stop = self._ends[level - self._skip : level - self._skip + 2]
-        return list(self.convolutions)[start:stop]
+    def __len__(self) -> int:
+        """Return the number of its own levels."""
+        return len(self._ends) - 1
+
+    def level(self, number: int) -> list[nn.Module]:
+        """Return the layers of one of its own levels: convolution, norm, SiLU, residual block."""
+        number %= len(self)
+        return list(self.convolutions)[self._ends[number] : self._ends[number + 1]]
 
     def maps_of(self, levels: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Return the maps of the last two levels, 8 x 8 and 4 x 4, of what `levels` gives."""

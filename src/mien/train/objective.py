@@ -13,7 +13,7 @@ from mien.train.optim import without_decay
 from mien.train.options import LoopOptions
 from mien.types import Loss
 
-__all__ = ["Batches", "ImageArray", "Objective", "Sign"]
+__all__ = ["Batches", "ImageArray", "Objective", "Sign", "tiled"]
 
 ImageArray = np.ndarray[Any, np.dtype[np.uint8]]
 Module = TypeVar("Module", bound=nn.Module)
@@ -74,3 +74,16 @@ class Batches(Protocol):
     def iterate(self, start: int, stop: int) -> Iterator[dict[str, Tensor]]:
         """Yield the batches of steps start, ..., stop - 1 on the device."""
         ...
+
+
+def tiled(images: Tensor, columns: int = 8) -> ImageArray:
+    """Return images in [0, 1] side by side, in whole rows; uint8 [H, W, 3].
+
+    Args:
+        images: [B, 3, S, S].
+        columns: of the sheet, where there are so many images.
+    """
+    columns = min(columns, len(images))
+    images = images[: len(images) // columns * columns]
+    rows = images.unflatten(0, (-1, columns)).permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
+    return (rows * 255 + 0.5).to(torch.uint8).cpu().numpy()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,9 @@ import torch
 from mien.data.eye_cache import EyeCache, EyeSources, build_eye_cache
 from mien.data.eye_loader import EyeLoader, EyeMixture
 from mien.data.loader import Shard
+from mien.data.people_cache import build_photograph_cache, build_rendered_cache
 from mien.data.seeds import seed_of
-from mien.data.sources import Piece
+from mien.data.sources import Piece, Sources
 from mien.errors import MienError
 from mien.gaze.emib import EMIB
 from mien.latentface.latentface import LatentFace
@@ -28,7 +29,14 @@ if TYPE_CHECKING:
     from mien.synth.head_model import HeadModel
     from mien.synth.stream import Stream
 
-__all__ = ["LocalizerSearch", "cache_eyes", "eye_loader", "load_head", "open_stream"]
+__all__ = [
+    "LocalizerSearch",
+    "cache_eyes",
+    "cache_people",
+    "eye_loader",
+    "load_head",
+    "open_stream",
+]
 
 
 def load_head(models: Sequence[Path]) -> HeadModel | None:
@@ -65,6 +73,25 @@ def open_stream(run: Run[Any], models: Sequence[Path], size: int) -> Stream | No
 
     seed, frames = seed_of(run.options.loop.seed, "stream"), run.options.data.stream_frames
     return Stream(head, seed=seed, frames_per_clip=frames, size=size)
+
+
+def cache_people(run: Run[Any], sources: Sources, size: int) -> list[Path]:
+    """Return the folders of rendered people, then of photographs, where there are such.
+
+    Args:
+        run: its data options are PeopleDataOptions.
+        sources: of the run.
+        size: S, side of the face crops. Pixels.
+    """
+    options, seed = run.config.data, seed_of(run.config.loop.seed, "people")
+    head = load_head(sources.streams)
+    shared = {"image_size": size, "options": options, "seed": seed, "report": run.say}
+    builds: list[Callable[[], Path]] = []
+    if head is not None:
+        builds.append(lambda: build_rendered_cache(head, run.cache, **shared))
+    if sources.pieces:
+        builds.append(lambda: build_photograph_cache(sources.pieces, head, run.cache, **shared))
+    return [once_per_node(run.fabric, build) for build in builds]
 
 
 def cache_eyes(

@@ -18,8 +18,6 @@ from mien import weights
 from mien.card import Card, card_text
 from mien.data.people_cache import (
     PeopleCache,
-    build_photograph_cache,
-    build_rendered_cache,
     margin_of,
     open_people,
 )
@@ -38,9 +36,8 @@ from mien.latentface.recognition import (
 )
 from mien.model import Model, load, tensors_of
 from mien.pipeline.encode import to_batch
-from mien.train.engine import once_per_node
-from mien.train.objective import ImageArray, Objective, Sign
-from mien.train.recipes.data import load_head
+from mien.train.objective import ImageArray, Objective, Sign, tiled
+from mien.train.recipes.data import cache_people
 from mien.train.recipes.recognition_options import RecognitionOptions, RecognitionTrainConfig
 from mien.train.recipes.run import Run, start_run
 from mien.train.run_folder import RunFolder
@@ -83,11 +80,11 @@ def pretrain(
     this = start_run(config, data, run, device, echo)
     sources, base = find_sources(data), load(config.init_from or None)
     size = base.network.config.image_size
-    caches = [open_people(folder) for folder in _cached(this, sources, size)]
+    caches = [open_people(folder) for folder in cache_people(this, sources, size)]
     stage = config.recognition
     sizes = _sizes(base.network.config, stage)
     with this.initial_weights():
-        network = RecognitionNetwork(size, sizes.width, stage.dim, shares=stage.shares)
+        network = RecognitionNetwork(size, sizes.encoders_width, stage.dim, shares=stage.shares)
     if not _start_from(network, base.network):
         this.say("the network starts from random weights: the encoder given is of another form")
     stem = _Stem(base.network, stage.shares).to(this.fabric.device)
@@ -206,11 +203,7 @@ class RecognitionObjective(Objective[Learner]):
 
     def contact_sheet(self, batch: dict[str, Tensor], step: int) -> ImageArray:  # noqa: ARG002
         """Return images as the network is given them. uint8 [H, W, 3]."""
-        images = batch["image"][:_SHEET]
-        columns = min(8, len(images))
-        images = images[: len(images) // columns * columns]
-        rows = images.unflatten(0, (-1, columns)).permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
-        return (rows * 255 + 0.5).to(torch.uint8).cpu().numpy()
+        return tiled(batch["image"][:_SHEET])
 
 
 def _of_all(rows: Tensor) -> Tensor:
@@ -220,19 +213,6 @@ def _of_all(rows: Tensor) -> Tensor:
     parts = [torch.empty_like(rows) for _ in range(torch.distributed.get_world_size())]
     torch.distributed.all_gather(parts, rows.contiguous())
     return torch.cat(parts)
-
-
-def _cached(run: Run[RecognitionTrainConfig], sources: Sources, size: int) -> list[Path]:
-    """Return the folders of rendered people, then of photographs, where there are such."""
-    options, seed = run.config.data, seed_of(run.config.loop.seed, "people")
-    head = load_head(sources.streams)
-    shared = {"image_size": size, "options": options, "seed": seed, "report": run.say}
-    builds: list[Callable[[], Path]] = []
-    if head is not None:
-        builds.append(lambda: build_rendered_cache(head, run.cache, **shared))
-    if sources.pieces:
-        builds.append(lambda: build_photograph_cache(sources.pieces, head, run.cache, **shared))
-    return [once_per_node(run.fabric, build) for build in builds]
 
 
 def _sizes(given: ModelConfig, stage: RecognitionOptions) -> ModelConfig:
