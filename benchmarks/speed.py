@@ -30,7 +30,7 @@ import tomllib
 import venv
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ _SIDE = 250
 _WORKER = """
 import json, os, resource, sys, time
 case, paths, cores = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3])
+weights = sys.argv[4:]
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -54,7 +55,7 @@ try:  # as `mien embed` opens weights
     from mien.pipeline.encode import open_encoder as opened
 except ImportError:
     opened = mien.load
-model = mien.load() if case == "encode" else opened()
+model = mien.load(*weights) if case == "encode" else opened(*weights)
 if case == "encode":
     import torch
     crops = [Image.open(p).convert("RGB").resize((224, 224)) for p in paths]
@@ -86,6 +87,8 @@ class Build:
     python: Path
     entry: str
     """What its command line is, as `module:function`."""
+    weights: tuple[str, ...] = ()
+    """Name of its weights; none: those that it takes by itself."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +173,7 @@ def _write_video(path: Path, face: Image.Image, frames: int) -> None:
 def measure(build: Build, case: str, paths: Sequence[str], cores: int = 1) -> dict[str, float]:
     """Run one case in a process of its own."""
     command = [str(build.python), "-c", _WORKER, case, json.dumps(list(paths)), str(cores)]
+    command += build.weights
     run = subprocess.run(
         command, capture_output=True, text=True, check=False, cwd="/", env=_environment()
     )
@@ -188,6 +192,7 @@ def measure_start(build: Build, image: str, out: Path) -> dict[str, float]:
     module, function = build.entry.split(":")
     call = f"from {module} import {function}; {function}()"
     command = [str(build.python), "-c", call, "embed", image, "--out", str(out), "--overwrite"]
+    command += [word for name in build.weights for word in ("--weights", name)]
     begin = time.perf_counter()
     with subprocess.Popen(command, stderr=subprocess.PIPE, cwd="/", env=_environment()) as process:
         assert process.stderr is not None
@@ -226,36 +231,35 @@ def measure_round(build: Build, inputs: Inputs, folder: Path) -> dict[str, float
 
 
 def summarise(rounds: Mapping[str, Sequence[Mapping[str, float]]]) -> list[dict[str, Any]]:
-    """Return for each measure both medians, all values, and before / now."""
-    (before, now) = rounds
-    rows = []
-    for name in rounds[now][0]:
-        old, new = ([each[name] for each in rounds[build]] for build in (before, now))
-        medians = statistics.median(old), statistics.median(new)
-        rows.append(
-            {
-                "measure": name,
-                before: {"median": medians[0], "all": old},
-                now: {"median": medians[1], "all": new},
-                "ratio": medians[0] / medians[1] if medians[1] else None,
-            }
-        )
+    """Return for each measure every build's median, all values, and how often it is the first's."""
+    first, rows = next(iter(rounds)), []
+    for name in rounds[first][0]:
+        row: dict[str, Any] = {"measure": name}
+        for build, each in rounds.items():
+            values = [measured[name] for measured in each]
+            row[build] = {"median": statistics.median(values), "all": values}
+            median = row[build]["median"]
+            row[build]["ratio"] = row[first]["median"] / median if median else None
+        rows.append(row)
     return rows
 
 
 def as_markdown(result: Mapping[str, Any]) -> str:
     """Return the table with the machine's kind above it."""
-    before, now = result["builds"]
+    first, *later = result["builds"]
+    columns = ["measure", first, *(part for name in later for part in (name, f"{first} / {name}"))]
     lines = [
         f"{result['machine']}; {result['rounds']} rounds, medians.",
         "",
-        f"| measure | {before} | {now} | {before} / {now} |",
-        "|---|---|---|---|",
+        "| " + " | ".join(columns) + " |",
+        "|---" * len(columns) + "|",
     ]
     for row in result["measures"]:
-        ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
-        old, new = row[before]["median"], row[now]["median"]
-        lines.append(f"| {row['measure']} | {old:.4g} | {new:.4g} | {ratio} |")
+        cells = [row["measure"], f"{row[first]['median']:.4g}"]
+        for name in later:
+            ratio = row[name]["ratio"]
+            cells += [f"{row[name]['median']:.4g}", "" if ratio is None else f"{ratio:.2f}"]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -277,6 +281,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faces", type=Path, required=True, help="zip file or folder of images")
     parser.add_argument("--commit", default="c248a94")
+    parser.add_argument("--weights", help="name of weights that this build is measured with, too")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, default=24)
     parser.add_argument("--frames", type=int, default=24)
@@ -289,6 +294,9 @@ def main() -> None:
             make_build(folder / "old", given.commit, before),
             make_build(folder / "new", "now", ROOT),
         ]
+        if given.weights:
+            name = f"now, {given.weights}"
+            builds.append(replace(builds[1], name=name, weights=(given.weights,)))
         inputs = make_inputs(given.faces, folder / "in", given.images, given.frames)
         rounds: dict[str, list[dict[str, float]]] = {build.name: [] for build in builds}
         for number in range(given.rounds):

@@ -14,6 +14,8 @@ from mien.cli.main import run
 from mien.latentface.config import ModelConfig
 from mien.latentface.distillation import Apprentice, DistillWeights, distill_loss, read_all
 from mien.latentface.latentface import LatentFace
+from mien.latentface.networks import SmallEncoder
+from mien.latentface.pruning import prune, prune_encoder
 from mien.media.image import write_png
 from mien.model import load
 from mien.train.recipes.distill_encoder import student_of
@@ -97,6 +99,31 @@ def test_every_term_counts_and_reaches_what_learns(teacher, images, term):
     first = apprentice.student.autoencoder.trunk.convolutions[0].weight
     assert first.grad is not None
     assert float(first.grad.abs().sum()) > 0
+
+
+def test_as_wide_as_before_nothing_changes(teacher, images):
+    same = LatentFace(replace(SIZES, encoder_width=8))
+    state = {**same.state_dict()}
+    kept = {k: v for k, v in teacher.state_dict().items() if "trunk" not in k and "face_e" not in k}
+    same.load_state_dict({**state, **kept})
+    prune(same, teacher)
+    assert torch.equal(same(images).face_embedding, teacher(images).face_embedding)
+    assert torch.equal(same(images).identity, teacher(images).identity)
+
+
+def test_the_channels_that_are_read_most_stay(teacher):
+    wide, narrow = SmallEncoder(32, 8, 5), SmallEncoder(32, 4, 5)
+    first, second = wide.level(0)[0], wide.level(1)[0]
+    with torch.no_grad():
+        second.weight.fill_(0.01)
+        second.weight[:, [1, 2, 4, 7]] = 1.0
+    kept = prune_encoder(narrow, wide, None)
+    assert kept[0].tolist() == [1, 2, 4, 7]
+    assert torch.equal(narrow.level(0)[0].weight, first.weight[[1, 2, 4, 7]])
+    # Half of the inputs are left: what is summed keeps its size.
+    rows = kept[1]
+    expected = second.weight[rows][:, kept[0]] * 2**0.5
+    torch.testing.assert_close(narrow.level(1)[0].weight, expected)
 
 
 def _words(tmp_path, folder, teacher_folder, *more):

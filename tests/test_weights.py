@@ -222,6 +222,16 @@ def test_without_the_hub_client_its_extra_is_named(monkeypatch):
         weights.read("hub:someone/faces")
 
 
+def test_the_packages_weights_have_names_that_folders_do_not_take(tmp_path, monkeypatch):
+    (tmp_path / "fast").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert weights.weights_id("mien") == weights.weights_id(weights.shipped_folder())
+    assert weights.weights_id("fast") == weights.weights_id(weights.shipped_folder("fast"))
+    assert weights.weights_id("fast") != weights.weights_id("mien")
+    with pytest.raises(MienError, match=r"no config.json in fast"):
+        weights.weights_id("./fast")
+
+
 @pytest.mark.parametrize("where", ["runs/exported", "someone/faces", "someone/faces@v2"])
 def test_a_mistyped_path_is_never_asked_for(where, monkeypatch):
     hub = pytest.importorskip("huggingface_hub")

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 
 import mien
+from mien import weights
 from mien.engines.graphs import (
     AgainGraph,
     CodeGraph,
@@ -51,18 +52,23 @@ def graphs_of(model: Model) -> Iterator[tuple[Graph, dict[str, str]]]:
 
 
 def main() -> None:
-    """Write one folder named by the sizes' digest."""
-    model = mien.load(engine="torch")
+    """Write a folder for each of the package's weights, named by their sizes' digest."""
+    models = [mien.load(name, engine="torch") for name in weights.SHIPPED]
+    shutil.rmtree(graphs_folder())
+    for model in models:
+        _write(model)
+
+
+def _write(model: Model) -> None:
     folder = graphs_folder() / digest_of(model.config)
-    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for graph, owned in graphs_of(model):
-        proto, weights = without_weights(to_onnx(graph), owned)
+        proto, taken = without_weights(to_onnx(graph), owned)
         path = folder / f"{graph.name}.onnx"
         path.write_bytes(proto.SerializeToString(deterministic=True))
-        path.with_suffix(".json").write_text(json.dumps(weights, indent=0), encoding="utf-8")
+        path.with_suffix(".json").write_text(json.dumps(taken, indent=0), encoding="utf-8")
         sys.stdout.write(
-            f"{path}: {path.stat().st_size} bytes, {len(weights)} weights from outside\n"
+            f"{path}: {path.stat().st_size} bytes, {len(taken)} weights from outside\n"
         )
 
 

@@ -38,6 +38,7 @@ __all__ = [
     "CONFIG_FILE",
     "HUB",
     "IMAGES_FILE",
+    "SHIPPED",
     "SIMILARITIES_FILE",
     "VERIFICATION_FILE",
     "WEIGHTS_FILE",
@@ -66,6 +67,8 @@ VERIFICATION_FILE = "verification.json"
 SIMILARITIES_FILE = "similarities.json"
 HUB = "hub:"
 """Before owner/name[@revision]: only then is a hub asked."""
+SHIPPED = {"mien": "weights", "fast": "fast"}
+"""The package's own weights: what they are called and where they are."""
 _HUB_ID = re.compile(rf"{HUB}[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?")
 _MAX_BYTES = {WEIGHTS_FILE: 4096 * MIB, CONFIG_FILE: MIB, CARD_FILE: MIB, IMAGES_FILE: 1024 * MIB}
 # No weight of a trained network comes near the one, no standard deviation near the other.
@@ -73,9 +76,9 @@ _LARGEST, _SMALLEST_STD = 1e6, 1e-12
 _DIGEST = re.compile(rb"[0-9a-f]{16}")
 
 
-def shipped_folder() -> Path:
-    """Return the folder of the weights that come with the package."""
-    return Path(__file__).parent / "shipped" / "weights"
+def shipped_folder(name: str = "mien") -> Path:
+    """Return the folder of weights that come with the package, by one of their names."""
+    return Path(__file__).parent / "shipped" / SHIPPED[name]
 
 
 def save(
@@ -293,9 +296,11 @@ def check_keys(
 
 
 def _locate(where: str | os.PathLike[str]) -> Path:
-    """Return the model folder: given, around the given file, or downloaded from the hub."""
+    """Return the model folder: given, around the given file, the package's, or a hub's."""
     if isinstance(where, str) and _HUB_ID.fullmatch(where):
         return _fetch(where.removeprefix(HUB))
+    if isinstance(where, str) and where in SHIPPED:  # a folder of that name is ./fast
+        return shipped_folder(where)
     path = Path(where)
     try:
         if path.is_dir():
@@ -306,8 +311,9 @@ def _locate(where: str | os.PathLike[str]) -> Path:
             return path.parent
     except (OSError, ValueError) as error:  # a name too long, or with a null character
         raise MienError(f"no weights at {path}: {getattr(error, 'strerror', error)}") from error
-    hint = ", or hub:owner/name for one of a hub"
-    raise MienError(f"no weights at {path}; give a model folder{hint}")
+    known = " or ".join(name for name in SHIPPED if name != "mien")
+    hint = f"{known} for the package's, or hub:owner/name for one of a hub"
+    raise MienError(f"no weights at {path}; give a model folder, {hint}")
 
 
 def _located(where: str | os.PathLike[str]) -> Path:

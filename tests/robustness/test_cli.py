@@ -89,7 +89,7 @@ def rendering(name, content, message, code=2):
 
 CASES = [
     case("card tiny", exit=0, message="# tiny"),
-    case("card w", message="no weights at w; give a model folder, or hub:owner/name"),
+    case("card w", message="no weights at w; give a model folder, fast for the"),
     case("card runs/exported", message="no weights at runs/exported"),
     case("card owner/name@main", message="no weights at owner/name@main"),
     case("card hub:", message="no weights at hub:"),

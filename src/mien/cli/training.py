@@ -111,8 +111,11 @@ def sort_words(
 
 
 def absolute_weights(weights: str) -> str:
-    """Return weights so that they mean the same in another working folder; a hub id stays."""
-    return str(Path(weights).absolute()) if Path(weights).exists() else weights
+    """Return weights so that they mean the same in another working folder; names stay."""
+    from mien.weights import SHIPPED
+
+    named = weights in SHIPPED or not Path(weights).exists()
+    return weights if named else str(Path(weights).absolute())
 
 
 def run_method(method: Method, request: Request) -> None:

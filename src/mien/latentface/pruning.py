@@ -18,7 +18,7 @@ from mien.latentface.latentface import LatentFace
 from mien.latentface.networks import ResidualBlock, SmallEncoder
 from mien.latentface.recognition import RecognitionNetwork
 
-__all__ = ["prune"]
+__all__ = ["prune", "prune_encoder"]
 
 _CELLS = 16
 """Of the last maps, 4 x 4, which linear maps read channel by channel."""
@@ -33,20 +33,21 @@ def prune(narrow: LatentFace, wide: LatentFace) -> None:
         wide: stays as it is.
     """
     trunk, other = narrow.autoencoder.trunk, wide.autoencoder.trunk
-    kept = _prune_encoder(trunk, other, None)
+    kept = prune_encoder(trunk, other, None)
     _take_columns(trunk.linear, other.linear, kept[-1])
     own, theirs = narrow.face_embedding, wide.face_embedding
     if isinstance(own, RecognitionNetwork) and isinstance(theirs, RecognitionNetwork):
         shared = wide.config.face_embedding_shares
         given = kept[shared - 1] if shared else None
-        last = _prune_encoder(own.encoder, theirs.encoder, given)
+        last = prune_encoder(own.encoder, theirs.encoder, given)
         finer = len(theirs.encoder.level(-2)[1].weight)
         _take_columns(
             own.encoder.linear, theirs.encoder.linear, torch.cat([last[-2], last[-1] + finer])
         )
 
 
-def _prune_encoder(narrow: SmallEncoder, wide: SmallEncoder, given: Tensor | None) -> list[Tensor]:
+@torch.no_grad()
+def prune_encoder(narrow: SmallEncoder, wide: SmallEncoder, given: Tensor | None) -> list[Tensor]:
     """Prune all levels of an encoder; return the channels that each level keeps.
 
     Args:

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mien import weights
 from mien.errors import MienError
 from mien.gaze.emib import EMIB
 from mien.latentface.config import ModelConfig
@@ -20,10 +19,8 @@ from mien.train.recipes.canonical_eyes import fit_to_rendered
 if TYPE_CHECKING:
     from mien.synth.stream import Stream
 
-__all__ = ["OWN", "Kept", "find_kept", "place"]
+__all__ = ["Kept", "find_kept"]
 
-OWN = "mien"
-"""Stands for the package's own weights."""
 _EYES_NOT_FITTED = (
     "The canonical eyes of the gaze branch were fitted to the head poses of other weights: there "
     "were too few rendered images to fit them anew."
@@ -84,11 +81,6 @@ class Kept:
         return []
 
 
-def place(start: str) -> str | Path:
-    """Return where the weights are that training starts from."""
-    return weights.shipped_folder() if start == OWN else start
-
-
 def find_kept(config: TrainConfig) -> Kept:
     """Return what a run keeps of `stage1.init_from`.
 
@@ -106,7 +98,7 @@ def find_kept(config: TrainConfig) -> Kept:
         return Kept()
     if not start:
         raise MienError("stage1.keep_parts: of which weights? add stage1.init_from=FOLDER")
-    model = load(place(start), engine="torch")
+    model = load(start, engine="torch")
     network = model.network.face_embedding
     found = network if isinstance(network, RecognitionNetwork) else None
     if model.gaze is None and found is None:

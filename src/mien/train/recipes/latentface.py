@@ -29,7 +29,7 @@ from mien.train.engine import once_per_node
 from mien.train.options import Stage2Options, TrainConfig
 from mien.train.recipes.clips import ClipImages, clip_codes, clip_maps
 from mien.train.recipes.data import load_head, open_stream
-from mien.train.recipes.kept import Kept, find_kept, place
+from mien.train.recipes.kept import Kept, find_kept
 from mien.train.recipes.run import Run, start_run
 from mien.train.recipes.stage1 import AutoencoderObjective
 from mien.train.recipes.stage2 import CodeBatches, Layout, NeutralObjective
@@ -257,7 +257,7 @@ def _images(config: TrainConfig, data: list[str]) -> frozenset[str]:
     excluded = find_sources(options.exclude).pieces if options.exclude else []
     known = image_hashes(find_sources(data).pieces, excluded)
     start = config.stage1.init_from
-    return known | weights.trained_on(place(start)) if start else known
+    return known | weights.trained_on(start) if start else known
 
 
 def _init_from(model: LatentFace, start: str) -> None:
@@ -266,7 +266,7 @@ def _init_from(model: LatentFace, start: str) -> None:
     Raises:
         MienError: its tensors have other shapes, or its angles or lengths another scale.
     """
-    options, tensors = weights.read(place(start))
+    options, tensors = weights.read(start)
     for name in _SCALES:
         theirs, ours = options.get(name), getattr(model.config, name)
         if theirs is not None and theirs != ours:
