@@ -108,6 +108,9 @@ class PeopleDataOptions(SourceOptions):
     """People rendered from a synth:HEAD_MODEL."""
     views: Count = 3
     """Further views of every photograph; rendered people have one more in each of two looks."""
+    glasses: Fraction = 0.35
+    """In how many of a photograph's further views the head wears glasses, drawn afresh in each:
+    glasses, too, are not who somebody is."""
     rendered_fraction: Fraction = 0.35
     """Fraction of rendered people in a batch, where there are photographs as well."""
 

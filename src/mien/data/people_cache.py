@@ -1,8 +1,9 @@
 """Several views of each of many people, in memory-mapped files; made once, found again by content.
 
 People of an endless source are rendered with one look, then with another: hair, beard, glasses and
-make-up are not who somebody is. A photograph gives its person's further views by a head model; a
-clip gives its frames. CACHE/KEY/views.u8 holds uint8 [N, V, P, P, 3], the crops with their margin.
+make-up are not who somebody is. A photograph gives its person's further views by a head model, some
+of them with glasses; a clip gives its frames. CACHE/KEY/views.u8 holds uint8 [N, V, P, P, 3], the
+crops with their margin.
 """
 
 from __future__ import annotations
@@ -166,7 +167,7 @@ def build_photograph_cache(
         head: draws the others; None: they repeat the photograph.
         cache: folder that all caches are kept in.
         image_size: S, side of the face crop. Pixels.
-        options: detector, frames of videos, number of views.
+        options: detector, frames of videos, number of views, glasses.
         seed: decides the views.
         report: called with lines on how far it is and on what was skipped.
 
@@ -178,13 +179,15 @@ def build_photograph_cache(
     cropper = PieceCropper(image_size, margin, detector, options.every)
     made_by = head.fingerprint if head else ""
     named = (made_by, image_size, detector.name, options.every, options.views, seed)
-    shape = (FORMAT, "photographs", *named, *known_crops(pieces, detector.name))
+    worn = ("glasses", options.glasses) if head and options.glasses else ()
+    shape = (FORMAT, "photographs", *named, *worn, *known_crops(pieces, detector.name))
     target = Path(cache) / content_key(shape, pieces, excluded)
 
     def fill(folder: Path) -> None:
         skipped = Skipped()
         crops = wanted(Progress(pieces, report), cropper, excluded, skipped)
-        people = _People(Turned(head, options.views, seed), options.views)
+        turned = Turned(head, options.views, seed, glasses=options.glasses)
+        people = _People(turned, options.views)
         index, _ = write_rows(
             folder,
             people.rows(crops),

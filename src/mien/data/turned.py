@@ -49,7 +49,13 @@ class Turned:
     """Draws further views of photographs; counts those of which there are none."""
 
     def __init__(
-        self, head: HeadModel | None, views: int, seed: int, turn: Turn | None = None
+        self,
+        head: HeadModel | None,
+        views: int,
+        seed: int,
+        turn: Turn | None = None,
+        *,
+        glasses: float = 0.0,
     ) -> None:
         """Prepare.
 
@@ -58,8 +64,11 @@ class Turned:
             views: how many of each photograph.
             seed: decides them.
             turn: how far heads are turned.
+            glasses: in how many of the views they wear glasses. [0, 1].
         """
-        self._draw = PhotoViews(head, turn) if head is not None and views else None
+        self._draw = None
+        if head is not None and views:
+            self._draw = PhotoViews(head, turn, glasses=glasses)
         self._count, self._seed = views, seed
         self._backgrounds: list[Pixels] = []
         self.unturned = 0

@@ -9,7 +9,16 @@ import numpy as np
 from mien.synth.head_model import HeadModel, Part
 from mien.synth.person import Person
 
-__all__ = ["shape_glasses", "shape_long_hair", "with_accessories", "worn_triangles"]
+__all__ = [
+    "RIM_STEPS",
+    "glasses_points",
+    "glasses_triangles",
+    "lens_triangles",
+    "shape_glasses",
+    "shape_long_hair",
+    "with_accessories",
+    "worn_triangles",
+]
 
 # Long hair is a curtain around the back of the head: columns from temple to temple, rows down.
 HAIR_COLUMNS, HAIR_ROWS = 49, 25
@@ -18,6 +27,8 @@ CURTAIN_CM = 18.0
 # Each rim is a closed band of two rings; a bridge and two arms join them to the ears.
 RIM_STEPS = 24
 _ARM_HEIGHT, _BRIDGE_HEIGHT = 0.35, 0.3
+_BRIDGE_AND_ARMS = 3
+_MEAN_FORM = np.array([2.5, 2.0, 0.5, 0.2], dtype=np.float32)
 
 
 def with_accessories(head: HeadModel) -> HeadModel:
@@ -28,7 +39,7 @@ def with_accessories(head: HeadModel) -> HeadModel:
     """
     marks = head.neutral[head.landmarks]
     hair, hair_triangles = _curtain(head, marks)
-    glasses, glasses_triangles = _glasses(marks)
+    glasses = glasses_points(marks, _MEAN_FORM)
     first = len(head.neutral)
     skin = np.flatnonzero(head.part == Part.SKIN)
     bound = np.concatenate(
@@ -49,7 +60,7 @@ def with_accessories(head: HeadModel) -> HeadModel:
             [
                 head.triangles,
                 hair_triangles + first,
-                glasses_triangles + first + len(hair),
+                glasses_triangles() + first + len(hair),
             ]
         ).astype(np.int32),
         part=np.concatenate([head.part, parts]),
@@ -95,7 +106,7 @@ def shape_glasses(head: HeadModel, shape: np.ndarray, person: Person) -> None:
     if not person.glasses or len(where) == 0:
         return
     marks = shape[head.landmarks]
-    shape[where] = _glasses_points(marks, person.glasses_shape)
+    shape[where] = glasses_points(marks, person.glasses_shape)
 
 
 def _nearest(points: np.ndarray, targets: np.ndarray, weight: tuple[float, ...]) -> np.ndarray:
@@ -133,8 +144,8 @@ def _curtain(head: HeadModel, marks: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return points.reshape(-1, 3).astype(np.float32), _grid_triangles(HAIR_ROWS, HAIR_COLUMNS)
 
 
-def _glasses(marks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    points = _glasses_points(marks, np.array([2.5, 2.0, 0.5, 0.2], dtype=np.float32))
+def glasses_triangles() -> np.ndarray:
+    """Return the triangles of rims, bridge and arms, rows of `glasses_points`. [F, 3]."""
     ring = np.arange(RIM_STEPS)
     after = (ring + 1) % RIM_STEPS
     bands = []
@@ -143,13 +154,34 @@ def _glasses(marks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         inner_after, outer_after = first + after, first + RIM_STEPS + after
         bands.append(np.stack([inner, outer, outer_after], axis=1))
         bands.append(np.stack([inner, outer_after, inner_after], axis=1))
-    quads = np.arange(4 * RIM_STEPS, len(points)).reshape(-1, 4)
+    quads = 4 * RIM_STEPS + np.arange(4 * _BRIDGE_AND_ARMS).reshape(-1, 4)
     bands += [quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]
-    return points, np.concatenate(bands)
+    return np.concatenate(bands)
 
 
-def _glasses_points(marks: np.ndarray, form: np.ndarray) -> np.ndarray:
-    """Return the vertices: per rim an inner and an outer ring, then quads of bridge and arms."""
+def lens_triangles() -> np.ndarray:
+    """Return the triangles of both lenses, rows of `glasses_points`. [F, 3]."""
+    # Strips of the same x above and below, along which the frame does not bend.
+    below = np.arange(RIM_STEPS // 2)
+    above = (RIM_STEPS - below) % RIM_STEPS
+    first = np.stack([below, below + 1, above], axis=1)
+    second = np.stack([above, below + 1, RIM_STEPS - below - 1], axis=1)
+    lens = np.concatenate([first[1:], second[:-1]])
+    return np.concatenate([lens, lens + 2 * RIM_STEPS])
+
+
+def glasses_points(marks: np.ndarray, form: np.ndarray, *, beside_ears: float = 0.5) -> np.ndarray:
+    """Return the vertices: per rim an inner and an outer ring, then quads of bridge and arms.
+
+    Args:
+        marks: the 68 landmarks of a head, in its frame, cm. [68, 3].
+        form: `Person.glasses_shape`. [4].
+        beside_ears: how far outside the ears' landmarks the arms end, cm.
+
+    Returns:
+        Head frame, cm. A ring's vertex k stands at the angle 2 pi k / RIM_STEPS, clockwise from the
+        right of the image as it shows the face. float32 [4 RIM_STEPS + 12, 3].
+    """
     half_width, half_height, square, wire = (float(value) for value in form)
     angle = np.linspace(0.0, 2.0 * np.pi, RIM_STEPS, endpoint=False)
     cosine, sine = np.cos(angle), np.sin(angle)
@@ -178,7 +210,7 @@ def _glasses_points(marks: np.ndarray, form: np.ndarray) -> np.ndarray:
         start_x = eye[0] + out * (0.15 + half_width)
         start_z = front + 0.05 * start_x**2
         level = float(eye[1]) - _ARM_HEIGHT
-        end_x = float(ear[0]) + out * 0.5
+        end_x = float(ear[0]) + out * beside_ears
         for u, v, z in (
             (start_x, 0.0, start_z),
             (start_x, wire + 0.25, start_z),

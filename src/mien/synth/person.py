@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Person", "sample_person"]
+__all__ = ["Person", "sample_glasses_colour", "sample_glasses_shape", "sample_person"]
 
 # Skin colours (sRGB) from fair to dark; every shade between two neighbours occurs too.
 SKIN_TONES = np.array(
@@ -156,11 +156,21 @@ def sample_person(rng: np.random.Generator, identity_count: int) -> Person:
         lashes=float(rng.uniform(0.1, 0.5) if bearded else rng.uniform(0.2, 1.0)),
         shirt=rng.uniform(0.05, 0.9, 3).astype(np.float32),
         glasses=bool(rng.random() < 0.12),
-        glasses_shape=rng.uniform([2.1, 1.6, 0.0, 0.12], [2.9, 2.3, 1.0, 0.35]).astype(np.float32),
-        glasses_colour=(rng.uniform(0.03, 0.6) * rng.uniform(0.6, 1.0, 3)).astype(np.float32),
+        glasses_shape=sample_glasses_shape(rng),
+        glasses_colour=sample_glasses_colour(rng),
         pores=int(rng.integers(2**31)),
         noise_waves=_waves(rng),
     )
+
+
+def sample_glasses_shape(rng: np.random.Generator) -> np.ndarray:
+    """Return a `Person.glasses_shape`. float32 [4]."""
+    return rng.uniform([2.1, 1.6, 0.0, 0.12], [2.9, 2.3, 1.0, 0.35]).astype(np.float32)
+
+
+def sample_glasses_colour(rng: np.random.Generator) -> np.ndarray:
+    """Return a frame's albedo r g b in [0, 1]. float32 [3]."""
+    return (rng.uniform(0.03, 0.6) * rng.uniform(0.6, 1.0, 3)).astype(np.float32)
 
 
 def _blend(table: np.ndarray, place: float) -> np.ndarray:

@@ -2,9 +2,9 @@
 
 Five landmarks place the mean head under weak perspective, x = s R X + t, and bend it until they fit
 (the displacement spreads by radial basis functions); the photograph is its texture. The head is
-then turned, relit and given another expression before another background. Hidden parts take the
-colours of the other side of the face. The idea is that of Masi et al. 2016 ("Do we really need to
-collect millions of faces for effective face recognition?").
+then turned, relit and given another expression before another background; it may wear glasses.
+Hidden parts take the colours of the other side of the face. The idea is that of Masi et al. 2016
+("Do we really need to collect millions of faces for effective face recognition?").
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from scipy.interpolate import RBFInterpolator
 from scipy.spatial import KDTree
 
 from mien.render.rasterize import rasterize
+from mien.synth.accessories import glasses_triangles
 from mien.synth.expression import EXPRESSIONS, sample_expression_weights
 from mien.synth.frame import rotation_matrix
 from mien.synth.head_model import HeadModel, Part
 from mien.synth.kernels import smooth_normals
+from mien.synth.view_glasses import WornGlasses, sample_worn_glasses, tint
 
 __all__ = ["PhotoViews", "Turn", "Views"]
 
@@ -90,19 +92,21 @@ class _Fit:
 class PhotoViews:
     """Renders further views of photographs; holds what does not depend on the photograph."""
 
-    def __init__(self, head: HeadModel, turn: Turn | None = None) -> None:
+    def __init__(self, head: HeadModel, turn: Turn | None = None, *, glasses: float = 0.0) -> None:
         """Prepare.
 
         Args:
             head: its mean shape and its expressions are used.
             turn: how far heads are turned; None: as usual.
+            glasses: in how many of the views the head wears glasses, drawn afresh in each. [0, 1].
         """
-        self._turn = turn or Turn()
+        self._turn, self._glasses = turn or Turn(), glasses
         kept = np.isin(head.part, (Part.SKIN, Part.EYE_LEFT, Part.EYE_RIGHT))
         row = np.cumsum(kept) - 1
         triangles = head.triangles[kept[head.triangles].all(axis=1)]
         self._triangles = np.ascontiguousarray(row[triangles].astype(np.int64))
-        self._corners = self._triangles.astype(np.int32)
+        self._with_glasses = np.concatenate([self._triangles, glasses_triangles() + kept.sum()])
+        self._marks = row[head.landmarks]
         marks = head.neutral[head.landmarks].astype(np.float64)
         eyes = marks[36:42].mean(axis=0), marks[42:48].mean(axis=0)
         controls = np.stack([*eyes, marks[30], marks[48], marks[54]]) + np.array(_SEEN_CM)
@@ -164,7 +168,7 @@ class PhotoViews:
         displacement = np.c_[error, np.zeros(5)] @ rotation
         shape = self._shape + self._spread @ displacement
         pixels = scale * (shape @ first.T) + centre
-        facing = -self._normals(shape @ rotation.T)[:, 2]
+        facing = -self._normals(shape @ rotation.T, self._triangles)[:, 2]
         hidden = (facing < _GRAZING) & (facing[self._mirror] > facing)
         source = np.where(hidden, self._mirror, np.arange(len(shape)))
         return _Fit(shape, rotation, scale, pixels[source])
@@ -176,28 +180,29 @@ class PhotoViews:
         size, fine = len(photograph), len(photograph) * _OVERSAMPLING
         rotation = rotation_matrix(*np.deg2rad(self._sample_turn(rng))) @ fit.rotation
         posed, scale, offset = self._pose(fit, rotation, size, rng)
+        worn, triangles = None, self._triangles
+        if self._glasses and rng.random() < self._glasses:
+            worn = sample_worn_glasses(fit.shape[self._marks], rng)
+            posed = np.concatenate([posed, worn.points @ rotation.T])
+            triangles = self._with_glasses
         pixels = (scale * posed[:, :2] + offset + 0.5) * _OVERSAMPLING - 0.5
         points = np.c_[pixels, posed[:, 2]].astype(np.float32)
-        found = rasterize(
-            torch.from_numpy(points)[None], torch.from_numpy(self._triangles), fine, fine
-        )
+        found = rasterize(torch.from_numpy(points)[None], torch.from_numpy(triangles), fine, fine)
         face, weights = found.pix_to_face[0].numpy(), found.barycentric[0].numpy()[..., None]
-        corners = self._triangles[np.maximum(face, 0)]
-        place = (fit.texture[corners] * weights).sum(axis=2).astype(np.float32)
-        colour = cv2.remap(
-            photograph,
-            place[..., 0],
-            place[..., 1],
-            cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
-        ).astype(np.float32)
+        corners = triangles[np.maximum(face, 0)]
+        colour = _colour(photograph, fit, worn, corners, weights)
         if rng.random() < _RELIT_CHANCE:
-            normals = (self._normals(posed)[corners] * weights).sum(axis=2)
-            colour *= _relight(normals, rng)
+            normals = self._normals(posed, triangles)
+            # A frame is a thin sheet, lit on the side that is seen.
+            sheet = normals[len(fit.shape) :]
+            sheet[sheet[:, 2] > 0] *= -1
+            colour *= _relight((normals[corners] * weights).sum(axis=2), rng)
         behind = backgrounds[int(rng.integers(len(backgrounds)))]
         behind = cv2.GaussianBlur(behind, (0, 0), rng.uniform(3, 12))
         behind = cv2.resize(behind, (fine, fine)).astype(np.float32) * rng.uniform(0.5, 1.2)
         image = np.where((face >= 0)[..., None], colour, behind).clip(0, 255)
+        if worn is not None:
+            tint(image, points[len(fit.shape) :], found.depth[0].numpy(), worn)
         pixels = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA).astype(np.uint8)
         return pixels, rotation
 
@@ -219,11 +224,39 @@ class PhotoViews:
         offset = np.array(_FOCUS) * size - scale * middle + rng.uniform(-0.02, 0.02, 2) * size
         return posed, scale, offset
 
-    def _normals(self, points: Array) -> Array:
+    def _normals(self, points: Array, triangles: Array) -> Array:
         """Return unit outward normals of the vertices. [V, 3]."""
         normals = np.empty(points.shape, dtype=np.float32)
-        smooth_normals(points.astype(np.float32), self._corners, normals)
+        smooth_normals(points.astype(np.float32), triangles.astype(np.int32), normals)
         return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+
+
+def _colour(
+    photograph: Pixels, fit: _Fit, worn: WornGlasses | None, corners: Array, weights: Array
+) -> Array:
+    """Return each pixel's colour: a head's is the photograph's, glasses' their own. [H, W, 3].
+
+    Args:
+        photograph: RGB. uint8 [P, P, 3].
+        fit: where in it the head's vertices have their colours.
+        worn: glasses, whose vertices follow the head's.
+        corners: vertices that each pixel lies between. [H, W, 3].
+        weights: theirs. [H, W, 3, 1].
+    """
+    texture = fit.texture
+    if worn is not None:
+        texture = np.concatenate([texture, np.zeros((len(worn.points), 2))])
+    place = (texture[corners] * weights).sum(axis=2).astype(np.float32)
+    colour = cv2.remap(
+        photograph,
+        place[..., 0],
+        place[..., 1],
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    ).astype(np.float32)
+    if worn is not None:
+        colour[corners[..., 0] >= len(fit.shape)] = worn.colour
+    return colour
 
 
 def _relight(normals: Array, rng: np.random.Generator) -> Array:
