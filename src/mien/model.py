@@ -39,7 +39,10 @@ __all__ = ["Model", "WholeConfig", "load", "prepare", "resolve_device", "tensors
 
 _GAZE = "gaze."
 _WIDTHS = ("texture_dim", "shape_dim", "width", "neutral_width", "face_embedding_dim")
-_GAZE_WIDTHS = ("code_dim", "dim", "stem_width", "eye_tokens", "band_tokens", "face_tokens")
+_GAZE_WIDTHS = (
+    *("code_dim", "dim", "stem_width", "bottleneck_dim", "bottleneck_stem_width"),
+    *("localizer_width", "eye_tokens", "band_tokens", "face_tokens"),
+)
 _GAZE_DEPTHS = ("bottleneck_depth", "encoder_depth", "decoder_depth")
 _AT_A_TIME_ELSEWHERE = 256
 _Read = TypeVar("_Read")

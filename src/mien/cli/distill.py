@@ -33,7 +33,7 @@ __all__ = ["app", "encoder", "gaze"]
 
 app = typer.Typer(add_completion=False)
 
-_STUDENTS = ("cnn",)
+_STUDENTS = ("cnn", "emib")
 
 
 @app.callback()
@@ -44,7 +44,7 @@ def _distill() -> None:
 @app.command()
 def gaze(
     words: Words = None,
-    student: Annotated[str, typer.Option(help="Kind of network: cnn.")] = "cnn",
+    student: Annotated[str, typer.Option(help="Kind of network: cnn, emib.")] = "cnn",
     data: EyeData = None,
     out: Out = None,
     weights: Annotated[
@@ -59,11 +59,12 @@ def gaze(
     devices: Devices = None,
     num_nodes: Nodes = None,
 ) -> None:
-    """Train a convolutional network of about a megabyte to give the gaze code, without labels.
+    """Train a small network to give the gaze code, without labels.
 
-    It sees a grey band around the eyes and gives the teacher's code, so that a calibration fits
-    both. At the end: R2 of its code, its size, and the speed of both. Faces are detected; where
-    the images are face crops already, add data.detector=none.
+    cnn: a convolutional network of about a megabyte; it sees a grey band around the eyes. emib: a
+    narrower eye localizer and bottleneck, in a copy of the teacher's weights. Both give the
+    teacher's code, so that a calibration fits. At the end: R2 of the code, size, speed. Faces are
+    detected; where the images are face crops already, add data.detector=none.
     """
     if student not in _STUDENTS:
         raise MienError(f"--student takes {', '.join(_STUDENTS)}, not {student!r}")
@@ -72,10 +73,22 @@ def gaze(
     changes += [f"distill.steps={steps}"] if steps is not None else []
     if weights is not None:
         changes.append(f"distill.teacher={absolute_weights(weights)}")
+    request = Request(out, config, sources, changes, resume, overwrite, device)
+    run_method(_cnn() if student == "cnn" else _emib(), request)
+
+
+def _cnn() -> Method:
     from mien.train.recipes.distill import check, distill
 
-    request = Request(out, config, sources, changes, resume, overwrite, device)
-    run_method(Method(_load, check, distill), request)
+    return Method(_load, check, distill)
+
+
+def _emib() -> Method:
+    from mien.train.config import read_config
+    from mien.train.recipes.distill_emib import check, distill
+    from mien.train.recipes.distill_emib_options import DistillEmibConfig
+
+    return Method(partial(read_config, DistillEmibConfig), check, distill)
 
 
 @app.command()

@@ -48,9 +48,9 @@ class FullFaceBottleneck(nn.Module):
     def __init__(self, config: GazeConfig) -> None:
         super().__init__()
         self.config = config
-        dim = config.dim
+        dim, heads, stem_width = config.code_sizes
         rows, columns = config.eye_grid
-        self.stem = eye_stem(config.eye_patch, config.stem_width, dim)
+        self.stem = eye_stem(config.eye_patch, stem_width, dim)
         self.band = nn.Linear(config.band_patch**2, dim)
         self.face = nn.Linear(config.face_patch**2, dim)
         self.place = nn.Linear(4, dim)
@@ -59,8 +59,7 @@ class FullFaceBottleneck(nn.Module):
         self.band_places = table_of(config.band_tokens, dim)
         self.face_places = table_of(config.face_tokens, dim)
         self.no_face = table_of(1, dim)
-        depth, heads = config.bottleneck_depth, config.heads
-        self.blocks = nn.ModuleList(Block(dim, heads) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(dim, heads) for _ in range(config.bottleneck_depth))
         self.norm = nn.LayerNorm(dim)
         self.head = nn.Linear(dim, config.code_dim * (2 if config.variational else 1))
 
@@ -76,7 +75,7 @@ class FullFaceBottleneck(nn.Module):
         tokens = torch.cat(
             [
                 self.query + self.place(place_of_eyes(views, config))[:, None],
-                eyes.reshape(batch, self.eye_places.shape[1], config.dim) + self.eye_places,
+                eyes.reshape(batch, *self.eye_places.shape[1:]) + self.eye_places,
                 self.band(patches(band, config.band_patch)) + self.band_places,
                 face_tokens + self.face_places,
             ],

@@ -16,6 +16,7 @@ __all__ = [
     "EYE_CROP_WIDTH",
     "FACE_CROP",
     "FACE_SIDE",
+    "Depth",
     "GazeConfig",
 ]
 
@@ -30,6 +31,7 @@ EYE_CROP_HEIGHT = 96
 EYE_CROP_WIDTH = 200
 
 Depth = Annotated[int, Range(0, 256)]
+Narrower = Annotated[int, Range(0, 2**14)]
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,17 @@ class GazeConfig:
     code_dim: Width = 16
     """d, length of the bottleneck's code."""
     dim: Width = 128
-    """Width of the transformers."""
+    """Width of the transformers; of FF-IB's unless it has its own."""
     heads: Width = 4
-    """Attention heads."""
+    """Attention heads of that width."""
+    bottleneck_dim: Narrower = 0
+    """Width of FF-IB's transformer, whose heads are as wide as the others'; 0 = dim."""
     bottleneck_depth: Depth = 2
     """Transformer blocks of FF-IB."""
+    bottleneck_stem_width: Narrower = 0
+    """Channels of FF-IB's first convolution over the eyes; 0 = stem_width."""
+    localizer_width: Width = 16
+    """Channels of the eye localizer's first convolution; deeper ones have twice as many."""
     encoder_depth: Depth = 2
     """Transformer blocks of EM-AE's encoder."""
     decoder_depth: Depth = 2
@@ -77,6 +85,12 @@ class GazeConfig:
         check_fields(self, "gaze")
         if self.dim % self.heads:
             raise ValueError(f"gaze.dim {self.dim} must be a multiple of heads {self.heads}")
+        head = self.dim // self.heads
+        if self.bottleneck_dim % head:
+            raise ValueError(
+                f"gaze.bottleneck_dim {self.bottleneck_dim} must be a multiple of a head's width, "
+                f"dim / heads = {head}"
+            )
         if self.eye_patch < 4 or self.eye_patch & (self.eye_patch - 1):
             raise ValueError(f"gaze.eye_patch must be a power of two from 4, not {self.eye_patch}")
         for side, patch in (
@@ -88,6 +102,13 @@ class GazeConfig:
         ):
             if side < patch or side % patch:
                 raise ValueError(f"gaze: a side of {side} is no whole number of patches of {patch}")
+
+    @property
+    def code_sizes(self) -> tuple[int, int, int]:
+        """Return FF-IB's width, its attention heads and the channels of its first convolution."""
+        dim = self.bottleneck_dim or self.dim
+        heads = dim * self.heads // self.dim
+        return dim, heads, self.bottleneck_stem_width or self.stem_width
 
     @property
     def eye_grid(self) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -28,7 +29,16 @@ from mien.gaze.variation import image_of, sample_lenses
 from mien.gaze.windows import cut_upright
 from mien.types import Loss
 
-__all__ = ["Targets", "distill_loss", "fit_scale", "targets_of", "vary_bands"]
+__all__ = [
+    "Coded",
+    "Targets",
+    "degraded",
+    "distill_loss",
+    "fit_scale",
+    "shaded",
+    "targets_of",
+    "vary_bands",
+]
 
 _SCORE = 0.2  # w_s
 # Fractions of the batch whose eyes the student cannot see: behind dark glasses, or out of the band.
@@ -39,6 +49,13 @@ _SHIFT, _MAX_LOG_SCALE = (6.0, 4.0), 0.06
 _RAMP, _GAMMA, _NOISE = 0.25, 0.3, 0.03
 _BLUR_PROB, _BLUR_PX, _BLUR_REACH = 0.3, 1.5, 3
 _DEAD = 0.01  # a number of the code whose std is this fraction of the largest carries nothing
+
+
+class Coded(Protocol):
+    """A network that learns codes as z-scores."""
+
+    code_mean: Tensor
+    code_scale: Tensor
 
 
 @dataclass(frozen=True)
@@ -59,9 +76,15 @@ class Targets:
 
 
 @torch.no_grad()
-def targets_of(teacher: EMIB, image: EyeImage) -> Targets:
-    """Run a teacher on canvases as when faces are embedded: it finds the eyes itself."""
-    found, logit = teacher.locate_eyes(image.pixels, None, is_face=False)
+def targets_of(teacher: EMIB, image: EyeImage, guess: Tensor | None = None) -> Targets:
+    """Run a teacher on canvases as when faces are embedded: it finds the eyes itself.
+
+    Args:
+        teacher: in evaluation mode.
+        image: canvases. B of them.
+        guess: as of `EMIB.forward`; None: in the middle of the canvas. [B, 2, 2].
+    """
+    found, logit = teacher.locate_eyes(image.pixels, guess, is_face=False)
     moved = (found.eyes - image.eyes) * (FACE_SIDE / FACE_CROP)
     located = replace(image, eyes=found.eyes, face_eyes=image.face_eyes + moved)
     code = teacher.bottleneck(normalised(cut_upright(located, teacher.config))).mean
@@ -70,7 +93,7 @@ def targets_of(teacher: EMIB, image: EyeImage) -> Targets:
 
 @torch.no_grad()
 def fit_scale(
-    student: Student,
+    student: Coded,
     teacher: EMIB,
     batches: Iterable[dict[str, Tensor]],
     *,
@@ -79,7 +102,8 @@ def fit_scale(
     """Set the student's `code_mean` and `code_scale` from its teacher's codes of batches.
 
     Args:
-        student: changed in place; left as it is where fewer than two faces show eyes.
+        student: learns z-scores; changed in place, or left as it is where fewer than two faces
+            show eyes.
         teacher: gives the codes.
         batches: of mien.data.eye_loader.
         generator: flips half of the images, as training does.
@@ -157,7 +181,7 @@ def vary_bands(pixels: Tensor, eyes: Tensor, generator: torch.Generator) -> tupl
     shift, scale = torch.where(sharp, shift.round(), shift), torch.where(sharp, 1.0, scale)
     far = pixels.new_tensor([0.0, 1.0]) * side * away[:, None]
     bands = _sample(pixels, eyes.mean(dim=1).round() + shift + far, scale)
-    return _degraded(_relit(bands, uniform), uniform, generator), dark | away
+    return degraded(shaded(bands, uniform), uniform, generator), dark | away
 
 
 def _with_glasses(pixels: Tensor, eyes: Tensor, uniform: Callable[..., Tensor]) -> Tensor:
@@ -177,26 +201,34 @@ def _sample(pixels: Tensor, middle: Tensor, scale: Tensor) -> Tensor:
     return sample_at(pixels, places)
 
 
-def _relit(bands: Tensor, uniform: Callable[..., Tensor]) -> Tensor:
-    """Bend the brightness and let it rise to one side; mean and contrast the student removes."""
+def shaded(images: Tensor, uniform: Callable[..., Tensor]) -> Tensor:
+    """Bend the brightness and let it rise to one side; mean and contrast the student removes.
+
+    Args:
+        images: luminance in [0, 1]. [B, 1, H, W].
+        uniform: shape without B => uniform numbers in [0, 1) [B, *shape].
+    """
     gamma = ((2 * uniform(1, 1, 1) - 1) * _GAMMA).exp()
-    x = torch.linspace(-1, 1, BAND_WIDTH, device=bands.device)
-    y = torch.linspace(-1, 1, BAND_HEIGHT, device=bands.device)[:, None]
+    x = torch.linspace(-1, 1, images.shape[-1], device=images.device)
+    y = torch.linspace(-1, 1, images.shape[-2], device=images.device)[:, None]
     slope = (2 * uniform(2, 1, 1, 1) - 1) * _RAMP
     lamp = 1 + slope[:, 0] * x + slope[:, 1] * y
-    return (bands.clamp(1e-3, 1) ** gamma * lamp).clamp(0, 1)
+    return (images.clamp(1e-3, 1) ** gamma * lamp).clamp(0, 1)
 
 
-def _degraded(bands: Tensor, uniform: Callable[..., Tensor], generator: torch.Generator) -> Tensor:
-    """Blur some (a normal distribution, up to _BLUR_PX wide), and add noise to all."""
-    count, reach = len(bands), _BLUR_REACH
+def degraded(images: Tensor, uniform: Callable[..., Tensor], generator: torch.Generator) -> Tensor:
+    """Blur some (a normal distribution, up to 1.5 px wide), and add noise to all.
+
+    Arguments as of `shaded`; `generator` gives the noise.
+    """
+    count, reach = len(images), _BLUR_REACH
     width = uniform(1) * _BLUR_PX * (uniform(1) < _BLUR_PROB)
-    offsets = torch.arange(-reach, reach + 1, device=bands.device)
+    offsets = torch.arange(-reach, reach + 1, device=images.device)
     kernel = torch.exp(-0.5 * (offsets / width.clamp_min(0.1)) ** 2)
     kernel = kernel / kernel.sum(dim=1, keepdim=True)
     # One group for each image: every one has its own kernel.
-    wide = F.pad(bands.transpose(0, 1), (reach, reach, reach, reach), mode="replicate")
+    wide = F.pad(images.transpose(0, 1), (reach, reach, reach, reach), mode="replicate")
     wide = F.conv2d(wide, kernel[:, None, None, :], groups=count)
     blurred = F.conv2d(wide, kernel[:, None, :, None], groups=count).transpose(0, 1)
-    noise = torch.randn(bands.shape, generator=generator, device=bands.device)
+    noise = torch.randn(images.shape, generator=generator, device=images.device)
     return (blurred + noise * uniform(1, 1, 1) * _NOISE).clamp(0, 1)

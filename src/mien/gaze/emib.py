@@ -52,7 +52,7 @@ class EMIB(nn.Module):
     def __init__(self, config: GazeConfig) -> None:
         super().__init__()
         self.config = config
-        self.localizer = EyeLocalizer()
+        self.localizer = EyeLocalizer(config.localizer_width)
         self.bottleneck = FullFaceBottleneck(config)
         self.autoencoder = EyeMaskedAutoencoder(config)
         # The contrast compares these projections: compared directly, codes forget all that the

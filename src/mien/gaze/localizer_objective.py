@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,13 +15,37 @@ from mien.gaze.localizer import EyeLocalizer
 from mien.gaze.variation import image_of, rotation_of, sample_lenses
 from mien.types import Loss
 
-__all__ = ["localizer_loss"]
+__all__ = ["Moved", "localizer_loss", "moved", "with_sunglasses"]
 
 _SHIFT = (26.0, 18.0)
 # Radians, and the natural logarithm of the scale factor.
 _MAX_ROTATION, _MAX_LOG_SCALE = 0.2, 0.15
 # Fractions of the batch with hidden eyes: dark glasses, or a place without eyes.
 _SUNGLASSES, _ELSEWHERE = 0.12, 0.12
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Canvases cut out of canvases, and the way there and back for points."""
+
+    canvas: Tensor
+    """Luminance in [0, 1]. [B, 1, CANVAS_HEIGHT, CANVAS_WIDTH]."""
+    affine: Tensor
+    """Offsets from the middle in `canvas` => offsets in the image. [B, 2, 2]."""
+    middle: Tensor
+    """Of the canvas. Pixels [2]."""
+    shift: Tensor
+    """From the middle to the place in the image that `canvas` is cut around. Pixels [B, 2]."""
+
+    def from_image(self, points: Tensor) -> Tensor:
+        """Return where points of the image stand in `canvas`. Pixels [B, N, 2]."""
+        inverse = torch.linalg.inv(self.affine).transpose(1, 2)
+        return (points - (self.middle + self.shift)[:, None]) @ inverse + self.middle
+
+    def to_image(self, points: Tensor) -> Tensor:
+        """Return where points of `canvas` stand in the image. Pixels [B, N, 2]."""
+        turned = (points - self.middle) @ self.affine.transpose(1, 2)
+        return turned + (self.middle + self.shift)[:, None]
 
 
 def localizer_loss(
@@ -43,16 +68,17 @@ def localizer_loss(
     dark, away = kind < _SUNGLASSES, kind > 1 - _ELSEWHERE
     pixels = torch.where(
         dark[:, None, None, None],
-        _with_sunglasses(image.pixels, image.eyes, uniform),
+        with_sunglasses(image.pixels, image.eyes, uniform),
         image.pixels,
     )
     shift = (2 * uniform(2) - 1) * image.eyes.new_tensor(_SHIFT)
     # Away: so far above, below or beside that neither eye is on the canvas.
     far = torch.where(uniform(1) < 0.5, 1.0, -1.0) * image.eyes.new_tensor([0.0, 75.0])
     shift = shift + far * away[:, None]
-    canvas, eyes = _moved(pixels, image.eyes, shift, uniform)
+    taken = moved(pixels, shift, uniform)
+    eyes = taken.from_image(image.eyes)
     light = (0.6 * uniform() - 0.3).exp()[:, None, None, None]
-    canvas = canvas.clamp(1e-3, 1) ** light * (0.6 + 0.6 * uniform())[:, None, None, None]
+    canvas = taken.canvas.clamp(1e-3, 1) ** light * (0.6 + 0.6 * uniform())[:, None, None, None]
     found = localizer((canvas + 0.02 * (uniform(1, 1, 1) - 0.5)).clamp(0, 1))
     known = ~(away | dark)
     near = (found.eyes - eyes).norm(dim=2)
@@ -74,7 +100,7 @@ def localizer_loss(
     return Loss(place + score, {k: v.detach() for k, v in parts.items()}, monitors)
 
 
-def _with_sunglasses(pixels: Tensor, eyes: Tensor, uniform: Callable[..., Tensor]) -> Tensor:
+def with_sunglasses(pixels: Tensor, eyes: Tensor, uniform: Callable[..., Tensor]) -> Tensor:
     """Paint two dark lenses over the eyes. [B, 1, H, W]."""
     rows = torch.arange(pixels.shape[-2], device=pixels.device)[None, None, :, None]
     lens = sample_lenses(pixels, eyes, uniform)
@@ -85,15 +111,17 @@ def _with_sunglasses(pixels: Tensor, eyes: Tensor, uniform: Callable[..., Tensor
     return torch.where(lens, shade + through * pixels + sky * uniform(1, 1, 1), pixels)
 
 
-def _moved(
-    pixels: Tensor, eyes: Tensor, shift: Tensor, uniform: Callable[..., Tensor]
-) -> tuple[Tensor, Tensor]:
-    """Shift, rotate and scale canvases, and the eyes with them."""
+def moved(pixels: Tensor, shift: Tensor, uniform: Callable[..., Tensor]) -> Moved:
+    """Shift, rotate and scale canvases.
+
+    Args:
+        pixels: luminance in [0, 1] of canvases. [B, 1, H, W].
+        shift: of the middle. Pixels [B, 2].
+        uniform: shape without B => uniform numbers in [0, 1) [B, *shape].
+    """
     angle = (2 * uniform() - 1) * _MAX_ROTATION
     affine = rotation_of(angle, ((2 * uniform() - 1) * _MAX_LOG_SCALE).exp())
     middle = pixels.new_tensor(CANVAS_MIDDLE)
     around = offsets((CANVAS_HEIGHT, CANVAS_WIDTH), CANVAS_MIDDLE, pixels.device).to(pixels.dtype)
     source = torch.einsum("bij,hwj->bhwi", affine, around) + (middle + shift)[:, None, None]
-    moved = sample_at(pixels, source)
-    inverse = torch.linalg.inv(affine).transpose(1, 2)
-    return moved, (eyes - (middle + shift)[:, None]) @ inverse + middle
+    return Moved(sample_at(pixels, source), affine, middle, shift)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from mien.data.eye_loader import EyeLoader
 from mien.data.provenance import image_hashes
 from mien.data.seeds import seed_of
 from mien.errors import MienError
-from mien.gaze.distillation import distill_loss, fit_scale, vary_bands
+from mien.gaze.distillation import Coded, distill_loss, fit_scale, vary_bands
 from mien.gaze.emib import EMIB
 from mien.gaze.student import Student, cut_band, load_student, save_student
 from mien.gaze.variation import image_of
@@ -39,33 +40,44 @@ from mien.train.recipes.run import Run, start_run
 from mien.train.run_folder import RunFolder
 from mien.types import Loss
 
-__all__ = ["STAGE", "DistillObjective", "check", "distill", "load_teacher"]
+__all__ = [
+    "CODE_SIGNS",
+    "STAGE",
+    "WORSE",
+    "DistillObjective",
+    "check",
+    "distill",
+    "load_teacher",
+    "set_scale",
+]
 
 STAGE = "distill"
 _SCALE_BATCHES = 8
 """Batches that mean and standard deviation of the teacher's code are measured on."""
 _SHEET_COLUMNS = 6
-_WORSE = (
+WORSE = (
     "the student's code is worse than the mean of its teacher's (R2 below 0): do not use it; train "
     "longer (--steps) or on more images"
 )
 _MIN_SEEN = 0.5  # fraction of images with eyes below which there is little to learn from
+CODE_SIGNS = (
+    Sign(
+        *("eyes_seen", _MIN_SEEN, math.inf),
+        "the teacher sees eyes in {:.0%} of the images; is --crop right?",
+    ),
+    Sign(
+        *("code_error", 0.0, 1.5),
+        "the code is further off than its mean would be; lower the learning rate",
+    ),
+)
+"""Of any student that learns a code as z-scores."""
 
 
 class DistillObjective(Objective[Student]):
     """Trains a student to give its teacher's code; the teacher stays as it is."""
 
     decays_vectors = False
-    signs = (
-        Sign(
-            *("eyes_seen", _MIN_SEEN, math.inf),
-            "the teacher sees eyes in {:.0%} of the images; is --crop right?",
-        ),
-        Sign(
-            *("code_error", 0.0, 1.5),
-            "the code is further off than its mean would be; lower the learning rate",
-        ),
-    )
+    signs = CODE_SIGNS
 
     def __init__(self, module: Student, teacher: EMIB) -> None:
         super().__init__(module)
@@ -150,7 +162,7 @@ def distill(
         loader = eye_loader(this, found.cache, found.stream, config.distill)
         # Another teacher is another run.
         loader.fingerprint = f"{loader.fingerprint}-{model.weights_id}"
-        _set_scale(this, student, teacher, loader)
+        set_scale(this, student, teacher, loader)
         student.load_state_dict(this.train(DistillObjective(student, teacher), loader, STAGE))
     if held is not None:
         images = model.images | image_hashes([*sources.known, *sources.unknown])
@@ -171,8 +183,15 @@ def _refuse_length(config: DistillConfig, model: Model) -> EMIB:
     return teacher
 
 
-def _set_scale(run: Run[DistillConfig], student: Student, teacher: EMIB, loader: EyeLoader) -> None:
-    """Measure the teacher's code in the first process and give all of them its scale."""
+def set_scale(run: Run[Any], student: Coded, teacher: EMIB, loader: EyeLoader) -> None:
+    """Measure the teacher's code in the first process and give all of them its scale.
+
+    Args:
+        run: gives the seed.
+        student: its `code_mean` and `code_scale` are set.
+        teacher: in evaluation mode.
+        loader: gives the images.
+    """
     if run.is_first:
         seed = seed_of(run.config.loop.seed, "scale")
         generator = torch.Generator(device=run.fabric.device).manual_seed(seed)
@@ -204,13 +223,13 @@ def _export(
     )
     results, worse = dict(report.as_results()), report.fidelity.r2 < 0
     if worse:
-        results["Warning"] = _WORSE
+        results["Warning"] = WORSE
     save_student(student, folder, _card(config, results), images=images, overwrite=True)
     write_text(folder / "report.json", json.dumps(asdict(report), indent=1) + "\n")
     for name, value in results.items():
         run.say(f"{name}: {value}")
     if worse:
-        run.say(f"warning: {_WORSE}")
+        run.say(f"warning: {WORSE}")
     run.say(f"the student is in {folder}")
 
 

@@ -16,7 +16,6 @@ from mien.data.loader import Shard
 from mien.gaze.config import FACE_CROP
 from mien.model import Model
 from mien.train.recipes.data import LocalizerSearch, cache_eyes, eye_loader, open_stream
-from mien.train.recipes.distill_options import DistillConfig
 from mien.train.recipes.run import Run
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ class DistillData:
     """Rendered clips without end; the late ones are held out."""
 
 
-def open_data(run: Run[DistillConfig], sources: EyeSources, model: Model) -> DistillData:
+def open_data(run: Run[Any], sources: EyeSources, model: Model) -> DistillData:
     """Crop what is given, once per node, and hold some of it out.
 
     Args:
@@ -65,7 +64,7 @@ def open_data(run: Run[DistillConfig], sources: EyeSources, model: Model) -> Dis
     return DistillData(cache, held, stream)
 
 
-def validation_batches(data: DistillData, run: Run[DistillConfig]) -> Iterator[dict[str, Tensor]]:
+def validation_batches(data: DistillData, run: Run[Any]) -> Iterator[dict[str, Tensor]]:
     """Yield the images held out, then people rendered for validation alone."""
     stage = run.config.distill
     if data.held is not None:

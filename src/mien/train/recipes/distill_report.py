@@ -25,6 +25,9 @@ __all__ = [
     "ValidationSet",
     "explained_variance",
     "fidelity_of",
+    "milliseconds",
+    "random_images",
+    "refuse_few",
     "speeds",
     "validation_set",
 ]
@@ -131,14 +134,18 @@ def validation_set(teacher: EMIB, batches: Iterable[dict[str, Tensor]]) -> Valid
         bands.append((cut_band(image.pixels, targets.eyes) * 255).round().byte().cpu())
         codes.append(targets.code.cpu())
         seen.append(targets.seen.cpu())
-    count = int(torch.cat(seen).sum()) if seen else 0
-    if count < _MIN_ROWS:
+    refuse_few(torch.cat(seen) if seen else torch.zeros(0, dtype=torch.bool))
+    return ValidationSet(torch.cat(bands), torch.cat(codes), torch.cat(seen))
+
+
+def refuse_few(seen: Tensor) -> None:
+    """Refuse to measure on fewer than ten images in which a teacher sees eyes. Bool [N]."""
+    if int(seen.sum()) < _MIN_ROWS:
         raise MienError(
-            f"the teacher sees eyes in {count} of {sum(map(len, seen))} held-out images, too few "
+            f"the teacher sees eyes in {int(seen.sum())} of {len(seen)} held-out images, too few "
             "to measure a student on; give more images, raise distill.held_out_fraction, or mend "
             "--crop"
         )
-    return ValidationSet(torch.cat(bands), torch.cat(codes), torch.cat(seen))
 
 
 @torch.no_grad()
@@ -166,23 +173,28 @@ def speeds(
         batches: faces at a time.
     """
     device = student.code_mean.device
-    size = (FACE_CROP, FACE_CROP) if is_face else (EYE_CROP_HEIGHT, EYE_CROP_WIDTH)
     generator = torch.Generator().manual_seed(0)
     found = []
     for batch in batches:
         bands = torch.rand(batch, 1, BAND_HEIGHT, BAND_WIDTH, generator=generator).to(device)
-        images = torch.rand(batch, 1, *size, generator=generator).to(device)
+        images = random_images(batch, is_face=is_face).to(device)
         found.append(
             Speed(
                 batch,
-                _milliseconds(lambda b=bands: student(b)) / batch,
-                _milliseconds(lambda p=images: teacher(p, is_face=is_face)) / batch,
+                milliseconds(lambda b=bands: student(b)) / batch,
+                milliseconds(lambda p=images: teacher(p, is_face=is_face)) / batch,
             )
         )
     return tuple(found)
 
 
-def _milliseconds(work: Callable[[], object]) -> float:
+def random_images(batch: int, *, is_face: bool) -> Tensor:
+    """Return noise of the size that a gaze branch looks at. [B, 1, H, W]."""
+    size = (FACE_CROP, FACE_CROP) if is_face else (EYE_CROP_HEIGHT, EYE_CROP_WIDTH)
+    return torch.rand(batch, 1, *size, generator=torch.Generator().manual_seed(0))
+
+
+def milliseconds(work: Callable[[], object]) -> float:
     """Return the median time of a call; torch's timer warms up and waits for a GPU."""
     timer = Timer("work()", globals={"work": work}, num_threads=torch.get_num_threads())
     return timer.blocked_autorange(min_run_time=_MIN_S).median * 1e3
