@@ -28,6 +28,7 @@ from mien.gaze.distillation import degraded, shaded
 from mien.gaze.emib import EMIB
 from mien.gaze.localizer import EyeLocalizer
 from mien.gaze.localizer_objective import Moved, moved, with_sunglasses
+from mien.gaze.pruning import prune_bottleneck, prune_localizer
 from mien.gaze.variation import image_of, jitter, relit, sample_affine
 from mien.types import Loss
 
@@ -57,6 +58,15 @@ class NarrowBranch(nn.Module):
         self.bottleneck = FullFaceBottleneck(config)
         self.register_buffer("code_mean", torch.zeros(config.code_dim))
         self.register_buffer("code_scale", torch.ones(config.code_dim))
+
+    @torch.no_grad()
+    def start_from(self, teacher: EMIB) -> None:
+        """Take the teacher's strongest channels over; the scale is set before."""
+        prune_localizer(self.localizer, teacher.localizer)
+        prune_bottleneck(self.bottleneck, teacher.bottleneck)
+        head = self.bottleneck.head
+        head.weight.div_(self.code_scale[:, None])
+        head.bias.sub_(self.code_mean).div_(self.code_scale)
 
     @torch.no_grad()
     def put_into(self, branch: EMIB) -> None:

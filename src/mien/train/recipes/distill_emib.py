@@ -116,6 +116,7 @@ def distill(
         # Another teacher is another run.
         loader.fingerprint = f"{loader.fingerprint}-{model.weights_id}"
         set_scale(this, student, teacher, loader)
+        student.start_from(teacher)
         student.load_state_dict(this.train(NarrowObjective(student, teacher), loader, STAGE))
     if held is not None:
         images = model.images | image_hashes([*sources.known, *sources.unknown])
