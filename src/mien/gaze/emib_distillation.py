@@ -34,7 +34,7 @@ from mien.types import Loss
 
 __all__ = ["NarrowBranch", "narrow_loss", "off_middle"]
 
-_EYES, _SCORE, _NEAR_PX = 2.0, 0.5, 4.0
+_EYES, _SCORE, _NEAR_PX = 0.5, 0.1, 4.0
 # Fractions of the batch whose eyes nobody can see: behind dark glasses, or off the canvas.
 _GLASSES, _ELSEWHERE, _ELSEWHERE_PX = 0.06, 0.06, 75.0
 # What the head pose's guess of the eyes is off by: on half of the canvases little.
