@@ -12,13 +12,11 @@ import pytest
 import torch
 import yaml
 
+from made_gaze import branch_of, write_eye_crops
 from mien.cli.main import run
 from mien.data.eye_cache import EyeCache
 from mien.errors import MienError
-from mien.gaze.config import GazeConfig
-from mien.gaze.emib import EMIB
 from mien.gaze.student import Student, StudentConfig, load_student
-from mien.media.image import write_png
 from mien.model import Model, load
 from mien.train.recipes import distill as recipe, distill_report
 from mien.train.recipes.distill_data import hold_out, in_order
@@ -52,21 +50,6 @@ TINY = [
 ]
 
 
-def branch_of(code_dim=4):
-    """A gaze branch with random weights whose localizer sees eyes left and right of the middle."""
-    config = GazeConfig(code_dim=code_dim, dim=16, heads=2, bottleneck_depth=1, stem_width=4)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
-        branch = EMIB(config).eval().requires_grad_(requires_grad=False)
-    for parameter in branch.localizer.parameters():
-        parameter.zero_()
-    branch.localizer.get_parameter("layers.2.bias").fill_(1.0)
-    # Beyond the border there is nothing to hold the map down: it rises left, or right.
-    branch.localizer.maps.weight[0, 0, 1, 0] = branch.localizer.maps.weight[1, 0, 1, 2] = -2.8
-    branch.localizer.get_parameter("score.2.bias").fill_(20.0)
-    return branch
-
-
 @pytest.fixture
 def teacher_folder(tiny_model, tmp_path):
     folder = tmp_path / "teacher"
@@ -76,13 +59,7 @@ def teacher_folder(tiny_model, tmp_path):
 
 @pytest.fixture
 def eye_crops(tmp_path):
-    rng = np.random.default_rng(0)
-    for number in range(30):
-        coarse = rng.integers(0, 256, (12, 25, 3), dtype=np.uint8)
-        path = tmp_path / "eye_crops" / f"{number:02}.png"
-        path.parent.mkdir(exist_ok=True)
-        write_png(path, coarse.repeat(8, axis=0).repeat(8, axis=1))
-    return tmp_path / "eye_crops"
+    return write_eye_crops(tmp_path / "eye_crops")
 
 
 def cache_of(sizes=(20, 10), clip=None):

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from made_gaze import branch_of, write_eye_crops
 from mien.cli.main import run
 from mien.engines.sizes import read_sizes
 from mien.gaze.config import CANVAS_HEIGHT, CANVAS_MIDDLE, CANVAS_WIDTH, GazeConfig
@@ -16,7 +17,6 @@ from mien.gaze.emib import EMIB
 from mien.gaze.emib_distillation import NarrowBranch, narrow_loss, off_middle
 from mien.gaze.localizer_objective import moved
 from mien.gaze.variation import image_of
-from mien.media.image import write_png
 from mien.model import Model, load
 from mien.train.recipes.distill_emib import narrowed
 from mien.train.recipes.distill_emib_options import DistillEmibConfig, NarrowOptions
@@ -29,7 +29,10 @@ LEAST = NarrowOptions(
 CONFIG = DistillEmibConfig(student=LEAST)
 TINY = [
     "data.detector=none",
-    *(f"student.{name}={value}" for name, value in asdict(LEAST).items()),
+    "student.bottleneck_dim=8",
+    "student.bottleneck_depth=1",
+    "student.bottleneck_stem_width=4",
+    "student.localizer_width=4",
     "distill.steps=3",
     "distill.batch_size=8",
     "distill.frames=2",
@@ -209,29 +212,24 @@ def test_a_branch_is_like_itself():
 @pytest.fixture
 def teacher_folder(tiny_model, tmp_path):
     folder = tmp_path / "teacher"
-    Model(tiny_model.network, gaze=teacher_of(), card="# teacher\n").save(folder)
+    Model(tiny_model.network, gaze=branch_of(), card="# teacher\n").save(folder)
     return folder
 
 
 @pytest.fixture
-def faces(tmp_path):
-    rng = np.random.default_rng(0)
-    (tmp_path / "faces").mkdir()
-    for number in range(30):
-        coarse = rng.integers(0, 256, (28, 28, 3), dtype=np.uint8)
-        write_png(
-            tmp_path / "faces" / f"{number:02}.png", coarse.repeat(8, axis=0).repeat(8, axis=1)
-        )
-    return tmp_path / "faces"
+def eye_crops(tmp_path):
+    return write_eye_crops(tmp_path / "eye_crops")
 
 
 def distill(*words):
     return run(["distill", "gaze", "--student", "emib", "--device", "cpu", *map(str, words)])
 
 
-def test_from_faces_to_weights_with_a_narrower_branch(faces, teacher_folder, tmp_path, capsys):
+def test_from_eye_crops_to_weights_with_a_narrower_branch(
+    eye_crops, teacher_folder, tmp_path, capsys
+):
     out = tmp_path / "run"
-    words = ["--data", faces, "--weights", teacher_folder, "--out", out]
+    words = ["--data", eye_crops, "--crop", "eyes", "--weights", teacher_folder, "--out", out]
     assert distill(*words, *TINY) == 0, capsys.readouterr().err
     said = capsys.readouterr().out
     assert "R2 of the teacher's gaze code on 12 held-out images" in said
@@ -244,7 +242,7 @@ def test_from_faces_to_weights_with_a_narrower_branch(faces, teacher_folder, tmp
     made, teacher = load(out / "exported", engine="torch"), load(teacher_folder, engine="torch")
     assert made.gaze is not None
     assert teacher.gaze is not None
-    assert made.gaze.config.code_sizes == (16, 1, 4)
+    assert made.gaze.config.code_sizes == (8, 1, 4)
     before, after = teacher.network.state_dict(), made.network.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
@@ -271,12 +269,12 @@ def test_from_faces_to_weights_with_a_narrower_branch(faces, teacher_folder, tmp
     ],
 )
 def test_what_is_wrong_is_one_line_and_touches_nothing(
-    faces, teacher_folder, tiny_folder, tmp_path, capsys, words, message
+    eye_crops, teacher_folder, tiny_folder, tmp_path, capsys, words, message
 ):
     places = {"teacher": teacher_folder, "plain": tiny_folder}
     out = tmp_path / "run"
     given = [word.format(**places) for word in words]
-    assert distill("--out", out, "--data", faces, *given) == 2
+    assert distill("--out", out, "--data", eye_crops, *given) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert error.count("\n") == 1
