@@ -1,13 +1,15 @@
 """The loss of a narrower gaze branch: its teacher's code and eyes of unlabelled faces.
 
-    L   = L_z + w_e L_e + w_s L_s
+    L   = L_z + w_e L_e + w_m L_m + w_s L_s
     L_z = mean_k h((z^_k - z_k) / s_k)             where the teacher sees eyes
     L_e = mean_i h(|e^_i - e_i| / 4 px)            where the teacher sees eyes
+    L_m = mean_i KL(m_i || m^_i)                   where the teacher sees eyes
     L_s = -s log s^ - (1 - s) log(1 - s^)
 
-e_i are the two eyes that the teacher's eye localizer finds on a canvas cut off the middle, s its
-score; e^_i and s^ are the student's, which sees that canvas through a worse camera. z is the
-teacher's code of the views around the teacher's eyes, shifted, turned, relit, some without the
+e_i are the two eyes that the teacher's eye localizer finds on a canvas cut off the middle, m_i the
+heat maps that they are the centres of, which tell where to look long before the centres agree, s
+its score; e^_i, m^_i and s^ are the student's, which sees that canvas through a worse camera. z is
+the teacher's code of the views around the teacher's eyes, shifted, turned, relit, some without the
 face, and z^ the student's of the same views; s_k is the standard deviation of the code's k-th
 number over faces, h the Huber function. Mirrored images are mirrored for both. EM-AE is the
 teacher's and not trained. All of it is a choice of ours.
@@ -34,7 +36,7 @@ from mien.types import Loss
 
 __all__ = ["NarrowBranch", "narrow_loss", "off_middle"]
 
-_EYES, _SCORE, _NEAR_PX = 0.5, 0.1, 4.0
+_EYES, _MAPS, _SCORE, _NEAR_PX = 0.5, 0.2, 0.1, 4.0
 # Fractions of the batch whose eyes nobody can see: behind dark glasses, or off the canvas.
 _GLASSES, _ELSEWHERE, _ELSEWHERE_PX = 0.06, 0.06, 75.0
 # What the head pose's guess of the eyes is off by: on half of the canvases little.
@@ -93,7 +95,7 @@ def narrow_loss(
     taken, hidden = off_middle(image, generator)
     small = F.avg_pool2d(taken.canvas, 2)
     with torch.no_grad():
-        found = teacher.localizer.find(small)
+        found, maps = teacher.localizer.find_with_maps(small)
         eyes, score = found.eyes, found.logit.sigmoid()
         views = _views(teacher, _located(image, taken.to_image(eyes)), generator)
         wanted = (teacher.bottleneck(views).mean - student.code_mean) / student.code_scale
@@ -101,12 +103,16 @@ def narrow_loss(
     rows = seen.sum().clamp_min(1)
     code = student.bottleneck(views).mean
     distance = F.huber_loss(code, wanted, reduction="none").mean(dim=1)
-    guess = student.localizer.find(_worse(small, generator))
+    guess, own_maps = student.localizer.find_with_maps(_worse(small, generator))
     apart = (guess.eyes - eyes).norm(dim=2)
     near = F.huber_loss(apart / _NEAR_PX, torch.zeros_like(apart), reduction="none").mean(dim=1)
+    apart_maps = F.kl_div(
+        own_maps.log_softmax(dim=2), maps.log_softmax(dim=2), reduction="none", log_target=True
+    )
     parts = {
         "code": (distance * seen).sum() / rows,
         "eyes": _EYES * (near * seen).sum() / rows,
+        "maps": _MAPS * (apart_maps.sum(dim=2).mean(dim=1) * seen).sum() / rows,
         "score": _SCORE * F.binary_cross_entropy_with_logits(guess.logit, score),
     }
     missed = ((code.detach() - wanted).square().mean(dim=1) * seen).sum() / rows

@@ -56,16 +56,21 @@ class EyeLocalizer(nn.Module):
 
     def find(self, small: Tensor) -> Found:
         """A canvas at half its size -> eyes. [B, 1, CANVAS_HEIGHT / 2, CANVAS_WIDTH / 2]."""
+        return self.find_with_maps(small)[0]
+
+    def find_with_maps(self, small: Tensor) -> tuple[Found, Tensor]:
+        """Return the heat maps' logits, too: a cell of 8 x 8 pixels each. [B, 2, cells]."""
         mean = small.mean(dim=(1, 2, 3), keepdim=True)
         std = small.std(dim=(1, 2, 3), keepdim=True).clamp_min(0.04)
         features = self.layers((small - mean) / std)
-        weight = self.maps(features).float().flatten(2).softmax(dim=2)
+        maps = self.maps(features).float().flatten(2)
+        weight = maps.softmax(dim=2)
         rows, columns = features.shape[-2:]
         # Each cell stands for _STRIDE pixels of the canvas, its middle at (cell + 0.5) * _STRIDE.
         cells = offsets((rows, columns), (-0.5, -0.5), small.device)
         places = (cells * _STRIDE - 0.5).flatten(0, 1)
         at_eyes = torch.einsum("bkn,bcn->bkc", weight.to(features.dtype), features.flatten(2))
-        return Found(weight @ places, self.score(at_eyes.flatten(1)).float()[:, 0])
+        return Found(weight @ places, self.score(at_eyes.flatten(1)).float()[:, 0]), maps
 
 
 def project_eyes(canonical_eyes: Tensor, pose: Pose, fov_deg: float) -> Tensor:
