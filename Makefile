@@ -15,15 +15,19 @@ DOCS ?= build/docs
 JOBS ?= auto
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Each of the hundreds of processes that tests start would compile torch's modules anew where
+# Python is told to keep no compiled files. They are kept in the environment, not beside sources.
+unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX := $(abspath $(VENV))/pycache
 
-.PHONY: demo test tests coverage robustness slow check docs setup clean
+.PHONY: demo test tests coverage robustness slow check code docs setup clean
 
 demo: $(READY)
 	$(BIN)/mien demo --out $(OUT) --overwrite
 
-# The type checker mostly waits for one core: the tests run beside it.
+# The type checker mostly waits for one core: the tests run beside it. They build the documents.
 test: $(READY)
-	$(MAKE) --no-print-directory --jobs 2 check tests
+	$(MAKE) --no-print-directory --jobs 2 code tests
 
 tests: $(READY)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
@@ -41,12 +45,13 @@ robustness: $(READY)
 slow: $(READY)
 	MIEN_KILLS=20 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "slow or long"
 
-check: $(READY)
+check: code docs
+
+code: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
-	$(MAKE) --no-print-directory docs
 
 # A warning is an error; nothing is fetched.
 docs: $(READY)
