@@ -114,7 +114,7 @@ def embedding_rate(device: str, faces: int) -> dict[str, Any]:
     """Return faces a second of `mien embed` on crops of 64 px, reading and writing included."""
     given = argparse.Namespace(weights=None, device=device, batch_size=256)
     with tempfile.TemporaryDirectory() as name:
-        write_crops(Path(name) / "warm", 256)
+        write_crops(Path(name) / "warm", min(256, faces))
         write_crops(Path(name) / "crops", faces)
         measure("none", str(Path(name) / "warm"), given)
         return measure("none", str(Path(name) / "crops"), given)

@@ -20,7 +20,7 @@ from mien.train.process import keep_freed_memory
 
 
 def images_per_second(batch_size: int, steps: int, device: str, *, bf16: bool) -> float:
-    """Return the rate of `steps` steps after three to warm up."""
+    """Return the rate of `steps` steps after three, or as many, to warm up."""
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(batch_size, 3, 64, 64, generator=generator).to(device)
     images = images.contiguous(memory_format=torch.channels_last)
@@ -36,7 +36,7 @@ def images_per_second(batch_size: int, steps: int, device: str, *, bf16: bool) -
         loss.total.backward()
         optimizer.step()
 
-    for _ in range(3):
+    for _ in range(min(3, steps)):
         step()
     start = time.perf_counter()
     for _ in range(steps):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch._dynamo.testing import CompileCounter
 
 from mien.latentface.autoencoder import Autoencoder
 from mien.latentface.config import ModelConfig
@@ -30,6 +29,9 @@ def batch(seed):
 @pytest.mark.slow  # torch.compile traces the whole of stage 1
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # Dynamo's
 def test_the_whole_step_is_compiled_and_gives_the_same_loss(objective, monkeypatch):
+    # Imported by the process that runs this alone: it takes long.
+    from torch._dynamo.testing import CompileCounter
+
     counter = CompileCounter()
     compile_ = torch.compile
     monkeypatch.setattr(torch, "compile", lambda f: compile_(f, backend=counter))

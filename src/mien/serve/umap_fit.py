@@ -142,8 +142,7 @@ def _layout(
     with warnings.catch_warnings():
         # Of what else could be installed, of parts that are not connected, of a seed.
         warnings.simplefilter("ignore")
-        umap: Any = importlib.import_module("umap")  # compiles itself, which takes its time
-        made: Any = umap.UMAP(
+        made: Any = _umap().UMAP(
             n_neighbors=nearest[0].shape[1],
             random_state=seed,
             n_jobs=1,
@@ -152,6 +151,22 @@ def _layout(
             tqdm_kwds=progress,
         )
         return np.asarray(made.fit_transform(sample), dtype=np.float32)
+
+
+def _umap() -> Any:
+    """Return the package umap, which compiles itself.
+
+    It imports pynndescent, which finds neighbours; here faiss has found them. So that is not
+    compiled, which the first time would take longer than all the rest.
+    """
+    config: Any = importlib.import_module("numba").config
+    before = config.DISABLE_JIT
+    config.DISABLE_JIT = True
+    try:
+        importlib.import_module("pynndescent")
+    finally:
+        config.DISABLE_JIT = before
+    return importlib.import_module("umap")
 
 
 def _weights(far: Floats) -> Floats:
