@@ -31,6 +31,8 @@ FIGURES = {
     "probe": ("probed.png",),
     "search": ("hits.png",),
 }
+PROGRESS = re.compile(r"^\d+ of \d+ inputs, .* left\n", re.MULTILINE)
+"""What is printed in between where it takes more than some seconds."""
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 SHELL = re.compile(r"[|&;<>$*`(){}]|\\$|^\s*#", re.MULTILINE)
 """What only a shell understands; a `mien` without it is run in this process, which is faster."""
@@ -110,7 +112,7 @@ def run_all(path: Path, folder: Path, names: dict[str, object]) -> None:
             printed = None
             continue
         assert block.kind in ("python", "sh"), f"line {block.line}: a block says what it is"
-        printed = printed_by(block, names).replace(f"{folder}/", ".../")
+        printed = PROGRESS.sub("", printed_by(block, names)).replace(f"{folder}/", ".../")
 
 
 def stop_all(names: dict[str, object]) -> None:
