@@ -15,8 +15,8 @@ DOCS ?= build/docs
 JOBS ?= auto
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Each of the hundreds of processes that tests start would compile torch's modules anew where
-# Python is told to keep no compiled files. They are kept in the environment, not beside sources.
+# Where Python is told to keep no compiled files, each process that a test starts compiles torch's
+# modules anew, longer than all else it does. They are kept in the environment, not beside sources.
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(abspath $(VENV))/pycache
 

@@ -1,15 +1,11 @@
-"""Arrays made of buffers are those of pyarrow.array, and pandas stays out."""
+"""Arrays made of buffers are those of pyarrow.array."""
 
 from __future__ import annotations
-
-import subprocess
-import sys
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from mien.media.image import write_png
 from mien.table.arrays import list_to_arrow, to_arrow
 
 KINDS = [pa.int32(), pa.int64(), pa.float32(), pa.float64(), pa.bool_()]
@@ -40,18 +36,3 @@ def test_texts(values):
 def test_slices_and_other_types_are_taken():
     values = np.arange(12, dtype=np.float64)[::3]
     assert to_arrow(values, pa.float32()).to_pylist() == [0, 3, 6, 9]
-
-
-@pytest.mark.skipif(
-    int(pa.__version__.partition(".")[0]) < 26, reason="older ones import pandas elsewhere, too"
-)
-def test_embedding_does_not_import_pandas(tmp_path):
-    write_png(tmp_path / "face.png", np.full((96, 96, 3), 90, dtype=np.uint8))
-    script = (
-        "import sys; from mien.cli.main import run;"
-        "code = run(['embed', sys.argv[1], '--detector', 'none', '--out', sys.argv[2]]);"
-        "sys.exit(code or 'pandas' in sys.modules)"
-    )
-    words = [sys.executable, "-c", script, str(tmp_path / "face.png"), str(tmp_path / "x.parquet")]
-    done = subprocess.run(words, capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr
