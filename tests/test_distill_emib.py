@@ -80,6 +80,7 @@ def batch_of(count=8):
 def test_sizes_of_old_weights_are_what_they_were():
     old = {"dim": 128, "heads": 4, "bottleneck_depth": 2, "stem_width": 32}
     config = read_sizes({"gaze": old}).gaze
+    assert config is not None
     assert config == GazeConfig()
     assert config.code_sizes == (128, 4, 32)
     assert (config.bottleneck_dim, config.bottleneck_stem_width, config.localizer_width) == (

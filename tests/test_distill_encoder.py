@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,6 +69,7 @@ def test_a_teacher_is_its_own_perfect_student(teacher, images):
     wanted = read_all(teacher, images)
     apprentice = Apprentice(teacher, teacher)
     torch.nn.init.dirac_(apprentice.to_maps.weight)
+    assert apprentice.to_maps.bias is not None
     torch.nn.init.zeros_(apprentice.to_maps.bias)
     loss = distill_loss(apprentice, wanted, images, DistillWeights())
     assert set(loss.parts) == {"hidden", "codes", "view", "maps", "factors", "face_embedding"}
@@ -96,9 +98,8 @@ def test_every_term_counts_and_reaches_what_learns(teacher, images, term):
     loss = distill_loss(apprentice, read_all(teacher, images), images, only)
     assert loss.total.item() > 0
     loss.total.backward()
-    first = apprentice.student.autoencoder.trunk.convolutions[0].weight
-    assert first.grad is not None
-    assert float(first.grad.abs().sum()) > 0
+    first: Any = apprentice.student.autoencoder.trunk.convolutions[0]
+    assert float(first.weight.grad.abs().sum()) > 0
 
 
 def test_as_wide_as_before_nothing_changes(teacher, images):
@@ -113,17 +114,20 @@ def test_as_wide_as_before_nothing_changes(teacher, images):
 
 def test_the_channels_that_are_read_most_stay(teacher):
     wide, narrow = SmallEncoder(32, 8, 5), SmallEncoder(32, 4, 5)
-    first, second = wide.level(0)[0], wide.level(1)[0]
+    first: Any = wide.level(0)[0]
+    second: Any = wide.level(1)[0]
     with torch.no_grad():
         second.weight.fill_(0.01)
         second.weight[:, [1, 2, 4, 7]] = 1.0
     kept = prune_encoder(narrow, wide, None)
     assert kept[0].tolist() == [1, 2, 4, 7]
-    assert torch.equal(narrow.level(0)[0].weight, first.weight[[1, 2, 4, 7]])
+    start: Any = narrow.level(0)[0]
+    assert torch.equal(start.weight, first.weight[[1, 2, 4, 7]])
     # Half of the inputs are left: what is summed keeps its size.
     rows = kept[1]
     expected = second.weight[rows][:, kept[0]] * 2**0.5
-    torch.testing.assert_close(narrow.level(1)[0].weight, expected)
+    after: Any = narrow.level(1)[0]
+    torch.testing.assert_close(after.weight, expected)
 
 
 def _words(tmp_path, folder, teacher_folder, *more):

@@ -26,10 +26,10 @@ def prune_localizer(narrow: EyeLocalizer, wide: EyeLocalizer) -> None:
     scored, mapped = cast("nn.Linear", wide.score[0]), wide.maps
     count = second.out_channels
     read = outgoing(mapped) + outgoing(scored).view(2, count).sum(dim=0)
-    blocks = [cast("ResidualBlock", layer) for layer in narrow.layers[3:]]
+    blocks = [cast("ResidualBlock", layer) for layer in list(narrow.layers)[3:]]
     kept = strongest(read, own_second.out_channels, groups=blocks[0].norm1.num_groups)
     take_inputs(own_second, second, kept, finer)
-    for block, wider in zip(blocks, wide.layers[3:], strict=True):
+    for block, wider in zip(blocks, list(wide.layers)[3:], strict=True):
         prune_block(block, cast("ResidualBlock", wider), kept)
     take_inputs(narrow.maps, mapped, columns=kept)
     own_score = cast("nn.Linear", narrow.score[0])

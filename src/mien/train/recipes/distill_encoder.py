@@ -147,7 +147,7 @@ def student_of(teacher: LatentFace, width: int) -> LatentFace:
     student.load_state_dict({**own, **kept})
     prune(student, teacher)
     for name, parameter in student.named_parameters():
-        parameter.requires_grad_(requires_grad=name.startswith(_LEARNED))
+        parameter.requires_grad = name.startswith(_LEARNED)
     return student
 
 
