@@ -1,5 +1,6 @@
 """The weights that ship: small enough, safe, and better than chance where it can be seen here."""
 
+import pytest
 import torch
 
 from mien import weights
@@ -8,9 +9,10 @@ from mien.model import load
 from mien.pipeline.portrait import read_clip
 
 
-def test_the_weights_are_small_and_have_a_card() -> None:
-    folder = weights.shipped_folder()
-    assert sum(path.stat().st_size for path in folder.iterdir()) <= 30_000_000
+@pytest.mark.parametrize("name", weights.SHIPPED)
+def test_the_weights_are_small_and_have_a_card(name: str) -> None:
+    folder = weights.shipped_folder(name)
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 21_000_000
     card = (folder / weights.CARD_FILE).read_text(encoding="utf-8")
     assert card.startswith("---\nlicense: mit\n")
     data = card.split("## Training data and consent")[1].split("\n## ")[0]
@@ -19,8 +21,32 @@ def test_the_weights_are_small_and_have_a_card() -> None:
     assert "Known failures" in card
 
 
-def test_frames_of_one_person_are_nearer_than_frames_of_two() -> None:
-    model = load()
+@pytest.mark.parametrize("name", weights.SHIPPED)
+def test_they_run_by_the_graphs_of_the_package(name: str) -> None:
+    assert load(name).engine == "onnx"
+
+
+def test_the_fast_ones_have_the_others_decoders_and_narrower_encoders() -> None:
+    (whole, fast), names = (load(name, engine="torch") for name in ("mien", "fast")), []
+    own, theirs = fast.network.state_dict(), whole.network.state_dict()
+    for name, value in theirs.items():
+        if name.startswith(("autoencoder.decode", "neutral", "texture_", "shape_")):
+            names.append(name)
+            assert torch.equal(own[name], value), name
+    assert len(names) > 50
+    assert fast.network.config.encoders_width < whole.network.config.encoders_width
+    clip = read_clip(min(shipped_clips().glob("*.mp4")), detector="none", size=64)
+    one, other = fast.encode(clip), whole.encode(clip)
+    turned = one.pose.rotation[:, :, 2] - other.pose.rotation[:, :, 2]
+    assert turned.norm(dim=1).mean() < 0.05
+    expected = other.texture_code
+    missed = (one.texture_code - expected).square().mean()
+    assert missed < 0.2 * expected.square().mean()
+
+
+@pytest.mark.parametrize("name", weights.SHIPPED)
+def test_frames_of_one_person_are_nearer_than_frames_of_two(name: str) -> None:
+    model = load(name)
     clips = [read_clip(c, detector="none", size=64) for c in sorted(shipped_clips().glob("*.mp4"))]
     codes = torch.stack([model.encode(clip).identity.mean(dim=0) for clip in clips])
     alone = torch.stack([model.encode(clip[:1]).identity[0] for clip in clips])
