@@ -198,13 +198,15 @@ def option_names(config, where=""):
 def test_documented_training_options_exist(path):
     from mien.train.options import TrainConfig
     from mien.train.recipes.detector_options import DetectorTrainConfig
+    from mien.train.recipes.distill_emib_options import DistillEmibConfig
+    from mien.train.recipes.distill_encoder_options import EncoderDistillConfig
     from mien.train.recipes.distill_options import DistillConfig
     from mien.train.recipes.gaze_options import GazeTrainConfig
     from mien.train.recipes.recognition_options import RecognitionTrainConfig
 
     kinds = (
-        *(TrainConfig, GazeTrainConfig, DistillConfig, RecognitionTrainConfig),
-        DetectorTrainConfig,
+        *(TrainConfig, GazeTrainConfig, RecognitionTrainConfig, DetectorTrainConfig),
+        *(DistillConfig, DistillEmibConfig, EncoderDistillConfig),
     )
     known = {name for kind in kinds for name in option_names(kind())}
     groups = "model|data|loop|stage1|stage2|localizer|emib|distill|recognition|detector"
