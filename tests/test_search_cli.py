@@ -174,3 +174,23 @@ def test_changes_killed_at_random_moments_lose_nothing() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     killed = [line for line in done.stdout.splitlines() if "not killed" not in line]
     assert sum(int(line.split()[0]) for line in killed) == 3
+
+
+def test_an_index_of_the_packages_other_weights_needs_no_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The id of the weights that made the codes says which they are."""
+    clips = ROOT / "src" / "mien" / "shipped" / "clips"
+    table, index = tmp_path / "faces.parquet", tmp_path / "faces.mien"
+    words = ["embed", str(clips), "--detector", "none", "--weights", "fast"]
+    assert run([*words, "--out", str(table)]) == 0
+    assert pq.read_table(table).num_rows == 112
+    assert run(["search", "build", str(table), "--out", str(index)]) == 0
+    capsys.readouterr()
+    image = tmp_path / "one.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(image)
+    assert run(["search", "query", str(index), str(image), "--detector", "none"]) == 0
+    assert "the false match rate is" in capsys.readouterr().err
+    assert run(["search", "query", str(index), str(image), "--weights", "mien"]) == 2
+    assert f"not {weights_id('mien')}" in capsys.readouterr().err

@@ -27,7 +27,7 @@ _IndexFile = Annotated[Path, typer.Argument(metavar="INDEX", help="A file of mie
 _Code = Annotated[str, typer.Option("--code", help="Column of vectors to search by.")]
 _Weights = Annotated[
     str | None,
-    typer.Option("--weights", help="Those that made the table; else the shipped ones are tried."),
+    typer.Option("--weights", help="Those that made the table; else the package's are tried."),
 ]
 
 
@@ -81,7 +81,7 @@ def query(
     ] = None,
     detector: Detector = "auto",
     weights: Annotated[
-        str | None, typer.Option("--weights", help="Those of the index; else the shipped ones.")
+        str | None, typer.Option("--weights", help="Those of the index; else the package's.")
     ] = None,
     device: Device = "cpu",
     overwrite: Overwrite = False,

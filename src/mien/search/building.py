@@ -19,6 +19,7 @@ from mien.search.codes import encode
 from mien.search.faces import read_faces, weights_of
 from mien.search.file import MAX_DIM, ROWS, Header, writing
 from mien.search.lock import WriteLock
+from mien.search.made_by import find_weights
 from mien.search.results import Added
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def reference_of(made_by: str, code: str, weights: str | Path | None) -> Referen
     from mien import weights as weights_folder
     from mien.verification import Reference
 
-    where = weights_folder.shipped_folder() if weights is None else weights
+    where = find_weights(made_by, weights)
     if (found := weights_folder.weights_id(where)) != made_by:
         if weights is None:
             return None

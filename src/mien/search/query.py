@@ -18,6 +18,7 @@ from mien.media.names import to_text
 from mien.media.still import ImageLike
 from mien.search.faces import read_faces, weights_of
 from mien.search.index import Index
+from mien.search.made_by import find_weights
 from mien.search.results import Box, Hit
 
 __all__ = ["Answer", "hits_table", "is_table", "query_images", "query_table"]
@@ -91,7 +92,7 @@ def query_images(
         )
     index.check_top(top)
     _check_files(images)
-    where = weights_folder.shipped_folder() if weights is None else weights
+    where = find_weights(index.weights_id, weights)
     if (found_id := weights_folder.weights_id(where)) != index.weights_id:
         raise MienError(
             f"{to_text(index.path)} holds codes of weights {index.weights_id}, not {found_id}; "
