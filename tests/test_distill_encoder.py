@@ -13,7 +13,7 @@ import torch
 from mien import weights
 from mien.cli.main import run
 from mien.latentface.config import ModelConfig
-from mien.latentface.distillation import Apprentice, DistillWeights, distill_loss, read_all
+from mien.latentface.distillation import DistillWeights, Learner, distill_loss, read_all
 from mien.latentface.latentface import LatentFace
 from mien.latentface.networks import SmallEncoder
 from mien.latentface.pruning import prune, prune_encoder
@@ -67,11 +67,11 @@ def test_a_student_has_narrower_encoders_and_its_teachers_other_parts(teacher):
 
 def test_a_teacher_is_its_own_perfect_student(teacher, images):
     wanted = read_all(teacher, images)
-    apprentice = Apprentice(teacher, teacher)
-    torch.nn.init.dirac_(apprentice.to_maps.weight)
-    assert apprentice.to_maps.bias is not None
-    torch.nn.init.zeros_(apprentice.to_maps.bias)
-    loss = distill_loss(apprentice, wanted, images, DistillWeights())
+    learner = Learner(teacher, teacher)
+    torch.nn.init.dirac_(learner.to_maps.weight)
+    assert learner.to_maps.bias is not None
+    torch.nn.init.zeros_(learner.to_maps.bias)
+    loss = distill_loss(learner, wanted, images, DistillWeights())
     assert set(loss.parts) == {"hidden", "codes", "view", "maps", "factors", "face_embedding"}
     assert loss.total.item() == pytest.approx(0, abs=1e-5)
 
@@ -79,26 +79,24 @@ def test_a_teacher_is_its_own_perfect_student(teacher, images):
 def test_errors_are_in_standard_deviations(teacher, images):
     """What always says the mean is off by the variance: 1."""
     wanted = read_all(teacher, images)
-    apprentice = Apprentice(student_of(teacher, 4), teacher)
-    apprentice.fit([read_all(teacher, images[:3]), read_all(teacher, images[3:])])
+    learner = Learner(student_of(teacher, 4), teacher)
+    learner.fit([read_all(teacher, images[:3]), read_all(teacher, images[3:])])
     codes = wanted.codes
-    scaled = (codes - codes.mean(dim=0)) / apprentice.codes_scale
+    scaled = (codes - codes.mean(dim=0)) / learner.codes_scale
     assert float(scaled.square().mean()) == pytest.approx(5 / 6, rel=0.1)
     whole = wanted.factors[0]
-    assert float(apprentice.factor_scales[0]) == pytest.approx(
-        float(whole.var(dim=0).mean() ** 0.5)
-    )
+    assert float(learner.factor_scales[0]) == pytest.approx(float(whole.var(dim=0).mean() ** 0.5))
 
 
 @pytest.mark.parametrize("term", ["hidden", "codes", "view", "maps", "factors", "face_embedding"])
 def test_every_term_counts_and_reaches_what_learns(teacher, images, term):
-    apprentice = Apprentice(student_of(teacher, 4), teacher)
+    learner = Learner(student_of(teacher, 4), teacher)
     names = ("hidden", "codes", "view", "maps", "factors", "face_embedding")
     only = DistillWeights(**{name: float(name == term) for name in names})
-    loss = distill_loss(apprentice, read_all(teacher, images), images, only)
+    loss = distill_loss(learner, read_all(teacher, images), images, only)
     assert loss.total.item() > 0
     loss.total.backward()
-    first: Any = apprentice.student.autoencoder.trunk.convolutions[0]
+    first: Any = learner.student.autoencoder.trunk.convolutions[0]
     assert float(first.weight.grad.abs().sum()) > 0
 
 

@@ -323,8 +323,8 @@ def load(where: str | Path | None = None, *, device: str = "cpu", engine: str = 
     """Load weights for encoding and rendering.
 
     Args:
-        where: a folder or file of weights, or `hub:owner/name[@revision]`; None loads the shipped
-            ones.
+        where: a folder or file of weights, `hub:owner/name[@revision]`, or a name of the package's:
+            `mien`, or `fast` for narrower networks; None: `mien`.
         device: `cpu`, `cuda`, `cuda:0`, `mps`.
         engine: what encodes: `onnx` (onnxruntime) and `openvino`, on the CPU, or `torch`; `auto`:
             onnxruntime on the CPU where the package has graphs for networks of these sizes,

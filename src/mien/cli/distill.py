@@ -34,6 +34,11 @@ __all__ = ["app", "encoder", "gaze"]
 app = typer.Typer(add_completion=False)
 
 _STUDENTS = ("cnn", "emib")
+_Teacher = Annotated[
+    str | None, typer.Option("--weights", help="The teacher's weights; by default the package's.")
+]
+_Steps = Annotated[int | None, typer.Option(help="Length of the training.")]
+_Config = Annotated[str, typer.Option(help="small or a YAML file.")]
 
 
 @app.callback()
@@ -47,12 +52,10 @@ def gaze(
     student: Annotated[str, typer.Option(help="Kind of network: cnn, emib.")] = "cnn",
     data: EyeData = None,
     out: Out = None,
-    weights: Annotated[
-        str | None, typer.Option(help="The teacher's weights; by default the package's.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Length of the training.")] = None,
+    weights: _Teacher = None,
+    steps: _Steps = None,
     crop: EyeCrop = None,
-    config: Annotated[str, typer.Option(help="small or a YAML file.")] = "",
+    config: _Config = "",
     resume: Resume = False,
     overwrite: Overwrite = False,
     device: Device = "auto",
@@ -70,11 +73,17 @@ def gaze(
         raise MienError(f"--student takes {', '.join(_STUDENTS)}, not {student!r}")
     sources, changes = sort_words(data, words, devices, num_nodes)
     changes += [f"data.crop={crop}"] if crop is not None else []
-    changes += [f"distill.steps={steps}"] if steps is not None else []
-    if weights is not None:
-        changes.append(f"distill.teacher={absolute_weights(weights)}")
+    changes += _changes(weights, steps)
     request = Request(out, config, sources, changes, resume, overwrite, device)
     run_method(_cnn() if student == "cnn" else _emib(), request)
+
+
+def _changes(weights: str | None, steps: int | None) -> list[str]:
+    """Return what both commands' options change, as key=value."""
+    changes = [f"distill.steps={steps}"] if steps is not None else []
+    if weights is not None:
+        changes.append(f"distill.teacher={absolute_weights(weights)}")
+    return changes
 
 
 def _cnn() -> Method:
@@ -102,14 +111,12 @@ def encoder(
         ),
     ] = None,
     out: Out = None,
-    weights: Annotated[
-        str | None, typer.Option(help="The teacher's weights; by default the package's.")
-    ] = None,
+    weights: _Teacher = None,
     width: Annotated[
         int | None, typer.Option(help="Channels of the student's first convolution.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Length of the training.")] = None,
-    config: Annotated[str, typer.Option(help="small or a YAML file.")] = "",
+    steps: _Steps = None,
+    config: _Config = "",
     resume: Resume = False,
     overwrite: Overwrite = False,
     device: Device = "auto",
@@ -123,9 +130,7 @@ def encoder(
     """
     sources, changes = sort_words(data, words, devices, num_nodes)
     changes += [f"distill.encoder_width={width}"] if width is not None else []
-    changes += [f"distill.steps={steps}"] if steps is not None else []
-    if weights is not None:
-        changes.append(f"distill.teacher={absolute_weights(weights)}")
+    changes += _changes(weights, steps)
     from mien.train.config import read_config
     from mien.train.recipes.distill_encoder import check, distill
     from mien.train.recipes.distill_encoder_options import EncoderDistillConfig

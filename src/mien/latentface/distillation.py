@@ -26,7 +26,7 @@ from mien.latentface.autoencoder import Encoded
 from mien.latentface.latentface import LatentFace
 from mien.types import Factors, Loss
 
-__all__ = ["Apprentice", "DistillWeights", "Reading", "distill_loss", "read_all"]
+__all__ = ["DistillWeights", "Learner", "Reading", "distill_loss", "read_all"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Reading:
     """e. [B, K]."""
 
 
-class Apprentice(nn.Module):
+class Learner(nn.Module):
     """A student with what only its training needs: the scales s, and A."""
 
     hidden_scale: Tensor
@@ -141,25 +141,25 @@ def _view(encoded: Encoded) -> Tensor:
 
 
 def distill_loss(
-    apprentice: Apprentice, wanted: Reading, images: Tensor, weights: DistillWeights
+    learner: Learner, wanted: Reading, images: Tensor, weights: DistillWeights
 ) -> Loss:
     """Return the loss of a batch.
 
     Args:
-        apprentice: learns; its scales are set.
+        learner: learns; its scales are set.
         wanted: the teacher's reading of these images.
         images: face crops in [0, 1]. [B, 3, S, S].
         weights: of the terms.
     """
-    found = read_all(apprentice.student, images)
+    found = read_all(learner.student, images)
     apart = {
-        "hidden": (found.hidden - wanted.hidden) / apprentice.hidden_scale,
-        "codes": (found.codes - wanted.codes) / apprentice.codes_scale,
-        "view": (found.view - wanted.view) / apprentice.view_scale,
-        "maps": (apprentice.to_maps(found.maps) - wanted.maps) / apprentice.maps_scale,
+        "hidden": (found.hidden - wanted.hidden) / learner.hidden_scale,
+        "codes": (found.codes - wanted.codes) / learner.codes_scale,
+        "view": (found.view - wanted.view) / learner.view_scale,
+        "maps": (learner.to_maps(found.maps) - wanted.maps) / learner.maps_scale,
     }
     errors = {name: difference.square().mean() for name, difference in apart.items()}
-    pairs = zip(found.factors, wanted.factors, apprentice.factor_scales, strict=True)
+    pairs = zip(found.factors, wanted.factors, learner.factor_scales, strict=True)
     errors["factors"] = torch.stack([((a - b) / s).square().mean() for a, b, s in pairs]).mean()
     if found.face_embedding is not None and wanted.face_embedding is not None:
         cosine = F.cosine_similarity(found.face_embedding, wanted.face_embedding)

@@ -14,7 +14,8 @@ import torch
 from mien.data.eye_cache import EyeCache, EyeSources, build_eye_cache
 from mien.data.eye_loader import EyeLoader, EyeMixture
 from mien.data.loader import Shard
-from mien.data.people_cache import build_photograph_cache, build_rendered_cache
+from mien.data.people_cache import PeopleCache, build_photograph_cache, build_rendered_cache
+from mien.data.people_loader import PeopleLoader
 from mien.data.seeds import seed_of
 from mien.data.sources import Piece, Sources
 from mien.errors import MienError
@@ -22,7 +23,7 @@ from mien.gaze.emib import EMIB
 from mien.latentface.latentface import LatentFace
 from mien.model import Model
 from mien.train.engine import once_per_node
-from mien.train.options import MixedPace
+from mien.train.options import MixedPace, Pace
 from mien.train.recipes.run import Run
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ __all__ = [
     "eye_loader",
     "load_head",
     "open_stream",
+    "people_loader",
 ]
 
 
@@ -92,6 +94,30 @@ def cache_people(run: Run[Any], sources: Sources, size: int) -> list[Path]:
     if sources.pieces:
         builds.append(lambda: build_photograph_cache(sources.pieces, head, run.cache, **shared))
     return [once_per_node(run.fabric, build) for build in builds]
+
+
+def people_loader(
+    run: Run[Any], caches: Sequence[PeopleCache], stage: Pace, size: int
+) -> PeopleLoader:
+    """Return the batches of a stage.
+
+    Args:
+        run: its data options are PeopleDataOptions; gives seed, device and threads.
+        caches: one or two.
+        stage: size of the batches.
+        size: S, side of the face crops. Pixels.
+    """
+    data = run.options.data
+    return PeopleLoader(
+        list(caches),
+        image_size=size,
+        batch_size=stage.batch_size,
+        fraction=data.rendered_fraction,
+        seed=run.options.loop.seed,
+        device=run.fabric.device,
+        workers=data.workers,
+        shard=run.shard,
+    )
 
 
 def cache_eyes(

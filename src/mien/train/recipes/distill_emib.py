@@ -31,9 +31,9 @@ from mien.train.recipes.distill_emib_report import (
     branch_speeds,
     branch_validation,
 )
-from mien.train.recipes.gaze import write_whole
 from mien.train.recipes.gaze_objectives import LOST_PX
 from mien.train.recipes.run import Run, start_run
+from mien.train.recipes.whole import write_whole
 from mien.train.run_folder import RunFolder
 from mien.types import Loss
 
@@ -149,8 +149,8 @@ def _export(
     images: frozenset[str],
 ) -> None:
     """Write the weights, read them back as their users will, and measure the branch."""
-    config, folder = run.config, run.folder.exported
-    write_whole(folder, model.network, branch, _card(config, {}), images)
+    config, folder, whole = run.config, run.folder.exported, model.network
+    write_whole(folder, whole, branch, _card(config, {}), images, like=whole)
     device = branch.canonical_eyes.device
     final, teacher = _teacher_of(load(folder, engine="torch")).to(device), _teacher_of(model)
     report = BranchReport(
@@ -164,7 +164,7 @@ def _export(
     results, worse = dict(report.as_results()), report.fidelity.code.r2 < 0
     if worse:
         results["Warning"] = WORSE
-    write_whole(folder, model.network, branch, _card(config, results), images)
+    write_whole(folder, whole, branch, _card(config, results), images, like=whole)
     write_text(folder / "report.json", json.dumps(asdict(report), indent=1) + "\n")
     for name, value in results.items():
         run.say(f"{name}: {value}")

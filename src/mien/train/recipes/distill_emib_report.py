@@ -19,6 +19,7 @@ from mien.train.recipes.distill_report import (
     milliseconds,
     random_images,
     refuse_few,
+    speed_lines,
 )
 
 __all__ = [
@@ -84,12 +85,7 @@ class BranchReport:
             "eye localizer and FF-IB": f"{self.parameters:,} parameters, "
             f"teacher {self.teacher_parameters:,}",
         }
-        for speed in self.speeds:
-            where = (
-                f"gaze, ms a face at batch {speed.batch} ({self.device}, {self.threads} threads)"
-            )
-            lines[where] = f"{speed.student_ms:.2f}, teacher {speed.teacher_ms:.2f}"
-        return lines
+        return lines | speed_lines(self.speeds, self.device, self.threads, of="gaze, ")
 
 
 @torch.no_grad()

@@ -13,23 +13,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mien import weights
 from mien.card import Card, card_text
 from mien.data.people_cache import PeopleCache, margin_of, open_people
-from mien.data.people_loader import PeopleLoader
-from mien.data.provenance import image_hashes
 from mien.data.sources import Sources, find_sources
 from mien.errors import MienError
-from mien.latentface.distillation import Apprentice, DistillWeights, distill_loss, read_all
+from mien.latentface.distillation import DistillWeights, Learner, distill_loss, read_all
 from mien.latentface.latentface import LatentFace
 from mien.latentface.pruning import prune
 from mien.media.atomic import write_text
-from mien.model import Model, load, tensors_of
+from mien.model import Model, load
 from mien.pipeline.encode import to_batch
 from mien.train.objective import ImageArray, Objective, Sign, tiled
-from mien.train.recipes.data import cache_people
+from mien.train.recipes.data import cache_people, people_loader
 from mien.train.recipes.distill_encoder_options import EncoderDistillConfig
 from mien.train.recipes.run import Run, start_run
+from mien.train.recipes.whole import seen_images, write_whole
 from mien.train.run_folder import RunFolder
 from mien.types import Loss
 
@@ -47,7 +45,7 @@ _SCALE_BATCHES, _AT_ONCE = 32, 64
 _SHEET = 64
 
 
-class EncoderObjective(Objective[Apprentice]):
+class EncoderObjective(Objective[Learner]):
     """Trains a narrower LatentFace to read what its teacher reads; the teacher stays as it is."""
 
     decays_vectors = False
@@ -59,7 +57,7 @@ class EncoderObjective(Objective[Apprentice]):
         ),
     )
 
-    def __init__(self, module: Apprentice, teacher: LatentFace, weights: DistillWeights) -> None:
+    def __init__(self, module: Learner, teacher: LatentFace, weights: DistillWeights) -> None:
         super().__init__(module)
         self._teacher, self._weights = teacher, weights
 
@@ -111,29 +109,20 @@ def distill(
         *(_divided(cache, stage.held_out_fraction) for cache in caches), strict=True
     )
     with this.initial_weights():
-        apprentice = Apprentice(student_of(teacher, stage.encoder_width), teacher)
-    apprentice.to(this.fabric.device)
-    loader = PeopleLoader(
-        list(trained),
-        image_size=size,
-        batch_size=stage.batch_size,
-        fraction=config.data.rendered_fraction,
-        seed=config.loop.seed,
-        device=this.fabric.device,
-        workers=config.data.workers,
-        shard=this.shard,
-    )
+        learner = Learner(student_of(teacher, stage.encoder_width), teacher)
+    learner.to(this.fabric.device)
+    loader = people_loader(this, trained, stage, size)
     # Another teacher is another run.
     loader.fingerprint = f"{loader.fingerprint}-{model.weights_id}"
     with closing(loader.iterate(0, _SCALE_BATCHES)) as batches, torch.no_grad():
-        apprentice.fit(read_all(teacher, batch["image"]) for batch in batches)
-    for buffer in apprentice.buffers(recurse=False):
+        learner.fit(read_all(teacher, batch["image"]) for batch in batches)
+    for buffer in learner.buffers(recurse=False):
         buffer.copy_(this.fabric.broadcast(buffer))
-    objective = EncoderObjective(apprentice, teacher, stage.loss_weights)
-    apprentice.load_state_dict(this.train(objective, loader, STAGE), strict=False)
+    objective = EncoderObjective(learner, teacher, stage.loss_weights)
+    learner.load_state_dict(this.train(objective, loader, STAGE), strict=False)
     if this.is_first:
         errors = _measured(objective, held, size, this.fabric.device)
-        _export(this, sources, model, apprentice.student, errors)
+        _export(this, sources, model, learner.student, errors)
         this.say(f"weights are in {run.exported}")
     this.fabric.barrier()
     return run.exported
@@ -212,20 +201,11 @@ def _export(
 ) -> None:
     """Write the student's LatentFace with the teacher's gaze branch, and what was measured."""
     config, folder = run.config, run.folder.exported
-    excluded = find_sources(config.data.exclude).pieces if config.data.exclude else []
-    images = teacher.images | image_hashes(sources.pieces, excluded)
+    images = seen_images(teacher, sources, config.data)
     origin = config.distill.teacher or "the weights of the package"
     trained = [*run.data, f"distilled from {origin}"]
-    gaze = {"gaze": asdict(teacher.gaze.config)} if teacher.gaze else {}
-    weights.save(
-        folder,
-        tensors_of(student, teacher.gaze),
-        {**asdict(student.config), **gaze},
-        card_text(Card(data=trained, config=asdict(config))),
-        images=images,
-        half=weights.is_half(teacher.network.state_dict()),
-        overwrite=True,
-    )
+    card = card_text(Card(data=trained, config=asdict(config)))
+    write_whole(folder, student, teacher.gaze, card, images, like=teacher.network)
     for name, error in errors.items():
         run.say(
             f"{name}: {error:.3f} of its variance"

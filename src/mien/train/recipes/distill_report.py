@@ -28,6 +28,7 @@ __all__ = [
     "milliseconds",
     "random_images",
     "refuse_few",
+    "speed_lines",
     "speeds",
     "validation_set",
 ]
@@ -97,10 +98,26 @@ class DistillReport:
             "agrees on whether eyes are seen": f"{seen.score_agreed:.1%}",
             "size": f"{self.bytes / 1e6:.2f} MB, {self.parameters:,} parameters",
         }
-        for speed in self.speeds:
-            where = f"ms a face at batch {speed.batch} ({self.device}, {self.threads} threads)"
-            lines[where] = f"{speed.student_ms:.2f}, teacher {speed.teacher_ms:.2f}"
-        return lines
+        return lines | speed_lines(self.speeds, self.device, self.threads)
+
+
+def speed_lines(
+    speeds: Iterable[Speed], device: str, threads: int, *, of: str = ""
+) -> dict[str, str]:
+    """Return the lines of a model card on speeds.
+
+    Args:
+        speeds: measured.
+        device: where.
+        threads: of the processor.
+        of: what they are of, before each line.
+    """
+    return {
+        f"{of}ms a face at batch {each.batch} ({device}, {threads} threads)": (
+            f"{each.student_ms:.2f}, teacher {each.teacher_ms:.2f}"
+        )
+        for each in speeds
+    }
 
 
 def explained_variance(target: Tensor, predicted: Tensor) -> tuple[float, tuple[float, ...]]:

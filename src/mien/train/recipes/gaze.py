@@ -18,15 +18,16 @@ from mien.errors import MienError
 from mien.gaze.config import FACE_CROP, FACE_SIDE
 from mien.gaze.emib import EMIB
 from mien.latentface.latentface import LatentFace
-from mien.model import Model, load, prepare, tensors_of
+from mien.model import Model, load, prepare
 from mien.train.recipes.canonical_eyes import FIT_FACES, fit_to
 from mien.train.recipes.data import LocalizerSearch, cache_eyes, eye_loader, open_stream
 from mien.train.recipes.gaze_objectives import EmibObjective, LocalizerObjective
 from mien.train.recipes.gaze_options import GazeTrainConfig
 from mien.train.recipes.run import Run, start_run
+from mien.train.recipes.whole import write_whole
 from mien.train.run_folder import RunFolder
 
-__all__ = ["check", "pretrain", "write_whole"]
+__all__ = ["check", "pretrain"]
 
 _FIT_STEPS = 32
 
@@ -154,23 +155,4 @@ def _export(run: Run[GazeTrainConfig], sources: EyeSources, given: Model, branch
     base = run.config.init_from or "the weights of the package"
     trained = [*run.data, f"LatentFace: that of {base}"]
     card = card_text(Card(data=trained, config=asdict(run.config)))
-    write_whole(run.folder.exported, network, branch, card, images)
-
-
-def write_whole(
-    folder: Path, network: LatentFace, branch: EMIB, card: str, images: frozenset[str]
-) -> None:
-    """Write LatentFace as it is and a gaze branch into one file, over what is there.
-
-    Args:
-        folder: where to.
-        network: LatentFace.
-        branch: the gaze branch.
-        card: text of the model card.
-        images: checksums of what both were trained on.
-    """
-    # LatentFace is not to change: it is halved only where it was half already.
-    half = weights.is_half(network.state_dict())
-    config = {**asdict(network.config), "gaze": asdict(branch.config)}
-    tensors = tensors_of(network, branch)
-    weights.save(folder, tensors, config, card, images=images, half=half, overwrite=True)
+    write_whole(run.folder.exported, network, branch, card, images, like=network)

@@ -14,15 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mien import weights
 from mien.card import Card, card_text
 from mien.data.people_cache import (
     PeopleCache,
     margin_of,
     open_people,
 )
-from mien.data.people_loader import PeopleLoader, photographed
-from mien.data.provenance import image_hashes
+from mien.data.people_loader import photographed
 from mien.data.seeds import seed_of
 from mien.data.sources import Sources, find_sources
 from mien.errors import MienError
@@ -34,12 +32,13 @@ from mien.latentface.recognition import (
     move_prototypes,
     nt_xent,
 )
-from mien.model import Model, load, tensors_of
+from mien.model import Model, load
 from mien.pipeline.encode import to_batch
 from mien.train.objective import ImageArray, Objective, Sign, tiled
-from mien.train.recipes.data import cache_people
+from mien.train.recipes.data import cache_people, people_loader
 from mien.train.recipes.recognition_options import RecognitionOptions, RecognitionTrainConfig
 from mien.train.recipes.run import Run, start_run
+from mien.train.recipes.whole import seen_images, write_whole
 from mien.train.run_folder import RunFolder
 from mien.types import Loss
 
@@ -88,16 +87,7 @@ def pretrain(
     if not _start_from(network, base.network):
         this.say("the network starts from random weights: the encoder given is of another form")
     stem = _Stem(base.network, stage.shares).to(this.fabric.device)
-    loader = PeopleLoader(
-        caches,
-        image_size=size,
-        batch_size=stage.batch_size,
-        fraction=config.data.rendered_fraction,
-        seed=config.loop.seed,
-        device=this.fabric.device,
-        workers=config.data.workers,
-        shard=this.shard,
-    )
+    loader = people_loader(this, caches, stage, size)
     network = network.to(this.fabric.device)
     learner = Learner(network, _prototypes(network, stem, caches, stage, size))
     objective = RecognitionObjective(learner, stem, stage, first=len(caches[0]))
@@ -322,20 +312,8 @@ def _export(
     }
     kept |= {f"face_embedding.{name}": value for name, value in network.state_dict().items()}
     whole.load_state_dict(kept)
-    options = run.config.data
-    excluded = find_sources(options.exclude).pieces if options.exclude else []
-    images = given.images | image_hashes(sources.pieces, excluded)
+    images = seen_images(given, sources, run.config.data)
     origin = run.config.init_from or "the weights of the package"
     trained = [*run.data, f"all but the face embedding: that of {origin}"]
     card = card_text(Card(data=trained, config=asdict(run.config)))
-    gaze = {"gaze": asdict(given.gaze.config)} if given.gaze else {}
-    half = weights.is_half(given.network.state_dict())
-    weights.save(
-        run.folder.exported,
-        tensors_of(whole, given.gaze),
-        {**asdict(sizes), **gaze},
-        card,
-        images=images,
-        half=half,
-        overwrite=True,
-    )
+    write_whole(run.folder.exported, whole, given.gaze, card, images, like=given.network)
