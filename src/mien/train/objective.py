@@ -50,8 +50,8 @@ class Objective(Generic[Module]):
 
     def parameter_groups(self, options: LoopOptions) -> list[dict[str, Any]]:  # noqa: ARG002
         """Return groups for the optimiser; `lr_scale` and `weight_decay` are read."""
-        learned = self.module.parameters()
-        return [{"params": list(learned)}] if self.decays_vectors else without_decay(learned)
+        learned = [p for p in self.module.parameters() if p.requires_grad]
+        return [{"params": learned}] if self.decays_vectors else without_decay(learned)
 
     def contact_sheet(self, batch: dict[str, Tensor], step: int) -> ImageArray | None:  # noqa: ARG002
         """Return an image to look at, uint8 [H, W, 3], or None where there is nothing to show."""

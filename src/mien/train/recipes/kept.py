@@ -37,6 +37,8 @@ class Kept:
     """The gaze branch."""
     face_embedding: RecognitionNetwork | None = None
     """The network of the face embedding."""
+    shared_levels: int = 0
+    """How many of the trunk's finest levels it reads; they must stay as they are."""
 
     @property
     def sizes(self) -> dict[str, Any]:
@@ -107,13 +109,8 @@ def find_kept(config: TrainConfig) -> Kept:
             "embedding; leave it out"
         )
     _refuse_other_form(config.model, model.network.config, start, keeps=found is not None)
-    if found is not None and config.model.face_embedding_shares and config.stage1.steps:
-        raise MienError(
-            f"stage1.keep_parts: the face embedding of {start} shares the encoder's finest levels, "
-            "which stage 1 changes; train stage 2 alone (stage1.steps=0), or leave keep_parts out "
-            "and train the face embedding anew by `mien pretrain recognition`"
-        )
-    return Kept(start, model.gaze, found)
+    shared = 0 if found is None else config.model.face_embedding_shares
+    return Kept(start, model.gaze, found, shared)
 
 
 def _of_image(config: ModelConfig) -> bool:

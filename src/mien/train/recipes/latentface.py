@@ -158,7 +158,7 @@ def pretrain(
     if config.stage1.init_from:
         _init_from(model, config.stage1.init_from)
     if config.stage1.steps:
-        _stage1(this, model, found)
+        _stage1(this, model, found, kept.shared_levels)
     if with_stage2:
         _stage2(this, model, found)
     if this.is_first:
@@ -280,8 +280,8 @@ def _init_from(model: LatentFace, start: str) -> None:
     model.autoencoder.load_state_dict(found)
 
 
-def _stage1(run: Run[TrainConfig], model: LatentFace, data: _Data) -> None:
-    """Train the autoencoder; it ends with its averaged weights."""
+def _stage1(run: Run[TrainConfig], model: LatentFace, data: _Data, fixed: int) -> None:
+    """Train the autoencoder but for its `fixed` finest levels; it ends with averaged weights."""
     config, stage = run.config, run.config.stage1
     clip = data.cache.clip if data.cache else np.empty(0, dtype=np.int64)
     sampler = Sampler(
@@ -301,7 +301,9 @@ def _stage1(run: Run[TrainConfig], model: LatentFace, data: _Data) -> None:
         shard=run.shard,
         stream=data.stream,
     )
-    objective = AutoencoderObjective(model.autoencoder, stage.loss_weights)
+    if fixed:
+        run.say(f"stage1: the encoder's {fixed} finest levels stay; the face embedding reads them")
+    objective = AutoencoderObjective(model.autoencoder, stage.loss_weights, fixed=fixed)
     found = run.train(objective, loader, "stage1")
     model.autoencoder.load_state_dict(found, strict=False)
 

@@ -39,9 +39,19 @@ class AutoencoderObjective(Objective[Autoencoder]):
         ),
     )
 
-    def __init__(self, module: Autoencoder, weights: Stage1Weights) -> None:
+    def __init__(self, module: Autoencoder, weights: Stage1Weights, *, fixed: int = 0) -> None:
+        """Take the autoencoder.
+
+        Args:
+            module: `small` networks where levels are fixed.
+            weights: of the terms.
+            fixed: finest levels of the trunk that do not learn, for another network reads them.
+        """
         super().__init__(module)
         self.weights = weights
+        for number in range(fixed):
+            for layer in module.trunk.level(number):
+                layer.requires_grad_(False)
 
     def compute(self, batch: dict[str, Tensor], step: int, generator: torch.Generator) -> Loss:  # noqa: ARG002
         """Return the loss of a batch of `input`, `image` [B, 3, H, W] and `clip` [B].
