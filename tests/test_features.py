@@ -14,6 +14,7 @@ from mien.evaluate.protocol import Images
 from mien.evaluate.tasks.labelled import COLUMNS, FEATURES, SETS, known_sets
 from mien.latentface.autoencoder import Autoencoder
 from mien.latentface.config import ModelConfig
+from mien.latentface.latentface import LatentFace
 from mien.media.image import write_png
 from mien.model import load
 from mien.table.read import read_table
@@ -58,6 +59,22 @@ def test_maps_are_what_codes_are_made_of(networks):
     # Of each encoder the finer maps, four pixels' mean each, then the last.
     means = finer.unflatten(3, (4, 2)).unflatten(2, (4, 2)).mean(dim=(3, 5))
     torch.testing.assert_close(maps[:, : encoder.map_channels], torch.cat([means, last], dim=1))
+
+
+def test_maps_of_the_face_embedding_s_network_are_features_too():
+    sizes = {"image_size": 64, "width": 16, "texture_dim": 8, "shape_dim": 8}
+    own = {"face_embedding_from": "image", "face_embedding_dim": 6, "face_embedding_shares": 1}
+    net = LatentFace(ModelConfig(**sizes, **own))
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        factors, maps = net.read(images)
+        encoded = net.autoencoder.encode(images)
+        network = net.face_embedding
+        found = network.maps(encoded.of_trunk[0])
+        torch.testing.assert_close(network(encoded.of_trunk[0]), factors.face_embedding)
+    assert maps.shape == (2, net.map_channels, 4, 4)
+    torch.testing.assert_close(maps, torch.cat([encoded.maps, found], dim=1))
+    assert found.shape[1] == net.map_channels - net.autoencoder.map_channels > 0
 
 
 def test_factors_carry_features_along(tiny_folder):
@@ -109,5 +126,6 @@ def test_eye_crops_of_eyes_have_none():
         EmbedOptions(crop="eyes", features=True)
 
 
-def test_the_shipped_weights_have_4608():
-    assert load().features_dim == 4608
+def test_the_shipped_weights_have_9216():
+    assert load().features_dim == 9216
+    assert load("fast").features_dim == 4608

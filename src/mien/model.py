@@ -133,7 +133,7 @@ class Model:
     @property
     def features_dim(self) -> int:
         """Return F, the length of `Factors.features`."""
-        return self.network.autoencoder.map_channels * 16
+        return self.network.map_channels * 16
 
     @torch.no_grad()
     def encode_eyes(self, eye_crops: Tensor) -> GazeCode:

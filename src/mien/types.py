@@ -161,7 +161,7 @@ class Factors(_Batch):
     """Who it is, to be compared by cosine; cannot be rendered. None where the weights have none.
     [B, K]."""
     features: Tensor | None = None
-    """The encoder's maps before they became codes, the same for a mirrored image: no factor, but
+    """The encoders' maps before they became codes, the same for a mirrored image: no factor, but
     what a probe with many labels reads best. None unless it was asked for. [B, F]."""
 
     @property

@@ -120,7 +120,7 @@ def gaze_columns(
 
 
 def sees_features(probes: Sequence[ProbeFile]) -> bool:
-    """Return whether a probe sees the encoder's features, which are read only when asked for."""
+    """Return whether a probe sees the encoders' features, which are read only when asked for."""
     return any(name == FEATURES for file in probes for name, _ in file.content.columns)
 
 

@@ -54,7 +54,7 @@ class Graph:
 
 
 class FaceGraph(nn.Module):
-    """Face crops at the model's image size -> factors but gaze, then the encoder's maps."""
+    """Face crops at the model's image size -> factors but gaze, then the encoders' maps."""
 
     def __init__(self, network: LatentFace) -> None:
         super().__init__()
@@ -204,7 +204,7 @@ class _First(NamedTuple):
     parts: tuple[Tensor, ...]
     """The factors but gaze."""
     maps: Tensor
-    """The encoder's. [B, C, 4, 4]."""
+    """The encoders'. [B, C, 4, 4]."""
     eyes: Tensor
     """Pixels of the crop. [B, 2, 2]."""
     logit: Tensor

@@ -33,7 +33,7 @@ def describe_from(path: str | Path) -> GetFactors:
     Args:
         path: of a table that `mien embed` wrote.
 
-    A table without the encoder's features knows nothing of them: that column is NaN.
+    A table without the encoders' features knows nothing of them: that column is NaN.
 
     Raises:
         MienError: the file is missing or no table of faces; and, by what is returned: images are

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
 from torch import Tensor, nn
 
 from mien.latentface.autoencoder import Autoencoder, Canonical, Encoded
@@ -44,22 +45,40 @@ class LatentFace(nn.Module):
     def forward(self, images: Tensor, *, features: bool = False) -> Factors:
         """Face crops in [0, 1], [B, 3, H, W] at the configured size -> factors.
 
-        Features, if wanted, are the encoder's maps, averaged over image and mirror image.
+        Features, if wanted, are the encoders' maps, averaged over image and mirror image.
         """
         factors, maps = self.read(images)
         if not features:
             return factors
-        both = (maps + self.autoencoder.maps(images.flip(-1))) / 2
+        both = (maps + self.read(images.flip(-1))[1]) / 2
         return replace(factors, features=both.flatten(1))
 
     def read(self, images: Tensor) -> tuple[Factors, Tensor]:
-        """Return the factors of crops as for `forward` and the encoder's maps [B, C, 4, 4]."""
+        """Return the factors of crops as for `forward` and the encoders' maps [B, C, 4, 4].
+
+        After the maps that codes are made of come those of the face embedding's network, where
+        there is one: learned to tell people apart, they hold more of the expression, too.
+        """
         encoded = self.autoencoder.encode(images)
-        return self.factors_of(images, encoded), encoded.maps
+        recognised = self._recognised(images, encoded)
+        factors = replace(
+            self._factors(encoded), face_embedding=self._embedded(encoded, recognised)
+        )
+        if recognised is None:
+            return factors, encoded.maps
+        return factors, torch.cat([encoded.maps, recognised], dim=1)
+
+    @property
+    def map_channels(self) -> int:
+        """Return C of the encoders' maps."""
+        network = self.face_embedding
+        more = network.encoder.map_channels if isinstance(network, RecognitionNetwork) else 0
+        return self.autoencoder.map_channels + more
 
     def factors_of(self, images: Tensor, encoded: Encoded) -> Factors:
         """Return the factors of crops [B, 3, H, W] and of what the autoencoder read off them."""
-        return replace(self._factors(encoded), face_embedding=self._embedded(images, encoded))
+        embedded = self._embedded(encoded, self._recognised(images, encoded))
+        return replace(self._factors(encoded), face_embedding=embedded)
 
     def _factors(self, encoded: Encoded) -> Factors:
         """Return the factors of what the autoencoder read off images."""
@@ -90,15 +109,21 @@ class LatentFace(nn.Module):
             return RecognitionNetwork(*sizes, shares=config.face_embedding_shares)
         return FaceEmbedding(16 * self.autoencoder.map_channels, config.face_embedding_dim)
 
-    def _embedded(self, images: Tensor, encoded: Encoded) -> Tensor | None:
-        """Return the face embeddings [B, K], or None where these weights have none."""
-        if self.face_embedding is None:
+    def _recognised(self, images: Tensor, encoded: Encoded) -> Tensor | None:
+        """Return the maps of the face embedding's network [B, C, 4, 4]; None without one."""
+        if not isinstance(self.face_embedding, RecognitionNetwork):
             return None
-        if isinstance(self.face_embedding, RecognitionNetwork):
-            shared = self.config.face_embedding_shares
-            given = encoded.of_trunk[shared - 1] if shared else images
-            return self.face_embedding(given).float()
-        return self.face_embedding(encoded.maps.flatten(1).float())
+        shared = self.config.face_embedding_shares
+        return self.face_embedding.maps(encoded.of_trunk[shared - 1] if shared else images)
+
+    def _embedded(self, encoded: Encoded, recognised: Tensor | None) -> Tensor | None:
+        """Return the face embeddings [B, K], or None where these weights have none."""
+        if recognised is not None:
+            assert isinstance(self.face_embedding, RecognitionNetwork)
+            return self.face_embedding.read(recognised).float()
+        if isinstance(self.face_embedding, FaceEmbedding):
+            return self.face_embedding(encoded.maps.flatten(1).float())
+        return None
 
     def canonical(self, factors: Factors) -> Canonical:
         """Return the frontal albedo and depth that the codes describe."""

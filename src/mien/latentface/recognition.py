@@ -76,8 +76,16 @@ class RecognitionNetwork(nn.Module):
         Args:
             images: crops in [0, 1], [B, 3, S, S]; or what the last of the shared levels gives.
         """
+        return self.read(self.maps(images))
+
+    def maps(self, images: Tensor) -> Tensor:
+        """Images, as `forward` takes them -> what embeddings are made of. [B, C, 4, 4]."""
         maps = [F.adaptive_avg_pool2d(part, 4) for part in self.encoder.maps(images)]
-        return self.encoder.linear(torch.cat(maps, dim=1).flatten(1)) - self.mean
+        return torch.cat(maps, dim=1)
+
+    def read(self, maps: Tensor) -> Tensor:
+        """Maps [B, C, 4, 4] -> face embeddings less their mean over photographs. [B, K]."""
+        return self.encoder.linear(maps.flatten(1)) - self.mean
 
 
 def nt_xent(embedding: Tensor, *, temperature: float) -> Tensor:

@@ -69,7 +69,7 @@ def analyze(
         detector: auto, mien, yunet, haar; none: every image is a face cut out from hairline to
             chin.
         batch_size: faces encoded at a time.
-        features: read the encoder's features too, which takes about as long again.
+        features: read the encoders' features too, which takes about as long again.
 
     Raises:
         MienError: an image cannot be read, or the detector or device cannot be had here.

@@ -131,7 +131,7 @@ def encode_crops(
         model: what encodes.
         names: what an error calls each crop. [B].
         eyes_only: whether they are eye-region crops.
-        features: whether the encoder's features are read too.
+        features: whether the encoders' features are read too.
 
     Raises:
         MienError: a factor is not finite; where no eyes are found a gaze code need not be.

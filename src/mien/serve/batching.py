@@ -72,7 +72,7 @@ class BatchEncoder:
 
         Args:
             crops: RGB uint8, as large as the model wants them.
-            features: read the encoder's features too.
+            features: read the encoders' features too.
 
         Returns:
             The factors to come, in the crops' order, a part of at most a batch each.

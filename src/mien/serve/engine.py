@@ -95,7 +95,7 @@ class Engine:
             data: an image file.
             name: what errors call it.
             photograph: look for faces that are not upright, too, where no other is found.
-            features: read the encoder's features too.
+            features: read the encoders' features too.
 
         Raises:
             ApiError: as much is waiting as may wait; the image is too large, cannot be read, or

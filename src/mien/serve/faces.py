@@ -73,7 +73,7 @@ def light_factors(light: Light) -> LightFactors:
 
 
 def wants_features(fields: tuple[str, ...], probe: Probe | None) -> bool:
-    """Return whether the encoder's features must be read."""
+    """Return whether the encoders' features must be read."""
     return FEATURES in fields or (
         probe is not None and any(name == FEATURES for name, _ in probe.columns)
     )

@@ -136,7 +136,7 @@ COLUMNS: tuple[Column, ...] = (
         )
     ),
     Column(
-        "features", "codes", "", "", "", "What the encoder saw before it became codes.", "features"
+        "features", "codes", "", "", "", "What the encoders saw before it became codes.", "features"
     ),
 )
 """The columns in the order in which they stand in the file.

@@ -40,7 +40,7 @@ SETS = {
     "all codes": (*FACE_CODES, *NUMBERS),
     "features": ("features",),
 }
-"""Name of a set of factors => columns. The last are no factors: the encoder's features, of which
+"""Name of a set of factors => columns. The last are no factors: the encoders' features, of which
 codes are made."""
 MAIN = "all codes"
 """The set whose scores are the main ones, as in the papers."""
