@@ -31,18 +31,17 @@ from mien.model import load
 from mien.pipeline.portrait import read_clip
 
 DATA = (
-    "42,000 rendered images of 7,000 people who do not exist, half of them in hard light, heads "
+    "63,000 rendered images of 10,500 people who do not exist, most of them in hard light, heads "
     "turned by up to 75 degrees, their pose known (`mien synth`, ICT-FaceKit, MIT)",
     "20,000 photographs of FairFace, one a person (Karkkainen and Joo 2021, CC BY 4.0), their pose "
-    "known from YuNet's landmarks, without other labels; of 12,000 of them two or three further "
-    "views each, turned on the mean head of ICT-FaceKit",
-    "28 clips of GRID, 12 of one speaker (Cooke et al. 2006, CC BY 4.0 by its record at Zenodo), "
-    "without labels",
+    "known from YuNet's landmarks, without other labels; of each two to six further views, turned "
+    "on the mean head of ICT-FaceKit",
+    "76 clips of GRID (Cooke et al. 2006, CC BY 4.0 by its record at Zenodo), without labels",
     "face embedding, whose network goes on from one that learned from 12,000 of the photographs "
     "with two further views each and 20,000 rendered images of 2,500 people: the 20,000 "
-    "photographs with three further views each, in the last 358,000 of 819,000 views 40 % of these "
-    "with drawn glasses, 1,461 frames of 76 clips of GRID, 32,000 rendered images of 4,000 people "
-    "who do not exist; its two finest levels are the encoder's",
+    "photographs with three further views each, in the last 1,126,000 of 1,587,000 views 40 to "
+    "60 % of these with drawn glasses, 1,461 frames of 76 clips of GRID, 52,000 rendered images of "
+    "6,500 people who do not exist; its two finest levels are the encoder's",
 )
 GAZE_DATA = (
     "gaze branch: 76,000 rendered images of 9,500 people who do not exist (`mien synth`), without "
