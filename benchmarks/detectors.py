@@ -43,6 +43,7 @@ PACKAGES = (
     "numpy==2.4.6",
     "pillow==13.0.0",
 )
+_NEEDED = ("scipy", "networkx", "imageio", "tifffile", "lazy-loader", "packaging")
 _OVERLAP = 0.3
 _OURS = ("mien", "mien-detector", "yunet")
 _TRUTH = "yunet"
@@ -61,14 +62,13 @@ class Candidate:
     found_by: list[str] = field(default_factory=list)
 
 
-def make_peers(folder: Path) -> Path:
+def make_peers(folder: Path, packages: Sequence[str] = (*PACKAGES, *_NEEDED)) -> Path:
     """Make the environment of the peers, if it is not there, and return its Python."""
     python = folder / "bin" / "python"
     if not python.exists():
         venv.create(folder, with_pip=True, symlinks=True)
-        command = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", *PACKAGES]
-        needed = ["scipy", "networkx", "imageio", "tifffile", "lazy-loader", "packaging"]
-        subprocess.run([*command, *needed], check=True)
+        command = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", *packages]
+        subprocess.run(command, check=True)
     return python
 
 

@@ -141,6 +141,25 @@ def test_a_method_that_fails_leaves_the_others(tmp_path):
     assert not list((tmp_path / "crops").iterdir()), "crops are forgotten after a protocol"
 
 
+def test_a_method_runs_its_own_protocols_only(tmp_path):
+    from benchmarks.peers.compare import run_methods
+    from benchmarks.peers.hog import Hog
+
+    write_stripes(tmp_path / "set" / "stripes")
+    (tmp_path / "crops").mkdir()
+    crops = CropStore(tmp_path / "crops", detector="none")
+    hog = describe_peer("hog", Hog(), crops)
+    entries = [
+        Method(name, lambda _: hog, lambda: None, 0, images=9, protocols=asked)
+        for name, asked in (("all", None), ("some", frozenset({"stripes"})), ("no", frozenset()))
+    ]
+    (runs,) = run_methods([(STRIPES, tmp_path / "set")], entries, crops)
+    assert list(runs) == ["all", "some"]
+    rows = as_markdown(Comparison(entries, {}, [runs])).splitlines()[2:]
+    assert rows[1].endswith("| 9 | 100.0 (1.0-2.0) |")
+    assert rows[2].endswith("| 9 | – |")
+
+
 def test_the_table_shows_what_is_missing():
     def run(*scores, error=""):
         result = None if error else Result(scores, "0" * 12)

@@ -20,7 +20,7 @@ __all__ = ["PlainAutoencoder"]
 class PlainAutoencoder(Learner):
     """Encoder, code, decoder; denoising, and at the pace of mien's stage 1."""
 
-    recipe = Recipe(batch_size=18, learning_rate=4e-4, cost=0.49)
+    recipe = Recipe(batch_size=18, learning_rate=4e-4, cost=0.51)
 
     def __init__(
         self,

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from benchmarks.peers.crops import CropStore
-from benchmarks.peers.methods import MIEN, SAME_COST, Method, mien_method, peers, trials_of
+from benchmarks.peers.dlib_embedding import DlibFactors, DlibWorker, make_environment
+from benchmarks.peers.methods import (
+    MIEN,
+    SAME_COST,
+    Method,
+    dlib_method,
+    mien_method,
+    peers,
+    trials_of,
+)
+from benchmarks.peers.people import PEOPLE, euclidean_accuracy, is_euclidean
 from benchmarks.peers.speed import milliseconds_a_face, shape_rows
 from benchmarks.peers.table import Comparison
 from benchmarks.peers.training import Training, open_training_cache
@@ -22,6 +33,8 @@ from mien.evaluate.runner import run_all
 from mien.model import load
 
 __all__ = ["Plan", "compare", "run_methods"]
+
+_PAIRS = "lfw-people"
 
 
 @dataclass(frozen=True)
@@ -43,7 +56,17 @@ class Plan:
     weights_seen: int | None = None
     """Different images among those; None: those of `train`."""
     same_cost: str | None = None
-    """Weights of mien's whose stage 1 was shown `shown` images: another row."""
+    """Weights of mien's that took as long to train: another row."""
+    same_cost_shown: int | None = None
+    """Images that their stage 1 was shown; None: `shown`. Less where stage 2 counts, too."""
+    beside: Sequence[str] = ()
+    """More of mien's weights, each another row."""
+    people: Path | None = None
+    """CSV of people's photographs for one more protocol."""
+    dlib: Path | None = None
+    """Folder of dlib's environment, made if it is not there: another row. None: no such row."""
+    dlib_protocols: Sequence[str] | None = None
+    """Names of those that dlib runs; None: all."""
     by_class: Path | None = None
     """Folder or zip of CLASS/image to choose HOG's and LBP's cells for expression by."""
     exclude: Sequence[str] = ()
@@ -67,10 +90,14 @@ def compare(plan: Plan, say: Callable[[str], None]) -> Comparison:
     """
     with tempfile.TemporaryDirectory(prefix="mien-peers-") as folder:
         crops = CropStore(Path(folder), detector=plan.detector)
-        methods = _methods(plan, crops, say)
-        runs = run_methods(plan.found, methods, crops, seed=plan.seed, trials=plan.trials, say=say)
-    say("measuring how long a face takes")
-    times = milliseconds_a_face({method.name: method.encode for method in methods})
+        with contextlib.ExitStack() as opened:
+            methods = _methods(plan, crops, say)
+            if plan.dlib is not None:
+                methods.append(_dlib(plan, plan.dlib, opened, say))
+            found = [*plan.found, *([(PEOPLE, plan.people)] if plan.people else [])]
+            runs = run_methods(found, methods, crops, seed=plan.seed, trials=plan.trials, say=say)
+            say("measuring how long a face takes")
+            times = milliseconds_a_face({method.name: method.encode for method in methods})
     return Comparison(methods, times, runs, shape_rows(device=plan.device), _about(plan, methods))
 
 
@@ -99,6 +126,8 @@ def run_methods(
     for protocol, data in found:
         runs = {}
         for method in methods:
+            if method.protocols is not None and protocol.name not in method.protocols:
+                continue
             say(f"{protocol.name}: {method.name}")
             context = EvalContext(
                 describe=method.describe(protocol.factor),
@@ -108,6 +137,8 @@ def run_methods(
                 gallery=0,
             )
             (runs[method.name],) = run_all([(protocol, data)], context)
+            if protocol.name == _PAIRS and is_euclidean(context.describe):
+                runs[method.name] = _with_euclidean(runs[method.name], data, context)
             if runs[method.name].error:
                 say(f"{protocol.name}: {method.name}: {runs[method.name].error}")
         results.append(runs)
@@ -133,12 +164,19 @@ def _methods(plan: Plan, crops: CropStore, say: Callable[[str], None]) -> list[M
         shown = plan.weights_shown or plan.shown
         made[MIEN] = _mien(plan, MIEN, plan.weights, plan.weights_seen or seen, shown)
         if plan.same_cost is not None:
-            made[SAME_COST] = _mien(plan, SAME_COST, plan.same_cost, seen, plan.shown)
+            shown = plan.same_cost_shown or plan.shown
+            made[SAME_COST] = _mien(plan, SAME_COST, plan.same_cost, seen, shown)
+        for weights in plan.beside:
+            name = f"{MIEN}, {weights}"
+            made[name] = _mien(plan, name, weights, 0, 0)
     wanted = [name for name in plan.methods if name != MIEN]
     trials = {}
     if {"hog", "lbp"} & set(wanted):
         say("choosing the cells of HOG and LBP on training images")
         trials = trials_of(plan.train, plan.by_class, seed=plan.seed)
+        # Trying takes minutes; what no trial is about is asked of the setting for expression.
+        asked = {"expression", PEOPLE.factor, *(protocol.factor for protocol, _ in plan.found)}
+        trials = {factor: trial for factor, trial in trials.items() if factor in asked}
     others = peers(
         wanted,
         crops,
@@ -150,7 +188,7 @@ def _methods(plan: Plan, crops: CropStore, say: Callable[[str], None]) -> list[M
         cache=plan.cache,
     )
     made |= {method.name: method for method in others}
-    order = [MIEN, SAME_COST, *wanted]
+    order = [MIEN, *(f"{MIEN}, {weights}" for weights in plan.beside), SAME_COST, *wanted]
     return [made[name] for name in order if name in made]
 
 
@@ -159,6 +197,23 @@ def _mien(plan: Plan, name: str, weights: str | None, seen: int, shown: int) -> 
     model = load(weights, device=plan.device)
     describe = factors_by_weights(model, detector=plan.detector)
     return mien_method(name, model, describe, images=seen, shown=shown)
+
+
+def _dlib(
+    plan: Plan, folder: Path, opened: contextlib.ExitStack, say: Callable[[str], None]
+) -> Method:
+    """Return dlib's embedding; its process ends with the stack."""
+    worker = DlibWorker(make_environment(folder.absolute()))
+    opened.callback(worker.close)
+    return dlib_method(DlibFactors(worker, plan.detector, say), plan.dlib_protocols)
+
+
+def _with_euclidean(run: Run, data: Path, context: EvalContext) -> Run:
+    """Return a run with one more score, or as it is where it failed."""
+    if run.result is None:
+        return run
+    scores = (*run.result.scores, euclidean_accuracy(data, context))
+    return replace(run, result=replace(run.result, scores=scores))
 
 
 def _about(plan: Plan, methods: Sequence[Method]) -> dict[str, Any]:

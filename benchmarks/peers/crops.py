@@ -24,7 +24,7 @@ from mien.latentface.latentface import LatentFace
 from mien.model import Model
 from mien.types import Factors, Light, Pose
 
-__all__ = ["SIZE", "CropStore", "Cut"]
+__all__ = ["SIZE", "CropStore", "Cut", "key_of"]
 
 SIZE = 64
 """Side of the crops that every method sees, mien's `small` preset too. Pixels."""
@@ -73,7 +73,7 @@ class CropStore:
         """
         if images.crop == "eyes":
             raise MienError("the peers see whole faces, not eye-region crops")
-        key = _key(images)
+        key = key_of(images)
         if key not in self._known:
             self._known[key] = self._cut(images, self._folder / f"{key}.u8")
         return self._known[key]
@@ -143,7 +143,7 @@ def _keeper(keep: Callable[[NDArray[np.uint8]], object]) -> _Keeper:
         return _Keeper(keep)
 
 
-def _key(images: Images) -> str:
+def key_of(images: Images) -> str:
     """Return a name of images: of how they are called and cut, and of the pixels of a few.
 
     A protocol may ask for images and for their mirror images, perhaps under the same names.

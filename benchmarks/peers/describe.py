@@ -18,9 +18,10 @@ from mien.errors import MienError
 from mien.evaluate.by_weights import FACE_COLUMNS, GAZE_COLUMNS
 from mien.evaluate.protocol import FactorColumns, GetFactors, Images
 
-__all__ = ["Features", "PeerDescribed", "describe_peer"]
+__all__ = ["CODES", "Features", "PeerDescribed", "describe_peer"]
 
 CODES = ("identity", "expression", "texture_code", "shape_code", "face_embedding", "gaze_code")
+"""Columns under which a peer's one description is given."""
 
 
 class Features(Protocol):

@@ -41,7 +41,7 @@ class MaskedAutoencoder(Learner):
 
     place: Tensor
     decoder_place: Tensor
-    recipe = Recipe(batch_size=64, learning_rate=8e-4, cost=0.25, weight_decay=0.05, beta2=0.95)
+    recipe = Recipe(batch_size=64, learning_rate=8e-4, cost=0.30, weight_decay=0.05, beta2=0.95)
 
     def __init__(
         self,

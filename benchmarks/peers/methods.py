@@ -1,4 +1,4 @@
-"""Everything that is compared: mien's weights and the peers, each ready to describe images."""
+"""All that is compared: mien's weights, the peers and dlib, each ready to describe images."""
 
 from __future__ import annotations
 
@@ -12,6 +12,13 @@ from benchmarks.peers.choice import Choice, Trial, choose, class_trial, rendered
 from benchmarks.peers.cost import steps_for
 from benchmarks.peers.crops import CropStore
 from benchmarks.peers.describe import Features, describe_peer
+from benchmarks.peers.dlib_embedding import (
+    NAME,
+    PARAMETERS,
+    TRAINED_ON,
+    DlibFactors,
+    wide_crops_for_speed,
+)
 from benchmarks.peers.hog import HOG_SETTINGS, Hog
 from benchmarks.peers.lbp import LBP_SETTINGS, Lbp
 from benchmarks.peers.learner import Learner, NetworkFeatures
@@ -25,7 +32,17 @@ from mien.errors import MienError
 from mien.evaluate.protocol import GetFactors
 from mien.model import Model
 
-__all__ = ["LEARNERS", "MIEN", "NAMES", "SAME_COST", "Method", "mien_method", "peers", "trials_of"]
+__all__ = [
+    "LEARNERS",
+    "MIEN",
+    "NAMES",
+    "SAME_COST",
+    "Method",
+    "dlib_method",
+    "mien_method",
+    "peers",
+    "trials_of",
+]
 
 MIEN = "mien"
 SAME_COST = "mien, at the peers' cost"
@@ -48,19 +65,39 @@ class Method:
     describe: Callable[[str], GetFactors]
     """A protocol's factor => what describes its images."""
     encode: Callable[[], object]
-    """Describes `speed.BATCH` crops, to be timed."""
+    """Describes `speed.BATCH` crops, to be timed; as `milliseconds_a_face` takes it."""
     parameters: int
     """Learned numbers that a description takes."""
     model: Model | None = None
     """For protocols that render faces."""
     images: int = 0
-    """Different training images; 0 where nothing was trained."""
+    """Different training images; 0 where nothing was trained, or where it is not said."""
     shown: int = 0
-    """Training images, each as often as it was shown."""
+    """Training images, each as often as it was shown; 0 where that is not known."""
     minutes: float | None = None
-    """Of training; None where nothing was trained here."""
+    """Of training, processor time; None where nothing was trained here."""
     settings: Mapping[str, Choice] = field(default_factory=dict)
     """What was chosen for each factor, and by which scores."""
+    protocols: frozenset[str] | None = None
+    """Names of those that it runs; None: all."""
+
+
+def dlib_method(describe: DlibFactors, protocols: Sequence[str] | None) -> Method:
+    """Return dlib's embedding as a method.
+
+    Args:
+        describe: by dlib.
+        protocols: that it runs; it takes ten times as long as others. None: all.
+    """
+    crops = wide_crops_for_speed()
+    return Method(
+        NAME,
+        lambda _: describe,
+        lambda: describe.encode(crops),
+        PARAMETERS,
+        images=TRAINED_ON,
+        protocols=None if protocols is None else frozenset(protocols),
+    )
 
 
 def mien_method(

@@ -8,8 +8,13 @@ HOG and LBP choose their cells on training images, for each factor its own. An a
 and a masked autoencoder are trained on --train, which should be what the weights were trained on,
 for the processor time that mien's stage 1 takes (--images, by default those of the `small`
 preset: about an hour on two cores for the three together). Where mien's weights were shown more,
---same-cost names weights that were shown --images too, and they have a row of their own. All see
-the same crops of 64 pixels.
+--same-cost names weights that took as long, and they have a row of their own. All see the same
+crops of 64 pixels.
+
+--dlib adds dlib's face embedding, which learned from labels: a ceiling, run in an environment of
+its own on larger crops of the same faces. --people adds all pairs of photographs listed with their
+people (`benchmarks.peers.people`).
+
 Trained networks and what was chosen are kept in --cache; a run that was stopped is resumed.
 Then every method runs every protocol with the same seed. Protocols that render faces run with
 mien only.
@@ -58,7 +63,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--weights", help="mien's; by default the shipped ones")
     add("--shown", type=int, help="images that their stage 1 was shown; by default --images")
     add("--seen", type=int, help="different images among those; by default those of --train")
-    add("--same-cost", metavar="WEIGHTS", help="mien's, shown --images: another row")
+    add("--same-cost", metavar="WEIGHTS", help="mien's, trained as long as the peers: another row")
+    add("--same-cost-shown", type=int, help="images that their stage 1 was shown, if not --images")
+    add("--beside", nargs="+", default=[], metavar="WEIGHTS", help="more of mien's, a row each")
+    add("--people", type=Path, metavar="CSV", help="photographs by person: all pairs")
+    add("--dlib", type=Path, metavar="FOLDER", help="dlib's environment, made if missing: a row")
+    add("--dlib-protocols", nargs="+", metavar="NAME", help="that dlib runs; by default all")
     add("--train", nargs="+", default=[], metavar="SOURCE", help="as of mien pretrain, or a cache")
     add("--exclude", nargs="+", default=[], metavar="SOURCE", help="not to be trained on")
     add("--choose-by", type=Path, metavar="CLASSES", help="training images in folders by class")
@@ -109,6 +119,11 @@ def _compare(given: argparse.Namespace) -> None:
         weights_shown=given.shown,
         weights_seen=given.seen,
         same_cost=given.same_cost,
+        same_cost_shown=given.same_cost_shown,
+        beside=list(dict.fromkeys(given.beside)),
+        people=given.people,
+        dlib=given.dlib,
+        dlib_protocols=given.dlib_protocols,
         by_class=given.choose_by,
         exclude=given.exclude,
         steps=given.steps,

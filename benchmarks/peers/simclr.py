@@ -42,7 +42,7 @@ class Views:
 class SimClr(Learner):
     """mien's trunk, and a head that only learning needs."""
 
-    recipe = Recipe(batch_size=128, learning_rate=1e-3, cost=0.19, weight_decay=1e-4)
+    recipe = Recipe(batch_size=128, learning_rate=1e-3, cost=0.28, weight_decay=1e-4)
 
     def __init__(
         self,

@@ -69,7 +69,7 @@ def as_markdown(comparison: Comparison) -> str:
     heads += [f"{_name_of(runs)}: {_titled(score)}" for runs, score in columns]
     rows = []
     for method in comparison.methods:
-        shown = f"{method.images:,} ({method.shown:,})" if method.images else "none"
+        shown = _training(method)
         time = _cell(comparison.times.get(method.name), 2)
         row = [method.name, _millions(method.parameters), time, shown]
         row += [_shown(runs.get(method.name), score.name) for runs, score in columns]
@@ -88,6 +88,13 @@ def as_markdown(comparison: Comparison) -> str:
         if run.error
     ]
     return "\n".join([*lines, *(["", *failed] if failed else [])]) + "\n"
+
+
+def _training(method: Method) -> str:
+    """Return how many images a method has learned from, and how many it was shown."""
+    if not method.images:
+        return "none" if method.model is None else "–"
+    return f"{method.images:,}" + (f" ({method.shown:,})" if method.shown else "")
 
 
 def _protocol(runs: Mapping[str, Run]) -> dict[str, Any]:

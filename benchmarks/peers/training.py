@@ -62,7 +62,7 @@ class Trained:
     shown: int
     """Images that it was shown, each as often as it came up."""
     minutes: float
-    """Time that so many steps take, by those of the last sitting."""
+    """Processor time that so many steps take, by those of the last sitting."""
 
 
 def open_training_cache(
@@ -131,7 +131,10 @@ def train(make: Callable[[], Learner], name: str, steps: int, training: Training
 
 
 def _fit(network: Learner, steps: int, folder: Path, training: Training) -> float:
-    """Train, leave the averaged weights in the network, and return the seconds of all steps."""
+    """Train, leave the averaged weights in the network, and return the seconds of all steps.
+
+    Processor time, all threads together: what else the machine does changes nothing.
+    """
     keep_freed_memory()
     recipe = network.recipe
     loop = LoopOptions(
@@ -207,14 +210,14 @@ class _Watched:
         return self._loader.fingerprint
 
     def iterate(self, start: int, stop: int) -> Iterator[dict[str, Tensor]]:
-        self._first = self._last = time.perf_counter()
+        self._first = self._last = time.process_time()
         for batch in self._loader.iterate(start, stop):
             yield batch
             self._done += 1
-            self._last = time.perf_counter()
+            self._last = time.process_time()
 
     def seconds_for(self, steps: int) -> float:
-        """Return how long so many steps take."""
+        """Return the processor time of so many steps."""
         return steps * (self._last - self._first) / max(1, self._done)
 
 

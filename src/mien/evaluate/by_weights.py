@@ -22,7 +22,7 @@ from mien.pipeline.encode import encode_crops, lengths_of
 from mien.pipeline.prefetch import prefetch
 from mien.table.rows import factor_columns
 
-__all__ = ["FACE_COLUMNS", "GAZE_COLUMNS", "factors_by_weights"]
+__all__ = ["FACE_COLUMNS", "GAZE_COLUMNS", "face_meant", "factors_by_weights"]
 
 GAZE_COLUMNS = (GAZE_CODE, EYES_FOUND)
 """What is read off the eyes; `eyes_found` is 1 or 0."""
@@ -156,15 +156,22 @@ def _cut(images: Images, cropper: Cropper, row: int) -> _Cut:
             return _Cut(row, cropper(pixels)[0].pixels, detected=True)
         except MienError as error:
             raise MienError(f"{images.names[row]}: {error}") from error
-    face, detected = _face(images, cropper, pixels, row)
+    face, detected = face_meant(images, cropper, pixels, row)
     crop = None if face is None else cropper.cut(pixels, face).pixels
     return _Cut(row, crop, detected)
 
 
-def _face(
+def face_meant(
     images: Images, cropper: Cropper, pixels: NDArray[np.uint8], row: int
 ) -> tuple[Face | None, bool]:
-    """Return the face that is meant, and whether it is known and not the fallback square."""
+    """Return the face that is meant, and whether it is known and not the fallback square.
+
+    Args:
+        images: say how faces stand in them.
+        cropper: its detector is asked where the face is not known.
+        pixels: of the image. RGB [H, W, 3].
+        row: its number.
+    """
     if images.boxes is not None:
         x1, y1, x2, y2 = map(float, images.boxes[row])
         return Face((x1, y1, x2, y2), 1.0, framing="image"), True
