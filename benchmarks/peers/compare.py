@@ -175,7 +175,9 @@ def _methods(plan: Plan, crops: CropStore, say: Callable[[str], None]) -> list[M
         say("choosing the cells of HOG and LBP on training images")
         trials = trials_of(plan.train, plan.by_class, seed=plan.seed)
         # Trying takes minutes; what no trial is about is asked of the setting for expression.
-        asked = {"expression", PEOPLE.factor, *(protocol.factor for protocol, _ in plan.found)}
+        asked = {protocol.factor for protocol, _ in plan.found}
+        asked |= {PEOPLE.factor} if plan.people else set()
+        asked |= set() if asked <= trials.keys() else {"expression"}
         trials = {factor: trial for factor, trial in trials.items() if factor in asked}
     others = peers(
         wanted,
