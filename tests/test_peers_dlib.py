@@ -4,7 +4,6 @@ The process itself is tested where PEERS_DLIB names the Python of an environment
 """
 
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,9 @@ from benchmarks.peers.people import (
     PEOPLE,
     all_pairs_interval,
     euclidean_accuracy,
-    is_euclidean,
+    euclidean_area,
 )
-from PIL import Image
+from tests.made_dlib import dlib_environment, people_folder
 
 from mien.errors import MienError
 from mien.evaluate.protocol import EvalContext, Images
@@ -42,20 +41,6 @@ def made_worker(crops):
     codes = np.zeros((len(crops), 128), np.float32)
     codes[:, :3] = crops.mean(axis=(1, 2)) / 255
     return codes, placed(*[LEVEL] * len(crops)), 0.5
-
-
-def people_folder(folder):
-    """Eight people of three images, each of a colour of their own; CSV beside the crops."""
-    rng, lines = np.random.default_rng(0), ["path,person"]
-    for person, colour in enumerate(rng.uniform(30, 220, (8, 3))):
-        for number in range(3):
-            pixels = colour + rng.normal(0, 4, (60, 60, 3))
-            path = Path(f"p{person}") / f"{number}.png"
-            (folder / path).parent.mkdir(exist_ok=True, parents=True)
-            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / path)
-            lines.append(f"{path},{person}")
-    (folder / "people.csv").write_text("\n".join(lines))
-    return folder
 
 
 def test_landmarks_that_are_not_of_the_face_are_noticed():
@@ -125,30 +110,14 @@ def test_a_process_that_fails_is_one_line(program, said, tmp_path):
 
 
 def test_answers_are_read(tmp_path):
-    # A dlib of our own: the embedding is the face's rectangle and the chip's mean.
-    (tmp_path / "face_recognition_models.py").write_text(
-        "pose_predictor_five_point_model_location = face_recognition_model_location = str\n"
-    )
-    (tmp_path / "dlib.py").write_text(
-        "from types import SimpleNamespace as S\n"
-        "rectangle = lambda *edges: edges\n"
-        "def shape_predictor(_):\n"
-        "    parts = lambda box: [S(x=v, y=v + 1) for v in (*box, 9)]\n"
-        "    return lambda crop, box: S(parts=lambda: parts(box), box=box)\n"
-        "get_face_chip = lambda crop, points, side, room: (crop, points)\n"
-        "describe = lambda chip: [*chip[1].box, chip[0].mean(), *[0] * 123]\n"
-        "face_recognition_model_v1 = lambda _: S(compute_face_descriptor=describe)\n"
-    )
-    python = tmp_path / "python"
-    python.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path} exec {sys.executable} "$@"\n')
-    python.chmod(0o755)
+    python = dlib_environment(tmp_path)
     worker = DlibWorker(python)
     crops = noise(3, WIDE)
     codes, landmarks, seconds = worker(crops)
     again = worker(crops[:1])[0]
     worker.close()
     assert codes.shape == (3, 128)
-    np.testing.assert_allclose(codes[:, 4], crops.mean(axis=(1, 2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(codes[:, 4:7], crops.mean(axis=(1, 2)), rtol=1e-5)
     assert codes[0, :4].tolist() == [51, 62, 189, 189]
     assert landmarks[0].tolist() == [[51, 52], [62, 63], [189, 190], [189, 190], [9, 10]]
     assert seconds >= 0
@@ -171,18 +140,18 @@ def test_dlib_itself_tells_a_face_from_noise():
 
 def test_all_pairs_of_people_by_cosine_and_by_distance(tmp_path):
     context = EvalContext(DlibFactors(made_worker))
-    result = PEOPLE.run(people_folder(tmp_path) / "people.csv", context)
-    plain, away = result.scores
+    listed = people_folder(tmp_path) / "people.csv"
+    result = PEOPLE.run(listed, context)
+    (plain,), away = result.scores, euclidean_area(listed, context)
     assert plain.main
     assert not away.main
-    assert plain.count == 24 * 23 // 2
+    assert plain.count == away.count == 24 * 23 // 2
     assert plain.value > 0.9
     assert away.value > 0.95
     assert plain.low is not None
     assert plain.high is not None
     assert plain.low <= plain.value <= plain.high
     assert result.notes == ("8 people, 24 photographs",)
-    assert is_euclidean(context.describe)
 
 
 def test_the_interval_is_about_the_area_and_does_not_mind_who_comes_first():

@@ -13,6 +13,7 @@ from benchmarks.peers.describe import describe_peer
 from benchmarks.peers.methods import Method
 from benchmarks.peers.run import main
 from benchmarks.peers.table import Comparison, as_json, as_markdown
+from tests.made_dlib import dlib_environment, people_folder
 from tests.made_factors import Describing
 
 from mien.errors import MienError
@@ -100,6 +101,24 @@ def test_one_table_of_all_methods(root, capsys):
     assert "other" not in head, "only main scores"
     assert rows[0].startswith("| hog | 0 |")
     assert rows[0].endswith("| none | 100.0 (1.0-2.0) |")
+
+
+def test_dlib_and_people_are_a_row_and_a_column(root):
+    dlib_environment(root / "dlib")
+    people = people_folder(root / "faces") / "people.csv"
+    more = ["--methods", "hog", "--dlib", str(root / "dlib"), "--people", str(people)]
+    main(arguments(root, *more, "--dlib-protocols", "people"))
+    found = json.loads((root / "peers.json").read_text())
+    assert [method["name"] for method in found["methods"]] == ["hog", "dlib ResNet, labelled"]
+    stripes, pairs = found["protocols"]
+    assert list(stripes["results"]) == ["hog"]
+    scores = {name: result["scores"] for name, result in pairs["results"].items()}
+    assert [score["name"] for score in scores["hog"]] == ["AUC of all pairs, plain cosine"]
+    assert [score["unit"] for score in scores["dlib ResNet, labelled"]] == ["AUC", "AUC"]
+    head, _, _, row, *_ = (root / "peers.md").read_text().splitlines()
+    assert head.endswith("| people: AUC of all pairs, plain cosine, AUC |")
+    assert row.startswith("| dlib ResNet, labelled | 5.61 M |")
+    assert "| 3,000,000 | – |" in row
 
 
 def test_what_cannot_be_done_is_said_in_a_line(root, capsys):

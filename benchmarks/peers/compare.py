@@ -21,7 +21,7 @@ from benchmarks.peers.methods import (
     peers,
     trials_of,
 )
-from benchmarks.peers.people import PEOPLE, euclidean_accuracy, is_euclidean
+from benchmarks.peers.people import EUCLIDEAN, PEOPLE
 from benchmarks.peers.speed import milliseconds_a_face, shape_rows
 from benchmarks.peers.table import Comparison
 from benchmarks.peers.training import Training, open_training_cache
@@ -33,8 +33,6 @@ from mien.evaluate.runner import run_all
 from mien.model import load
 
 __all__ = ["Plan", "compare", "run_methods"]
-
-_PAIRS = "lfw-people"
 
 
 @dataclass(frozen=True)
@@ -137,7 +135,7 @@ def run_methods(
                 gallery=0,
             )
             (runs[method.name],) = run_all([(protocol, data)], context)
-            if protocol.name == _PAIRS and is_euclidean(context.describe):
+            if protocol.name in EUCLIDEAN and getattr(context.describe, "euclidean", False):
                 runs[method.name] = _with_euclidean(runs[method.name], data, context)
             if runs[method.name].error:
                 say(f"{protocol.name}: {method.name}: {runs[method.name].error}")
@@ -214,7 +212,7 @@ def _with_euclidean(run: Run, data: Path, context: EvalContext) -> Run:
     """Return a run with one more score, or as it is where it failed."""
     if run.result is None:
         return run
-    scores = (*run.result.scores, euclidean_accuracy(data, context))
+    scores = (*run.result.scores, EUCLIDEAN[run.protocol.name](data, context))
     return replace(run, result=replace(run.result, scores=scores))
 
 

@@ -2,11 +2,12 @@
 
 The photographs are crops with room around the face (benchmarks/photographs.py), listed in a CSV
 with columns `path` and `person`. Codes are compared by plain cosine, nothing taken off. A method
-whose author compares by Euclidean distance (`euclidean` of what describes) is scored so as well.
+whose author compares by Euclidean distance (`euclidean` of what describes) is scored by that too.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,6 @@ from numpy.typing import NDArray
 from mien.evaluate.datasets.sampled_pairs import LFW_PEOPLE
 from mien.evaluate.protocol import (
     EvalContext,
-    GetFactors,
     Images,
     Protocol,
     Result,
@@ -27,7 +27,7 @@ from mien.evaluate.scores import mean_score
 from mien.evaluate.tasks.verification import face_codes
 from mien.linear.verification import auc, decide_over_folds, roc
 
-__all__ = ["PEOPLE", "all_pairs_interval", "euclidean_accuracy", "is_euclidean"]
+__all__ = ["EUCLIDEAN", "PEOPLE", "all_pairs_interval", "euclidean_accuracy", "euclidean_area"]
 
 Array = NDArray[np.floating]
 TRIALS, BINS = 200, 4096
@@ -35,8 +35,19 @@ _INTERVAL = 0xA1
 CODE = "face_embedding"
 
 
+@dataclass(frozen=True)
+class Described:
+    """Photographs of people, and their codes."""
+
+    names: tuple[str, ...]
+    person: NDArray[np.int64]
+    """Numbers from 0. [N]."""
+    codes: NDArray[np.float64]
+    """[N, D]."""
+
+
 def run_people(listed: Path, context: EvalContext) -> Result:
-    """Score all pairs of the listed photographs.
+    """Score all pairs of the listed photographs by plain cosine.
 
     Args:
         listed: the CSV; crops lie beside it.
@@ -45,6 +56,31 @@ def run_people(listed: Path, context: EvalContext) -> Result:
     Raises:
         MienError: a column or an image is missing, or there is no such code.
     """
+    described = _described(listed, context)
+    codes = described.codes / np.linalg.norm(described.codes, axis=1, keepdims=True)
+    first, second = np.triu_indices(len(codes), 1)
+    score = _area("plain cosine", (codes @ codes.T)[first, second], described.person, context)
+    person = described.person
+    notes = (f"{person.max() + 1} people, {len(person)} photographs",)
+    digest = checksum(f"{n}\t{p}" for n, p in zip(described.names, person, strict=True))
+    return Result((replace(score, main=True),), digest, notes=notes)
+
+
+def euclidean_area(listed: Path, context: EvalContext) -> Score:
+    """Return the same by Euclidean distance.
+
+    Raises:
+        MienError: as `run_people`.
+    """
+    described = _described(listed, context)
+    square = (described.codes**2).sum(axis=1)
+    first, second = np.triu_indices(len(square), 1)
+    across = (described.codes @ described.codes.T)[first, second]
+    away = square[first] + square[second] - 2 * across
+    return _area("Euclidean", -away, described.person, context)
+
+
+def _described(listed: Path, context: EvalContext) -> Described:
     table = read_list(listed, ("person",))
     crops = read_photographs(listed.parent, table)
     person = np.unique(table["person"].to_numpy(), return_inverse=True)[1].reshape(-1)
@@ -54,31 +90,14 @@ def run_people(listed: Path, context: EvalContext) -> Result:
     names = tuple(str(path) for path in table["path"])
     images = Images(names, lambda row: crops[row], crop="box", boxes=boxes)
     codes = context.describe_faces(images, (CODE,))[CODE].astype(np.float64)
-    first, second = np.triu_indices(len(codes), 1)
-    unit = codes / np.linalg.norm(codes, axis=1, keepdims=True)
-    kinds = {"plain cosine": (unit @ unit.T)[first, second]}
-    if is_euclidean(context.describe):
-        square = (codes**2).sum(axis=1)
-        kinds["Euclidean"] = -(
-            square[first] + square[second] - 2 * (codes @ codes.T)[first, second]
-        )
-    scores = [
-        Score(
-            f"AUC of all pairs, {kind}",
-            auc(curve=roc(similarity=alike, same=person[first] == person[second])),
-            "AUC",
-            len(first),
-            *all_pairs_interval(alike, person, rng=context.rng(_INTERVAL)),
-            main=kind == "plain cosine",
-        )
-        for kind, alike in kinds.items()
-    ]
-    notes = (f"{person.max() + 1} people, {len(person)} photographs",)
-    return Result(
-        tuple(scores),
-        checksum(f"{n}\t{p}" for n, p in zip(names, person, strict=True)),
-        notes=notes,
-    )
+    return Described(names, person.astype(np.int64), codes)
+
+
+def _area(kind: str, similarity: Array, person: NDArray[np.int64], context: EvalContext) -> Score:
+    first, second = np.triu_indices(len(person), 1)
+    area = auc(curve=roc(similarity=similarity, same=person[first] == person[second]))
+    ends = all_pairs_interval(similarity, person, rng=context.rng(_INTERVAL))
+    return Score(f"AUC of all pairs, {kind}", area, "AUC", len(first), *ends)
 
 
 def all_pairs_interval(
@@ -114,11 +133,6 @@ def all_pairs_interval(
     return float(low), float(high)
 
 
-def is_euclidean(describe: GetFactors) -> bool:
-    """Return whether a method's author compares its descriptions by Euclidean distance."""
-    return bool(getattr(describe, "euclidean", False))
-
-
 def euclidean_accuracy(data: Path, context: EvalContext) -> Score:
     """Return the accuracy on the pairs of `lfw-people`, decided by Euclidean distance.
 
@@ -151,3 +165,6 @@ PEOPLE = Protocol(
     run_people,
 )
 """Of a CSV; `mien eval` has no such protocol."""
+
+EUCLIDEAN = {PEOPLE.name: euclidean_area, "lfw-people": euclidean_accuracy}
+"""Protocol => its main score by Euclidean distance."""
