@@ -50,15 +50,16 @@ GAZE_DATA = (
     "eyes' state, and 3,200 rendered images of 660 people who do not exist",
 )
 FAST_DATA = (
-    "distilled from `mien small`, weights 68e1f07431f3, whose outputs were the targets (`mien "
+    "distilled from `mien small`, weights 94793a723f9d, whose outputs were the targets (`mien "
     "distill encoder`): 19,600 photographs of FairFace, one a person, with three further views "
-    "each, turned on the mean head of ICT-FaceKit (CC BY 4.0), 1,400 frames of 76 clips of GRID "
-    "(CC BY 4.0), 31,400 rendered images of 3,900 people who do not exist (ICT-FaceKit, MIT)",
+    "each, turned on the mean head of ICT-FaceKit, 60 % with drawn glasses (CC BY 4.0), 1,400 "
+    "frames of 76 clips of GRID (CC BY 4.0), 19,600 rendered images of 2,450 people who do not "
+    "exist (ICT-FaceKit, MIT)",
     "what is not an encoder, such as decoders and neutral networks, is that of `mien small`",
 )
 FAST_GAZE_DATA = (
     "gaze branch: the networks that find eyes and read the code, distilled from those of `mien "
-    "small` (`mien distill gaze --student emib`): 8,000 photographs of FairFace, 1,148 frames of "
+    "small`, weights 68e1f07431f3, which have not changed since (`mien distill gaze --student emib`): 8,000 photographs of FairFace, 1,148 frames of "
     "GRID and 3,200 rendered images of 800 people with wide gaze, of which 681 were held out",
 )
 NOTES = {
