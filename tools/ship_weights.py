@@ -60,7 +60,8 @@ FAST_DATA = (
 FAST_GAZE_DATA = (
     "gaze branch: the networks that find eyes and read the code, distilled from those of `mien "
     "small`, weights 68e1f07431f3, which have not changed since (`mien distill gaze --student "
-    "emib`): 8,000 photographs of FairFace, 1,148 frames of GRID and 3,200 rendered images of 800 people with wide gaze, of which 681 were held out",
+    "emib`): 8,000 photographs of FairFace, 1,148 frames of GRID and 3,200 rendered images of 800 "
+    "people with wide gaze, of which 681 were held out",
 )
 NOTES = {
     GROUPS: "300 rendered people; photographs by age, gender and race are in docs/results.md. "
