@@ -15,6 +15,7 @@ from mien.evaluate.tasks.labelled import COLUMNS, FEATURES, SETS, known_sets
 from mien.latentface.autoencoder import Autoencoder
 from mien.latentface.config import ModelConfig
 from mien.latentface.latentface import LatentFace
+from mien.latentface.recognition import RecognitionNetwork
 from mien.media.image import write_png
 from mien.model import load
 from mien.table.read import read_table
@@ -70,6 +71,7 @@ def test_maps_of_the_face_embedding_s_network_are_features_too():
         factors, maps = net.read(images)
         encoded = net.autoencoder.encode(images)
         network = net.face_embedding
+        assert isinstance(network, RecognitionNetwork)
         found = network.maps(encoded.of_trunk[0])
         torch.testing.assert_close(network(encoded.of_trunk[0]), factors.face_embedding)
     assert maps.shape == (2, net.map_channels, 4, 4)
