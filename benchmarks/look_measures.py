@@ -13,11 +13,11 @@ import pandas as pd
 from benchmarks.gaze import Plan, Task, batches, codes_of
 from benchmarks.gaze_few_shot import halves
 from benchmarks.hog import hog_features
+from benchmarks.photographs import angles_of
 from benchmarks.same_person import verification_auc
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.geometry.rotation import rotation_to_angles
 from mien.linear.bootstrap import bootstrap, mean_interval, proportion_interval
 from mien.linear.cross_subject import out_of_fold
 from mien.linear.metrics import correlation
@@ -27,7 +27,7 @@ from mien.pipeline.analyze import AnalyzedFace, analyze
 from mien.synth.expression import EXPRESSIONS
 from mien.types import Factors
 
-__all__ = ["YAW_BINS_DEG", "Score", "Seen", "gaze_scores", "look_scores", "see", "weighted_auc"]
+__all__ = ["YAW_BINS_DEG", "Score", "Seen", "auc_interval", "gaze_scores", "look_scores", "see"]
 
 YAW_BINS_DEG = (0, 15, 30, 45, 90)
 SAMPLES = 100
@@ -105,7 +105,7 @@ def see(model: Model, folder: Path, labels: pd.DataFrame, *, detector: str = "au
         labels=labels.iloc[rows].reset_index(drop=True),
         codes={name: code.numpy() for name, code in codes.items() if code is not None}
         | {"HOG": hog_features(images=grey, size=HOG_SIZE)},
-        angles=np.stack([a.numpy() for a in rotation_to_angles(factors.pose.rotation)], axis=1),
+        angles=np.deg2rad(angles_of(factors)),
         light=factors.light.direction.numpy(),
         images=len(labels),
     )
@@ -116,7 +116,7 @@ def _area(face: AnalyzedFace) -> float:
     return float((x2 - x1) * (y2 - y1))
 
 
-def weighted_auc(*, codes: Array, person: Rows, rng: np.random.Generator) -> tuple[float, float]:
+def auc_interval(*, codes: Array, person: Rows, rng: np.random.Generator) -> tuple[float, float]:
     """Return the 95 % interval of the same-person AUC, by resampling people.
 
     All pairs count; one of two people as often as both were drawn together. Codes are centred.
@@ -155,7 +155,7 @@ def look_scores(seen: Seen, seed: int = 0) -> dict[str, Score]:
         if name in seen.codes:
             rng = np.random.default_rng(seed)
             value = verification_auc(codes=seen.codes[name], person=person, rng=rng)
-            interval = weighted_auc(codes=seen.codes[name], person=person, rng=rng)
+            interval = auc_interval(codes=seen.codes[name], person=person, rng=rng)
             scores[f"same person AUC, {name}"] = Score(value, *interval)
     truth = seen.labels[["yaw_rad", "pitch_rad", "roll_rad"]].to_numpy(np.float64)
     errors = np.rad2deg(np.abs(seen.angles - truth))
@@ -195,7 +195,7 @@ def gaze_scores(model: Model, folder: Path, labels: pd.DataFrame, plan: Plan) ->
     parts = [model.encode(images) for images in batches(paths, model.crop_size, plan.batch_size)]
     factors = Factors.cat(parts)
     code, eyes = codes_of(factors.gaze)
-    pose = np.stack([a.numpy() for a in rotation_to_angles(factors.pose.rotation)], axis=1)
+    pose = np.deg2rad(angles_of(factors))
     gaze = labels[["gaze_x", "gaze_y", "gaze_z"]].to_numpy(np.float64)
     task = Task(gaze, [halves(labels["person"].to_numpy(np.int64))], plan)
     scores = {"open eyes found": Score(float(eyes.mean()))}

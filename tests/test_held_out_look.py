@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from benchmarks import held_out_look
-from benchmarks.look_measures import Score, Seen, look_scores, weighted_auc
+from benchmarks.look_measures import Score, Seen, auc_interval, look_scores
 from benchmarks.other_renderer.casting import Casting
 from benchmarks.other_renderer.eyes import eye_globe, paint_eye
 from benchmarks.other_renderer.folder import labels_of_frames, write_people
@@ -204,7 +204,7 @@ def test_the_interval_of_the_area_holds_the_area() -> None:
     seen = made_seen(1.5)
     codes, rng = seen.codes["identity"], np.random.default_rng(0)
     area = verification_auc(codes=codes, person=seen.person, rng=rng)
-    low, high = weighted_auc(codes=codes, person=seen.person, rng=rng)
+    low, high = auc_interval(codes=codes, person=seen.person, rng=rng)
     assert 0.5 < low < area < high < 1
 
 

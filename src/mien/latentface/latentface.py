@@ -50,23 +50,19 @@ class LatentFace(nn.Module):
         factors, maps = self.read(images)
         if not features:
             return factors
-        both = (maps + self.read(images.flip(-1))[1]) / 2
+        both = (maps + self.maps(images.flip(-1))) / 2
         return replace(factors, features=both.flatten(1))
 
     def read(self, images: Tensor) -> tuple[Factors, Tensor]:
-        """Return the factors of crops as for `forward` and the encoders' maps [B, C, 4, 4].
-
-        After the maps that codes are made of come those of the face embedding's network, where
-        there is one: learned to tell people apart, they hold more of the expression, too.
-        """
+        """Return the factors of crops as for `forward` and the encoders' maps [B, C, 4, 4]."""
         encoded = self.autoencoder.encode(images)
         recognised = self._recognised(images, encoded)
-        factors = replace(
-            self._factors(encoded), face_embedding=self._embedded(encoded, recognised)
-        )
-        if recognised is None:
-            return factors, encoded.maps
-        return factors, torch.cat([encoded.maps, recognised], dim=1)
+        return self._factors(encoded, recognised), _joined(encoded, recognised)
+
+    def maps(self, images: Tensor) -> Tensor:
+        """Return the encoders' maps of crops. [B, C, 4, 4]."""
+        encoded = self.autoencoder.encode(images)
+        return _joined(encoded, self._recognised(images, encoded))
 
     @property
     def map_channels(self) -> int:
@@ -77,11 +73,10 @@ class LatentFace(nn.Module):
 
     def factors_of(self, images: Tensor, encoded: Encoded) -> Factors:
         """Return the factors of crops [B, 3, H, W] and of what the autoencoder read off them."""
-        embedded = self._embedded(encoded, self._recognised(images, encoded))
-        return replace(self._factors(encoded), face_embedding=embedded)
+        return self._factors(encoded, self._recognised(images, encoded))
 
-    def _factors(self, encoded: Encoded) -> Factors:
-        """Return the factors of what the autoencoder read off images."""
+    def _factors(self, encoded: Encoded, recognised: Tensor | None) -> Factors:
+        """Return the factors of what the autoencoder and `_recognised` read off images."""
         texture = self.texture_scale(encoded.texture)
         shape = self.shape_scale(encoded.shape)
         neutral_texture = self.neutral_texture(texture)
@@ -98,6 +93,7 @@ class LatentFace(nn.Module):
             expression_shape=shape - neutral_shape,
             pose=encoded.pose,
             light=encoded.light,
+            face_embedding=self._embedded(encoded, recognised),
         )
 
     def _build_face_embedding(self) -> FaceEmbedding | RecognitionNetwork | None:
@@ -134,3 +130,11 @@ class LatentFace(nn.Module):
         return self.autoencoder.canonical(
             self.texture_scale.inverse(texture), self.shape_scale.inverse(shape)
         )
+
+
+def _joined(encoded: Encoded, recognised: Tensor | None) -> Tensor:
+    """Return the maps that codes are made of, then those of the face embedding's network, if any.
+
+    Learned to tell people apart, these hold more of the expression, too. [B, C, 4, 4].
+    """
+    return encoded.maps if recognised is None else torch.cat([encoded.maps, recognised], dim=1)
