@@ -8,7 +8,7 @@ import torch
 from benchmarks.same_person import verification_auc
 
 from mien.latentface.config import ModelConfig
-from mien.latentface.discriminant import CodeBasis
+from mien.latentface.discriminant import CodeBasis, told_by
 from mien.latentface.latentface import LatentFace
 
 
@@ -40,6 +40,38 @@ def test_people_are_told_apart_in_the_basis() -> None:
     # The strongest directions stand first and are those of the person.
     weight = basis.basis.abs()
     assert weight[:4, :4].sum() > 20 * weight[4:, :4].sum()
+
+
+def _told(codes: torch.Tensor, expression: torch.Tensor) -> float:
+    """Return the share of an expression's variance that a linear map finds in codes."""
+    codes, expression = (x - x.mean(dim=0) for x in (codes.double(), expression.double()))
+    found = torch.linalg.lstsq(codes, expression).solution
+    rest = expression - codes @ found
+    return float(1 - rest.square().sum() / expression.square().sum())
+
+
+def test_what_is_erased_no_linear_map_finds_in_the_directions_that_are_kept() -> None:
+    codes, generator = _clips(), torch.Generator().manual_seed(2)
+    expression = torch.randn(*codes.shape[:2], 3, generator=generator)
+    expression[..., 2] = 0  # a shape that nobody ever shows
+    # What is told stands in the person's own numbers.
+    codes[..., :2] += expression[..., :2]
+    shown = codes.flatten(0, 1), expression.flatten(0, 1)[:, :2]
+    erased = told_by(shown[0], expression.flatten(0, 1), 3)
+    assert erased.shape == (8, 2)
+    torch.testing.assert_close(erased.T @ erased, torch.eye(2).double())
+    plain, without = CodeBasis(8), CodeBasis(8)
+    plain.fit(codes)
+    without.fit(codes, erased=erased)
+    kept = without(shown[0], 4)
+    assert _told(plain(shown[0], 4)[:, :4], shown[1]) > 0.3
+    assert _told(kept[:, :4], shown[1]) < 1e-4
+    assert _told(without(shown[0]), shown[1]) > 0.3
+    torch.testing.assert_close(without.inverse(without(shown[0])), shown[0], rtol=1e-3, atol=1e-3)
+    # People's other numbers still tell them apart.
+    assert _auc(without(shown[0], 2).unflatten(0, codes.shape[:2])) > 0.8
+    size = without(shown[0]).square().mean()
+    torch.testing.assert_close(size, shown[0].square().mean(), rtol=1e-4, atol=0)
 
 
 def test_codes_keep_their_size_and_come_back() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from mien import weights
 from mien.cli.main import run
 from mien.data import cache as caching
 from mien.data.cache import CropCache
-from mien.data.labels import expression_strength, read_expressions
+from mien.data.labels import expression_strength, read_expression_weights, without_gaze
 from mien.data.loader import Shard
 from mien.data.turned import photographs_of
 from mien.errors import MienError
@@ -42,7 +43,7 @@ NAMES = [
     *("r/0", "r/1", "r/2"),
 ]
 CLIP = np.array([-1] * 7 + [0] * 5 + [-1] + [1] * 3)
-EXPRESSION = np.array([np.nan] * 13 + [0.7, 0.2, 0.9], np.float32)
+EXPRESSION = np.array([np.nan] * 13 + [0.7, 0.2, 0.9], np.float32)[:, None].repeat(29, axis=1)
 
 
 def cached(clip=CLIP, names=NAMES):
@@ -74,6 +75,8 @@ def made_up(*, photographs=5, rendered=4, others=3):
         torch.from_numpy(kinds == "photograph"),
         torch.from_numpy(kinds == "rendered"),
         torch.where(torch.from_numpy(kinds == "rendered"), torch.tensor(1), torch.tensor(-1)),
+        torch.empty(0, 0),
+        torch.empty(0, dtype=torch.int64),
     )
     generator = torch.Generator().manual_seed(3)
     codes = [torch.randn(int(length.sum()), 6, generator=generator) for _ in range(2)]
@@ -109,8 +112,16 @@ def test_clips_of_all_kinds_are_found_each_frame_once():
     assert [clip.stream for clip in streamed] == [0, 1]
     for clip in streamed:
         shown = stream.plan(clip.stream).frames.expression_weights
-        strength = expression_strength(shown, stream.head.expression_names)
-        assert clip.neutral == int(strength.argmin())
+        weights = without_gaze(shown, stream.head.expression_names)
+        assert np.array_equal(clip.expression, weights)
+        assert clip.neutral == int(expression_strength(weights).argmin())
+    # Frames stand before their mirror images; only they are known to show these weights.
+    layout = Layout.of(images)
+    numbers = [n for n, clip in enumerate(images.clips) if clip.rendered]
+    rows = [torch.arange(len(images.clips[n].rows)) + layout.start[2 * n] for n in numbers]
+    assert layout.shown_rows.tolist() == torch.cat(rows).tolist()
+    shown = np.concatenate([images.clips[n].expression for n in numbers])
+    assert np.array_equal(layout.shown.numpy(), shown)
     (video,) = [clip for clip in images.clips if not (clip.rendered or clip.photograph)]
     assert len(set(video.rows.tolist())) == 4
     # Parts hold clips of one length; together they are all.
@@ -126,6 +137,8 @@ def test_an_unknown_expression_leaves_the_neutral_frame_open():
     images = chosen(cached(), expression=unknown)
     (rendered,) = [clip for clip in images.clips if clip.rendered]
     assert rendered.neutral == -1
+    assert rendered.expression is None
+    assert not len(Layout.of(images).shown)
 
 
 def test_a_short_clip_holds_no_frame_in_its_own_target():
@@ -208,13 +221,15 @@ def test_photographs_targets_have_nothing_along_the_expressions():
 
 def test_the_least_expressive_frame_is_known_from_the_labels(tmp_path):
     write_clips(toy_head(), SynthConfig(identities=2, frames=3, size=32), tmp_path / "people")
-    found = read_expressions([tmp_path / "people", tmp_path])
+    found = read_expression_weights([tmp_path / "people", tmp_path])
     table = pq.read_table(tmp_path / "people" / "labels.parquet")
     shown = np.array(table["expression_weights"].to_pylist())
     assert list(found) == [tmp_path / "people" / name for name in table["path"].to_pylist()]
-    assert np.allclose(list(found.values()), np.linalg.norm(shown, axis=1), atol=1e-6)
-    looks = expression_strength(np.array([[3.0, 4.0, 9.0]]), ["a", "b", "eyeLookUp_L"])
-    assert looks.tolist() == [5.0]
+    strength = expression_strength(np.stack(list(found.values())))
+    assert np.allclose(strength, np.linalg.norm(shown, axis=1), atol=1e-6)
+    looks = without_gaze(np.array([[3.0, 4.0, 9.0]]), ["a", "b", "eyeLookUp_L"])
+    assert looks.tolist() == [[3.0, 4.0]]
+    assert expression_strength(looks).tolist() == [5.0]
 
 
 @pytest.mark.parametrize("name", ["turned_fraction", "added_expression", "removed_directions"])
@@ -281,7 +296,7 @@ def words(where, *more, of=("photographs", "people", "head")):
 
 RECIPE = (
     *("stage2.turned_fraction=0.5", "stage2.added_expression=0.75"),
-    "stage2.removed_directions=3",
+    *("stage2.removed_directions=3", "stage2.erased_expressions=2", "model.identity_directions=8"),
 )
 EMBEDDING = ("model.face_embedding_from=image", "model.face_embedding_dim=6")
 
@@ -322,6 +337,18 @@ def test_stage_2_alone_keeps_the_other_parts(given, start, capsys):
         (["stage2.added_expression=1"], ("photographs", "head"), "needs rendered people"),
         (["stage2.removed_directions=3"], ("photographs", "head"), "needs rendered people"),
         (["stage2.removed_directions=17"], None, "no so many numbers"),
+        (
+            ["stage2.erased_expressions=3", "model.identity_directions=0"],
+            None,
+            "add model.identity_d",
+        ),
+        (
+            ["stage2.erased_expressions=3", "model.identity_directions=8"],
+            ("photographs", "head"),
+            "needs rendered people",
+        ),
+        (["stage2.erased_expressions=9", "model.identity_directions=8"], None, "leave 8"),
+        (["pose.steps=2"], ("photographs", "head"), "needs rendered people"),
         (["stage1.keep_parts=true"], None, "add stage1.init_from=FOLDER"),
         (["stage1.keep_parts=true", "stage1.init_from={tiny}"], None, "neither a gaze branch"),
         (
@@ -343,6 +370,24 @@ def test_senseless_options_are_one_line_and_touch_nothing(
     assert error.count("\n") == 1
     assert message in error
     assert not (given / "run").exists()
+
+
+def test_the_pose_s_readout_alone_is_fitted_to_rendered_people(given, start, capsys):
+    out = given / "run"
+    keep = [f"stage1.init_from={start}", "stage1.keep_parts=true", *EMBEDDING]
+    pose = ["pose.steps=30", "pose.batch_size=16", "pose.learning_rate=0.01", "loop.ema_decay=0.5"]
+    assert run([*words(given, *RECIPE, *keep, *pose), "--out", str(out)]) == 0
+    assert "pose step 30 of 30" in capsys.readouterr().out
+    before, after = weights.read(start)[1], weights.read(out / "exported")[1]
+    for name, rows in (("autoencoder.to_view.weight", 3), ("autoencoder.to_view.bias", 3)):
+        old, new = before[name].half(), after[name].half()
+        assert (old[:rows] != new[:rows]).any(dim=-1).all()
+        assert old[rows:].equal(new[rows:])
+    others = [n for n in before if n.startswith("autoencoder.") and "to_view" not in n]
+    assert all(before[name].half().equal(after[name].half()) for name in others)
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    errors = [line["pose_deg"] for line in lines if "pose_deg" in line]
+    assert np.mean(errors[-5:]) < 0.9 * np.mean(errors[:3])
 
 
 @pytest.mark.parametrize("start", [1], indirect=True)

@@ -16,9 +16,10 @@ __all__ = [
     "LabelTable",
     "expression_strength",
     "has_labels",
-    "read_expressions",
+    "read_expression_weights",
     "read_labels",
     "read_rotations",
+    "without_gaze",
 ]
 
 Values = np.ndarray[Any, np.dtype[np.float32]]
@@ -93,22 +94,29 @@ def read_rotations(folders: Iterable[Path]) -> dict[Path, Values]:
     return found
 
 
-def read_expressions(folders: Iterable[Path]) -> dict[Path, float]:
-    """Return how strong the expression is, 0 = none, by the image's file; as read_rotations."""
-    found: dict[Path, float] = {}
+def read_expression_weights(folders: Iterable[Path]) -> dict[Path, Values]:
+    """Return the weights of the expression shapes, [E], by the image's file; as read_rotations.
+
+    Shapes that turn the eyes are left out.
+    """
+    found: dict[Path, Values] = {}
     for folder in filter(has_labels, folders):
         table = read_labels(folder, {_WEIGHTS: (-1,)})
-        strength = expression_strength(table.columns[_WEIGHTS], table.shape_names)
-        found |= zip(table.files, strength.tolist(), strict=True)
+        weights = without_gaze(table.columns[_WEIGHTS], table.shape_names)
+        found |= zip(table.files, weights, strict=True)
     return found
 
 
-def expression_strength(weights: Values, names: Sequence[str]) -> Values:
-    """Return the length of the vector of weights without those that turn the eyes. [T].
+def without_gaze(weights: Values, names: Sequence[str]) -> Values:
+    """Return the weights but for those that turn the eyes. [T, E] -> [T, E'].
 
     Args:
         weights: of the expression shapes. [T, E].
         names: of the shapes.
     """
-    kept = np.array([not name.startswith(_GAZE_SHAPES) for name in names], dtype=bool)
-    return np.linalg.norm(weights[:, kept], axis=1)
+    return weights[:, [not name.startswith(_GAZE_SHAPES) for name in names]]
+
+
+def expression_strength(weights: Values) -> Values:
+    """Return how strong expressions are, 0 = none: the length of `without_gaze` [T, E']. [T]."""
+    return np.linalg.norm(weights, axis=1)

@@ -15,7 +15,7 @@ from mien.latentface.config import ModelConfig
 from mien.latentface.networks import PaperDecoder, PaperEncoder, SmallDecoder, SmallEncoder
 from mien.types import Light, Pose
 
-__all__ = ["Autoencoder", "Canonical", "Encoded"]
+__all__ = ["Autoencoder", "Canonical", "Encoded", "read_angles"]
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Autoencoder(nn.Module):
         if config.networks == "small":
             of_trunk = self.trunk.levels(images)
             levels = [self.trunk.maps_of(of_trunk)]
-            hidden = F.silu(self.trunk.read(levels[0][1]))
+            hidden = self._hidden(levels[0][1])
             codes = self.to_codes(hidden).float()
             texture, shape = codes.split([config.texture_dim, config.shape_dim], dim=1)
             features, view = hidden, self.to_view(hidden)
@@ -108,10 +108,20 @@ class Autoencoder(nn.Module):
             levels = self._levels(images)
             texture = self.encode_texture.read(levels[0][1]).float()
             shape = self.encode_shape.read(levels[1][1]).float()
-            view = self.to_view(torch.relu(self.encode_view(images)))
+            view = self.to_view(self.view_features(images))
             features = torch.relu(self.encode_confidence(images))
         angles, pose, light = _read_view(view.float(), config)
         return Encoded(texture, shape, angles, pose, light, features, levels, of_trunk)
+
+    def view_features(self, images: Tensor) -> Tensor:
+        """Return the layer that the view is read off linearly. [B, 3, H, W] -> [B, F]."""
+        if self.config.networks == "small":
+            return self._hidden(self.trunk.maps(images)[1])
+        return torch.relu(self.encode_view(images))
+
+    def _hidden(self, maps: Tensor) -> Tensor:
+        """Return the last hidden layer of `small` networks, of the trunk's last maps. [B, F]."""
+        return F.silu(self.trunk.read(maps))
 
     def maps(self, images: Tensor) -> Tensor:
         """Return what encodes texture and shape saw before codes were made of it. [B, C, 4, 4].
@@ -163,9 +173,14 @@ def _dome(size: int) -> Tensor:
     return (0.6 * radius2 - 0.5)[None, None]
 
 
+def read_angles(view: Tensor, config: ModelConfig) -> Tensor:
+    """Squash the first three raw numbers of a view into yaw, pitch, roll, radians. [B, 3]."""
+    return torch.tanh(view[:, :3]) * math.radians(config.rotation_range_deg)
+
+
 def _read_view(view: Tensor, config: ModelConfig) -> tuple[Tensor, Pose, Light]:
     """Squash the ten raw numbers of a view into angles, pose and light."""
-    angles = torch.tanh(view[:, :3]) * math.radians(config.rotation_range_deg)
+    angles = read_angles(view, config)
     sideways = torch.tanh(view[:, 3:5]) * config.translation_range
     away = torch.tanh(view[:, 5:6]) * config.distance_range
     rotation = angles_to_rotation(*angles.unbind(dim=1))

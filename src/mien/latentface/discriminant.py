@@ -11,6 +11,20 @@ identity + expression remain the code, and what the decoders are given does not 
 directions a neutral code holds what the neutral network could not separate from the person, some
 pose and light: identity may leave them to expression.
 
+They may not tell expressions, either. Of rendered people the weights e of the expression shapes are
+known. With c the neutral codes, C_cc, C_ee and C_ce their covariances,
+
+    C_cc^(-1/2) C_ce C_ee^(-1/2) = U diag(rho) V^T
+
+are their canonical correlations (Hotelling 1936), strongest first. The columns a of A, but for the
+last K, are sought where
+
+    a^T C_cc^(1/2) u_k = 0,    k = 1, ..., K:
+
+their coordinates are not correlated with the K components of the expression that neutral codes tell
+best, and so no linear map finds these in them (Belrose et al. 2023). The last K columns are
+C_cc^(1/2) u_k, made orthonormal.
+
 The face embedding is read off the encoder's maps before the codes, which keep what a renderer
 needs; the maps separate people better once what varies within clips is taken out of them:
 
@@ -27,12 +41,16 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-__all__ = ["CodeBasis", "FaceEmbedding", "discriminant"]
+__all__ = ["CodeBasis", "FaceEmbedding", "discriminant", "told_by"]
 
 _SHRINKAGE = 0.1
 """Fraction of W's mean variance that is added to all of its directions: few clips fit too well."""
 _MIN_WEIGHT = 0.05
 """No direction of the basis weighs less: the decoders still need it."""
+_RIDGE = 1e-3
+"""Fraction of the codes' mean variance that is added to all directions of C_cc."""
+_CONSTANT = 1e-8
+"""An expression that varies less than this fraction of the strongest says nothing."""
 
 
 def discriminant(within: Tensor, means: Tensor, frames: float) -> tuple[Tensor, Tensor]:
@@ -49,6 +67,29 @@ def discriminant(within: Tensor, means: Tensor, frames: float) -> tuple[Tensor, 
     whitening = torch.linalg.cholesky(torch.linalg.inv(within))
     strength, rotation = torch.linalg.eigh(whitening.T @ between @ whitening)
     return whitening @ rotation, strength
+
+
+def told_by(codes: Tensor, expression: Tensor, count: int) -> Tensor:
+    """Return C_cc^(1/2) u_k of the expressions that codes tell best, made orthonormal. [D, K].
+
+    Fewer than `count` where expressions vary along fewer directions. Float64.
+
+    Args:
+        codes: neutral codes of rendered people's frames. [M, D].
+        expression: weights of the expression shapes in these frames. [M, E].
+        count: K.
+    """
+    codes, expression = codes.double().cpu(), expression.double().cpu()
+    codes, expression = codes - codes.mean(dim=0), expression - expression.mean(dim=0)
+    variance, axes = torch.linalg.eigh(expression.T @ expression)
+    varies = variance > _CONSTANT * variance.max()
+    expression = expression @ axes[:, varies] / variance[varies].sqrt()
+    covariance = codes.T @ codes / len(codes)
+    more = _RIDGE * covariance.diagonal().mean()
+    variance, axes = torch.linalg.eigh(covariance + more * torch.eye(len(covariance)).double())
+    whitening, root = (axes / variance.sqrt()) @ axes.T, (axes * variance.sqrt()) @ axes.T
+    found = torch.linalg.svd(whitening @ (codes.T @ expression), full_matrices=False).U
+    return torch.linalg.qr(root @ found[:, :count]).Q
 
 
 class _Spread:
@@ -80,6 +121,14 @@ class _Spread:
         return clips / sum(clips / frames for clips, frames in self._frames)
 
 
+def _unit_within(clips: Iterable[Tensor], directions: Tensor) -> Tensor:
+    """Return directions [D, K] of unit standard deviation within clips [C, T, D]. [D, K]."""
+    spread = _Spread()
+    for part in clips:
+        spread.add(part @ directions)
+    return directions / spread.within().diagonal().sqrt()
+
+
 class CodeBasis(nn.Module):
     """An invertible linear map of codes, fixed after stage 2."""
 
@@ -90,23 +139,29 @@ class CodeBasis(nn.Module):
         self.register_buffer("basis", torch.eye(dim))
 
     @torch.no_grad()
-    def fit(self, *neutral: Tensor) -> None:
+    def fit(self, *neutral: Tensor, erased: Tensor | None = None) -> None:
         """Set the basis from neutral codes of clips.
 
         Args:
             neutral: the neutral network's code of each frame, of clips of one length or of some
                 lengths. [C, T, D] each, C in all and T at least 2.
+            erased: `told_by`; None: nothing is. Float64 [D, K].
         """
+        parts = [part.double().cpu() for part in neutral]
+        dim = len(self.basis)
+        last = torch.empty(dim, 0).double() if erased is None else erased
+        # What is orthogonal to them: the other left singular vectors.
+        free = torch.linalg.svd(last, full_matrices=True).U[:, last.shape[1] :]
         spread = _Spread()
-        for part in neutral:
-            spread.add(part.double())
-        codes = torch.cat([part.double().cpu().flatten(0, 1) for part in neutral])
-        within, means = spread.within(), torch.cat(spread.means)
-        axes, strength = discriminant(within, means, spread.frames)
+        for part in parts:
+            spread.add(part @ free)
+        means = torch.cat(spread.means)
+        axes, strength = discriminant(spread.within(), means, spread.frames)
         strength = strength.clamp_min(0)
         weight = (strength / (1 + strength)).sqrt().clamp_min(_MIN_WEIGHT)
-        found = axes * weight
+        found = torch.cat([_unit_within(parts, last) * _MIN_WEIGHT, free @ (axes * weight)], dim=1)
         # Codes keep their mean square, so that nothing downstream meets another scale.
+        codes = torch.cat([part.flatten(0, 1) for part in parts])
         size = (codes @ found).square().mean().sqrt() / codes.square().mean().sqrt()
         # Strongest first.
         self.basis.copy_((found / size).flip(1))

@@ -22,7 +22,7 @@ from mien.latentface.reconstruction import ReconstructionError, reconstruction_e
 from mien.latentface.scene import View, shade_view, view
 from mien.types import Light, Loss, Pose
 
-__all__ = ["Stage1Weights", "partners", "stage1_loss"]
+__all__ = ["Stage1Weights", "partners", "pose_error", "stage1_loss"]
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def stage1_loss(
     parts |= _depth_penalties(canonical.depth, model.config.depth_range, weights)
     monitors = _monitors(encoded, canonical, error, mask, len(images))
     if rotation is not None and weights.known_pose:
-        apart, share = _pose_error(encoded, rotation)
+        apart, share = pose_error(encoded.angles, rotation)
         parts["penalty/known_pose"] = weights.known_pose * share * apart
         monitors["known_pose_deg"] = torch.rad2deg(apart.detach())
     extras = {"renderings": renderings, "albedo": canonical.albedo, "depth": canonical.depth}
@@ -162,11 +162,11 @@ def _depth_penalties(depth: Tensor, extent: float, weights: Stage1Weights) -> di
     }
 
 
-def _pose_error(encoded: Encoded, rotation: Tensor) -> tuple[Tensor, Tensor]:
+def pose_error(angles: Tensor, rotation: Tensor) -> tuple[Tensor, Tensor]:
     """Return the mean absolute error of known angles, radians, and how many are known. [], []."""
     known = rotation.isfinite().all(dim=(1, 2))
     truth = torch.stack(rotation_to_angles(torch.where(known[:, None, None], rotation, 0.0)), dim=1)
-    error = (encoded.angles - truth).abs().mean(dim=1) * known
+    error = (angles - truth).abs().mean(dim=1) * known
     return error.sum() / known.sum().clamp_min(1), known.to(error.dtype).mean()
 
 

@@ -14,6 +14,7 @@ __all__ = [
     "LoopOptions",
     "MixedPace",
     "Pace",
+    "PoseOptions",
     "Stage1Options",
     "Stage2Options",
     "TrainConfig",
@@ -142,6 +143,9 @@ class Stage2Options(Pace):
     """Expressions are added times a random number between minus this and this."""
     removed_directions: Steps = 0
     """Strongest directions of rendered people's expressions that are taken off their targets."""
+    erased_expressions: Steps = 0
+    """Components of rendered people's expressions that identity's directions do not tell linearly;
+    at most as many as the codes have directions that identity does not keep."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -150,6 +154,20 @@ class Stage2Options(Pace):
                 raise OptionError(
                     f"stage2.{name} is about photographs; add stage2.turned_clips=true"
                 )
+
+
+@dataclass(frozen=True)
+class PoseOptions(Pace):
+    """After stage 1: the layer that reads the pose, fitted to rendered people."""
+
+    group: ClassVar[str] = "pose"
+    steps: Steps = 0
+    batch_size: Count = 256
+    learning_rate: Amount = 1e-3
+    warmup_steps: Steps = 20
+    min_lr_ratio: Fraction = 0.0
+    weight_decay: Amount = 0.0
+    frames: Count = 1
 
 
 @dataclass(frozen=True)
@@ -164,5 +182,7 @@ class TrainConfig:
     """How it is run."""
     stage1: Stage1Options = field(default_factory=Stage1Options)
     """The 3D-aware autoencoder."""
+    pose: PoseOptions = field(default_factory=PoseOptions)
+    """The readout of its pose."""
     stage2: Stage2Options = field(default_factory=Stage2Options)
     """The neutral codes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +13,14 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from mien.data.cache import CropCache
-from mien.data.labels import expression_strength
+from mien.data.labels import expression_strength, without_gaze
 from mien.latentface.autoencoder import Autoencoder
 from mien.train.engine import in_turn
 
 if TYPE_CHECKING:
     from mien.synth.stream import Stream
 
-__all__ = ["ClipFrames", "ClipImages", "clip_codes", "clip_maps"]
+__all__ = ["ClipFrames", "ClipImages", "clip_codes", "clip_maps", "stream_weights"]
 
 _CLIPS_AT_ONCE = 16
 _MAP_CLIPS_AT_ONCE = 50
@@ -44,6 +44,9 @@ class ClipFrames:
     """Whether it is of a rendered person."""
     neutral: int = -1
     """Which of the frames of a rendered person shows the least expression; -1: not known."""
+    expression: Values | None = None
+    """Weights of the expression shapes in the frames of a rendered person; None: not known.
+    [T, E]."""
 
 
 @dataclass(frozen=True)
@@ -82,26 +85,26 @@ class ClipImages:
             image_size: S. Pixels.
             rng: samples the frames.
             turned: take photographs with their views for clips, too.
-            expression: how strong it is in the crops of rendered people, infinite where it is not
-                known, NaN in other crops; None: no neutral frames are wanted. [N].
+            expression: weights of the expression shapes in the crops of rendered people, infinite
+                where they are not known, NaN in other crops; None: no neutral frames are wanted.
+                [N, E].
         """
         found: list[ClipFrames] = []
         if cache is not None:
-            known = np.full(len(cache), np.nan) if expression is None else expression
+            known = np.full((len(cache), 1), np.nan) if expression is None else expression
             for rows in _groups(cache.clip):
                 chosen = np.sort(rng.permutation(rows)[:frames])
-                neutral = _neutral(known[chosen])
                 rendered = not np.isnan(known[chosen]).any()
-                found.append(ClipFrames(chosen, rendered=rendered, neutral=neutral))
+                found.append(_shown(ClipFrames(chosen, rendered=rendered), known[chosen]))
             for rows in _groups(cache.photograph) if turned else ():
                 chosen = np.sort(rng.permutation(rows)[:frames])
                 found.append(ClipFrames(chosen, photograph=True))
         for number in range(stream_clips if stream else 0):
             assert stream is not None
-            strength = np.array([np.inf]) if expression is None else _strength(stream, number)
             some = np.arange(min(frames, stream.frames_per_clip))
-            neutral = _neutral(strength[: len(some)])
-            found.append(ClipFrames(some, number, rendered=True, neutral=neutral))
+            weights = np.array([[np.inf]]) if expression is None else stream_weights(stream, number)
+            clip = ClipFrames(some, number, rendered=True)
+            found.append(_shown(clip, weights[: len(some)]))
         found.sort(key=lambda clip: len(clip.rows))
         return cls(found, cache, stream, image_size)
 
@@ -144,14 +147,17 @@ def _groups(numbers: Numbers) -> Iterator[Numbers]:
             yield rows
 
 
-def _neutral(strength: Values) -> int:
-    """Return the frame of the weakest expression, or -1 where one is not known."""
-    return int(strength.argmin()) if np.isfinite(strength).all() else -1
+def _shown(clip: ClipFrames, weights: Values) -> ClipFrames:
+    """Return a clip with its expressions, or as it is where one of them is not known."""
+    if not np.isfinite(weights).all():
+        return clip
+    return replace(clip, neutral=int(expression_strength(weights).argmin()), expression=weights)
 
 
-def _strength(stream: Stream, number: int) -> Values:
-    weights = stream.plan(number).frames.expression_weights
-    return expression_strength(weights, stream.head.expression_names)
+def stream_weights(stream: Stream, number: int) -> Values:
+    """Return the weights of the expression shapes in an endless source's clip. [T, E]."""
+    shown = stream.plan(number).frames.expression_weights
+    return without_gaze(shown, stream.head.expression_names)
 
 
 @torch.no_grad()

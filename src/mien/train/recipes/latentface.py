@@ -15,21 +15,22 @@ from mien import weights
 from mien.card import Card, card_text
 from mien.data.batches import Sampler
 from mien.data.cache import CropCache, build_cache, open_cache
-from mien.data.labels import read_expressions
+from mien.data.labels import read_expression_weights
 from mien.data.loader import Loader
 from mien.data.provenance import image_hashes
 from mien.data.seeds import seed_of
 from mien.data.sources import Sources, find_sources, place_of
 from mien.errors import MienError
-from mien.latentface.discriminant import FaceEmbedding
+from mien.latentface.discriminant import FaceEmbedding, told_by
 from mien.latentface.latentface import LatentFace
 from mien.latentface.neutral import NeutralDiffusion, NeutralRegressor
 from mien.model import tensors_of
 from mien.train.engine import once_per_node
 from mien.train.options import Stage2Options, TrainConfig
-from mien.train.recipes.clips import ClipImages, clip_codes, clip_maps
+from mien.train.recipes.clips import ClipImages, clip_codes, clip_maps, stream_weights
 from mien.train.recipes.data import load_head, open_stream
 from mien.train.recipes.kept import Kept, find_kept
+from mien.train.recipes.pose import NO_POSES, fit_pose
 from mien.train.recipes.run import Run, start_run
 from mien.train.recipes.stage1 import AutoencoderObjective
 from mien.train.recipes.stage2 import CodeBatches, Layout, NeutralObjective
@@ -54,7 +55,7 @@ class _Data:
     cache: CropCache | None
     stream: Stream | None
     expression: Values | None
-    """How strong it is in each cached crop, as ClipImages takes it."""
+    """Weights of the expression shapes in each cached crop, as ClipImages takes them. [N, E]."""
 
     def clips(self, stage: Stage2Options) -> float:
         """Return the number of clips of two frames or more; endless with a stream."""
@@ -108,7 +109,20 @@ def check(config: TrainConfig) -> None:
         raise MienError(
             f"stage2.removed_directions={stage.removed_directions}: codes have no so many numbers"
         )
+    if stage.erased_expressions and not model.identity_directions:
+        raise MienError(
+            "stage2.erased_expressions is about the directions that identity keeps; add "
+            "model.identity_directions=48"
+        )
+    left = min(model.texture_dim, model.shape_dim) - model.identity_directions
+    if stage.erased_expressions > max(left, 0):
+        raise MienError(
+            f"stage2.erased_expressions={stage.erased_expressions}: model.identity_directions="
+            f"{model.identity_directions} leave {left} of the codes' directions"
+        )
     rendered = any(piece.face_crop for piece in sources.pieces)
+    if config.pose.steps and not rendered:
+        raise MienError(NO_POSES)
     if not rendered and not (sources.streams and stage.stream_clips):
         _refuse_expressions(stage)
     find_kept(config)
@@ -116,7 +130,7 @@ def check(config: TrainConfig) -> None:
 
 def _refuse_expressions(stage: Stage2Options) -> None:
     """Refuse what needs rendered people."""
-    for name in ("added_expression", "removed_directions"):
+    for name in ("added_expression", "removed_directions", "erased_expressions"):
         if getattr(stage, name):
             raise MienError(
                 f"stage2.{name} needs rendered people; add a folder of `mien synth` to --data"
@@ -159,6 +173,8 @@ def pretrain(
         _init_from(model, config.stage1.init_from)
     if config.stage1.steps:
         _stage1(this, model, found, kept.shared_levels)
+    if config.pose.steps:
+        fit_pose(this, model.autoencoder, found.cache)
     if with_stage2:
         _stage2(this, model, found)
     if this.is_first:
@@ -207,25 +223,43 @@ def _open_data(run: Run[TrainConfig]) -> _Data:
 
         cache = open_cache(once_per_node(run.fabric, build))
     stage, expression = run.config.stage2, None
-    if stage.added_expression or stage.removed_directions:
-        expression = _expression(run, sources, cache)
-    return _Data(cache, open_stream(run, sources.streams, size), expression)
+    stream = open_stream(run, sources.streams, size)
+    if stage.added_expression or stage.removed_directions or stage.erased_expressions:
+        expression = _expression(run, sources, cache, stream if stage.stream_clips else None)
+    return _Data(cache, stream, expression)
 
 
-def _expression(run: Run[TrainConfig], sources: Sources, cache: CropCache | None) -> Values:
-    """Return how strong the expression is in cached crops of rendered people; else NaN. [N].
+def _expression(
+    run: Run[TrainConfig], sources: Sources, cache: CropCache | None, stream: Stream | None
+) -> Values:
+    """Return the weights of expression shapes in cached crops of rendered people; else NaN. [N, E].
 
-    It is infinite where labels do not say.
+    They are infinite where labels do not say.
+
+    Raises:
+        MienError: people of head models with different numbers of shapes.
     """
-    known: dict[Path, float] = {}
+    known: dict[Path, Values] = {}
     for source in run.data:
         try:
-            known |= read_expressions([place_of(source)])
+            known |= read_expression_weights([place_of(source)])
         except MienError as error:
             run.say(f"warning: {error}; the mean of each of its clips is taken for neutral")
-    of_piece = {p.name: known.get(p.file, np.inf) for p in sources.pieces if p.face_crop}
+    lengths = sorted(
+        {len(weights) for weights in known.values()}
+        | ({stream_weights(stream, 0).shape[1]} if stream else set())
+    )
+    if len(lengths) > 1:
+        raise MienError(
+            f"rendered people have {lengths[0]} and {lengths[-1]} expression shapes; give those of "
+            "one head model"
+        )
+    unknown = np.full(lengths[0] if lengths else 1, np.inf, np.float32)
+    of_piece = {p.name: known.get(p.file, unknown) for p in sources.pieces if p.face_crop}
     names = cache.name if cache else ()
-    return np.array([of_piece.get(name, np.nan) for name in names], dtype=np.float32)
+    other = np.full_like(unknown, np.nan)
+    rows = [of_piece.get(name, other) for name in names]
+    return np.stack(rows) if rows else np.empty((0, len(unknown)), np.float32)
 
 
 def _learns_stage2(run: Run[TrainConfig], data: _Data) -> bool:
@@ -322,6 +356,11 @@ def _stage2(run: Run[TrainConfig], model: LatentFace, data: _Data) -> None:
         expression=data.expression,
     )
     layout = Layout.of(images)
+    if stage.erased_expressions and not len(layout.shown):
+        raise MienError(
+            "stage2.erased_expressions: no labels say which expressions are shown; render the "
+            "people anew with `mien synth`"
+        )
     raw_texture, raw_shape = clip_codes(model.autoencoder, images, run.fabric, run.say)
     model.texture_scale.fit(raw_texture)
     model.shape_scale.fit(raw_shape)
@@ -336,7 +375,11 @@ def _stage2(run: Run[TrainConfig], model: LatentFace, data: _Data) -> None:
             (model.texture_basis, model.neutral_texture, texture),
             (model.shape_basis, model.neutral_shape, shape),
         ):
-            basis.fit(*(clips for _, clips in layout.clips(_neutral_codes(network, codes))))
+            neutral, erased = _neutral_codes(network, codes), None
+            if stage.erased_expressions:
+                shown = neutral[layout.shown_rows.to(neutral.device)]
+                erased = told_by(shown, layout.shown.to(shown), stage.erased_expressions)
+            basis.fit(*(clips for _, clips in layout.clips(neutral)), erased=erased)
     if isinstance(model.face_embedding, FaceEmbedding):
         run.say("stage2: fitting the face embedding to the maps of all clips")
         model.face_embedding.fit(clip_maps(model.autoencoder, images, run.fabric))

@@ -42,6 +42,10 @@ class Layout:
     """Whether it is of a rendered person. bool [C]."""
     neutral: Tensor
     """Which of the frames of a rendered person is neutral; -1: not known. int64 [C]."""
+    shown: Tensor
+    """Weights of the expression shapes where they are known. [M, E]."""
+    shown_rows: Tensor
+    """Rows of these frames among all codes, not mirrored. int64 [M]."""
 
     @classmethod
     def of(cls, clips: ClipImages) -> Layout:
@@ -51,12 +55,18 @@ class Layout:
             return torch.tensor(values).repeat_interleave(2)
 
         length = each([len(clip.rows) for clip in clips.clips])
+        start = length.cumsum(0) - length
+        known = [k for k, clip in enumerate(clips.clips) if clip.expression is not None]
+        shown = [torch.from_numpy(clips.clips[k].expression).float() for k in known]
+        rows = [torch.arange(len(w)) + start[2 * k] for k, w in zip(known, shown, strict=True)]
         return cls(
-            length.cumsum(0) - length,
+            start,
             length,
             each([clip.photograph for clip in clips.clips]),
             each([clip.rendered for clip in clips.clips]),
             each([clip.neutral for clip in clips.clips]),
+            torch.cat(shown) if shown else torch.empty(0, 0),
+            torch.cat(rows) if rows else torch.empty(0, dtype=torch.int64),
         )
 
     def clips(self, codes: Tensor) -> Iterator[tuple[slice, Tensor]]:
