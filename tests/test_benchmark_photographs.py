@@ -3,15 +3,22 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
+from benchmarks import turns
 from benchmarks.false_matches import similarities
 from benchmarks.framings import FRAMINGS, framed
 from benchmarks.photographs import LANDMARKS, read_landmarks, read_list, without_room
 from benchmarks.turns import landmark_angles
+from PIL import Image
 
+from made_clips import write_clips
 from mien.errors import MienError
+from mien.faces.face import Face
 from mien.synth.head_model import load_head_model
 from mien.synth.photo_views import PhotoViews
+from mien.synth.toy import toy_head
+from mien.synth.writer import SynthConfig
 
 ICT = Path(__file__).parents[2] / "shared" / "data" / "ict-facekit" / "ict_facekit.npz"
 
@@ -60,3 +67,32 @@ def test_heads_stand_as_their_landmarks_say(tmp_path: Path) -> None:
 def test_all_pairs_once() -> None:
     unit = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
     assert similarities(unit).tolist() == [0, 1, 0]
+
+
+def test_landmarks_of_rendered_people_stand_beside_the_yaw_that_is_known(tmp_path, monkeypatch):
+    """The made-up landmarks are the number of the image that the detector is given."""
+    write_clips(toy_head(), SynthConfig(identities=3, frames=2, size=32), tmp_path / "people")
+    labels = pq.read_table(tmp_path / "people" / "labels.parquet").to_pandas()
+    missed = labels["path"][4]
+
+    def find(image):
+        assert image.shape == (288, 288, 3)
+        distance = {
+            path: np.abs(shown(path) - image.astype(float)).max() for path in labels["path"]
+        }
+        path = min(distance, key=distance.__getitem__)
+        row = int(labels.index[labels["path"] == path][0])
+        marks = np.full((5, 2), row, np.float32)
+        return [] if path == missed else [Face((0, 0, 9, 9), 0.9, marks, "yunet")]
+
+    def shown(path):
+        pixels = Image.open(tmp_path / "people" / path).convert("RGB").resize((192, 192))
+        return np.pad(np.asarray(pixels), ((48, 48), (48, 48), (0, 0)), mode="edge")
+
+    monkeypatch.setattr(turns, "open_detector", lambda name: find)
+    monkeypatch.setattr(turns, "landmark_angles", lambda _, marks: marks[:, 0])
+    marked, known = turns.rendered_yaw(None, tmp_path / "people", 99).T
+    assert sorted(marked) == [0, 1, 2, 3, 5]
+    truth = np.rad2deg(labels["yaw_rad"].to_numpy())
+    np.testing.assert_allclose(known, truth[marked.astype(int)], rtol=1e-5)
+    assert len(turns.rendered_yaw(None, tmp_path / "people", 2)) <= 2
