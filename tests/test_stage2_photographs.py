@@ -32,6 +32,7 @@ from mien.synth.writer import SynthConfig
 from mien.train.config import load_config
 from mien.train.options import Stage2Options
 from mien.train.recipes.clips import ClipImages
+from mien.train.recipes.pose import pose_sampler
 from mien.train.recipes.stage2 import CodeBatches, Layout
 
 OPTIONS = Stage2Options(batch_size=40, turned_clips=True)
@@ -419,3 +420,18 @@ def test_clips_that_are_not_there_stop_a_run_before_training(given, capsys, chan
     assert run([*words(given, *change, of=of), "--out", str(given / "run")]) == 2
     assert message in capsys.readouterr().err
     assert not (given / "run" / "checkpoints").exists()
+
+
+def test_only_rendered_people_show_the_readout_a_pose():
+    """Photographs' poses, by five landmarks, and those of their views are known less exactly."""
+    rotation = np.broadcast_to(np.eye(3, dtype=np.float32), (len(CLIP), 3, 3)).copy()
+    rotation[[3, 4, *range(7, 13)]] = np.nan  # stills without views, a video's frames
+    config = load_config("small", ["pose.batch_size=9"])
+    sampler = pose_sampler(replace(cached(), rotation=rotation), config)
+    assert set(sampler.sample(0).row.tolist()) == {13, 14, 15}
+    for cache in (
+        None,
+        replace(cached(), rotation=np.where(CLIP[:, None, None] > 0, np.nan, rotation)),
+    ):
+        with pytest.raises(MienError, match="add a folder of `mien synth`"):
+            pose_sampler(cache, config)

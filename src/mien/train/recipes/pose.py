@@ -30,7 +30,7 @@ from mien.train.options import TrainConfig
 from mien.train.recipes.run import Run
 from mien.types import Loss
 
-__all__ = ["NO_POSES", "PoseObjective", "fit_pose"]
+__all__ = ["NO_POSES", "PoseObjective", "fit_pose", "pose_sampler"]
 
 NO_POSES = "pose.steps needs rendered people; add a folder of `mien synth` to --data"
 _ANGLES = 3
@@ -68,7 +68,7 @@ def fit_pose(run: Run[TrainConfig], autoencoder: Autoencoder, cache: CropCache |
     config = run.config
     loader = Loader(
         cache,
-        _sampler(cache, config),
+        pose_sampler(cache, config),
         options=config.data,
         image_size=config.model.image_size,
         device=run.fabric.device,
@@ -81,7 +81,7 @@ def fit_pose(run: Run[TrainConfig], autoencoder: Autoencoder, cache: CropCache |
         autoencoder.to_view.bias[:_ANGLES] = found["bias"]
 
 
-def _sampler(cache: CropCache | None, config: TrainConfig) -> Sampler:
+def pose_sampler(cache: CropCache | None, config: TrainConfig) -> Sampler:
     """Return a sampler of crops whose pose is known exactly; each is a still."""
     exact = np.empty(0, dtype=np.bool_)
     if cache is not None and cache.rotation is not None:
