@@ -32,7 +32,7 @@ from mien.pipeline.portrait import read_clip
 
 DATA = (
     "63,000 rendered images of 10,500 people who do not exist, most of them in hard light, heads "
-    "turned by up to 75 degrees, their pose known (`mien synth`, ICT-FaceKit, MIT)",
+    "turned by up to 75 degrees, their pose and expressions known (`mien synth`, ICT-FaceKit, MIT)",
     "20,000 photographs of FairFace, one a person (Karkkainen and Joo 2021, CC BY 4.0), their pose "
     "known from YuNet's landmarks, without other labels; of each two to six further views, turned "
     "on the mean head of ICT-FaceKit",
@@ -55,7 +55,9 @@ FAST_DATA = (
     "each, turned on the mean head of ICT-FaceKit, 60 % with drawn glasses (CC BY 4.0), 1,400 "
     "frames of 76 clips of GRID (CC BY 4.0), 19,600 rendered images of 2,450 people who do not "
     "exist (ICT-FaceKit, MIT)",
-    "what is not an encoder, such as decoders and neutral networks, is that of `mien small`",
+    "decoders are those of `mien small`; neutral networks and the pose's readout were fitted anew "
+    "to 10,014 of the photographs, 21,000 rendered images of 3,500 people, their pose and "
+    "expressions known, and the frames of GRID",
 )
 FAST_GAZE_DATA = (
     "gaze branch: the networks that find eyes and read the code, distilled from those of `mien "
@@ -74,8 +76,9 @@ NOTES = {
 LIMITS = (
     "false matches are more frequent among people who look alike: see the table above and "
     "docs/results.md for groups of FairFace",
-    "eyes, teeth and glasses are blurred in reconstructions; the neutral face of a smiling "
-    "photograph keeps some of the smile",
+    "eyes, teeth and glasses are blurred in reconstructions; neutral faces are more alike than the "
+    "people are",
+    "heads turned by 30 to 60 degrees are read some four degrees too far",
     "the gaze code was learned from rendered eyes only",
     "two in five shut or hidden eyes in small grey images (FER-2013) are taken for open ones, "
     "tinted glasses too",

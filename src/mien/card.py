@@ -52,7 +52,7 @@ def card_text(card: Card) -> str:
         "A model for `mien`: it maps a face crop to identity, expression, texture, shape, pose and "
         "light, and back to an image (LatentFace); with a `gaze` entry in its configuration also "
         "to a gaze code (EM-IB). It was trained without labels, except for what a renderer knows: "
-        "where eyes are and, where that was asked for, how heads are turned.",
+        "where eyes are and, where that was asked for, how heads are turned and what they express.",
         "",
         "## Intended use",
         "Research and engineering on images of people who agreed: describing head pose, light, "
