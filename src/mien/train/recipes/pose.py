@@ -43,7 +43,8 @@ class PoseObjective(Objective[nn.Linear]):
     def __init__(self, autoencoder: Autoencoder) -> None:
         """Take a copy of the layer out of the trained autoencoder."""
         view = autoencoder.to_view
-        layer = nn.utils.skip_init(nn.Linear, view.in_features, _ANGLES, device=view.weight.device)
+        with torch.random.fork_rng(devices=[]):  # what it starts from is overwritten
+            layer = nn.Linear(view.in_features, _ANGLES).to(view.weight.device)
         with torch.no_grad():
             layer.weight.copy_(view.weight[:_ANGLES])
             layer.bias.copy_(view.bias[:_ANGLES])
