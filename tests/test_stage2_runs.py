@@ -172,6 +172,15 @@ def test_the_pose_s_readout_alone_is_fitted_to_rendered_people(given, start, cap
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     errors = [line["pose_deg"] for line in lines if "pose_deg" in line]
     assert np.mean(errors[-5:]) < 0.9 * np.mean(errors[:3])
+    # With all of it kept it is what it was.
+    (out / "config.yaml").write_text(
+        (out / "config.yaml").read_text().replace("kept: 0.5", "kept: 1.0")
+    )
+    assert run(["pretrain", "latentface", "--device", "cpu", "--out", str(out), "--resume"]) == 0
+    kept = weights.read(out / "exported")[1]["autoencoder.to_view.weight"]
+    assert kept.half().equal(before["autoencoder.to_view.weight"].half())
+    half = (before["autoencoder.to_view.weight"] - after["autoencoder.to_view.weight"]).abs()
+    assert half[:3].max() > 1e-3
 
 
 @pytest.mark.parametrize("start", [1], indirect=True)

@@ -78,7 +78,7 @@ LIMITS = (
     "docs/results.md for groups of FairFace",
     "eyes, teeth and glasses are blurred in reconstructions; neutral faces are more alike than the "
     "people are",
-    "heads turned by 30 to 60 degrees are read some four degrees too far",
+    "heads that are turned beyond 45 degrees are read too near to the front in photographs",
     "the gaze code was learned from rendered eyes only",
     "two in five shut or hidden eyes in small grey images (FER-2013) are taken for open ones, "
     "tinted glasses too",

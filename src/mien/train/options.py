@@ -168,6 +168,8 @@ class PoseOptions(Pace):
     min_lr_ratio: Fraction = 0.0
     weight_decay: Amount = 0.0
     frames: Count = 1
+    kept: Fraction = 0.5
+    """How much of the layer as stage 1 left it stays: W = kept W_before + (1 - kept) W_fitted."""
 
 
 @dataclass(frozen=True)
