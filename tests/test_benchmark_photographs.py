@@ -91,8 +91,9 @@ def test_landmarks_of_rendered_people_stand_beside_the_yaw_that_is_known(tmp_pat
 
     monkeypatch.setattr(turns, "open_detector", lambda name: find)
     monkeypatch.setattr(turns, "landmark_angles", lambda _, marks: marks[:, 0])
-    marked, known = turns.rendered_yaw(None, tmp_path / "people", 99).T
+    head = PhotoViews(toy_head())
+    marked, known = turns.rendered_yaw(head, tmp_path / "people", 99).T
     assert sorted(marked) == [0, 1, 2, 3, 5]
     truth = np.rad2deg(labels["yaw_rad"].to_numpy())
     np.testing.assert_allclose(known, truth[marked.astype(int)], rtol=1e-5)
-    assert len(turns.rendered_yaw(None, tmp_path / "people", 2)) <= 2
+    assert len(turns.rendered_yaw(head, tmp_path / "people", 2)) <= 2
