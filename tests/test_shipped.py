@@ -5,8 +5,9 @@ import torch
 
 from mien import weights
 from mien.demo import shipped_clips
-from mien.model import load
+from mien.model import Model, load
 from mien.pipeline.portrait import read_clip
+from mien.types import Factors
 
 
 @pytest.mark.parametrize("name", weights.SHIPPED)
@@ -30,18 +31,26 @@ def test_the_fast_ones_have_the_others_decoders_and_narrower_encoders() -> None:
     (whole, fast), names = (load(name, engine="torch") for name in ("mien", "fast")), []
     own, theirs = fast.network.state_dict(), whole.network.state_dict()
     for name, value in theirs.items():
-        if name.startswith(("autoencoder.decode", "neutral", "texture_", "shape_")):
+        if name.startswith("autoencoder.decode"):
             names.append(name)
             assert torch.equal(own[name], value), name
-    assert len(names) > 50
+    assert len(names) > 20
     assert fast.network.config.encoders_width < whole.network.config.encoders_width
     clip = read_clip(min(shipped_clips().glob("*.mp4")), detector="none", size=64)
     one, other = fast.encode(clip), whole.encode(clip)
     turned = one.pose.rotation[:, :, 2] - other.pose.rotation[:, :, 2]
     assert turned.norm(dim=1).mean() < 0.05
-    expected = other.texture_code
-    missed = (one.texture_code - expected).square().mean()
-    assert missed < 0.2 * expected.square().mean()
+    # Each has a basis of its own; what the decoders are given is alike.
+    found, expected = _raw_texture(fast, one), _raw_texture(whole, other)
+    missed = (found - expected).square().mean()
+    assert missed < 0.2 * (expected - expected.mean(dim=0)).square().mean()
+
+
+def _raw_texture(model: Model, factors: Factors) -> torch.Tensor:
+    network = model.network
+    assert network.texture_basis is not None
+    scaled = network.texture_basis.inverse(factors.texture_code)
+    return network.texture_scale.inverse(scaled)
 
 
 @pytest.mark.parametrize("name", weights.SHIPPED)
