@@ -216,6 +216,24 @@ def test_a_bit_that_turned_over_is_noticed_or_does_no_harm(whole, shards, tmp_pa
     assert refused > len(places) / 2
 
 
+def test_rows_that_a_page_of_another_kind_would_hide_are_missed(shards, tmp_path):
+    """The kind of a page stands in its header, which no checksum is of."""
+    changed, path = bytearray(shards[1].read_bytes()), tmp_path / "part.parquet"
+    column = pq.ParquetFile(shards[1]).metadata.row_group(0).column(0)
+    assert changed[column.data_page_offset : column.data_page_offset + 2] == b"\x15\x00"
+    found = []
+    for number in range(len(pq.ParquetFile(shards[1]).schema.names)):
+        column = pq.ParquetFile(shards[1]).metadata.row_group(0).column(number)
+        kind = column.data_page_offset + 1
+        changed[kind] ^= 4
+        path.write_bytes(changed)
+        changed[kind] ^= 4
+        with pytest.raises(MienError, match=r"part\.parquet") as error:
+            merge_shards([shards[0], path, shards[2]], tmp_path / "out.parquet")
+        found.append(str(error.value))
+    assert any("rows can be read" in message for message in found)
+
+
 def test_parts_that_were_changed_are_noticed(shards, tmp_path):
     def rewritten(name, change, columns=None):
         table = pq.read_table(shards[1])

@@ -18,6 +18,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mien.errors import MienError
+from mien.media.names import to_text
 from mien.table.place import opened_file
 from mien.table.read import reading
 
@@ -186,6 +188,7 @@ def read_checked(path: Path | str) -> Iterator[pa.RecordBatch]:
         MienError: it cannot be read or is damaged; names it.
     """
     # Not around the yield: what goes wrong in writing is not this table's fault.
+    rows = 0
     with contextlib.ExitStack() as stack:
         with reading(path):
             source = stack.enter_context(opened_file(path))
@@ -197,8 +200,16 @@ def read_checked(path: Path | str) -> Iterator[pa.RecordBatch]:
             with reading(path):
                 batch = next(batches, None)
             if batch is None:
-                return
+                break
+            rows += batch.num_rows
             yield batch
+        # Checksums are of pages' contents: the rows of a page that says it is of another kind are
+        # passed over.
+        if rows != file.metadata.num_rows:
+            raise MienError(
+                f"{to_text(path)} is damaged: {rows:,} of its {file.metadata.num_rows:,} rows can "
+                "be read; embed again"
+            )
 
 
 def write_batches(path: Path, batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> None:
