@@ -34,6 +34,7 @@ from PIL import Image
 from mien.data.labels import read_labels
 from mien.faces.detect import open_detector
 from mien.geometry.rotation import rotation_to_angles
+from mien.media.image import read
 from mien.model import load
 from mien.synth.head_model import load_head_model
 from mien.synth.photo_views import PhotoViews
@@ -62,13 +63,13 @@ def rendered_yaw(head: PhotoViews, folder: Path, number: int) -> NDArray[np.floa
         number: of images that are drawn, at most.
 
     Raises:
-        MienError: the folder has no labels, or YuNet's file is not found.
+        MienError: the folder has no labels, an image cannot be read, or YuNet's file is not found.
     """
     labels, find = read_labels(folder, {"yaw_rad": ()}), open_detector("yunet")
     chosen = np.random.default_rng(0).permutation(len(labels.files))[:number]
     found = []
     for row in chosen:
-        image = Image.open(labels.files[row]).convert("RGB").resize((SIDE, SIDE))
+        image = Image.fromarray(read(labels.files[row])).resize((SIDE, SIDE))
         faces = find(np.pad(np.asarray(image), ((EDGE, EDGE), (EDGE, EDGE), (0, 0)), mode="edge"))
         if faces and faces[0].landmarks is not None:
             angles = landmark_angles(head, faces[0].landmarks[None].astype(np.float64))
