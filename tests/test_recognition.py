@@ -13,6 +13,7 @@ from mien import weights
 from mien.cli.main import run
 from mien.data import people_cache
 from mien.data.loader import Shard
+from mien.data.options import PeopleDataOptions
 from mien.data.people_cache import PeopleCache
 from mien.data.people_loader import PeopleLoader, photographed
 from mien.errors import MienError
@@ -278,6 +279,33 @@ def test_whitened_embeddings_scatter_alike_within_people():
     assert strengths.max() / strengths.mean() < 2
 
 
+def test_embeddings_say_nothing_on_average_of_what_is_worn():
+    generator = torch.Generator().manual_seed(0)
+    network = RecognitionNetwork(32, 8, 6).eval()
+    images = torch.rand(60, 3, 32, 32, generator=generator)
+    worn = torch.arange(60) % 3 == 0
+    images[worn, :, 10:16] *= 0.2
+    network.mean.copy_(network(images).mean(dim=0) * 0.7)
+    before = network(images).detach()
+    network.erase(before, worn)
+    after, unit = network(images).detach(), torch.nn.functional.normalize(before, dim=1)
+    apart = unit[worn].mean(dim=0) - unit[~worn].mean(dim=0)
+    assert apart.norm() > 0.05
+    q = apart / apart.norm()
+    torch.testing.assert_close(after, before - torch.outer(before @ q, q), rtol=1e-4, atol=1e-5)
+
+
+def test_who_wears_glasses_is_known_of_every_view():
+    options = PeopleDataOptions(people=12, views=1)
+    worn = people_cache.worn_glasses(toy_head(), image_size=32, options=options, seed=3)
+    assert worn.shape == (12, 4)
+    # One look in the first two views, another in the last two; glasses are part of a look.
+    assert (worn[:, 0] == worn[:, 1]).all()
+    assert (worn[:, 2] == worn[:, 3]).all()
+    assert (worn[:, 1] != worn[:, 2]).any()
+    assert 0 < worn.mean() < 0.6
+
+
 @pytest.fixture
 def photographs(tmp_path):
     rng = np.random.default_rng(0)
@@ -333,6 +361,28 @@ def test_a_run_from_images_to_weights(
     found = model.encode(torch.rand(2, 3, 32, 32)).face_embedding
     assert found is not None
     assert found.shape == (2, 6)
+
+    # Nothing learned: the last layer alone is changed, and in one direction.
+    words[words.index("--weights") + 1] = str(out / "exported")
+    words[words.index("--out") + 1] = str(tmp_path / "erased")
+    assert run([*words, "recognition.steps=0", "loop.seed=2"]) == 0, capsys.readouterr().err
+    erased = weights.read(tmp_path / "erased" / "exported")[1]
+    changed = {name for name in tensors if not torch.equal(erased[name], tensors[name])}
+    linear = "face_embedding.encoder.linear"
+    assert changed <= {f"{linear}.weight", f"{linear}.bias", "face_embedding.mean"}
+    gone = tensors[f"{linear}.weight"].double() - erased[f"{linear}.weight"].double()
+    strength = torch.linalg.svdvals(gone)
+    assert strength[0] > 0
+    assert strength[1] < 0.01 * strength[0]  # weights are stored in half precision
+    assert "but for the direction of glasses" in weights.read_card(tmp_path / "erased" / "exported")
+
+
+def test_a_network_that_is_to_stay_must_be_there(photographs, tiny_folder, tmp_path, capsys):
+    words = ["pretrain", "recognition", "--device", "cpu", "--out", str(tmp_path / "run")]
+    words += ["--weights", str(tiny_folder), "--data", str(photographs), "data.detector=none"]
+    assert run([*words, "recognition.steps=0", "recognition.shares=1"]) == 2
+    assert "recognition.steps=0 keeps the network" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_without_landmarks_photographs_are_not_turned(photographs, tiny_folder, tmp_path, capsys):

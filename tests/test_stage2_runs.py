@@ -60,6 +60,7 @@ def given(people, tmp_path, monkeypatch):
 def start(tiny_folder, tmp_path, request):
     """Weights with a gaze branch and a network of the face embedding, which may share levels."""
     own = {"face_embedding_from": "image", "face_embedding_shares": request.param}
+    own["neutral"] = "regression"
     config = replace(load(tiny_folder).network.config, face_embedding_dim=6, **own)
     sizes = GazeConfig(code_dim=4, dim=16, heads=2, stem_width=4, bottleneck_depth=1)
     Model(LatentFace(config), gaze=EMIB(sizes)).save(tmp_path / "start")
@@ -81,6 +82,7 @@ def words(where, *more, of=("photographs", "people", "head")):
 RECIPE = (
     *("stage2.turned_fraction=0.5", "stage2.added_expression=0.75"),
     *("stage2.removed_directions=3", "stage2.erased_expressions=2", "model.identity_directions=8"),
+    *("stage2.erased_view=3", "stage2.unbiased=true", "model.neutral=regression"),
 )
 EMBEDDING = ("model.face_embedding_from=image", "model.face_embedding_dim=6")
 
@@ -132,6 +134,9 @@ def test_stage_2_alone_keeps_the_other_parts(given, start, capsys):
             "needs rendered people",
         ),
         (["stage2.erased_expressions=9", "model.identity_directions=8"], None, "leave 8"),
+        (["stage2.erased_view=3", "model.identity_directions=0"], None, "add model.identity_d"),
+        ([*RECIPE, "stage2.erased_view=7"], None, "are 9: model.identity_directions=8 leave 8"),
+        ([*RECIPE, "model.neutral=diffusion"], None, "add model.neutral=regression"),
         (["pose.steps=2"], ("photographs", "head"), "needs rendered people"),
         (["stage1.keep_parts=true"], None, "add stage1.init_from=FOLDER"),
         (["stage1.keep_parts=true", "stage1.init_from={tiny}"], None, "neither a gaze branch"),

@@ -114,11 +114,13 @@ def test_processes_encode_the_clips_together_as_one_does(model, clips, world, at
         return torch.cat(list(clip_maps(model, clips, fabric, at_once=at_once)))
 
     (alone,) = Processes(1).run(codes)
-    assert alone[0].shape == (12 * 3, 16)
+    assert alone.texture.shape == (12 * 3, 16)
+    assert alone.view.shape == (12 * 3, 7)
     # Other numbers of clips are encoded at once, whose sums may be rounded otherwise.
-    for texture, shape in Processes(world).run(codes):
-        torch.testing.assert_close(texture, alone[0], rtol=0, atol=1e-5)
-        torch.testing.assert_close(shape, alone[1], rtol=0, atol=1e-5)
+    for found in Processes(world).run(codes):
+        for name in ("texture", "shape", "view"):
+            one, other = getattr(found, name), getattr(alone, name)
+            torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
     (one,) = Processes(1).run(maps)
     for found in Processes(world).run(maps):
         torch.testing.assert_close(found, one, rtol=0, atol=1e-5)
@@ -141,9 +143,13 @@ def test_each_clip_is_encoded_once_and_stands_before_its_mirror_image(model, cli
     images = torch.from_numpy(clips.read(range(2, 3)).copy()).permute(0, 3, 1, 2).float() / 255
     with torch.no_grad():
         plain, mirrored = model.encode(images), model.encode(images.flip(-1))
-    texture, shape = (each.unflatten(0, (-1, 3)) for each in codes)
+    texture, shape, view = (
+        each.unflatten(0, (-1, 3)) for each in (codes.texture, codes.shape, codes.view)
+    )
     torch.testing.assert_close(texture[4], plain.texture, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(shape[5], mirrored.shape, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(view[5, :, :3], mirrored.angles, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(view[4, :, 6], plain.light.diffuse, rtol=1e-4, atol=1e-5)
 
 
 def test_data_are_built_once_per_node(monkeypatch):

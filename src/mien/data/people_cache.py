@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -32,6 +32,7 @@ from mien.data.seeds import seed_of
 from mien.data.sources import Piece, find_sources
 from mien.data.turned import Turned
 from mien.faces.detect import open_detector
+from mien.synth.clip import ClipPlan
 from mien.synth.frame import Framing
 from mien.synth.head_model import HeadModel
 from mien.synth.stream import Stream
@@ -42,6 +43,7 @@ __all__ = [
     "build_rendered_cache",
     "margin_of",
     "open_people",
+    "worn_glasses",
 ]
 
 FORMAT = 1
@@ -114,26 +116,55 @@ def build_rendered_cache(
 
     def fill(folder: Path) -> None:
         report(f"rendering {options.people:,} people, {2 * (1 + options.views)} views each")
-        half = 1 + options.views
-        streams = [
-            Stream(
-                head,
-                seed=seed_of(seed, light),
-                frames_per_clip=half,
-                size=side,
-                light=light,
-                framing=_FRAMING,
-            )
-            for light in ("changing", "hard")
-        ]
+        streams = _streams(head, side, options, seed)
         rows = (_rendered_person(streams, person, seed) for person in range(options.people))
-        write_rows(folder, rows, Skipped(), side=side, views=2 * half)
+        write_rows(folder, rows, Skipped(), side=side, views=2 * (1 + options.views))
 
     return fill_folder(target, fill)
 
 
-def _rendered_person(streams: Sequence[Stream], number: int, seed: int) -> Row:
+def worn_glasses(
+    head: HeadModel, *, image_size: int, options: PeopleDataOptions, seed: int
+) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return whether rendered people wear glasses in each of their views. [N, V].
+
+    Arguments as of build_rendered_cache.
+    """
+    side = image_size + 2 * margin_of(image_size)
+    streams = _streams(head, side, options, seed)
+    plans = (_planned(streams, person, seed) for person in range(options.people))
+    worn = [[bool(look.person.glasses) for look in looks] for looks in plans]
+    return np.repeat(worn, 1 + options.views, axis=1)
+
+
+def _streams(
+    head: HeadModel, side: int, options: PeopleDataOptions, seed: int
+) -> tuple[Stream, Stream]:
+    """Return the sources of people in one light and in another."""
+
+    def of(light: Literal["changing", "hard"]) -> Stream:
+        return Stream(
+            head,
+            seed=seed_of(seed, light),
+            frames_per_clip=1 + options.views,
+            size=side,
+            light=light,
+            framing=_FRAMING,
+        )
+
+    return of("changing"), of("hard")
+
+
+def _rendered_person(streams: tuple[Stream, Stream], number: int, seed: int) -> Row:
     """Return a person's views: half with one look and light, half with another."""
+    looks = zip(streams, _planned(streams, number, seed), strict=True)
+    clips = [stream.render(plan) for stream, plan in looks]
+    images = np.concatenate([clip.images for clip in clips]).transpose(0, 2, 3, 1)
+    return {"views": images}, {"name": f"rendered {number}", "clip": ""}
+
+
+def _planned(streams: tuple[Stream, Stream], number: int, seed: int) -> tuple[ClipPlan, ClipPlan]:
+    """Return what a person's views show, with one look and with another."""
     rng = np.random.default_rng(seed_of(seed, "looks", number))
     first, second = (stream.plan(number) for stream in streams)
     changed = {
@@ -144,10 +175,7 @@ def _rendered_person(streams: Sequence[Stream], number: int, seed: int) -> Row:
     }
     if rng.random() < 0.3:
         changed["glasses"] = not first.person.glasses
-    other = replace(second, person=replace(first.person, **changed))
-    clips = (streams[0].render(first), streams[1].render(other))
-    images = np.concatenate([clip.images for clip in clips]).transpose(0, 2, 3, 1)
-    return {"views": images}, {"name": f"rendered {number}", "clip": ""}
+    return first, replace(second, person=replace(first.person, **changed))
 
 
 def build_photograph_cache(

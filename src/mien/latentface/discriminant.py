@@ -11,8 +11,9 @@ identity + expression remain the code, and what the decoders are given does not 
 directions a neutral code holds what the neutral network could not separate from the person, some
 pose and light: identity may leave them to expression.
 
-They may not tell expressions, either. Of rendered people the weights e of the expression shapes are
-known. With c the neutral codes, C_cc, C_ee and C_ce their covariances,
+They may not tell expressions, either, nor pose and light. Let e be the weights of the expression
+shapes, which are known of rendered people, or pose and light as the autoencoder reads them off any
+image. With c the neutral codes, C_cc, C_ee and C_ce their covariances,
 
     C_cc^(-1/2) C_ce C_ee^(-1/2) = U diag(rho) V^T
 
@@ -21,9 +22,9 @@ last K, are sought where
 
     a^T C_cc^(1/2) u_k = 0,    k = 1, ..., K:
 
-their coordinates are not correlated with the K components of the expression that neutral codes tell
-best, and so no linear map finds these in them (Belrose et al. 2023). The last K columns are
-C_cc^(1/2) u_k, made orthonormal.
+their coordinates are not correlated with the K components of e that neutral codes tell best, and so
+no linear map finds these in them (Belrose et al. 2023). The last K columns are C_cc^(1/2) u_k, made
+orthonormal.
 
 The face embedding is read off the encoder's maps before the codes, which keep what a renderer
 needs; the maps separate people better once what varies within clips is taken out of them:
@@ -50,7 +51,7 @@ _MIN_WEIGHT = 0.05
 _RIDGE = 1e-3
 """Fraction of the codes' mean variance that is added to all directions of C_cc."""
 _CONSTANT = 1e-8
-"""An expression that varies less than this fraction of the strongest says nothing."""
+"""What varies less than this fraction of the strongest says nothing."""
 
 
 def discriminant(within: Tensor, means: Tensor, frames: float) -> tuple[Tensor, Tensor]:
@@ -69,26 +70,26 @@ def discriminant(within: Tensor, means: Tensor, frames: float) -> tuple[Tensor, 
     return whitening @ rotation, strength
 
 
-def told_by(codes: Tensor, expression: Tensor, count: int) -> Tensor:
-    """Return C_cc^(1/2) u_k of the expressions that codes tell best, made orthonormal. [D, K].
+def told_by(codes: Tensor, told: Tensor, count: int) -> Tensor:
+    """Return C_cc^(1/2) u_k of what codes tell best, made orthonormal. [D, K].
 
-    Fewer than `count` where expressions vary along fewer directions. Float64.
+    Fewer than `count` where it varies along fewer directions. Float64.
 
     Args:
-        codes: neutral codes of rendered people's frames. [M, D].
-        expression: weights of the expression shapes in these frames. [M, E].
+        codes: neutral codes of frames. [M, D].
+        told: e of these frames: weights of the expression shapes, or pose and light. [M, E].
         count: K.
     """
-    codes, expression = codes.double().cpu(), expression.double().cpu()
-    codes, expression = codes - codes.mean(dim=0), expression - expression.mean(dim=0)
-    variance, axes = torch.linalg.eigh(expression.T @ expression)
+    codes, told = codes.double().cpu(), told.double().cpu()
+    codes, told = codes - codes.mean(dim=0), told - told.mean(dim=0)
+    variance, axes = torch.linalg.eigh(told.T @ told)
     varies = variance > _CONSTANT * variance.max()
-    expression = expression @ axes[:, varies] / variance[varies].sqrt()
+    told = told @ axes[:, varies] / variance[varies].sqrt()
     covariance = codes.T @ codes / len(codes)
     more = _RIDGE * covariance.diagonal().mean()
     variance, axes = torch.linalg.eigh(covariance + more * torch.eye(len(covariance)).double())
     whitening, root = (axes / variance.sqrt()) @ axes.T, (axes * variance.sqrt()) @ axes.T
-    found = torch.linalg.svd(whitening @ (codes.T @ expression), full_matrices=False).U
+    found = torch.linalg.svd(whitening @ (codes.T @ told), full_matrices=False).U
     return torch.linalg.qr(root @ found[:, :count]).Q
 
 

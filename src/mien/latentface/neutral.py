@@ -102,6 +102,17 @@ class NeutralRegressor(_Residual):
         """Code [B, D] -> neutral code [B, D]."""
         return self._mapped(code, code, None)
 
+    @torch.no_grad()
+    def map_codes(self, change: Tensor) -> None:
+        """Let neutral codes be what they are now times a matrix: n <- n M.
+
+        Args:
+            change: M. [D, D].
+        """
+        for values in (self.skip.weight, self.leave.weight):
+            values.copy_(change.T.to(values) @ values)
+        self.leave.bias.copy_(self.leave.bias @ change.to(self.leave.bias))
+
 
 class NeutralDiffusion(_Residual):
     """The RDM: samples the neutral code, given one frame's code (LatentFace section 3)."""

@@ -15,6 +15,9 @@ Or two views i and j of a person are drawn together, and apart from other people
 
 sim being the cosine. Persons are no labels of real people: rendered people are known, a clip shows
 one person, and so do all views that a head model draws of a photograph.
+
+At the end the direction is taken out in which rendered people with glasses differ from others:
+nobody is to be like another because both wear glasses.
 """
 
 from __future__ import annotations
@@ -69,6 +72,23 @@ class RecognitionNetwork(nn.Module):
         linear.weight.copy_(change @ linear.weight)
         linear.bias.copy_(change @ linear.bias)
         self.mean.copy_(change @ self.mean)
+
+    @torch.no_grad()
+    def erase(self, embedding: Tensor, worn: Tensor) -> None:
+        """Let embeddings say nothing on average of what is worn: e <- e - e q q^T.
+
+            q = (u_worn - u_not) / |u_worn - u_not|,    u the mean of e / |e|.
+
+        Args:
+            embedding: e of views of rendered people. [N, K].
+            worn: whether it is worn in each of them; in some, not in all. bool [N].
+        """
+        unit = F.normalize(embedding.double().cpu(), dim=1)
+        q = F.normalize(unit[worn].mean(dim=0) - unit[~worn].mean(dim=0), dim=0).to(self.mean)
+        linear = self.encoder.linear
+        linear.weight.sub_(torch.outer(q, q @ linear.weight))
+        linear.bias.sub_(q * (q @ linear.bias))
+        self.mean -= q * (q @ self.mean)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return face embeddings less their mean over photographs. [B, K].

@@ -20,10 +20,11 @@ from mien.train.engine import in_turn
 if TYPE_CHECKING:
     from mien.synth.stream import Stream
 
-__all__ = ["ClipFrames", "ClipImages", "clip_codes", "clip_maps", "stream_weights"]
+__all__ = ["ClipCodes", "ClipFrames", "ClipImages", "clip_codes", "clip_maps", "stream_weights"]
 
 _CLIPS_AT_ONCE = 16
 _MAP_CLIPS_AT_ONCE = 50
+_VIEW = 7
 
 Crops = np.ndarray[Any, np.dtype[np.uint8]]
 Numbers = np.ndarray[Any, np.dtype[np.int64]]
@@ -160,6 +161,22 @@ def stream_weights(stream: Stream, number: int) -> Values:
     return without_gaze(shown, stream.head.expression_names)
 
 
+@dataclass(frozen=True)
+class ClipCodes:
+    """What the autoencoder reads off the frames of clips and of their mirror images.
+
+    The frames of a clip stand before those of its mirror image, and these before the next clip;
+    float32 on the device.
+    """
+
+    texture: Tensor
+    """Raw codes. [2 N, D]."""
+    shape: Tensor
+    """Raw codes. [2 N, D]."""
+    view: Tensor
+    """yaw, pitch, roll, radians; x and y of the light's direction; ambient, diffuse. [2 N, 7]."""
+
+
 @torch.no_grad()
 def clip_codes(
     model: Autoencoder,
@@ -168,11 +185,8 @@ def clip_codes(
     say: Callable[[str], None],
     *,
     at_once: int = _CLIPS_AT_ONCE,
-) -> tuple[Tensor, Tensor]:
-    """Return raw texture and shape codes of clips, as they are and mirrored. Each [2 N, D].
-
-    The frames of a clip stand before those of its mirror image, and these before the next clip;
-    float32 on the device.
+) -> ClipCodes:
+    """Return codes, pose and light of clips, as they are and mirrored.
 
     Args:
         model: trained; used as it is, in evaluation mode.
@@ -188,7 +202,10 @@ def clip_codes(
         images = _on_device(clips.read(part), fabric.device).unflatten(0, (len(part), -1))
         both = torch.stack([images, images.flip(-1)], dim=1)
         encoded = model.encode(both.flatten(0, 2))
-        return torch.cat([encoded.texture.float(), encoded.shape.float()], dim=1)
+        light = encoded.light
+        lit = [light.direction[:, :2], light.ambient[:, None], light.diffuse[:, None]]
+        read = (encoded.texture, encoded.shape, encoded.angles, *lit)
+        return torch.cat([values.float() for values in read], dim=1)
 
     found, done, reported = [], 0, 0
     parts, rows = clips.parts(at_once), 2 * at_once * clips.frames()
@@ -199,10 +216,8 @@ def clip_codes(
             reported = done // 500
             say(f"stage2: {done:,} clips encoded")
     model.train(was_training)
-    texture, shape = torch.cat(found).split(
-        [model.config.texture_dim, model.config.shape_dim], dim=1
-    )
-    return texture.contiguous(), shape.contiguous()
+    sizes = [model.config.texture_dim, model.config.shape_dim, _VIEW]
+    return ClipCodes(*(values.contiguous() for values in torch.cat(found).split(sizes, dim=1)))
 
 
 @torch.no_grad()

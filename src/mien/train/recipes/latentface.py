@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from mien import weights
 from mien.card import Card, card_text
@@ -21,12 +19,12 @@ from mien.data.provenance import image_hashes
 from mien.data.seeds import seed_of
 from mien.data.sources import Sources, find_sources, place_of
 from mien.errors import MienError
-from mien.latentface.discriminant import FaceEmbedding, told_by
+from mien.latentface.discriminant import FaceEmbedding
 from mien.latentface.latentface import LatentFace
-from mien.latentface.neutral import NeutralDiffusion, NeutralRegressor
 from mien.model import tensors_of
 from mien.train.engine import once_per_node
 from mien.train.options import Stage2Options, TrainConfig
+from mien.train.recipes.bases import check_bases, fit_bases
 from mien.train.recipes.clips import ClipImages, clip_codes, clip_maps, stream_weights
 from mien.train.recipes.data import load_head, open_stream
 from mien.train.recipes.kept import Kept, find_kept
@@ -109,17 +107,7 @@ def check(config: TrainConfig) -> None:
         raise MienError(
             f"stage2.removed_directions={stage.removed_directions}: codes have no so many numbers"
         )
-    if stage.erased_expressions and not model.identity_directions:
-        raise MienError(
-            "stage2.erased_expressions is about the directions that identity keeps; add "
-            "model.identity_directions=48"
-        )
-    left = min(model.texture_dim, model.shape_dim) - model.identity_directions
-    if stage.erased_expressions > max(left, 0):
-        raise MienError(
-            f"stage2.erased_expressions={stage.erased_expressions}: model.identity_directions="
-            f"{model.identity_directions} leave {left} of the codes' directions"
-        )
+    check_bases(config)
     rendered = any(piece.face_crop for piece in sources.pieces)
     if config.pose.steps and not rendered:
         raise MienError(NO_POSES)
@@ -361,34 +349,19 @@ def _stage2(run: Run[TrainConfig], model: LatentFace, data: _Data) -> None:
             "stage2.erased_expressions: no labels say which expressions are shown; render the "
             "people anew with `mien synth`"
         )
-    raw_texture, raw_shape = clip_codes(model.autoencoder, images, run.fabric, run.say)
-    model.texture_scale.fit(raw_texture)
-    model.shape_scale.fit(raw_shape)
-    texture, shape = model.texture_scale(raw_texture), model.shape_scale(raw_shape)
+    raw = clip_codes(model.autoencoder, images, run.fabric, run.say)
+    model.texture_scale.fit(raw.texture)
+    model.shape_scale.fit(raw.shape)
+    codes = {"texture": model.texture_scale(raw.texture), "shape": model.shape_scale(raw.shape)}
     seed = config.loop.seed
-    batches = CodeBatches(texture, shape, layout, options=stage, seed=seed, shard=run.shard)
+    batches = CodeBatches(**codes, layout=layout, options=stage, seed=seed, shard=run.shard)
     objective = NeutralObjective(model.neutral_texture, model.neutral_shape, stage.weighting)
     found = run.train(objective, batches, "stage2")
     objective.module.load_state_dict(found, strict=False)
-    if model.texture_basis is not None and model.shape_basis is not None:
-        for basis, network, codes in (
-            (model.texture_basis, model.neutral_texture, texture),
-            (model.shape_basis, model.neutral_shape, shape),
-        ):
-            neutral, erased = _neutral_codes(network, codes), None
-            if stage.erased_expressions:
-                shown = neutral[layout.shown_rows.to(neutral.device)]
-                erased = told_by(shown, layout.shown.to(shown), stage.erased_expressions)
-            basis.fit(*(clips for _, clips in layout.clips(neutral)), erased=erased)
+    fit_bases(model, codes, raw.view, layout, stage)
     if isinstance(model.face_embedding, FaceEmbedding):
         run.say("stage2: fitting the face embedding to the maps of all clips")
         model.face_embedding.fit(clip_maps(model.autoencoder, images, run.fabric))
-
-
-@torch.no_grad()
-def _neutral_codes(network: NeutralDiffusion | NeutralRegressor, codes: Tensor) -> Tensor:
-    """Return the neutral code of every frame, ten thousand at a time. [N, D]."""
-    return torch.cat([network(part) for part in codes.split(10_000)])
 
 
 def _groups(numbers: np.ndarray[Any, Any]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -17,11 +16,8 @@ from torch.nn import functional as F
 from mien.card import Card, card_text
 from mien.data.people_cache import (
     PeopleCache,
-    margin_of,
     open_people,
 )
-from mien.data.people_loader import photographed
-from mien.data.seeds import seed_of
 from mien.data.sources import Sources, find_sources
 from mien.errors import MienError
 from mien.latentface.config import ModelConfig
@@ -33,9 +29,9 @@ from mien.latentface.recognition import (
     nt_xent,
 )
 from mien.model import Model, load
-from mien.pipeline.encode import to_batch
 from mien.train.objective import ImageArray, Objective, Sign, tiled
-from mien.train.recipes.data import cache_people, people_loader
+from mien.train.recipes.data import cache_people, load_head, people_loader
+from mien.train.recipes.recognition_end import Stem, embedded, erase_glasses, take_mean, within
 from mien.train.recipes.recognition_options import RecognitionOptions, RecognitionTrainConfig
 from mien.train.recipes.run import Run, start_run
 from mien.train.recipes.whole import seen_images, write_whole
@@ -49,8 +45,6 @@ Rows = NDArray[np.int64]
 _SHEET = 64
 CONSTANT_EMBEDDING = 0.01
 """Standard deviation over a batch below which everybody has the same embedding."""
-_MEAN_OF = 4096
-"""People whose views give the covariance, and whose photographs give the mean that is taken off."""
 
 
 def check(config: RecognitionTrainConfig) -> None:
@@ -60,7 +54,10 @@ def check(config: RecognitionTrainConfig) -> None:
         MienError: as find_sources and load; or the encoder has not so many levels to share.
     """
     find_sources(config.data.sources)
-    _sizes(load(config.init_from or None).network.config, config.recognition)
+    given = load(config.init_from or None).network
+    sizes = _sizes(given.config, config.recognition)
+    if not config.recognition.steps:
+        _known(given, sizes)
 
 
 def pretrain(
@@ -84,38 +81,60 @@ def pretrain(
     sizes = _sizes(base.network.config, stage)
     with this.initial_weights():
         network = RecognitionNetwork(size, sizes.encoders_width, stage.dim, shares=stage.shares)
-    if not _start_from(network, base.network):
-        this.say("the network starts from random weights: the encoder given is of another form")
-    stem = _Stem(base.network, stage.shares).to(this.fabric.device)
-    loader = people_loader(this, caches, stage, size)
-    network = network.to(this.fabric.device)
-    learner = Learner(network, _prototypes(network, stem, caches, stage, size))
-    objective = RecognitionObjective(learner, stem, stage, first=len(caches[0]))
-    found = this.train(objective, loader, "recognition")
-    learner.load_state_dict(found, strict=False)
+    stem = Stem(base.network, stage.shares).to(this.fabric.device)
+    if stage.steps:
+        _learn(this, base.network, network.to(this.fabric.device), stem, caches)
+    else:
+        network.load_state_dict(_known(base.network, sizes).state_dict())
+        network.to(this.fabric.device)
     if this.is_first:
-        network.eval()
-        network.whiten(_within(network, stem, caches[-1], size, config.loop.seed))
-        _take_mean(network, stem, caches[-1], size)
+        if stage.erase_glasses:
+            erase_glasses(this, load_head(sources.streams), network, stem, caches[0], size)
         _export(this, sources, base, network, sizes)
         this.say(f"weights are in {run.exported}")
     this.fabric.barrier()
     return run.exported
 
 
-class _Stem(nn.Module):
-    """The encoder's finest levels, which the network shares and which do not learn."""
+def _learn(
+    run: Run[RecognitionTrainConfig],
+    base: LatentFace,
+    network: RecognitionNetwork,
+    stem: Stem,
+    caches: list[PeopleCache],
+) -> None:
+    """Train the network, whiten it within people and find its mean."""
+    stage, size, seed = run.config.recognition, base.config.image_size, run.config.loop.seed
+    if not _start_from(network, base):
+        run.say("the network starts from random weights: the encoder given is of another form")
+    learner = Learner(network, _prototypes(network, stem, caches, stage, size))
+    objective = RecognitionObjective(learner, stem, stage, first=len(caches[0]))
+    found = run.train(objective, people_loader(run, caches, stage, size), "recognition")
+    learner.load_state_dict(found, strict=False)
+    if run.is_first:
+        network.eval()
+        network.whiten(within(network, stem, caches[-1], size, seed))
+        take_mean(network, stem, caches[-1], size)
 
-    def __init__(self, base: LatentFace, shares: int) -> None:
-        super().__init__()
-        self._trunk = copy.deepcopy(base.autoencoder.trunk) if shares else None
-        self._shares = shares
-        self.requires_grad_(requires_grad=False)
 
-    @torch.no_grad()
-    def forward(self, images: Tensor) -> Tensor:
-        """Crops in [0, 1], [B, 3, S, S] -> what the network takes."""
-        return images if self._trunk is None else self._trunk.levels(images, self._shares)[-1]
+def _known(base: LatentFace, sizes: ModelConfig) -> RecognitionNetwork:
+    """Return the network of weights that is to stay.
+
+    Raises:
+        MienError: there is none of these sizes.
+    """
+    known, options = base.face_embedding, base.config
+    same = (options.face_embedding_dim, options.face_embedding_shares) == (
+        sizes.face_embedding_dim,
+        sizes.face_embedding_shares,
+    )
+    if not isinstance(known, RecognitionNetwork) or not same:
+        raise MienError(
+            "recognition.steps=0 keeps the network of the face embedding, and these weights have "
+            f"none with recognition.dim={sizes.face_embedding_dim} and "
+            f"shares={sizes.face_embedding_shares}"
+        )
+    return known
 
 
 class Learner(nn.Module):
@@ -225,7 +244,7 @@ def _sizes(given: ModelConfig, stage: RecognitionOptions) -> ModelConfig:
 @torch.no_grad()
 def _prototypes(
     network: RecognitionNetwork,
-    stem: _Stem,
+    stem: Stem,
     caches: list[PeopleCache],
     stage: RecognitionOptions,
     size: int,
@@ -233,20 +252,8 @@ def _prototypes(
     """Return where everybody's prototype starts: the embedding of the first view. [N, K]."""
     if stage.loss == "pairs":
         return None
-    found = [_first_views(network, stem, cache, np.arange(len(cache)), size) for cache in caches]
+    found = [embedded(network, stem, cache, np.arange(len(cache)), size) for cache in caches]
     return F.normalize(torch.cat(found), dim=1)
-
-
-@torch.no_grad()
-def _first_views(
-    network: RecognitionNetwork, stem: _Stem, cache: PeopleCache, rows: Rows, size: int
-) -> Tensor:
-    """Return the embeddings of people's first views, as they are. [B, K]."""
-    edge, found = margin_of(size), []
-    for part in np.array_split(rows, max(1, len(rows) // 256)):
-        crops = cache.views[part, 0, edge:-edge, edge:-edge]
-        found.append(network(stem(to_batch(list(crops)).to(network.mean.device) / 255)))
-    return torch.cat(found)
 
 
 @torch.no_grad()
@@ -269,33 +276,6 @@ def _start_from(network: RecognitionNetwork, base: LatentFace) -> bool:
     return bool(encoders)
 
 
-@torch.no_grad()
-def _within(
-    network: RecognitionNetwork, stem: _Stem, cache: PeopleCache, size: int, seed: int
-) -> Tensor:
-    """Return the covariance of embeddings within people, of views as cameras give them. [K, K]."""
-    rng = np.random.default_rng(seed_of(seed, "within"))
-    people, views = _spread_out(cache), cache.views.shape[1]
-    total = torch.zeros(len(network.mean), len(network.mean), dtype=torch.float64)
-    for person in people:
-        seen = to_batch([photographed(view, size, rng) for view in cache.views[person]])
-        apart = network(stem(seen.to(network.mean.device) / 255)).double().cpu()
-        apart -= apart.mean(dim=0)
-        total += apart.T @ apart
-    return total / (len(people) * (views - 1))
-
-
-@torch.no_grad()
-def _take_mean(network: RecognitionNetwork, stem: _Stem, cache: PeopleCache, size: int) -> None:
-    """Set the mean that is taken off to that of the first views of many people."""
-    network.mean += _first_views(network, stem, cache, _spread_out(cache), size).mean(dim=0)
-
-
-def _spread_out(cache: PeopleCache) -> Rows:
-    """Return the numbers of people who stand for all."""
-    return np.linspace(0, len(cache) - 1, min(len(cache), _MEAN_OF)).round().astype(int)
-
-
 def _export(
     run: Run[RecognitionTrainConfig],
     sources: Sources,
@@ -315,5 +295,7 @@ def _export(
     images = seen_images(given, sources, run.config.data)
     origin = run.config.init_from or "the weights of the package"
     trained = [*run.data, f"all but the face embedding: that of {origin}"]
+    if not run.config.recognition.steps:
+        trained.append(f"face embedding: that of {origin}, but for the direction of glasses")
     card = card_text(Card(data=trained, config=asdict(run.config)))
     write_whole(run.folder.exported, whole, given.gaze, card, images, like=given.network)

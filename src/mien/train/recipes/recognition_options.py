@@ -18,6 +18,7 @@ class RecognitionOptions(Pace):
 
     group: ClassVar[str] = "recognition"
     steps: Steps = 4000
+    """0: the network of `init_from` stays as it is, but for erase_glasses."""
     batch_size: Count = 128
     """Views in a step, two of each person."""
     loss: Literal["instances", "pairs"] = "instances"
@@ -40,6 +41,9 @@ class RecognitionOptions(Pace):
     """Finest levels that the network shares with the encoder; these stay as they are."""
     dim: Annotated[int, Range(2, 4096)] = 128
     """K, length of the face embedding."""
+    erase_glasses: bool = True
+    """Take the direction out that tells whether rendered people wear glasses; without rendered
+    people nothing is taken out."""
 
 
 @dataclass(frozen=True)
