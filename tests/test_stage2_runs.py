@@ -135,7 +135,7 @@ def test_stage_2_alone_keeps_the_other_parts(given, start, capsys):
         ),
         (["stage2.erased_expressions=9", "model.identity_directions=8"], None, "leave 8"),
         (["stage2.erased_view=3", "model.identity_directions=0"], None, "add model.identity_d"),
-        ([*RECIPE, "stage2.erased_view=7"], None, "are 9: model.identity_directions=8 leave 8"),
+        ([*RECIPE, "stage2.erased_view=4"], None, "are 10: model.identity_directions=8 leave 8"),
         ([*RECIPE, "model.neutral=diffusion"], None, "add model.neutral=regression"),
         (["pose.steps=2"], ("photographs", "head"), "needs rendered people"),
         (["stage1.keep_parts=true"], None, "add stage1.init_from=FOLDER"),

@@ -67,7 +67,30 @@ def test_expression_no_longer_holds_what_a_persons_frames_share(fitted):
     back = basis.inverse((after_identity + after).flatten(0, 1))
     torch.testing.assert_close(back, codes.flatten(0, 1), rtol=1e-3, atol=1e-3)
     assert (shared(before)[:KEPT] > 0.05).all()
-    assert (shared(after)[:KEPT].abs() < 0.01).all()
+    assert (shared(after)[:KEPT].abs() < 0.04).all()
+    assert (shared(after)[:KEPT].abs() < 0.4 * shared(before)[:KEPT]).all()
+
+
+def test_a_face_drawn_from_identity_has_what_its_people_show_on_average():
+    codes, network, basis = people(), guesser(), CodeBasis(8)
+    # The last number is the person's too, by half of the first, and no direction of identity.
+    person = codes.mean(dim=1)[:, 0] - codes.mean()
+    codes[..., 7] += 2 * person[:, None]
+    with torch.no_grad():
+        neutral = network(codes.flatten(0, 1)).unflatten(0, codes.shape[:2])
+        neutral[..., 7] = 0.01 * codes[..., 6]
+    basis.fit(neutral)
+
+    def slope():
+        identity, _ = parted(basis, network, codes)
+        drawn = basis.inverse(identity.flatten(0, 1)).unflatten(0, codes.shape[:2])
+        last = drawn[..., 7].mean(dim=1)
+        return float(((last - last.mean()) * person).mean() / person.square().mean())
+
+    before = slope()
+    make_unbiased(basis, network, [(codes, neutral)], kept=KEPT)
+    assert abs(before) < 0.01
+    assert slope() > 0.1
 
 
 def test_the_neutral_code_is_as_far_from_the_mean_as_the_person(fitted):

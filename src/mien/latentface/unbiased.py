@@ -11,12 +11,22 @@ found from pairs i, j of different frames of a clip, which have nothing in commo
 
     G = C_yx (C_xx + r I)^(-1),    C_yx = E[y_i x_j^T],    C_xx = E[x_i x_j^T],
 
-for the coordinates that identity keeps; for all others it is the identity matrix. Now let x' = G x
-be the coordinates: expression, x' - y, has no part that is the same in all of a person's frames,
-and y, `identity`, is what it was. So the basis A becomes A G^T, and the neutral code that has these
-coordinates in it n A G^-T A^-1: what the decoders are given of it is as far from the mean as the
-person is. (Codes are rows; regression dilution, Fuller 1987, the other way round.) This is our
-addition to the paper.
+for the coordinates that identity keeps. With x' = G x in their place, expression, x' - y, has no
+part there that is the same in all of a person's frames.
+
+The other coordinates v of a code are expression's alone, and so is what they show of the person.
+Some of that x' foretells,
+
+    E[v | x'] = R x',    R = C_vx' (C_x'x' + r I)^(-1).
+
+With v' = v - R x' for v, a face that is drawn from identity alone has v = R y: what people of this
+identity show on average. `identity` is y as before. So the basis A becomes A H^T with
+
+    H = [ G ; -R G + [0 I] ],
+
+and the neutral code that has these coordinates in it n A H^-T A^-1: what the decoders are given
+of it is as far from the mean as the person is. (Codes are rows; regression dilution, Fuller 1987,
+the other way round.) This is our addition to the paper.
 """
 
 from __future__ import annotations
@@ -31,8 +41,8 @@ from mien.latentface.neutral import NeutralRegressor
 
 __all__ = ["make_unbiased", "shared_covariance"]
 
-_RIDGE = 0.01
-"""r, as a fraction of the mean variance of C_xx: frames share little in its last directions."""
+_RIDGE = 0.03
+"""r, as a fraction of the mean variance: frames share little in the last directions."""
 
 
 def shared_covariance(pairs: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
@@ -79,11 +89,23 @@ def make_unbiased(
 
     of_codes = shared_covariance((x, x) for _, x in coordinates())
     of_neutral = shared_covariance(coordinates())
-    ridge = _RIDGE * of_codes.diagonal().mean() * torch.eye(len(axes)).double()
     change = torch.eye(len(axes)).double()
-    change[:kept] = torch.linalg.solve(of_codes + ridge, of_neutral[:kept], left=False)
+    change[:kept] = _regression(of_neutral[:kept], of_codes)
+    of_kept = change[:kept] @ of_codes
+    change[kept:] -= _regression(of_kept[:, kept:].T, of_kept @ change[:kept].T) @ change[:kept]
     network.map_codes(axes @ torch.linalg.inv(change.T) @ torch.linalg.inv(axes))
     basis.basis.copy_(axes @ change.T)
+
+
+def _regression(of_both: Tensor, of_given: Tensor) -> Tensor:
+    """Return C_ab (C_bb + r I)^(-1). [A, B].
+
+    Args:
+        of_both: C_ab. [A, B].
+        of_given: C_bb. [B, B].
+    """
+    ridge = _RIDGE * of_given.diagonal().mean() * torch.eye(len(of_given)).double()
+    return torch.linalg.solve(of_given + ridge, of_both, left=False)
 
 
 def _mean(parts: Sequence[Tensor]) -> Tensor:

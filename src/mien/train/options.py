@@ -145,9 +145,11 @@ class Stage2Options(Pace):
     """Strongest directions of rendered people's expressions that are taken off their targets."""
     erased_expressions: Steps = 0
     """Components of rendered people's expressions that identity's directions do not tell linearly;
-    with erased_view at most as many as the codes have directions that identity does not keep."""
+    with twice erased_view at most as many as the directions of the codes that identity does not
+    keep."""
     erased_view: Steps = 0
-    """Components of pose and light, as the autoencoder reads them, that they do not tell either."""
+    """Components of pose and light, as the autoencoder reads them, that they do not tell either:
+    in all frames, and in those of rendered people by themselves."""
     unbiased: bool = False
     """Let identity hold all that a person's frames show on average, so that expression brings
     nothing of it to another face (`mien.latentface.unbiased`)."""

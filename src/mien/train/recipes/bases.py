@@ -30,11 +30,12 @@ def check_bases(config: TrainConfig) -> None:
                 "model.identity_directions=48"
             )
     left = min(model.texture_dim, model.shape_dim) - model.identity_directions
-    erased = stage.erased_expressions + stage.erased_view
+    erased = stage.erased_expressions + 2 * stage.erased_view
     if erased > max(left, 0):
         raise MienError(
-            f"stage2.erased_expressions and erased_view are {erased}: model.identity_directions="
-            f"{model.identity_directions} leave {left} of the codes' directions"
+            f"stage2.erased_expressions and twice erased_view are {erased}: "
+            f"model.identity_directions={model.identity_directions} leave {left} of the codes' "
+            "directions"
         )
     if stage.unbiased and model.neutral != "regression":
         raise MienError("stage2.unbiased is about the regressor; add model.neutral=regression")
@@ -89,6 +90,10 @@ def _erased(neutral: Tensor, view: Tensor, layout: Layout, stage: Stage2Options)
         found.append(told_by(shown, layout.shown, stage.erased_expressions))
     if stage.erased_view:
         found.append(told_by(neutral, view, stage.erased_view))
+        # Pose and light change rendered faces' codes otherwise than photographs'.
+        rendered = layout.each_frame(layout.rendered).to(neutral.device)
+        if rendered.any() and not rendered.all():
+            found.append(told_by(neutral[rendered], view[rendered], stage.erased_view))
     return torch.linalg.qr(torch.cat(found, dim=1)).Q if found else None
 
 
