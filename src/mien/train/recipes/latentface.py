@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check", "pretrain"]
 
+_SIZES = ("networks", "image_size", "encoder_width", "width", "feature_dim")
 _SCALES = ("rotation_range_deg", "translation_range", "distance_range", "depth_range", "fov_deg")
 """Options by which a network's outputs are multiplied: with others, what was learned is lost."""
 Values = np.ndarray[Any, np.dtype[np.float32]]
@@ -286,20 +287,24 @@ def _init_from(model: LatentFace, start: str) -> None:
     """Load another model's autoencoder into this one.
 
     Raises:
-        MienError: its tensors have other shapes, or its angles or lengths another scale.
+        MienError: its networks are of other sizes, or its angles or lengths of another scale.
     """
     options, tensors = weights.read(start)
-    for name in _SCALES:
+    for name in (*_SCALES, *_SIZES):
         theirs, ours = options.get(name), getattr(model.config, name)
         if theirs is not None and theirs != ours:
             raise MienError(
-                f"stage1.init_from: {start} was trained with model.{name}={theirs:g}, "
-                f"not {ours:g}; add model.{name}={theirs:g}"
+                f"stage1.init_from: {start} was trained with model.{name}={_shown(theirs)}, "
+                f"not {_shown(ours)}; add model.{name}={_shown(theirs)}"
             )
     prefix = "autoencoder."
     found = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
     weights.check_keys(model.autoencoder.state_dict(), found, start)
     model.autoencoder.load_state_dict(found)
+
+
+def _shown(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _stage1(run: Run[TrainConfig], model: LatentFace, data: _Data, fixed: int) -> None:
