@@ -11,8 +11,9 @@ found from pairs i, j of different frames of a clip, which have nothing in commo
 
     G = C_yx (C_xx + r I)^(-1),    C_yx = E[y_i x_j^T],    C_xx = E[x_i x_j^T],
 
-for the coordinates that identity keeps. With x' = G x in their place, expression, x' - y, has no
-part there that is the same in all of a person's frames.
+for the coordinates that identity keeps. Of G's part on these, singular values below 0.6 become 0.6:
+what y has of a frame's own is not drawn too strongly. With x' = G x in their place, expression,
+x' - y, has hardly a part there that is the same in all of a person's frames.
 
 The other coordinates v of a code are expression's alone, and so is what they show of the person.
 Some of that x' foretells,
@@ -43,6 +44,8 @@ __all__ = ["make_unbiased", "shared_covariance"]
 
 _RIDGE = 0.03
 """r, as a fraction of the mean variance: frames share little in the last directions."""
+_LEAST = 0.6
+"""Least singular value of G among the coordinates of identity."""
 
 
 def shared_covariance(pairs: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
@@ -91,6 +94,8 @@ def make_unbiased(
     of_neutral = shared_covariance(coordinates())
     change = torch.eye(len(axes)).double()
     change[:kept] = _regression(of_neutral[:kept], of_codes)
+    left, strength, right = torch.linalg.svd(change[:kept, :kept])
+    change[:kept, :kept] = (left * strength.clamp_min(_LEAST)) @ right
     of_kept = change[:kept] @ of_codes
     change[kept:] -= _regression(of_kept[:, kept:].T, of_kept @ change[:kept].T) @ change[:kept]
     network.map_codes(axes @ torch.linalg.inv(change.T) @ torch.linalg.inv(axes))
