@@ -41,7 +41,8 @@ DATA = (
     "with two further views each and 20,000 rendered images of 2,500 people: the 20,000 "
     "photographs with three further views each, in the last 1,126,000 of 1,587,000 views 40 to "
     "60 % of these with drawn glasses, 1,461 frames of 76 clips of GRID, 52,000 rendered images of "
-    "6,500 people who do not exist; its two finest levels are the encoder's",
+    "6,500 people who do not exist; its two finest levels are the encoder's; the direction of "
+    "glasses, taken out, is that of 12,000 further rendered images of 1,500 people",
 )
 GAZE_DATA = (
     "gaze branch: 76,000 rendered images of 9,500 people who do not exist (`mien synth`), without "
@@ -57,7 +58,8 @@ FAST_DATA = (
     "exist (ICT-FaceKit, MIT)",
     "decoders are those of `mien small`; neutral networks and the pose's readout were fitted anew "
     "to 10,014 of the photographs, 21,000 rendered images of 3,500 people, their pose and "
-    "expressions known, and the frames of GRID",
+    "expressions known, and the frames of GRID; the direction of glasses, taken out of the face "
+    "embedding, is that of 12,000 rendered images of 1,500 people",
 )
 FAST_GAZE_DATA = (
     "gaze branch: the networks that find eyes and read the code, distilled from those of `mien "
