@@ -78,8 +78,8 @@ NOTES = {
 LIMITS = (
     "false matches are more frequent among people who look alike: see the table above and "
     "docs/results.md for groups of FairFace",
-    "eyes, teeth and glasses are blurred in reconstructions; neutral faces are more alike than the "
-    "people are",
+    "eyes, teeth and glasses are blurred in reconstructions; neutral faces of heads turned far or "
+    "half hidden are blurred or doubled",
     "heads that are turned beyond 45 degrees are read too near to the front in photographs",
     "the gaze code was learned from rendered eyes only",
     "two in five shut or hidden eyes in small grey images (FER-2013) are taken for open ones, "
