@@ -66,12 +66,9 @@ class RecognitionNetwork(nn.Module):
         dim = len(within)
         spread = within.double() + _SHRINKAGE * within.diagonal().mean() * torch.eye(dim).double()
         strength, axes = torch.linalg.eigh(spread.cpu())
-        linear, change = self.encoder.linear, (axes / strength.sqrt()).T.to(self.mean)
+        change, weight = (axes / strength.sqrt()).T.to(self.mean), self.encoder.linear.weight
         # Embeddings keep their size: they are stored in half precision.
-        change *= linear.weight.norm() / (change @ linear.weight).norm()
-        linear.weight.copy_(change @ linear.weight)
-        linear.bias.copy_(change @ linear.bias)
-        self.mean.copy_(change @ self.mean)
+        self._map(change * (weight.norm() / (change @ weight).norm()))
 
     @torch.no_grad()
     def erase(self, embedding: Tensor, worn: Tensor) -> None:
@@ -85,10 +82,12 @@ class RecognitionNetwork(nn.Module):
         """
         unit = F.normalize(embedding.double().cpu(), dim=1)
         q = F.normalize(unit[worn].mean(dim=0) - unit[~worn].mean(dim=0), dim=0).to(self.mean)
-        linear = self.encoder.linear
-        linear.weight.sub_(torch.outer(q, q @ linear.weight))
-        linear.bias.sub_(q * (q @ linear.bias))
-        self.mean -= q * (q @ self.mean)
+        self._map(torch.eye(len(q)).to(q) - torch.outer(q, q))
+
+    def _map(self, change: Tensor) -> None:
+        """Let embeddings be what they are now times a matrix: e <- M e. [K, K]."""
+        for values in (self.encoder.linear.weight, self.encoder.linear.bias, self.mean):
+            values.copy_(change @ values)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return face embeddings less their mean over photographs. [B, K].

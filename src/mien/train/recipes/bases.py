@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mien.errors import MienError
-from mien.latentface.discriminant import CodeBasis, told_by
+from mien.latentface.discriminant import told_by
 from mien.latentface.latentface import LatentFace
 from mien.latentface.neutral import NeutralDiffusion, NeutralRegressor
 from mien.latentface.unbiased import make_unbiased
@@ -63,23 +63,10 @@ def fit_bases(
         erased = _erased(neutral, view, layout, stage)
         basis.fit(*(clips for _, clips in layout.clips(neutral)), erased=erased)
         if stage.unbiased:
-            _make_unbiased(basis, network, codes[name], neutral, layout, model)
-
-
-def _make_unbiased(
-    basis: CodeBasis,
-    network: NeutralDiffusion | NeutralRegressor,
-    codes: Tensor,
-    neutral: Tensor,
-    layout: Layout,
-    model: LatentFace,
-) -> None:
-    """See `mien.latentface.unbiased`."""
-    assert isinstance(network, NeutralRegressor)
-    of_codes = [clips for _, clips in layout.clips(codes)]
-    of_neutral = [clips for _, clips in layout.clips(neutral)]
-    pairs = list(zip(of_codes, of_neutral, strict=True))
-    make_unbiased(basis, network, pairs, kept=model.config.identity_directions)
+            assert isinstance(network, NeutralRegressor)
+            clips = zip(layout.clips(codes[name]), layout.clips(neutral), strict=True)
+            pairs = [(of_codes, of_neutral) for (_, of_codes), (_, of_neutral) in clips]
+            make_unbiased(basis, network, pairs, kept=model.config.identity_directions)
 
 
 def _erased(neutral: Tensor, view: Tensor, layout: Layout, stage: Stage2Options) -> Tensor | None:

@@ -1,4 +1,4 @@
-"""The linear end of the face embedding's network: whitening, mean, and what it is not to tell."""
+"""What the face embedding's network reads, and its last layer: whitening, mean, glasses."""
 
 from __future__ import annotations
 
